@@ -1,0 +1,196 @@
+/**
+ * The currency of the system: validated canonical rows, as bytes and a count. A codec decodes into
+ * a batch with every field checked; from there to the store nothing is parsed again unless the
+ * store needs columns.
+ */
+import { Schema, SchemaTransformation } from "effect"
+import { Bet } from "./Bet.ts"
+import { type BetProblem, fieldsAreValid, fieldsProblem } from "./BetCheck.ts"
+import * as Row from "./BetRow.ts"
+
+const utf8 = new TextEncoder()
+const text = new TextDecoder("utf-8", { ignoreBOM: true })
+
+/** Some bets of one agency's book, in the book's order. Equal rows are different bets. */
+export class BetBatch {
+  /** `count` canonical rows; whoever holds a batch may read them, nobody changes them. */
+  readonly bytes: Uint8Array
+  readonly count: number
+
+  /** Takes over `bytes`, which must be `count` valid canonical rows; `BetBatchBuilder` makes them. */
+  constructor(bytes: Uint8Array, count: number) {
+    this.bytes = bytes
+    this.count = count
+  }
+
+  static readonly empty = new BetBatch(new Uint8Array(0), 0)
+
+  static fromBets(bets: Iterable<Bet>): BetBatch {
+    const builder = new BetBatchBuilder()
+    for (const bet of bets) {
+      builder.addTexts([
+        bet.firstName,
+        bet.lastName,
+        bet.document,
+        bet.birthdate,
+        String(bet.number)
+      ])
+    }
+    return builder.build()
+  }
+
+  /** Reads the bets one by one. */
+  *[Symbol.iterator](): Generator<Bet> {
+    for (const row of this.rows()) {
+      const [firstName, lastName, document, birthdate, number] = Row.splitQuoted(row)!
+      yield new Bet(
+        {
+          firstName: firstName!,
+          lastName: lastName!,
+          document: document!,
+          birthdate: birthdate!,
+          number: Number(number)
+        },
+        { disableChecks: true }
+      )
+    }
+  }
+
+  /** Reads the rows one by one as text, without their line ends. */
+  *rows(): Generator<string> {
+    let start = 0
+    while (start < this.bytes.length) {
+      const end = this.bytes.indexOf(Row.LF, start)
+      yield text.decode(this.bytes.subarray(start, end))
+      start = end + 1
+    }
+  }
+
+  /** The batch without its first `bets` bets; shares the bytes. */
+  drop(bets: number): BetBatch {
+    if (bets === 0) return this
+    let start = 0
+    for (let row = 0; row < bets; row++) start = this.bytes.indexOf(Row.LF, start) + 1
+    return new BetBatch(this.bytes.subarray(start), this.count - bets)
+  }
+}
+
+/** A batch as a Schema, whose encoded side is the batch itself. Generated from bets. */
+export const BetBatchSchema = Schema.declare(
+  (value): value is BetBatch => value instanceof BetBatch,
+  {
+    identifier: "BetBatch",
+    toCodecArbitrary: () =>
+      Schema.link<BetBatch>()(
+        Schema.Array(Bet),
+        SchemaTransformation.transform({
+          decode: (bets) => BetBatch.fromBets(bets),
+          encode: (batch) => [...batch]
+        })
+      )
+  }
+)
+
+/** Collects bets into a batch; every field is checked on the way in. */
+export class BetBatchBuilder {
+  private bytes: Uint8Array<ArrayBuffer>
+  private length = 0
+  private rows = 0
+  private readonly spans = Row.makeFieldSpans()
+
+  constructor(capacityBytes = 4096) {
+    this.bytes = new Uint8Array(capacityBytes)
+  }
+
+  get count(): number {
+    return this.rows
+  }
+
+  /** The bytes that the batch has so far. */
+  get byteLength(): number {
+    return this.length
+  }
+
+  /**
+   * Adds the bet whose five fields `spans` marks in `source`. Returns what is wrong with the first
+   * bad field, and adds nothing then.
+   */
+  add(source: Uint8Array, spans: Row.FieldSpans): BetProblem | undefined {
+    if (!fieldsAreValid(source, spans)) {
+      return (
+        fieldsProblem(source, spans) ?? { field: "bet", message: "refused by the byte check alone" }
+      )
+    }
+    this.reserve(spans)
+    this.writeName(source, spans[0]!, spans[1]!)
+    this.bytes[this.length++] = Row.COMMA
+    this.writeName(source, spans[2]!, spans[3]!)
+    this.bytes[this.length++] = Row.COMMA
+    this.write(source, spans[4]!, spans[5]!)
+    this.bytes[this.length++] = Row.COMMA
+    this.write(source, spans[6]!, spans[7]!)
+    this.bytes[this.length++] = Row.COMMA
+    this.write(source, numberStart(source, spans[8]!, spans[9]!), spans[9]!)
+    this.bytes[this.length++] = Row.LF
+    this.rows++
+    return undefined
+  }
+
+  /** Adds the bet with these five texts; as `add`. */
+  addTexts(fields: ReadonlyArray<string>): BetProblem | undefined {
+    const source = utf8.encode(fields.join(""))
+    let at = 0
+    for (const [index, field] of fields.entries()) {
+      this.spans[2 * index] = at
+      at += utf8.encode(field).length
+      this.spans[2 * index + 1] = at
+    }
+    return this.add(source, this.spans)
+  }
+
+  /** The batch of what was added; the builder starts anew. */
+  build(): BetBatch {
+    const batch = new BetBatch(this.bytes.slice(0, this.length), this.rows)
+    this.length = 0
+    this.rows = 0
+    return batch
+  }
+
+  /** Makes room for one bet: quoting at most doubles a name and adds two quotes. */
+  private reserve(spans: Row.FieldSpans): void {
+    let needed = this.length + 2 * 2 + Row.FIELD_COUNT
+    for (let field = 0; field < Row.FIELD_COUNT; field++) {
+      needed += 2 * (spans[2 * field + 1]! - spans[2 * field]!)
+    }
+    if (needed <= this.bytes.length) return
+    const larger = new Uint8Array(Math.max(needed, 2 * this.bytes.length))
+    larger.set(this.bytes.subarray(0, this.length))
+    this.bytes = larger
+  }
+
+  private write(source: Uint8Array, start: number, end: number): void {
+    for (let at = start; at < end; at++) this.bytes[this.length++] = source[at]!
+  }
+
+  private writeName(source: Uint8Array, start: number, end: number): void {
+    if (!Row.needsQuotes(source, start, end)) {
+      this.write(source, start, end)
+      return
+    }
+    this.bytes[this.length++] = Row.QUOTE
+    for (let at = start; at < end; at++) {
+      if (source[at] === Row.QUOTE) this.bytes[this.length++] = Row.QUOTE
+      this.bytes[this.length++] = source[at]!
+    }
+    this.bytes[this.length++] = Row.QUOTE
+  }
+}
+
+const ZERO = 0x30
+
+/** Where the digits begin once leading zeros are dropped; the last digit always stays. */
+const numberStart = (bytes: Uint8Array, start: number, end: number): number => {
+  let at = start
+  while (at < end - 1 && bytes[at] === ZERO) at++
+  return at
+}

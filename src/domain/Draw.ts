@@ -1,0 +1,37 @@
+/**
+ * The draw: which agencies take part, which number wins, and who won once it has been held.
+ */
+import { Schema } from "effect"
+import { Agency } from "./Agency.ts"
+import { BetNumber } from "./Bet.ts"
+
+/** The name of a draw: 1 to 64 letters, digits, dots, dashes and underscores. */
+export const DrawId = Schema.String.check(
+  Schema.isPattern(/^[A-Za-z0-9._-]{1,64}$/, {
+    message: "expected 1 to 64 letters, digits, dots, dashes or underscores"
+  })
+)
+export type DrawId = typeof DrawId.Type
+
+/** The number that wins unless another is asked for; the one of the course. */
+export const DEFAULT_WINNING_NUMBER = 7574
+
+/** The agencies that take part, in ascending order, each once; at least one. */
+export const ExpectedAgencies = Schema.NonEmptyArray(Agency).check(
+  Schema.makeFilter(
+    (agencies: ReadonlyArray<Agency>) =>
+      agencies.every((agency, index) => index === 0 || agencies[index - 1]! < agency) ||
+      "expected agencies in ascending order, each once"
+  )
+)
+export type ExpectedAgencies = typeof ExpectedAgencies.Type
+
+/** What is written down when a draw is first opened, and must be the same ever after. */
+export class Draw extends Schema.Class<Draw>("lottery/domain/Draw")({
+  id: DrawId,
+  agencies: ExpectedAgencies,
+  winningNumber: BetNumber
+}) {}
+
+/** The documents of an agency's winning bets, in the order of its book; one for each winning bet. */
+export type WinningDocuments = ReadonlyArray<string>

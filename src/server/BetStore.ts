@@ -1,0 +1,189 @@
+/**
+ * Where the central keeps its bets: one contract, one layer a kind of store in `store/`, one
+ * conformance suite that all of them pass.
+ *
+ * A store belongs to one draw; its layer is made for a draw's id. What it acknowledges is durable:
+ * a data sync comes before every success below.
+ */
+import { Context, Data, type Effect, type Option, type Stream } from "effect"
+import type { Agency } from "../domain/Agency.ts"
+import type { BetBatch } from "../domain/BetBatch.ts"
+import type { Draw, WinningDocuments } from "../domain/Draw.ts"
+
+/** How far an agency has come. */
+export interface AgencyProgress {
+  /** How many bets of its book are held, which is the position of the next. */
+  readonly bets: number
+  /** Its book is whole: it has said so, and exactly `bets` were held. */
+  readonly finished: boolean
+  /** It got its winners. */
+  readonly told: boolean
+}
+
+/** The progress of an agency that nothing is held of. */
+export const NO_PROGRESS: AgencyProgress = { bets: 0, finished: false, told: false }
+
+/** A draw as it is stored. */
+export interface StoredDraw {
+  readonly draw: Draw
+  /** It has been held: no bet can be added, and its winners are what `winners` says. */
+  readonly recorded: boolean
+}
+
+/** `position` is not what is held: another writer came first, or rows are missing between. */
+export class Conflict extends Data.TaggedError("Conflict")<{
+  readonly agency: Agency
+  readonly position: number
+  readonly held: number
+}> {
+  override get message(): string {
+    return `agency ${this.agency}: bets at position ${this.position} do not follow the ${this.held} that are held`
+  }
+}
+
+/** The agency's book is whole; nothing can follow. */
+export class AlreadyFinished extends Data.TaggedError("AlreadyFinished")<{
+  readonly agency: Agency
+  readonly bets: number
+}> {
+  override get message(): string {
+    return `agency ${this.agency} has finished its book with ${this.bets} bets; no bet can follow`
+  }
+}
+
+/** The book that the agency says is whole is not the one that is held. */
+export class BookMismatch extends Data.TaggedError("BookMismatch")<{
+  readonly agency: Agency
+  readonly bets: number
+  readonly held: number
+}> {
+  override get message(): string {
+    return `agency ${this.agency}: the book ends after ${this.bets} bets, but ${this.held} are held`
+  }
+}
+
+/** The draw cannot be recorded: these agencies have not finished. */
+export class NotAllFinished extends Data.TaggedError("NotAllFinished")<{
+  readonly missing: ReadonlyArray<Agency>
+}> {
+  override get message(): string {
+    return `the draw waits for ${this.missing.length} agencies: ${this.missing.slice(0, 10).join(", ")}`
+  }
+}
+
+/** A write or a read failed and nothing of it was stored; it may work later. */
+export class StoreUnavailable extends Data.TaggedError("StoreUnavailable")<{
+  readonly reason: string
+}> {
+  override get message(): string {
+    return `the store cannot be used now: ${this.reason}`
+  }
+}
+
+/**
+ * A data sync failed. Nobody can know what is on the disk, and a later success proves nothing, so
+ * nothing more is committed: the server must end, and recover from the disk when it starts again.
+ */
+export class StoreBroken extends Data.TaggedError("StoreBroken")<{
+  readonly reason: string
+}> {
+  override get message(): string {
+    return `a sync of the store failed, what is on the disk is unknown: ${this.reason}; start the server again`
+  }
+}
+
+/** The store cannot be opened: in use by another server, damaged, of another draw, not readable. */
+export class StoreOpenError extends Data.TaggedError("StoreOpenError")<{
+  readonly store: string
+  readonly reason: string
+}> {
+  override get message(): string {
+    return `cannot open ${this.store}: ${this.reason}`
+  }
+}
+
+/** The draw was opened before with other agencies or another number. */
+export class DrawMismatch extends Data.TaggedError("DrawMismatch")<{
+  readonly stored: Draw
+  readonly asked: Draw
+}> {
+  override get message(): string {
+    const describe = (draw: Draw) =>
+      `agencies ${draw.agencies.join(",")} and winning number ${draw.winningNumber}`
+    return (
+      `the draw ${this.stored.id} was opened with ${describe(this.stored)}, ` +
+      `this server was started with ${describe(this.asked)}`
+    )
+  }
+}
+
+/** What can be read of a store, also beside a running server: no lock is taken, nothing repaired. */
+export interface StoredBooks {
+  /** The draw, once `openDraw` has written it. */
+  readonly draw: Effect.Effect<Option.Option<StoredDraw>, StoreUnavailable>
+  /** Every agency that something is held of, in ascending order. */
+  readonly progress: Effect.Effect<ReadonlyMap<Agency, AgencyProgress>, StoreUnavailable>
+  /**
+   * The bets of an agency in the order of its book, from a position on: what was held when it was
+   * asked for. Memory is bounded by a batch of the stream (at most about 1 MiB), not by the book.
+   */
+  readonly book: (agency: Agency, from: number) => Stream.Stream<BetBatch, StoreUnavailable>
+}
+
+/** Reads a store beside whoever writes it. */
+export class BetStoreReader extends Context.Service<BetStoreReader, StoredBooks>()(
+  "lottery/server/BetStoreReader"
+) {}
+
+/** The one who writes a store; for an embedded store there is one on a machine. */
+export class BetStore extends Context.Service<
+  BetStore,
+  StoredBooks & {
+    /** What is held of one agency; `NO_PROGRESS` where nothing is. */
+    readonly progressOf: (agency: Agency) => Effect.Effect<AgencyProgress, StoreUnavailable>
+
+    /**
+     * Adds a batch at `position`, which must be what is held. All rows or none, durable when it
+     * succeeds. Safe to interrupt only before it starts: once begun it runs to its end.
+     */
+    readonly append: (
+      agency: Agency,
+      position: number,
+      batch: BetBatch
+    ) => Effect.Effect<void, Conflict | AlreadyFinished | StoreUnavailable | StoreBroken>
+
+    /**
+     * Records that the agency's book is whole. Succeeds only if exactly `bets` are held; saying
+     * it again with the same number changes nothing and succeeds.
+     */
+    readonly finish: (
+      agency: Agency,
+      bets: number
+    ) => Effect.Effect<void, BookMismatch | StoreUnavailable | StoreBroken>
+
+    /** Writes the draw down when it is first opened; afterwards it must be the same. */
+    readonly openDraw: (
+      draw: Draw
+    ) => Effect.Effect<StoredDraw, DrawMismatch | StoreUnavailable | StoreBroken>
+
+    /**
+     * Records that the draw is held, in one step with the check that every expected agency has
+     * finished. True for the one who recorded it, false where it had been recorded.
+     */
+    readonly recordDraw: Effect.Effect<boolean, NotAllFinished | StoreUnavailable | StoreBroken>
+
+    /**
+     * The documents of the winning bets of every agency that has one, in book order; found by the
+     * store itself, not by loading every bet.
+     */
+    readonly winners: (
+      winningNumber: number
+    ) => Effect.Effect<ReadonlyMap<Agency, WinningDocuments>, StoreUnavailable>
+
+    /** Records that the agency got its winners. */
+    readonly told: (agency: Agency) => Effect.Effect<void, StoreUnavailable | StoreBroken>
+
+    /** Fails when a sync has failed, whoever asked for it; the server ends with it. */
+    readonly broken: Effect.Effect<never, StoreBroken>
+  }
+>()("lottery/server/BetStore") {}
