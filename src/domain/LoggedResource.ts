@@ -1,0 +1,40 @@
+/**
+ * Something that must be closed, and says in the log that it was: the course's
+ * `action: close_resource` line. Its closing is bounded in time, so that a stop always ends.
+ */
+import { type Duration, Effect, Exit, Fiber, Option, Scope } from "effect"
+import { logAction } from "./ActionLog.ts"
+
+/**
+ * Acquires a resource in the current scope. When that scope closes, the resource is closed and
+ * logged; after `closeTimeout` the stop goes on without it, which is logged as a failure.
+ */
+export const loggedResource = <A, E, R>(
+  resource: string,
+  acquire: Effect.Effect<A, E, R>,
+  closeTimeout: Duration.Input
+): Effect.Effect<A, E, Exclude<R, Scope.Scope> | Scope.Scope> =>
+  Effect.gen(function* () {
+    const scope = yield* Scope.make()
+    yield* Effect.addFinalizer((exit) => close(resource, scope, exit, closeTimeout))
+    return yield* Scope.provide(acquire, scope)
+  })
+
+const close = Effect.fnUntraced(function* (
+  resource: string,
+  scope: Scope.Closeable,
+  exit: Exit.Exit<unknown, unknown>,
+  closeTimeout: Duration.Input
+) {
+  // Fibers of their own, which the interruption that closes the scope does not reach: a finalizer
+  // cannot be interrupted, but it can stop waiting for one.
+  const closing = yield* Effect.forkDetach(Scope.close(scope, exit))
+  const waiting = yield* Effect.forkDetach(Effect.timeoutOption(Fiber.await(closing), closeTimeout))
+  const closed = yield* Fiber.join(waiting)
+  if (Option.isSome(closed) && Exit.isSuccess(closed.value)) {
+    yield* logAction("close_resource", "success", { resource })
+  } else {
+    const error = Option.isNone(closed) ? "timed out" : "its closing failed"
+    yield* logAction("close_resource", "fail", { resource, error })
+  }
+})

@@ -1,0 +1,102 @@
+/**
+ * Turns a stream that may be cut anywhere into runs of bytes of the length that is asked for.
+ * It knows no socket: bytes come from a `pull`, and `ByteQueue` keeps what is not yet taken.
+ */
+import { Data, Effect } from "effect"
+
+/** The stream has ended; `pending` bytes of a message that did not come whole are left. */
+export class EndOfStream extends Data.TaggedError("EndOfStream")<{ readonly pending: number }> {
+  override get message(): string {
+    return this.pending === 0
+      ? "the peer sends no more"
+      : `the peer stopped after ${this.pending} bytes of a message`
+  }
+}
+
+const SMALLEST_BUFFER_BYTES = 1024
+
+/**
+ * Bytes that have come and are not yet taken. What is taken is a view that is never written to
+ * again. Many small chunks are put together as they come, so that they cost their bytes and no more.
+ */
+export class ByteQueue {
+  private buffer: Uint8Array = new Uint8Array(0)
+  private start = 0
+  private end = 0
+  /** The buffer was made here, so that the bytes after `end` are free. */
+  private owned = false
+
+  get length(): number {
+    return this.end - this.start
+  }
+
+  /** What has come; a view, good until the next `push` or `take`. */
+  get bytes(): Uint8Array {
+    return this.buffer.subarray(this.start, this.end)
+  }
+
+  push(chunk: Uint8Array): void {
+    if (this.length === 0) {
+      this.buffer = chunk
+      this.start = 0
+      this.end = chunk.length
+      this.owned = false
+      return
+    }
+    if (!this.owned || this.end + chunk.length > this.buffer.length) {
+      const needed = this.length + chunk.length
+      const larger = new Uint8Array(Math.max(2 * needed, SMALLEST_BUFFER_BYTES))
+      larger.set(this.bytes)
+      this.end = this.length
+      this.start = 0
+      this.buffer = larger
+      this.owned = true
+    }
+    this.buffer.set(chunk, this.end)
+    this.end += chunk.length
+  }
+
+  /** Takes the first `count` bytes, which must have come. */
+  take(count: number): Uint8Array {
+    const taken = this.buffer.subarray(this.start, this.start + count)
+    this.start += count
+    return taken
+  }
+}
+
+/** Reads runs of bytes; whoever reads owns the stream from then on. */
+export interface ByteReader<E> {
+  /** What has come and is not yet taken; a view, good until the next read. */
+  readonly buffered: () => Uint8Array
+  /** Waits until more bytes have come. */
+  readonly fill: Effect.Effect<void, E | EndOfStream>
+  /** Waits until `count` bytes have come and shows them without taking them. */
+  readonly peek: (count: number) => Effect.Effect<Uint8Array, E | EndOfStream>
+  /** Takes exactly `count` bytes. */
+  readonly take: (count: number) => Effect.Effect<Uint8Array, E | EndOfStream>
+}
+
+/** Reads from `pull`, which fails with `EndOfStream` once nothing more will come. */
+export const make = <E>(
+  pull: Effect.Effect<ReadonlyArray<Uint8Array>, E | EndOfStream>
+): ByteReader<E> => {
+  const queue = new ByteQueue()
+  const fill = pull.pipe(
+    Effect.map((chunks) => {
+      for (const chunk of chunks) queue.push(chunk)
+    }),
+    Effect.mapError((error) =>
+      error instanceof EndOfStream ? new EndOfStream({ pending: queue.length }) : error
+    )
+  )
+  const arrived = (count: number): Effect.Effect<void, E | EndOfStream> =>
+    Effect.suspend(() =>
+      queue.length >= count ? Effect.void : Effect.andThen(fill, arrived(count))
+    )
+  return {
+    buffered: () => queue.bytes,
+    fill,
+    peek: (count) => Effect.map(arrived(count), () => queue.bytes.subarray(0, count)),
+    take: (count) => Effect.map(arrived(count), () => queue.take(count))
+  }
+}

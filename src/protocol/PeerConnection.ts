@@ -1,0 +1,62 @@
+/**
+ * One end of an open connection as both server and client use it: bytes read in runs, bytes
+ * written, and every way in which a connection can end as one of two typed errors.
+ */
+import { Data, Effect, Exit, Scope } from "effect"
+import type { Socket, SocketError } from "effect/socket/Socket"
+import * as ByteReader from "./ByteReader.ts"
+
+/** The connection broke: reset, timed out, never opened. */
+export class ConnectionLost extends Data.TaggedError("ConnectionLost")<{
+  readonly reason: string
+}> {
+  override get message(): string {
+    return `the connection is lost: ${this.reason}`
+  }
+}
+
+export interface PeerConnection {
+  readonly reader: ByteReader.ByteReader<ConnectionLost>
+  /** Hands bytes to the connection; waits while the peer does not read. */
+  readonly write: (bytes: Uint8Array) => Effect.Effect<void, ConnectionLost>
+  /** Says that nothing more will be written (FIN), after what was written; reading goes on. */
+  readonly end: Effect.Effect<void>
+}
+
+/** The reason that a person needs, which sits in the cause. */
+const reasonOf = (error: SocketError): string =>
+  "cause" in error.reason && error.reason.cause instanceof Error
+    ? error.reason.cause.message
+    : error.reason.message
+
+const toConnectionLost = (error: SocketError): ConnectionLost =>
+  new ConnectionLost({ reason: reasonOf(error) })
+
+/** The code with which a socket says that the peer sent its FIN. */
+const NORMAL_CLOSE = 1000
+
+const utf8 = new TextEncoder()
+
+/** Opens both directions of a socket; they close with the scope. */
+export const make = (socket: Socket): Effect.Effect<PeerConnection, ConnectionLost, Scope.Scope> =>
+  Effect.gen(function* () {
+    // The reader first: it is what opens the socket, and what closes it in the end.
+    const reader = yield* Effect.mapError(socket.reader, toConnectionLost)
+    const writing = yield* Scope.fork(yield* Effect.scope)
+    const writer = yield* Scope.provide(socket.writer, writing)
+    const pull = reader.pull.pipe(
+      Effect.map((chunks) =>
+        chunks.map((chunk) => (typeof chunk === "string" ? utf8.encode(chunk) : chunk))
+      ),
+      Effect.mapError((error) =>
+        error.reason._tag === "SocketCloseError" && error.reason.code === NORMAL_CLOSE
+          ? new ByteReader.EndOfStream({ pending: 0 })
+          : toConnectionLost(error)
+      )
+    )
+    return {
+      reader: ByteReader.make(pull),
+      write: (bytes) => Effect.mapError(writer.write(bytes), toConnectionLost),
+      end: Scope.close(writing, Exit.void)
+    }
+  })

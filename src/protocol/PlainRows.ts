@@ -1,0 +1,101 @@
+/**
+ * Bets as the two older dialects write them: plain fields between separators, nothing quoted.
+ * A field therefore cannot hold a separator. Pure: bytes in, a batch out, and back.
+ */
+import { Result } from "effect"
+import { type BetBatch, BetBatchBuilder } from "../domain/BetBatch.ts"
+import { COMMA, FIELD_COUNT, LF, makeFieldSpans, QUOTE, splitQuoted } from "../domain/BetRow.ts"
+import { BadMessage } from "./BytesCodec.ts"
+
+/** What stands between two fields, and what ends a bet; they may be the same byte. */
+export interface Separators {
+  readonly field: number
+  readonly row: number
+}
+
+/**
+ * Decodes the bets in `[start, bytes.length)`; the last one may lack its end. Every field is
+ * checked. Fails with the index of the first bad bet.
+ */
+export const decodePlainRows = (
+  bytes: Uint8Array,
+  start: number,
+  separators: Separators
+): Result.Result<BetBatch, BadMessage> => {
+  const builder = new BetBatchBuilder(bytes.length - start + 64)
+  const spans = makeFieldSpans()
+  let at = start
+  while (at < bytes.length) {
+    let field = 0
+    spans[0] = at
+    for (; at < bytes.length; at++) {
+      const byte = bytes[at]
+      if (byte === separators.field && field < FIELD_COUNT - 1) {
+        spans[2 * field + 1] = at
+        field++
+        spans[2 * field] = at + 1
+      } else if (byte === separators.row) {
+        break
+      }
+    }
+    spans[2 * field + 1] = at
+    const problem =
+      field < FIELD_COUNT - 1
+        ? `expected ${FIELD_COUNT} fields, got ${field + 1}`
+        : describe(builder.add(bytes, spans))
+    if (problem !== undefined) {
+      return Result.fail(new BadMessage({ reason: problem, index: builder.count }))
+    }
+    at++
+  }
+  return Result.succeed(builder.build())
+}
+
+const describe = (problem: ReturnType<BetBatchBuilder["add"]>): string | undefined =>
+  problem === undefined ? undefined : `${problem.field}: ${problem.message}`
+
+const utf8 = new TextEncoder()
+const text = new TextDecoder("utf-8", { ignoreBOM: true })
+
+/**
+ * Encodes a batch, every bet with its end. Fails with the index of the first bet that has a
+ * separator in a field.
+ */
+export const encodePlainRows = (
+  batch: BetBatch,
+  separators: Separators
+): Result.Result<Uint8Array, BadMessage> => {
+  const { bytes } = batch
+  const plain = new Uint8Array(bytes.length)
+  let length = 0
+  let index = 0
+  let start = 0
+  while (start < bytes.length) {
+    const end = bytes.indexOf(LF, start)
+    const row = bytes.subarray(start, end)
+    const fields = row.includes(QUOTE) ? quotedFields(row) : [row]
+    for (const field of fields) {
+      // An unquoted row is taken as it is, its commas turned; a quoted one field by field.
+      for (const byte of field) {
+        const isSeparator = byte === separators.field || byte === separators.row
+        const isBetweenFields = byte === COMMA && field === row
+        if (isSeparator && !isBetweenFields) return Result.fail(separatorInField(byte, index))
+        plain[length++] = isBetweenFields ? separators.field : byte
+      }
+      plain[length++] = separators.field
+    }
+    plain[length - 1] = separators.row
+    index++
+    start = end + 1
+  }
+  return Result.succeed(plain.subarray(0, length))
+}
+
+const quotedFields = (row: Uint8Array): ReadonlyArray<Uint8Array> =>
+  splitQuoted(text.decode(row))!.map((field) => utf8.encode(field))
+
+const separatorInField = (byte: number, index: number): BadMessage =>
+  new BadMessage({
+    reason: `a name cannot hold "${String.fromCharCode(byte)}" in this dialect`,
+    index
+  })
