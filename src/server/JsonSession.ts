@@ -1,0 +1,20 @@
+/** The conversation of an agency in JSON messages (wire: "JSON messages"). */
+import { Effect, Result } from "effect"
+import * as Json from "../protocol/JsonMessages.ts"
+import type { BookDialect } from "./BookSession.ts"
+import * as BookSession from "./BookSession.ts"
+import type { Peer } from "./Peer.ts"
+
+const dialect: BookDialect = {
+  read: (peer) =>
+    Effect.map(Json.readJsonRequest(peer.connection.reader), (request) =>
+      request._tag === "Chunk"
+        ? { _tag: "Bets", agency: request.agency, batch: request.batch, last: request.last }
+        : { _tag: "Question", agency: request.agency }
+    ),
+  stored: Result.getOrThrow(Json.encodeJsonReply(new Json.ChunkProcessed())),
+  refused: (reason) => Result.getOrThrow(Json.encodeJsonReply(new Json.ChunkRejected({ reason }))),
+  winners: (documents) => Json.encodeJsonReply(new Json.InformWinners({ documents }))
+}
+
+export const run = (peer: Peer) => BookSession.run(peer, dialect)
