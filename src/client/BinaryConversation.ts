@@ -1,0 +1,39 @@
+/** An agency's conversation in binary packets (wire: "Binary packets"), over one connection. */
+import { Effect } from "effect"
+import type { Agency } from "../domain/Agency.ts"
+import { BetBatch } from "../domain/BetBatch.ts"
+import * as Packets from "../protocol/BinaryPackets.ts"
+import type { PeerConnection } from "../protocol/PeerConnection.ts"
+import { type Conversation, namesWithout } from "./Conversation.ts"
+import { type BatchDialect, sendBook } from "./SendBook.ts"
+import { connect, Refused, toConnectionLost } from "./ServerConnection.ts"
+
+const batches = (agency: Agency): BatchDialect => ({
+  encode: (batch, last) =>
+    Packets.encodeBinaryPacket(new Packets.BinaryPacket({ agency, batch, last })),
+  acknowledged: Effect.fnUntraced(function* ({ reader }: PeerConnection) {
+    const { stored } = yield* Packets.readBinaryAnswer(reader)
+    if (!stored) return yield* new Refused({ reason: "its log says why" })
+  })
+})
+
+/** Asks on the connection on which the book was sent, and waits for the draw. */
+const askWinners = Effect.fnUntraced(
+  function* ({ reader, write }: PeerConnection, agency: Agency) {
+    const question = new Packets.BinaryPacket({ agency, batch: BetBatch.empty, last: true })
+    yield* write(yield* Effect.fromResult(Packets.encodeBinaryPacket(question)))
+    return (yield* Packets.readBinaryWinners(reader)).documents
+  },
+  Effect.catchTag("EndOfStream", (end) => Effect.fail(toConnectionLost(end)))
+)
+
+/** `packetBytes` bounds a packet as a whole, its size and `continue` included. */
+export const make = (agency: Agency, packetBytes: number): Conversation => ({
+  check: namesWithout(";", "binary"),
+  maxBatchBytes: Packets.maxBatchBytes(agency, packetBytes),
+  hold: Effect.fnUntraced(function* (book, { server }) {
+    const connection = yield* connect(server)
+    yield* sendBook(connection, agency, book, batches(agency))
+    return yield* askWinners(connection, agency)
+  }, Effect.scoped)
+})
