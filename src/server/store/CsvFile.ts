@@ -1,0 +1,153 @@
+/**
+ * An open `bets.csv`: what is durable of it, its index, and how both grow. Opening it reads every
+ * row once and mends what a crash left at its end.
+ */
+import { Effect } from "effect"
+import type { Agency } from "../../domain/Agency.ts"
+import { StoreOpenError } from "../BetStore.ts"
+import { type CsvIndex, scanRows } from "./CsvIndex.ts"
+import * as CsvRow from "./CsvRow.ts"
+import { type CsvState, PYTHONS_DRAW, readState } from "./CsvState.ts"
+import { type Descriptor, type Disk, type DiskError, writeAll } from "./Disk.ts"
+
+/** Bytes read at once when a whole file is read: a few milliseconds of work between two reads. */
+const SCAN_BYTES = 1024 * 1024
+
+/** What a group adds to the file: the canonical rows of one agency. */
+export interface Rows {
+  readonly agency: Agency
+  readonly bytes: Uint8Array
+  readonly count: number
+}
+
+export interface CsvFile {
+  readonly file: Descriptor
+  /** How much of the file is whole rows, and durable. */
+  length: number
+  readonly index: CsvIndex
+}
+
+/** Adds the rows in `[from, until)` to the index; gives the offset of what is not a row. */
+export const indexRows = (
+  disk: Disk,
+  file: Descriptor,
+  index: CsvIndex,
+  from: number,
+  until: number
+) =>
+  scanRows(disk, file, from, until, SCAN_BYTES, (reader, start, end) => {
+    index.add(reader.agency, start, 1, end - start)
+    return true
+  })
+
+/** The documents of the winning rows of every agency, found by reading the file once. */
+export const scanWinners = Effect.fnUntraced(function* (
+  disk: Disk,
+  { file, length }: CsvFile,
+  winningNumber: number
+) {
+  const winners = new Map<Agency, Array<string>>()
+  yield* scanRows(disk, file, 0, length, SCAN_BYTES, (reader) => {
+    if (reader.number !== winningNumber) return true
+    const documents = winners.get(reader.agency)
+    if (documents === undefined) winners.set(reader.agency, [reader.document])
+    else documents.push(reader.document)
+    return true
+  })
+  return new Map([...winners].sort(([one], [other]) => one - other))
+})
+
+/** Reads the state and looks that the store is of this draw. */
+export const readStateOf = Effect.fnUntraced(
+  function* (store: string, disk: Disk, path: string, drawId: string, hasBets: boolean) {
+    const state = yield* readState(disk, path)
+    const draw = state?.draw ?? (hasBets ? PYTHONS_DRAW : drawId)
+    if (draw !== drawId) {
+      const reason = `it holds the draw ${draw}, not ${drawId}; a CSV store holds one draw`
+      return yield* new StoreOpenError({ store, reason })
+    }
+    return state
+  },
+  (effect, store, _disk, path) =>
+    Effect.catchTag(effect, "SchemaError", (error) =>
+      Effect.fail(
+        new StoreOpenError({
+          store,
+          reason: `its state file ${path}.state.json is damaged: ${oneLine(error.message)}`
+        })
+      )
+    )
+)
+
+const oneLine = (text: string): string => text.replaceAll(/\s*\n\s*/g, "; ")
+
+/**
+ * What must be cut of a file whose rows end at `rowsEnd`. Only what a crash can have left is cut:
+ * near the end, and never a bet of a book that was acknowledged as whole.
+ */
+export const tornBytes = Effect.fnUntraced(function* (
+  store: string,
+  index: CsvIndex,
+  state: CsvState | undefined,
+  rowsEnd: number,
+  size: number,
+  tailLimitBytes: number
+) {
+  const torn = size - rowsEnd
+  if (torn > tailLimitBytes) {
+    const reason =
+      `damaged at byte ${rowsEnd}: what stands there is not a bet, ` +
+      "and too far from the end for a write that was cut short"
+    return yield* new StoreOpenError({ store, reason })
+  }
+  for (const [agency, bets] of state?.finished ?? []) {
+    const held = index.bets(agency)
+    if (held === bets) continue
+    const reason =
+      `damaged at byte ${rowsEnd}: agency ${agency} has finished with ${bets} bets, ` +
+      `but ${held} are there`
+    return yield* new StoreOpenError({ store, reason })
+  }
+  return torn
+})
+
+/** Cuts what lies behind the durable rows. */
+export const cutTail = (disk: Disk, { file, length }: CsvFile) => disk.truncate(file, length)
+
+/**
+ * Writes rows behind the durable ones and syncs them. The index and the length grow only when all
+ * of them are durable; after a failure the caller cuts the tail.
+ */
+export const appendRows = Effect.fnUntraced(function* (
+  disk: Disk,
+  csv: CsvFile,
+  batches: ReadonlyArray<Rows>,
+  maxUnsyncedBytes: number
+): Effect.fn.Return<void, DiskError> {
+  const runs = batches.map(({ agency, bytes, count }) => ({
+    agency,
+    count,
+    bytes: CsvRow.fromCanonical(agency, bytes, count)
+  }))
+  const all = runs.length === 1 ? runs[0]!.bytes : concatenate(runs.map((run) => run.bytes))
+  // A crash must not leave more behind than what is taken for a torn tail.
+  for (let start = 0; start < all.length; start += maxUnsyncedBytes) {
+    const part = all.subarray(start, start + maxUnsyncedBytes)
+    yield* writeAll(disk, csv.file, part, csv.length + start)
+    yield* disk.syncData(csv.file)
+  }
+  for (const { agency, count, bytes } of runs) {
+    csv.index.add(agency, csv.length, count, bytes.length)
+    csv.length += bytes.length
+  }
+})
+
+const concatenate = (parts: ReadonlyArray<Uint8Array>): Uint8Array => {
+  const whole = new Uint8Array(parts.reduce((length, part) => length + part.length, 0))
+  let at = 0
+  for (const part of parts) {
+    whole.set(part, at)
+    at += part.length
+  }
+  return whole
+}

@@ -1,0 +1,150 @@
+/**
+ * The few things that the CSV store does to files, each failing with a typed error that says
+ * whether a sync was what failed. A `Context.Reference`, so that a test can hold the disk.
+ *
+ * Not Effect's `FileSystem`: its `sync` is `fsync` alone, and its writes hide short ones.
+ */
+import * as Fs from "node:fs"
+import { dirname } from "node:path"
+import { Context, Data, Effect } from "effect"
+
+export class DiskError extends Data.TaggedError("DiskError")<{
+  readonly operation: "open" | "read" | "write" | "cut" | "rename" | "sync"
+  readonly code: string | undefined
+  readonly reason: string
+}> {}
+
+type Done = (error: NodeJS.ErrnoException | null) => void
+
+const call = (operation: DiskError["operation"], run: (done: Done) => void) =>
+  callFor<void>(operation, (done) => run((error) => done(error, undefined)))
+
+const callFor = <A>(
+  operation: DiskError["operation"],
+  run: (done: (error: NodeJS.ErrnoException | null, value: A) => void) => void
+): Effect.Effect<A, DiskError> =>
+  Effect.callback((resume) => {
+    run((error, value) =>
+      resume(
+        error === null
+          ? Effect.succeed(value)
+          : Effect.fail(new DiskError({ operation, code: error.code, reason: error.message }))
+      )
+    )
+  })
+
+/** An open file. */
+export type Descriptor = number
+
+export interface Disk {
+  readonly open: (path: string, flags: string) => Effect.Effect<Descriptor, DiskError>
+  readonly close: (file: Descriptor) => Effect.Effect<void, DiskError>
+  readonly size: (file: Descriptor) => Effect.Effect<number, DiskError>
+  /** How many bytes were read; 0 at the end. */
+  readonly read: (
+    file: Descriptor,
+    into: Uint8Array,
+    position: number
+  ) => Effect.Effect<number, DiskError>
+  /** How many bytes were written, which may be fewer than asked. */
+  readonly write: (
+    file: Descriptor,
+    bytes: Uint8Array,
+    position: number
+  ) => Effect.Effect<number, DiskError>
+  readonly truncate: (file: Descriptor, length: number) => Effect.Effect<void, DiskError>
+  readonly syncData: (file: Descriptor) => Effect.Effect<void, DiskError>
+  /** Syncs all of a file or a folder. */
+  readonly sync: (file: Descriptor) => Effect.Effect<void, DiskError>
+  readonly rename: (from: string, to: string) => Effect.Effect<void, DiskError>
+}
+
+const node: Disk = {
+  open: (path, flags) => callFor("open", (done) => Fs.open(path, flags, 0o644, done)),
+  close: (file) => call("open", (done) => Fs.close(file, (error) => done(error ?? null))),
+  size: (file) =>
+    Effect.map(
+      callFor<Fs.Stats>("read", (done) => Fs.fstat(file, done)),
+      (stats) => stats.size
+    ),
+  read: (file, into, position) =>
+    callFor("read", (done) => Fs.read(file, into, 0, into.length, position, done)),
+  write: (file, bytes, position) =>
+    callFor("write", (done) => Fs.write(file, bytes, 0, bytes.length, position, done)),
+  truncate: (file, length) => call("cut", (done) => Fs.ftruncate(file, length, done)),
+  syncData: (file) => call("sync", (done) => Fs.fdatasync(file, done)),
+  sync: (file) => call("sync", (done) => Fs.fsync(file, done)),
+  rename: (from, to) => call("rename", (done) => Fs.rename(from, to, done))
+}
+
+/** The disk; Node's unless a test provides another. */
+export const Disk = Context.Reference<Disk>("lottery/server/store/Disk", {
+  defaultValue: () => node
+})
+
+/** Opens a file until the scope closes. */
+export const openScoped = (disk: Disk, path: string, flags: string) =>
+  Effect.acquireRelease(disk.open(path, flags), (file) =>
+    // Everything that matters was synced before; a descriptor that cannot be closed is a bug.
+    Effect.orDie(disk.close(file))
+  )
+
+/** Writes all bytes from a position on, however short the single writes are. */
+export const writeAll = Effect.fnUntraced(function* (
+  disk: Disk,
+  file: Descriptor,
+  bytes: Uint8Array,
+  position: number
+) {
+  let written = 0
+  while (written < bytes.length) {
+    const more = yield* disk.write(file, bytes.subarray(written), position + written)
+    if (more === 0) {
+      const reason = "nothing could be written"
+      return yield* new DiskError({ operation: "write", code: undefined, reason })
+    }
+    written += more
+  }
+})
+
+/** Syncs the folder of a file, so that its name is as durable as its bytes. */
+export const syncFolderOf = (disk: Disk, path: string) =>
+  Effect.scoped(Effect.flatMap(openScoped(disk, dirname(path), "r"), disk.sync))
+
+/** Puts a file in the place of another in one step: a crash leaves the old or the new. */
+export const replaceFile = Effect.fnUntraced(function* (
+  disk: Disk,
+  path: string,
+  bytes: Uint8Array
+) {
+  const temporary = `${path}.tmp`
+  yield* Effect.scoped(
+    Effect.gen(function* () {
+      const file = yield* openScoped(disk, temporary, "w")
+      yield* writeAll(disk, file, bytes, 0)
+      yield* disk.sync(file)
+    })
+  )
+  yield* disk.rename(temporary, path)
+  yield* syncFolderOf(disk, path)
+})
+
+/** All bytes of a file; undefined where there is none. */
+export const readFile = Effect.fnUntraced(
+  function* (disk: Disk, path: string) {
+    const file = yield* openScoped(disk, path, "r")
+    const bytes = new Uint8Array(yield* disk.size(file))
+    let length = 0
+    while (length < bytes.length) {
+      const more = yield* disk.read(file, bytes.subarray(length), length)
+      if (more === 0) break
+      length += more
+    }
+    return bytes.subarray(0, length)
+  },
+  Effect.scoped,
+  Effect.catchIf(
+    (error) => error.code === "ENOENT",
+    () => Effect.succeed(undefined)
+  )
+)

@@ -1,0 +1,164 @@
+/**
+ * What the two embedded stores share: writes as plain values that a worker thread can be sent,
+ * the group commit that gathers them, and the typed errors that their outcomes become.
+ */
+import { Deferred, Effect, Exit, Semaphore } from "effect"
+import type { Agency } from "../../domain/Agency.ts"
+import type { BetBatch } from "../../domain/BetBatch.ts"
+import { Draw, type ExpectedAgencies } from "../../domain/Draw.ts"
+import {
+  AlreadyFinished,
+  BookMismatch,
+  Conflict,
+  DrawMismatch,
+  NotAllFinished,
+  type StoreBroken,
+  StoreUnavailable
+} from "../BetStore.ts"
+import * as GroupCommit from "./GroupCommit.ts"
+
+/** What a draw is opened with. */
+export interface DrawTerms {
+  readonly agencies: ReadonlyArray<Agency>
+  readonly winningNumber: number
+}
+
+/** One thing to be written; a commit is a list of them, each of which succeeds or fails alone. */
+export type Write =
+  | {
+      readonly kind: "append"
+      readonly agency: Agency
+      readonly position: number
+      readonly bytes: Uint8Array
+      readonly count: number
+    }
+  | { readonly kind: "finish"; readonly agency: Agency; readonly bets: number }
+  | { readonly kind: "told"; readonly agency: Agency }
+  | ({ readonly kind: "openDraw" } & DrawTerms)
+  | { readonly kind: "recordDraw" }
+
+/** What became of a write. Every refusal is final: nothing of that write was stored. */
+export type Outcome =
+  | { readonly kind: "done" }
+  | { readonly kind: "conflict"; readonly held: number }
+  | { readonly kind: "alreadyFinished"; readonly bets: number }
+  | { readonly kind: "bookMismatch"; readonly held: number }
+  | { readonly kind: "draw"; readonly terms: DrawTerms; readonly recorded: boolean }
+  | { readonly kind: "missing"; readonly agencies: ReadonlyArray<Agency> }
+  | { readonly kind: "alreadyRecorded" }
+  /** This write could not be made durable, although others of its group were. */
+  | { readonly kind: "unavailable"; readonly reason: string }
+
+export const DONE: Outcome = { kind: "done" }
+
+/** What is kept of an agency beside its bets. */
+export interface Standing {
+  readonly bets: number
+  readonly finished: boolean
+}
+
+const sameTerms = (one: DrawTerms, other: DrawTerms): boolean =>
+  one.winningNumber === other.winningNumber && one.agencies.join() === other.agencies.join()
+
+/** The draw that these terms were checked for when they were stored. */
+export const drawFromTerms = (id: string, terms: DrawTerms): Draw =>
+  new Draw({
+    id,
+    // The constructor checks it, and a store that holds another thing is damaged.
+    agencies: terms.agencies as ExpectedAgencies,
+    winningNumber: terms.winningNumber
+  })
+
+/** The cost of a write beside its rows, generously. */
+const WRITE_OVERHEAD_BYTES = 64
+/** What a row may need beside its canonical bytes: an agency of ten digits, a comma and a CR. */
+const ROW_OVERHEAD_BYTES = 12
+
+const sizeOf = (write: Write): number =>
+  write.kind === "append"
+    ? WRITE_OVERHEAD_BYTES + write.bytes.length + write.count * ROW_OVERHEAD_BYTES
+    : WRITE_OVERHEAD_BYTES
+
+type CommitFailure = StoreUnavailable | StoreBroken
+
+const exitOf = (outcome: Outcome): Exit.Exit<Outcome, CommitFailure> =>
+  outcome.kind === "unavailable"
+    ? Exit.fail(new StoreUnavailable({ reason: outcome.reason }))
+    : Exit.succeed(outcome)
+
+/**
+ * Makes the writing half of a store from its `commit`, which stores what it can of the writes in
+ * one durable step. After one StoreBroken it is not called again.
+ */
+export const makeWriter = Effect.fnUntraced(function* (
+  drawId: string,
+  commit: (writes: ReadonlyArray<Write>) => Effect.Effect<ReadonlyArray<Outcome>, CommitFailure>
+) {
+  const permit = yield* Semaphore.make(1)
+  const brokenBy = yield* Deferred.make<never, StoreBroken>()
+
+  const commitUnlessBroken = (writes: ReadonlyArray<Write>) =>
+    Effect.suspend(() =>
+      Deferred.isDoneUnsafe(brokenBy)
+        ? Deferred.await(brokenBy)
+        : Effect.map(commit(writes), (outcomes) => outcomes.map(exitOf))
+    ).pipe(Effect.tapErrorTag("StoreBroken", (error) => Deferred.fail(brokenBy, error)))
+
+  const submit = GroupCommit.make<Write, Outcome, CommitFailure>({
+    permit,
+    sizeOf,
+    commit: commitUnlessBroken
+  })
+
+  const append = Effect.fnUntraced(function* (agency: Agency, position: number, batch: BetBatch) {
+    const { bytes, count } = batch
+    const outcome = yield* submit({ kind: "append", agency, position, bytes, count })
+    if (outcome.kind === "conflict") {
+      return yield* new Conflict({ agency, position, held: outcome.held })
+    }
+    if (outcome.kind === "alreadyFinished") {
+      return yield* new AlreadyFinished({ agency, bets: outcome.bets })
+    }
+  })
+
+  const finish = Effect.fnUntraced(function* (agency: Agency, bets: number) {
+    const outcome = yield* submit({ kind: "finish", agency, bets })
+    if (outcome.kind === "bookMismatch") {
+      return yield* new BookMismatch({ agency, bets, held: outcome.held })
+    }
+  })
+
+  const openDraw = Effect.fnUntraced(function* (asked: Draw) {
+    if (asked.id !== drawId) {
+      // A layer is made for one draw's id: that is the caller's mistake, nothing a person can mend.
+      return yield* Effect.die(new Error(`the store of draw ${drawId} was asked for ${asked.id}`))
+    }
+    const { agencies, winningNumber } = asked
+    const outcome = yield* submit({ kind: "openDraw", agencies, winningNumber })
+    if (outcome.kind !== "draw") return { draw: asked, recorded: false }
+    const stored = drawFromTerms(drawId, outcome.terms)
+    if (!sameTerms(stored, asked)) return yield* new DrawMismatch({ stored, asked })
+    return { draw: stored, recorded: outcome.recorded }
+  })
+
+  const recordDraw = submit({ kind: "recordDraw" }).pipe(
+    Effect.flatMap((outcome) =>
+      outcome.kind === "missing"
+        ? Effect.fail(new NotAllFinished({ missing: outcome.agencies }))
+        : Effect.succeed(outcome.kind === "done")
+    )
+  )
+
+  const told = (agency: Agency) => Effect.asVoid(submit({ kind: "told", agency }))
+
+  return {
+    append,
+    finish,
+    openDraw,
+    recordDraw,
+    told,
+    broken: Deferred.await(brokenBy),
+    /** For a store that learns of a failed sync while nobody waits for a commit. */
+    breakNow: (error: StoreBroken) => Deferred.fail(brokenBy, error)
+  }
+})

@@ -1,0 +1,347 @@
+/**
+ * The bets of one draw in an open SQLite database: what is written and what is read, as SQL.
+ * Synchronous and free of libraries, for the store's worker.
+ */
+import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite"
+import { splitQuoted } from "../../domain/BetRow.ts"
+import type { AgencyProgress } from "../BetStore.ts"
+import type { DrawTerms, Outcome, Standing, Write } from "./EmbeddedStore.ts"
+import { type Failure, failureOf, reasonOf } from "./SqliteFile.ts"
+
+export type Read =
+  | { readonly kind: "draw" }
+  | { readonly kind: "progress" }
+  | { readonly kind: "progressOf"; readonly agency: number }
+  | {
+      readonly kind: "page"
+      readonly agency: number
+      readonly from: number
+      readonly until: number
+    }
+  | { readonly kind: "winners"; readonly number: number }
+
+/** What each read gives. */
+export interface ReadAnswers {
+  readonly draw: { readonly terms: DrawTerms; readonly recorded: boolean } | undefined
+  readonly progress: ReadonlyArray<readonly [agency: number, progress: AgencyProgress]>
+  readonly progressOf: AgencyProgress | undefined
+  /** Canonical rows, at most `PAGE_ROWS` of them. */
+  readonly page: { readonly bytes: Uint8Array; readonly count: number }
+  readonly winners: ReadonlyArray<readonly [agency: number, documents: ReadonlyArray<string>]>
+}
+
+/** Rows of a page: at most 433 bytes each, so a page stays below a MiB. */
+export const PAGE_ROWS = 2400
+/** Rows of an insert statement; more is hardly faster, and the remainder takes longer. */
+const INSERT_ROWS = 50
+const INSERT_COLUMNS = 8
+/** How much is written before the write-ahead log is copied into the file. */
+const CHECKPOINT_BYTES = 4 * 1024 * 1024
+const utf8 = new TextEncoder()
+// Rows were checked on their way in; ignoreBOM keeps a BOM that a name begins with.
+const text = new TextDecoder("utf-8", { ignoreBOM: true })
+
+const quoted = (field: string): string =>
+  field.includes(",") || field.includes('"') ? `"${field.replaceAll('"', '""')}"` : field
+
+const insertSql = (rows: number): string =>
+  `insert into bets values ${Array(rows).fill(`(${Array(INSERT_COLUMNS).fill("?")})`)}`
+
+/** A cached statement whose rows are plain arrays. */
+const arrays = (database: DatabaseSync, sql: string): StatementSync => {
+  const statement = database.prepare(sql)
+  statement.setReturnArrays(true)
+  return statement
+}
+
+/** A row of a statement from `arrays`, whose typed columns the schema guarantees. */
+const rowsOf = <Row extends ReadonlyArray<unknown>>(rows: Iterable<unknown>): Iterable<Row> =>
+  rows as Iterable<Row>
+
+/** The store of one draw in an open database. */
+export class SqliteBooks {
+  private readonly database: DatabaseSync
+  private readonly drawId: string
+  private readonly statements = new Map<string, StatementSync>()
+  /** The draw's key in the tables, once it is known to be committed. */
+  private key: number | undefined
+  private broken: Failure | undefined
+  private sinceCheckpoint = 0
+
+  constructor(database: DatabaseSync, drawId: string) {
+    this.database = database
+    this.drawId = drawId
+  }
+
+  private sql(text: string): StatementSync {
+    let statement = this.statements.get(text)
+    if (statement === undefined) {
+      statement = arrays(this.database, text)
+      this.statements.set(text, statement)
+    }
+    return statement
+  }
+
+  private one<Row extends ReadonlyArray<unknown>>(
+    sql: string,
+    ...values: Array<SQLInputValue>
+  ): Row | undefined {
+    // With setReturnArrays a row is an array, which the type of `get` does not say.
+    return this.sql(sql).get(...values) as unknown as Row | undefined
+  }
+
+  private all<Row extends ReadonlyArray<unknown>>(
+    sql: string,
+    ...values: Array<SQLInputValue>
+  ): Iterable<Row> {
+    return rowsOf<Row>(this.sql(sql).iterate(...values))
+  }
+
+  private drawKey(): number | undefined {
+    this.key ??= this.one<[number]>("select id from draws where name = ?", this.drawId)?.[0]
+    return this.key
+  }
+
+  /** The draw's key for a write. Bets may come before the draw is opened. */
+  private drawKeyToWrite(): number {
+    const key = this.drawKey()
+    if (key !== undefined) return key
+    this.sql("insert into draws values (null, ?, null, null, 0)").run(this.drawId)
+    return this.drawKey()!
+  }
+
+  private terms(): { terms: DrawTerms; recorded: boolean } | undefined {
+    const row = this.one<[string, number, number]>(
+      "select agencies, winning_number, recorded from draws where name = ? and agencies not null",
+      this.drawId
+    )
+    if (row === undefined) return undefined
+    const terms = { agencies: JSON.parse(row[0]) as Array<number>, winningNumber: row[1] }
+    return { terms, recorded: row[2] === 1 }
+  }
+
+  private standing(draw: number, agency: number): Standing {
+    const row = this.one<[number, number]>(
+      "select bets, finished from agencies where draw = ? and agency = ?",
+      draw,
+      agency
+    )
+    return row === undefined
+      ? { bets: 0, finished: false }
+      : { bets: row[0], finished: row[1] === 1 }
+  }
+
+  /** Stores the writes in one transaction; each that is refused leaves the others be. */
+  commit(writes: ReadonlyArray<Write>): ReadonlyArray<Outcome> | Failure {
+    if (this.broken !== undefined) return this.broken
+    try {
+      this.database.exec("begin immediate")
+      const outcomes = writes.map((write) => this.write(write))
+      this.database.exec("commit")
+      return outcomes
+    } catch (error) {
+      return this.rolledBack(failureOf(error))
+    }
+  }
+
+  private rolledBack(failure: Failure): Failure {
+    this.key = undefined
+    if (failure.kind === "broken") {
+      this.broken = failure
+      return failure
+    }
+    try {
+      if (this.database.isTransaction) this.database.exec("rollback")
+      return failure
+    } catch (error) {
+      // Neither committed nor rolled back: what it holds is as unknown as after a failed sync.
+      this.broken = { kind: "broken", reason: `${failure.reason}; then ${reasonOf(error)}` }
+      return this.broken
+    }
+  }
+
+  private write(write: Write): Outcome {
+    switch (write.kind) {
+      case "append":
+        return this.append(write)
+      case "finish":
+        return this.finish(write.agency, write.bets)
+      case "told":
+        return this.told(write.agency)
+      case "openDraw":
+        return this.openDraw(write)
+      case "recordDraw":
+        return this.recordDraw()
+    }
+  }
+
+  private append(write: Extract<Write, { kind: "append" }>): Outcome {
+    const { agency, position, bytes, count } = write
+    const draw = this.drawKeyToWrite()
+    const { bets, finished } = this.standing(draw, agency)
+    if (finished) return { kind: "alreadyFinished", bets }
+    if (bets !== position) return { kind: "conflict", held: bets }
+    if (count === 0) return { kind: "done" }
+    this.insert(draw, agency, position, bytes)
+    this.sql(
+      "insert into agencies values (?, ?, ?, 0, 0) on conflict do update set bets = excluded.bets"
+    ).run(draw, agency, position + count)
+    this.sinceCheckpoint += bytes.length
+    return { kind: "done" }
+  }
+
+  private insert(draw: number, agency: number, from: number, bytes: Uint8Array): void {
+    const rows = text.decode(bytes)
+    let values: Array<SQLInputValue> = []
+    let position = from
+    for (let start = 0; start < rows.length; ) {
+      const end = rows.indexOf("\n", start)
+      const row = rows.slice(start, end)
+      const fields = row.includes('"') ? splitQuoted(row)! : row.split(",")
+      const [firstName, lastName, document, birthdate, number] = fields
+      values.push(draw, agency, position, firstName!, lastName!, document!, birthdate!)
+      values.push(Number(number))
+      position++
+      start = end + 1
+      if (values.length === INSERT_ROWS * INSERT_COLUMNS) {
+        this.sql(insertSql(INSERT_ROWS)).run(...values)
+        values = []
+      }
+    }
+    if (values.length > 0) this.sql(insertSql(values.length / INSERT_COLUMNS)).run(...values)
+  }
+
+  private finish(agency: number, bets: number): Outcome {
+    const draw = this.drawKeyToWrite()
+    const held = this.standing(draw, agency)
+    if (held.bets !== bets) return { kind: "bookMismatch", held: held.bets }
+    if (!held.finished) {
+      this.sql(
+        "insert into agencies values (?, ?, ?, 1, 0) on conflict do update set finished = 1"
+      ).run(draw, agency, bets)
+    }
+    return { kind: "done" }
+  }
+
+  private told(agency: number): Outcome {
+    this.sql("insert into agencies values (?, ?, 0, 0, 1) on conflict do update set told = 1").run(
+      this.drawKeyToWrite(),
+      agency
+    )
+    return { kind: "done" }
+  }
+
+  private openDraw(asked: DrawTerms): Outcome {
+    const stored = this.terms()
+    if (stored !== undefined) return { kind: "draw", ...stored }
+    this.sql("update draws set agencies = ?, winning_number = ? where id = ?").run(
+      JSON.stringify(asked.agencies),
+      asked.winningNumber,
+      this.drawKeyToWrite()
+    )
+    // Only winning bets are in it: it costs nothing to add a bet, and the draw is immediate.
+    const number = Number(asked.winningNumber)
+    this.database.exec(
+      `create index if not exists bets_on_${number}
+        on bets (draw, agency, position, document) where number = ${number}`
+    )
+    return { kind: "done" }
+  }
+
+  private recordDraw(): Outcome {
+    const stored = this.terms()
+    if (stored === undefined) return { kind: "missing", agencies: [] }
+    if (stored.recorded) return { kind: "alreadyRecorded" }
+    const draw = this.drawKeyToWrite()
+    const missing = stored.terms.agencies.filter((agency) => !this.standing(draw, agency).finished)
+    if (missing.length > 0) return { kind: "missing", agencies: missing }
+    this.sql("update draws set recorded = 1 where id = ?").run(draw)
+    return { kind: "done" }
+  }
+
+  read(read: Read): ReadAnswers[Read["kind"]] {
+    switch (read.kind) {
+      case "draw":
+        return this.terms()
+      case "progress":
+        return this.progress()
+      case "progressOf":
+        return this.progressOf(read.agency)
+      case "page":
+        return this.page(read.agency, read.from, read.until)
+      case "winners":
+        return this.winners(read.number)
+    }
+  }
+
+  private progressOf(agency: number): ReadAnswers["progressOf"] {
+    const row = this.one<[number, number, number]>(
+      "select bets, finished, told from agencies where draw = ? and agency = ?",
+      this.drawKey() ?? null,
+      agency
+    )
+    return row && { bets: row[0], finished: row[1] === 1, told: row[2] === 1 }
+  }
+
+  private progress(): ReadAnswers["progress"] {
+    const rows = this.all<[number, number, number, number]>(
+      "select agency, bets, finished, told from agencies where draw = ? order by agency",
+      this.drawKey() ?? null
+    )
+    return Array.from(rows, ([agency, bets, finished, told]) => [
+      agency,
+      { bets, finished: finished === 1, told: told === 1 }
+    ])
+  }
+
+  private page(agency: number, from: number, until: number): ReadAnswers["page"] {
+    const rows = this.all<[string, string, string, string, number]>(
+      `select first_name, last_name, document, birthdate, number from bets
+        where draw = ? and agency = ? and position >= ? and position < ? order by position`,
+      this.drawKey() ?? null,
+      agency,
+      from,
+      Math.min(until, from + PAGE_ROWS)
+    )
+    let page = ""
+    let count = 0
+    for (const [firstName, lastName, document, birthdate, number] of rows) {
+      page += `${quoted(firstName)},${quoted(lastName)},${document},${birthdate},${number}\n`
+      count++
+    }
+    return { bytes: utf8.encode(page), count }
+  }
+
+  private winners(winningNumber: number): ReadAnswers["winners"] {
+    // The number stands in the text: only so does the planner see that the index is meant for it.
+    const rows = this.all<[number, string]>(
+      `select agency, document from bets
+        where draw = ? and number = ${Number(winningNumber)} order by agency, position`,
+      this.drawKey() ?? null
+    )
+    const winners: Array<[number, Array<string>]> = []
+    for (const [agency, document] of rows) {
+      if (winners.at(-1)?.[0] !== agency) winners.push([agency, []])
+      winners.at(-1)![1].push(document)
+    }
+    return winners
+  }
+
+  /**
+   * Copies the write-ahead log into the file once it has grown; gives the failure of a sync.
+   * Any other error leaves everything in the log, where it is durable, and is met again later.
+   */
+  checkpoint(): Failure | undefined {
+    if (this.broken !== undefined || this.sinceCheckpoint < CHECKPOINT_BYTES) return undefined
+    try {
+      this.database.exec("pragma wal_checkpoint(passive)")
+      this.sinceCheckpoint = 0
+      return undefined
+    } catch (error) {
+      const failure = failureOf(error)
+      if (failure.kind === "unavailable") return undefined
+      this.broken = failure
+      return failure
+    }
+  }
+}

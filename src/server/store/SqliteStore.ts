@@ -1,0 +1,235 @@
+/**
+ * The store in one SQLite file, through Node's own `node:sqlite`. A worker thread talks to the
+ * file, so that the event loop never waits for the disk; this side sends it plain values.
+ */
+import { Worker } from "node:worker_threads"
+import { Data, Deferred, Effect, Exit, Layer, Option, Stream } from "effect"
+import { BetBatch } from "../../domain/BetBatch.ts"
+import {
+  BetStore,
+  BetStoreReader,
+  NO_PROGRESS,
+  StoreBroken,
+  type StoredBooks,
+  StoreOpenError,
+  StoreUnavailable
+} from "../BetStore.ts"
+import { drawFromTerms, makeWriter, type Outcome, type Write } from "./EmbeddedStore.ts"
+import type { Read, ReadAnswers } from "./SqliteBooks.ts"
+import type { Failure } from "./SqliteFile.ts"
+import type { Reply, Request, Settings } from "./SqliteWorker.ts"
+import { acquire, canonicalPath } from "./StoreLock.ts"
+
+const BUSY_TIMEOUT_MILLIS = 5_000
+/** How long a worker may take to close; a commit and a checkpoint lie before it at most. */
+const CLOSE_TIMEOUT = "10 seconds"
+
+// In the bundle the worker is the bundle itself, which starts it by its role.
+const workerUrl = (): URL =>
+  import.meta.url.endsWith(".ts")
+    ? new URL("./SqliteWorker.ts", import.meta.url)
+    : new URL(import.meta.url)
+
+export interface Options {
+  readonly path: string
+  readonly drawId: string
+  readonly busyTimeoutMillis?: number
+  /** Another program for the worker; a test shows with it what happens when a worker dies. */
+  readonly worker?: URL
+}
+
+/** The worker could not do it, or is gone. */
+class WorkerFailure extends Data.TaggedError("WorkerFailure")<{ readonly failure: Failure }> {}
+
+type Answered = Extract<Reply, { readonly id: number }>
+
+const openError = (store: string, reason: string) => new StoreOpenError({ store, reason })
+
+const failed = (kind: Failure["kind"], reason: string) =>
+  Effect.fail(new WorkerFailure({ failure: { kind, reason } }))
+
+/** Starts the worker and waits until it has opened the file; it ends with the scope. */
+const startWorker = Effect.fnUntraced(function* (options: Options, settings: Settings) {
+  const opened = yield* Deferred.make<void, StoreOpenError>()
+  const ended = yield* Deferred.make<never, StoreBroken>()
+  const exited = yield* Deferred.make<void>()
+  const waiting = new Map<number, (reply: Effect.Effect<Answered, WorkerFailure>) => void>()
+  let lastId = 0
+  let gone: string | undefined
+
+  const end = (reason: string) => {
+    gone ??= reason
+    Deferred.doneUnsafe(opened, Exit.fail(openError(options.path, gone)))
+    Deferred.doneUnsafe(ended, Exit.fail(new StoreBroken({ reason: gone })))
+    for (const resume of waiting.values()) resume(failed("broken", gone))
+    waiting.clear()
+  }
+
+  const receive = (reply: Reply) => {
+    switch (reply.kind) {
+      case "opened":
+        Deferred.doneUnsafe(opened, Exit.void)
+        break
+      case "openFailed":
+        Deferred.doneUnsafe(opened, Exit.fail(openError(options.path, reply.reason)))
+        break
+      case "broken":
+        Deferred.doneUnsafe(ended, Exit.fail(new StoreBroken({ reason: reply.reason })))
+        break
+      default:
+        waiting.get(reply.id)?.(Effect.succeed(reply))
+        waiting.delete(reply.id)
+    }
+  }
+
+  const start = Effect.sync(() => {
+    const worker = new Worker(options.worker ?? workerUrl(), { workerData: settings })
+    worker.on("message", receive)
+    worker.on("error", (error) => end(`the store's worker failed: ${error}`))
+    worker.on("exit", (code) => {
+      end(`the store's worker ended with code ${code}`)
+      Deferred.doneUnsafe(exited, Exit.void)
+    })
+    return worker
+  })
+
+  // Requests are answered in order, so what was asked before is done before the file is closed.
+  const stop = (worker: Worker) =>
+    Effect.sync(() => worker.postMessage({ kind: "close" } satisfies Request)).pipe(
+      Effect.andThen(Deferred.await(exited)),
+      Effect.timeoutOrElse({
+        duration: CLOSE_TIMEOUT,
+        orElse: () => Effect.promise(() => worker.terminate())
+      })
+    )
+
+  const worker = yield* Effect.acquireRelease(start, stop)
+  yield* Deferred.await(opened)
+
+  /** Sends a request; `uninterruptible` callers get an answer even from a worker that dies. */
+  const ask = (make: (id: number) => Request, transfer: () => Array<ArrayBuffer> = () => []) =>
+    Effect.callback<Answered, WorkerFailure>((resume) => {
+      if (gone !== undefined) {
+        resume(failed("broken", gone))
+        return undefined
+      }
+      const id = ++lastId
+      waiting.set(id, resume)
+      worker.postMessage(make(id), transfer())
+      return Effect.sync(() => waiting.delete(id))
+    }).pipe(
+      Effect.flatMap((reply) =>
+        reply.kind === "failed"
+          ? Effect.fail(new WorkerFailure({ failure: reply.failure }))
+          : Effect.succeed(reply)
+      )
+    )
+
+  const commit = Effect.fnUntraced(
+    function* (
+      writes: ReadonlyArray<Write>
+    ): Effect.fn.Return<ReadonlyArray<Outcome>, WorkerFailure> {
+      // A copy of the rows alone is handed over: a batch may share its buffer with others.
+      const owned = writes.map((write) =>
+        write.kind === "append" ? { ...write, bytes: new Uint8Array(write.bytes) } : write
+      )
+      const buffers = owned.flatMap((write) =>
+        write.kind === "append" ? [write.bytes.buffer as ArrayBuffer] : []
+      )
+      const reply = yield* ask(
+        (id) => ({ kind: "commit", id, writes: owned }),
+        () => buffers
+      )
+      if (reply.kind !== "committed") return yield* failed("broken", "the worker is confused")
+      return reply.outcomes
+    },
+    Effect.mapError(({ failure }) =>
+      failure.kind === "broken"
+        ? new StoreBroken({ reason: failure.reason })
+        : new StoreUnavailable({ reason: failure.reason })
+    )
+  )
+
+  const read = <Kind extends Read["kind"]>(question: Extract<Read, { readonly kind: Kind }>) =>
+    ask((id) => ({ kind: "read", id, read: question })).pipe(
+      Effect.flatMap((reply) =>
+        reply.kind === "read"
+          ? // The worker answers each question with what `ReadAnswers` says of its kind.
+            Effect.succeed(reply.answer as ReadAnswers[Kind])
+          : failed("broken", "the worker is confused")
+      ),
+      Effect.mapError(({ failure }) => new StoreUnavailable({ reason: failure.reason }))
+    )
+
+  return { commit, read, broken: Deferred.await(ended) }
+})
+
+type Reader = Effect.Success<ReturnType<typeof startWorker>>["read"]
+
+const makeBooks = (drawId: string, read: Reader): StoredBooks => ({
+  draw: Effect.map(read({ kind: "draw" }), (stored) =>
+    stored === undefined
+      ? Option.none()
+      : Option.some({ draw: drawFromTerms(drawId, stored.terms), recorded: stored.recorded })
+  ),
+  progress: Effect.map(read({ kind: "progress" }), (rows) => new Map(rows)),
+  book: (agency, from) =>
+    Stream.unwrap(
+      Effect.map(read({ kind: "progressOf", agency }), (progress) => {
+        const until = progress?.bets ?? 0
+        return Stream.unfold(from, (position) =>
+          position >= until
+            ? Effect.succeed(undefined)
+            : Effect.map(read({ kind: "page", agency, from: position, until }), (page) =>
+                page.count === 0
+                  ? undefined
+                  : ([new BetBatch(page.bytes, page.count), position + page.count] as const)
+              )
+        )
+      })
+    )
+})
+
+const settingsOf = (options: Options, path: string, readOnly: boolean): Settings => ({
+  role: "lottery/sqlite",
+  path,
+  drawId: options.drawId,
+  readOnly,
+  busyTimeoutMillis: options.busyTimeoutMillis ?? BUSY_TIMEOUT_MILLIS
+})
+
+/** Opens the store to write it, under its lock. */
+export const make = Effect.fnUntraced(function* (options: Options) {
+  const path = yield* canonicalPath(options.path)
+  yield* acquire(options.path, path)
+  const { commit, read, broken } = yield* startWorker(options, settingsOf(options, path, false))
+  const { breakNow, ...writer } = yield* makeWriter(options.drawId, commit)
+  // Also a worker that dies, or a sync that fails, while nobody waits for it breaks the store.
+  yield* broken.pipe(Effect.catchTag("StoreBroken", breakNow), Effect.forkScoped)
+  return BetStore.of({
+    ...makeBooks(options.drawId, read),
+    ...writer,
+    progressOf: (agency) =>
+      Effect.map(read({ kind: "progressOf", agency }), (progress) => progress ?? NO_PROGRESS),
+    winners: (winningNumber) =>
+      Effect.map(read({ kind: "winners", number: winningNumber }), (rows) => new Map(rows))
+  })
+})
+
+/** Opens the store to read it, beside whoever writes it. */
+export const makeReader = Effect.fnUntraced(function* (options: Options) {
+  const path = yield* canonicalPath(options.path)
+  const { read } = yield* startWorker(options, settingsOf(options, path, true))
+  return BetStoreReader.of(makeBooks(options.drawId, read))
+})
+
+/** The store in the SQLite file at `path`, which is made where it is not. */
+export const layer = (path: string, drawId: string): Layer.Layer<BetStore, StoreOpenError> =>
+  Layer.effect(BetStore, make({ path, drawId }))
+
+/** The SQLite file at `path`, to be read beside whoever writes it. */
+export const layerReader = (
+  path: string,
+  drawId: string
+): Layer.Layer<BetStoreReader, StoreOpenError> =>
+  Layer.effect(BetStoreReader, makeReader({ path, drawId }))

@@ -1,0 +1,147 @@
+/**
+ * One server per embedded store. Node has no `flock`, so the lock is a transaction that is held
+ * open on a tiny SQLite database beside the store, `<store>.lock`: the kernel drops its `fcntl`
+ * lock with the process, however that dies, and others can still read who holds it.
+ */
+import { readlink, realpath } from "node:fs"
+import { basename, dirname, join, resolve } from "node:path"
+import type { DatabaseSync } from "node:sqlite"
+import { Data, Effect, Random, Schedule } from "effect"
+import { StoreOpenError } from "../BetStore.ts"
+
+/** SQLITE_CANTOPEN */
+const CANNOT_OPEN = 14
+/** SQLITE_BUSY: another connection holds the lock. */
+const BUSY = 5
+const RETRY_MILLIS = 50
+/** Half a second: a holder needs far less between naming itself and holding the lock for good. */
+const RETRIES = 10
+
+class LockFailure extends Data.TaggedError("LockFailure")<{
+  readonly errcode: number | undefined
+  readonly reason: string
+}> {}
+
+/** Another one holds the lock, or is about to. */
+class Held extends Data.TaggedError("Held")<{ readonly pid: number | undefined }> {}
+
+const toLockFailure = (error: unknown): LockFailure =>
+  new LockFailure({
+    errcode:
+      error instanceof Error && "errcode" in error && typeof error.errcode === "number"
+        ? error.errcode
+        : undefined,
+    reason: error instanceof Error ? error.message : String(error)
+  })
+
+const reasonOf = (failure: LockFailure, canonical: string): string =>
+  failure.errcode === CANNOT_OPEN
+    ? `its folder ${dirname(canonical)} is not there, or nothing can be written in it`
+    : `its lock ${canonical}.lock cannot be used: ${failure.reason}`
+
+const sqlite = (): typeof import("node:sqlite") => process.getBuiltinModule("node:sqlite")
+
+const realPathOf = (path: string): Effect.Effect<string | undefined> =>
+  Effect.callback((resume) => {
+    realpath(path, (error, real) => resume(Effect.succeed(error === null ? real : undefined)))
+  })
+
+const linkTargetOf = (path: string): Effect.Effect<string | undefined> =>
+  Effect.callback((resume) => {
+    readlink(path, (error, target) => resume(Effect.succeed(error === null ? target : undefined)))
+  })
+
+/** As many links as Linux follows. */
+const MAX_LINKS = 40
+
+/**
+ * The one spelling of a store's path, through all links, also where the file does not exist yet:
+ * two spellings of one file are one store.
+ */
+export const canonicalPath = Effect.fnUntraced(function* (path: string) {
+  let at = resolve(path)
+  for (let links = 0; links < MAX_LINKS; links++) {
+    const real = yield* realPathOf(at)
+    if (real !== undefined) return real
+    const target = yield* linkTargetOf(at)
+    if (target === undefined) break
+    at = resolve(dirname(at), target)
+  }
+  const folder = yield* realPathOf(dirname(at))
+  return folder === undefined ? at : join(folder, basename(at))
+})
+
+const holderOf = (database: DatabaseSync) => {
+  const row = database.prepare("select pid, token from holder").get()
+  return row === undefined ? undefined : { pid: Number(row.pid), token: String(row.token) }
+}
+
+const attempt = <A>(run: () => A) => Effect.try({ try: run, catch: toLockFailure })
+
+const rollback = (database: DatabaseSync) =>
+  attempt(() => {
+    if (database.isTransaction) database.exec("rollback")
+  })
+
+/** Writes its name, then holds the lock, and looks whether the name is still its own. */
+const claim = (database: DatabaseSync, token: string) =>
+  attempt(() => {
+    database.exec("begin immediate")
+    database.exec("create table if not exists holder (pid integer not null, token text not null)")
+    database.exec("delete from holder")
+    database.prepare("insert into holder values (?, ?)").run(process.pid, token)
+    database.exec("commit")
+    database.exec("begin immediate")
+    return holderOf(database)?.token === token
+  })
+
+const acquireOnce = Effect.fnUntraced(function* (database: DatabaseSync, token: string) {
+  const claimed = yield* claim(database, token).pipe(
+    Effect.catchIf(
+      (failure) => failure.errcode === BUSY,
+      () => Effect.succeed(false)
+    )
+  )
+  if (claimed) return
+  yield* rollback(database)
+  const holder = yield* attempt(() => holderOf(database)).pipe(
+    // The holder is just writing its name.
+    Effect.catchIf(
+      (failure) => failure.errcode === BUSY || failure.reason.includes("no such table"),
+      () => Effect.succeed(undefined)
+    )
+  )
+  return yield* new Held({ pid: holder?.token === token ? undefined : holder?.pid })
+})
+
+/**
+ * Holds the lock of a store until the scope closes. `canonical` comes from `canonicalPath`; the
+ * error speaks of `store`, which is what the person typed.
+ */
+export const acquire = Effect.fnUntraced(
+  function* (_store: string, canonical: string) {
+    const token = `${process.pid}-${yield* Random.nextInt}`
+    const database = yield* Effect.acquireRelease(
+      attempt(() => new (sqlite().DatabaseSync)(`${canonical}.lock`, { timeout: 0 })),
+      // Closing rolls the held transaction back.
+      (opened) => Effect.sync(() => opened.close())
+    )
+    yield* Effect.retry(acquireOnce(database, token), {
+      while: (error) => error._tag === "Held",
+      schedule: Schedule.spaced(RETRY_MILLIS),
+      times: RETRIES
+    })
+  },
+  (effect, store, canonical) =>
+    Effect.mapError(
+      effect,
+      (error) =>
+        new StoreOpenError({
+          store,
+          reason:
+            error._tag === "Held"
+              ? `in use by process ${error.pid ?? "unknown"}`
+              : reasonOf(error, canonical)
+        })
+    )
+)

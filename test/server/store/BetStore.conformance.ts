@@ -1,0 +1,467 @@
+/**
+ * What every store must keep, whatever it is made of. A store's test calls `conformance` with its
+ * layers; a folder of its own is made for each test.
+ */
+import { describe, expect, it } from "@effect/vitest"
+import { Cause, Effect, Exit, type Layer, Metric, Option, Schema, Stream } from "effect"
+import { Bet } from "../../../src/domain/Bet.ts"
+import { BetBatch, BetBatchSchema } from "../../../src/domain/BetBatch.ts"
+import { Draw, type ExpectedAgencies } from "../../../src/domain/Draw.ts"
+import {
+  BetStore,
+  BetStoreReader,
+  NO_PROGRESS,
+  type StoreOpenError
+} from "../../../src/server/BetStore.ts"
+import * as GroupCommit from "../../../src/server/store/GroupCommit.ts"
+import { temporaryFolder } from "../../support/TemporaryFolder.ts"
+
+export interface Stores {
+  /** The store in a folder, which is made there the first time. */
+  readonly layer: (folder: string, drawId: string) => Layer.Layer<BetStore, StoreOpenError>
+  readonly layerReader: (
+    folder: string,
+    drawId: string
+  ) => Layer.Layer<BetStoreReader, StoreOpenError>
+  /** Whether several draws fit in one store. */
+  readonly manyDraws: boolean
+}
+
+const NAMES = [
+  ["Ana", "López"],
+  ["María José", 'O"Hara, the 2nd'],
+  ["\ufeffIñigo", "Peña"],
+  ["王", "小明"],
+  ['"', ","],
+  [" lead", "trail "],
+  ["a'b", "c;d"]
+] as const
+
+/** Bets like no other at each position: a book that is cut or shuffled is not the same. */
+export const bets = (agency: number, from: number, count: number): BetBatch =>
+  BetBatch.fromBets(
+    Array.from({ length: count }, (_, index) => {
+      const position = from + index
+      const [firstName, lastName] = NAMES[position % NAMES.length]!
+      const document = String(agency * 100_000 + position).padStart(9, "0")
+      const number = position % 10 === 3 ? 7574 : position % 7000
+      return new Bet({ firstName, lastName, document, birthdate: "1990-02-28", number })
+    })
+  )
+
+export const drawOf = (agencies: ExpectedAgencies, winningNumber = 7574, id = "default") =>
+  new Draw({ id, agencies, winningNumber })
+
+export const bytesOf = (batches: ReadonlyArray<BetBatch>): string =>
+  Buffer.concat(batches.map((batch) => batch.bytes)).toString("utf8")
+
+export const bookOf = (agency: number, from = 0) =>
+  Effect.gen(function* () {
+    const store = yield* BetStore
+    const batches = yield* Stream.runCollect(store.book(agency, from))
+    return { text: bytesOf(batches), batches }
+  })
+
+/** The typed error of an effect that must fail. */
+export const errorOf = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<E, A, R> =>
+  Effect.flip(effect)
+
+export const conformance = (name: string, stores: Stores): void => {
+  const within = <A, E, R>(folder: string, effect: Effect.Effect<A, E, R>, drawId = "default") =>
+    Effect.provide(effect, stores.layer(folder, drawId))
+
+  const withStore = <A, E>(
+    run: (store: BetStore["Service"]) => Effect.Effect<A, E, BetStore>
+  ): Effect.Effect<A, E | StoreOpenError> =>
+    Effect.scoped(
+      Effect.flatMap(temporaryFolder, (folder) => within(folder, Effect.flatMap(BetStore, run)))
+    )
+
+  describe(`${name} keeps the contract of BetStore`, () => {
+    it.live("appends where the last batch ended, and nowhere else", () =>
+      withStore((store) =>
+        Effect.gen(function* () {
+          yield* store.append(1, 0, bets(1, 0, 120))
+          yield* store.append(1, 120, bets(1, 120, 3))
+          expect(yield* errorOf(store.append(1, 124, bets(1, 124, 1)))).toMatchObject({
+            _tag: "Conflict",
+            agency: 1,
+            position: 124,
+            held: 123
+          })
+          expect(yield* errorOf(store.append(1, 0, bets(1, 0, 1)))).toMatchObject({
+            _tag: "Conflict",
+            held: 123
+          })
+          expect(yield* store.progressOf(1)).toEqual({ bets: 123, finished: false, told: false })
+          expect((yield* bookOf(1)).text).toBe(bytesOf([bets(1, 0, 123)]))
+        })
+      )
+    )
+
+    it.live("refuses one of two batches for the same position, and stores the other once", () =>
+      withStore((store) =>
+        Effect.gen(function* () {
+          const exits = yield* Effect.all(
+            [
+              Effect.exit(store.append(1, 0, bets(1, 0, 5))),
+              Effect.exit(store.append(1, 0, bets(1, 0, 5)))
+            ],
+            { concurrency: "unbounded" }
+          )
+          expect(exits.filter(Exit.isSuccess)).toHaveLength(1)
+          expect((yield* bookOf(1)).text).toBe(bytesOf([bets(1, 0, 5)]))
+        })
+      )
+    )
+
+    it.live("keeps equal rows, each of them", () =>
+      withStore((store) =>
+        Effect.gen(function* () {
+          const one = bets(1, 3, 1)
+          yield* store.append(1, 0, one)
+          yield* store.append(1, 1, one)
+          expect((yield* bookOf(1)).text).toBe(bytesOf([one, one]))
+          expect((yield* store.winners(7574)).get(1)).toEqual(["000100003", "000100003"])
+        })
+      )
+    )
+
+    it.live("finishes a book of exactly what is held, once and for all", () =>
+      withStore((store) =>
+        Effect.gen(function* () {
+          yield* store.append(2, 0, bets(2, 0, 10))
+          expect(yield* errorOf(store.finish(2, 9))).toMatchObject({
+            _tag: "BookMismatch",
+            agency: 2,
+            bets: 9,
+            held: 10
+          })
+          yield* store.append(2, 10, bets(2, 10, 1))
+          yield* store.finish(2, 11)
+          yield* store.finish(2, 11)
+          expect(yield* errorOf(store.finish(2, 12))).toMatchObject({ _tag: "BookMismatch" })
+          expect(yield* errorOf(store.append(2, 11, bets(2, 11, 1)))).toMatchObject({
+            _tag: "AlreadyFinished",
+            agency: 2,
+            bets: 11
+          })
+          expect(yield* store.progressOf(2)).toEqual({ bets: 11, finished: true, told: false })
+        })
+      )
+    )
+
+    it.live("finishes an empty book, and then takes nothing more of it", () =>
+      withStore((store) =>
+        Effect.gen(function* () {
+          expect(yield* errorOf(store.finish(3, 1))).toMatchObject({
+            _tag: "BookMismatch",
+            held: 0
+          })
+          yield* store.finish(3, 0)
+          expect(yield* errorOf(store.append(3, 0, bets(3, 0, 1)))).toMatchObject({
+            _tag: "AlreadyFinished"
+          })
+          expect(yield* store.progressOf(3)).toEqual({ bets: 0, finished: true, told: false })
+        })
+      )
+    )
+
+    it.live("tells the progress of every agency in ascending order", () =>
+      withStore((store) =>
+        Effect.gen(function* () {
+          yield* store.append(30, 0, bets(30, 0, 2))
+          yield* store.append(4, 0, bets(4, 0, 1))
+          yield* store.finish(4, 1)
+          yield* store.told(4)
+          yield* store.told(4)
+          expect([...(yield* store.progress)]).toEqual([
+            [4, { bets: 1, finished: true, told: true }],
+            [30, { bets: 2, finished: false, told: false }]
+          ])
+          expect(yield* store.progressOf(5)).toEqual(NO_PROGRESS)
+        })
+      )
+    )
+
+    it.live("gives a book from any position, in batches, also among the rows of others", () =>
+      withStore((store) =>
+        Effect.gen(function* () {
+          const total = 6_000
+          const step = 250
+          for (let from = 0; from < total; from += step) {
+            yield* store.append(1, from, bets(1, from, step))
+            yield* store.append(2, from, bets(2, from, step))
+            yield* store.append(3, from / step, bets(3, from / step, 1))
+          }
+          for (const from of [0, 1, 249, 250, 251, 2_399, 2_400, 4_801, total - 1]) {
+            const { text, batches } = yield* bookOf(2, from)
+            expect(text).toBe(bytesOf([bets(2, from, total - from)]))
+            expect(batches.reduce((count, batch) => count + batch.count, 0)).toBe(total - from)
+            expect(Math.max(...batches.map((batch) => batch.bytes.length))).toBeLessThan(2 ** 20)
+          }
+          expect((yield* bookOf(2, total)).text).toBe("")
+          expect((yield* bookOf(2, total + 5)).text).toBe("")
+          expect((yield* bookOf(9)).text).toBe("")
+          expect((yield* bookOf(3)).text).toBe(bytesOf([bets(3, 0, total / step)]))
+        })
+      )
+    )
+
+    it.live("finds the winners of each agency in the order of its book", () =>
+      withStore((store) =>
+        Effect.gen(function* () {
+          yield* store.openDraw(drawOf([1, 2, 3]))
+          yield* store.append(2, 0, bets(2, 0, 25))
+          yield* store.append(1, 0, bets(1, 0, 3))
+          yield* store.append(1, 3, bets(1, 3, 12))
+          expect([...(yield* store.winners(7574))]).toEqual([
+            [1, ["000100003", "000100013"]],
+            [2, ["000200003", "000200013", "000200023"]]
+          ])
+          expect([...(yield* store.winners(4))]).toEqual([
+            [1, ["000100004"]],
+            [2, ["000200004"]]
+          ])
+          expect([...(yield* store.winners(9999))]).toEqual([])
+        })
+      )
+    )
+
+    it.live("writes the draw when it is first opened, and holds every server to it", () =>
+      withStore((store) =>
+        Effect.gen(function* () {
+          expect(Option.isNone(yield* store.draw)).toBe(true)
+          const draw = drawOf([1, 5])
+          expect(yield* store.openDraw(draw)).toEqual({ draw, recorded: false })
+          expect(yield* store.openDraw(draw)).toEqual({ draw, recorded: false })
+          for (const asked of [drawOf([1]), drawOf([1, 5], 1)]) {
+            expect(yield* errorOf(store.openDraw(asked))).toMatchObject({
+              _tag: "DrawMismatch",
+              stored: draw,
+              asked
+            })
+          }
+          expect(yield* store.draw).toEqual(Option.some({ draw, recorded: false }))
+        })
+      )
+    )
+
+    it.live("records the draw once, when every expected agency has finished", () =>
+      withStore((store) =>
+        Effect.gen(function* () {
+          const draw = drawOf([1, 2, 3])
+          yield* store.openDraw(draw)
+          yield* store.append(1, 0, bets(1, 0, 4))
+          yield* store.finish(1, 4)
+          yield* store.finish(7, 0)
+          expect(yield* errorOf(store.recordDraw)).toMatchObject({
+            _tag: "NotAllFinished",
+            missing: [2, 3]
+          })
+          yield* store.finish(2, 0)
+          yield* store.finish(3, 0)
+          const both = yield* Effect.all([store.recordDraw, store.recordDraw], {
+            concurrency: "unbounded"
+          })
+          expect(both.toSorted()).toEqual([false, true])
+          expect(yield* store.recordDraw).toBe(false)
+          expect(yield* store.draw).toEqual(Option.some({ draw, recorded: true }))
+          expect(yield* errorOf(store.append(1, 4, bets(1, 4, 1)))).toMatchObject({
+            _tag: "AlreadyFinished"
+          })
+        })
+      )
+    )
+
+    it.live("holds everything after it was closed and opened again", () =>
+      Effect.gen(function* () {
+        const folder = yield* temporaryFolder
+        const draw = drawOf([1, 2])
+        yield* within(
+          folder,
+          Effect.gen(function* () {
+            const store = yield* BetStore
+            yield* store.openDraw(draw)
+            yield* store.append(1, 0, bets(1, 0, 333))
+            yield* store.append(2, 0, bets(2, 0, 7))
+            yield* store.append(1, 333, bets(1, 333, 400))
+            yield* store.finish(1, 733)
+          })
+        )
+        yield* within(
+          folder,
+          Effect.gen(function* () {
+            const store = yield* BetStore
+            expect(yield* store.openDraw(draw)).toEqual({ draw, recorded: false })
+            expect((yield* bookOf(1)).text).toBe(bytesOf([bets(1, 0, 733)]))
+            yield* store.append(2, 7, bets(2, 7, 1))
+            yield* store.finish(2, 8)
+            expect(yield* store.recordDraw).toBe(true)
+            yield* store.told(2)
+          })
+        )
+        yield* within(
+          folder,
+          Effect.gen(function* () {
+            const store = yield* BetStore
+            expect(yield* store.openDraw(draw)).toEqual({ draw, recorded: true })
+            expect([...(yield* store.progress)]).toEqual([
+              [1, { bets: 733, finished: true, told: false }],
+              [2, { bets: 8, finished: true, told: true }]
+            ])
+            expect((yield* bookOf(2)).text).toBe(bytesOf([bets(2, 0, 8)]))
+          })
+        )
+      })
+    )
+
+    it.live("commits the batches of 200 agencies together", () =>
+      withStore((store) =>
+        Effect.gen(function* () {
+          const before = yield* Metric.value(GroupCommit.commits)
+          const agencies = Array.from({ length: 200 }, (_, index) => index + 1)
+          yield* Effect.forEach(
+            agencies,
+            (agency) =>
+              Effect.gen(function* () {
+                for (let from = 0; from < 50; from += 10) {
+                  yield* store.append(agency, from, bets(agency, from, 10))
+                }
+                yield* store.finish(agency, 50)
+              }),
+            { concurrency: "unbounded", discard: true }
+          )
+          const commits =
+            Number((yield* Metric.value(GroupCommit.commits)).count) - Number(before.count)
+          expect(commits).toBeGreaterThan(0)
+          // 1,200 writes.
+          expect(commits).toBeLessThan(60)
+          for (const agency of [1, 77, 200]) {
+            expect((yield* bookOf(agency)).text).toBe(bytesOf([bets(agency, 0, 50)]))
+          }
+        })
+      )
+    )
+
+    it.live("refuses an append within a group alone", () =>
+      withStore((store) =>
+        Effect.gen(function* () {
+          const exits = yield* Effect.forEach(
+            [0, 0, 5, 0, 0],
+            (position, index) =>
+              Effect.exit(store.append(index + 1, position, bets(index + 1, 0, 2))),
+            { concurrency: "unbounded" }
+          )
+          expect(exits.map(Exit.isSuccess)).toEqual([true, true, false, true, true])
+          expect(Exit.isFailure(exits[2]!) && Cause.pretty(exits[2]!.cause)).toContain("agency 3")
+          expect([...(yield* store.progress).keys()]).toEqual([1, 2, 4, 5])
+        })
+      )
+    )
+
+    it.live("runs an append that was begun to its end, also when it is interrupted", () =>
+      withStore((store) =>
+        Effect.gen(function* () {
+          yield* Effect.timeoutOption(store.append(1, 0, bets(1, 0, 2_000)), 0)
+          expect((yield* store.progressOf(1)).bets).toBe(2_000)
+        })
+      )
+    )
+
+    it.live("is read beside the one who writes it, and after", () =>
+      Effect.gen(function* () {
+        const folder = yield* temporaryFolder
+        const look = Effect.gen(function* () {
+          const reader = yield* BetStoreReader
+          const batches = yield* Stream.runCollect(reader.book(1, 2))
+          return {
+            text: bytesOf(batches),
+            progress: yield* reader.progress,
+            draw: yield* reader.draw
+          }
+        }).pipe(Effect.provide(stores.layerReader(folder, "default")))
+        const seen = {
+          text: bytesOf([bets(1, 2, 1)]),
+          progress: new Map([[1, { bets: 3, finished: true, told: true }]]),
+          draw: Option.some({ draw: drawOf([1]), recorded: true })
+        }
+        yield* within(
+          folder,
+          Effect.gen(function* () {
+            const store = yield* BetStore
+            yield* store.openDraw(drawOf([1]))
+            yield* store.append(1, 0, bets(1, 0, 3))
+            yield* store.finish(1, 3)
+            yield* store.recordDraw
+            yield* store.told(1)
+            expect(yield* look).toEqual(seen)
+          })
+        )
+        expect(yield* look).toEqual(seen)
+      })
+    )
+
+    it.live("is not made by one who only reads", () =>
+      Effect.gen(function* () {
+        const folder = yield* temporaryFolder
+        const opened = Effect.provide(BetStoreReader, stores.layerReader(folder, "default"))
+        expect(yield* errorOf(opened)).toMatchObject({ _tag: "StoreOpenError" })
+        expect(yield* errorOf(opened)).toMatchObject({ _tag: "StoreOpenError" })
+      })
+    )
+
+    it.live("keeps draws apart", () =>
+      Effect.gen(function* () {
+        const folder = yield* temporaryFolder
+        yield* within(
+          folder,
+          Effect.flatMap(BetStore, (store) => store.append(1, 0, bets(1, 0, 3))),
+          "monday"
+        )
+        const other = within(
+          folder,
+          Effect.flatMap(BetStore, (store) => store.progressOf(1)),
+          "tuesday"
+        )
+        if (stores.manyDraws) expect(yield* other).toEqual(NO_PROGRESS)
+        else {
+          const error = yield* errorOf(other)
+          expect(String(error)).toContain("monday")
+          expect(String(error)).toContain("tuesday")
+        }
+      })
+    )
+
+    it.live("is one server's alone", () =>
+      Effect.gen(function* () {
+        const folder = yield* temporaryFolder
+        const second = within(folder, BetStore)
+        const error = yield* within(folder, errorOf(second))
+        expect(error).toMatchObject({
+          _tag: "StoreOpenError",
+          reason: `in use by process ${process.pid}`
+        })
+        yield* second
+      })
+    )
+
+    it.live.prop(
+      "gives any bets back byte for byte",
+      [Schema.Array(BetBatchSchema)],
+      ([batches]) =>
+        withStore((store) =>
+          Effect.gen(function* () {
+            let position = 0
+            for (const batch of batches) {
+              yield* store.append(1, position, batch)
+              position += batch.count
+            }
+            expect((yield* bookOf(1)).text).toBe(bytesOf(batches))
+            expect((yield* store.progressOf(1)).bets).toBe(position)
+          })
+        ),
+      { arbitrary: { runs: 15 } }
+    )
+  })
+}

@@ -1,0 +1,142 @@
+import { readFileSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { DatabaseSync } from "node:sqlite"
+import { describe, expect, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { BetStore, BetStoreReader } from "../../../src/server/BetStore.ts"
+import type { Write } from "../../../src/server/store/EmbeddedStore.ts"
+import { SqliteBooks } from "../../../src/server/store/SqliteBooks.ts"
+import { failureOf, SCHEMA } from "../../../src/server/store/SqliteFile.ts"
+import * as SqliteStore from "../../../src/server/store/SqliteStore.ts"
+import { temporaryFolder } from "../../support/TemporaryFolder.ts"
+import { bets, conformance, drawOf } from "./BetStore.conformance.ts"
+
+conformance("SqliteStore", {
+  layer: (folder, drawId) => SqliteStore.layer(join(folder, "lottery.db"), drawId),
+  layerReader: (folder, drawId) => SqliteStore.layerReader(join(folder, "lottery.db"), drawId),
+  manyDraws: true
+})
+
+const open = (path: string) => SqliteStore.layer(path, "default")
+
+describe("SqliteStore", () => {
+  it.live("is a database that people can query, documents as text", () =>
+    Effect.gen(function* () {
+      const path = join(yield* temporaryFolder, "lottery.db")
+      yield* Effect.gen(function* () {
+        const store = yield* BetStore
+        yield* store.openDraw(drawOf([1]))
+        yield* store.append(1, 0, bets(1, 0, 4))
+      }).pipe(Effect.provide(open(path)))
+      const database = new DatabaseSync(path)
+      expect(
+        database
+          .prepare("select agency, first_name, last_name, document, birthdate, number from bets")
+          .all()
+          .at(-1)
+      ).toEqual({
+        agency: 1,
+        first_name: "王",
+        last_name: "小明",
+        document: "000100003",
+        birthdate: "1990-02-28",
+        number: 7574
+      })
+      const plan = database
+        .prepare(
+          `explain query plan select agency, document from bets
+            where draw = ? and number = 7574 order by agency, position`
+        )
+        .all(1)
+      database.close()
+      expect(JSON.stringify(plan)).toContain("COVERING INDEX bets_on_7574")
+      expect(JSON.stringify(plan)).not.toContain("TEMP B-TREE")
+    })
+  )
+
+  it.live("refuses what is not a store of bets, and leaves it as it was", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      const other = join(folder, "other.db")
+      const database = new DatabaseSync(other)
+      database.exec("create table things (thing)")
+      database.close()
+      const before = readFileSync(other)
+      const text = join(folder, "text.db")
+      writeFileSync(text, "not a database ".repeat(100))
+      for (const [path, reason] of [
+        [other, "it is a database of something else, not a store of bets"],
+        [text, "it is not an SQLite database"]
+      ] as const) {
+        const error = yield* Effect.flip(Effect.provide(BetStore, open(path)))
+        expect(error).toMatchObject({ _tag: "StoreOpenError", store: path, reason })
+        const reading = Effect.provide(BetStoreReader, SqliteStore.layerReader(path, "default"))
+        expect(yield* Effect.flip(reading)).toMatchObject({ reason })
+      }
+      expect(readFileSync(other)).toEqual(before)
+    })
+  )
+
+  it.live("is unavailable while another process writes the file, and works again after", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const path = join(yield* temporaryFolder, "lottery.db")
+        const store = yield* SqliteStore.make({ path, drawId: "default", busyTimeoutMillis: 50 })
+        yield* store.append(1, 0, bets(1, 0, 2))
+        const other = new DatabaseSync(path)
+        other.exec("begin immediate")
+        expect(yield* Effect.flip(store.append(1, 2, bets(1, 2, 1)))).toMatchObject({
+          _tag: "StoreUnavailable",
+          reason: "database is locked (SQLite 5)"
+        })
+        other.exec("rollback")
+        other.close()
+        yield* store.append(1, 2, bets(1, 2, 1))
+        expect((yield* store.progressOf(1)).bets).toBe(3)
+      })
+    )
+  )
+
+  it.live("answers everyone when its worker dies, and is broken then", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const path = join(yield* temporaryFolder, "lottery.db")
+        const worker = new URL("../../support/DyingWorker.ts", import.meta.url)
+        const store = yield* SqliteStore.make({ path, drawId: "default", worker })
+        const errors = yield* Effect.forEach(
+          [1, 2, 3],
+          (agency) => Effect.flip(store.append(agency, 0, bets(agency, 0, 1))),
+          { concurrency: "unbounded" }
+        )
+        expect(errors.map((error) => error._tag)).toEqual(Array(3).fill("StoreBroken"))
+        expect(String(yield* Effect.flip(store.broken))).toContain("ended with code 3")
+        expect(yield* Effect.flip(store.progress)).toMatchObject({ _tag: "StoreUnavailable" })
+      })
+    )
+  )
+
+  it("takes a failed sync, and nothing else, for a broken store", () => {
+    const failing = (errcode: number) => Object.assign(new Error("disk I/O error"), { errcode })
+    for (const errcode of [1034, 1290]) expect(failureOf(failing(errcode)).kind).toBe("broken")
+    for (const errcode of [5, 8, 10, 13, 778]) {
+      expect(failureOf(failing(errcode)).kind).toBe("unavailable")
+    }
+  })
+
+  it("commits nothing more once a sync has failed", () => {
+    const database = new DatabaseSync(":memory:")
+    database.exec(SCHEMA)
+    const books = new SqliteBooks(database, "default")
+    const told: ReadonlyArray<Write> = [{ kind: "told", agency: 1 }]
+    const exec = database.exec.bind(database)
+    database.exec = (sql) => {
+      if (sql === "commit") throw Object.assign(new Error("disk I/O error"), { errcode: 1034 })
+      exec(sql)
+    }
+    const broken = { kind: "broken", reason: "disk I/O error (SQLite 1034)" }
+    expect(books.commit(told)).toEqual(broken)
+    database.exec = exec
+    expect(books.commit(told)).toEqual(broken)
+    database.close()
+  })
+})

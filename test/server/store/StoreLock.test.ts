@@ -1,0 +1,112 @@
+/** One server per embedded store, seen with processes of their own. */
+import { type ChildProcess, spawn } from "node:child_process"
+import { mkdirSync, symlinkSync } from "node:fs"
+import { join } from "node:path"
+import { describe, expect, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { BetStore } from "../../../src/server/BetStore.ts"
+import * as StoreLock from "../../../src/server/store/StoreLock.ts"
+import * as StoreUrl from "../../../src/server/store/StoreUrl.ts"
+import { temporaryFolder } from "../../support/TemporaryFolder.ts"
+
+const root = join(import.meta.dirname, "../../..")
+
+/** Waits for the first line of the holder; fails with what it says of an error. */
+const firstLine = (child: ChildProcess) =>
+  Effect.callback<string, Error>((resume) => {
+    let errors = ""
+    child.stderr?.on("data", (data) => {
+      errors += data
+    })
+    child.stdout?.once("data", (data) => resume(Effect.succeed(String(data).trim())))
+    child.once("exit", () => resume(Effect.fail(new Error(errors))))
+  })
+
+const kill = (child: ChildProcess) =>
+  Effect.callback<void>((resume) => {
+    if (child.exitCode !== null || child.signalCode !== null) {
+      resume(Effect.void)
+      return
+    }
+    child.once("exit", () => resume(Effect.void))
+    child.kill("SIGKILL")
+  })
+
+const holder = (url: string) =>
+  Effect.acquireRelease(
+    Effect.sync(() =>
+      spawn(join(root, "node_modules/.bin/node"), [join(root, "test/support/holdStore.ts"), url], {
+        stdio: ["ignore", "pipe", "pipe"]
+      })
+    ),
+    kill
+  )
+
+describe("StoreLock", () => {
+  for (const [scheme, file] of [
+    ["sqlite", "lottery.db"],
+    ["csv", "bets.csv"]
+  ] as const) {
+    it.live(`keeps a second server from a ${scheme} store, until the first is killed`, () =>
+      Effect.gen(function* () {
+        const folder = yield* temporaryFolder
+        const path = join(folder, file)
+        const first = yield* holder(`${scheme}:${path}`)
+        expect(yield* firstLine(first)).toBe("holding 1")
+
+        const bets = Effect.gen(function* () {
+          const store = yield* BetStore
+          return (yield* store.progressOf(1)).bets
+        }).pipe(Effect.provide(StoreUrl.layer({ _tag: scheme, path }, "default")))
+        expect(yield* Effect.flip(bets)).toMatchObject({
+          _tag: "StoreOpenError",
+          store: path,
+          reason: `in use by process ${first.pid}`
+        })
+
+        yield* kill(first)
+        expect(yield* bets).toBe(1)
+        const next = yield* holder(`${scheme}:${path}`)
+        expect(yield* firstLine(next)).toBe("holding 2")
+      })
+    )
+  }
+
+  it.live("takes two spellings of a file for one store, also before it exists", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      mkdirSync(join(folder, "a"))
+      symlinkSync(join(folder, "a"), join(folder, "b"))
+      symlinkSync("a/lottery.db", join(folder, "link.db"))
+      const canonical = yield* StoreLock.canonicalPath(join(folder, "a/lottery.db"))
+      for (const spelling of ["b/lottery.db", "a/../b/./lottery.db", "link.db"]) {
+        expect(yield* StoreLock.canonicalPath(join(folder, spelling))).toBe(canonical)
+      }
+    })
+  )
+
+  it.live("says what is wrong where no lock can be made", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      const path = join(folder, "missing/lottery.db")
+      const error = yield* Effect.flip(Effect.scoped(StoreLock.acquire(path, path)))
+      expect(error.reason).toBe(
+        `its folder ${join(folder, "missing")} is not there, or nothing can be written in it`
+      )
+    })
+  )
+
+  it.live("is given to one of many who ask at once, and to the next after it", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      const path = join(folder, "lottery.db")
+      const acquired = yield* Effect.forEach(
+        [1, 2, 3, 4],
+        () => Effect.option(StoreLock.acquire(path, path)),
+        { concurrency: "unbounded" }
+      ).pipe(Effect.scoped)
+      expect(acquired.filter((each) => each._tag === "Some")).toHaveLength(1)
+      yield* Effect.scoped(StoreLock.acquire(path, path))
+    })
+  )
+})
