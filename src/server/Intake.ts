@@ -8,7 +8,7 @@ import type { BetBatch } from "../domain/BetBatch.ts"
 import { BadMessage } from "../protocol/BytesCodec.ts"
 import type { BookMismatch } from "./BetStore.ts"
 import type { UnknownAgency } from "./Lottery.ts"
-import { BookDiffers, type StoredBatch, type StoreFailure, type Upload } from "./Upload.ts"
+import type { StoredBatch, StoreFailure, Upload } from "./Upload.ts"
 
 /** Why a message with bets is refused. */
 export type Refusal = BadMessage | UnknownAgency | BookMismatch | StoreFailure
@@ -63,16 +63,27 @@ export const logRefused = (
   message: { readonly upload: Upload | undefined; readonly count?: number | undefined }
 ): Effect.Effect<void> => {
   const bad = refusal instanceof BadMessage ? refusal : undefined
-  const position =
-    refusal instanceof BookDiffers
-      ? refusal.position
-      : (message.upload?.position() ?? 0) + (bad?.index ?? 0)
+  const position = message.upload?.position() ?? 0
   const named = "agency" in refusal ? refusal.agency : undefined
   return logAction("apuesta_recibida", "fail", {
     cantidad: message.count ?? bad?.count,
     agencia: named ?? message.upload?.agency,
-    posicion: position,
+    posicion: positionOf(refusal, position),
     ip,
     error: refusal.message
   })
+}
+
+/** The bet that a refusal is about, as its position in the agency's book. */
+const positionOf = (refusal: Refusal, uploaded: number): number => {
+  switch (refusal._tag) {
+    case "BookDiffers":
+      return refusal.position
+    case "AlreadyFinished":
+      return refusal.bets
+    case "BadMessage":
+      return uploaded + (refusal.index ?? 0)
+    default:
+      return uploaded
+  }
 }

@@ -1,0 +1,82 @@
+/** Goal: a batch is canonical rows, whatever the bets; and problems name field and reason. */
+
+import { createHash } from "node:crypto"
+import { it } from "@effect/vitest"
+import { Effect, Schema } from "effect"
+import { describe, expect } from "vitest"
+import { Bet } from "../../src/domain/Bet.ts"
+import { BetBatch, BetBatchBuilder, BetBatchSchema } from "../../src/domain/BetBatch.ts"
+import vectors from "../protocol/vectors.json" with { type: "json" }
+
+const textOf = (batch: BetBatch): string => Buffer.from(batch.bytes).toString("utf8")
+
+describe("BetBatch", () => {
+  it("quotes only where a field holds a comma or a quote, and drops leading zeros", () => {
+    const builder = new BetBatchBuilder(1)
+    builder.addTexts(["Ana", "Perez", "00123", "1999-03-17", "0042"])
+    builder.addTexts(["A, B", 'the "x"', "1", "2000-02-29", "0000"])
+    builder.addTexts(["semi;colon", "\ufeffbom", "1", "2000-02-29", "7"])
+    const batch = builder.build()
+    expect(batch.count).toBe(3)
+    expect(textOf(batch)).toBe(
+      "Ana,Perez,00123,1999-03-17,42\n" +
+        '"A, B","the ""x""",1,2000-02-29,0\n' +
+        "semi;colon,\ufeffbom,1,2000-02-29,7\n"
+    )
+  })
+
+  it("names the first field that is wrong, and adds nothing", () => {
+    const builder = new BetBatchBuilder()
+    const problem = (texts: ReadonlyArray<string>) => builder.addTexts(texts)
+    expect(problem(["Ana", "Perez", "1", "1999-02-31", "1"])).toEqual({
+      field: "birthdate",
+      message: 'expected a real date YYYY-MM-DD from 1900-01-01 to 9999-12-31, got "1999-02-31"'
+    })
+    expect(problem(["", "Perez", "1", "1999-02-01", "1"])?.field).toBe("first name")
+    expect(problem(["Ana", "P\u0085", "1", "1999-02-01", "1"])?.field).toBe("last name")
+    expect(problem(["Ana", "Perez", "12a", "1999-02-01", "1"])?.field).toBe("document")
+    expect(problem(["Ana", "Perez", "1", "1999-02-01", "10000"])?.field).toBe("number")
+    expect(builder.count).toBe(0)
+    expect(builder.build().bytes.length).toBe(0)
+  })
+
+  it("is named by the SHA-256 of its rows", () => {
+    const book = vectors.find((vector) => vector.sha256 !== undefined)
+    const batch = BetBatch.fromBets([
+      new Bet({
+        firstName: "Ana",
+        lastName: "Pérez",
+        document: "12345678",
+        birthdate: "1999-03-17",
+        number: 7574
+      }),
+      new Bet({
+        firstName: "Tiago Nicolás",
+        lastName: "Rivera",
+        document: "34407251",
+        birthdate: "2001-08-29",
+        number: 1033
+      })
+    ])
+    expect(createHash("sha256").update(batch.bytes).digest("hex")).toBe(book?.sha256)
+  })
+
+  it.effect.prop("gives back the bets that it was made of", [Schema.Array(Bet)], ([bets]) =>
+    Effect.sync(() => {
+      const batch = BetBatch.fromBets(bets)
+      expect(batch.count).toBe(bets.length)
+      expect([...batch]).toEqual(bets)
+    })
+  )
+
+  it.effect.prop(
+    "drops bets from its start",
+    [BetBatchSchema, Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 20 }))],
+    ([batch, bets]) =>
+      Effect.sync(() => {
+        const dropped = Math.min(bets, batch.count)
+        expect([...batch.drop(dropped)]).toEqual([...batch].slice(dropped))
+        expect(batch.drop(dropped).count).toBe(batch.count - dropped)
+      })
+  )
+})

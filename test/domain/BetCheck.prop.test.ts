@@ -1,0 +1,138 @@
+/**
+ * Goal: the check over bytes and the field Schemas accept and refuse the same bets.
+ * Method: fields drawn from the Schemas, and fields that are nearly right, through both.
+ */
+import { it } from "@effect/vitest"
+import { Arbitrary, Effect, Result, Schema } from "effect"
+import { describe, expect } from "vitest"
+import { Bet } from "../../src/domain/Bet.ts"
+import { fieldsAreValid, fieldsProblem } from "../../src/domain/BetCheck.ts"
+import { makeFieldSpans } from "../../src/domain/BetRow.ts"
+
+const runs = process.env.LOTTERY_TEST_LONG ? 50_000 : 2_000
+const FIELDS = ["firstName", "lastName", "document", "birthdate", "number"] as const
+
+/** Pieces of which nearly right fields are made: what the rules are about, and its neighbours. */
+const PIECES = Schema.Literals([
+  "",
+  "a",
+  "Ñandú",
+  "é",
+  " ",
+  "\u00a0",
+  "\u00a1",
+  "\u0085",
+  "\u009f",
+  "\u2028",
+  "\u2029",
+  "\u2027",
+  "\ufeff",
+  "\u3000",
+  "\u0000",
+  "\u001f",
+  "\u007f",
+  "\u007e",
+  "😀",
+  "x".repeat(50),
+  "ñ".repeat(25),
+  ",",
+  ";",
+  '"',
+  "\t",
+  "\n",
+  "0",
+  "00",
+  "9",
+  "12345",
+  "١",
+  "-",
+  "1999-02-28",
+  "1999-02-29",
+  "2000-02-29",
+  "1900-02-29",
+  "1899-12-31",
+  "1900-01-01",
+  "9999-12-31",
+  "2001-04-31",
+  "2001-13-01",
+  "2001-00-10",
+  "2001-01-00",
+  "7574",
+  "10000",
+  "+1",
+  "1e3",
+  " 1"
+])
+const nearly = Arbitrary.map(
+  Arbitrary.array(Arbitrary.schema(PIECES), { maxLength: 3 }),
+  (pieces) => pieces.join("")
+)
+
+/** The five texts as bytes, one after the other, and where each lies. */
+const mark = (texts: ReadonlyArray<Uint8Array>) => {
+  const spans = makeFieldSpans()
+  let at = 0
+  for (const [index, text] of texts.entries()) {
+    spans[2 * index] = at
+    at += text.length
+    spans[2 * index + 1] = at
+  }
+  return { bytes: Buffer.concat(texts), spans }
+}
+
+const acceptedBySchemas = (texts: ReadonlyArray<string>): boolean =>
+  Result.isSuccess(
+    Schema.decodeUnknownResult(Bet)(
+      Object.fromEntries(FIELDS.map((name, index) => [name, texts[index]]))
+    )
+  )
+
+const expectSame = (texts: ReadonlyArray<string>) => {
+  const { bytes, spans } = mark(texts.map((text) => Buffer.from(text)))
+  const accepted = fieldsAreValid(bytes, spans)
+  expect(accepted, JSON.stringify(texts)).toBe(acceptedBySchemas(texts))
+  expect(fieldsProblem(bytes, spans) === undefined).toBe(accepted)
+}
+
+describe("BetCheck", () => {
+  it.effect.prop(
+    "accepts every bet that the Schemas make",
+    [Bet],
+    ([bet]) =>
+      Effect.sync(() => {
+        const texts = [bet.firstName, bet.lastName, bet.document, bet.birthdate, `${bet.number}`]
+        expect(acceptedBySchemas(texts)).toBe(true)
+        expectSame(texts)
+      }),
+    { arbitrary: { runs } }
+  )
+
+  for (const [index, name] of FIELDS.entries()) {
+    it.effect.prop(
+      `agrees with the Schemas on a ${name} that is nearly right`,
+      [Bet, nearly],
+      ([bet, field]) =>
+        Effect.sync(() => {
+          const texts = [bet.firstName, bet.lastName, bet.document, bet.birthdate, `${bet.number}`]
+          expectSame(texts.with(index, field))
+        }),
+      { arbitrary: { runs } }
+    )
+  }
+
+  it.effect.prop(
+    "refuses exactly the names whose bytes are not UTF-8, or whose text is no name",
+    [Schema.Array(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 255 })))],
+    ([name]) =>
+      Effect.sync(() => {
+        const bytes = Uint8Array.from(name)
+        const marked = mark([bytes, ...["b", "1", "2000-01-01", "5"].map((t) => Buffer.from(t))])
+        const text = Buffer.from(bytes).toString("utf8")
+        const isUtf8 = Buffer.from(text).equals(bytes)
+        expect(fieldsAreValid(marked.bytes, marked.spans)).toBe(
+          isUtf8 && acceptedBySchemas([text, "b", "1", "2000-01-01", "5"])
+        )
+      }),
+    { arbitrary: { runs } }
+  )
+})

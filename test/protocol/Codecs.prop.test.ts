@@ -1,0 +1,137 @@
+/**
+ * Goal: every codec gives back what was encoded, however the stream is cut; and whatever bytes
+ * come, the outcome is a message or a typed error, never an exception, never a hang.
+ * Method: messages drawn from the dialects' Schemas; random, cut off and flipped bytes.
+ */
+import { it } from "@effect/vitest"
+import { Effect, Result, Schema } from "effect"
+import { describe, expect } from "vitest"
+import * as Binary from "../../src/protocol/BinaryPackets.ts"
+import { type ByteReader, EndOfStream } from "../../src/protocol/ByteReader.ts"
+import { BadMessage, decoder, encoder } from "../../src/protocol/BytesCodec.ts"
+import * as Json from "../../src/protocol/JsonMessages.ts"
+import * as Line from "../../src/protocol/TextLine.ts"
+import { cut, readerOf } from "../support/streams.ts"
+
+const runs = process.env.LOTTERY_TEST_LONG ? 20_000 : 500
+
+/** A kind of message, as the tests see it; `Message` is erased. */
+interface Kind {
+  readonly name: string
+  readonly schema: Schema.Codec<unknown, unknown>
+  readonly codec: Schema.Codec<unknown, Uint8Array>
+  readonly read: (reader: ByteReader<never>) => Effect.Effect<unknown, BadMessage | EndOfStream>
+}
+
+const kind = <T, E>(
+  name: string,
+  schema: Schema.Codec<T, E>,
+  codec: Schema.Codec<T, Uint8Array>,
+  read: (reader: ByteReader<never>) => Effect.Effect<T, BadMessage | EndOfStream>
+) => ({ name, schema, codec, read }) as unknown as Kind
+
+const kinds: ReadonlyArray<Kind> = [
+  kind("text line", Line.LineText, Line.TextLineFromBytes, Line.readTextLine),
+  kind("binary packet", Binary.BinaryPacket, Binary.BinaryPacketFromBytes, Binary.readBinaryPacket),
+  kind("binary answer", Binary.BinaryAnswer, Binary.BinaryAnswerFromBytes, Binary.readBinaryAnswer),
+  kind(
+    "binary winners",
+    Binary.BinaryWinners,
+    Binary.BinaryWinnersFromBytes,
+    Binary.readBinaryWinners
+  ),
+  kind("JSON request", Json.JsonRequest, Json.JsonRequestFromBytes, Json.readJsonRequest),
+  kind("JSON reply", Json.JsonReply, Json.JsonReplyFromBytes, Json.readJsonReply)
+]
+
+const Cuts = Schema.Array(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 40 })))
+const Bytes = Schema.Array(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 255 })))
+const Offset = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 10_000 }))
+
+/** Reads messages until the stream ends or one is bad. */
+const readAll = Effect.fnUntraced(function* (read: Kind["read"], reader: ByteReader<never>) {
+  const messages: Array<unknown> = []
+  for (;;) {
+    const result = yield* Effect.result(read(reader))
+    if (Result.isFailure(result)) return { messages, end: result.failure }
+    messages.push(result.success)
+  }
+})
+
+const expectTyped = (end: unknown) =>
+  expect(end instanceof BadMessage || end instanceof EndOfStream, String(end)).toBe(true)
+
+for (const { codec, name, read, schema } of kinds) {
+  const encode = encoder(codec)
+  const decode = decoder(codec)
+  /** The message's bytes; undefined where the dialect cannot say it. */
+  const bytesOf = (message: unknown) => Result.getOrUndefined(encode(message))
+
+  describe(name, () => {
+    it.effect.prop(
+      "comes back as it was encoded",
+      [schema],
+      ([message]) =>
+        Effect.sync(() => {
+          const encoded = encode(message)
+          if (Result.isFailure(encoded)) return expect(encoded.failure).toBeInstanceOf(BadMessage)
+          expect(Result.getOrThrow(decode(encoded.success))).toEqual(message)
+        }),
+      { arbitrary: { runs } }
+    )
+
+    it.effect.prop(
+      "comes out the same however the stream is cut",
+      [Schema.Array(schema), Cuts],
+      ([messages, lengths]) =>
+        Effect.gen(function* () {
+          const sayable = messages.filter((message) => bytesOf(message) !== undefined)
+          const stream = Buffer.concat(sayable.map((message) => bytesOf(message)!))
+          const outcome = yield* readAll(read, readerOf(cut(stream, lengths)))
+          expect(outcome.messages).toEqual(sayable)
+          expect(outcome.end).toEqual(new EndOfStream({ pending: 0 }))
+        }),
+      { arbitrary: { runs } }
+    )
+
+    it.effect.prop(
+      "ends in a typed error where it is cut off",
+      [schema, Offset, Cuts],
+      ([message, offset, lengths]) =>
+        Effect.gen(function* () {
+          const bytes = bytesOf(message)
+          if (bytes === undefined) return
+          const truncated = bytes.subarray(0, offset % bytes.length)
+          const { end } = yield* readAll(read, readerOf(cut(truncated, lengths)))
+          expectTyped(end)
+          const decoded = decode(truncated)
+          if (Result.isFailure(decoded)) expectTyped(decoded.failure)
+        }),
+      { arbitrary: { runs } }
+    )
+
+    it.effect.prop(
+      "answers flipped bytes with a message or a typed error",
+      [schema, Offset, Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 255 })), Cuts],
+      ([message, offset, flip, lengths]) =>
+        Effect.gen(function* () {
+          const bytes = bytesOf(message)?.slice()
+          if (bytes === undefined) return
+          bytes[offset % bytes.length]! ^= flip
+          expectTyped((yield* readAll(read, readerOf(cut(bytes, lengths)))).end)
+        }),
+      { arbitrary: { runs } }
+    )
+
+    it.effect.prop(
+      "answers random bytes with a message or a typed error",
+      [Bytes, Cuts],
+      ([bytes, lengths]) =>
+        Effect.gen(function* () {
+          const stream = Uint8Array.from(bytes)
+          expectTyped((yield* readAll(read, readerOf(cut(stream, lengths)))).end)
+        }),
+      { arbitrary: { runs } }
+    )
+  })
+}

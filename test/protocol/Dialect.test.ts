@@ -1,0 +1,84 @@
+/** Goal: the dialect is told from the first bytes, one by one, and never too early. */
+import { describe, expect, it } from "vitest"
+import { detect } from "../../src/protocol/Dialect.ts"
+
+const bytes = (...parts: ReadonlyArray<number | string>): Buffer =>
+  Buffer.concat(parts.map((p) => (typeof p === "number" ? Buffer.from([p]) : Buffer.from(p))))
+
+/** What is told after each byte, the last one before the stream ends. */
+const stepByStep = (stream: Buffer): Array<string> =>
+  Array.from(stream, (_, index) => detect(stream.subarray(0, index + 1), false))
+
+/** After how many bytes a dialect is told, and which. */
+const told = (stream: Buffer) => {
+  const steps = stepByStep(stream)
+  const first = steps.findIndex((step) => step !== "undecided")
+  return [first + 1, steps[first]]
+}
+
+describe("detect", () => {
+  it("needs bytes", () => {
+    expect(detect(bytes(), false)).toBe("undecided")
+    expect(detect(bytes(), true)).toBe("unknown")
+  })
+
+  it.each([
+    ["native", bytes(0xff, "LTRY", 13, 10, 1), [8, "native"]],
+    ["nearly native", bytes(0xff, "LTRX"), [5, "unknown"]],
+    ["JSON", bytes(0, 0, 0, 20, '{"type'), [6, "json"]],
+    ["JSON with white space", bytes(0, 0, 0, 20, "{ \n"), [6, "json"]],
+    ["an empty object", bytes(0, 0, 0, 2, "{}"), [6, "json"]],
+    ["a list", bytes(0, 0, 0, 20, "[1]"), [5, "unknown"]],
+    ["binary", bytes(0, 20, "12;Ana"), [5, "binary"]],
+    ["binary, ten digits", bytes(0, 20, "2147483647;"), [13, "binary"]],
+    ["binary, eleven digits", bytes(0, 20, "21474836471;"), [13, "unknown"]],
+    ["binary without a separator", bytes(0, 4, "12", 0, 0), [5, "binary"]],
+    ["binary without content", bytes(0, 2, 0, 0, 0), [5, "unknown"]],
+    ["a line", bytes("[CLIENT 1] Message N°1\n"), [24, "line"]],
+    ["a line with CR", bytes("PING\r\n"), [6, "line"]],
+    ["a CR within", bytes("PI\rNG\n"), [4, "unknown"]],
+    ["a control character", bytes("PI", 7), [3, "unknown"]],
+    ["a tab", bytes("PI\tG\n"), [5, "line"]],
+    ["not UTF-8", bytes("PI", 0xff), [3, "unknown"]],
+    ["HTTP, which is a line", bytes("GET / HTTP/1.1\r\n"), [16, "line"]],
+    ["TLS", bytes(0x16, 3, 1, 2, 0), [3, "unknown"]]
+  ])("%s", (_what, stream, expected) => {
+    expect(told(stream)).toEqual(expected)
+  })
+
+  it("asks for JSON before binary, whose rule is nearly met by some lengths", () => {
+    // A length of 0x313b bytes is "1;" from byte 2 on.
+    const stream = bytes(0, 0, 0x31, 0x3b, '{"type_message"')
+    expect(told(stream)).toEqual([6, "json"])
+    expect(told(bytes(0, 0, 0x31, 0x3b, "Ana"))).toEqual([5, "unknown"])
+    expect(told(bytes(0, 9, "1;Ana"))).toEqual([5, "binary"])
+  })
+
+  it("decides a line of one letter at the end of the stream only", () => {
+    expect(told(bytes("A\n"))[1]).toBeUndefined()
+    expect(detect(bytes("A\n"), true)).toBe("line")
+    expect(detect(bytes("A"), true)).toBe("line")
+    expect(detect(bytes("PING"), true)).toBe("line")
+    expect(detect(bytes("AB\n"), false)).toBe("line")
+  })
+
+  it("waits for the rest of a character that is cut", () => {
+    const stream = bytes("Añ€😀\n")
+    expect(
+      stepByStep(stream)
+        .slice(0, -1)
+        .every((step) => step === "undecided")
+    ).toBe(true)
+    expect(detect(stream, false)).toBe("line")
+    expect(detect(stream.subarray(0, 2), true)).toBe("unknown")
+  })
+
+  it("takes a line of 1 KiB with its end, and none that is longer", () => {
+    expect(detect(bytes("x".repeat(1023), "\n"), false)).toBe("line")
+    expect(detect(bytes("x".repeat(1024)), false)).toBe("unknown")
+  })
+
+  it("takes a line that reads as binary for binary", () => {
+    expect(detect(bytes("ab12;cd\n"), false)).toBe("binary")
+  })
+})

@@ -1,0 +1,182 @@
+/** Goal: each rule of the old dialects on its own, above all what they refuse and why. */
+import { Result } from "effect"
+import { describe, expect, it } from "vitest"
+import { Bet } from "../../src/domain/Bet.ts"
+import { BetBatch } from "../../src/domain/BetBatch.ts"
+import * as Binary from "../../src/protocol/BinaryPackets.ts"
+import { decoder } from "../../src/protocol/BytesCodec.ts"
+import * as Json from "../../src/protocol/JsonMessages.ts"
+
+const packet = (content: string | Uint8Array, more = 0): Buffer => {
+  const bytes = Buffer.from(content)
+  const size = Buffer.alloc(2)
+  size.writeUInt16BE(bytes.length + 2)
+  return Buffer.concat([size, bytes, Buffer.from([0, more])])
+}
+const json = (value: unknown): Buffer => {
+  const text = Buffer.from(typeof value === "string" ? value : JSON.stringify(value))
+  const length = Buffer.alloc(4)
+  length.writeUInt32BE(text.length)
+  return Buffer.concat([length, text])
+}
+const decodePacket = decoder(Binary.BinaryPacketFromBytes)
+const decodeRequest = decoder(Json.JsonRequestFromBytes)
+const decodeReply = decoder(Json.JsonReplyFromBytes)
+const GOOD = "Ana;Perez;12345678;1999-03-17;7574"
+
+const withName = (firstName: string) =>
+  BetBatch.fromBets([
+    new Bet({ firstName, lastName: "P", document: "1", birthdate: "1999-03-17", number: 1 })
+  ])
+
+describe("a binary packet", () => {
+  const problemOf = (content: string | Uint8Array) => {
+    const decoded = decodePacket(packet(content))
+    return Result.isFailure(decoded) ? decoded.failure : undefined
+  }
+
+  it("may end its bets with a separator, and its number with zeros before it", () => {
+    const decoded = Result.getOrThrow(decodePacket(packet("7;Ana;Perez;1;1999-03-17;0007;", 1)))
+    expect([...decoded.batch].map(({ number }) => number)).toEqual([7])
+    expect(decoded.last).toBe(false)
+    expect(decoded.agency).toBe(7)
+  })
+
+  it("may have an agency and nothing else", () => {
+    expect(Result.getOrThrow(decodePacket(packet("7"))).batch.count).toBe(0)
+  })
+
+  it.each([
+    ["31 February", `1;${GOOD};Ana;P;1;1999-02-31;1`, 1, "birthdate"],
+    ["a letter in the document", "1;Ana;P;1a;1999-02-28;1", 0, "document"],
+    ["number 10000", "1;Ana;P;1;1999-02-28;10000", 0, "number"],
+    ["an empty name", "1;;P;1;1999-02-28;1", 0, "first name"],
+    ["a missing field", `1;${GOOD};Ana;P;1;1999-02-28`, 1, "expected 5 fields, got 4"],
+    ["a negative number", "1;Ana;P;1;1999-02-28;-1", 0, "number"]
+  ])("is refused with the bet and why: %s", (_what, content, index, reason) => {
+    const problem = problemOf(content)
+    expect(problem?.index).toBe(index)
+    expect(problem?.agency).toBe(1)
+    expect(problem?.reason).toContain(reason)
+  })
+
+  it("is refused where bytes are not UTF-8", () => {
+    const content = Buffer.concat([Buffer.from("1;A"), Buffer.from([0xff]), Buffer.from(`${GOOD}`)])
+    expect(problemOf(content)?.message).toBe("bet 1: first name: expected valid UTF-8")
+  })
+
+  it.each(["", ";Ana", "x;", "0;", "2147483648;", "12345678901;"])(
+    "is refused without an agency: %j",
+    (content) => {
+      expect(problemOf(content)).toBeDefined()
+    }
+  )
+
+  it("says how many bets it seems to hold", () => {
+    expect(problemOf(`1;${GOOD};${GOOD};Ana;P;1;1999-02-31;1`)?.count).toBe(3)
+  })
+
+  it("cannot hold a name with its separator, nor more bytes than its size can say", () => {
+    const encode = (batch: BetBatch) =>
+      Binary.encodeBinaryPacket(new Binary.BinaryPacket({ agency: 1, batch, last: true }))
+    expect(Result.isFailure(encode(withName("a;b")))).toBe(true)
+    expect(Result.isSuccess(encode(withName('a,"b"')))).toBe(true)
+    const row = withName("a".repeat(100))
+    const rows = Buffer.concat(Array.from({ length: 600 }, () => row.bytes))
+    expect(Result.isFailure(encode(new BetBatch(rows, 600)))).toBe(true)
+  })
+
+  it("fits when its rows fit what is said to fit, whatever the size", () => {
+    for (const bytes of [256, 300, 8192, 65_537]) {
+      const most = Binary.maxBatchBytes(123, bytes)
+      const rows = Buffer.alloc(most, "Ana,P,1,1999-03-17,1\n")
+      const row = "Ana,P,1,1999-03-17,1\n".length
+      const count = Math.floor(most / row)
+      const batch = new BetBatch(rows.subarray(0, count * row), count)
+      const encoded = Binary.encodeBinaryPacket(
+        new Binary.BinaryPacket({ agency: 123, batch, last: true })
+      )
+      expect(Result.getOrThrow(encoded).length).toBeLessThanOrEqual(bytes)
+      expect(Result.getOrThrow(encoded).length).toBeGreaterThan(bytes - row - 1)
+    }
+  })
+})
+
+describe("a JSON message", () => {
+  const GOOD_ROW = "Ana,Perez,12345678,1999-03-17,7574"
+  const chunk = (payload: unknown, agency: unknown = "3") =>
+    decodeRequest(json({ type_message: 1, agency, payload }))
+  const problemOf = (payload: unknown) => {
+    const decoded = chunk(payload)
+    return Result.isFailure(decoded) ? decoded.failure : undefined
+  }
+
+  it("takes an agency as text or number, a type as number or name", () => {
+    for (const agency of ["3", 3]) {
+      for (const type_message of [3, "CONSULT_AGENCY_WINNERS"]) {
+        const decoded = decodeRequest(json({ type_message, agency }))
+        expect(Result.getOrThrow(decoded)).toEqual(new Json.ConsultWinners({ agency: 3 }))
+      }
+    }
+  })
+
+  it("keeps quotes as they are: the dialect has no quoting", () => {
+    const decoded = Result.getOrThrow(chunk(['"Ana",P,1,1999-03-17,1']))
+    const names = decoded._tag === "Chunk" ? [...decoded.batch].map((bet) => bet.firstName) : []
+    expect(names).toEqual(['"Ana"'])
+  })
+
+  it.each([
+    ["31 February", [GOOD_ROW, "Ana,P,1,1999-02-31,1"], 1, "birthdate"],
+    ["a field too many", ["Ana,P,1,1999-02-28,1,2"], 0, "number"],
+    ["a field too few", [GOOD_ROW, "Ana,P,1,1999-02-28"], 1, "expected 5 fields, got 4"],
+    ["an empty string", [GOOD_ROW, ""], 1, "expected first,last"],
+    ["two bets in a string", [`${GOOD_ROW}\n${GOOD_ROW}`], 0, "expected first,last"],
+    ["a lone surrogate", ["A\ud800,P,1,1999-02-28,1"], 0, "expected first,last"]
+  ])("is refused with the bet and why: %s", (_what, payload, index, reason) => {
+    const problem = problemOf(payload)
+    expect(problem?.index).toBe(index)
+    expect(problem?.count).toBe(payload.length)
+    expect(problem?.agency).toBe(3)
+    expect(problem?.reason).toContain(reason)
+  })
+
+  it.each([
+    "",
+    "[]",
+    "null",
+    "{",
+    "{}",
+    '{"type_message":4,"agency":"1","payload":[]}',
+    '{"type_message":1,"agency":"x","payload":[]}',
+    '{"type_message":1,"agency":1,"payload":"x"}',
+    '{"type_message":1,"agency":1,"payload":[1]}',
+    '{"type_message":1,"agency":1}',
+    '{"type_message":1,"agency":1.5,"payload":[]}'
+  ])("is refused where it is not one: %s", (text) => {
+    expect(Result.isFailure(decodeRequest(json(text)))).toBe(true)
+  })
+
+  it("is refused from its length, unread", () => {
+    const header = Buffer.alloc(4)
+    header.writeUInt32BE(8 * 1024 * 1024 + 1)
+    const decoded = decodeRequest(header)
+    expect(Result.isFailure(decoded) && decoded.failure.reason).toContain("at most 8388608 bytes")
+  })
+
+  it("may bring winners joined by commas or as a list", () => {
+    for (const payload of ["1,2", ["1", "2"]]) {
+      expect(Result.getOrThrow(decodeReply(json({ type_message: 2, payload })))).toEqual(
+        new Json.InformWinners({ documents: ["1", "2"] })
+      )
+    }
+  })
+
+  it("fits when its rows fit what is said to fit, at their worst", () => {
+    const row = withName("ñ".repeat(50))
+    const count = Math.floor(Json.MAX_BATCH_BYTES / row.bytes.length)
+    const batch = new BetBatch(Buffer.concat(Array.from({ length: count }, () => row.bytes)), count)
+    const encoded = Json.encodeJsonRequest(new Json.Chunk({ agency: 1, batch, last: true }))
+    expect(Result.isSuccess(encoded)).toBe(true)
+  })
+})

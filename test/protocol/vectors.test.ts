@@ -1,0 +1,124 @@
+/** Goal: every codec reads and writes the messages that the wire's description gives as bytes. */
+import { Result } from "effect"
+import { describe, expect, it } from "vitest"
+import { Bet } from "../../src/domain/Bet.ts"
+import { BetBatch } from "../../src/domain/BetBatch.ts"
+import * as Binary from "../../src/protocol/BinaryPackets.ts"
+import { decoder, encoder } from "../../src/protocol/BytesCodec.ts"
+import { detect } from "../../src/protocol/Dialect.ts"
+import * as Json from "../../src/protocol/JsonMessages.ts"
+import * as Line from "../../src/protocol/TextLine.ts"
+import vectors from "./vectors.json" with { type: "json" }
+
+const bytesOf = (dialect: string, by: string, means: string): Buffer => {
+  const vector = vectors.find((v) => v.dialect === dialect && v.by === by && v.means === means)
+  if (vector?.hex === undefined) throw new Error(`no vector ${dialect} ${by} ${means}`)
+  return Buffer.from(vector.hex, "hex")
+}
+
+const bet = (firstName: string, lastName: string, document: string, birthdate: string, n: number) =>
+  new Bet({ firstName, lastName, document, birthdate, number: n })
+const ana = bet("Ana", "Pérez", "12345678", "1999-03-17", 7574)
+const tiago = bet("Tiago Nicolás", "Rivera", "34407251", "2001-08-29", 1033)
+const two = BetBatch.fromBets([ana, tiago])
+const one = BetBatch.fromBets([ana])
+
+describe("text line", () => {
+  const bytes = bytesOf("line", "client", "PING")
+  it("PING", () => {
+    expect(Result.getOrThrow(decoder(Line.TextLineFromBytes)(bytes))).toBe("PING")
+    expect(Result.getOrThrow(Line.encodeTextLine("PING"))).toEqual(new Uint8Array(bytes))
+  })
+})
+
+describe("binary packets", () => {
+  const { BinaryPacket, BinaryWinners, BinaryAnswer } = Binary
+  const packets = [
+    ["agency 1, two bets, more packets follow", { agency: 1, batch: two, last: false }],
+    [
+      "agency 1, last packet, no bets; also the question for the winners",
+      { agency: 1, batch: BetBatch.empty, last: true }
+    ],
+    ["agency 12, last packet, one bet", { agency: 12, batch: one, last: true }]
+  ] as const
+  for (const [means, fields] of packets) {
+    it(means, () => {
+      const bytes = bytesOf("binary", "client", means)
+      const packet = new BinaryPacket(fields)
+      expect(Result.getOrThrow(decoder(Binary.BinaryPacketFromBytes)(bytes))).toEqual(packet)
+      expect(Buffer.from(Result.getOrThrow(Binary.encodeBinaryPacket(packet)))).toEqual(bytes)
+      expect(detect(bytes, false)).toBe("binary")
+    })
+  }
+
+  for (const [means, stored] of [
+    ["stored", true],
+    ["refused", false]
+  ] as const) {
+    it(means, () => {
+      const bytes = bytesOf("binary", "server", means)
+      const answer = new BinaryAnswer({ stored })
+      expect(Result.getOrThrow(decoder(Binary.BinaryAnswerFromBytes)(bytes))).toEqual(answer)
+      const encoded = encoder(Binary.BinaryAnswerFromBytes)(answer)
+      expect(Buffer.from(Result.getOrThrow(encoded))).toEqual(bytes)
+    })
+  }
+
+  for (const [means, documents] of [
+    ["winners 30876370 and 24807259", ["30876370", "24807259"]],
+    ["no winners", []]
+  ] as const) {
+    it(means, () => {
+      const bytes = bytesOf("binary", "server", means)
+      const winners = new BinaryWinners({ documents })
+      expect(Result.getOrThrow(decoder(Binary.BinaryWinnersFromBytes)(bytes))).toEqual(winners)
+      expect(Buffer.from(Result.getOrThrow(Binary.encodeBinaryWinners(winners)))).toEqual(bytes)
+    })
+  }
+})
+
+describe("JSON messages", () => {
+  const requests = [
+    ["agency 3, a chunk of two bets", new Json.Chunk({ agency: 3, batch: two, last: false })],
+    [
+      "agency 3, last chunk, empty",
+      new Json.Chunk({ agency: 3, batch: BetBatch.empty, last: true })
+    ],
+    ["agency 3 asks for its winners", new Json.ConsultWinners({ agency: 3 })]
+  ] as const
+  const decodeRequest = decoder(Json.JsonRequestFromBytes)
+  for (const [means, request] of requests) {
+    it(means, () => {
+      const bytes = bytesOf("json", "client", means)
+      expect(Result.getOrThrow(decodeRequest(bytes))).toEqual(request)
+      const encoded = Result.getOrThrow(Json.encodeJsonRequest(request))
+      expect(Result.getOrThrow(decodeRequest(encoded))).toEqual(request)
+      expect(encoded.subarray(4).every((byte) => byte < 0x80)).toBe(true)
+      expect(detect(bytes, false)).toBe("json")
+      expect(detect(encoded, false)).toBe("json")
+    })
+  }
+
+  const replies = [
+    ["chunk processed", new Json.ChunkProcessed()],
+    [
+      "winners 22737492, 23328212, 28188111",
+      new Json.InformWinners({ documents: ["22737492", "23328212", "28188111"] })
+    ],
+    ["no winners", new Json.InformWinners({ documents: [] })]
+  ] as const
+  const decodeReply = decoder(Json.JsonReplyFromBytes)
+  for (const [means, reply] of replies) {
+    it(means, () => {
+      const bytes = bytesOf("json", "server", means)
+      expect(Result.getOrThrow(decodeReply(bytes))).toEqual(reply)
+      expect(
+        Result.getOrThrow(decodeReply(Result.getOrThrow(Json.encodeJsonReply(reply))))
+      ).toEqual(reply)
+    })
+  }
+})
+
+it("the native preface is told", () => {
+  expect(detect(bytesOf("native", "client", "preface"), false)).toBe("native")
+})

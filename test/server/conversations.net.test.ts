@@ -1,0 +1,417 @@
+/**
+ * Goal: the conversations of the wire's description, as the old clients hold them, over real
+ * sockets and a real store.
+ * Method: scripted raw peers, whose bytes are written by hand.
+ */
+import { it } from "@effect/vitest"
+import { Effect, Fiber, Stream } from "effect"
+import { describe, expect } from "vitest"
+import type { ExpectedAgencies } from "../../src/domain/Draw.ts"
+import * as M from "../support/messages.ts"
+import * as RawPeer from "../support/RawPeer.ts"
+import { temporaryFolder } from "../support/TemporaryFolder.ts"
+import * as TestServer from "../support/TestServer.ts"
+
+const startServer = Effect.fnUntraced(function* (agencies: ExpectedAgencies = [1, 2]) {
+  const folder = yield* temporaryFolder
+  return yield* TestServer.start({ _tag: "sqlite", path: `${folder}/lottery.db` }, agencies)
+})
+
+/** What is stored of an agency, as the documents of its bets. */
+const documents = (server: TestServer.TestServer, agency: number) =>
+  server.store.book(agency, 0).pipe(
+    Stream.runCollect,
+    Effect.map((batches) => [...batches].flatMap((batch) => [...batch]).map((b) => b.document))
+  )
+
+const linesAbout = (server: TestServer.TestServer, action: string) =>
+  server.log.filter((line) => line.startsWith(`action: ${action} |`))
+
+/** Finishes an agency with these bets, and waits for its winners. */
+const wholeBook = Effect.fnUntraced(function* (
+  port: number,
+  agency: number,
+  bets: ReadonlyArray<ReadonlyArray<string>>
+) {
+  const peer = yield* RawPeer.connect(port)
+  yield* peer.send(M.packetOf(agency, bets, false))
+  expect(yield* peer.receive(2)).toEqual(M.STORED)
+  yield* peer.send(M.packet(`${agency};`, false))
+  return yield* peer.rest
+}, Effect.scoped)
+
+describe("text line", () => {
+  it.live("comes back, on either port, and the connection is closed", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer()
+      for (const port of [server.port, server.winnersPort]) {
+        const peer = yield* RawPeer.connect(port)
+        yield* peer.drip(Buffer.from("[CLIENT 1] Message N°1\r\n"))
+        expect((yield* peer.rest).toString()).toBe("[CLIENT 1] Message N°1\n")
+      }
+      expect(linesAbout(server, "receive_message")[0]).toBe(
+        "action: receive_message | result: success | ip: 127.0.0.1 | msg: [CLIENT 1] Message N°1"
+      )
+    })
+  )
+
+  it.live("of one letter is answered at the peer's FIN", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer()
+      const peer = yield* RawPeer.connect(server.port)
+      yield* peer.send(Buffer.from("A\n"))
+      yield* peer.halfClose
+      expect((yield* peer.rest).toString()).toBe("A\n")
+    })
+  )
+})
+
+describe("binary packets", () => {
+  it.live(
+    "dripped byte by byte are stored, acknowledged, and the winners told after the draw",
+    () =>
+      Effect.gen(function* () {
+        const server = yield* startServer()
+        const peer = yield* RawPeer.connect(server.port)
+        yield* peer.drip(M.packetOf(1, [M.fields(10, 7574), M.fields(11, 1)], true))
+        expect(yield* peer.receive(2)).toEqual(M.STORED)
+        yield* peer.drip(M.packetOf(1, [M.fields(12, 7574)], false))
+        expect(yield* peer.receive(2)).toEqual(M.STORED)
+        yield* peer.drip(M.packet("1;", false))
+        expect(yield* wholeBook(server.port, 2, [M.fields(20, 7574), M.fields(21)])).toEqual(
+          M.winnersOf(20)
+        )
+        expect(yield* peer.rest).toEqual(M.winnersOf(10, 12))
+        expect(yield* documents(server, 1)).toEqual(["10", "11", "12"])
+        expect(linesAbout(server, "sorteo")).toEqual(["action: sorteo | result: success"])
+        expect(server.log).toContain(
+          "action: apuestas_almacenadas | result: success | agencia: 1 | cantidad: 2"
+        )
+        expect(server.log).toContain("action: apuesta_recibida | result: success | cantidad: 2")
+        expect(server.log).toContain(
+          "action: apuesta_almacenada | result: success | dni: 12 | numero: 7574"
+        )
+      })
+  )
+
+  it.live("sent all at once, the question too, are answered in order, after a half-close too", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer([1])
+      const peer = yield* RawPeer.connect(server.port)
+      yield* peer.send(
+        Buffer.concat([
+          M.packetOf(1, [M.fields(10)], true),
+          M.packet("1;", true),
+          M.packetOf(1, [M.fields(11, 7574)], false),
+          M.packet("1;", true)
+        ])
+      )
+      yield* peer.halfClose
+      expect(yield* peer.rest).toEqual(
+        Buffer.concat([M.STORED, M.STORED, M.STORED, M.winnersOf(11)])
+      )
+    })
+  )
+
+  it.live("with a bad bet are refused whole, and the others notice nothing", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer()
+      const other = yield* RawPeer.connect(server.port)
+      yield* other.send(M.packetOf(2, [M.fields(20)], true))
+      const bad: ReadonlyArray<readonly [string | Uint8Array, string]> = [
+        ["1;Ana;P;1;1999-02-31;1", "bet 1: birthdate: expected a real date"],
+        ["1;Ana;P;1a;1999-02-28;1", "bet 1: document: expected 1 to 10 digits"],
+        ["1;Ana;P;1;1999-02-28;10000", "bet 1: number: expected 1 to 4 digits"],
+        ["1;;P;1;1999-02-28;1", "bet 1: first name: expected a name"],
+        [`1;${M.fields(11).join(";")};Ana;P;1;1999-02-28`, "bet 2: expected 5 fields, got 4"],
+        [Buffer.from("313b41ff3b503b313b313939392d30322d32383b31", "hex"), "valid UTF-8"],
+        ["3;Ana;P;1;1999-02-28;1", "agency 3 does not take part in the draw, expected one of 1, 2"]
+      ]
+      for (const [content, reason] of bad) {
+        const peer = yield* RawPeer.connect(server.port)
+        yield* peer.send(M.packetOf(1, [M.fields(10)], true))
+        expect(yield* peer.receive(2)).toEqual(M.STORED)
+        const stranger = content.toString().startsWith("3")
+          ? yield* RawPeer.connect(server.port)
+          : peer
+        yield* stranger.send(M.packet(content, true))
+        expect(yield* stranger.rest).toEqual(M.REFUSED)
+        const line = linesAbout(server, "apuesta_recibida").at(-1)
+        expect(line).toContain("result: fail")
+        expect(line).toContain(reason)
+      }
+      expect(linesAbout(server, "apuesta_recibida").at(-3)).toMatch(
+        /result: fail \| cantidad: 1 \| agencia: 1 \| posicion: 1 \| ip: 127.0.0.1 \| error: bet 1/
+      )
+      expect(yield* documents(server, 1)).toEqual(["10"])
+      expect(yield* other.receive(2)).toEqual(M.STORED)
+      yield* other.send(M.packetOf(2, [M.fields(21)], true))
+      expect(yield* other.receive(2)).toEqual(M.STORED)
+    })
+  )
+
+  it.live("of another agency on the same connection are refused", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer()
+      const peer = yield* RawPeer.connect(server.port)
+      yield* peer.send(M.packetOf(1, [M.fields(10)], true))
+      yield* peer.send(M.packetOf(2, [M.fields(20)], true))
+      expect(yield* peer.rest).toEqual(Buffer.concat([M.STORED, M.REFUSED]))
+      expect(yield* documents(server, 2)).toEqual([])
+    })
+  )
+
+  it.live("after the last one other than the question end the connection without an answer", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer()
+      const peer = yield* RawPeer.connect(server.port)
+      yield* peer.send(M.packetOf(1, [M.fields(10)], false))
+      yield* peer.send(M.packetOf(1, [M.fields(11)], false))
+      expect(yield* peer.rest).toEqual(M.STORED)
+      expect(yield* documents(server, 1)).toEqual(["10"])
+    })
+  )
+})
+
+describe("JSON messages", () => {
+  it.live("over two connections opened at the start, the second silent until the book is up", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer([3])
+      const chunks = yield* RawPeer.connect(server.port)
+      const winners = yield* RawPeer.connect(server.winnersPort)
+      yield* chunks.drip(M.chunkOf(3, [M.fields(30, 7574), M.fields(31)], false))
+      expect(yield* chunks.receive(M.CHUNK_PROCESSED.length)).toEqual(M.CHUNK_PROCESSED)
+      // Longer than the main port waits for a first byte.
+      yield* Effect.sleep("600 millis")
+      yield* chunks.send(M.chunkOf(3, [], true))
+      expect(yield* chunks.receive(M.CHUNK_PROCESSED.length)).toEqual(M.CHUNK_PROCESSED)
+      yield* winners.drip(M.consultOf(3))
+      expect(M.readJson(yield* winners.rest)).toEqual({ type_message: 2, payload: "30" })
+    })
+  )
+
+  it.live("ask on a connection of its own before the last chunk has come", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer([3])
+      const asking = yield* RawPeer.connect(server.winnersPort)
+      yield* asking.send(M.consultOf(3))
+      yield* asking.halfClose
+      const chunks = yield* RawPeer.connect(server.port)
+      yield* chunks.send(M.chunkOf(3, [M.fields(30)], true))
+      expect(M.readJson(yield* asking.rest)).toEqual({ type_message: 2, payload: "" })
+    })
+  )
+
+  it.live("with a bad bet are rejected with the reason", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer([3])
+      const peer = yield* RawPeer.connect(server.port)
+      yield* peer.send(M.chunkOf(3, [M.fields(30), ["Ana", "P", "1", "1999-13-01", "1"]], false))
+      const reply = M.readJson(yield* peer.rest) as { type_message: number; payload: string }
+      expect(reply.type_message).toBe(3)
+      expect(reply.payload).toContain("bet 2: birthdate")
+      expect(yield* documents(server, 3)).toEqual([])
+    })
+  )
+
+  it.live("refuse the question on the chunks' connection before the last chunk", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer([3])
+      const peer = yield* RawPeer.connect(server.port)
+      yield* peer.send(M.chunkOf(3, [M.fields(30)], false))
+      yield* peer.receive(M.CHUNK_PROCESSED.length)
+      yield* peer.send(M.consultOf(3))
+      expect(M.readJson(yield* peer.rest)).toMatchObject({ type_message: 3 })
+    })
+  )
+
+  it.live("and binary packets take part in the same draw", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer([1, 2])
+      const peer = yield* RawPeer.connect(server.port)
+      yield* peer.send(M.chunkOf(1, [M.fields(10, 7574)], true))
+      yield* peer.receive(M.CHUNK_PROCESSED.length)
+      yield* peer.send(M.consultOf(1))
+      expect(yield* wholeBook(server.port, 2, [M.fields(20, 7574)])).toEqual(M.winnersOf(20))
+      expect(M.readJson(yield* peer.rest)).toEqual({ type_message: 2, payload: "10" })
+    })
+  )
+})
+
+describe("a book that starts over", () => {
+  const book = Array.from({ length: 9 }, (_, index) => M.fields(100 + index, index))
+
+  it.live("is compared with what is held, whatever the packets, and goes on", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer([1])
+      const first = yield* RawPeer.connect(server.port)
+      yield* first.send(M.packetOf(1, book.slice(0, 3), true))
+      yield* first.send(M.packetOf(1, book.slice(3, 5), true))
+      expect(yield* first.receive(4)).toEqual(Buffer.concat([M.STORED, M.STORED]))
+      yield* first.reset
+      const second = yield* RawPeer.connect(server.port)
+      yield* second.send(M.packetOf(1, book.slice(0, 2), true))
+      yield* second.send(M.packetOf(1, book.slice(2, 7), true))
+      yield* second.send(M.packetOf(1, book.slice(7), false))
+      expect(yield* second.receive(6)).toEqual(Buffer.concat([M.STORED, M.STORED, M.STORED]))
+      expect(yield* documents(server, 1)).toEqual(book.map((bet) => bet[2]))
+      expect(server.log).toContain(
+        "action: apuesta_recibida | result: success | cantidad: 5 | repetidas: 3"
+      )
+      expect(server.log).toContain(
+        "action: apuestas_almacenadas | result: success | agencia: 1 | cantidad: 2"
+      )
+    })
+  )
+
+  it.live("is acknowledged again after the draw, and gets the same winners", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer([1])
+      const bets = [M.fields(10, 7574), M.fields(10, 7574), M.fields(11)]
+      expect(yield* wholeBook(server.port, 1, bets)).toEqual(M.winnersOf(10, 10))
+      expect(yield* wholeBook(server.port, 1, bets)).toEqual(M.winnersOf(10, 10))
+      expect(yield* documents(server, 1)).toEqual(["10", "10", "11"])
+    })
+  )
+
+  const refusedBooks: ReadonlyArray<
+    readonly [string, ReadonlyArray<ReadonlyArray<string>>, number]
+  > = [
+    ["with one bet changed", book.with(4, M.fields(999)), 4],
+    ["with two bets swapped", book.with(2, book[6]!).with(6, book[2]!), 2],
+    ["that is shorter", book.slice(0, 8), 8],
+    ["that is longer", [...book, M.fields(999)], 9]
+  ]
+  for (const [what, other, position] of refusedBooks) {
+    it.live(`${what} is refused, and changes nothing`, () =>
+      Effect.gen(function* () {
+        const server = yield* startServer([1, 2])
+        const first = yield* RawPeer.connect(server.port)
+        yield* first.send(M.packetOf(1, book, false))
+        expect(yield* first.receive(2)).toEqual(M.STORED)
+        const second = yield* RawPeer.connect(server.port)
+        yield* second.send(M.packetOf(1, other, false))
+        expect(yield* second.rest).toEqual(M.REFUSED)
+        expect(linesAbout(server, "apuesta_recibida").at(-1)).toContain(
+          `agencia: 1 | posicion: ${position} |`
+        )
+        expect(yield* documents(server, 1)).toEqual(book.map((bet) => bet[2]))
+      })
+    )
+  }
+
+  it.live("half of which is up cannot be finished by its first half", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer([1])
+      const first = yield* RawPeer.connect(server.port)
+      yield* first.send(M.packetOf(1, book, true))
+      expect(yield* first.receive(2)).toEqual(M.STORED)
+      const second = yield* RawPeer.connect(server.port)
+      yield* second.send(M.packetOf(1, book.slice(0, 4), false))
+      expect(yield* second.rest).toEqual(M.REFUSED)
+      const third = yield* RawPeer.connect(server.port)
+      yield* third.send(M.packet("1;", false))
+      expect(yield* third.rest).toEqual(M.REFUSED)
+      expect((yield* server.store.progressOf(1)).finished).toBe(false)
+    })
+  )
+
+  it.live("takes the agency over from the connection that had it", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer([1])
+      const first = yield* RawPeer.connect(server.port)
+      yield* first.send(M.chunkOf(1, book.slice(0, 3), false))
+      yield* first.receive(M.CHUNK_PROCESSED.length)
+      // Neither part of a packet nor a question takes over.
+      const part = yield* RawPeer.connect(server.port)
+      yield* part.send(M.packetOf(1, book, true).subarray(0, 40))
+      const question = yield* RawPeer.connect(server.winnersPort)
+      yield* question.send(M.consultOf(1))
+      yield* Effect.sleep("100 millis")
+      yield* first.send(M.chunkOf(1, book.slice(3, 4), false))
+      yield* first.receive(M.CHUNK_PROCESSED.length)
+      const second = yield* RawPeer.connect(server.port)
+      yield* second.send(M.packetOf(1, book, false))
+      expect(yield* second.receive(2)).toEqual(M.STORED)
+      expect(M.readJson(yield* first.rest)).toMatchObject({ type_message: 3 })
+      expect(M.readJson(yield* question.rest)).toMatchObject({ type_message: 2 })
+      expect(yield* documents(server, 1)).toEqual(book.map((bet) => bet[2]))
+    })
+  )
+})
+
+describe("the barrier", () => {
+  it.live("lets nobody through before the last has finished, thirty agencies in any order", () =>
+    Effect.gen(function* () {
+      const agencies = Array.from({ length: 30 }, (_, index) => index + 1)
+      const server = yield* startServer([1, ...agencies.slice(1)])
+      const told: Array<number> = []
+      const play = (agency: number) =>
+        wholeBook(server.port, agency, [M.fields(1000 + agency, 7574), M.fields(1)]).pipe(
+          Effect.tap((winners) =>
+            Effect.sync(() => {
+              expect(winners).toEqual(M.winnersOf(1000 + agency))
+              told.push(agency)
+            })
+          )
+        )
+      const early = yield* Effect.forEach(agencies.slice(1).reverse(), (agency) =>
+        Effect.forkChild(play(agency))
+      )
+      yield* Effect.sleep("500 millis")
+      expect(told).toEqual([])
+      yield* play(1)
+      yield* Effect.forEach(early, Fiber.join)
+      expect(told.sort((a, b) => a - b)).toEqual(agencies)
+      yield* server.lottery.allTold
+      expect(linesAbout(server, "sorteo").length).toBe(1)
+    })
+  )
+})
+
+describe("the first bytes", () => {
+  it.live("that are no dialect are shown in the log, and the connection closed", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer()
+      const peer = yield* RawPeer.connect(server.port)
+      yield* peer.send(Buffer.from([0x16, 3, 1, 2, 0]))
+      expect(yield* peer.rest).toEqual(Buffer.alloc(0))
+      expect(linesAbout(server, "receive_message")).toEqual([
+        "action: receive_message | result: fail | ip: 127.0.0.1 | error: unknown first bytes: 16 03 01 02 00"
+      ])
+    })
+  )
+
+  it.live("that do not come end the connection on the main port, not on the winners' one", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer()
+      const silent = yield* RawPeer.connect(server.port)
+      const patient = yield* RawPeer.connect(server.winnersPort)
+      expect(yield* silent.rest).toEqual(Buffer.alloc(0))
+      yield* patient.send(Buffer.from("PING\n"))
+      expect((yield* patient.rest).toString()).toBe("PING\n")
+    })
+  )
+
+  it.live("that come too slowly to be told end the connection", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer()
+      const slow = yield* RawPeer.connect(server.port)
+      yield* slow.send(Buffer.from([0]))
+      expect(yield* slow.rest).toEqual(Buffer.alloc(0))
+      expect(linesAbout(server, "receive_message")[0]).toContain("in time from: 00")
+    })
+  )
+
+  it.live("of a packet that is cut off by a FIN store nothing", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer()
+      const peer = yield* RawPeer.connect(server.port)
+      yield* peer.send(M.packetOf(1, [M.fields(10)], true).subarray(0, 30))
+      yield* peer.halfClose
+      expect(yield* peer.rest).toEqual(Buffer.alloc(0))
+      expect(yield* documents(server, 1)).toEqual([])
+      expect(linesAbout(server, "receive_message")[0]).toContain("stopped after 30 bytes")
+    })
+  )
+})

@@ -1,0 +1,90 @@
+/** A scripted peer on a plain TCP socket: says any bytes in any pieces, and hears what comes back. */
+
+import * as Net from "node:net"
+import { Data, Effect, type Scope } from "effect"
+
+/** The peer did not hear what it waited for. */
+export class NotHeard extends Data.TaggedError("NotHeard")<{ readonly message: string }> {}
+
+export interface RawPeer {
+  readonly send: (bytes: Uint8Array) => Effect.Effect<void>
+  /** Sends byte by byte, each in a segment of its own as far as the kernel lets it. */
+  readonly drip: (bytes: Uint8Array) => Effect.Effect<void>
+  /** Says that nothing more will come (FIN). */
+  readonly halfClose: Effect.Effect<void>
+  /** Resets the connection. */
+  readonly reset: Effect.Effect<void>
+  /** Waits for so many bytes. */
+  readonly receive: (count: number) => Effect.Effect<Buffer, NotHeard>
+  /** Waits until the server has closed, and gives all that came and was not received. */
+  readonly rest: Effect.Effect<Buffer, NotHeard>
+}
+
+const PATIENCE = "10 seconds"
+
+/** Connects to a port of this machine; the connection is destroyed with the scope. */
+export const connect = Effect.fnUntraced(function* (
+  port: number
+): Effect.fn.Return<RawPeer, NotHeard, Scope.Scope> {
+  const socket = yield* Effect.acquireRelease(
+    Effect.callback<Net.Socket, NotHeard>((resume) => {
+      const socket = Net.connect({ host: "127.0.0.1", port, noDelay: true, allowHalfOpen: true })
+      socket.once("connect", () => resume(Effect.succeed(socket)))
+      socket.once("error", (error) => resume(Effect.fail(new NotHeard({ message: error.message }))))
+    }),
+    (socket) => Effect.sync(() => socket.destroy())
+  )
+  let heard = Buffer.alloc(0)
+  let closed = false
+  let wake = () => {}
+  socket.on("data", (chunk: Buffer) => {
+    heard = Buffer.concat([heard, chunk])
+    wake()
+  })
+  for (const event of ["end", "close", "error"]) {
+    socket.on(event, () => {
+      closed = true
+      wake()
+    })
+  }
+  const until = (ready: () => boolean, what: string): Effect.Effect<void, NotHeard> =>
+    Effect.callback<void, NotHeard>((resume) => {
+      wake = () => {
+        if (ready()) resume(Effect.void)
+        else if (closed) resume(Effect.fail(new NotHeard({ message: `closed before ${what}` })))
+      }
+      wake()
+    }).pipe(
+      Effect.timeoutOrElse({
+        duration: PATIENCE,
+        orElse: () =>
+          Effect.fail(
+            new NotHeard({ message: `no ${what} in ${PATIENCE}, got ${heard.length} bytes` })
+          )
+      })
+    )
+  const takeHeard = (count: number): Buffer => {
+    const taken = heard.subarray(0, count)
+    heard = heard.subarray(count)
+    return taken
+  }
+  const send = (bytes: Uint8Array) =>
+    Effect.callback<void>((resume) => {
+      socket.write(bytes, () => resume(Effect.void))
+    })
+  return {
+    send,
+    drip: (bytes) => Effect.forEach(bytes, (byte) => send(Uint8Array.of(byte)), { discard: true }),
+    halfClose: Effect.sync(() => socket.end()),
+    reset: Effect.sync(() => socket.resetAndDestroy()),
+    receive: (count) =>
+      Effect.map(
+        until(() => heard.length >= count, `${count} bytes`),
+        () => takeHeard(count)
+      ),
+    rest: Effect.map(
+      until(() => closed, "close"),
+      () => takeHeard(heard.length)
+    )
+  }
+})

@@ -1,0 +1,65 @@
+/** Messages of the old clients as bytes, written here by hand and not by the codecs under test. */
+
+const RECORD = { name: "Ana", last: "Perez", birthdate: "1999-03-17" }
+
+/** The five fields of a bet; every document is another bet. */
+export const fields = (document: number, number = 1): ReadonlyArray<string> => [
+  RECORD.name,
+  RECORD.last,
+  String(document),
+  RECORD.birthdate,
+  String(number)
+]
+
+/** A binary packet with this content. */
+export const packet = (content: string | Uint8Array, more: boolean): Buffer => {
+  const bytes = Buffer.from(content)
+  const size = Buffer.alloc(2)
+  size.writeUInt16BE(bytes.length + 2)
+  return Buffer.concat([size, bytes, Buffer.from([0, more ? 1 : 0])])
+}
+
+/** A binary packet of bets. */
+export const packetOf = (
+  agency: number,
+  bets: ReadonlyArray<ReadonlyArray<string>>,
+  more: boolean
+): Buffer => packet(`${agency};${bets.map((bet) => bet.join(";")).join(";")}`, more)
+
+/** A JSON message as the old clients write it. */
+export const json = (message: unknown): Buffer => {
+  const text = Buffer.from(JSON.stringify(message))
+  const length = Buffer.alloc(4)
+  length.writeUInt32BE(text.length)
+  return Buffer.concat([length, text])
+}
+
+/** A JSON chunk of bets. */
+export const chunkOf = (
+  agency: number,
+  bets: ReadonlyArray<ReadonlyArray<string>>,
+  last: boolean
+): Buffer =>
+  json({
+    type_message: last ? 2 : 1,
+    agency: String(agency),
+    payload: bets.map((bet) => bet.join(","))
+  })
+
+export const consultOf = (agency: number): Buffer =>
+  json({ type_message: 3, agency: String(agency), payload: null })
+
+/** What a JSON message says, its length left out. */
+export const readJson = (bytes: Buffer): unknown => JSON.parse(bytes.subarray(4).toString())
+
+export const STORED = Buffer.from([0, 1])
+export const REFUSED = Buffer.from([0, 0])
+export const CHUNK_PROCESSED = json({ type_message: 1, payload: null })
+
+/** The winners as a binary client hears them. */
+export const winnersOf = (...documents: ReadonlyArray<number>): Buffer => {
+  const text = Buffer.from(documents.join(";"))
+  const size = Buffer.alloc(2)
+  size.writeUInt16BE(text.length)
+  return Buffer.concat([size, text])
+}
