@@ -58,8 +58,10 @@ export const start = Effect.fn("Server.start")(function* (
     ),
     connectionsCloseTimeout
   )
+  const running = { port: portOf(bets.server), winnersPort: portOf(winners.server) }
+  yield* logAction("listen", "success", { port: running.port, winners_port: running.winnersPort })
   yield* logAction("accept_connections", "in_progress")
-  return { port: portOf(bets.server), winnersPort: portOf(winners.server) }
+  return running
 })
 
 /** Serves until the store breaks; with `once`, until every agency has been told its winners. */

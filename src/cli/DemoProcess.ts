@@ -1,0 +1,80 @@
+/**
+ * A `lottery` command as a process of its own, whose log is read line by line. Killed with the
+ * scope, by SIGTERM first.
+ */
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as ChildProcess from "effect/process/ChildProcess"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+
+/** A line of the log in its JSON format; what else it holds is not looked at. */
+const LogLine = Schema.fromJsonString(
+  Schema.Struct({
+    action: Schema.optional(Schema.String),
+    result: Schema.optional(Schema.String),
+    cantidad: Schema.optional(Schema.Number),
+    port: Schema.optional(Schema.Number),
+    winners_port: Schema.optional(Schema.Number)
+  })
+)
+export type LogLine = typeof LogLine.Type
+const decodeLine = Schema.decodeOption(LogLine)
+
+/** A process of the demo could not be started, or failed. */
+export class DemoFailed extends Data.TaggedError("DemoFailed")<{
+  readonly who: string
+  readonly reason: string
+}> {
+  override get message(): string {
+    return `${this.who} failed: ${this.reason}`
+  }
+}
+
+/** Time for a process to stop by itself. */
+const KILL_AFTER = "5 seconds"
+
+/**
+ * Runs `lottery` with these arguments. `onLine` sees each line of its log; the result is what it
+ * printed, a line each, once it has ended well.
+ */
+export const run = Effect.fnUntraced(
+  function* (
+    who: string,
+    args: ReadonlyArray<string>,
+    onLine: (line: LogLine) => Effect.Effect<void>
+  ) {
+    // Only what a process needs is passed on: settings of the environment are not the demo's.
+    const env = { PATH: process.env.PATH, TZ: process.env.TZ }
+    const command = [...process.execArgv, process.argv[1] ?? "", ...args, "--log-format", "json"]
+    const child = yield* ChildProcess.make(process.execPath, command, {
+      env,
+      extendEnv: false,
+      stdin: "ignore",
+      killSignal: "SIGTERM",
+      forceKillAfter: KILL_AFTER
+    })
+    let last = ""
+    const log = child.stderr.pipe(
+      Stream.decodeText(),
+      Stream.splitLines,
+      Stream.runForEach((text) => {
+        last = text
+        return Option.match(decodeLine(text), { onNone: () => Effect.void, onSome: onLine })
+      })
+    )
+    const output = child.stdout.pipe(Stream.decodeText(), Stream.splitLines, Stream.runCollect)
+    const [printed, , exitCode] = yield* Effect.all([output, log, child.exitCode], {
+      concurrency: "unbounded"
+    })
+    if (exitCode !== 0)
+      return yield* new DemoFailed({ who, reason: last || `exit code ${exitCode}` })
+    return [...printed]
+  },
+  (effect, who) =>
+    Effect.catchTag(effect, "PlatformError", (error) =>
+      Effect.fail(new DemoFailed({ who, reason: error.message }))
+    ),
+  Effect.scoped
+)

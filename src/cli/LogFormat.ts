@@ -1,0 +1,140 @@
+/**
+ * How log lines look: the course's text format, `2023-03-30 21:50:49 INFO     action: sorteo |
+ * result: success` in local time, or one JSON object a line with the same keys. Messages that are
+ * not an `ActionLine` are printed as they are.
+ */
+import * as Cause from "effect/Cause"
+import * as Logger from "effect/Logger"
+import type { LogLevel as EffectLogLevel } from "effect/LogLevel"
+import { CurrentLogAnnotations } from "effect/References"
+import { ActionLine } from "../domain/ActionLog.ts"
+
+/** The formats of `--log-format`. */
+export const LOG_FORMATS = ["text", "json"] as const
+export type LogFormat = (typeof LOG_FORMATS)[number]
+
+/** The levels of `--log-level`, as Python names them and as the course's log shows them. */
+export const LOG_LEVELS = ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] as const
+export type LogLevel = (typeof LOG_LEVELS)[number]
+
+/** The least of Effect's levels that is shown at each level of ours. */
+export const MINIMUM_LEVELS: Readonly<Record<LogLevel, EffectLogLevel>> = {
+  DEBUG: "All",
+  INFO: "Info",
+  WARNING: "Warn",
+  ERROR: "Error",
+  CRITICAL: "Fatal"
+}
+
+const SHOWN_LEVELS: Readonly<Record<EffectLogLevel, LogLevel>> = {
+  All: "DEBUG",
+  Trace: "DEBUG",
+  Debug: "DEBUG",
+  Info: "INFO",
+  Warn: "WARNING",
+  Error: "ERROR",
+  Fatal: "CRITICAL",
+  None: "CRITICAL"
+}
+
+const LEVEL_WIDTH = 8
+
+const twoDigits = (value: number): string => (value < 10 ? `0${value}` : String(value))
+
+const localTime = (date: Date): string =>
+  `${date.getFullYear()}-${twoDigits(date.getMonth() + 1)}-${twoDigits(date.getDate())} ` +
+  `${twoDigits(date.getHours())}:${twoDigits(date.getMinutes())}:${twoDigits(date.getSeconds())}`
+
+/** The local time of a date; the calendar is asked once a second, not once a line. */
+const makeLocalClock = (): ((date: Date) => string) => {
+  let second = Number.NaN
+  let shown = ""
+  return (date) => {
+    const now = Math.floor(date.getTime() / 1000)
+    if (now !== second) {
+      second = now
+      shown = localTime(date)
+    }
+    return shown
+  }
+}
+
+// What a peer sent may be in a value: it must not be able to begin a line of the log.
+const LINE_BREAKING = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g
+
+const escapeControls = (line: string): string =>
+  line.replace(
+    LINE_BREAKING,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`
+  )
+
+const showPlain = (part: unknown): string => {
+  if (typeof part === "string") return part
+  if (Cause.isCause(part)) return Cause.pretty(part)
+  return part instanceof Error ? (part.stack ?? part.message) : String(part)
+}
+
+const partsOf = (message: unknown): ReadonlyArray<unknown> =>
+  Array.isArray(message) ? message : [message]
+
+const annotationsOf = (options: Logger.Options<unknown>): Array<[string, unknown]> =>
+  Object.entries(options.fiber.getRef(CurrentLogAnnotations))
+
+/** A line of the text format, without its line end. */
+export const makeText = (): Logger.Logger<unknown, string> => {
+  const timeOf = makeLocalClock()
+  return Logger.make((options) => {
+    const parts = partsOf(options.message).map((part) =>
+      part instanceof ActionLine ? escapeControls(part.toString()) : showPlain(part)
+    )
+    for (const [key, value] of annotationsOf(options)) {
+      parts.push(escapeControls(`${key}: ${value}`))
+    }
+    if (options.cause.reasons.length > 0) parts.push(Cause.pretty(options.cause))
+    const level = SHOWN_LEVELS[options.logLevel].padEnd(LEVEL_WIDTH)
+    return `${timeOf(options.date)} ${level} ${parts.join(" | ")}`
+  })
+}
+
+/** A line of the JSON format, without its line end: `time` (UTC), `level`, and the keys. */
+export const makeJson = (): Logger.Logger<unknown, string> =>
+  Logger.make((options) => {
+    const line: Record<string, unknown> = {
+      time: options.date.toISOString(),
+      level: SHOWN_LEVELS[options.logLevel]
+    }
+    const plain: Array<string> = []
+    for (const part of partsOf(options.message)) {
+      if (part instanceof ActionLine) Object.assign(line, Object.fromEntries(part.entries()))
+      else plain.push(showPlain(part))
+    }
+    if (plain.length > 0) line.message = plain.join(" ")
+    for (const [key, value] of annotationsOf(options)) line[key] ??= value
+    if (options.cause.reasons.length > 0) line.cause = Cause.pretty(options.cause)
+    return JSON.stringify(line)
+  })
+
+/** What is logged, and how: held by the command line, set once its flags are read. */
+export interface LogChoice {
+  format: LogFormat
+  level: LogLevel
+}
+
+const SEVERITY = new Map(LOG_LEVELS.map((level, index) => [level, index]))
+
+/**
+ * Writes each line to `write` with one call, in the format and from the level on that `choice`
+ * holds at that time, so that lines before and after the command (a signal, the exit) are as the
+ * command's.
+ */
+export const makeLogger = (
+  choice: LogChoice,
+  write: (line: string) => void
+): Logger.Logger<unknown, void> => {
+  const loggers = { text: makeText(), json: makeJson() }
+  return Logger.make((options) => {
+    const severity = SEVERITY.get(SHOWN_LEVELS[options.logLevel])!
+    if (severity < SEVERITY.get(choice.level)!) return
+    write(`${loggers[choice.format].log(options)}\n`)
+  })
+}

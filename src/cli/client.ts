@@ -1,0 +1,240 @@
+/** `lottery client`: an agency uploads its book and waits for its winners. */
+import * as Console from "effect/Console"
+import * as Command from "effect/cli/Command"
+import * as Data from "effect/Data"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Option from "effect/Option"
+import * as Stdio from "effect/Stdio"
+import * as Stream from "effect/Stream"
+import * as BinaryConversation from "../client/BinaryConversation.ts"
+import * as Book from "../client/Book.ts"
+import type { Conversation } from "../client/Conversation.ts"
+import * as JsonConversation from "../client/JsonConversation.ts"
+import { logAction } from "../domain/ActionLog.ts"
+import * as Bet from "../domain/Bet.ts"
+import { bookName } from "./generate.ts"
+import { LogLevelFlag } from "./LogSettings.ts"
+import * as Setting from "./Setting.ts"
+
+const DIALECTS = ["binary", "json"] as const
+const MAX_BATCH = 1_000_000
+/** The smallest packet that any bet fits in: two names of 100 bytes and the rest. */
+const MIN_PACKET = 256
+const MAX_PACKET = 65_537
+
+/** The agency did not get its winners in the time that it was given. */
+class TimedOut extends Data.TaggedError("TimedOut")<{ readonly timeout: Duration.Duration }> {
+  override get message(): string {
+    return `no winners after ${Setting.showDuration(this.timeout)}`
+  }
+}
+
+/** Some fields of a single bet are given, others are not. */
+class IncompleteBet extends Data.TaggedError("IncompleteBet")<{
+  readonly missing: ReadonlyArray<string>
+}> {
+  override get message(): string {
+    return `a single bet needs all its fields; missing: ${this.missing.join(", ")}`
+  }
+}
+
+const betFields = {
+  firstName: Setting.optional("first-name", {
+    description: "First name of a single bet",
+    schema: Bet.Name,
+    keys: ["NOMBRE"],
+    metavar: "name"
+  }),
+  lastName: Setting.optional("last-name", {
+    description: "Last name of a single bet",
+    schema: Bet.Name,
+    keys: ["APELLIDO"],
+    metavar: "name"
+  }),
+  document: Setting.optional("document", {
+    description: "Document of a single bet",
+    schema: Bet.Document,
+    keys: ["DOCUMENTO"],
+    metavar: "digits"
+  }),
+  birthdate: Setting.optional("birthdate", {
+    description: "Birthdate of a single bet",
+    schema: Bet.Birthdate,
+    keys: ["NACIMIENTO"],
+    metavar: "YYYY-MM-DD"
+  }),
+  number: Setting.optional("number", {
+    description: "Number of a single bet",
+    schema: Bet.NumberFromDigits,
+    keys: ["NUMERO"],
+    metavar: "number"
+  })
+}
+
+/** The environment variables of a single bet, as the course names them. */
+const BET_KEYS = {
+  firstName: "NOMBRE",
+  lastName: "APELLIDO",
+  document: "DOCUMENTO",
+  birthdate: "NACIMIENTO",
+  number: "NUMERO"
+} as const
+
+type BetSettings = {
+  readonly firstName: Option.Option<string>
+  readonly lastName: Option.Option<string>
+  readonly document: Option.Option<string>
+  readonly birthdate: Option.Option<string>
+  readonly number: Option.Option<number>
+}
+
+/** The bet that the settings give, none where they give no field of one. */
+const singleBet = Effect.fnUntraced(function* (fields: BetSettings) {
+  const bet = Option.all(fields)
+  if (Option.isSome(bet)) return Option.some(new Bet.Bet(bet.value))
+  const names = Object.keys(BET_KEYS) as ReadonlyArray<keyof BetSettings>
+  const given: Record<string, Option.Option<unknown>> = fields
+  const missing = names.filter((name) => Option.isNone(given[name]!))
+  if (missing.length === names.length) return Option.none()
+  return yield* new IncompleteBet({ missing: missing.map((name) => BET_KEYS[name]) })
+})
+
+/** Standard input as a file, which is needed twice: to check the book, and to send it. */
+const spoolStandardInput = Effect.gen(function* () {
+  const fs = yield* FileSystem.FileSystem
+  const { stdin } = yield* Stdio.Stdio
+  const file = yield* fs.makeTempFileScoped({ prefix: "lottery-book-" })
+  yield* Stream.run(stdin, fs.sink(file))
+  return file
+})
+
+interface BookSettings {
+  readonly agency: number
+  readonly bets: Option.Option<string>
+  readonly bet: BetSettings
+  readonly batch: number
+  readonly rejects: Option.Option<string>
+}
+
+const openBook = Effect.fnUntraced(function* (
+  { agency, batch, bet, bets, rejects }: BookSettings,
+  { check, maxBatchBytes }: Conversation
+) {
+  const single = yield* singleBet(bet)
+  if (Option.isSome(single)) return yield* Book.fromBet(single.value, check)
+  const given = Option.getOrElse(bets, () => `.data/${bookName(agency)}`)
+  const file = given === "-" ? yield* spoolStandardInput : given
+  const options = {
+    batchSize: batch,
+    maxBatchBytes,
+    check,
+    rejects: Option.getOrUndefined(rejects)
+  }
+  const { badLines, book } = yield* Book.fromFile(file, options)
+  if (badLines > 0) {
+    yield* logAction("lineas_rechazadas", "fail", {
+      agencia: agency,
+      cantidad: badLines,
+      file: options.rejects
+    })
+  }
+  return book
+})
+
+/** The agency's winning documents on standard output, one a line. */
+const printWinners = Effect.fnUntraced(function* (documents: ReadonlyArray<string>) {
+  yield* logAction("consulta_ganadores", "success", { cant_ganadores: documents.length })
+  for (const document of documents) yield* Console.log(document)
+})
+
+export const client = Command.make(
+  "client",
+  {
+    agency: Setting.required("agency", {
+      description: "Number of the agency",
+      schema: Setting.AgencyFromText,
+      keys: ["CLI_ID"],
+      metavar: "number"
+    }),
+    server: Setting.serverSetting,
+    winnersServer: Setting.optional("winners-server", {
+      description: "Where the JSON dialect asks for the winners (default the server's port + 1)",
+      schema: Setting.AddressFromText,
+      metavar: "host:port"
+    }),
+    bets: Setting.optional("bets", {
+      description: "The agency's book, - for standard input (default .data/agency-N.csv)",
+      schema: Setting.Text,
+      metavar: "file"
+    }),
+    dialect: Setting.withDefault("dialect", {
+      description: `How to speak to the server: ${DIALECTS.join(" or ")}`,
+      schema: Setting.oneOf(DIALECTS),
+      metavar: "dialect",
+      default: "binary"
+    }),
+    batch: Setting.withDefault("batch", {
+      description: "Most bets in a message",
+      schema: Setting.intBetween(1, MAX_BATCH),
+      keys: ["CLI_BATCH_MAXAMOUNT", "CHUNK_SIZE"],
+      metavar: "number",
+      default: 1000
+    }),
+    packetBytes: Setting.withDefault("packet-bytes", {
+      description: "Most bytes in a binary packet as a whole",
+      schema: Setting.intBetween(MIN_PACKET, MAX_PACKET),
+      metavar: "bytes",
+      default: 8192
+    }),
+    rejects: Setting.optional("rejects", {
+      description: "Write bad lines to this file and send the others",
+      schema: Setting.Text,
+      metavar: "file"
+    }),
+    timeout: Setting.optional("timeout", {
+      description: "Give up where the winners have not come by then",
+      schema: Setting.DurationFromText,
+      metavar: "duration"
+    }),
+    bet: betFields
+  },
+  Effect.fnUntraced(function* (settings) {
+    const { agency, dialect, packetBytes, server } = settings
+    const winnersServer = Option.getOrElse(settings.winnersServer, () => ({
+      host: server.host,
+      port: server.port + 1
+    }))
+    yield* logAction("config", "success", {
+      client_id: agency,
+      server_address: Setting.showAddress(server),
+      log_level: yield* LogLevelFlag,
+      batch_max_amount: settings.batch,
+      dialect
+    })
+    const conversation =
+      dialect === "json"
+        ? JsonConversation.make(agency)
+        : BinaryConversation.make(agency, packetBytes)
+    const book = yield* openBook(settings, conversation)
+    const winners = conversation.hold(book, { server, winnersServer })
+    const { timeout } = settings
+    yield* Option.match(timeout, {
+      onNone: () => winners,
+      onSome: (duration) =>
+        Effect.timeoutOrElse(winners, {
+          duration,
+          orElse: () => Effect.fail(new TimedOut({ timeout: duration }))
+        })
+    }).pipe(Effect.flatMap(printWinners))
+  }, Effect.scoped)
+).pipe(
+  Command.withDescription("Upload an agency's book, wait for the draw, print its winners"),
+  Command.withExamples([
+    {
+      command: "lottery client --agency 3 --bets .data/agency-3.csv --server localhost:12345",
+      description: "Upload the book of agency 3, and print the documents that won"
+    }
+  ])
+)

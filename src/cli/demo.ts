@@ -1,0 +1,213 @@
+/** `lottery demo`: the whole lottery on made-up books, every party a process of its own. */
+
+import * as Clock from "effect/Clock"
+import * as Console from "effect/Console"
+import * as Command from "effect/cli/Command"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as FileSystem from "effect/FileSystem"
+import * as Path from "effect/Path"
+import * as Semaphore from "effect/Semaphore"
+import * as Stdio from "effect/Stdio"
+import * as Stream from "effect/Stream"
+import { DEFAULT_WINNING_NUMBER, type ExpectedAgencies } from "../domain/Draw.ts"
+import * as DemoProcess from "./DemoProcess.ts"
+import { bookName, writeBook } from "./generate.ts"
+import * as Setting from "./Setting.ts"
+
+const MAX_CLIENTS = 1000
+const MAX_BETS = 1_000_000
+/** Clients that start up at the same time; more would only wait for one another. */
+const STARTING_CLIENTS = 8
+/** One bet in so many wins, so that most agencies of the demo have a winner. */
+const BETS_PER_WINNER = 1000
+
+/** What the demo shows of an agency in the end. */
+interface Row {
+  readonly agency: number
+  readonly bets: number
+  readonly documents: ReadonlyArray<string>
+  readonly millis: number
+}
+
+/** Right-aligned columns under their heads, as people read numbers. */
+const table = (rows: ReadonlyArray<Row>): string => {
+  const cells = rows.map(({ agency, bets, documents, millis }) => [
+    String(agency),
+    String(bets),
+    String(documents.length),
+    `${(millis / 1000).toFixed(2)} s`,
+    documents.slice(0, 3).join(" ") + (documents.length > 3 ? " …" : "")
+  ])
+  const heads = ["agency", "bets", "winners", "time", "winning documents"]
+  const widths = heads.map((head, column) =>
+    Math.max(head.length, ...cells.map((row) => row[column]!.length))
+  )
+  return [heads, ...cells]
+    .map((row) =>
+      row
+        .map((cell, column) =>
+          column === heads.length - 1 ? cell : cell.padStart(widths[column]!)
+        )
+        .join("  ")
+        .trimEnd()
+    )
+    .join("\n")
+}
+
+/** Shows how many bets are acknowledged: over and over on a terminal, else each finished book. */
+const makeProgress = Effect.fnUntraced(function* (clients: number, bets: number) {
+  const { stderr, stderrIsTerminal } = yield* Stdio.Stdio
+  const isTerminal = yield* stderrIsTerminal
+  const acknowledged = new Map<number, number>()
+  const show = (text: string) =>
+    Effect.ignore(Stream.run(Stream.make(text), stderr({ endOnDone: false })))
+  const total = clients * bets
+  return Effect.fnUntraced(function* (agency: number, more: number) {
+    const now = (acknowledged.get(agency) ?? 0) + more
+    acknowledged.set(agency, now)
+    const all = [...acknowledged.values()].reduce((sum, one) => sum + one, 0)
+    if (isTerminal) {
+      yield* show(`\r${all} of ${total} bets acknowledged${all === total ? "\n" : ""}`)
+    } else if (now === bets) {
+      yield* show(`agency ${agency}: all ${bets} bets acknowledged\n`)
+    }
+  })
+})
+
+interface DemoSettings {
+  readonly clients: number
+  readonly bets: number
+  readonly seed: number
+}
+
+interface ServerPorts {
+  readonly port: number
+  readonly winnersPort: number
+}
+
+const generateBooks = Effect.fnUntraced(function* (folder: string, settings: DemoSettings) {
+  const { bets, clients, seed } = settings
+  const winners = { number: DEFAULT_WINNING_NUMBER, everyBets: BETS_PER_WINNER }
+  for (const agency of upTo(clients)) yield* writeBook(folder, { agency, bets, seed, winners })
+})
+
+/** Starts the server, and waits until it listens; gives its ports, and its end to wait for. */
+const startServer = Effect.fnUntraced(function* (folder: string, clients: number) {
+  const path = yield* Path.Path
+  const listening = yield* Deferred.make<ServerPorts>()
+  const args = ["server", "--host", "127.0.0.1", "--port", "0", "--winners-port", "0", "--once"]
+  const store = `sqlite:${path.join(folder, "lottery.db")}`
+  const ended = yield* Effect.forkScoped(
+    DemoProcess.run(
+      "the server",
+      [...args, "--agencies", Setting.showAgencies(upTo(clients)), "--store", store],
+      ({ action, port, winners_port }) =>
+        action === "listen" && port !== undefined && winners_port !== undefined
+          ? Deferred.succeed(listening, { port, winnersPort: winners_port })
+          : Effect.void
+    )
+  )
+  const ports = yield* Effect.raceFirst(
+    Deferred.await(listening),
+    Effect.flatMap(Fiber.join(ended), () => Effect.never)
+  )
+  return { ports, ended }
+})
+
+const runClient = Effect.fnUntraced(function* (
+  folder: string,
+  { agency, bets }: { readonly agency: number; readonly bets: number },
+  ports: ServerPorts,
+  progress: (agency: number, more: number) => Effect.Effect<void>,
+  started: Effect.Effect<void>
+) {
+  const path = yield* Path.Path
+  const begin = yield* Clock.currentTimeMillis
+  const documents = yield* DemoProcess.run(
+    `agency ${agency}`,
+    [
+      "client",
+      ...["--agency", String(agency), "--bets", path.join(folder, bookName(agency))],
+      ...["--server", `127.0.0.1:${ports.port}`],
+      ...["--winners-server", `127.0.0.1:${ports.winnersPort}`]
+    ],
+    ({ action, cantidad }) =>
+      action === "config"
+        ? started
+        : action === "apuestas_enviadas" && cantidad !== undefined
+          ? progress(agency, cantidad)
+          : Effect.void
+  )
+  const millis = (yield* Clock.currentTimeMillis) - begin
+  return { agency, bets, documents, millis } satisfies Row
+})
+/** The agencies 1 to `clients`. */
+const upTo = (clients: number): ExpectedAgencies => {
+  const [first, ...others] = Array.from({ length: clients }, (_, index) => index + 1)
+  return [first!, ...others]
+}
+
+/** Runs every agency as a process of its own, a few of them starting at a time. */
+const runClients = Effect.fnUntraced(function* (
+  folder: string,
+  { bets, clients }: DemoSettings,
+  ports: ServerPorts
+) {
+  const progress = yield* makeProgress(clients, bets)
+  const starting = yield* Semaphore.make(STARTING_CLIENTS)
+  return yield* Effect.forEach(
+    upTo(clients),
+    Effect.fnUntraced(function* (agency) {
+      yield* starting.take(1)
+      return yield* runClient(folder, { agency, bets }, ports, progress, starting.release(1))
+    }),
+    { concurrency: "unbounded" }
+  )
+})
+
+const runDemo = Effect.fnUntraced(function* (settings: DemoSettings) {
+  const { bets, clients } = settings
+  const fs = yield* FileSystem.FileSystem
+  const folder = yield* fs.makeTempDirectoryScoped({ prefix: "lottery-demo-" })
+  yield* Console.log(
+    `${clients} agencies with ${bets} bets each, one server, winning number ${DEFAULT_WINNING_NUMBER}`
+  )
+  yield* generateBooks(folder, settings)
+  const { ended, ports } = yield* startServer(folder, clients)
+  const served = Effect.flatMap(Fiber.join(ended), () => Effect.never)
+  const rows = yield* Effect.raceFirst(runClients(folder, settings, ports), served)
+  yield* Fiber.join(ended)
+  yield* Console.log(table(rows))
+}, Effect.scoped)
+
+export const demo = Command.make(
+  "demo",
+  {
+    clients: Setting.withDefault("clients", {
+      description: "Agencies that take part, each a process of its own",
+      schema: Setting.intBetween(1, MAX_CLIENTS),
+      metavar: "number",
+      default: 5
+    }),
+    bets: Setting.withDefault("bets", {
+      description: "Bets in each agency's book",
+      schema: Setting.intBetween(0, MAX_BETS),
+      metavar: "number",
+      default: 3000
+    }),
+    seed: Setting.withDefault("seed", {
+      description: "Chooses the books",
+      schema: Setting.intBetween(0, 4_294_967_295),
+      metavar: "number",
+      default: 1
+    })
+  },
+  runDemo
+).pipe(
+  Command.withDescription("Play the whole lottery on made-up books, and leave nothing behind"),
+  Command.withExamples([
+    { command: "lottery demo --clients 5", description: "Five agencies, a server, and a draw" }
+  ])
+)

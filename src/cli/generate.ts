@@ -1,0 +1,79 @@
+/** `lottery generate`: writes books of made-up bets. */
+
+import * as Command from "effect/cli/Command"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Path from "effect/Path"
+import * as Stream from "effect/Stream"
+import { logAction } from "../domain/ActionLog.ts"
+import { type BookParameters, generateBook } from "./GeneratedBook.ts"
+import * as Setting from "./Setting.ts"
+
+/** The name of an agency's book in its folder. */
+export const bookName = (agency: number): string => `agency-${agency}.csv`
+
+/** Writes a book under a temporary name, and gives it its own once it is whole. */
+export const writeBook = Effect.fn("generate.writeBook")(function* (
+  folder: string,
+  parameters: BookParameters
+) {
+  const fs = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  const name = bookName(parameters.agency)
+  const temporary = path.join(folder, `.${name}.${process.pid}.tmp`)
+  yield* Stream.fromIterable(generateBook(parameters), { chunkSize: 1 }).pipe(
+    Stream.run(fs.sink(temporary)),
+    Effect.andThen(fs.rename(temporary, path.join(folder, name))),
+    Effect.onError(() => Effect.ignore(fs.remove(temporary)))
+  )
+})
+
+const MAX_BETS = 4_294_967_295
+const MAX_SEED = 4_294_967_295
+
+export const generate = Command.make(
+  "generate",
+  {
+    agencies: Setting.withDefault("agencies", {
+      description: "Agencies that get a book: how many, or a list such as 1,2,7 or 7,",
+      schema: Setting.AgenciesFromText,
+      metavar: "agencies",
+      default: [1, 2, 3, 4, 5],
+      shownDefault: "5"
+    }),
+    bets: Setting.withDefault("bets", {
+      description: "Bets in each book",
+      schema: Setting.intBetween(0, MAX_BETS),
+      metavar: "number",
+      default: 27_000
+    }),
+    seed: Setting.withDefault("seed", {
+      description: "Chooses the books; the same seed writes the same ones",
+      schema: Setting.intBetween(0, MAX_SEED),
+      metavar: "number",
+      default: 1
+    }),
+    out: Setting.withDefault("out", {
+      description: "Folder to write to, made where it is missing",
+      schema: Setting.Text,
+      metavar: "folder",
+      default: ".data"
+    })
+  },
+  Effect.fnUntraced(function* ({ agencies, bets, out, seed }) {
+    const fs = yield* FileSystem.FileSystem
+    yield* fs.makeDirectory(out, { recursive: true })
+    for (const agency of agencies) {
+      yield* writeBook(out, { agency, bets, seed })
+      yield* logAction("generate", "success", { agencia: agency, cantidad: bets })
+    }
+  })
+).pipe(
+  Command.withDescription("Write books of made-up bets, agency-N.csv each"),
+  Command.withExamples([
+    {
+      command: "lottery generate --agencies 5 --bets 27000 --seed 1 --out .data",
+      description: "Write .data/agency-1.csv to .data/agency-5.csv"
+    }
+  ])
+)

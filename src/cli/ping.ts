@@ -1,0 +1,178 @@
+/** `lottery ping`: sends a text line and expects the same back; the health check. */
+import * as NodeSocket from "@effect/platform-node/NodeSocket"
+import * as Command from "effect/cli/Command"
+import * as Data from "effect/Data"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Runtime from "effect/Runtime"
+import * as Schema from "effect/Schema"
+import type { SocketError } from "effect/socket/Socket"
+import { logAction } from "../domain/ActionLog.ts"
+import { MAX_AGENCY } from "../domain/Agency.ts"
+import { LF } from "../domain/BetRow.ts"
+import { MAX_LINE_BYTES } from "../protocol/Limits.ts"
+import { LineText } from "../protocol/TextLine.ts"
+import { LogLevelFlag } from "./LogSettings.ts"
+import * as Setting from "./Setting.ts"
+
+/** How long a message may take there and back. */
+const ANSWER_TIMEOUT = Duration.seconds(5)
+
+/** A shorter line is known for one only at the end of the stream. */
+const MIN_MESSAGE_BYTES = 2
+
+const utf8 = new TextEncoder()
+
+const Message: Setting.TextSchema<string> = LineText.check(
+  Schema.makeFilter((text: string) => {
+    const length = utf8.encode(text).length
+    return (
+      (length >= MIN_MESSAGE_BYTES && length < MAX_LINE_BYTES) ||
+      `expected ${MIN_MESSAGE_BYTES} to ${MAX_LINE_BYTES - 1} bytes`
+    )
+  })
+)
+
+/** A message did not come back as it was sent. */
+export class EchoFailed extends Data.TaggedError("EchoFailed")<{
+  readonly server: string
+  readonly reason: string
+}> {
+  // It is logged as the outcome of the test.
+  override readonly [Runtime.errorReported] = false
+
+  override get message(): string {
+    return `${this.server}: ${this.reason}`
+  }
+}
+
+const reasonText = (error: SocketError): string => {
+  const { reason } = error
+  if (reason._tag === "SocketCloseError") return "closed before the whole line came back"
+  if (reason._tag === "SocketOpenError" && reason.kind === "Timeout") return "no connection in time"
+  const cause = "cause" in reason ? reason.cause : undefined
+  if (cause instanceof AggregateError) {
+    return cause.errors.map((one: Error) => one.message).join(", ")
+  }
+  return cause instanceof Error && cause.message !== "" ? cause.message : error.message
+}
+
+/** Sends `line` on a connection of its own; succeeds when the same bytes came back. */
+const echo = Effect.fn("ping.echo")(
+  function* (server: Setting.Address, line: Uint8Array) {
+    const failed = (reason: string) =>
+      new EchoFailed({ server: Setting.showAddress(server), reason })
+    const exchange = Effect.gen(function* () {
+      const socket = yield* NodeSocket.makeNet({ host: server.host, port: server.port })
+      const reader = yield* socket.reader
+      const writer = yield* socket.writer
+      yield* writer.write(line)
+      let received = new Uint8Array(0)
+      while (received.length < line.length && !received.includes(LF)) {
+        for (const chunk of yield* reader.pull) {
+          const bytes = typeof chunk === "string" ? utf8.encode(chunk) : chunk
+          received = Buffer.concat([received, bytes])
+        }
+      }
+      return received
+    })
+    const received = yield* exchange.pipe(
+      Effect.mapError((error) => failed(reasonText(error))),
+      Effect.timeoutOrElse({
+        duration: ANSWER_TIMEOUT,
+        orElse: () => Effect.fail(failed(`no answer in ${Setting.showDuration(ANSWER_TIMEOUT)}`))
+      })
+    )
+    if (Buffer.compare(received, line) !== 0) {
+      const text = new TextDecoder().decode(received)
+      return yield* failed(`expected the same line back, got ${JSON.stringify(text)}`)
+    }
+  },
+  Effect.onInterrupt(() => logAction("close_resource", "success", { resource: "connection" })),
+  Effect.scoped
+)
+
+interface PingSettings {
+  readonly server: Setting.Address
+  readonly count: number
+  readonly period: Duration.Duration
+  readonly message: Option.Option<string>
+  readonly clientId: Option.Option<number>
+}
+
+/** What is said the `index`-th time, from 1 on: the course's line where a client is numbered. */
+const messageAt = (settings: PingSettings, index: number): string =>
+  Option.getOrElse(settings.message, () =>
+    Option.match(settings.clientId, {
+      onNone: () => "PING",
+      onSome: (clientId) => `[CLIENT ${clientId}] Message N°${index}`
+    })
+  )
+
+const sendAll = Effect.fnUntraced(function* (settings: PingSettings, client_id: number) {
+  for (let index = 1; index <= settings.count; index++) {
+    if (index > 1) yield* Effect.sleep(settings.period)
+    const message = messageAt(settings, index)
+    yield* echo(settings.server, utf8.encode(`${message}\n`))
+    yield* logAction("receive_message", "success", { client_id, msg: message })
+  }
+  yield* logAction("loop_finished", "success", { client_id })
+  yield* logAction("test_echo_server", "success")
+})
+
+const MAX_COUNT = 1_000_000_000
+
+export const ping = Command.make(
+  "ping",
+  {
+    server: Setting.serverSetting,
+    count: Setting.withDefault("count", {
+      description: "How many messages to send",
+      schema: Setting.intBetween(1, MAX_COUNT),
+      keys: ["CLI_LOOP_AMOUNT"],
+      metavar: "number",
+      default: 1
+    }),
+    period: Setting.withDefault("period", {
+      description: "Time between two messages",
+      schema: Setting.DurationFromText,
+      keys: ["CLI_LOOP_PERIOD"],
+      metavar: "duration",
+      default: Duration.seconds(1),
+      shownDefault: "1s"
+    }),
+    message: Setting.optional("message", {
+      description: "Text to send; PING, or a numbered line where there is a client id",
+      schema: Message,
+      metavar: "text"
+    }),
+    clientId: Setting.optional("client-id", {
+      description: "Number of this client, in the log and in numbered lines",
+      schema: Setting.intBetween(0, MAX_AGENCY),
+      keys: ["CLI_ID"],
+      metavar: "number"
+    })
+  },
+  Effect.fnUntraced(function* (settings) {
+    const client_id = Option.getOrElse(settings.clientId, () => 0)
+    yield* logAction("config", "success", {
+      client_id,
+      server_address: Setting.showAddress(settings.server),
+      loop_amount: settings.count,
+      loop_period: Setting.showDuration(settings.period),
+      log_level: yield* LogLevelFlag
+    })
+    yield* sendAll(settings, client_id).pipe(
+      Effect.tapError((error) => logAction("test_echo_server", "fail", { error: error.message }))
+    )
+  })
+).pipe(
+  Command.withDescription("Send a text line to a server and expect the same back"),
+  Command.withExamples([
+    {
+      command: "lottery ping --server localhost:12345 --count 3 --period 500ms",
+      description: "Ask three times whether the server is there; exit code 1 if it is not"
+    }
+  ])
+)

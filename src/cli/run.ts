@@ -1,0 +1,187 @@
+/**
+ * Runs the command line as a process: signals, what goes to which stream, and the exit code.
+ *
+ * 0: done, or stopped by SIGTERM or SIGINT after closing everything. 1: failed, with one line that
+ * says what and why. 2: wrong usage, all of it on standard error.
+ */
+import * as Cause from "effect/Cause"
+import * as Console from "effect/Console"
+import * as CliConfig from "effect/cli/CliConfig"
+import * as CliError from "effect/cli/CliError"
+import * as CliOutput from "effect/cli/CliOutput"
+import * as Command from "effect/cli/Command"
+import * as GlobalFlag from "effect/cli/GlobalFlag"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
+import * as References from "effect/References"
+import * as Runtime from "effect/Runtime"
+import { type ActionFields, ActionLine } from "../domain/ActionLog.ts"
+import { type LogChoice, makeLogger } from "./LogFormat.ts"
+
+const EXIT_DONE = 0
+const EXIT_FAILED = 1
+const EXIT_WRONG_USAGE = 2
+
+type Signal = "SIGTERM" | "SIGINT"
+
+/** What ended the command from outside: a signal, or nobody reading its output any more. */
+type Stop = { readonly signal: Signal } | { readonly outputClosed: true }
+
+/**
+ * Waits for the first stop. The listeners stay, so that a second signal does not cut off what is
+ * being closed because of the first.
+ */
+const awaitStop = Effect.callback<Stop>((resume) => {
+  for (const signal of ["SIGTERM", "SIGINT"] as const) {
+    process.on(signal, () => resume(Effect.succeed({ signal })))
+  }
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") throw error
+    resume(Effect.succeed({ outputClosed: true }))
+  })
+})
+
+const isOutputClosed = (stop: Stop | undefined): boolean =>
+  stop !== undefined && "outputClosed" in stop
+
+/** Who reads the log may go away: then there is nobody to tell, and the work goes on. */
+const ignoreClosedLog = Effect.sync(() => {
+  process.stderr.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") throw error
+  })
+})
+
+/**
+ * Help and version that were asked for go to standard output; what is shown because the usage was
+ * wrong goes to standard error: a line for each thing that is wrong, and where to read on.
+ */
+const presenter: CliOutput.Presenter = {
+  present: Effect.fnUntraced(function* (event) {
+    const formatter = yield* CliOutput.Formatter
+    switch (event._tag) {
+      case "Version":
+        return yield* Console.log(formatter.formatVersion(event.name, event.version))
+      case "Help": {
+        const help = formatter.formatHelpDoc(event.helpDoc)
+        return yield* event.reason === "Requested" ? Console.log(help) : Console.error(help)
+      }
+      case "InvalidInvocation": {
+        const command = event.commandPath.join(" ")
+        for (const error of event.errors) {
+          yield* Console.error(`${command}: ${formatter.formatCliError(error)}`)
+        }
+        return yield* Console.error(`Try: ${command} --help`)
+      }
+    }
+  })
+}
+
+const cliLayer = Layer.mergeAll(
+  CliConfig.layer({
+    builtIns: [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.Completions]
+  }),
+  CliOutput.layerPresenter(presenter)
+)
+
+/** What went wrong, and why where the error's own message keeps that to its cause. */
+const errorText = (error: unknown): string => {
+  if (!(error instanceof Error) || error.message === "") return String(error)
+  const { cause, message } = error
+  return cause instanceof Error && !message.includes(cause.message)
+    ? `${message}: ${cause.message}`
+    : message
+}
+
+/** What went wrong in one line; at the debug level the whole cause follows. */
+const failureText = (cause: Cause.Cause<unknown>, choice: LogChoice): string => {
+  const text = errorText(Cause.squash(cause))
+  const line = Cause.hasDies(cause) ? `internal error: ${text}` : text
+  return choice.level === "DEBUG" ? `${line}\n${Cause.pretty(cause)}` : line.replaceAll("\n", " ")
+}
+
+/**
+ * The exit code of a failed command. What the command line itself found wrong has been printed by
+ * the presenter, and so has what carries `[Runtime.errorReported] = false`.
+ */
+const reportFailure = Effect.fnUntraced(function* (cause: Cause.Cause<unknown>, choice: LogChoice) {
+  const error = Cause.squash(cause)
+  if (CliError.isCliError(error) && error._tag !== "UserError") {
+    if (error._tag !== "ShowHelp") yield* Console.error(`lottery: ${error.message}`)
+    return EXIT_WRONG_USAGE
+  }
+  if (Runtime.getErrorReported(error)) yield* Effect.logFatal(failureText(cause, choice))
+  return EXIT_FAILED
+})
+
+/** The lines around a stop are shown at every level but by the same rules as any other. */
+const logSuccess = (action: string, fields?: ActionFields) =>
+  Effect.logInfo(new ActionLine(action, "success", fields))
+
+/** Runs `program` until it ends or a stop comes, and gives the exit code. */
+const supervise = Effect.fnUntraced(function* <E>(
+  program: Effect.Effect<void, E>,
+  choice: LogChoice
+) {
+  yield* ignoreClosedLog
+  let stop: Stop | undefined
+  const command = yield* Effect.forkChild(program)
+  yield* Effect.forkChild(
+    Effect.flatMap(
+      awaitStop,
+      Effect.fnUntraced(function* (first) {
+        stop = first
+        if ("signal" in first) yield* logSuccess("signal_received", { signal: first.signal })
+        yield* Fiber.interrupt(command)
+      })
+    ),
+    { startImmediately: true }
+  )
+  const exit = yield* Fiber.await(command)
+  // A write fails before the stream says that it is closed, so the failure may come first.
+  if (isOutputClosed(stop) || process.stdout.errored !== null) return EXIT_DONE
+  const stopped = stop !== undefined && "signal" in stop
+  if (Exit.isFailure(exit) && !(stopped && Cause.hasInterruptsOnly(exit.cause))) {
+    return yield* reportFailure(exit.cause, choice)
+  }
+  if (stopped) yield* logSuccess("exit")
+  return EXIT_DONE
+})
+
+/** Ends the process once what was written to standard output has gone. */
+const endProcess = (code: number): void => {
+  process.exitCode = code
+  if (process.stdout.destroyed || process.stdout.writableLength === 0) process.exit(code)
+  process.stdout.write("", () => process.exit(code))
+}
+
+/** Runs a command with the arguments of this process, and ends the process. */
+export const runMain = <Name extends string, Input, ContextInput, E>(
+  command: Command.Command<Name, Input, ContextInput, E, Command.Environment>,
+  options: {
+    readonly version: string
+    /** Set by the command once its flags are read. */
+    readonly choice: LogChoice
+    readonly services: Layer.Layer<Command.Environment>
+  }
+): void => {
+  const { choice, services, version } = options
+  const logger = makeLogger(choice, (line) => process.stderr.write(line))
+  const program = Command.run(command, { version }).pipe(
+    Effect.provide(Layer.mergeAll(services, cliLayer))
+  )
+  const main = supervise(program, choice).pipe(
+    Effect.provide(Logger.layer([logger])),
+    // The logger's own level is the command's, which is not known before its flags are read.
+    (self) => Effect.suspend(() => Effect.provideService(self, References.MinimumLogLevel, "All"))
+  )
+  Runtime.makeRunMain(({ fiber }) =>
+    fiber.addObserver((exit) => {
+      // What fails here is this file's own mistake: every failure of the command is an exit code.
+      if (Exit.isFailure(exit)) process.stderr.write(`${Cause.pretty(exit.cause)}\n`)
+      endProcess(Exit.isSuccess(exit) ? Number(exit.value) : EXIT_FAILED)
+    })
+  )(main, { disableErrorReporting: true })
+}

@@ -1,0 +1,110 @@
+/** `lottery server`: the central. */
+import * as Command from "effect/cli/Command"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import { logAction } from "../domain/ActionLog.ts"
+import { DEFAULT_WINNING_NUMBER, Draw } from "../domain/Draw.ts"
+import { Lottery } from "../server/Lottery.ts"
+import * as Server from "../server/Server.ts"
+import * as StoreUrl from "../server/store/StoreUrl.ts"
+import { LogLevelFlag } from "./LogSettings.ts"
+import * as Setting from "./Setting.ts"
+
+const MAX_BACKLOG = 65_535
+
+/** The store that a command writes or reads. */
+export const storeSetting = Setting.withDefault("store", {
+  description: "Where the bets are kept: sqlite:FILE or csv:FILE",
+  schema: StoreUrl.StoreUrlFromText,
+  metavar: "url",
+  default: StoreUrl.defaultStore,
+  shownDefault: "sqlite:lottery.db"
+})
+
+/** The draw that a command is about. */
+export const drawSetting = Setting.withDefault("draw", {
+  description: "Name of the draw",
+  schema: Setting.Draw,
+  metavar: "name",
+  default: "default"
+})
+
+export const server = Command.make(
+  "server",
+  {
+    host: Setting.withDefault("host", {
+      description: "Address to listen on",
+      schema: Setting.Host,
+      metavar: "host",
+      default: "0.0.0.0"
+    }),
+    port: Setting.withDefault("port", {
+      description: "Port for the agencies; 0 takes a free one",
+      schema: Setting.Port,
+      keys: ["SERVER_PORT"],
+      metavar: "port",
+      default: 12_345
+    }),
+    winnersPort: Setting.optional("winners-port", {
+      description: "Second port, where the JSON clients ask for their winners (default port + 1)",
+      schema: Setting.Port,
+      keys: ["CONSULT_SERVER_PORT"],
+      metavar: "port"
+    }),
+    backlog: Setting.withDefault("backlog", {
+      description: "Connections that the system keeps waiting on each port",
+      schema: Setting.intBetween(1, MAX_BACKLOG),
+      keys: ["SERVER_LISTEN_BACKLOG"],
+      metavar: "number",
+      default: 511
+    }),
+    agencies: Setting.withDefault("agencies", {
+      description: "Agencies that take part: how many, or a list such as 1,2,7 or 7,",
+      schema: Setting.AgenciesFromText,
+      metavar: "agencies",
+      default: [1, 2, 3, 4, 5],
+      shownDefault: "5"
+    }),
+    store: storeSetting,
+    draw: drawSetting,
+    winningNumber: Setting.withDefault("winning-number", {
+      description: "Number that wins",
+      schema: Setting.WinningNumber,
+      metavar: "number",
+      default: DEFAULT_WINNING_NUMBER
+    }),
+    once: Setting.flag("once", "End when every agency has been told its winners")
+  },
+  Effect.fnUntraced(function* (settings) {
+    const { agencies, backlog, host, once, port, store, winningNumber } = settings
+    // A free port is chosen by the system, and so is then the one beside it.
+    const winnersPort = Option.getOrElse(settings.winnersPort, () => (port === 0 ? 0 : port + 1))
+    yield* logAction("config", "success", {
+      port,
+      winners_port: winnersPort,
+      listen_backlog: backlog,
+      logging_level: yield* LogLevelFlag,
+      host,
+      agencies: Setting.showAgencies(agencies),
+      store: StoreUrl.show(store),
+      draw: settings.draw,
+      winning_number: winningNumber,
+      once
+    })
+    const draw = new Draw({ id: settings.draw, agencies, winningNumber })
+    const layer = Lottery.layer(draw).pipe(Layer.provideMerge(StoreUrl.layer(store, settings.draw)))
+    yield* Server.serve({ host, port, winnersPort, backlog, once }).pipe(
+      Effect.scoped,
+      Effect.provide(layer)
+    )
+  })
+).pipe(
+  Command.withDescription("Take the agencies' bets, hold the draw, tell each agency its winners"),
+  Command.withExamples([
+    {
+      command: "lottery server --agencies 5 --store sqlite:lottery.db --once",
+      description: "Serve five agencies, and end when each has been told its winners"
+    }
+  ])
+)

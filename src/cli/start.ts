@@ -1,0 +1,15 @@
+/** Starts the command line on Node. */
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import packageJson from "../../package.json" with { type: "json" }
+import { makeLottery } from "./commands.ts"
+import type { LogChoice } from "./LogFormat.ts"
+import { runMain } from "./run.ts"
+
+export const start = (): void => {
+  const choice: LogChoice = { format: "text", level: "INFO" }
+  runMain(makeLottery(choice), {
+    version: packageJson.version,
+    choice,
+    services: NodeServices.layer
+  })
+}

@@ -1,0 +1,408 @@
+/**
+ * Reads an agency's book: UTF-8 CSV with LF or CRLF line ends, five fields a line, quoted as RFC
+ * 4180 where need be; a field never holds a line end. A book of any size, and a line of any length,
+ * takes bounded memory. No string and no object is made per bet; only a line with a quote goes the
+ * slow way.
+ */
+import { Data, Effect, FileSystem, type PlatformError, Stream } from "effect"
+import { type BetBatch, BetBatchBuilder } from "../domain/BetBatch.ts"
+import { type BetProblem, decodeUtf8 } from "../domain/BetCheck.ts"
+import * as Row from "../domain/BetRow.ts"
+
+/** The longest line in bytes, without its line end; a bet takes at most 433. */
+export const MAX_BOOK_LINE_BYTES = 1024
+
+/** How much is read from the file at a time, in bytes. */
+const CHUNK_BYTES = 256 * 1024
+
+/** A line of a book that is not a bet. */
+export class BadLine extends Data.TaggedError("BadLine")<{
+  readonly file: string
+  /** From 1 on. */
+  readonly line: number
+  /** The field, or "line" where the line as a whole is wrong. */
+  readonly field: string
+  readonly reason: string
+}> {
+  override get message(): string {
+    return `${this.file}:${this.line}: ${this.field}: ${this.reason}`
+  }
+}
+
+/** A file that cannot be read or written. */
+export class BookUnavailable extends Data.TaggedError("BookUnavailable")<{
+  readonly file: string
+  readonly reason: string
+}> {
+  override get message(): string {
+    return `${this.file}: ${this.reason}`
+  }
+}
+
+/** What a dialect cannot say of the bet that `spans` marks in `source`; undefined: nothing. */
+export type BetCheck = (source: Uint8Array, spans: Row.FieldSpans) => BetProblem | undefined
+
+export interface BookOptions {
+  /** The most bets of a batch. */
+  readonly batchSize: number
+  /** The most bytes of a batch, in canonical form; a bet that alone takes more is a bad line. */
+  readonly maxBatchBytes: number
+  /** A rule beside those of a bet. */
+  readonly check?: BetCheck | undefined
+  /** Whether bad lines are left out; otherwise the first one ends the reading. */
+  readonly skipBadLines: boolean
+}
+
+/** What a first pass over a book found. */
+export interface BookSummary {
+  readonly bets: number
+  /** Of the canonical rows. */
+  readonly bytes: number
+  readonly badLines: number
+}
+
+const BOM = [0xef, 0xbb, 0xbf] as const
+
+const utf8 = new TextEncoder()
+
+/**
+ * Turns the bytes of a book, in pieces of any size, into batches and bad lines. Knows no file:
+ * bytes in, data out.
+ */
+export class BookParser {
+  /** The batches that were completed since somebody took them from here. */
+  readonly batches: Array<BetBatch> = []
+  /** Bad lines as they are in the book, line ends included; to be taken from here too. */
+  readonly rejected: Array<Uint8Array> = []
+  badLines = 0
+  /** The first bad line, where bad lines are not skipped; nothing is parsed after it. */
+  failure: BadLine | undefined
+
+  private readonly file: string
+  private readonly options: BookOptions
+  private readonly builder: BetBatchBuilder
+  private readonly single = new BetBatchBuilder(512)
+  private readonly spans = Row.makeFieldSpans()
+  private line = 1
+  /** The beginning of a line whose end has not come yet. */
+  private carried = new Uint8Array(0)
+  /** In a line that is too long, and known to be bad. */
+  private inLongLine = false
+  /** An empty line, which is bad unless it is the last. */
+  private emptyLine: Uint8Array | undefined
+
+  constructor(file: string, options: BookOptions) {
+    this.file = file
+    this.options = options
+    this.builder = new BetBatchBuilder(Math.min(options.maxBatchBytes, CHUNK_BYTES))
+  }
+
+  /** Takes the next piece of the book, which must not be changed afterwards. */
+  push(chunk: Uint8Array): void {
+    if (this.failure !== undefined) return
+    let start = 0
+    if (this.inLongLine || this.carried.length > 0) start = this.pushFirstLine(chunk)
+    let quote = nextIndex(chunk, Row.QUOTE, start)
+    while (start < chunk.length && this.failure === undefined) {
+      const end = chunk.indexOf(Row.LF, start)
+      if (end === -1) {
+        this.carry(chunk, start)
+        return
+      }
+      if (quote < start) quote = nextIndex(chunk, Row.QUOTE, start)
+      this.takeLine(chunk, start, end + 1, quote < end)
+      start = end + 1
+    }
+  }
+
+  /** Takes the end of the book: the last line may lack its line end. */
+  finish(): void {
+    if (this.failure !== undefined) return
+    if (this.inLongLine) {
+      this.line++
+      this.inLongLine = false
+    }
+    const last = this.carried
+    if (last.length > 0) this.takeLine(last, 0, last.length, last.includes(Row.QUOTE))
+    if (this.failure === undefined) this.flush()
+  }
+
+  /** The end of a line that began in an earlier piece; gives where the next one starts. */
+  private pushFirstLine(chunk: Uint8Array): number {
+    const end = chunk.indexOf(Row.LF)
+    const next = end === -1 ? chunk.length : end + 1
+    if (this.inLongLine) {
+      this.reject(chunk.subarray(0, next))
+      if (end !== -1) {
+        this.inLongLine = false
+        this.line++
+      }
+    } else if (end === -1) {
+      this.carry(chunk, 0)
+    } else {
+      const line = joinBytes(this.carried, chunk.subarray(0, next))
+      this.carried = new Uint8Array(0)
+      this.takeLine(line, 0, line.length, line.includes(Row.QUOTE))
+    }
+    return next
+  }
+
+  /** Keeps the beginning of a line for the next piece, unless the line is too long already. */
+  private carry(chunk: Uint8Array, start: number): void {
+    const rest = chunk.subarray(start)
+    // A line of the greatest length may be followed by CR.
+    if (this.carried.length + rest.length <= MAX_BOOK_LINE_BYTES + 1) {
+      this.carried = joinBytes(this.carried, rest)
+      return
+    }
+    this.takeEmptyLine()
+    if (this.failure !== undefined) return
+    this.inLongLine = true
+    this.badLine(LINE_TOO_LONG)
+    this.reject(this.carried)
+    this.reject(rest)
+    this.carried = new Uint8Array(0)
+  }
+
+  /** Takes the line in `[start, next)`, line end included. */
+  private takeLine(bytes: Uint8Array, start: number, next: number, hasQuote: boolean): void {
+    let end = bytes[next - 1] === Row.LF ? next - 1 : next
+    if (end > start && bytes[end - 1] === Row.CR) end--
+    this.takeEmptyLine()
+    if (this.failure !== undefined) return
+    const first = this.line === 1 && hasBom(bytes, start, end) ? start + BOM.length : start
+    if (first === end) {
+      if (next > end) this.emptyLine = bytes.subarray(start, next)
+      this.line++
+      return
+    }
+    const problem =
+      end - first > MAX_BOOK_LINE_BYTES
+        ? LINE_TOO_LONG
+        : hasQuote
+          ? this.addQuoted(bytes.subarray(first, end))
+          : this.addPlain(bytes, first, end)
+    if (problem !== undefined) {
+      this.badLine(problem)
+      this.reject(bytes.subarray(start, next))
+    }
+    this.line++
+  }
+
+  private addPlain(bytes: Uint8Array, start: number, end: number): BetProblem | undefined {
+    if (!Row.markFields(bytes, start, end, Row.COMMA, this.spans)) {
+      return wrongFieldCount(countFields(bytes, start, end))
+    }
+    // Without quotes a line is its canonical row, but for zeros that lead the number.
+    const atMost = end - start + 1
+    return atMost > this.options.maxBatchBytes ? this.addLarge(bytes) : this.add(bytes, atMost)
+  }
+
+  private addQuoted(line: Uint8Array): BetProblem | undefined {
+    const text = decodeUtf8(line)
+    if (text === undefined) return { field: "line", message: "expected valid UTF-8" }
+    const fields = Row.splitQuoted(text)
+    if (fields === undefined) {
+      return { field: "line", message: "expected a closed quote, and a comma after it" }
+    }
+    if (fields.length !== Row.FIELD_COUNT) return wrongFieldCount(fields.length)
+    const parts = fields.map((field) => utf8.encode(field))
+    let at = 0
+    for (const [index, part] of parts.entries()) {
+      this.spans[2 * index] = at
+      at += part.length
+      this.spans[2 * index + 1] = at
+    }
+    return this.addLarge(joinBytes(...parts))
+  }
+
+  /** Adds the marked bet whose size is not known without writing it. */
+  private addLarge(bytes: Uint8Array): BetProblem | undefined {
+    const problem = this.single.add(bytes, this.spans)
+    if (problem !== undefined) return problem
+    const row = this.single.build()
+    const { maxBatchBytes } = this.options
+    return row.bytes.length > maxBatchBytes
+      ? {
+          field: "line",
+          message: `expected at most ${maxBatchBytes} bytes a bet, got ${row.bytes.length}`
+        }
+      : this.add(bytes, row.bytes.length)
+  }
+
+  /** Adds the marked bet, which takes at most so many bytes, to a batch that has room for it. */
+  private add(bytes: Uint8Array, atMost: number): BetProblem | undefined {
+    const { batchSize, check, maxBatchBytes } = this.options
+    const refused = check?.(bytes, this.spans)
+    if (refused !== undefined) return refused
+    if (this.builder.byteLength + atMost > maxBatchBytes) this.flush()
+    const problem = this.builder.add(bytes, this.spans)
+    if (problem === undefined && this.builder.count >= batchSize) this.flush()
+    return problem
+  }
+
+  private flush(): void {
+    if (this.builder.count > 0) this.batches.push(this.builder.build())
+  }
+
+  /** There is another line, so an empty one before it was not the last. */
+  private takeEmptyLine(): void {
+    const emptyLine = this.emptyLine
+    if (emptyLine === undefined) return
+    this.emptyLine = undefined
+    this.line--
+    this.badLine({ field: "line", message: "expected a bet, got an empty line" })
+    this.line++
+    this.reject(emptyLine)
+  }
+
+  private reject(bytes: Uint8Array): void {
+    if (this.options.skipBadLines) this.rejected.push(bytes)
+  }
+
+  private badLine(problem: BetProblem): void {
+    this.badLines++
+    if (this.options.skipBadLines) return
+    const { field, message } = problem
+    this.failure = new BadLine({ file: this.file, line: this.line, field, reason: message })
+  }
+}
+
+const LINE_TOO_LONG: BetProblem = {
+  field: "line",
+  message: `expected at most ${MAX_BOOK_LINE_BYTES} bytes`
+}
+
+const wrongFieldCount = (count: number): BetProblem => ({
+  field: "line",
+  message: `expected ${Row.FIELD_COUNT} fields separated by commas, got ${count}`
+})
+
+const countFields = (bytes: Uint8Array, start: number, end: number): number => {
+  let fields = 1
+  for (let at = start; at < end; at++) if (bytes[at] === Row.COMMA) fields++
+  return fields
+}
+
+const hasBom = (bytes: Uint8Array, start: number, end: number): boolean =>
+  end - start >= BOM.length && BOM.every((byte, index) => bytes[start + index] === byte)
+
+/** Where `byte` is next, or beyond every index. */
+const nextIndex = (bytes: Uint8Array, byte: number, start: number): number => {
+  const index = bytes.indexOf(byte, start)
+  return index === -1 ? Number.POSITIVE_INFINITY : index
+}
+
+const joinBytes = (...parts: ReadonlyArray<Uint8Array>): Uint8Array<ArrayBuffer> => {
+  const joined = new Uint8Array(parts.reduce((length, part) => length + part.length, 0))
+  let at = 0
+  for (const part of parts) {
+    joined.set(part, at)
+    at += part.length
+  }
+  return joined
+}
+
+const unavailable =
+  (file: string) =>
+  (error: PlatformError.PlatformError): BookUnavailable => {
+    const reasons: Readonly<Record<string, string>> = {
+      NotFound: "no such file",
+      PermissionDenied: "permission denied",
+      BadResource: "cannot be used: is it a folder?"
+    }
+    return new BookUnavailable({ file, reason: reasons[error.reason._tag] ?? error.message })
+  }
+
+const bytesOf = (file: string) =>
+  Stream.unwrap(
+    Effect.map(FileSystem.FileSystem, (fs) => fs.stream(file, { chunkSize: CHUNK_BYTES }))
+  ).pipe(Stream.mapError(unavailable(file)))
+
+/** What a parser made of one piece of a book. */
+interface ParsedPiece {
+  readonly batches: ReadonlyArray<BetBatch>
+  readonly rejected: ReadonlyArray<Uint8Array>
+  readonly failure: BadLine | undefined
+}
+
+/** The book piece by piece through a parser; `undefined` stands for the book's end. */
+const parsed = (file: string, parser: BookParser) =>
+  Stream.concat(bytesOf(file), Stream.succeed(undefined)).pipe(
+    Stream.map((chunk): ParsedPiece => {
+      if (chunk === undefined) parser.finish()
+      else parser.push(chunk)
+      return {
+        batches: parser.batches.splice(0),
+        rejected: parser.rejected.splice(0),
+        failure: parser.failure
+      }
+    })
+  )
+
+/**
+ * The bets of a book in batches, none of them empty. Ends at the first bad line, after the batches
+ * before it, unless bad lines are skipped.
+ */
+export const read = (
+  file: string,
+  options: BookOptions
+): Stream.Stream<BetBatch, BadLine | BookUnavailable, FileSystem.FileSystem> =>
+  Stream.suspend(() => {
+    const parser = new BookParser(file, options)
+    return parsed(file, parser).pipe(
+      Stream.flatMap(({ batches, failure }) => {
+        const complete = Stream.fromArray(batches)
+        return failure === undefined ? complete : Stream.concat(complete, Stream.fail(failure))
+      })
+    )
+  })
+
+/** Opens the file for bad lines, emptied; never the book itself. */
+const openRejects = Effect.fnUntraced(
+  function* (book: string, rejects: string) {
+    const fs = yield* FileSystem.FileSystem
+    if (
+      (yield* fs.exists(rejects)) &&
+      (yield* fs.realPath(rejects)) === (yield* fs.realPath(book))
+    ) {
+      return yield* new BookUnavailable({
+        file: rejects,
+        reason: "is the book itself, and cannot take its bad lines"
+      })
+    }
+    const opened = yield* fs.open(rejects, { flag: "w" })
+    return (bytes: Uint8Array) => opened.writeAll(bytes).pipe(Effect.mapError(unavailable(rejects)))
+  },
+  (effect, _book, rejects) =>
+    Effect.catchTag(effect, "PlatformError", (error) => Effect.fail(unavailable(rejects)(error)))
+)
+
+/**
+ * Goes over a whole book before anything of it is sent: fails at its first bad line, or, with
+ * `rejects`, writes each bad line to that file as it is in the book and goes on.
+ */
+export const inspect = Effect.fn("BookReader.inspect")(function* (
+  file: string,
+  options: Omit<BookOptions, "skipBadLines"> & { readonly rejects?: string | undefined }
+) {
+  const { rejects, ...others } = options
+  const write = rejects === undefined ? undefined : yield* openRejects(file, rejects)
+  const parser = new BookParser(file, { ...others, skipBadLines: rejects !== undefined })
+  let bets = 0
+  let bytes = 0
+  yield* parsed(file, parser).pipe(
+    Stream.runForEach(
+      Effect.fnUntraced(function* ({ batches, failure, rejected }) {
+        if (failure !== undefined) return yield* failure
+        for (const batch of batches) {
+          bets += batch.count
+          bytes += batch.bytes.length
+        }
+        if (write === undefined) return
+        for (const line of rejected) yield* write(line)
+      })
+    )
+  )
+  return { bets, bytes, badLines: parser.badLines } satisfies BookSummary
+}, Effect.scoped)

@@ -1,0 +1,136 @@
+/** Where settings come from, and what is said of a wrong one. */
+import { NodeServices } from "@effect/platform-node"
+import { it } from "@effect/vitest"
+import { ConfigProvider, Duration, Effect, Result, Schema } from "effect"
+import { describe, expect } from "vitest"
+import * as Setting from "../../src/cli/Setting.ts"
+
+const count = Setting.withDefault("loop-count", {
+  description: "How many",
+  schema: Setting.intBetween(1, 9),
+  keys: ["CLI_LOOP_AMOUNT"],
+  default: 5
+})
+
+const parse = (flags: Record<string, ReadonlyArray<string>>, env: Record<string, string>) =>
+  count.parse({ flags, arguments: [] }).pipe(
+    Effect.map(([, value]) => value),
+    Effect.provide(ConfigProvider.layer(ConfigProvider.fromEnv({ env }))),
+    Effect.provide(NodeServices.layer)
+  )
+
+describe("a setting", () => {
+  it.effect("is the flag, then the environment in the order of its keys, then the default", () =>
+    Effect.gen(function* () {
+      const env = { CLI_LOOP_AMOUNT: "2", LOTTERY_LOOP_COUNT: "3" }
+      expect(yield* parse({ "loop-count": ["1"] }, env)).toBe(1)
+      expect(yield* parse({}, env)).toBe(2)
+      expect(yield* parse({}, { LOTTERY_LOOP_COUNT: "3" })).toBe(3)
+      expect(yield* parse({}, { CLI_LOOP_AMOUNT: "" })).toBe(5)
+    })
+  )
+
+  it.effect("says which it is, where it came from and what was expected", () =>
+    Effect.gen(function* () {
+      const flag = yield* Effect.flip(parse({ "loop-count": ["10"] }, {}))
+      expect(flag.message).toBe(
+        'loop-count from the flag --loop-count: expected a whole number from 1 to 9, got "10"'
+      )
+      const variable = yield* Effect.flip(parse({}, { CLI_LOOP_AMOUNT: "many" }))
+      expect(variable.message).toBe(
+        "loop-count from the environment variable CLI_LOOP_AMOUNT: " +
+          'expected a whole number from 1 to 9, got "many"'
+      )
+    })
+  )
+
+  it.effect("that is required says how to give it", () =>
+    Effect.gen(function* () {
+      const agency = Setting.required("agency", {
+        description: "Agency",
+        schema: Setting.AgencyFromText,
+        keys: ["CLI_ID"]
+      })
+      const error = yield* Effect.flip(agency.parse({ flags: {}, arguments: [] }))
+      expect(error.message).toContain("--agency")
+      expect(error.message).toContain("CLI_ID")
+    }).pipe(
+      Effect.provide(ConfigProvider.layer(ConfigProvider.fromEnv({ env: {} }))),
+      Effect.provide(NodeServices.layer)
+    )
+  )
+})
+
+describe("a switch", () => {
+  const once = (flags: Record<string, ReadonlyArray<string>>, env: Record<string, string>) =>
+    Setting.flag("once", "End")
+      .parse({ flags, arguments: [] })
+      .pipe(
+        Effect.map(([, value]) => value),
+        Effect.provide(ConfigProvider.layer(ConfigProvider.fromEnv({ env }))),
+        Effect.provide(NodeServices.layer)
+      )
+
+  it.effect("is off unless the flag or the environment turns it on", () =>
+    Effect.gen(function* () {
+      expect(yield* once({}, {})).toBe(false)
+      expect(yield* once({ once: ["true"] }, {})).toBe(true)
+      expect(yield* once({}, { LOTTERY_ONCE: "TRUE" })).toBe(true)
+      expect(yield* once({ once: ["false"] }, { LOTTERY_ONCE: "1" })).toBe(false)
+      const error = yield* Effect.flip(once({}, { LOTTERY_ONCE: "maybe" }))
+      expect(error.message).toContain("environment variable LOTTERY_ONCE: expected true or false")
+    })
+  )
+})
+
+/** What a schema makes of a text; undefined where it refuses it. */
+const read = <A>(schema: Setting.TextSchema<A>, text: string): A | undefined =>
+  Result.getOrUndefined(Schema.decodeResult(schema)(text))
+
+describe("values", () => {
+  it("reads agencies as a count or a list, sorted, each once", () => {
+    expect(read(Setting.AgenciesFromText, "5")).toEqual([1, 2, 3, 4, 5])
+    expect(read(Setting.AgenciesFromText, "7,2,1,2")).toEqual([1, 2, 7])
+    expect(read(Setting.AgenciesFromText, "7,")).toEqual([7])
+    for (const wrong of ["", "0", "-1", ",", "1,,2", "1,0", "a", "1,2147483648", "9999999"]) {
+      expect(read(Setting.AgenciesFromText, wrong), wrong).toBeUndefined()
+    }
+    expect(Setting.showAgencies([1, 2, 3])).toBe("3")
+    expect(Setting.showAgencies([7])).toBe("7,")
+    expect(Setting.showAgencies([1])).toBe("1")
+  })
+
+  it("reads addresses, IPv6 in brackets", () => {
+    expect(read(Setting.AddressFromText, "localhost:80")).toEqual({ host: "localhost", port: 80 })
+    expect(read(Setting.AddressFromText, "[::1]:80")).toEqual({ host: "::1", port: 80 })
+    for (const wrong of ["localhost", "localhost:", ":80", "a:0", "a:65536", "::1:80", "a b:80"]) {
+      expect(read(Setting.AddressFromText, wrong), wrong).toBeUndefined()
+    }
+    expect(Setting.showAddress({ host: "::1", port: 80 })).toBe("[::1]:80")
+  })
+
+  it("reads durations", () => {
+    const millis = (text: string) => {
+      const duration = read(Setting.DurationFromText, text)
+      return duration === undefined ? undefined : Duration.toMillis(duration)
+    }
+    expect(millis("500ms")).toBe(500)
+    expect(millis("1s")).toBe(1000)
+    expect(millis("1.5m")).toBe(90_000)
+    expect(millis("1h30m")).toBe(5_400_000)
+    for (const wrong of ["", "1", "s", "1 s", "-1s", "1x"]) expect(millis(wrong)).toBeUndefined()
+    expect(Setting.showDuration(Duration.millis(90_000))).toBe("90s")
+  })
+
+  it("reads levels in any case", () => {
+    expect(read(Setting.LogLevelFromText, "debug")).toBe("DEBUG")
+    expect(read(Setting.LogLevelFromText, "Warn")).toBe("WARNING")
+    expect(read(Setting.LogLevelFromText, "loud")).toBeUndefined()
+  })
+
+  it("reads a winning number", () => {
+    expect(read(Setting.WinningNumber, "0")).toBe(0)
+    expect(read(Setting.WinningNumber, "7574")).toBe(7574)
+    expect(read(Setting.WinningNumber, "10000")).toBeUndefined()
+  })
+})

@@ -1,0 +1,211 @@
+/** The built command as a process: exit codes, streams and signals. */
+import { spawnSync } from "node:child_process"
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs"
+import { createServer, type Server, type Socket } from "node:net"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { it } from "@effect/vitest"
+import { Effect } from "effect"
+import { describe, expect } from "vitest"
+import { COMMAND, runLottery } from "../support/lotteryCommand.ts"
+
+/** A peer that answers each connection's first bytes as `answer` says; gives its port. */
+const peer = (answer: (socket: Socket, data: Buffer | string) => void) =>
+  Effect.acquireRelease(
+    Effect.callback<Server>((resume) => {
+      const server = createServer((socket) => {
+        socket.on("error", () => socket.destroy())
+        socket.once("data", (data) => answer(socket, data))
+      })
+      server.listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
+    }),
+    (server) => Effect.sync(() => server.close())
+  ).pipe(
+    Effect.map((server) => {
+      const address = server.address()
+      if (address === null || typeof address === "string") throw new Error("no port")
+      return address.port
+    })
+  )
+
+const echoes = peer((socket, data) => socket.end(data))
+
+const folder = Effect.acquireRelease(
+  Effect.sync(() => mkdtempSync(join(tmpdir(), "lottery-run-"))),
+  (path) => Effect.sync(() => rmSync(path, { recursive: true, force: true }))
+)
+
+const actionsOf = (log: string): Array<string | undefined> =>
+  log.split("\n").map((line) => /action: (\w+)/.exec(line)?.[1])
+
+describe("exit code 0", () => {
+  for (const command of [[], ["ping"], ["generate"]]) {
+    it.live(`${["lottery", ...command, "--help"].join(" ")} on standard output`, () =>
+      Effect.gen(function* () {
+        const { code, stderr, stdout } = yield* runLottery({ args: [...command, "--help"] })
+        expect({ code, stderr }).toEqual({ code: 0, stderr: "" })
+        expect(stdout).toContain("USAGE")
+        if (command.length > 0) expect(stdout).toContain("EXAMPLES")
+      })
+    )
+  }
+
+  it.live("--version", () =>
+    Effect.gen(function* () {
+      const { code, stderr, stdout } = yield* runLottery({ args: ["--version"] })
+      expect({ code, stderr }).toEqual({ code: 0, stderr: "" })
+      expect(stdout).toMatch(/^lottery v\d+\.\d+\.\d+\n$/)
+    })
+  )
+
+  it.live("generate writes whole books and nothing else", () =>
+    Effect.gen(function* () {
+      const out = yield* folder
+      const args = ["generate", "--agencies", "2,4", "--bets", "10", "--out", out]
+      const { code, stdout } = yield* runLottery({ args })
+      expect({ code, stdout }).toEqual({ code: 0, stdout: "" })
+      expect(readdirSync(out).sort()).toEqual(["agency-2.csv", "agency-4.csv"])
+    })
+  )
+
+  it.live("ping that comes back, with the course's lines", () =>
+    Effect.gen(function* () {
+      const port = yield* echoes
+      const { code, stderr, stdout } = yield* runLottery({
+        args: ["ping", "--server", `127.0.0.1:${port}`, "--count", "2", "--period", "1ms"],
+        env: { CLI_ID: "1" }
+      })
+      expect({ code, stdout }).toEqual({ code: 0, stdout: "" })
+      const received = "action: receive_message | result: success | client_id: 1 | msg: "
+      expect(stderr).toContain(`${received}[CLIENT 1] Message N°1\n`)
+      expect(stderr).toContain(`${received}[CLIENT 1] Message N°2\n`)
+      expect(stderr).toContain("action: loop_finished | result: success | client_id: 1\n")
+      expect(stderr).toContain("action: test_echo_server | result: success\n")
+    })
+  )
+})
+
+describe("exit code 1, with one line", () => {
+  it.live("ping to nobody", () =>
+    Effect.gen(function* () {
+      const { code, stderr, stdout } = yield* runLottery({
+        args: ["ping", "--server", "127.0.0.1:1", "--log-level", "warn"]
+      })
+      expect({ code, stdout }).toEqual({ code: 1, stdout: "" })
+      expect(stderr).toMatch(
+        /^.* ERROR +action: test_echo_server \| result: fail \| .*REFUSED.*\n$/
+      )
+    })
+  )
+
+  it.live("ping that comes back as something else, or is closed half-way", () =>
+    Effect.gen(function* () {
+      for (const answer of ["PONG\n", "PI"]) {
+        const port = yield* peer((socket) => socket.end(answer))
+        const { code, stderr } = yield* runLottery({
+          args: ["ping", "--server", `127.0.0.1:${port}`, "--log-level", "error"]
+        })
+        expect(code).toBe(1)
+        expect(stderr.trimEnd().split("\n")).toHaveLength(1)
+      }
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("generate into what is no folder; a stack trace only at the debug level", () =>
+    Effect.gen(function* () {
+      const file = join(yield* folder, "file")
+      writeFileSync(file, "")
+      const args = ["generate", "--out", join(file, "books")]
+      const { code, stderr } = yield* runLottery({ args })
+      expect(code).toBe(1)
+      expect(stderr).toMatch(/^\S+ \S+ CRITICAL .*ENOTDIR.*\n$/)
+      const debug = yield* runLottery({ args: [...args, "--log-level", "debug"] })
+      expect(debug.code).toBe(1)
+      expect(debug.stderr).toMatch(/\n +at /)
+    })
+  )
+})
+
+describe("exit code 2, on standard error", () => {
+  const wrong: ReadonlyArray<readonly [ReadonlyArray<string>, Record<string, string>, string]> = [
+    [[], {}, "USAGE"],
+    [["lottry"], {}, "lottry"],
+    [["ping", "--bogus"], {}, "--bogus"],
+    [["ping", "extra"], {}, "extra"],
+    [["ping", "--count"], {}, "--count"],
+    [["ping", "--count", "0"], {}, "from the flag --count: expected a whole number from 1"],
+    [["ping"], { CLI_LOOP_PERIOD: "soon" }, "environment variable CLI_LOOP_PERIOD: expected a dur"],
+    [["ping", "--log-level", "loud"], {}, "from the flag --log-level: expected one of DEBUG"],
+    [["ping"], { LOTTERY_LOG_FORMAT: "xml" }, "variable LOTTERY_LOG_FORMAT: expected one of text"]
+  ]
+  for (const [args, env, expected] of wrong) {
+    it.live(JSON.stringify({ args, env }), () =>
+      Effect.gen(function* () {
+        const { code, stderr, stdout } = yield* runLottery({ args, env })
+        expect({ code, stdout }).toEqual({ code: 2, stdout: "" })
+        expect(stderr).toContain(expected)
+      })
+    )
+  }
+})
+
+describe("a signal", () => {
+  for (const signal of ["SIGTERM", "SIGINT"] as const) {
+    it.live(`${signal} closes what is open and ends with 0`, () =>
+      Effect.gen(function* () {
+        let sent = false
+        // The peer never answers, so the connection is open when the signal comes.
+        const port = yield* peer(() => {
+          sent = true
+          target?.kill(signal)
+        })
+        let target: { kill(signal: NodeJS.Signals): boolean } | undefined
+        const { code, stderr } = yield* runLottery({
+          args: ["ping", "--server", `127.0.0.1:${port}`],
+          onStderr: (_, child) => {
+            target = child
+          }
+        })
+        expect(sent).toBe(true)
+        expect(code).toBe(0)
+        expect(actionsOf(stderr.trimEnd())).toEqual([
+          "config",
+          "signal_received",
+          "close_resource",
+          "exit"
+        ])
+        expect(stderr).toContain(`action: signal_received | result: success | signal: ${signal}`)
+      })
+    )
+  }
+})
+
+describe("streams", () => {
+  it("a reader that goes away ends the command quietly", () => {
+    const command = `"${process.execPath}" "${COMMAND}" --completions bash`
+    const script = `${command} | true; echo \${PIPESTATUS[0]}`
+    const { stderr, stdout } = spawnSync("bash", ["-c", script], { encoding: "utf8" })
+    expect({ stderr, stdout }).toEqual({ stderr: "", stdout: "0\n" })
+  })
+})
+
+/** An older Node than the one that is needed, on this machine. */
+const olderNode = (process.env.PATH ?? "")
+  .split(":")
+  .concat("/usr/bin", "/usr/local/bin")
+  .map((directory) => join(directory, "node"))
+  .find((path) => {
+    const { stdout } = spawnSync(path, ["--version"], { encoding: "utf8" })
+    return typeof stdout === "string" && Number.parseInt(stdout.slice(1), 10) < 26
+  })
+
+describe("an older Node", () => {
+  it.live.skipIf(olderNode === undefined)("is told which one is needed, in one line", () =>
+    Effect.gen(function* () {
+      const { code, stderr, stdout } = yield* runLottery({ args: ["--help"], node: olderNode! })
+      expect({ code, stdout }).toEqual({ code: 1, stdout: "" })
+      expect(stderr).toMatch(/^lottery needs Node 26 or later, this is v\d+\.\d+\.\d+; .*\n$/)
+    })
+  )
+  if (olderNode === undefined) console.warn("no older Node here: its test is skipped")
+})

@@ -1,0 +1,196 @@
+/** What is a good book, what is a bad line and how it is named, and what becomes of it. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { NodeServices } from "@effect/platform-node"
+import { layer } from "@effect/vitest"
+import { Effect, Stream } from "effect"
+import { describe, expect } from "vitest"
+import * as BookReader from "../../src/client/BookReader.ts"
+
+const OPTIONS = { batchSize: 1000, maxBatchBytes: 8192, skipBadLines: false }
+const GOOD = "Ana,Pérez,01234567,1999-03-17,7574"
+
+const bookOf = Effect.fnUntraced(function* (content: string | Uint8Array) {
+  const folder = yield* Effect.acquireRelease(
+    Effect.sync(() => mkdtempSync(join(tmpdir(), "lottery-book-"))),
+    (path) => Effect.sync(() => rmSync(path, { recursive: true, force: true }))
+  )
+  const file = join(folder, "agency-3.csv")
+  writeFileSync(file, content)
+  return { file, rejects: join(folder, "rejects.csv") }
+})
+
+const rowsOf = Effect.fnUntraced(function* (
+  content: string | Uint8Array,
+  options: Partial<BookReader.BookOptions> = {}
+) {
+  const { file } = yield* bookOf(content)
+  const batches = yield* Stream.runCollect(BookReader.read(file, { ...OPTIONS, ...options }))
+  return batches.flatMap((batch) => [...batch.rows()])
+})
+
+const problemOf = Effect.fnUntraced(function* (
+  content: string | Uint8Array,
+  options: Partial<BookReader.BookOptions> = {}
+) {
+  const { file } = yield* bookOf(content)
+  const error = yield* Effect.flip(BookReader.inspect(file, { ...OPTIONS, ...options }))
+  return error.message.replace(file, "agency-3.csv")
+})
+
+layer(NodeServices.layer)("BookReader", (it) => {
+  describe("a good book", () => {
+    it.effect("may end its lines as it likes, the last one not at all", () =>
+      Effect.gen(function* () {
+        for (const content of [
+          `${GOOD}\n${GOOD}\n`,
+          `${GOOD}\r\n${GOOD}\r\n`,
+          `${GOOD}\r\n${GOOD}`,
+          `${GOOD}\n${GOOD}\n\r\n`,
+          `\ufeff${GOOD}\n${GOOD}`
+        ]) {
+          expect(yield* rowsOf(content)).toEqual([GOOD, GOOD])
+        }
+        expect(yield* rowsOf("")).toEqual([])
+        expect(yield* rowsOf("\ufeff\n")).toEqual([])
+      })
+    )
+
+    it.effect("may quote, and comes out canonical", () =>
+      Effect.gen(function* () {
+        const quoted = '"Ana","Pérez, ""hija""","01234567",1999-03-17,"0074"\r\n'
+        expect(yield* rowsOf(`${quoted}${GOOD}\r\n`)).toEqual([
+          'Ana,"Pérez, ""hija""",01234567,1999-03-17,74',
+          GOOD
+        ])
+      })
+    )
+
+    it.effect("is cut into batches by bets and by bytes", () =>
+      Effect.gen(function* () {
+        const { file } = yield* bookOf(`${GOOD}\n`.repeat(10))
+        const countsOf = (options: Partial<BookReader.BookOptions>) =>
+          BookReader.read(file, { ...OPTIONS, ...options }).pipe(
+            Stream.map((batch) => batch.count),
+            Stream.runCollect
+          )
+        expect(yield* countsOf({ batchSize: 4 })).toEqual([4, 4, 2])
+        const rowBytes = Buffer.byteLength(GOOD) + 1
+        expect(yield* countsOf({ maxBatchBytes: 3 * rowBytes })).toEqual([3, 3, 3, 1])
+        expect(yield* countsOf({ maxBatchBytes: 3 * rowBytes - 1 })).toEqual([2, 2, 2, 2, 2])
+      })
+    )
+
+    it.effect("is summed up", () =>
+      Effect.gen(function* () {
+        const { file } = yield* bookOf(`${GOOD}\r\n`.repeat(3))
+        expect(yield* BookReader.inspect(file, OPTIONS)).toEqual({
+          bets: 3,
+          bytes: 3 * (Buffer.byteLength(GOOD) + 1),
+          badLines: 0
+        })
+      })
+    )
+  })
+
+  describe("a bad line", () => {
+    it.effect("is named by file, line and field", () =>
+      Effect.gen(function* () {
+        expect(yield* problemOf(`${GOOD}\nAna,Paz,1,1999-02-31,7\n${GOOD}\n`)).toBe(
+          "agency-3.csv:2: birthdate: expected a real date YYYY-MM-DD " +
+            'from 1900-01-01 to 9999-12-31, got "1999-02-31"'
+        )
+        expect(yield* problemOf(`${GOOD}\n${GOOD}\n"Ana",Paz,x,1999-02-01,7`)).toContain(
+          "agency-3.csv:3: document: "
+        )
+        expect(yield* problemOf("Ana,Paz,1\n")).toBe(
+          "agency-3.csv:1: line: expected 5 fields separated by commas, got 3"
+        )
+        expect(yield* problemOf('"Ana,Paz,1,1999-01-01,1\n')).toContain("agency-3.csv:1: line: ")
+        expect(yield* problemOf(`${GOOD}\n\r\n${GOOD}\n`)).toBe(
+          "agency-3.csv:2: line: expected a bet, got an empty line"
+        )
+        expect(yield* problemOf(`${GOOD}\n${"x".repeat(1025)}\n`)).toBe(
+          "agency-3.csv:2: line: expected at most 1024 bytes"
+        )
+        expect(yield* problemOf(Buffer.from("A\xff,B,1,1999-01-01,1", "latin1"))).toBe(
+          "agency-3.csv:1: first name: expected valid UTF-8"
+        )
+      })
+    )
+
+    it.effect("may be one that only a dialect refuses", () =>
+      Effect.gen(function* () {
+        const check: BookReader.BetCheck = (source, spans) =>
+          source.subarray(spans[0], spans[3]).includes(0x3b)
+            ? { field: "name", message: "cannot hold ;" }
+            : undefined
+        const content = `${GOOD}\nA;na,Paz,1,1999-01-01,1\n`
+        expect(yield* problemOf(content, { check })).toBe("agency-3.csv:2: name: cannot hold ;")
+        expect(yield* rowsOf(content)).toHaveLength(2)
+      })
+    )
+
+    it.effect("is a bet that no batch has room for", () =>
+      Effect.gen(function* () {
+        expect(yield* problemOf(`${GOOD}\n`, { maxBatchBytes: 20 })).toContain(
+          "agency-3.csv:1: line: expected at most 20 bytes a bet"
+        )
+      })
+    )
+
+    it.effect("ends the reading after the batches before it", () =>
+      Effect.gen(function* () {
+        const { file } = yield* bookOf(`${GOOD}\n`.repeat(5).concat("bad\n", GOOD))
+        let bets = 0
+        const error = yield* BookReader.read(file, { ...OPTIONS, batchSize: 2 }).pipe(
+          Stream.runForEach((batch) =>
+            Effect.sync(() => {
+              bets += batch.count
+            })
+          ),
+          Effect.flip
+        )
+        expect(error).toMatchObject({ _tag: "BadLine", line: 6, field: "line" })
+        expect(bets).toBe(4)
+      })
+    )
+  })
+
+  describe("with a file for rejects", () => {
+    it.effect("bad lines go there byte for byte, and the others are read", () =>
+      Effect.gen(function* () {
+        // Longer than what is read at a time, so that it comes in several pieces.
+        const long = `${"x".repeat(1_000_000)}\r\n`
+        const bad = ["bad\r\n", "\n", long, "Ana,Paz,1,1999-02-31,7"]
+        const content = [bad[0], GOOD, "\n", bad[1], GOOD, "\n", bad[2], GOOD, "\n", bad[3]].join(
+          ""
+        )
+        const { file, rejects } = yield* bookOf(content)
+        expect(yield* BookReader.inspect(file, { ...OPTIONS, rejects })).toMatchObject({
+          bets: 3,
+          badLines: 4
+        })
+        expect(readFileSync(rejects, "utf8")).toBe(bad.join(""))
+        expect(yield* rowsOf(content, { skipBadLines: true })).toEqual([GOOD, GOOD, GOOD])
+      })
+    )
+
+    it.effect("never empties the book itself", () =>
+      Effect.gen(function* () {
+        const { file } = yield* bookOf(`${GOOD}\n`)
+        const error = yield* Effect.flip(BookReader.inspect(file, { ...OPTIONS, rejects: file }))
+        expect(error._tag).toBe("BookUnavailable")
+        expect(readFileSync(file, "utf8")).toBe(`${GOOD}\n`)
+      })
+    )
+  })
+
+  it.effect("a missing book is said to be missing", () =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(BookReader.inspect("/nowhere/agency-3.csv", OPTIONS))
+      expect(error.message).toBe("/nowhere/agency-3.csv: no such file")
+    })
+  )
+})

@@ -1,0 +1,48 @@
+/** Runs the built command as a process, as a person or a container does. */
+import { type ChildProcess, spawn } from "node:child_process"
+import { join } from "node:path"
+import { Effect } from "effect"
+
+export const COMMAND = join(import.meta.dirname, "..", "..", "dist", "lottery.js")
+
+/** How a process ended: its exit code, or null where a signal ended it, and its streams. */
+export interface Outcome {
+  readonly code: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+export interface Run {
+  readonly args: ReadonlyArray<string>
+  readonly env?: Readonly<Record<string, string>>
+  /** The Node that runs it; the one of the tests otherwise. */
+  readonly node?: string
+  /** Called as standard error grows, with all of it so far. */
+  readonly onStderr?: (stderr: string, child: ChildProcess) => void
+}
+
+/** Settings of the machine must not decide a test. */
+const environment = (extra: Readonly<Record<string, string>> = {}): NodeJS.ProcessEnv => ({
+  PATH: process.env.PATH,
+  TZ: "UTC",
+  ...extra
+})
+
+/** Runs `lottery` to its end; kills it where the test is interrupted. */
+export const runLottery = (run: Run): Effect.Effect<Outcome> =>
+  Effect.callback((resume) => {
+    const child = spawn(run.node ?? process.execPath, [COMMAND, ...run.args], {
+      env: environment(run.env)
+    })
+    let stdout = ""
+    let stderr = ""
+    child.stdout.setEncoding("utf8").on("data", (text: string) => {
+      stdout += text
+    })
+    child.stderr.setEncoding("utf8").on("data", (text: string) => {
+      stderr += text
+      run.onStderr?.(stderr, child)
+    })
+    child.on("close", (code) => resume(Effect.succeed({ code, stdout, stderr })))
+    return Effect.sync(() => child.kill("SIGKILL"))
+  })
