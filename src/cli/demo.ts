@@ -172,7 +172,7 @@ const runDemo = Effect.fnUntraced(function* (settings: DemoSettings) {
   const fs = yield* FileSystem.FileSystem
   const folder = yield* fs.makeTempDirectoryScoped({ prefix: "lottery-demo-" })
   yield* Console.log(
-    `${clients} agencies with ${bets} bets each, one server, winning number ${DEFAULT_WINNING_NUMBER}`
+    `${clients} agencies with ${bets} bets each; the winning number is ${DEFAULT_WINNING_NUMBER}`
   )
   yield* generateBooks(folder, settings)
   const { ended, ports } = yield* startServer(folder, clients)

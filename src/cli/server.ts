@@ -5,6 +5,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import { logAction } from "../domain/ActionLog.ts"
 import { DEFAULT_WINNING_NUMBER, Draw } from "../domain/Draw.ts"
+import { loggedResource } from "../domain/LoggedResource.ts"
 import { Lottery } from "../server/Lottery.ts"
 import * as Server from "../server/Server.ts"
 import * as StoreUrl from "../server/store/StoreUrl.ts"
@@ -12,6 +13,8 @@ import { LogLevelFlag } from "./LogSettings.ts"
 import * as Setting from "./Setting.ts"
 
 const MAX_BACKLOG = 65_535
+/** At a stop, for the store to bring what it has acknowledged into order. */
+const STORE_CLOSE_TIMEOUT = "10 seconds"
 
 /** The store that a command writes or reads. */
 export const storeSetting = Setting.withDefault("store", {
@@ -93,12 +96,18 @@ export const server = Command.make(
       once
     })
     const draw = new Draw({ id: settings.draw, agencies, winningNumber })
-    const layer = Lottery.layer(draw).pipe(Layer.provideMerge(StoreUrl.layer(store, settings.draw)))
+    const services = yield* loggedResource(
+      "store",
+      Layer.build(
+        Lottery.layer(draw).pipe(Layer.provideMerge(StoreUrl.layer(store, settings.draw)))
+      ),
+      STORE_CLOSE_TIMEOUT
+    )
     yield* Server.serve({ host, port, winnersPort, backlog, once }).pipe(
       Effect.scoped,
-      Effect.provide(layer)
+      Effect.provideContext(services)
     )
-  })
+  }, Effect.scoped)
 ).pipe(
   Command.withDescription("Take the agencies' bets, hold the draw, tell each agency its winners"),
   Command.withExamples([

@@ -8,7 +8,7 @@ import { Schema, SchemaTransformation } from "effect"
 export const MAX_NAME_BYTES = 100
 
 const utf8 = new TextEncoder()
-// C0, DEL and C1 controls, and the two Unicode line ends: nothing that could break a line of a book.
+// C0, DEL and C1 controls and the two Unicode line ends: what could break a line of a book.
 const FORBIDDEN_IN_NAME = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/
 
 const nameProblem = (name: string): string | undefined => {
@@ -20,7 +20,7 @@ const nameProblem = (name: string): string | undefined => {
   return undefined
 }
 
-/** A first or last name: kept as given, 1 to 100 bytes of UTF-8, not blank, no control characters. */
+/** A first or last name: kept as given, 1 to 100 bytes of UTF-8, not blank, no controls. */
 export const Name = Schema.String.check(
   Schema.makeFilter(nameProblem, { arbitraryConstraint: { minLength: 1, maxLength: 30 } })
 )

@@ -17,7 +17,7 @@ export class BetBatch {
   readonly bytes: Uint8Array
   readonly count: number
 
-  /** Takes over `bytes`, which must be `count` valid canonical rows; `BetBatchBuilder` makes them. */
+  /** Takes over `bytes`, `count` valid canonical rows as `BetBatchBuilder` makes them. */
   constructor(bytes: Uint8Array, count: number) {
     this.bytes = bytes
     this.count = count

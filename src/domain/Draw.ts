@@ -33,5 +33,5 @@ export class Draw extends Schema.Class<Draw>("lottery/domain/Draw")({
   winningNumber: BetNumber
 }) {}
 
-/** The documents of an agency's winning bets, in the order of its book; one for each winning bet. */
+/** The documents of an agency's winning bets in book order, one for each winning bet. */
 export type WinningDocuments = ReadonlyArray<string>

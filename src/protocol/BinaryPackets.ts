@@ -172,7 +172,7 @@ export const BinaryWinnersFromBytes = bytesCodec(BinaryWinners, {
     if (text.length > MAX_PACKET_BYTES) {
       return Result.fail(
         new BadMessage({
-          reason: `${documents.length} winners take ${text.length} bytes, the dialect has ${MAX_PACKET_BYTES}`
+          reason: `${documents.length} winners do not fit ${MAX_PACKET_BYTES} bytes`
         })
       )
     }

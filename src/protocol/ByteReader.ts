@@ -17,7 +17,8 @@ const SMALLEST_BUFFER_BYTES = 1024
 
 /**
  * Bytes that have come and are not yet taken. What is taken is a view that is never written to
- * again. Many small chunks are put together as they come, so that they cost their bytes and no more.
+ * again. Many small chunks are put together as they come, so that they cost no more than a few
+ * times their bytes.
  */
 export class ByteQueue {
   private buffer: Uint8Array = new Uint8Array(0)

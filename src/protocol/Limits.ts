@@ -12,7 +12,7 @@ export const MAX_PACKET_BYTES = 65_535
 /** The smallest `size` of a binary packet: one byte of content and the two of `continue`. */
 export const MIN_PACKET_BYTES = 3
 
-/** The bytes of a JSON message after its length: 8 MiB, over ten times what the old clients send. */
+/** The bytes of a JSON message after its length: over ten times what the old clients send. */
 export const MAX_JSON_BYTES = 8 * 1024 * 1024
 
 /** The bytes that the longest rule of detection looks at: a size, ten digits and a separator. */

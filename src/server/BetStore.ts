@@ -37,7 +37,8 @@ export class Conflict extends Data.TaggedError("Conflict")<{
   readonly held: number
 }> {
   override get message(): string {
-    return `agency ${this.agency}: bets at position ${this.position} do not follow the ${this.held} that are held`
+    const { agency, held, position } = this
+    return `agency ${agency}: bets at position ${position} do not follow the ${held} held`
   }
 }
 
@@ -67,7 +68,8 @@ export class NotAllFinished extends Data.TaggedError("NotAllFinished")<{
   readonly missing: ReadonlyArray<Agency>
 }> {
   override get message(): string {
-    return `the draw waits for ${this.missing.length} agencies: ${this.missing.slice(0, 10).join(", ")}`
+    const some = this.missing.slice(0, 10).join(", ")
+    return `the draw waits for ${this.missing.length} agencies: ${some}`
   }
 }
 
@@ -88,7 +90,7 @@ export class StoreBroken extends Data.TaggedError("StoreBroken")<{
   readonly reason: string
 }> {
   override get message(): string {
-    return `a sync of the store failed, what is on the disk is unknown: ${this.reason}; start the server again`
+    return `a sync of the store failed, start the server again: ${this.reason}`
   }
 }
 
@@ -117,7 +119,7 @@ export class DrawMismatch extends Data.TaggedError("DrawMismatch")<{
   }
 }
 
-/** What can be read of a store, also beside a running server: no lock is taken, nothing repaired. */
+/** What can be read of a store, also beside a running server: no lock, no repair. */
 export interface StoredBooks {
   /** The draw, once `openDraw` has written it. */
   readonly draw: Effect.Effect<Option.Option<StoredDraw>, StoreUnavailable>

@@ -1,4 +1,4 @@
-/** How long the server waits for a peer, each with its reason. A setting, so that tests wait less. */
+/** How long the server waits for a peer, each with its reason; settings, so that tests wait less. */
 import { Context, type Duration } from "effect"
 
 export interface ServerLimits {
@@ -6,7 +6,7 @@ export interface ServerLimits {
   readonly firstByteTimeout: Duration.Input
   /** From the first byte until it is clear which dialect is spoken. */
   readonly dialectTimeout: Duration.Input
-  /** After the last answer, until the peer has read it and closed: a close at once could lose it. */
+  /** After the last answer, until the peer has read it: a close at once could lose it. */
   readonly lingerTimeout: Duration.Input
   /** At a stop, for connections to finish what they are committing. */
   readonly connectionsCloseTimeout: Duration.Input

@@ -377,7 +377,8 @@ describe("the first bytes", () => {
       yield* peer.send(Buffer.from([0x16, 3, 1, 2, 0]))
       expect(yield* peer.rest).toEqual(Buffer.alloc(0))
       expect(linesAbout(server, "receive_message")).toEqual([
-        "action: receive_message | result: fail | ip: 127.0.0.1 | error: unknown first bytes: 16 03 01 02 00"
+        "action: receive_message | result: fail | ip: 127.0.0.1 | " +
+          "error: unknown first bytes: 16 03 01 02 00"
       ])
     })
   )

@@ -1,4 +1,4 @@
-/** A scripted peer on a plain TCP socket: says any bytes in any pieces, and hears what comes back. */
+/** A scripted peer on a plain TCP socket: says any bytes in any pieces, and hears the answer. */
 
 import * as Net from "node:net"
 import { Data, Effect, type Scope } from "effect"

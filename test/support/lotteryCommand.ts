@@ -1,7 +1,7 @@
 /** Runs the built command as a process, as a person or a container does. */
 import { type ChildProcess, spawn } from "node:child_process"
 import { join } from "node:path"
-import { Effect } from "effect"
+import { Deferred, Effect, Exit } from "effect"
 
 export const COMMAND = join(import.meta.dirname, "..", "..", "dist", "lottery.js")
 
@@ -26,6 +26,60 @@ const environment = (extra: Readonly<Record<string, string>> = {}): NodeJS.Proce
   PATH: process.env.PATH,
   TZ: "UTC",
   ...extra
+})
+
+/** A `lottery` that runs. */
+export interface Running {
+  readonly child: ChildProcess
+  /** Waits until standard error matches; dies where the process ends before. */
+  readonly logged: (pattern: RegExp) => Effect.Effect<RegExpExecArray>
+  readonly signal: (signal: NodeJS.Signals) => Effect.Effect<void>
+  /** Waits for its end. */
+  readonly outcome: Effect.Effect<Outcome>
+}
+
+/** Starts `lottery`, and kills it with the scope. */
+export const startLottery = Effect.fnUntraced(function* (run: Run) {
+  const ended = yield* Deferred.make<Outcome>()
+  let stdout = ""
+  let stderr = ""
+  let look = () => {}
+  const child = yield* Effect.acquireRelease(
+    Effect.sync(() =>
+      spawn(run.node ?? process.execPath, [COMMAND, ...run.args], {
+        env: environment(run.env)
+      })
+    ),
+    (process) => Effect.sync(() => process.kill("SIGKILL"))
+  )
+  child.stdout.setEncoding("utf8").on("data", (text: string) => {
+    stdout += text
+  })
+  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+    stderr += text
+    look()
+  })
+  child.on("close", (code) => {
+    Deferred.doneUnsafe(ended, Exit.succeed({ code, stdout, stderr }))
+    look()
+  })
+  const logged = (pattern: RegExp) =>
+    Effect.callback<RegExpExecArray>((resume) => {
+      look = () => {
+        const match = pattern.exec(stderr)
+        if (match !== null) resume(Effect.succeed(match))
+        else if (Deferred.isDoneUnsafe(ended)) {
+          resume(Effect.die(new Error(`ended without ${pattern}: ${stderr}`)))
+        }
+      }
+      look()
+    })
+  return {
+    child,
+    logged,
+    signal: (signal) => Effect.sync(() => child.kill(signal)),
+    outcome: Deferred.await(ended)
+  } satisfies Running
 })
 
 /** Runs `lottery` to its end; kills it where the test is interrupted. */
