@@ -1,4 +1,4 @@
-/** How long the server waits for a peer, each with its reason; settings, so that tests wait less. */
+/** How long the server waits for a peer, each with its reason; a setting, for tests. */
 import { Context, type Duration } from "effect"
 
 export interface ServerLimits {

@@ -58,12 +58,15 @@ const exported = (store: string, agency: number) =>
     }
   )
 
-/** What a log says from the signal on: each action that succeeded, and with what. */
+const CLOSING =
+  /action: (signal_received|close_resource|exit) \| result: success(?: \| \w+: (\w+))?/
+
+/** What a log says of a stop, from the signal on. */
 const closingOf = (log: string): Array<string> => {
   const lines = log.split("\n")
   const actions = lines
     .slice(lines.findIndex((line) => line.includes("signal_received")))
-    .map((line) => /action: (\w+) \| result: success(?: \| \w+: (\w+))?/.exec(line))
+    .map((line) => CLOSING.exec(line))
   return actions.flatMap((match) => (match === null ? [] : [match.slice(1).join(" ").trim()]))
 }
 
