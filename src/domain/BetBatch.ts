@@ -168,8 +168,12 @@ export class BetBatchBuilder {
     this.bytes = larger
   }
 
+  // A loop over a few bytes, with locals, is several times as fast as TypedArray.set.
   private write(source: Uint8Array, start: number, end: number): void {
-    for (let at = start; at < end; at++) this.bytes[this.length++] = source[at]!
+    const { bytes } = this
+    let { length } = this
+    for (let at = start; at < end; at++) bytes[length++] = source[at]!
+    this.length = length
   }
 
   private writeName(source: Uint8Array, start: number, end: number): void {
