@@ -55,6 +55,8 @@ export interface SettingOptions<A> {
   readonly keys?: ReadonlyArray<string>
   /** What the help shows in place of the value, such as "host:port". */
   readonly metavar?: string
+  /** The value may hold a password: it is not shown where it is wrong. */
+  readonly secret?: boolean
   /** Another spelling of the flag, such as "p" for -p. */
   readonly alias?: string
 }
@@ -88,6 +90,9 @@ const lookUp = Effect.fnUntraced(function* (keys: ReadonlyArray<string>) {
   return undefined
 })
 
+const got = <A>(text: string, { secret = false }: SettingOptions<A>): string =>
+  secret ? "" : `, got ${JSON.stringify(text)}`
+
 const decodeFound = <A>(name: string, options: SettingOptions<A>) => {
   const decode = Schema.decodeEffect(options.schema)
   return (found: Found): Effect.Effect<A, CliError.CliError> =>
@@ -95,7 +100,7 @@ const decodeFound = <A>(name: string, options: SettingOptions<A>) => {
       decode(found.text),
       (error) =>
         new CliError.ValidationError({
-          message: `${name} ${found.origin}: ${error.message}, got ${JSON.stringify(found.text)}`
+          message: `${name} ${found.origin}: ${error.message}${got(found.text, options)}`
         })
     )
 }

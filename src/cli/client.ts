@@ -127,6 +127,7 @@ const openBook = Effect.fnUntraced(function* (
   const given = Option.getOrElse(bets, () => `.data/${bookName(agency)}`)
   const file = given === "-" ? yield* spoolStandardInput : given
   const options = {
+    name: given === "-" ? "standard input" : given,
     batchSize: batch,
     maxBatchBytes,
     check,

@@ -7,12 +7,11 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
 import * as Schema from "effect/Schema"
-import type { SocketError } from "effect/socket/Socket"
 import { logAction } from "../domain/ActionLog.ts"
 import { MAX_AGENCY } from "../domain/Agency.ts"
-import { LF } from "../domain/BetRow.ts"
 import { MAX_LINE_BYTES } from "../protocol/Limits.ts"
-import { LineText } from "../protocol/TextLine.ts"
+import * as PeerConnection from "../protocol/PeerConnection.ts"
+import { encodeTextLine, LineText, readTextLine } from "../protocol/TextLine.ts"
 import { LogLevelFlag } from "./LogSettings.ts"
 import * as Setting from "./Setting.ts"
 
@@ -47,46 +46,26 @@ export class EchoFailed extends Data.TaggedError("EchoFailed")<{
   }
 }
 
-const reasonText = (error: SocketError): string => {
-  const { reason } = error
-  if (reason._tag === "SocketCloseError") return "closed before the whole line came back"
-  if (reason._tag === "SocketOpenError" && reason.kind === "Timeout") return "no connection in time"
-  const cause = "cause" in reason ? reason.cause : undefined
-  if (cause instanceof AggregateError) {
-    return cause.errors.map((one: Error) => one.message).join(", ")
-  }
-  return cause instanceof Error && cause.message !== "" ? cause.message : error.message
-}
-
-/** Sends `line` on a connection of its own; succeeds when the same bytes came back. */
+/** Sends a message on a connection of its own; succeeds when the same came back. */
 const echo = Effect.fn("ping.echo")(
-  function* (server: Setting.Address, line: Uint8Array) {
+  function* (server: Setting.Address, message: string) {
     const failed = (reason: string) =>
       new EchoFailed({ server: Setting.showAddress(server), reason })
     const exchange = Effect.gen(function* () {
       const socket = yield* NodeSocket.makeNet({ host: server.host, port: server.port })
-      const reader = yield* socket.reader
-      const writer = yield* socket.writer
-      yield* writer.write(line)
-      let received = new Uint8Array(0)
-      while (received.length < line.length && !received.includes(LF)) {
-        for (const chunk of yield* reader.pull) {
-          const bytes = typeof chunk === "string" ? utf8.encode(chunk) : chunk
-          received = Buffer.concat([received, bytes])
-        }
-      }
-      return received
+      const { reader, write } = yield* PeerConnection.make(socket)
+      yield* write(yield* Effect.fromResult(encodeTextLine(message)))
+      return yield* readTextLine(reader)
     })
     const received = yield* exchange.pipe(
-      Effect.mapError((error) => failed(reasonText(error))),
+      Effect.mapError((error) => failed(error.message)),
       Effect.timeoutOrElse({
         duration: ANSWER_TIMEOUT,
         orElse: () => Effect.fail(failed(`no answer in ${Setting.showDuration(ANSWER_TIMEOUT)}`))
       })
     )
-    if (Buffer.compare(received, line) !== 0) {
-      const text = new TextDecoder().decode(received)
-      return yield* failed(`expected the same line back, got ${JSON.stringify(text)}`)
+    if (received !== message) {
+      return yield* failed(`expected the same line back, got ${JSON.stringify(received)}`)
     }
   },
   Effect.onInterrupt(() => logAction("close_resource", "success", { resource: "connection" })),
@@ -114,7 +93,7 @@ const sendAll = Effect.fnUntraced(function* (settings: PingSettings, client_id: 
   for (let index = 1; index <= settings.count; index++) {
     if (index > 1) yield* Effect.sleep(settings.period)
     const message = messageAt(settings, index)
-    yield* echo(settings.server, utf8.encode(`${message}\n`))
+    yield* echo(settings.server, message)
     yield* logAction("receive_message", "success", { client_id, msg: message })
   }
   yield* logAction("loop_finished", "success", { client_id })

@@ -21,6 +21,7 @@ export const storeSetting = Setting.withDefault("store", {
   description: "Where the bets are kept: sqlite:FILE or csv:FILE",
   schema: StoreUrl.StoreUrlFromText,
   metavar: "url",
+  secret: true,
   default: StoreUrl.defaultStore,
   shownDefault: "sqlite:lottery.db"
 })

@@ -43,6 +43,8 @@ export class BookUnavailable extends Data.TaggedError("BookUnavailable")<{
 export type BetCheck = (source: Uint8Array, spans: Row.FieldSpans) => BetProblem | undefined
 
 export interface BookOptions {
+  /** What errors call the book; its path unless given. */
+  readonly name?: string | undefined
   /** The most bets of a batch. */
   readonly batchSize: number
   /** The most bytes of a batch, in canonical form; a bet that alone takes more is a bad line. */
@@ -78,7 +80,8 @@ export class BookParser {
   /** The first bad line, where bad lines are not skipped; nothing is parsed after it. */
   failure: BadLine | undefined
 
-  private readonly file: string
+  /** What errors call the book. */
+  readonly name: string
   private readonly options: BookOptions
   private readonly builder: BetBatchBuilder
   private readonly single = new BetBatchBuilder(512)
@@ -92,7 +95,7 @@ export class BookParser {
   private emptyLine: Uint8Array | undefined
 
   constructor(file: string, options: BookOptions) {
-    this.file = file
+    this.name = options.name ?? file
     this.options = options
     this.builder = new BetBatchBuilder(Math.min(options.maxBatchBytes, CHUNK_BYTES))
   }
@@ -264,7 +267,7 @@ export class BookParser {
     this.badLines++
     if (this.options.skipBadLines) return
     const { field, message } = problem
-    this.failure = new BadLine({ file: this.file, line: this.line, field, reason: message })
+    this.failure = new BadLine({ file: this.name, line: this.line, field, reason: message })
   }
 }
 
@@ -314,10 +317,10 @@ const unavailable =
     return new BookUnavailable({ file, reason: reasons[error.reason._tag] ?? error.message })
   }
 
-const bytesOf = (file: string) =>
+const bytesOf = (file: string, name: string) =>
   Stream.unwrap(
     Effect.map(FileSystem.FileSystem, (fs) => fs.stream(file, { chunkSize: CHUNK_BYTES }))
-  ).pipe(Stream.mapError(unavailable(file)))
+  ).pipe(Stream.mapError(unavailable(name)))
 
 /** What a parser made of one piece of a book. */
 interface ParsedPiece {
@@ -328,7 +331,7 @@ interface ParsedPiece {
 
 /** The book piece by piece through a parser; `undefined` stands for the book's end. */
 const parsed = (file: string, parser: BookParser) =>
-  Stream.concat(bytesOf(file), Stream.succeed(undefined)).pipe(
+  Stream.concat(bytesOf(file, parser.name), Stream.succeed(undefined)).pipe(
     Stream.map((chunk): ParsedPiece => {
       if (chunk === undefined) parser.finish()
       else parser.push(chunk)

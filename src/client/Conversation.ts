@@ -5,7 +5,7 @@ import type { BadMessage } from "../protocol/BytesCodec.ts"
 import type { ConnectionLost } from "../protocol/PeerConnection.ts"
 import type { Book } from "./Book.ts"
 import type { BadLine, BetCheck, BookUnavailable } from "./BookReader.ts"
-import type { Refused, ServerAddress } from "./ServerConnection.ts"
+import type { Refused, ServerAddress, Unreachable } from "./ServerConnection.ts"
 
 /** Where the server is; the second address is used by the JSON dialect. */
 export interface Servers {
@@ -13,7 +13,13 @@ export interface Servers {
   readonly winnersServer: ServerAddress
 }
 
-export type ConversationError = ConnectionLost | Refused | BadMessage | BadLine | BookUnavailable
+export type ConversationError =
+  | Unreachable
+  | ConnectionLost
+  | Refused
+  | BadMessage
+  | BadLine
+  | BookUnavailable
 
 export interface Conversation {
   /** What the dialect cannot say of a bet. */

@@ -11,6 +11,17 @@ export interface ServerAddress {
   readonly port: number
 }
 
+/** There is no server at the address, or none that answers. */
+export class Unreachable extends Data.TaggedError("Unreachable")<{
+  readonly server: ServerAddress
+  readonly reason: string
+}> {
+  override get message(): string {
+    const { host, port } = this.server
+    return `cannot reach ${host}:${port}: ${this.reason}`
+  }
+}
+
 /** The server refused what was sent, and said why where the dialect can. */
 export class Refused extends Data.TaggedError("Refused")<{ readonly reason: string }> {
   override get message(): string {
@@ -23,22 +34,23 @@ const OPEN_TIMEOUT = "10 seconds"
 const CLOSE_TIMEOUT = "1 second"
 
 /** Connects; closes with the scope. */
-export const connect = ({
-  host,
-  port
-}: ServerAddress): Effect.Effect<PeerConnection, ConnectionLost, Scope.Scope> =>
+export const connect = (
+  server: ServerAddress
+): Effect.Effect<PeerConnection, Unreachable, Scope.Scope> =>
   loggedResource(
     "connection",
     Effect.flatMap(
-      NodeSocket.makeNet({ host, port, noDelay: true, keepAlive: true, openTimeout: OPEN_TIMEOUT }),
+      NodeSocket.makeNet({
+        host: server.host,
+        port: server.port,
+        noDelay: true,
+        keepAlive: true,
+        openTimeout: OPEN_TIMEOUT
+      }),
       Peer.make
     ),
     CLOSE_TIMEOUT
-  ).pipe(
-    Effect.mapError(
-      ({ reason }) => new ConnectionLost({ reason: `cannot reach ${host}:${port}: ${reason}` })
-    )
-  )
+  ).pipe(Effect.mapError(({ reason }) => new Unreachable({ server, reason })))
 
 /** The end of the stream where an answer should come. */
 export const toConnectionLost = (end: EndOfStream): ConnectionLost =>

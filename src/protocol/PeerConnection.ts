@@ -24,10 +24,14 @@ export interface PeerConnection {
 }
 
 /** The reason that a person needs, which sits in the cause. */
-const reasonOf = (error: SocketError): string =>
-  "cause" in error.reason && error.reason.cause instanceof Error
-    ? error.reason.cause.message
-    : error.reason.message
+const reasonOf = ({ reason }: SocketError): string => {
+  const cause = "cause" in reason ? reason.cause : undefined
+  // A name with several addresses, none of which could be reached.
+  if (cause instanceof AggregateError) {
+    return cause.errors.map((error: unknown) => String(error)).join(", ")
+  }
+  return cause instanceof Error && cause.message !== "" ? cause.message : reason.message
+}
 
 const toConnectionLost = (error: SocketError): ConnectionLost =>
   new ConnectionLost({ reason: reasonOf(error) })

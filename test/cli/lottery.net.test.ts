@@ -328,7 +328,7 @@ describe("a client", () => {
         args: clientArgs(folder, 1, { port: 1, winnersPort: 1 }, "binary")
       })
       expect(code).toBe(1)
-      expect(stderr).toMatch(/cannot reach 127.0.0.1:1: connect ECONNREFUSED/)
+      expect(stderr).toMatch(/CRITICAL cannot reach 127.0.0.1:1: connect ECONNREFUSED/)
     })
   )
 

@@ -39,7 +39,15 @@ const actionsOf = (log: string): Array<string | undefined> =>
   log.split("\n").map((line) => /action: (\w+)/.exec(line)?.[1])
 
 describe("exit code 0", () => {
-  for (const command of [[], ["ping"], ["generate"]]) {
+  for (const command of [
+    [],
+    ["server"],
+    ["client"],
+    ["demo"],
+    ["ping"],
+    ["generate"],
+    ["export"]
+  ]) {
     it.live(`${["lottery", ...command, "--help"].join(" ")} on standard output`, () =>
       Effect.gen(function* () {
         const { code, stderr, stdout } = yield* runLottery({ args: [...command, "--help"] })
