@@ -218,6 +218,19 @@ const MAX_PORT = 65_535
 /** A TCP port to connect to or to listen on; 0 lets the system choose where one listens. */
 export const Port: TextSchema<number> = intBetween(0, MAX_PORT)
 
+/** The port after `port`, where the setting `name` is left out. */
+export const nextPort = (
+  port: number,
+  name: string
+): Effect.Effect<number, CliError.ValidationError> =>
+  port < MAX_PORT
+    ? Effect.succeed(port + 1)
+    : Effect.fail(
+        new CliError.ValidationError({
+          message: `${name} is missing: expected one, for there is no port after ${port}`
+        })
+      )
+
 const WHITE_SPACE = /\s/
 
 /** A host name or an IP address, IPv6 without brackets. */

@@ -20,7 +20,7 @@ import * as Setting from "./Setting.ts"
 
 const DIALECTS = ["binary", "json"] as const
 const MAX_BATCH = 1_000_000
-/** The smallest packet that any bet fits in: two names of 100 bytes and the rest. */
+/** The smallest packet: a bet with ordinary names fits in it, and most others. */
 const MIN_PACKET = 256
 const MAX_PACKET = 65_537
 
@@ -40,39 +40,6 @@ class IncompleteBet extends Data.TaggedError("IncompleteBet")<{
   }
 }
 
-const betFields = {
-  firstName: Setting.optional("first-name", {
-    description: "First name of a single bet",
-    schema: Bet.Name,
-    keys: ["NOMBRE"],
-    metavar: "name"
-  }),
-  lastName: Setting.optional("last-name", {
-    description: "Last name of a single bet",
-    schema: Bet.Name,
-    keys: ["APELLIDO"],
-    metavar: "name"
-  }),
-  document: Setting.optional("document", {
-    description: "Document of a single bet",
-    schema: Bet.Document,
-    keys: ["DOCUMENTO"],
-    metavar: "digits"
-  }),
-  birthdate: Setting.optional("birthdate", {
-    description: "Birthdate of a single bet",
-    schema: Bet.Birthdate,
-    keys: ["NACIMIENTO"],
-    metavar: "YYYY-MM-DD"
-  }),
-  number: Setting.optional("number", {
-    description: "Number of a single bet",
-    schema: Bet.NumberFromDigits,
-    keys: ["NUMERO"],
-    metavar: "number"
-  })
-}
-
 /** The environment variables of a single bet, as the course names them. */
 const BET_KEYS = {
   firstName: "NOMBRE",
@@ -81,6 +48,39 @@ const BET_KEYS = {
   birthdate: "NACIMIENTO",
   number: "NUMERO"
 } as const
+
+const betFields = {
+  firstName: Setting.optional("first-name", {
+    description: "First name of a single bet",
+    schema: Bet.Name,
+    keys: [BET_KEYS.firstName],
+    metavar: "name"
+  }),
+  lastName: Setting.optional("last-name", {
+    description: "Last name of a single bet",
+    schema: Bet.Name,
+    keys: [BET_KEYS.lastName],
+    metavar: "name"
+  }),
+  document: Setting.optional("document", {
+    description: "Document of a single bet",
+    schema: Bet.Document,
+    keys: [BET_KEYS.document],
+    metavar: "digits"
+  }),
+  birthdate: Setting.optional("birthdate", {
+    description: "Birthdate of a single bet",
+    schema: Bet.Birthdate,
+    keys: [BET_KEYS.birthdate],
+    metavar: "YYYY-MM-DD"
+  }),
+  number: Setting.optional("number", {
+    description: "Number of a single bet",
+    schema: Bet.NumberFromDigits,
+    keys: [BET_KEYS.number],
+    metavar: "number"
+  })
+}
 
 type BetSettings = {
   readonly firstName: Option.Option<string>
@@ -203,10 +203,11 @@ export const client = Command.make(
   },
   Effect.fnUntraced(function* (settings) {
     const { agency, dialect, packetBytes, server } = settings
-    const winnersServer = Option.getOrElse(settings.winnersServer, () => ({
-      host: server.host,
-      port: server.port + 1
-    }))
+    const winnersServer = Option.isSome(settings.winnersServer)
+      ? settings.winnersServer.value
+      : dialect === "json"
+        ? { host: server.host, port: yield* Setting.nextPort(server.port, "winners-server") }
+        : server
     yield* logAction("config", "success", {
       client_id: agency,
       server_address: Setting.showAddress(server),

@@ -1,5 +1,4 @@
 /** `lottery ping`: sends a text line and expects the same back; the health check. */
-import * as NodeSocket from "@effect/platform-node/NodeSocket"
 import * as Command from "effect/cli/Command"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
@@ -7,10 +6,10 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
 import * as Schema from "effect/Schema"
+import { open } from "../client/ServerConnection.ts"
 import { logAction } from "../domain/ActionLog.ts"
 import { MAX_AGENCY } from "../domain/Agency.ts"
 import { MAX_LINE_BYTES } from "../protocol/Limits.ts"
-import * as PeerConnection from "../protocol/PeerConnection.ts"
 import { encodeTextLine, LineText, readTextLine } from "../protocol/TextLine.ts"
 import { LogLevelFlag } from "./LogSettings.ts"
 import * as Setting from "./Setting.ts"
@@ -52,8 +51,7 @@ const echo = Effect.fn("ping.echo")(
     const failed = (reason: string) =>
       new EchoFailed({ server: Setting.showAddress(server), reason })
     const exchange = Effect.gen(function* () {
-      const socket = yield* NodeSocket.makeNet({ host: server.host, port: server.port })
-      const { reader, write } = yield* PeerConnection.make(socket)
+      const { reader, write } = yield* open(server)
       yield* write(yield* Effect.fromResult(encodeTextLine(message)))
       return yield* readTextLine(reader)
     })

@@ -14,7 +14,7 @@ import * as Setting from "./Setting.ts"
 
 const MAX_BACKLOG = 65_535
 /** At a stop, for the store to bring what it has acknowledged into order. */
-const STORE_CLOSE_TIMEOUT = "10 seconds"
+const STORE_CLOSE_TIMEOUT = "15 seconds"
 
 /** The store that a command writes or reads. */
 export const storeSetting = Setting.withDefault("store", {
@@ -61,7 +61,7 @@ export const server = Command.make(
       schema: Setting.intBetween(1, MAX_BACKLOG),
       keys: ["SERVER_LISTEN_BACKLOG"],
       metavar: "number",
-      default: 511
+      default: 4096
     }),
     agencies: Setting.withDefault("agencies", {
       description: "Agencies that take part: how many, or a list such as 1,2,7 or 7,",
@@ -83,7 +83,11 @@ export const server = Command.make(
   Effect.fnUntraced(function* (settings) {
     const { agencies, backlog, host, once, port, store, winningNumber } = settings
     // A free port is chosen by the system, and so is then the one beside it.
-    const winnersPort = Option.getOrElse(settings.winnersPort, () => (port === 0 ? 0 : port + 1))
+    const winnersPort = Option.isSome(settings.winnersPort)
+      ? settings.winnersPort.value
+      : port === 0
+        ? 0
+        : yield* Setting.nextPort(port, "winners-port")
     yield* logAction("config", "success", {
       port,
       winners_port: winnersPort,

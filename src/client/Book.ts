@@ -2,7 +2,7 @@
 import { Data, Effect, type FileSystem, Stream } from "effect"
 import type { Bet } from "../domain/Bet.ts"
 import { BetBatch } from "../domain/BetBatch.ts"
-import { makeFieldSpans } from "../domain/BetRow.ts"
+import { joinFields, makeFieldSpans } from "../domain/BetRow.ts"
 import * as BookReader from "./BookReader.ts"
 
 export interface Book {
@@ -32,10 +32,8 @@ export const fromBet = Effect.fnUntraced(function* (
   check: BookReader.BetCheck
 ): Effect.fn.Return<Book, BadBet> {
   const spans = makeFieldSpans()
-  const utf8 = new TextEncoder()
-  const names = [utf8.encode(bet.firstName), utf8.encode(bet.lastName)] as const
-  const bytes = Buffer.concat(names)
-  spans.set([0, names[0].length, names[0].length, bytes.length])
+  const { firstName, lastName, document, birthdate, number } = bet
+  const bytes = joinFields([firstName, lastName, document, birthdate, String(number)], spans)
   const problem = check(bytes, spans)
   if (problem !== undefined) {
     return yield* new BadBet({ field: problem.field, reason: problem.message })

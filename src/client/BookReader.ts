@@ -65,8 +65,6 @@ export interface BookSummary {
 
 const BOM = [0xef, 0xbb, 0xbf] as const
 
-const utf8 = new TextEncoder()
-
 /**
  * Turns the bytes of a book, in pieces of any size, into batches and bad lines. Knows no file:
  * bytes in, data out.
@@ -143,7 +141,7 @@ export class BookParser {
     } else if (end === -1) {
       this.carry(chunk, 0)
     } else {
-      const line = joinBytes(this.carried, chunk.subarray(0, next))
+      const line = Buffer.concat([this.carried, chunk.subarray(0, next)])
       this.carried = new Uint8Array(0)
       this.takeLine(line, 0, line.length, line.includes(Row.QUOTE))
     }
@@ -155,7 +153,7 @@ export class BookParser {
     const rest = chunk.subarray(start)
     // A line of the greatest length may be followed by CR.
     if (this.carried.length + rest.length <= MAX_BOOK_LINE_BYTES + 1) {
-      this.carried = joinBytes(this.carried, rest)
+      this.carried = Buffer.concat([this.carried, rest])
       return
     }
     this.takeEmptyLine()
@@ -209,14 +207,7 @@ export class BookParser {
       return { field: "line", message: "expected a closed quote, and a comma after it" }
     }
     if (fields.length !== Row.FIELD_COUNT) return wrongFieldCount(fields.length)
-    const parts = fields.map((field) => utf8.encode(field))
-    let at = 0
-    for (const [index, part] of parts.entries()) {
-      this.spans[2 * index] = at
-      at += part.length
-      this.spans[2 * index + 1] = at
-    }
-    return this.addLarge(joinBytes(...parts))
+    return this.addLarge(Row.joinFields(fields, this.spans))
   }
 
   /** Adds the marked bet whose size is not known without writing it. */
@@ -296,16 +287,6 @@ const nextIndex = (bytes: Uint8Array, byte: number, start: number): number => {
   return index === -1 ? Number.POSITIVE_INFINITY : index
 }
 
-const joinBytes = (...parts: ReadonlyArray<Uint8Array>): Uint8Array<ArrayBuffer> => {
-  const joined = new Uint8Array(parts.reduce((length, part) => length + part.length, 0))
-  let at = 0
-  for (const part of parts) {
-    joined.set(part, at)
-    at += part.length
-  }
-  return joined
-}
-
 const unavailable =
   (file: string) =>
   (error: PlatformError.PlatformError): BookUnavailable => {
@@ -361,6 +342,18 @@ export const read = (
     )
   })
 
+/** A book is read twice, which only a file can be. */
+const checkIsFile = Effect.fnUntraced(function* (file: string, name: string) {
+  const fs = yield* FileSystem.FileSystem
+  const { type } = yield* Effect.mapError(fs.stat(file), unavailable(name))
+  if (type === "File") return
+  const reason =
+    type === "Directory"
+      ? "is a folder, expected a file"
+      : "is not a file that can be read twice; give it on standard input, as -"
+  return yield* new BookUnavailable({ file: name, reason })
+})
+
 /** Opens the file for bad lines, emptied; never the book itself. */
 const openRejects = Effect.fnUntraced(
   function* (book: string, rejects: string) {
@@ -390,6 +383,7 @@ export const inspect = Effect.fn("BookReader.inspect")(function* (
   options: Omit<BookOptions, "skipBadLines"> & { readonly rejects?: string | undefined }
 ) {
   const { rejects, ...others } = options
+  yield* checkIsFile(file, options.name ?? file)
   const write = rejects === undefined ? undefined : yield* openRejects(file, rejects)
   const parser = new BookParser(file, { ...others, skipBadLines: rejects !== undefined })
   let bets = 0

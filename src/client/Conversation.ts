@@ -5,6 +5,7 @@ import type { BadMessage } from "../protocol/BytesCodec.ts"
 import type { ConnectionLost } from "../protocol/PeerConnection.ts"
 import type { Book } from "./Book.ts"
 import type { BadLine, BetCheck, BookUnavailable } from "./BookReader.ts"
+import type { BookChanged } from "./SendBook.ts"
 import type { Refused, ServerAddress, Unreachable } from "./ServerConnection.ts"
 
 /** Where the server is; the second address is used by the JSON dialect. */
@@ -17,6 +18,7 @@ export type ConversationError =
   | Unreachable
   | ConnectionLost
   | Refused
+  | BookChanged
   | BadMessage
   | BadLine
   | BookUnavailable

@@ -1,6 +1,9 @@
 /** The client's side of a connection: dialling, and how the server can let an agency down. */
+
+import * as Net from "node:net"
 import * as NodeSocket from "@effect/platform-node/NodeSocket"
 import { Data, Effect, type Scope } from "effect"
+import { SocketError, SocketOpenError } from "effect/socket/Socket"
 import { loggedResource } from "../domain/LoggedResource.ts"
 import type { EndOfStream } from "../protocol/ByteReader.ts"
 import * as Peer from "../protocol/PeerConnection.ts"
@@ -33,24 +36,43 @@ export class Refused extends Data.TaggedError("Refused")<{ readonly reason: stri
 const OPEN_TIMEOUT = "10 seconds"
 const CLOSE_TIMEOUT = "1 second"
 
-/** Connects; closes with the scope. */
-export const connect = (
-  server: ServerAddress
-): Effect.Effect<PeerConnection, Unreachable, Scope.Scope> =>
-  loggedResource(
-    "connection",
-    Effect.flatMap(
-      NodeSocket.makeNet({
-        host: server.host,
-        port: server.port,
-        noDelay: true,
-        keepAlive: true,
-        openTimeout: OPEN_TIMEOUT
-      }),
-      Peer.make
-    ),
-    CLOSE_TIMEOUT
-  ).pipe(Effect.mapError(({ reason }) => new Unreachable({ server, reason })))
+/** A connection that is being dialled; closes with the scope. */
+const dial = (server: ServerAddress) =>
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      const options = { host: server.host, port: server.port, noDelay: true, keepAlive: true }
+      const net = Net.createConnection(options)
+      // Whoever reads or writes learns of an error; between them nobody listens, which would end
+      // the process.
+      return net.on("error", () => {})
+    }),
+    (net) => Effect.sync(() => (net.connecting ? net.destroy() : net.destroySoon()))
+  )
+
+const connected = (net: Net.Socket) =>
+  Effect.callback<Net.Socket, SocketError>((resume) => {
+    if (!net.connecting && !net.destroyed) resume(Effect.succeed(net))
+    net.once("connect", () => resume(Effect.succeed(net)))
+    net.once("error", (cause) =>
+      resume(
+        Effect.fail(new SocketError({ reason: new SocketOpenError({ kind: "Unknown", cause }) }))
+      )
+    )
+  })
+
+/** Connects without a word in the log; closes with the scope. */
+export const open = Effect.fnUntraced(
+  function* (server: ServerAddress): Effect.fn.Return<PeerConnection, ConnectionLost, Scope.Scope> {
+    const net = yield* dial(server)
+    const socket = yield* NodeSocket.fromDuplex(connected(net), { openTimeout: OPEN_TIMEOUT })
+    return yield* Peer.make(socket, net)
+  },
+  (effect, server) => Effect.mapError(effect, ({ reason }) => new Unreachable({ server, reason }))
+)
+
+/** Connects; closes with the scope, which the log says. */
+export const connect = (server: ServerAddress) =>
+  loggedResource("connection", open(server), CLOSE_TIMEOUT)
 
 /** The end of the stream where an answer should come. */
 export const toConnectionLost = (end: EndOfStream): ConnectionLost =>

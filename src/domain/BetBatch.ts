@@ -8,7 +8,6 @@ import { Bet } from "./Bet.ts"
 import { type BetProblem, fieldsAreValid, fieldsProblem } from "./BetCheck.ts"
 import * as Row from "./BetRow.ts"
 
-const utf8 = new TextEncoder()
 const text = new TextDecoder("utf-8", { ignoreBOM: true })
 
 /** Some bets of one agency's book, in the book's order. Equal rows are different bets. */
@@ -138,14 +137,7 @@ export class BetBatchBuilder {
 
   /** Adds the bet with these five texts; as `add`. */
   addTexts(fields: ReadonlyArray<string>): BetProblem | undefined {
-    const source = utf8.encode(fields.join(""))
-    let at = 0
-    for (const [index, field] of fields.entries()) {
-      this.spans[2 * index] = at
-      at += utf8.encode(field).length
-      this.spans[2 * index + 1] = at
-    }
-    return this.add(source, this.spans)
+    return this.add(Row.joinFields(fields, this.spans), this.spans)
   }
 
   /** The batch of what was added; the builder starts anew. */

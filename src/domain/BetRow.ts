@@ -74,6 +74,19 @@ export const splitQuoted = (row: string): ReadonlyArray<string> | undefined => {
   }
 }
 
+const utf8 = new TextEncoder()
+
+/** The bytes of these texts, one after the other, each marked as a field. */
+export const joinFields = (fields: ReadonlyArray<string>, spans: FieldSpans): Uint8Array => {
+  let at = 0
+  for (const [index, field] of fields.entries()) {
+    spans[2 * index] = at
+    at += utf8.encode(field).length
+    spans[2 * index + 1] = at
+  }
+  return utf8.encode(fields.join(""))
+}
+
 /** Whether the field in `[start, end)` must be quoted in a row. */
 export const needsQuotes = (bytes: Uint8Array, start: number, end: number): boolean => {
   for (let at = start; at < end; at++) {

@@ -26,6 +26,20 @@ export const ExpectedAgencies = Schema.NonEmptyArray(Agency).check(
 )
 export type ExpectedAgencies = typeof ExpectedAgencies.Type
 
+/** How many agencies a message names before it only counts them. */
+const NAMED_AGENCIES = 10
+
+/** Agencies as a person reads them, however many: `1 to 3000`, `1, 2, 7 and 90 more`. */
+export const describeAgencies = (agencies: ReadonlyArray<Agency>): string => {
+  const first = agencies[0]
+  const last = agencies.at(-1)
+  if (first === undefined || last === undefined) return "none"
+  if (agencies.length <= NAMED_AGENCIES) return agencies.join(", ")
+  if (last - first === agencies.length - 1) return `${first} to ${last}`
+  const named = agencies.slice(0, NAMED_AGENCIES).join(", ")
+  return `${named} and ${agencies.length - NAMED_AGENCIES} more`
+}
+
 /** What is written down when a draw is first opened, and must be the same ever after. */
 export class Draw extends Schema.Class<Draw>("lottery/domain/Draw")({
   id: DrawId,

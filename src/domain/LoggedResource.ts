@@ -16,8 +16,13 @@ export const loggedResource = <A, E, R>(
 ): Effect.Effect<A, E, Exclude<R, Scope.Scope> | Scope.Scope> =>
   Effect.gen(function* () {
     const scope = yield* Scope.make()
-    yield* Effect.addFinalizer((exit) => close(resource, scope, exit, closeTimeout))
-    return yield* Scope.provide(acquire, scope)
+    let acquired = false
+    yield* Effect.addFinalizer((exit) =>
+      acquired ? close(resource, scope, exit, closeTimeout) : Scope.close(scope, exit)
+    )
+    const value = yield* Scope.provide(acquire, scope)
+    acquired = true
+    return value
   })
 
 const close = Effect.fnUntraced(function* (

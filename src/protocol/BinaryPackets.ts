@@ -10,6 +10,7 @@ import { Effect, Result, Schema } from "effect"
 import { Agency, fromDigits } from "../domain/Agency.ts"
 import { Document } from "../domain/Bet.ts"
 import { BetBatchSchema } from "../domain/BetBatch.ts"
+import { FIELD_COUNT } from "../domain/BetRow.ts"
 import type { ByteReader } from "./ByteReader.ts"
 import { BadMessage, bytesCodec, decoder, encoder } from "./BytesCodec.ts"
 import { MAX_PACKET_BYTES, MIN_PACKET_BYTES } from "./Limits.ts"
@@ -76,9 +77,10 @@ const decodePacket = (
 
 /** How many bets the content of a packet seems to hold, good or bad. */
 const countBets = (content: Uint8Array): number => {
-  let separators = 0
-  for (const byte of content) if (byte === SEMICOLON) separators++
-  return Math.ceil(separators / 5)
+  let fields = 0
+  for (const byte of content) if (byte === SEMICOLON) fields++
+  if (content.at(-1) === SEMICOLON) fields--
+  return Math.ceil(fields / FIELD_COUNT)
 }
 
 const encodePacket = (
@@ -172,7 +174,7 @@ export const BinaryWinnersFromBytes = bytesCodec(BinaryWinners, {
     if (text.length > MAX_PACKET_BYTES) {
       return Result.fail(
         new BadMessage({
-          reason: `${documents.length} winners do not fit ${MAX_PACKET_BYTES} bytes`
+          reason: `${documents.length} winners do not fit a binary answer; ask in the JSON dialect`
         })
       )
     }

@@ -19,6 +19,8 @@ export interface PeerConnection {
   readonly reader: ByteReader.ByteReader<ConnectionLost>
   /** Hands bytes to the connection; waits while the peer does not read. */
   readonly write: (bytes: Uint8Array) => Effect.Effect<void, ConnectionLost>
+  /** Fails once the connection is gone as a whole; a peer's FIN alone is not that. */
+  readonly lost: Effect.Effect<never, ConnectionLost>
   /** Says that nothing more will be written (FIN), after what was written; reading goes on. */
   readonly end: Effect.Effect<void>
 }
@@ -41,26 +43,51 @@ const NORMAL_CLOSE = 1000
 
 const utf8 = new TextEncoder()
 
+/** What is asked of the connection below a socket: whether it is gone. A `net.Socket` says so. */
+export interface Link {
+  readonly destroyed: boolean
+  readonly once: (event: "close", listener: () => void) => unknown
+  readonly off: (event: "close", listener: () => void) => unknown
+}
+
 /** Opens both directions of a socket; they close with the scope. */
-export const make = (socket: Socket): Effect.Effect<PeerConnection, ConnectionLost, Scope.Scope> =>
-  Effect.gen(function* () {
-    // The reader first: it is what opens the socket, and what closes it in the end.
-    const reader = yield* Effect.mapError(socket.reader, toConnectionLost)
-    const writing = yield* Scope.fork(yield* Effect.scope)
-    const writer = yield* Scope.provide(socket.writer, writing)
-    const pull = reader.pull.pipe(
-      Effect.map((chunks) =>
-        chunks.map((chunk) => (typeof chunk === "string" ? utf8.encode(chunk) : chunk))
-      ),
-      Effect.mapError((error) =>
-        error.reason._tag === "SocketCloseError" && error.reason.code === NORMAL_CLOSE
-          ? new ByteReader.EndOfStream({ pending: 0 })
-          : toConnectionLost(error)
-      )
+export const make = Effect.fnUntraced(function* (
+  socket: Socket,
+  link: Link
+): Effect.fn.Return<PeerConnection, ConnectionLost, Scope.Scope> {
+  // The reader first: it is what opens the socket, and what closes it in the end.
+  const reader = yield* Effect.mapError(socket.reader, toConnectionLost)
+  const writing = yield* Scope.fork(yield* Effect.scope)
+  const writer = yield* Scope.provide(socket.writer, writing)
+  const pull = reader.pull.pipe(
+    Effect.map((chunks) =>
+      chunks.map((chunk) => (typeof chunk === "string" ? utf8.encode(chunk) : chunk))
+    ),
+    Effect.mapError((error) =>
+      error.reason._tag === "SocketCloseError" && error.reason.code === NORMAL_CLOSE
+        ? new ByteReader.EndOfStream({ pending: 0 })
+        : toConnectionLost(error)
     )
-    return {
-      reader: ByteReader.make(pull),
-      write: (bytes) => Effect.mapError(writer.write(bytes), toConnectionLost),
-      end: Scope.close(writing, Exit.void)
-    }
-  })
+  )
+  return {
+    reader: ByteReader.make(pull),
+    // A write to a connection that is gone already would wait for ever for it to close.
+    write: (bytes) =>
+      Effect.suspend(() =>
+        link.destroyed
+          ? Effect.fail(new ConnectionLost({ reason: "it was closed" }))
+          : Effect.mapError(writer.write(bytes), toConnectionLost)
+      ),
+    lost: Effect.callback((resume) => {
+      const onClose = () =>
+        resume(Effect.fail(new ConnectionLost({ reason: "the peer has gone away" })))
+      if (link.destroyed) {
+        onClose()
+        return
+      }
+      link.once("close", onClose)
+      return Effect.sync(() => link.off("close", onClose))
+    }),
+    end: Scope.close(writing, Exit.void)
+  }
+})

@@ -8,7 +8,7 @@
 import { Context, Data, type Effect, type Option, type Stream } from "effect"
 import type { Agency } from "../domain/Agency.ts"
 import type { BetBatch } from "../domain/BetBatch.ts"
-import type { Draw, WinningDocuments } from "../domain/Draw.ts"
+import { type Draw, describeAgencies, type WinningDocuments } from "../domain/Draw.ts"
 
 /** How far an agency has come. */
 export interface AgencyProgress {
@@ -68,8 +68,7 @@ export class NotAllFinished extends Data.TaggedError("NotAllFinished")<{
   readonly missing: ReadonlyArray<Agency>
 }> {
   override get message(): string {
-    const some = this.missing.slice(0, 10).join(", ")
-    return `the draw waits for ${this.missing.length} agencies: ${some}`
+    return `the draw waits for agencies ${describeAgencies(this.missing)}`
   }
 }
 
@@ -110,8 +109,8 @@ export class DrawMismatch extends Data.TaggedError("DrawMismatch")<{
   readonly asked: Draw
 }> {
   override get message(): string {
-    const describe = (draw: Draw) =>
-      `agencies ${draw.agencies.join(",")} and winning number ${draw.winningNumber}`
+    const describe = ({ agencies, winningNumber }: Draw) =>
+      `agencies ${describeAgencies(agencies)} and winning number ${winningNumber}`
     return (
       `the draw ${this.stored.id} was opened with ${describe(this.stored)}, ` +
       `this server was started with ${describe(this.asked)}`
@@ -145,13 +144,15 @@ export class BetStore extends Context.Service<
     readonly progressOf: (agency: Agency) => Effect.Effect<AgencyProgress, StoreUnavailable>
 
     /**
-     * Adds a batch at `position`, which must be what is held. All rows or none, durable when it
-     * succeeds. Safe to interrupt only before it starts: once begun it runs to its end.
+     * Adds a batch at `position`, which must be what is held; with `last` the agency's book is
+     * whole with it, in the same step. All rows or none, durable when it succeeds. Once begun it
+     * runs to its end.
      */
     readonly append: (
       agency: Agency,
       position: number,
-      batch: BetBatch
+      batch: BetBatch,
+      last?: boolean
     ) => Effect.Effect<void, Conflict | AlreadyFinished | StoreUnavailable | StoreBroken>
 
     /**

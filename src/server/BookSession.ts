@@ -13,7 +13,7 @@ import { BadMessage } from "../protocol/BytesCodec.ts"
 import type { ConnectionLost } from "../protocol/PeerConnection.ts"
 import * as Intake from "./Intake.ts"
 import { Lottery, type UnknownAgency } from "./Lottery.ts"
-import type { Peer } from "./Peer.ts"
+import { linger, type Peer } from "./Peer.ts"
 import type { Superseded, Upload } from "./Upload.ts"
 
 /** Some bets of an agency; `last` says that its book is whole with them. */
@@ -44,54 +44,73 @@ export interface BookDialect {
   readonly winners: (documents: WinningDocuments) => Result.Result<Uint8Array, BadMessage>
 }
 
+/** How far a conversation has come. */
+interface Progress {
+  upload: Upload | undefined
+  /** The last batch was accepted. */
+  finished: boolean
+}
+
 /** Holds the conversation to its end, which is also the connection's. */
 export const run = Effect.fnUntraced(function* (peer: Peer, dialect: BookDialect) {
   const onSuperseded = yield* Deferred.make<never, Superseded>()
-  yield* converse(peer, dialect, onSuperseded).pipe(
+  const progress: Progress = { upload: undefined, finished: false }
+  yield* converse(peer, dialect, progress, onSuperseded).pipe(
     Effect.raceFirst(Deferred.await(onSuperseded)),
     Effect.catchTag("Superseded", (superseded) =>
       Effect.andThen(
-        logAction("close_connection", "success", { ip: peer.ip, error: superseded.message }),
-        answerRefused(peer, dialect, superseded.message, false)
+        Intake.logRefused(peer.ip, superseded, { upload: progress.upload }),
+        answerRefused(peer, dialect, progress, superseded.message)
       )
-    )
+    ),
+    Effect.tapErrorTag(["EndOfStream", "ConnectionLost"], () => logUnfinished(peer, progress))
   )
 })
 
-const answerRefused = (peer: Peer, dialect: BookDialect, reason: string, finished: boolean) => {
-  const bytes = dialect.refused(reason, finished)
-  return bytes === undefined ? Effect.void : peer.connection.write(bytes)
+/** Whoever waits for the draw wants to know which agency went away in the middle of its book. */
+const logUnfinished = ({ ip }: Peer, { finished, upload }: Progress) =>
+  upload === undefined || finished
+    ? Effect.void
+    : logAction("apuesta_recibida", "in_progress", {
+        agencia: upload.agency,
+        posicion: upload.position(),
+        ip,
+        error: "the agency went away before the end of its book"
+      })
+
+/** Says to the peer why a message is refused, where the dialect can. */
+const answerRefused = (
+  { connection }: Peer,
+  dialect: BookDialect,
+  { finished }: Progress,
+  reason: string
+) => {
+  const answer = dialect.refused(reason, finished)
+  return answer === undefined ? Effect.void : connection.write(answer)
 }
 
 /** What a message came to: an agency's question is answered with its winners. */
 type Outcome = "taken" | "refused" | Agency
-type StepFailure = BadMessage | UnknownAgency | ConnectionLost
+type StepFailure = Superseded | ConnectionLost
 
 const converse = Effect.fnUntraced(function* (
   peer: Peer,
   dialect: BookDialect,
+  progress: Progress,
   onSuperseded: Deferred.Deferred<never, Superseded>
 ) {
   const lottery = yield* Lottery
-  let upload: Upload | undefined
-  let finished = false
 
-  const refuse = Effect.fnUntraced(function* (refusal: Intake.Refusal, count?: number) {
-    yield* Intake.logRefused(peer.ip, refusal, { upload, count })
-    yield* answerRefused(peer, dialect, refusal.message, finished)
-    return "refused" as const
-  })
-
-  const takeBets = Effect.fnUntraced(function* (bets: Bets) {
-    if (finished) return yield* new BadMessage({ reason: "no bet can follow the last batch" })
-    if (upload === undefined) {
-      yield* lottery.admit(bets.agency)
-      upload = yield* lottery.takeOver(bets.agency, onSuperseded)
-    } else if (bets.agency !== upload.agency) {
-      return yield* anotherAgency(upload.agency, bets.agency)
+  const takeBets = Effect.fnUntraced(function* ({ agency, batch, last }: Bets) {
+    if (progress.finished) {
+      return yield* new BadMessage({ reason: "no bet can follow the last batch", agency })
     }
-    yield* Intake.takeBatch(upload, bets.batch, bets.last)
-    finished = bets.last
+    yield* lottery.admit(agency)
+    progress.upload ??= yield* lottery.upload(agency, onSuperseded)
+    const { upload } = progress
+    if (agency !== upload.agency) return yield* anotherAgency(upload.agency, agency)
+    yield* Intake.takeBatch(upload, batch, last)
+    progress.finished = last
     yield* peer.connection.write(dialect.stored)
     return "taken" as const
   })
@@ -99,32 +118,46 @@ const converse = Effect.fnUntraced(function* (
   const takeQuestion = Effect.fnUntraced(function* ({
     agency
   }: Question): Effect.fn.Return<Outcome, BadMessage | UnknownAgency> {
-    if (upload === undefined) {
-      yield* lottery.admit(agency)
-    } else if (agency !== upload.agency) {
-      return yield* anotherAgency(upload.agency, agency)
-    } else if (!finished) {
-      return yield* new BadMessage({
-        reason: "expected the last batch before the question",
-        agency
-      })
+    yield* lottery.admit(agency)
+    const { finished, upload } = progress
+    if (upload === undefined) return agency
+    if (agency !== upload.agency) return yield* anotherAgency(upload.agency, agency)
+    if (!finished) {
+      const reason = "expected the last batch before the question for the winners"
+      return yield* new BadMessage({ reason, agency })
     }
     return agency
+  })
+
+  const refuseBets = Effect.fnUntraced(function* (refusal: Intake.Refusal, count?: number) {
+    yield* Intake.logRefused(peer.ip, refusal, { upload: progress.upload, count })
+    yield* answerRefused(peer, dialect, progress, refusal.message)
+    return "refused" as const
+  })
+
+  const refuseQuestion = Effect.fnUntraced(function* (refusal: BadMessage | UnknownAgency) {
+    yield* Intake.logQuestionRefused(peer.ip, refusal)
+    yield* answerRefused(peer, dialect, progress, refusal.message)
+    return "refused" as const
   })
 
   // From a whole message to its answer nothing can interrupt: a batch that is being committed is
   // also answered.
   const step = Effect.uninterruptibleMask((restore) =>
-    restore(dialect.read(peer, finished)).pipe(
+    restore(dialect.read(peer, progress.finished)).pipe(
       Effect.flatMap(
         (message): Effect.Effect<Outcome, StepFailure, Scope.Scope> =>
           message._tag === "Bets"
             ? Effect.catchTag(takeBets(message), Intake.REFUSALS, (refusal) =>
-                refuse(refusal, message.batch.count)
+                refuseBets(refusal, message.batch.count)
               )
-            : takeQuestion(message)
+            : Effect.catchTag(
+                takeQuestion(message),
+                ["BadMessage", "UnknownAgency"],
+                refuseQuestion
+              )
       ),
-      Effect.catchTag(["BadMessage", "UnknownAgency"], (refusal) => refuse(refusal))
+      Effect.catchTag("BadMessage", (bad) => refuseBets(bad))
     )
   )
 
@@ -141,15 +174,19 @@ const anotherAgency = (agency: Agency, other: Agency): BadMessage =>
     agency: other
   })
 
+/** Waits for the draw as long as the agency does, and tells it its winners. */
 const tellWinners = Effect.fnUntraced(function* (peer: Peer, dialect: BookDialect, agency: Agency) {
   const lottery = yield* Lottery
-  const documents = yield* lottery.winnersOf(agency)
+  const { connection, ip } = peer
+  const documents = yield* Effect.raceFirst(lottery.winnersOf(agency), connection.lost)
   yield* Effect.fromResult(dialect.winners(documents)).pipe(
-    Effect.flatMap(peer.connection.write),
+    Effect.flatMap(connection.write),
+    // It has them once it has read to the end and closed, not when they are on their way.
+    Effect.andThen(linger(peer)),
     Effect.andThen(lottery.told(agency)),
     Effect.uninterruptible,
     Effect.catchTag(["BadMessage", "StoreUnavailable", "StoreBroken"], ({ message }) =>
-      logAction("consulta_ganadores", "fail", { agencia: agency, ip: peer.ip, error: message })
+      logAction("consulta_ganadores", "fail", { agencia: agency, ip, error: message })
     )
   )
 })

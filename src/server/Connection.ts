@@ -11,7 +11,7 @@ import { type Dialect, detect } from "../protocol/Dialect.ts"
 import * as PeerConnection from "../protocol/PeerConnection.ts"
 import * as BinarySession from "./BinarySession.ts"
 import * as JsonSession from "./JsonSession.ts"
-import type { Peer } from "./Peer.ts"
+import { linger, type Peer } from "./Peer.ts"
 import { ServerLimits } from "./ServerLimits.ts"
 import * as TextLineSession from "./TextLineSession.ts"
 
@@ -28,8 +28,8 @@ const hex = (bytes: Uint8Array): string =>
 
 /** Serves a connection to its end; closed with the scope. */
 export const serve = Effect.fnUntraced(
-  function* (socket: Socket, ip: string, port: Port) {
-    const connection = yield* PeerConnection.make(socket)
+  function* (socket: Socket, link: PeerConnection.Link, ip: string, port: Port) {
+    const connection = yield* PeerConnection.make(socket, link)
     const peer: Peer = { ip, connection }
     yield* converse(peer, port).pipe(
       Effect.catchTag("BadMessage", (bad) => logEnd(peer, bad.message)),
@@ -40,7 +40,7 @@ export const serve = Effect.fnUntraced(
     )
     yield* linger(peer)
   },
-  (effect, _socket, ip) =>
+  (effect, _socket, _link, ip) =>
     Effect.catchTag(effect, "ConnectionLost", (lost) => logEnd({ ip }, lost.message))
 )
 
@@ -88,19 +88,4 @@ const readDialect = Effect.fnUntraced(function* (
       ended = filled.failure
     }
   }
-})
-
-/**
- * Ends our side and reads on until the peer has closed its own: closing with bytes unread would
- * reset the connection, and the peer could lose the last answer.
- */
-const linger = Effect.fnUntraced(function* ({ connection }: Peer) {
-  const { lingerTimeout } = yield* ServerLimits
-  yield* connection.end
-  const { reader } = connection
-  const discard = Effect.andThen(reader.fill, () => reader.take(reader.buffered().length))
-  yield* Effect.forever(discard).pipe(
-    Effect.timeoutOption(lingerTimeout),
-    Effect.catchTag("EndOfStream", () => Effect.void)
-  )
 })

@@ -6,20 +6,18 @@ import { Effect } from "effect"
 import { logAction } from "../domain/ActionLog.ts"
 import type { BetBatch } from "../domain/BetBatch.ts"
 import { BadMessage } from "../protocol/BytesCodec.ts"
-import type { BookMismatch } from "./BetStore.ts"
 import type { UnknownAgency } from "./Lottery.ts"
 import type { StoredBatch, StoreFailure, Upload } from "./Upload.ts"
 
 /** Why a message with bets is refused. */
-export type Refusal = BadMessage | UnknownAgency | BookMismatch | StoreFailure
+export type Refusal = BadMessage | UnknownAgency | StoreFailure
 
-/** The tags of every refusal. */
+/** The tags of the refusals of one message; `Superseded` ends the conversation as a whole. */
 export const REFUSALS = [
   "BadMessage",
   "UnknownAgency",
   "BookMismatch",
   "BookDiffers",
-  "Superseded",
   "Conflict",
   "AlreadyFinished",
   "StoreUnavailable",
@@ -32,8 +30,7 @@ export const takeBatch = Effect.fnUntraced(function* (
   batch: BetBatch,
   last: boolean
 ) {
-  const stored = yield* upload.store(batch)
-  if (last) yield* upload.finish
+  const stored = yield* upload.store(batch, last)
   yield* logStored(upload.agency, batch, stored)
 })
 
@@ -55,6 +52,14 @@ const logStored = Effect.fnUntraced(function* (
     }
   }
 })
+
+/** Logs a question for the winners that was refused: from where, whose and why. */
+export const logQuestionRefused = (ip: string, refusal: Refusal): Effect.Effect<void> =>
+  logAction("consulta_ganadores", "fail", {
+    agencia: "agency" in refusal ? refusal.agency : undefined,
+    ip,
+    error: refusal.message
+  })
 
 /** Logs a message that was refused: whose, which bet and why. `upload` is the one it was for. */
 export const logRefused = (
@@ -80,6 +85,7 @@ const positionOf = (refusal: Refusal, uploaded: number): number => {
     case "BookDiffers":
       return refusal.position
     case "AlreadyFinished":
+    case "BookMismatch":
       return refusal.bets
     case "BadMessage":
       return uploaded + (refusal.index ?? 0)

@@ -5,7 +5,8 @@
 import { Context, Data, Deferred, Effect, Layer, Schedule, type Scope, Semaphore } from "effect"
 import { logAction } from "../domain/ActionLog.ts"
 import type { Agency } from "../domain/Agency.ts"
-import type { Draw, WinningDocuments } from "../domain/Draw.ts"
+import type { BetBatch } from "../domain/BetBatch.ts"
+import { type Draw, describeAgencies, type WinningDocuments } from "../domain/Draw.ts"
 import { BetStore, type DrawMismatch, type StoreBroken, type StoreUnavailable } from "./BetStore.ts"
 import * as Upload from "./Upload.ts"
 
@@ -15,11 +16,7 @@ export class UnknownAgency extends Data.TaggedError("UnknownAgency")<{
   readonly draw: Draw
 }> {
   override get message(): string {
-    const { agencies } = this.draw
-    const expected =
-      agencies.length > 10
-        ? `${agencies.slice(0, 10).join(", ")} and ${agencies.length - 10} more`
-        : agencies.join(", ")
+    const expected = describeAgencies(this.draw.agencies)
     return `agency ${this.agency} does not take part in the draw, expected one of ${expected}`
   }
 }
@@ -34,13 +31,13 @@ export class Lottery extends Context.Service<
     readonly admit: (agency: Agency) => Effect.Effect<void, UnknownAgency>
 
     /**
-     * Takes over the agency for a new connection: whoever had it fails with `Superseded` at its
-     * `onSuperseded`, and the newcomer begins once the other's commit has settled.
+     * Begins an agency's upload on a new connection. With its first accepted batch it takes the
+     * agency over: whoever had it fails with `Superseded` at its `onSuperseded`.
      */
-    readonly takeOver: (
+    readonly upload: (
       agency: Agency,
       onSuperseded: Deferred.Deferred<never, Upload.Superseded>
-    ) => Effect.Effect<Upload.Upload, StoreUnavailable, Scope.Scope>
+    ) => Effect.Effect<Upload.Upload, never, Scope.Scope>
 
     /** Waits at the barrier until the draw is held, and gives the agency's own winners. */
     readonly winnersOf: (agency: Agency) => Effect.Effect<WinningDocuments>
@@ -78,13 +75,12 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
   const scope = yield* Effect.scope
 
   const holdDraw = Effect.gen(function* () {
-    const first = yield* store.recordDraw
-    const winners = yield* store.winners(draw.winningNumber)
-    if (first) yield* logAction("sorteo", "success")
-    yield* Deferred.succeed(barrier, winners)
+    if (yield* store.recordDraw) yield* logAction("sorteo", "success")
+    yield* Deferred.succeed(barrier, yield* store.winners(draw.winningNumber))
   }).pipe(
     Effect.tapError((error) => logAction("sorteo", "fail", { error: error.message })),
-    // A broken store ends the server by itself, and an agency missing is a store that went back.
+    // A broken store ends the server by itself. An agency that has not finished after all is one
+    // whose book is gone: the draw is held when it has finished again.
     Effect.retry({ schedule: DRAW_RETRY, while: (error) => error._tag === "StoreUnavailable" }),
     Effect.ignore
   )
@@ -100,30 +96,30 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
     return writer
   }
 
-  const takeOver = Effect.fnUntraced(function* (
+  const upload = Effect.fnUntraced(function* (
     agency: Agency,
     onSuperseded: Deferred.Deferred<never, Upload.Superseded>
   ) {
     const writer = writerOf(agency)
-    const previous = writer.current
-    writer.current = onSuperseded
-    if (previous !== undefined) {
-      yield* Deferred.fail(previous, new Upload.Superseded({ agency }))
-    }
-    const turn = { isHeld: () => writer.current === onSuperseded, commit: writer.commit }
+    const isHeld = () => writer.current === onSuperseded
+    const take = Effect.suspend(() => {
+      const previous = writer.current
+      writer.current = onSuperseded
+      return previous === undefined
+        ? Effect.void
+        : Deferred.fail(previous, new Upload.Superseded({ agency }))
+    })
     yield* Effect.addFinalizer(() =>
       Effect.sync(() => {
-        if (turn.isHeld()) writer.current = undefined
+        if (isHeld()) writer.current = undefined
       })
     )
-    const upload = yield* Upload.make(agency, turn, store)
-    return {
-      ...upload,
-      finish: Effect.gen(function* () {
-        yield* upload.finish
-        if (unfinished.delete(agency)) yield* holdDrawWhenAllFinished
-      }).pipe(Effect.uninterruptible)
-    }
+    const begun = yield* Upload.make(agency, { take, isHeld, commit: writer.commit }, store)
+    const storeAndDraw = (batch: BetBatch, last: boolean) =>
+      Effect.tap(begun.store(batch, last), () =>
+        last && unfinished.delete(agency) ? holdDrawWhenAllFinished : Effect.void
+      ).pipe(Effect.uninterruptible)
+    return { ...begun, store: storeAndDraw } satisfies Upload.Upload
   })
 
   const told = Effect.fnUntraced(function* (agency: Agency) {
@@ -143,7 +139,7 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
   return Lottery.of({
     admit: (agency) =>
       expected.has(agency) ? Effect.void : Effect.fail(new UnknownAgency({ agency, draw })),
-    takeOver,
+    upload,
     winnersOf: (agency) =>
       Effect.map(Deferred.await(barrier), (winners) => winners.get(agency) ?? []),
     told,

@@ -95,7 +95,7 @@ const listen = Effect.fnUntraced(function* (
       Effect.repeat({ until: (none) => none, schedule: Schedule.spaced("10 millis") }),
       Effect.timeoutOption(lingerTimeout),
       Effect.map(() => {
-        for (const connection of connections) connection.resetAndDestroy()
+        for (const connection of connections) connection.destroy()
       })
     )
   )
@@ -142,5 +142,5 @@ const handle = Effect.fnUntraced(function* (
   net.once("close", () => connections.delete(net))
   const ip = (net.remoteAddress ?? "unknown").replace(/^::ffff:/, "")
   yield* logAction("accept_connections", "success", { ip })
-  yield* Connection.serve(socket, ip, port)
+  yield* Connection.serve(socket, net, ip, port)
 }, Effect.scoped)

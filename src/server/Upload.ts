@@ -9,9 +9,10 @@ import type { Agency } from "../domain/Agency.ts"
 import type { BetBatch } from "../domain/BetBatch.ts"
 import { LF } from "../domain/BetRow.ts"
 import {
-  type AlreadyFinished,
+  type AgencyProgress,
+  AlreadyFinished,
   type BetStore,
-  type BookMismatch,
+  BookMismatch,
   type Conflict,
   type StoreBroken,
   StoreUnavailable
@@ -46,6 +47,7 @@ export interface StoredBatch {
 /** Why a batch was not acknowledged; nothing of it was stored. */
 export type StoreFailure =
   | BookDiffers
+  | BookMismatch
   | Superseded
   | Conflict
   | AlreadyFinished
@@ -56,55 +58,62 @@ export interface Upload {
   readonly agency: Agency
   /** How many bets of this upload are acknowledged: the position of the next in the book. */
   readonly position: () => number
-  /** Compares and stores a batch. Once begun it runs to its end. */
-  readonly store: (batch: BetBatch) => Effect.Effect<StoredBatch, StoreFailure>
-  /** The book is whole with what was acknowledged. */
-  readonly finish: Effect.Effect<void, BookMismatch | Superseded | StoreUnavailable | StoreBroken>
+  /**
+   * Compares and stores a batch; with `last` the agency's book is whole with it. Once begun it
+   * runs to its end.
+   */
+  readonly store: (batch: BetBatch, last: boolean) => Effect.Effect<StoredBatch, StoreFailure>
 }
 
 /** The turn to write an agency's bets, which one upload has at a time. */
 export interface Turn {
-  /** Whether the upload still has the turn. */
+  /** Takes the turn from whoever has it. */
+  readonly take: Effect.Effect<void>
   readonly isHeld: () => boolean
   /** Held by whoever commits, so that a newcomer waits until a commit has settled. */
   readonly commit: Semaphore.Semaphore
 }
 
-/** Begins an upload whose turn it is; reads what is held as it goes, until the scope closes. */
+/**
+ * Begins an upload; what it reads of the held book is given back when the scope closes. It takes
+ * the turn with its first batch, and only if that batch is accepted: a book that is refused costs
+ * the agency's rightful upload nothing.
+ */
 export const make = Effect.fnUntraced(function* (
   agency: Agency,
   turn: Turn,
   store: BetStore["Service"]
-): Effect.fn.Return<Upload, StoreUnavailable, Scope.Scope> {
-  const { bets: held } = yield* turn.commit.withPermit(store.progressOf(agency))
+): Effect.fn.Return<Upload, never, Scope.Scope> {
   const compare = yield* compareWith(agency, store.book(agency, 0))
   let position = 0
+  let held: AgencyProgress | undefined
 
-  const whileItIsOurTurn = <A, E>(commit: Effect.Effect<A, E>): Effect.Effect<A, E | Superseded> =>
-    turn.commit.withPermit(
-      Effect.suspend(
-        (): Effect.Effect<A, E | Superseded> =>
-          turn.isHeld() ? commit : Effect.fail(new Superseded({ agency }))
-      )
-    )
-
-  const compareAndAppend = Effect.fnUntraced(function* (batch: BetBatch) {
-    const repeated = Math.min(batch.count, Math.max(0, held - position))
+  const commit = Effect.fnUntraced(function* (
+    batch: BetBatch,
+    last: boolean
+  ): Effect.fn.Return<StoredBatch, StoreFailure> {
+    if (held !== undefined && !turn.isHeld()) return yield* new Superseded({ agency })
+    const { bets, finished } = held ?? (yield* store.progressOf(agency))
+    const repeated = Math.min(batch.count, Math.max(0, bets - position))
     const fresh = batch.drop(repeated)
-    const freshBytes = fresh.bytes.length
-    yield* compare(batch.bytes.subarray(0, batch.bytes.length - freshBytes), position)
-    if (fresh.count > 0) yield* store.append(agency, position + repeated, fresh)
-    position += batch.count
+    const comparedBytes = batch.bytes.length - fresh.bytes.length
+    yield* compare(batch.bytes.subarray(0, comparedBytes), position)
+    const end = position + batch.count
+    if (finished && end > bets) return yield* new AlreadyFinished({ agency, bets })
+    if (last && end < bets) return yield* new BookMismatch({ agency, bets: end, held: bets })
+
+    if (held === undefined) yield* turn.take
+    held = { bets, finished, told: false }
+    if (fresh.count > 0) yield* store.append(agency, position + repeated, fresh, last)
+    else if (last) yield* store.finish(agency, end)
+    position = end
     return { stored: fresh.count, repeated }
   })
 
   return {
     agency,
     position: () => position,
-    store: (batch) => Effect.uninterruptible(whileItIsOurTurn(compareAndAppend(batch))),
-    finish: Effect.uninterruptible(
-      whileItIsOurTurn(Effect.suspend(() => store.finish(agency, position)))
-    )
+    store: (batch, last) => Effect.uninterruptible(turn.commit.withPermit(commit(batch, last)))
   }
 })
 

@@ -340,6 +340,105 @@ describe("a book that starts over", () => {
   )
 })
 
+describe("an agency's turn", () => {
+  const book = [M.fields(10), M.fields(11)]
+
+  it.live("is not lost to a book that is refused", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer([1])
+      const first = yield* RawPeer.connect(server.port)
+      yield* first.send(M.packetOf(1, book, true))
+      expect(yield* first.receive(2)).toEqual(M.STORED)
+      const refused = [
+        M.packetOf(1, [M.fields(99)], true),
+        M.packetOf(1, book.slice(0, 1), false),
+        M.packetOf(1, [M.fields(10), M.fields(10000000000)], true)
+      ]
+      for (const packet of refused) {
+        const other = yield* RawPeer.connect(server.port)
+        yield* other.send(packet)
+        expect(yield* other.rest).toEqual(M.REFUSED)
+      }
+      yield* first.send(M.packetOf(1, [M.fields(12)], false))
+      expect(yield* first.receive(2)).toEqual(M.STORED)
+    })
+  )
+
+  it.live("when lost at the barrier closes a binary connection without a byte", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer([1, 2])
+      const first = yield* RawPeer.connect(server.port)
+      yield* first.send(M.packetOf(1, book, false))
+      yield* first.send(M.packet("1;", false))
+      expect(yield* first.receive(2)).toEqual(M.STORED)
+      const second = yield* RawPeer.connect(server.port)
+      yield* second.send(M.packetOf(1, book, false))
+      expect(yield* second.receive(2)).toEqual(M.STORED)
+      // Two bytes of 0 would be an answer: no winners.
+      expect(yield* first.rest).toEqual(Buffer.alloc(0))
+    })
+  )
+
+  it.live("when lost between two packets is said once", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer([1, 2])
+      const first = yield* RawPeer.connect(server.port)
+      yield* first.send(M.chunkOf(1, book, false))
+      yield* first.receive(M.CHUNK_PROCESSED.length)
+      const second = yield* RawPeer.connect(server.port)
+      yield* second.send(M.packetOf(1, book, true))
+      expect(yield* second.receive(2)).toEqual(M.STORED)
+      expect(M.readJson(yield* first.rest)).toMatchObject({ type_message: 3 })
+      const said = server.log.filter((line) => line.includes("took over"))
+      expect(said.length).toBe(1)
+    })
+  )
+})
+
+describe("an agency that is gone", () => {
+  it.live("before the draw leaves nothing that a stop would wait for", () =>
+    Effect.gen(function* () {
+      const log = yield* Effect.gen(function* () {
+        const server = yield* startServer([1, 2])
+        const gone = yield* RawPeer.connect(server.port)
+        yield* gone.send(M.packetOf(1, [M.fields(10, 7574)], false))
+        expect(yield* gone.receive(2)).toEqual(M.STORED)
+        yield* gone.send(M.packet("1;", false))
+        yield* Effect.sleep("50 millis")
+        yield* gone.reset
+        yield* Effect.sleep("50 millis")
+        expect(server.log.at(-1)).toMatch(/receive_message .* the peer has gone away/)
+        // The draw is held without it, and told to who is there; it asks again later.
+        expect(yield* wholeBook(server.port, 2, [M.fields(20, 7574)])).toEqual(M.winnersOf(20))
+        expect((yield* server.store.progressOf(1)).told).toBe(false)
+        expect(yield* wholeBook(server.port, 1, [M.fields(10, 7574)])).toEqual(M.winnersOf(10))
+        return server.log
+      }).pipe(Effect.scoped)
+      expect(log.filter((line) => line.includes("timed out"))).toEqual([])
+      expect(log).toContain("action: close_resource | result: success | resource: connections")
+    })
+  )
+
+  it.live("while its packets are committed does not hold up a stop either", () =>
+    Effect.gen(function* () {
+      const log = yield* Effect.gen(function* () {
+        const server = yield* startServer([1, 2])
+        for (let round = 0; round < 10; round++) {
+          const peer = yield* RawPeer.connect(server.port)
+          const packets = Array.from({ length: 20 }, (_, index) =>
+            M.packetOf(1, [M.fields(index)], true)
+          )
+          yield* peer.send(Buffer.concat(packets))
+          yield* peer.receive(2)
+          yield* peer.reset
+        }
+        return server.log
+      }).pipe(Effect.scoped)
+      expect(log.filter((line) => line.includes("timed out"))).toEqual([])
+    })
+  )
+})
+
 describe("the barrier", () => {
   it.live("lets nobody through before the last has finished, thirty agencies in any order", () =>
     Effect.gen(function* () {

@@ -8,7 +8,7 @@ import { StoreOpenError } from "../BetStore.ts"
 import { type CsvIndex, scanRows } from "./CsvIndex.ts"
 import * as CsvRow from "./CsvRow.ts"
 import { type CsvState, PYTHONS_DRAW, readState } from "./CsvState.ts"
-import { type Descriptor, type Disk, type DiskError, writeAll } from "./Disk.ts"
+import { type Descriptor, type Disk, DiskError, writeAll } from "./Disk.ts"
 
 /** Bytes read at once when a whole file is read: a few milliseconds of work between two reads. */
 const SCAN_BYTES = 1024 * 1024
@@ -47,13 +47,18 @@ export const scanWinners = Effect.fnUntraced(function* (
   winningNumber: number
 ) {
   const winners = new Map<Agency, Array<string>>()
-  yield* scanRows(disk, file, 0, length, SCAN_BYTES, (reader) => {
+  const end = yield* scanRows(disk, file, 0, length, SCAN_BYTES, (reader) => {
     if (reader.number !== winningNumber) return true
     const documents = winners.get(reader.agency)
     if (documents === undefined) winners.set(reader.agency, [reader.document])
     else documents.push(reader.document)
     return true
   })
+  // A draw without some of the bets would be worse than none.
+  if (end !== length) {
+    const reason = `damaged at byte ${end}: what stands there was a bet and is none any more`
+    return yield* new DiskError({ operation: "read", code: undefined, reason })
+  }
   return new Map([...winners].sort(([one], [other]) => one - other))
 })
 
@@ -129,7 +134,7 @@ export const appendRows = Effect.fnUntraced(function* (
     count,
     bytes: CsvRow.fromCanonical(agency, bytes, count)
   }))
-  const all = runs.length === 1 ? runs[0]!.bytes : concatenate(runs.map((run) => run.bytes))
+  const all = runs.length === 1 ? runs[0]!.bytes : Buffer.concat(runs.map((run) => run.bytes))
   // A crash must not leave more behind than what is taken for a torn tail.
   for (let start = 0; start < all.length; start += maxUnsyncedBytes) {
     const part = all.subarray(start, start + maxUnsyncedBytes)
@@ -141,13 +146,3 @@ export const appendRows = Effect.fnUntraced(function* (
     csv.length += bytes.length
   }
 })
-
-const concatenate = (parts: ReadonlyArray<Uint8Array>): Uint8Array => {
-  const whole = new Uint8Array(parts.reduce((length, part) => length + part.length, 0))
-  let at = 0
-  for (const part of parts) {
-    whole.set(part, at)
-    at += part.length
-  }
-  return whole
-}

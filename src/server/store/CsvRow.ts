@@ -88,13 +88,7 @@ export class CsvRowReader {
     const agency = fromDigits(fields[0]!)
     if (agency === undefined) return false
     this.agency = agency
-    this.source = utf8.encode(fields.slice(1).join(""))
-    let at = 0
-    for (let field = 0; field < Row.FIELD_COUNT; field++) {
-      this.spans[2 * field] = at
-      at += utf8.encode(fields[1 + field]!).length
-      this.spans[2 * field + 1] = at
-    }
+    this.source = Row.joinFields(fields.slice(1), this.spans)
     return fieldsAreValid(this.source, this.spans)
   }
 

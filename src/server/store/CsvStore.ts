@@ -116,8 +116,10 @@ const plan = (csv: CsvFile, state: CsvState, writes: ReadonlyArray<Write>) => {
     if (change.hasFinished(write.agency)) return { kind: "alreadyFinished", bets }
     if (bets !== write.position) return { kind: "conflict", held: bets }
     if (write.count > 0) rows.push(write)
-    held.set(write.agency, bets + write.count)
-    return { kind: "done" }
+    const now = bets + write.count
+    held.set(write.agency, now)
+    if (!write.last) return { kind: "done" }
+    return change.apply({ kind: "finish", agency: write.agency, bets: now }, now)
   }
   const outcomes = writes.map((write) =>
     write.kind === "append"
@@ -194,17 +196,20 @@ export const make = Effect.fnUntraced(function* (options: Options) {
   })
 })
 
-/** The outcomes of a group whose rows are durable, but not its change of the state. */
+/**
+ * The outcomes of a group whose rows are durable, but not its change of the state. A last batch
+ * is refused then although its rows are held: sent again they are compared, and finish the book.
+ */
 const withoutState = (
   writes: ReadonlyArray<Write>,
   outcomes: ReadonlyArray<Outcome>,
   reason: string
 ): ReadonlyArray<Outcome> =>
-  outcomes.map((outcome, index) =>
-    writes[index]!.kind === "append" && outcome.kind === "done"
-      ? outcome
-      : { kind: "unavailable", reason }
-  )
+  outcomes.map((outcome, index) => {
+    const write = writes[index]!
+    const isStored = write.kind === "append" && !write.last && outcome.kind === "done"
+    return isStored ? outcome : { kind: "unavailable", reason }
+  })
 
 /** Opens the store to read it, beside whoever writes it. */
 export const makeReader = Effect.fnUntraced(function* (options: Options) {

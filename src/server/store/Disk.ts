@@ -126,7 +126,11 @@ export const replaceFile = Effect.fnUntraced(function* (
     })
   )
   yield* disk.rename(temporary, path)
-  yield* syncFolderOf(disk, path)
+  // The new file is in place: whatever fails now leaves unknown which one a crash would leave.
+  yield* Effect.mapError(
+    syncFolderOf(disk, path),
+    ({ code, reason }) => new DiskError({ operation: "sync", code, reason })
+  )
 })
 
 /** All bytes of a file; undefined where there is none. */

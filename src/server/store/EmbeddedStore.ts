@@ -31,6 +31,8 @@ export type Write =
       readonly position: number
       readonly bytes: Uint8Array
       readonly count: number
+      /** The agency's book is whole with these bets. */
+      readonly last: boolean
     }
   | { readonly kind: "finish"; readonly agency: Agency; readonly bets: number }
   | { readonly kind: "told"; readonly agency: Agency }
@@ -110,9 +112,13 @@ export const makeWriter = Effect.fnUntraced(function* (
     commit: commitUnlessBroken
   })
 
-  const append = Effect.fnUntraced(function* (agency: Agency, position: number, batch: BetBatch) {
-    const { bytes, count } = batch
-    const outcome = yield* submit({ kind: "append", agency, position, bytes, count })
+  const append = Effect.fnUntraced(function* (
+    agency: Agency,
+    position: number,
+    { bytes, count }: BetBatch,
+    last = false
+  ) {
+    const outcome = yield* submit({ kind: "append", agency, position, bytes, count, last })
     if (outcome.kind === "conflict") {
       return yield* new Conflict({ agency, position, held: outcome.held })
     }

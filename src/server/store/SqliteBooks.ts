@@ -176,16 +176,16 @@ export class SqliteBooks {
   }
 
   private append(write: Extract<Write, { kind: "append" }>): Outcome {
-    const { agency, position, bytes, count } = write
+    const { agency, position, bytes, count, last } = write
     const draw = this.drawKeyToWrite()
     const { bets, finished } = this.standing(draw, agency)
     if (finished) return { kind: "alreadyFinished", bets }
     if (bets !== position) return { kind: "conflict", held: bets }
-    if (count === 0) return { kind: "done" }
     this.insert(draw, agency, position, bytes)
     this.sql(
-      "insert into agencies values (?, ?, ?, 0, 0) on conflict do update set bets = excluded.bets"
-    ).run(draw, agency, position + count)
+      `insert into agencies values (?, ?, ?, ?, 0)
+        on conflict do update set bets = excluded.bets, finished = excluded.finished`
+    ).run(draw, agency, position + count, last ? 1 : 0)
     this.sinceCheckpoint += bytes.length
     return { kind: "done" }
   }

@@ -10,6 +10,8 @@ import type { DatabaseSync } from "node:sqlite"
 export interface FileSettings {
   /** The canonical path. */
   readonly path: string
+  /** The draw whose bets are read or written. */
+  readonly drawId: string
   readonly readOnly: boolean
   /** How long a write waits for another process that writes the file. */
   readonly busyTimeoutMillis: number
@@ -121,6 +123,14 @@ const openToWrite = (database: DatabaseSync, settings: FileSettings): void => {
   syncFolder(dirname(settings.path))
 }
 
+const openToRead = (database: DatabaseSync, { drawId }: FileSettings): void => {
+  if (!isOurs(database)) throw new NotOurs("it is empty")
+  const names = database.prepare("select name from draws order by id").all()
+  // A store that a server has just made holds no draw yet.
+  if (names.length === 0 || names.some(({ name }) => name === drawId)) return
+  throw new NotOurs(`it holds no draw ${drawId}, only ${names.map(({ name }) => name).join(", ")}`)
+}
+
 /** Opens the file, and makes the store where it is new; throws where it cannot be one. */
 export const open = (settings: FileSettings): DatabaseSync => {
   const { readOnly, path, busyTimeoutMillis } = settings
@@ -128,8 +138,8 @@ export const open = (settings: FileSettings): DatabaseSync => {
   const { DatabaseSync } = process.getBuiltinModule("node:sqlite")
   const database = new DatabaseSync(path, { readOnly, timeout: busyTimeoutMillis })
   try {
-    if (!readOnly) openToWrite(database, settings)
-    else if (!isOurs(database)) throw new NotOurs("it is empty")
+    if (readOnly) openToRead(database, settings)
+    else openToWrite(database, settings)
   } catch (error) {
     database.close()
     throw error

@@ -22,7 +22,6 @@ export const ROLE = "lottery/sqlite"
 /** What the worker is started with. */
 export interface Settings extends FileSettings {
   readonly role: typeof ROLE
-  readonly drawId: string
 }
 
 export type Request =

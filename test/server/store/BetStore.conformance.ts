@@ -127,6 +127,43 @@ export const conformance = (name: string, stores: Stores): void => {
       )
     )
 
+    it.live("says to who reads another draw which one it holds", () =>
+      Effect.gen(function* () {
+        const folder = yield* temporaryFolder
+        const draw = new Draw({ id: "one", agencies: [1], winningNumber: 1 })
+        yield* within(
+          folder,
+          Effect.flatMap(BetStore, (store) => store.openDraw(draw)),
+          "one"
+        )
+        const error = yield* errorOf(
+          Effect.provide(BetStoreReader, stores.layerReader(folder, "two"))
+        )
+        expect(error.message).toMatch(/it holds .*draw (one|two).*, (not|only) (one|two)/)
+      })
+    )
+
+    it.live("finishes a book with its last batch, or stores nothing of it", () =>
+      withStore((store) =>
+        Effect.gen(function* () {
+          yield* store.append(1, 0, bets(1, 0, 3))
+          expect(yield* errorOf(store.append(1, 2, bets(1, 2, 2), true))).toMatchObject({
+            _tag: "Conflict",
+            held: 3
+          })
+          expect(yield* store.progressOf(1)).toEqual({ bets: 3, finished: false, told: false })
+          yield* store.append(1, 3, bets(1, 3, 2), true)
+          expect(yield* store.progressOf(1)).toEqual({ bets: 5, finished: true, told: false })
+          expect(yield* errorOf(store.append(1, 5, bets(1, 5, 1)))).toMatchObject({
+            _tag: "AlreadyFinished",
+            bets: 5
+          })
+          yield* store.finish(1, 5)
+          expect((yield* bookOf(1)).text).toBe(bytesOf([bets(1, 0, 5)]))
+        })
+      )
+    )
+
     it.live("finishes a book of exactly what is held, once and for all", () =>
       withStore((store) =>
         Effect.gen(function* () {

@@ -155,6 +155,21 @@ describe("CsvStore", () => {
     })
   )
 
+  it.live("tells no winners rather than some of them where a bet was damaged meanwhile", () =>
+    Effect.gen(function* () {
+      const path = yield* filled
+      const error = yield* using(at(path), (store) =>
+        Effect.gen(function* () {
+          const whole = readFileSync(path)
+          whole[2] = 0x0a
+          writeFileSync(path, whole)
+          return yield* Effect.flip(store.winners(7574))
+        })
+      )
+      expect(error.message).toContain("damaged at byte 0:")
+    })
+  )
+
   it.live("refuses to cut, or to miss, bets of a book that was acknowledged as whole", () =>
     Effect.gen(function* () {
       const path = yield* filled
