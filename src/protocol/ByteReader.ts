@@ -21,11 +21,10 @@ const SMALLEST_BUFFER_BYTES = 1024
  * times their bytes.
  */
 export class ByteQueue {
+  /** A chunk as it came, which ends at `end`, or a buffer made here with room after it. */
   private buffer: Uint8Array = new Uint8Array(0)
   private start = 0
   private end = 0
-  /** The buffer was made here, so that the bytes after `end` are free. */
-  private owned = false
 
   get length(): number {
     return this.end - this.start
@@ -41,17 +40,15 @@ export class ByteQueue {
       this.buffer = chunk
       this.start = 0
       this.end = chunk.length
-      this.owned = false
       return
     }
-    if (!this.owned || this.end + chunk.length > this.buffer.length) {
+    if (this.end + chunk.length > this.buffer.length) {
       const needed = this.length + chunk.length
       const larger = new Uint8Array(Math.max(2 * needed, SMALLEST_BUFFER_BYTES))
       larger.set(this.bytes)
       this.end = this.length
       this.start = 0
       this.buffer = larger
-      this.owned = true
     }
     this.buffer.set(chunk, this.end)
     this.end += chunk.length

@@ -1,0 +1,125 @@
+/** Goal: the lottery's own rules, in this process and on a real store: turns, barrier, told. */
+import { it } from "@effect/vitest"
+import { Deferred, Effect, Fiber, Layer, Logger } from "effect"
+import { describe, expect } from "vitest"
+import { Bet } from "../../src/domain/Bet.ts"
+import { BetBatch } from "../../src/domain/BetBatch.ts"
+import { Draw, type ExpectedAgencies } from "../../src/domain/Draw.ts"
+import { BetStore } from "../../src/server/BetStore.ts"
+import { Lottery } from "../../src/server/Lottery.ts"
+import * as CsvStore from "../../src/server/store/CsvStore.ts"
+import type { Superseded } from "../../src/server/Upload.ts"
+import { temporaryFolder } from "../support/TemporaryFolder.ts"
+
+const bet = (document: number, number = 1) =>
+  new Bet({
+    firstName: "Ana",
+    lastName: "Perez",
+    document: String(document),
+    birthdate: "1999-03-17",
+    number
+  })
+const batchOf = (...bets: ReadonlyArray<Bet>) => BetBatch.fromBets(bets)
+
+const withLottery = <A, E>(
+  agencies: ExpectedAgencies,
+  run: Effect.Effect<A, E, Lottery | BetStore>
+) =>
+  Effect.gen(function* () {
+    const folder = yield* temporaryFolder
+    const draw = new Draw({ id: "default", agencies, winningNumber: 7574 })
+    const layer = Lottery.layer(draw).pipe(
+      Layer.provideMerge(CsvStore.layer(`${folder}/bets.csv`, draw.id)),
+      Layer.provideMerge(Logger.layer([]))
+    )
+    return yield* Effect.provide(run, layer)
+  }).pipe(Effect.scoped)
+
+const uploadOf = Effect.fnUntraced(function* (agency: number) {
+  const lottery = yield* Lottery
+  const onSuperseded = yield* Deferred.make<never, Superseded>()
+  return { ...(yield* lottery.upload(agency, onSuperseded)), onSuperseded }
+})
+
+describe("an upload", () => {
+  it.live("that lost its turn stores nothing more", () =>
+    withLottery(
+      [1],
+      Effect.gen(function* () {
+        const store = yield* BetStore
+        const first = yield* uploadOf(1)
+        yield* first.store(batchOf(bet(1)), false)
+        const second = yield* uploadOf(1)
+        expect(yield* second.store(batchOf(bet(1), bet(2)), false)).toEqual({
+          stored: 1,
+          repeated: 1
+        })
+        const lost = yield* Effect.flip(Deferred.await(first.onSuperseded))
+        expect(lost._tag).toBe("Superseded")
+        expect((yield* Effect.flip(first.store(batchOf(bet(2)), true)))._tag).toBe("Superseded")
+        expect(yield* store.progressOf(1)).toEqual({ bets: 2, finished: false, told: false })
+      }).pipe(Effect.scoped)
+    )
+  )
+
+  it.live("leaves its turn to the next when its connection is gone", () =>
+    withLottery(
+      [1],
+      Effect.gen(function* () {
+        const first = yield* Effect.scoped(
+          Effect.tap(uploadOf(1), (upload) => upload.store(batchOf(bet(1)), false))
+        )
+        const second = yield* uploadOf(1)
+        yield* second.store(batchOf(bet(1)), true)
+        expect(Deferred.isDoneUnsafe(first.onSuperseded)).toBe(false)
+      }).pipe(Effect.scoped)
+    )
+  )
+})
+
+describe("the barrier", () => {
+  it.live("opens with the last of the agencies, whatever the order, an empty book too", () =>
+    withLottery(
+      [1, 2, 7],
+      Effect.gen(function* () {
+        const lottery = yield* Lottery
+        const waiting = yield* Effect.forEach([7, 1, 2], (agency) =>
+          Effect.forkChild(lottery.winnersOf(agency))
+        )
+        for (const [agency, batch] of [
+          [2, batchOf(bet(20, 7574), bet(20, 7574))],
+          [7, BetBatch.empty],
+          [1, batchOf(bet(10), bet(11, 7574))]
+        ] as const) {
+          yield* Effect.yieldNow
+          expect(waiting.map((fiber) => fiber.pollUnsafe())).toEqual([
+            undefined,
+            undefined,
+            undefined
+          ])
+          const upload = yield* uploadOf(agency)
+          yield* upload.store(batch, true)
+        }
+        expect(yield* Effect.forEach(waiting, Fiber.join)).toEqual([[], ["11"], ["20", "20"]])
+      }).pipe(Effect.scoped)
+    )
+  )
+
+  it.live("knows an agency that it does not expect, and when all were told", () =>
+    withLottery(
+      [3],
+      Effect.gen(function* () {
+        const lottery = yield* Lottery
+        const error = yield* Effect.flip(lottery.admit(4))
+        expect(error.message).toBe("agency 4 does not take part in the draw, expected one of 3")
+        const upload = yield* uploadOf(3)
+        yield* upload.store(batchOf(bet(1)), true)
+        const all = yield* Effect.forkChild(lottery.allTold)
+        yield* Effect.yieldNow
+        expect(all.pollUnsafe()).toBeUndefined()
+        yield* lottery.told(3)
+        yield* Fiber.join(all)
+      }).pipe(Effect.scoped)
+    )
+  )
+})
