@@ -4,12 +4,13 @@ import * as GlobalFlag from "effect/cli/GlobalFlag"
 import * as Effect from "effect/Effect"
 import { LOG_FORMATS, type LogChoice, MINIMUM_LEVELS } from "./LogFormat.ts"
 import * as Setting from "./Setting.ts"
+import * as SettingText from "./SettingText.ts"
 
 /** The least severe level that is logged. */
 export const LogLevelFlag = GlobalFlag.Setting("log-level")({
   flag: Setting.withDefault("log-level", {
     description: "Least severe level that is logged: debug, info, warning, error or critical",
-    schema: Setting.LogLevelFromText,
+    schema: SettingText.LogLevelFromText,
     keys: ["LOGGING_LEVEL", "CLI_LOG_LEVEL"],
     metavar: "level",
     default: "INFO"
@@ -20,7 +21,7 @@ export const LogLevelFlag = GlobalFlag.Setting("log-level")({
 export const LogFormatFlag = GlobalFlag.Setting("log-format")({
   flag: Setting.withDefault("log-format", {
     description: "Format of log lines: text or json",
-    schema: Setting.oneOf(LOG_FORMATS),
+    schema: SettingText.oneOf(LOG_FORMATS),
     metavar: "format",
     default: "text"
   })

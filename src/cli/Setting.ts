@@ -7,16 +7,10 @@ import * as ConfigProvider from "effect/ConfigProvider"
 import * as Context from "effect/Context"
 import * as CliError from "effect/cli/CliError"
 import * as Flag from "effect/cli/Flag"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import * as SchemaIssue from "effect/SchemaIssue"
-import * as SchemaTransformation from "effect/SchemaTransformation"
-import { Agency, fromDigits, MAX_AGENCY } from "../domain/Agency.ts"
-import { BetNumber } from "../domain/Bet.ts"
-import { DrawId, ExpectedAgencies } from "../domain/Draw.ts"
-import { LOG_LEVELS, type LogLevel } from "./LogFormat.ts"
+import { BooleanFromText, type TextSchema } from "./SettingText.ts"
 
 /** A place other than the command line where settings are looked up. */
 export interface SettingSource {
@@ -44,9 +38,6 @@ interface Found {
   readonly text: string
   readonly origin: string
 }
-
-/** A setting's schema: from text to its value. */
-export type TextSchema<A> = Schema.Codec<A, string>
 
 export interface SettingOptions<A> {
   readonly description: string
@@ -168,236 +159,6 @@ export const required = <A>(name: string, options: SettingOptions<A>): Flag.Flag
     )
   )
 
-// Schemas from text, for the settings of every command.
-
-const fromText = <A>(
-  to: Schema.Codec<A, A>,
-  expected: string,
-  decode: (text: string) => A | undefined,
-  encode: (value: A) => string
-): TextSchema<A> =>
-  Schema.String.pipe(
-    Schema.decodeTo(
-      to,
-      SchemaTransformation.transformEffect<A, string>({
-        decode: (text, options) => {
-          const value = decode(text)
-          return value === undefined
-            ? Effect.fail(new SchemaIssue.InvalidValue({ message: expected }, text, options))
-            : Effect.succeed(value)
-        },
-        encode: (value) => Effect.succeed(encode(value))
-      })
-    )
-  )
-
-/** Any text that is not empty. */
-export const Text: TextSchema<string> = Schema.String.check(
-  Schema.makeFilter((text: string) => text !== "" || "expected some text")
-)
-
-const INTEGER = /^-?\d{1,15}$/
-
-/** A whole number from `minimum` to `maximum`, in decimal digits. */
-export const intBetween = (minimum: number, maximum: number): TextSchema<number> => {
-  const expected = `expected a whole number from ${minimum} to ${maximum}`
-  return fromText(
-    Schema.Number,
-    expected,
-    (text) => {
-      if (!INTEGER.test(text)) return undefined
-      const value = Number(text)
-      return value >= minimum && value <= maximum ? value : undefined
-    },
-    String
-  )
-}
-
-const MAX_PORT = 65_535
-
-/** A TCP port to connect to or to listen on; 0 lets the system choose where one listens. */
-export const Port: TextSchema<number> = intBetween(0, MAX_PORT)
-
-/** The port after `port`, where the setting `name` is left out. */
-export const nextPort = (
-  port: number,
-  name: string
-): Effect.Effect<number, CliError.ValidationError> =>
-  port < MAX_PORT
-    ? Effect.succeed(port + 1)
-    : Effect.fail(
-        new CliError.ValidationError({
-          message: `${name} is missing: expected one, for there is no port after ${port}`
-        })
-      )
-
-const WHITE_SPACE = /\s/
-
-/** A host name or an IP address, IPv6 without brackets. */
-export const Host: TextSchema<string> = Schema.String.check(
-  Schema.makeFilter(
-    (text: string) =>
-      (text !== "" && !WHITE_SPACE.test(text)) || "expected a host name or an IP address"
-  )
-)
-
-/** A host and a port. */
-export interface Address {
-  readonly host: string
-  readonly port: number
-}
-
-const ADDRESS = /^(?:\[([0-9A-Fa-f:.%\w]+)\]|([^\s:[\]]+)):(\d{1,5})$/
-
-/** The address of `host:port`, IPv6 in brackets; undefined where it is not one. */
-const parseAddress = (text: string): Address | undefined => {
-  const match = ADDRESS.exec(text)
-  const host = match?.[1] ?? match?.[2]
-  const port = Number(match?.[3])
-  return host === undefined || port < 1 || port > MAX_PORT ? undefined : { host, port }
-}
-
-/** Writes an address as `host:port`, IPv6 in brackets. */
-export const showAddress = ({ host, port }: Address): string =>
-  host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`
-
-/** An address as `host:port`; an IPv6 address goes in brackets. */
-export const AddressFromText: TextSchema<Address> = fromText(
-  Schema.Struct({ host: Schema.String, port: Schema.Number }),
-  "expected host:port, such as localhost:12345 or [::1]:12345",
-  parseAddress,
-  showAddress
-)
-
-const UNIT_MILLIS: Readonly<Record<string, number>> = {
-  ms: 1,
-  s: 1000,
-  m: 60_000,
-  h: 3_600_000
-}
-const DURATION = /^(\d+(?:\.\d+)?)(ms|s|m|h)/
-
-/** Reads `1s`, `500ms`, `1.5m`, `1h30m`; undefined where it is not a duration. */
-const parseDuration = (text: string): Duration.Duration | undefined => {
-  let rest = text
-  let millis = 0
-  do {
-    const match = DURATION.exec(rest)
-    if (match === null) return undefined
-    millis += Number(match[1]) * UNIT_MILLIS[match[2]!]!
-    rest = rest.slice(match[0].length)
-  } while (rest !== "")
-  return Duration.millis(millis)
-}
-
-/** Writes a duration in the largest unit that holds it as a whole: `1s`, `1500ms`. */
-export const showDuration = (duration: Duration.Duration): string => {
-  const millis = Duration.toMillis(duration)
-  for (const unit of ["h", "m", "s"] as const) {
-    if (millis > 0 && millis % UNIT_MILLIS[unit]! === 0)
-      return `${millis / UNIT_MILLIS[unit]!}${unit}`
-  }
-  return `${millis}ms`
-}
-
-/** A duration as `1s`, `500ms`, `5m`, `1h30m`. */
-export const DurationFromText: TextSchema<Duration.Duration> = fromText(
-  Schema.Duration,
-  "expected a duration such as 500ms, 1s or 5m",
-  parseDuration,
-  showDuration
-)
-
-/** The most agencies that `N` may stand for, so that a slip of the finger is not a long list. */
-export const MAX_AGENCIES = 1_000_000
-
-const COUNT = /^\d{1,7}$/
-
-/** Reads `5` as 1 to 5, `1,2,7` as these, `7,` as only 7; sorted, each once. */
-const parseAgencies = (text: string): ExpectedAgencies | undefined => {
-  if (!text.includes(",")) {
-    const count = COUNT.test(text) ? Number(text) : 0
-    if (count < 1 || count > MAX_AGENCIES) return undefined
-    const [first, ...others] = Array.from({ length: count }, (_, index) => index + 1)
-    return [first!, ...others]
-  }
-  const listed = text.endsWith(",") ? text.slice(0, -1) : text
-  const agencies = new Set<Agency>()
-  for (const item of listed.split(",")) {
-    const agency = fromDigits(item.trim())
-    if (agency === undefined) return undefined
-    agencies.add(agency)
-  }
-  const [first, ...others] = [...agencies].sort((one, other) => one - other)
-  return first === undefined ? undefined : [first, ...others]
-}
-
-/** Writes agencies so that `AgenciesFromText` reads the same. */
-export const showAgencies = (agencies: ExpectedAgencies): string => {
-  const last = agencies[agencies.length - 1]!
-  if (agencies[0] === 1 && last === agencies.length) return String(last)
-  return agencies.length === 1 ? `${last},` : agencies.join(",")
-}
-
-/** The agencies of a draw: how many from 1 on, or a list; a list of one ends in a comma. */
-export const AgenciesFromText: TextSchema<ExpectedAgencies> = fromText(
-  ExpectedAgencies,
-  `expected how many agencies (1 to ${MAX_AGENCIES}), or a list such as 1,2,7 or 7,`,
-  parseAgencies,
-  showAgencies
-)
-
-/** An agency's number. */
-export const AgencyFromText: TextSchema<Agency> = fromText(
-  Agency,
-  `expected an agency number from 1 to ${MAX_AGENCY}`,
-  fromDigits,
-  String
-)
-
-/** The winning number, 0 to 9999. */
-export const WinningNumber: TextSchema<number> = intBetween(0, 9999).pipe(
-  Schema.decodeTo(BetNumber)
-)
-
-/** The name of a draw. */
-export const Draw: TextSchema<DrawId> = DrawId
-
-/** One of some words, in any case; `aliases` are other words for them. */
-export const oneOf = <const Word extends string>(
-  words: ReadonlyArray<Word>,
-  aliases: Readonly<Record<string, Word>> = {}
-): TextSchema<Word> => {
-  const byName = new Map<string, Word>([
-    ...Object.entries(aliases),
-    ...words.map((word): [string, Word] => [word.toLowerCase(), word])
-  ])
-  return fromText(
-    Schema.Literals(words),
-    `expected one of ${words.join(", ")}`,
-    (text) => byName.get(text.toLowerCase()),
-    (word) => word
-  )
-}
-
-/** A level of the log, in any case; WARN is WARNING, FATAL is CRITICAL. */
-export const LogLevelFromText: TextSchema<LogLevel> = oneOf(LOG_LEVELS, {
-  warn: "WARNING",
-  fatal: "CRITICAL"
-})
-
-/** Yes or no, as an environment variable says it. */
-const BooleanFromText: TextSchema<boolean> = fromText(
-  Schema.Boolean,
-  "expected true or false",
-  (text) => {
-    const word = text.toLowerCase()
-    if (word === "true" || word === "1" || word === "yes") return true
-    return word === "false" || word === "0" || word === "no" ? false : undefined
-  },
-  String
-)
-
 /** A switch, off unless it is given; `--no-NAME` turns off what the environment turned on. */
 export const flag = (name: string, description: string): Flag.Flag<boolean> => {
   const options = { description, schema: BooleanFromText }
@@ -415,13 +176,3 @@ export const flag = (name: string, description: string): Flag.Flag<boolean> => {
     )
   )
 }
-
-/** The server that a client connects to. */
-export const serverSetting: Flag.Flag<Address> = withDefault("server", {
-  description: "Server to connect to",
-  schema: AddressFromText,
-  keys: ["CLI_SERVER_ADDRESS"],
-  metavar: "host:port",
-  default: { host: "localhost", port: 12_345 },
-  shownDefault: "localhost:12345"
-})

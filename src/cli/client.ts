@@ -17,6 +17,8 @@ import * as Bet from "../domain/Bet.ts"
 import { bookName } from "./generate.ts"
 import { LogLevelFlag } from "./LogSettings.ts"
 import * as Setting from "./Setting.ts"
+import * as SettingText from "./SettingText.ts"
+import * as sharedSettings from "./sharedSettings.ts"
 
 const DIALECTS = ["binary", "json"] as const
 const MAX_BATCH = 1_000_000
@@ -27,7 +29,7 @@ const MAX_PACKET = 65_537
 /** The agency did not get its winners in the time that it was given. */
 class TimedOut extends Data.TaggedError("TimedOut")<{ readonly timeout: Duration.Duration }> {
   override get message(): string {
-    return `no winners after ${Setting.showDuration(this.timeout)}`
+    return `no winners after ${SettingText.showDuration(this.timeout)}`
   }
 }
 
@@ -155,48 +157,48 @@ export const client = Command.make(
   {
     agency: Setting.required("agency", {
       description: "Number of the agency",
-      schema: Setting.AgencyFromText,
+      schema: SettingText.AgencyFromText,
       keys: ["CLI_ID"],
       metavar: "number"
     }),
-    server: Setting.serverSetting,
+    server: sharedSettings.server,
     winnersServer: Setting.optional("winners-server", {
       description: "Where the JSON dialect asks for the winners (default the server's port + 1)",
-      schema: Setting.AddressFromText,
+      schema: SettingText.AddressFromText,
       metavar: "host:port"
     }),
     bets: Setting.optional("bets", {
       description: "The agency's book, - for standard input (default .data/agency-N.csv)",
-      schema: Setting.Text,
+      schema: SettingText.Text,
       metavar: "file"
     }),
     dialect: Setting.withDefault("dialect", {
       description: `How to speak to the server: ${DIALECTS.join(" or ")}`,
-      schema: Setting.oneOf(DIALECTS),
+      schema: SettingText.oneOf(DIALECTS),
       metavar: "dialect",
       default: "binary"
     }),
     batch: Setting.withDefault("batch", {
       description: "Most bets in a message",
-      schema: Setting.intBetween(1, MAX_BATCH),
+      schema: SettingText.intBetween(1, MAX_BATCH),
       keys: ["CLI_BATCH_MAXAMOUNT", "CHUNK_SIZE"],
       metavar: "number",
       default: 1000
     }),
     packetBytes: Setting.withDefault("packet-bytes", {
       description: "Most bytes in a binary packet as a whole",
-      schema: Setting.intBetween(MIN_PACKET, MAX_PACKET),
+      schema: SettingText.intBetween(MIN_PACKET, MAX_PACKET),
       metavar: "bytes",
       default: 8192
     }),
     rejects: Setting.optional("rejects", {
       description: "Write bad lines to this file and send the others",
-      schema: Setting.Text,
+      schema: SettingText.Text,
       metavar: "file"
     }),
     timeout: Setting.optional("timeout", {
       description: "Give up where the winners have not come by then",
-      schema: Setting.DurationFromText,
+      schema: SettingText.DurationFromText,
       metavar: "duration"
     }),
     bet: betFields
@@ -206,11 +208,11 @@ export const client = Command.make(
     const winnersServer = Option.isSome(settings.winnersServer)
       ? settings.winnersServer.value
       : dialect === "json"
-        ? { host: server.host, port: yield* Setting.nextPort(server.port, "winners-server") }
+        ? { host: server.host, port: yield* sharedSettings.nextPort(server.port, "winners-server") }
         : server
     yield* logAction("config", "success", {
       client_id: agency,
-      server_address: Setting.showAddress(server),
+      server_address: SettingText.showAddress(server),
       log_level: yield* LogLevelFlag,
       batch_max_amount: settings.batch,
       dialect

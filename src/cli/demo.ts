@@ -15,6 +15,8 @@ import { DEFAULT_WINNING_NUMBER, type ExpectedAgencies } from "../domain/Draw.ts
 import * as DemoProcess from "./DemoProcess.ts"
 import { bookName, writeBook } from "./generate.ts"
 import * as Setting from "./Setting.ts"
+import * as SettingText from "./SettingText.ts"
+import * as sharedSettings from "./sharedSettings.ts"
 
 const MAX_CLIENTS = 1000
 const MAX_BETS = 1_000_000
@@ -102,7 +104,7 @@ const startServer = Effect.fnUntraced(function* (folder: string, clients: number
   const ended = yield* Effect.forkScoped(
     DemoProcess.run(
       "the server",
-      [...args, "--agencies", Setting.showAgencies(upTo(clients)), "--store", store],
+      [...args, "--agencies", SettingText.showAgencies(upTo(clients)), "--store", store],
       ({ action, port, winners_port }) =>
         action === "listen" && port !== undefined && winners_port !== undefined
           ? Deferred.succeed(listening, { port, winnersPort: winners_port })
@@ -187,22 +189,17 @@ export const demo = Command.make(
   {
     clients: Setting.withDefault("clients", {
       description: "Agencies that take part, each a process of its own",
-      schema: Setting.intBetween(1, MAX_CLIENTS),
+      schema: SettingText.intBetween(1, MAX_CLIENTS),
       metavar: "number",
       default: 5
     }),
     bets: Setting.withDefault("bets", {
       description: "Bets in each agency's book",
-      schema: Setting.intBetween(0, MAX_BETS),
+      schema: SettingText.intBetween(0, MAX_BETS),
       metavar: "number",
       default: 3000
     }),
-    seed: Setting.withDefault("seed", {
-      description: "Chooses the books",
-      schema: Setting.intBetween(0, 4_294_967_295),
-      metavar: "number",
-      default: 1
-    })
+    seed: sharedSettings.seed
   },
   runDemo
 ).pipe(

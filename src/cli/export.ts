@@ -9,7 +9,8 @@ import { LF } from "../domain/BetRow.ts"
 import { BetStoreReader } from "../server/BetStore.ts"
 import * as StoreUrl from "../server/store/StoreUrl.ts"
 import * as Setting from "./Setting.ts"
-import { drawSetting, storeSetting } from "./server.ts"
+import * as SettingText from "./SettingText.ts"
+import * as sharedSettings from "./sharedSettings.ts"
 
 /** The rows of a batch, each with its agency before it. */
 const withAgency = (agency: number, { bytes, count }: BetBatch): Uint8Array => {
@@ -30,11 +31,11 @@ const withAgency = (agency: number, { bytes, count }: BetBatch): Uint8Array => {
 export const exportCommand = Command.make(
   "export",
   {
-    store: storeSetting,
-    draw: drawSetting,
+    store: sharedSettings.store,
+    draw: sharedSettings.draw,
     agency: Setting.optional("agency", {
       description: "Only this agency's book, as the five fields of a bet",
-      schema: Setting.AgencyFromText,
+      schema: SettingText.AgencyFromText,
       metavar: "number"
     })
   },

@@ -8,6 +8,8 @@ import * as Stream from "effect/Stream"
 import { logAction } from "../domain/ActionLog.ts"
 import { type BookParameters, generateBook } from "./GeneratedBook.ts"
 import * as Setting from "./Setting.ts"
+import * as SettingText from "./SettingText.ts"
+import * as sharedSettings from "./sharedSettings.ts"
 
 /** The name of an agency's book in its folder. */
 export const bookName = (agency: number): string => `agency-${agency}.csv`
@@ -29,33 +31,21 @@ export const writeBook = Effect.fn("generate.writeBook")(function* (
 })
 
 const MAX_BETS = 4_294_967_295
-const MAX_SEED = 4_294_967_295
 
 export const generate = Command.make(
   "generate",
   {
-    agencies: Setting.withDefault("agencies", {
-      description: "Agencies that get a book: how many, or a list such as 1,2,7 or 7,",
-      schema: Setting.AgenciesFromText,
-      metavar: "agencies",
-      default: [1, 2, 3, 4, 5],
-      shownDefault: "5"
-    }),
+    agencies: sharedSettings.agencies,
     bets: Setting.withDefault("bets", {
       description: "Bets in each book",
-      schema: Setting.intBetween(0, MAX_BETS),
+      schema: SettingText.intBetween(0, MAX_BETS),
       metavar: "number",
       default: 27_000
     }),
-    seed: Setting.withDefault("seed", {
-      description: "Chooses the books; the same seed writes the same ones",
-      schema: Setting.intBetween(0, MAX_SEED),
-      metavar: "number",
-      default: 1
-    }),
+    seed: sharedSettings.seed,
     out: Setting.withDefault("out", {
       description: "Folder to write to, made where it is missing",
-      schema: Setting.Text,
+      schema: SettingText.Text,
       metavar: "folder",
       default: ".data"
     })

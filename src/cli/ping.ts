@@ -13,6 +13,8 @@ import { MAX_LINE_BYTES } from "../protocol/Limits.ts"
 import { encodeTextLine, LineText, readTextLine } from "../protocol/TextLine.ts"
 import { LogLevelFlag } from "./LogSettings.ts"
 import * as Setting from "./Setting.ts"
+import * as SettingText from "./SettingText.ts"
+import * as sharedSettings from "./sharedSettings.ts"
 
 /** How long a message may take there and back. */
 const ANSWER_TIMEOUT = Duration.seconds(5)
@@ -22,7 +24,7 @@ const MIN_MESSAGE_BYTES = 2
 
 const utf8 = new TextEncoder()
 
-const Message: Setting.TextSchema<string> = LineText.check(
+const Message: SettingText.TextSchema<string> = LineText.check(
   Schema.makeFilter((text: string) => {
     const length = utf8.encode(text).length
     return (
@@ -47,9 +49,9 @@ export class EchoFailed extends Data.TaggedError("EchoFailed")<{
 
 /** Sends a message on a connection of its own; succeeds when the same came back. */
 const echo = Effect.fn("ping.echo")(
-  function* (server: Setting.Address, message: string) {
+  function* (server: SettingText.Address, message: string) {
     const failed = (reason: string) =>
-      new EchoFailed({ server: Setting.showAddress(server), reason })
+      new EchoFailed({ server: SettingText.showAddress(server), reason })
     const exchange = Effect.gen(function* () {
       const { reader, write } = yield* open(server)
       yield* write(yield* Effect.fromResult(encodeTextLine(message)))
@@ -59,7 +61,8 @@ const echo = Effect.fn("ping.echo")(
       Effect.mapError((error) => failed(error.message)),
       Effect.timeoutOrElse({
         duration: ANSWER_TIMEOUT,
-        orElse: () => Effect.fail(failed(`no answer in ${Setting.showDuration(ANSWER_TIMEOUT)}`))
+        orElse: () =>
+          Effect.fail(failed(`no answer in ${SettingText.showDuration(ANSWER_TIMEOUT)}`))
       })
     )
     if (received !== message) {
@@ -71,7 +74,7 @@ const echo = Effect.fn("ping.echo")(
 )
 
 interface PingSettings {
-  readonly server: Setting.Address
+  readonly server: SettingText.Address
   readonly count: number
   readonly period: Duration.Duration
   readonly message: Option.Option<string>
@@ -103,17 +106,17 @@ const MAX_COUNT = 1_000_000_000
 export const ping = Command.make(
   "ping",
   {
-    server: Setting.serverSetting,
+    server: sharedSettings.server,
     count: Setting.withDefault("count", {
       description: "How many messages to send",
-      schema: Setting.intBetween(1, MAX_COUNT),
+      schema: SettingText.intBetween(1, MAX_COUNT),
       keys: ["CLI_LOOP_AMOUNT"],
       metavar: "number",
       default: 1
     }),
     period: Setting.withDefault("period", {
       description: "Time between two messages",
-      schema: Setting.DurationFromText,
+      schema: SettingText.DurationFromText,
       keys: ["CLI_LOOP_PERIOD"],
       metavar: "duration",
       default: Duration.seconds(1),
@@ -126,7 +129,7 @@ export const ping = Command.make(
     }),
     clientId: Setting.optional("client-id", {
       description: "Number of this client, in the log and in numbered lines",
-      schema: Setting.intBetween(0, MAX_AGENCY),
+      schema: SettingText.intBetween(0, MAX_AGENCY),
       keys: ["CLI_ID"],
       metavar: "number"
     })
@@ -135,9 +138,9 @@ export const ping = Command.make(
     const client_id = Option.getOrElse(settings.clientId, () => 0)
     yield* logAction("config", "success", {
       client_id,
-      server_address: Setting.showAddress(settings.server),
+      server_address: SettingText.showAddress(settings.server),
       loop_amount: settings.count,
-      loop_period: Setting.showDuration(settings.period),
+      loop_period: SettingText.showDuration(settings.period),
       log_level: yield* LogLevelFlag
     })
     yield* sendAll(settings, client_id).pipe(

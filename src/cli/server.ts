@@ -11,70 +11,48 @@ import * as Server from "../server/Server.ts"
 import * as StoreUrl from "../server/store/StoreUrl.ts"
 import { LogLevelFlag } from "./LogSettings.ts"
 import * as Setting from "./Setting.ts"
+import * as SettingText from "./SettingText.ts"
+import * as sharedSettings from "./sharedSettings.ts"
 
 const MAX_BACKLOG = 65_535
 /** At a stop, for the store to bring what it has acknowledged into order. */
 const STORE_CLOSE_TIMEOUT = "15 seconds"
-
-/** The store that a command writes or reads. */
-export const storeSetting = Setting.withDefault("store", {
-  description: "Where the bets are kept: sqlite:FILE or csv:FILE",
-  schema: StoreUrl.StoreUrlFromText,
-  metavar: "url",
-  secret: true,
-  default: StoreUrl.defaultStore,
-  shownDefault: "sqlite:lottery.db"
-})
-
-/** The draw that a command is about. */
-export const drawSetting = Setting.withDefault("draw", {
-  description: "Name of the draw",
-  schema: Setting.Draw,
-  metavar: "name",
-  default: "default"
-})
 
 export const server = Command.make(
   "server",
   {
     host: Setting.withDefault("host", {
       description: "Address to listen on",
-      schema: Setting.Host,
+      schema: SettingText.Host,
       metavar: "host",
       default: "0.0.0.0"
     }),
     port: Setting.withDefault("port", {
       description: "Port for the agencies; 0 takes a free one",
-      schema: Setting.Port,
+      schema: SettingText.Port,
       keys: ["SERVER_PORT"],
       metavar: "port",
       default: 12_345
     }),
     winnersPort: Setting.optional("winners-port", {
       description: "Second port, where the JSON clients ask for their winners (default port + 1)",
-      schema: Setting.Port,
+      schema: SettingText.Port,
       keys: ["CONSULT_SERVER_PORT"],
       metavar: "port"
     }),
     backlog: Setting.withDefault("backlog", {
       description: "Connections that the system keeps waiting on each port",
-      schema: Setting.intBetween(1, MAX_BACKLOG),
+      schema: SettingText.intBetween(1, MAX_BACKLOG),
       keys: ["SERVER_LISTEN_BACKLOG"],
       metavar: "number",
       default: 4096
     }),
-    agencies: Setting.withDefault("agencies", {
-      description: "Agencies that take part: how many, or a list such as 1,2,7 or 7,",
-      schema: Setting.AgenciesFromText,
-      metavar: "agencies",
-      default: [1, 2, 3, 4, 5],
-      shownDefault: "5"
-    }),
-    store: storeSetting,
-    draw: drawSetting,
+    agencies: sharedSettings.agencies,
+    store: sharedSettings.store,
+    draw: sharedSettings.draw,
     winningNumber: Setting.withDefault("winning-number", {
       description: "Number that wins",
-      schema: Setting.WinningNumber,
+      schema: SettingText.WinningNumber,
       metavar: "number",
       default: DEFAULT_WINNING_NUMBER
     }),
@@ -87,14 +65,14 @@ export const server = Command.make(
       ? settings.winnersPort.value
       : port === 0
         ? 0
-        : yield* Setting.nextPort(port, "winners-port")
+        : yield* sharedSettings.nextPort(port, "winners-port")
     yield* logAction("config", "success", {
       port,
       winners_port: winnersPort,
       listen_backlog: backlog,
       logging_level: yield* LogLevelFlag,
       host,
-      agencies: Setting.showAgencies(agencies),
+      agencies: SettingText.showAgencies(agencies),
       store: StoreUrl.show(store),
       draw: settings.draw,
       winning_number: winningNumber,

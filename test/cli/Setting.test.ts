@@ -4,10 +4,11 @@ import { it } from "@effect/vitest"
 import { ConfigProvider, Duration, Effect, Result, Schema } from "effect"
 import { describe, expect } from "vitest"
 import * as Setting from "../../src/cli/Setting.ts"
+import * as SettingText from "../../src/cli/SettingText.ts"
 
 const count = Setting.withDefault("loop-count", {
   description: "How many",
-  schema: Setting.intBetween(1, 9),
+  schema: SettingText.intBetween(1, 9),
   keys: ["CLI_LOOP_AMOUNT"],
   default: 5
 })
@@ -48,7 +49,7 @@ describe("a setting", () => {
     Effect.gen(function* () {
       const agency = Setting.required("agency", {
         description: "Agency",
-        schema: Setting.AgencyFromText,
+        schema: SettingText.AgencyFromText,
         keys: ["CLI_ID"]
       })
       const error = yield* Effect.flip(agency.parse({ flags: {}, arguments: [] }))
@@ -84,34 +85,37 @@ describe("a switch", () => {
 })
 
 /** What a schema makes of a text; undefined where it refuses it. */
-const read = <A>(schema: Setting.TextSchema<A>, text: string): A | undefined =>
+const read = <A>(schema: SettingText.TextSchema<A>, text: string): A | undefined =>
   Result.getOrUndefined(Schema.decodeResult(schema)(text))
 
 describe("values", () => {
   it("reads agencies as a count or a list, sorted, each once", () => {
-    expect(read(Setting.AgenciesFromText, "5")).toEqual([1, 2, 3, 4, 5])
-    expect(read(Setting.AgenciesFromText, "7,2,1,2")).toEqual([1, 2, 7])
-    expect(read(Setting.AgenciesFromText, "7,")).toEqual([7])
+    expect(read(SettingText.AgenciesFromText, "5")).toEqual([1, 2, 3, 4, 5])
+    expect(read(SettingText.AgenciesFromText, "7,2,1,2")).toEqual([1, 2, 7])
+    expect(read(SettingText.AgenciesFromText, "7,")).toEqual([7])
     for (const wrong of ["", "0", "-1", ",", "1,,2", "1,0", "a", "1,2147483648", "9999999"]) {
-      expect(read(Setting.AgenciesFromText, wrong), wrong).toBeUndefined()
+      expect(read(SettingText.AgenciesFromText, wrong), wrong).toBeUndefined()
     }
-    expect(Setting.showAgencies([1, 2, 3])).toBe("3")
-    expect(Setting.showAgencies([7])).toBe("7,")
-    expect(Setting.showAgencies([1])).toBe("1")
+    expect(SettingText.showAgencies([1, 2, 3])).toBe("3")
+    expect(SettingText.showAgencies([7])).toBe("7,")
+    expect(SettingText.showAgencies([1])).toBe("1")
   })
 
   it("reads addresses, IPv6 in brackets", () => {
-    expect(read(Setting.AddressFromText, "localhost:80")).toEqual({ host: "localhost", port: 80 })
-    expect(read(Setting.AddressFromText, "[::1]:80")).toEqual({ host: "::1", port: 80 })
+    expect(read(SettingText.AddressFromText, "localhost:80")).toEqual({
+      host: "localhost",
+      port: 80
+    })
+    expect(read(SettingText.AddressFromText, "[::1]:80")).toEqual({ host: "::1", port: 80 })
     for (const wrong of ["localhost", "localhost:", ":80", "a:0", "a:65536", "::1:80", "a b:80"]) {
-      expect(read(Setting.AddressFromText, wrong), wrong).toBeUndefined()
+      expect(read(SettingText.AddressFromText, wrong), wrong).toBeUndefined()
     }
-    expect(Setting.showAddress({ host: "::1", port: 80 })).toBe("[::1]:80")
+    expect(SettingText.showAddress({ host: "::1", port: 80 })).toBe("[::1]:80")
   })
 
   it("reads durations", () => {
     const millis = (text: string) => {
-      const duration = read(Setting.DurationFromText, text)
+      const duration = read(SettingText.DurationFromText, text)
       return duration === undefined ? undefined : Duration.toMillis(duration)
     }
     expect(millis("500ms")).toBe(500)
@@ -119,18 +123,18 @@ describe("values", () => {
     expect(millis("1.5m")).toBe(90_000)
     expect(millis("1h30m")).toBe(5_400_000)
     for (const wrong of ["", "1", "s", "1 s", "-1s", "1x"]) expect(millis(wrong)).toBeUndefined()
-    expect(Setting.showDuration(Duration.millis(90_000))).toBe("90s")
+    expect(SettingText.showDuration(Duration.millis(90_000))).toBe("90s")
   })
 
   it("reads levels in any case", () => {
-    expect(read(Setting.LogLevelFromText, "debug")).toBe("DEBUG")
-    expect(read(Setting.LogLevelFromText, "Warn")).toBe("WARNING")
-    expect(read(Setting.LogLevelFromText, "loud")).toBeUndefined()
+    expect(read(SettingText.LogLevelFromText, "debug")).toBe("DEBUG")
+    expect(read(SettingText.LogLevelFromText, "Warn")).toBe("WARNING")
+    expect(read(SettingText.LogLevelFromText, "loud")).toBeUndefined()
   })
 
   it("reads a winning number", () => {
-    expect(read(Setting.WinningNumber, "0")).toBe(0)
-    expect(read(Setting.WinningNumber, "7574")).toBe(7574)
-    expect(read(Setting.WinningNumber, "10000")).toBeUndefined()
+    expect(read(SettingText.WinningNumber, "0")).toBe(0)
+    expect(read(SettingText.WinningNumber, "7574")).toBe(7574)
+    expect(read(SettingText.WinningNumber, "10000")).toBeUndefined()
   })
 })

@@ -1,0 +1,66 @@
+/** Settings that several commands have, each declared once. */
+import * as CliError from "effect/cli/CliError"
+import * as Effect from "effect/Effect"
+import * as StoreUrl from "../server/store/StoreUrl.ts"
+import * as Setting from "./Setting.ts"
+import * as SettingText from "./SettingText.ts"
+
+/** The server that a client connects to. */
+export const server = Setting.withDefault("server", {
+  description: "Server to connect to",
+  schema: SettingText.AddressFromText,
+  keys: ["CLI_SERVER_ADDRESS"],
+  metavar: "host:port",
+  default: { host: "localhost", port: 12_345 },
+  shownDefault: "localhost:12345"
+})
+
+/** The agencies that take part in a draw, or get a book. */
+export const agencies = Setting.withDefault("agencies", {
+  description: "Agencies that take part: how many, or a list such as 1,2,7 or 7,",
+  schema: SettingText.AgenciesFromText,
+  metavar: "agencies",
+  default: [1, 2, 3, 4, 5],
+  shownDefault: "5"
+})
+
+/** The store that a command writes or reads. */
+export const store = Setting.withDefault("store", {
+  description: "Where the bets are kept: sqlite:FILE or csv:FILE",
+  schema: StoreUrl.StoreUrlFromText,
+  metavar: "url",
+  secret: true,
+  default: StoreUrl.defaultStore,
+  shownDefault: "sqlite:lottery.db"
+})
+
+/** The draw that a command is about. */
+export const draw = Setting.withDefault("draw", {
+  description: "Name of the draw",
+  schema: SettingText.Draw,
+  metavar: "name",
+  default: "default"
+})
+
+const MAX_SEED = 4_294_967_295
+
+/** What chooses made-up books. */
+export const seed = Setting.withDefault("seed", {
+  description: "Chooses the books; the same seed makes the same ones",
+  schema: SettingText.intBetween(0, MAX_SEED),
+  metavar: "number",
+  default: 1
+})
+
+/** The port after `port`, where the setting `name` is left out. */
+export const nextPort = (
+  port: number,
+  name: string
+): Effect.Effect<number, CliError.ValidationError> =>
+  port < SettingText.MAX_PORT
+    ? Effect.succeed(port + 1)
+    : Effect.fail(
+        new CliError.ValidationError({
+          message: `${name} is missing: expected one, for there is no port after ${port}`
+        })
+      )
