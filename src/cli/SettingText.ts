@@ -1,6 +1,6 @@
 /**
- * The texts that settings are written as, each as a Schema from text to its value: ports, addresses,
- * durations, agencies. What is wrong says what was expected.
+ * The texts that settings are written as, each as a Schema from text to its value: ports,
+ * addresses, durations, agencies. What is wrong says what was expected.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"

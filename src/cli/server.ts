@@ -68,9 +68,9 @@ export const server = Command.make(
         : yield* sharedSettings.nextPort(port, "winners-port")
     yield* logAction("config", "success", {
       port,
-      winners_port: winnersPort,
       listen_backlog: backlog,
       logging_level: yield* LogLevelFlag,
+      winners_port: winnersPort,
       host,
       agencies: SettingText.showAgencies(agencies),
       store: StoreUrl.show(store),
