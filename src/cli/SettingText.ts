@@ -174,7 +174,7 @@ export const showAgencies = (agencies: ExpectedAgencies): string => {
 /** The agencies of a draw: how many from 1 on, or a list; a list of one ends in a comma. */
 export const AgenciesFromText: TextSchema<ExpectedAgencies> = fromText(
   ExpectedAgencies,
-  `expected how many agencies (1 to ${MAX_AGENCIES}), or a list such as 1,2,7 or 7,`,
+  `expected how many agencies (1 to ${MAX_AGENCIES}), or a list such as "1,2,7" or "7,"`,
   parseAgencies,
   showAgencies
 )

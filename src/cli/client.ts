@@ -1,5 +1,6 @@
 /** `lottery client`: an agency uploads its book and waits for its winners. */
 import * as Console from "effect/Console"
+import * as CliError from "effect/cli/CliError"
 import * as Command from "effect/cli/Command"
 import * as Data from "effect/Data"
 import type * as Duration from "effect/Duration"
@@ -33,15 +34,6 @@ class TimedOut extends Data.TaggedError("TimedOut")<{ readonly timeout: Duration
   }
 }
 
-/** Some fields of a single bet are given, others are not. */
-class IncompleteBet extends Data.TaggedError("IncompleteBet")<{
-  readonly missing: ReadonlyArray<string>
-}> {
-  override get message(): string {
-    return `a single bet needs all its fields; missing: ${this.missing.join(", ")}`
-  }
-}
-
 /** The environment variables of a single bet, as the course names them. */
 const BET_KEYS = {
   firstName: "NOMBRE",
@@ -49,6 +41,14 @@ const BET_KEYS = {
   document: "DOCUMENTO",
   birthdate: "NACIMIENTO",
   number: "NUMERO"
+} as const
+
+const BET_FLAGS = {
+  firstName: "--first-name",
+  lastName: "--last-name",
+  document: "--document",
+  birthdate: "--birthdate",
+  number: "--number"
 } as const
 
 const betFields = {
@@ -100,7 +100,9 @@ const singleBet = Effect.fnUntraced(function* (fields: BetSettings) {
   const given: Record<string, Option.Option<unknown>> = fields
   const missing = names.filter((name) => Option.isNone(given[name]!))
   if (missing.length === names.length) return Option.none()
-  return yield* new IncompleteBet({ missing: missing.map((name) => BET_KEYS[name]) })
+  const wanted = missing.map((name) => `${BET_FLAGS[name]} or ${BET_KEYS[name]}`).join(", ")
+  const message = `a single bet needs all its fields; missing: ${wanted}`
+  return yield* new CliError.ValidationError({ message })
 })
 
 /** Standard input as a file, which is needed twice: to check the book, and to send it. */
@@ -124,7 +126,8 @@ const openBook = Effect.fnUntraced(function* (
   { agency, batch, bet, bets, rejects }: BookSettings,
   { check, maxBatchBytes }: Conversation
 ) {
-  const single = yield* singleBet(bet)
+  // A book that is asked for wins over a bet that may only happen to be in the environment.
+  const single = Option.isSome(bets) ? Option.none() : yield* singleBet(bet)
   if (Option.isSome(single)) return yield* Book.fromBet(single.value, check)
   const given = Option.getOrElse(bets, () => `.data/${bookName(agency)}`)
   const file = given === "-" ? yield* spoolStandardInput : given

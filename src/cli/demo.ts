@@ -71,7 +71,8 @@ const makeProgress = Effect.fnUntraced(function* (clients: number, bets: number)
     acknowledged.set(agency, now)
     const all = [...acknowledged.values()].reduce((sum, one) => sum + one, 0)
     if (isTerminal) {
-      yield* show(`\r${all} of ${total} bets acknowledged${all === total ? "\n" : ""}`)
+      // The cursor goes back, so that whatever is printed next takes the line's place.
+      yield* show(`${all} of ${total} bets acknowledged${all === total ? "\n" : "\r"}`)
     } else if (now === bets) {
       yield* show(`agency ${agency}: all ${bets} bets acknowledged\n`)
     }
@@ -173,9 +174,9 @@ const runDemo = Effect.fnUntraced(function* (settings: DemoSettings) {
   const { bets, clients } = settings
   const fs = yield* FileSystem.FileSystem
   const folder = yield* fs.makeTempDirectoryScoped({ prefix: "lottery-demo-" })
-  yield* Console.log(
-    `${clients} agencies with ${bets} bets each; the winning number is ${DEFAULT_WINNING_NUMBER}`
-  )
+  const agencies = clients === 1 ? "1 agency" : `${clients} agencies`
+  const winning = `the winning number is ${DEFAULT_WINNING_NUMBER}`
+  yield* Console.log(`${agencies} with ${bets} bets each; ${winning}`)
   yield* generateBooks(folder, settings)
   const { ended, ports } = yield* startServer(folder, clients)
   const served = Effect.flatMap(Fiber.join(ended), () => Effect.never)

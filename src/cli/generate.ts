@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Path from "effect/Path"
 import * as Stream from "effect/Stream"
+import { fileUnavailable } from "../client/FileUnavailable.ts"
 import { logAction } from "../domain/ActionLog.ts"
 import { type BookParameters, generateBook } from "./GeneratedBook.ts"
 import * as Setting from "./Setting.ts"
@@ -23,10 +24,12 @@ export const writeBook = Effect.fn("generate.writeBook")(function* (
   const path = yield* Path.Path
   const name = bookName(parameters.agency)
   const temporary = path.join(folder, `.${name}.${process.pid}.tmp`)
+  const file = path.join(folder, name)
   yield* Stream.fromIterable(generateBook(parameters), { chunkSize: 1 }).pipe(
     Stream.run(fs.sink(temporary)),
-    Effect.andThen(fs.rename(temporary, path.join(folder, name))),
-    Effect.onError(() => Effect.ignore(fs.remove(temporary)))
+    Effect.andThen(fs.rename(temporary, file)),
+    Effect.onError(() => Effect.ignore(fs.remove(temporary))),
+    Effect.mapError(fileUnavailable(file))
   )
 })
 
@@ -52,7 +55,7 @@ export const generate = Command.make(
   },
   Effect.fnUntraced(function* ({ agencies, bets, out, seed }) {
     const fs = yield* FileSystem.FileSystem
-    yield* fs.makeDirectory(out, { recursive: true })
+    yield* Effect.mapError(fs.makeDirectory(out, { recursive: true }), fileUnavailable(out))
     for (const agency of agencies) {
       yield* writeBook(out, { agency, bets, seed })
       yield* logAction("generate", "success", { agencia: agency, cantidad: bets })

@@ -4,6 +4,7 @@
  * 0: done, or stopped by SIGTERM or SIGINT after closing everything. 1: failed, with one line that
  * says what and why. 2: wrong usage, all of it on standard error.
  */
+import * as Fs from "node:fs"
 import * as Cause from "effect/Cause"
 import * as Console from "effect/Console"
 import * as CliConfig from "effect/cli/CliConfig"
@@ -25,34 +26,49 @@ const EXIT_DONE = 0
 const EXIT_FAILED = 1
 const EXIT_WRONG_USAGE = 2
 
-type Signal = "SIGTERM" | "SIGINT"
+/** The signals that stop a command; a terminal that is closed sends the last. */
+const SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const
+type Signal = (typeof SIGNALS)[number]
 
-/** What ended the command from outside: a signal, or nobody reading its output any more. */
-type Stop = { readonly signal: Signal } | { readonly outputClosed: true }
+/** What ended the command from outside: a signal, or its output that cannot be written. */
+type Stop = { readonly signal: Signal } | { readonly output: NodeJS.ErrnoException }
 
 /**
  * Waits for the first stop. The listeners stay, so that a second signal does not cut off what is
  * being closed because of the first.
  */
 const awaitStop = Effect.callback<Stop>((resume) => {
-  for (const signal of ["SIGTERM", "SIGINT"] as const) {
+  for (const signal of SIGNALS) {
     process.on(signal, () => resume(Effect.succeed({ signal })))
   }
-  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code !== "EPIPE") throw error
-    resume(Effect.succeed({ outputClosed: true }))
-  })
+  process.stdout.on("error", (output) => resume(Effect.succeed({ output })))
 })
 
-const isOutputClosed = (stop: Stop | undefined): boolean =>
-  stop !== undefined && "outputClosed" in stop
+/** How long a command that is stopped waits for somebody to take the rest of its output. */
+const FLUSH_TIMEOUT = "1 second"
 
-/** Who reads the log may go away: then there is nobody to tell, and the work goes on. */
-const ignoreClosedLog = Effect.sync(() => {
-  process.stderr.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code !== "EPIPE") throw error
-  })
+/** Waits until what was printed is written, or cannot be. */
+const flushOutput = Effect.callback<void>((resume) => {
+  if (process.stdout.destroyed) resume(Effect.void)
+  else process.stdout.write("", () => resume(Effect.void))
 })
+
+/**
+ * Writes a line of the log. Nobody can be told where the log cannot be written, and the work goes
+ * on: a full disk under the log does not end a server, and the log when there is room again.
+ */
+const writeLog = (): ((line: string) => void) => {
+  process.stderr.on("error", () => {})
+  if (!Fs.fstatSync(process.stderr.fd).isFile()) return (line) => process.stderr.write(line)
+  // A stream would be destroyed by its first failed write.
+  return (line) => {
+    try {
+      Fs.writeSync(process.stderr.fd, line)
+    } catch {
+      return
+    }
+  }
+}
 
 /**
  * Help and version that were asked for go to standard output; what is shown because the usage was
@@ -125,7 +141,6 @@ const supervise = Effect.fnUntraced(function* <E>(
   program: Effect.Effect<void, E>,
   choice: LogChoice
 ) {
-  yield* ignoreClosedLog
   let stop: Stop | undefined
   const command = yield* Effect.forkChild(program)
   yield* Effect.forkChild(
@@ -140,9 +155,10 @@ const supervise = Effect.fnUntraced(function* <E>(
     { startImmediately: true }
   )
   const exit = yield* Fiber.await(command)
-  // A write fails before the stream says that it is closed, so the failure may come first.
-  if (isOutputClosed(stop) || process.stdout.errored !== null) return EXIT_DONE
   const stopped = stop !== undefined && "signal" in stop
+  yield* stopped ? Effect.timeoutOption(flushOutput, FLUSH_TIMEOUT) : flushOutput
+  const unwritten = process.stdout.errored
+  if (unwritten !== null) return yield* reportUnwritten(unwritten)
   if (Exit.isFailure(exit) && !(stopped && Cause.hasInterruptsOnly(exit.cause))) {
     return yield* reportFailure(exit.cause, choice)
   }
@@ -150,12 +166,11 @@ const supervise = Effect.fnUntraced(function* <E>(
   return EXIT_DONE
 })
 
-/** Ends the process once what was written to standard output has gone. */
-const endProcess = (code: number): void => {
-  process.exitCode = code
-  if (process.stdout.destroyed || process.stdout.writableLength === 0) process.exit(code)
-  process.stdout.write("", () => process.exit(code))
-}
+/** The exit code where output was lost: none of it was wanted any more, or it is a failure. */
+const reportUnwritten = (error: NodeJS.ErrnoException) =>
+  error.code === "EPIPE"
+    ? Effect.succeed(EXIT_DONE)
+    : Effect.as(Effect.logFatal(`standard output cannot be written: ${error.message}`), EXIT_FAILED)
 
 /** Runs a command with the arguments of this process, and ends the process. */
 export const runMain = <Name extends string, Input, ContextInput, E>(
@@ -168,7 +183,7 @@ export const runMain = <Name extends string, Input, ContextInput, E>(
   }
 ): void => {
   const { choice, services, version } = options
-  const logger = makeLogger(choice, (line) => process.stderr.write(line))
+  const logger = makeLogger(choice, writeLog())
   const program = Command.run(command, { version }).pipe(
     Effect.provide(Layer.mergeAll(services, cliLayer))
   )
@@ -181,7 +196,7 @@ export const runMain = <Name extends string, Input, ContextInput, E>(
     fiber.addObserver((exit) => {
       // What fails here is this file's own mistake: every failure of the command is an exit code.
       if (Exit.isFailure(exit)) process.stderr.write(`${Cause.pretty(exit.cause)}\n`)
-      endProcess(Exit.isSuccess(exit) ? Number(exit.value) : EXIT_FAILED)
+      process.exit(Exit.isSuccess(exit) ? Number(exit.value) : EXIT_FAILED)
     })
   )(main, { disableErrorReporting: true })
 }

@@ -78,6 +78,7 @@ export const server = Command.make(
       winning_number: winningNumber,
       once
     })
+    const listening = yield* Server.listen({ host, port, winnersPort, backlog })
     const draw = new Draw({ id: settings.draw, agencies, winningNumber })
     const services = yield* loggedResource(
       "store",
@@ -86,10 +87,7 @@ export const server = Command.make(
       ),
       STORE_CLOSE_TIMEOUT
     )
-    yield* Server.serve({ host, port, winnersPort, backlog, once }).pipe(
-      Effect.scoped,
-      Effect.provideContext(services)
-    )
+    yield* Server.serve(listening, once).pipe(Effect.scoped, Effect.provideContext(services))
   }, Effect.scoped)
 ).pipe(
   Command.withDescription("Take the agencies' bets, hold the draw, tell each agency its winners"),

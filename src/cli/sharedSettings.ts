@@ -17,7 +17,7 @@ export const server = Setting.withDefault("server", {
 
 /** The agencies that take part in a draw, or get a book. */
 export const agencies = Setting.withDefault("agencies", {
-  description: "Agencies that take part: how many, or a list such as 1,2,7 or 7,",
+  description: 'Agencies that take part: how many, or a list such as "1,2,7" or "7,"',
   schema: SettingText.AgenciesFromText,
   metavar: "agencies",
   default: [1, 2, 3, 4, 5],
@@ -61,6 +61,6 @@ export const nextPort = (
     ? Effect.succeed(port + 1)
     : Effect.fail(
         new CliError.ValidationError({
-          message: `${name} is missing: expected one, for there is no port after ${port}`
+          message: `--${name} must be given: there is no port after ${port}`
         })
       )

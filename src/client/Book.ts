@@ -4,6 +4,7 @@ import type { Bet } from "../domain/Bet.ts"
 import { BetBatch } from "../domain/BetBatch.ts"
 import { joinFields, makeFieldSpans } from "../domain/BetRow.ts"
 import * as BookReader from "./BookReader.ts"
+import type { FileUnavailable } from "./FileUnavailable.ts"
 
 export interface Book {
   /** How many bets it has. */
@@ -11,7 +12,7 @@ export interface Book {
   /** Its bets in order, in batches that fit the dialect; none of them empty. */
   readonly batches: Stream.Stream<
     BetBatch,
-    BookReader.BadLine | BookReader.BookUnavailable,
+    BookReader.BadLine | FileUnavailable,
     FileSystem.FileSystem
   >
 }

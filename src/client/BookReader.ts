@@ -4,10 +4,11 @@
  * takes bounded memory. No string and no object is made per bet; only a line with a quote goes the
  * slow way.
  */
-import { Data, Effect, FileSystem, type PlatformError, Stream } from "effect"
+import { Data, Effect, FileSystem, Stream } from "effect"
 import { type BetBatch, BetBatchBuilder } from "../domain/BetBatch.ts"
 import { type BetProblem, decodeUtf8 } from "../domain/BetCheck.ts"
 import * as Row from "../domain/BetRow.ts"
+import { FileUnavailable, fileUnavailable } from "./FileUnavailable.ts"
 
 /** The longest line in bytes, without its line end; a bet takes at most 433. */
 export const MAX_BOOK_LINE_BYTES = 1024
@@ -26,16 +27,6 @@ export class BadLine extends Data.TaggedError("BadLine")<{
 }> {
   override get message(): string {
     return `${this.file}:${this.line}: ${this.field}: ${this.reason}`
-  }
-}
-
-/** A file that cannot be read or written. */
-export class BookUnavailable extends Data.TaggedError("BookUnavailable")<{
-  readonly file: string
-  readonly reason: string
-}> {
-  override get message(): string {
-    return `${this.file}: ${this.reason}`
   }
 }
 
@@ -287,21 +278,10 @@ const nextIndex = (bytes: Uint8Array, byte: number, start: number): number => {
   return index === -1 ? Number.POSITIVE_INFINITY : index
 }
 
-const unavailable =
-  (file: string) =>
-  (error: PlatformError.PlatformError): BookUnavailable => {
-    const reasons: Readonly<Record<string, string>> = {
-      NotFound: "no such file",
-      PermissionDenied: "permission denied",
-      BadResource: "cannot be used: is it a folder?"
-    }
-    return new BookUnavailable({ file, reason: reasons[error.reason._tag] ?? error.message })
-  }
-
 const bytesOf = (file: string, name: string) =>
   Stream.unwrap(
     Effect.map(FileSystem.FileSystem, (fs) => fs.stream(file, { chunkSize: CHUNK_BYTES }))
-  ).pipe(Stream.mapError(unavailable(name)))
+  ).pipe(Stream.mapError(fileUnavailable(name)))
 
 /** What a parser made of one piece of a book. */
 interface ParsedPiece {
@@ -331,7 +311,7 @@ const parsed = (file: string, parser: BookParser) =>
 export const read = (
   file: string,
   options: BookOptions
-): Stream.Stream<BetBatch, BadLine | BookUnavailable, FileSystem.FileSystem> =>
+): Stream.Stream<BetBatch, BadLine | FileUnavailable, FileSystem.FileSystem> =>
   Stream.suspend(() => {
     const parser = new BookParser(file, options)
     return parsed(file, parser).pipe(
@@ -345,13 +325,13 @@ export const read = (
 /** A book is read twice, which only a file can be. */
 const checkIsFile = Effect.fnUntraced(function* (file: string, name: string) {
   const fs = yield* FileSystem.FileSystem
-  const { type } = yield* Effect.mapError(fs.stat(file), unavailable(name))
+  const { type } = yield* Effect.mapError(fs.stat(file), fileUnavailable(name))
   if (type === "File") return
   const reason =
     type === "Directory"
       ? "is a folder, expected a file"
       : "is not a file that can be read twice; give it on standard input, as -"
-  return yield* new BookUnavailable({ file: name, reason })
+  return yield* new FileUnavailable({ file: name, reason })
 })
 
 /** Opens the file for bad lines, emptied; never the book itself. */
@@ -362,16 +342,19 @@ const openRejects = Effect.fnUntraced(
       (yield* fs.exists(rejects)) &&
       (yield* fs.realPath(rejects)) === (yield* fs.realPath(book))
     ) {
-      return yield* new BookUnavailable({
+      return yield* new FileUnavailable({
         file: rejects,
         reason: "is the book itself, and cannot take its bad lines"
       })
     }
     const opened = yield* fs.open(rejects, { flag: "w" })
-    return (bytes: Uint8Array) => opened.writeAll(bytes).pipe(Effect.mapError(unavailable(rejects)))
+    return (bytes: Uint8Array) =>
+      opened.writeAll(bytes).pipe(Effect.mapError(fileUnavailable(rejects)))
   },
   (effect, _book, rejects) =>
-    Effect.catchTag(effect, "PlatformError", (error) => Effect.fail(unavailable(rejects)(error)))
+    Effect.catchTag(effect, "PlatformError", (error) =>
+      Effect.fail(fileUnavailable(rejects)(error))
+    )
 )
 
 /**

@@ -4,7 +4,8 @@ import type { WinningDocuments } from "../domain/Draw.ts"
 import type { BadMessage } from "../protocol/BytesCodec.ts"
 import type { ConnectionLost } from "../protocol/PeerConnection.ts"
 import type { Book } from "./Book.ts"
-import type { BadLine, BetCheck, BookUnavailable } from "./BookReader.ts"
+import type { BadLine, BetCheck } from "./BookReader.ts"
+import type { FileUnavailable } from "./FileUnavailable.ts"
 import type { BookChanged } from "./SendBook.ts"
 import type { Refused, ServerAddress, Unreachable } from "./ServerConnection.ts"
 
@@ -21,7 +22,7 @@ export type ConversationError =
   | BookChanged
   | BadMessage
   | BadLine
-  | BookUnavailable
+  | FileUnavailable
 
 export interface Conversation {
   /** What the dialect cannot say of a bet. */

@@ -12,10 +12,9 @@ const utf8 = new TextEncoder()
 const FORBIDDEN_IN_NAME = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/
 
 const nameProblem = (name: string): string | undefined => {
-  if (!name.isWellFormed()) return "expected valid Unicode, got a lone surrogate"
-  if (name.trim() === "") return "expected a name, got nothing but white space"
-  const length = utf8.encode(name).length
-  if (length > MAX_NAME_BYTES) return `expected at most ${MAX_NAME_BYTES} bytes, got ${length}`
+  if (!name.isWellFormed()) return "expected valid Unicode, no lone surrogate"
+  if (name.trim() === "") return "expected a name, not white space alone"
+  if (utf8.encode(name).length > MAX_NAME_BYTES) return `expected at most ${MAX_NAME_BYTES} bytes`
   if (FORBIDDEN_IN_NAME.test(name)) return "expected no control character or line end"
   return undefined
 }

@@ -5,27 +5,46 @@
 import { type Duration, Effect, Exit, Fiber, Option, Scope } from "effect"
 import { logAction } from "./ActionLog.ts"
 
+/** A resource that can be closed before its scope. */
+export interface LoggedResource<A> {
+  readonly value: A
+  /** Closes it, unless that has happened. */
+  readonly close: Effect.Effect<void>
+}
+
 /**
- * Acquires a resource in the current scope. When that scope closes, the resource is closed and
- * logged; after `closeTimeout` the stop goes on without it, which is logged as a failure.
+ * Acquires a resource in the current scope. At the latest when that scope closes, the resource is
+ * closed and logged; after `closeTimeout` the stop goes on without it, logged as a failure.
  */
+export const closable = <A, E, R>(
+  resource: string,
+  acquire: Effect.Effect<A, E, R>,
+  closeTimeout: Duration.Input
+): Effect.Effect<LoggedResource<A>, E, Exclude<R, Scope.Scope> | Scope.Scope> =>
+  Effect.gen(function* () {
+    const scope = yield* Scope.make()
+    let acquired = false
+    const closeOnce = (exit: Exit.Exit<unknown, unknown>) =>
+      Effect.suspend(() => {
+        if (!acquired) return Scope.close(scope, exit)
+        acquired = false
+        return closeAndLog(resource, scope, exit, closeTimeout)
+      })
+    yield* Effect.addFinalizer(closeOnce)
+    const value = yield* Scope.provide(acquire, scope)
+    acquired = true
+    return { value, close: closeOnce(Exit.void) }
+  })
+
+/** A resource that is closed, and logged, when the current scope closes; see `closable`. */
 export const loggedResource = <A, E, R>(
   resource: string,
   acquire: Effect.Effect<A, E, R>,
   closeTimeout: Duration.Input
 ): Effect.Effect<A, E, Exclude<R, Scope.Scope> | Scope.Scope> =>
-  Effect.gen(function* () {
-    const scope = yield* Scope.make()
-    let acquired = false
-    yield* Effect.addFinalizer((exit) =>
-      acquired ? close(resource, scope, exit, closeTimeout) : Scope.close(scope, exit)
-    )
-    const value = yield* Scope.provide(acquire, scope)
-    acquired = true
-    return value
-  })
+  Effect.map(closable(resource, acquire, closeTimeout), ({ value }) => value)
 
-const close = Effect.fnUntraced(function* (
+const closeAndLog = Effect.fnUntraced(function* (
   resource: string,
   scope: Scope.Closeable,
   exit: Exit.Exit<unknown, unknown>,

@@ -113,7 +113,8 @@ export class DrawMismatch extends Data.TaggedError("DrawMismatch")<{
       `agencies ${describeAgencies(agencies)} and winning number ${winningNumber}`
     return (
       `the draw ${this.stored.id} was opened with ${describe(this.stored)}, ` +
-      `this server was started with ${describe(this.asked)}`
+      `this server was started with ${describe(this.asked)}; ` +
+      "start it as before, or another draw with --draw or --store"
     )
   }
 }

@@ -130,6 +130,10 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
   })
 
   if (recorded) {
+    yield* logAction("draw_held", "success", {
+      draw: draw.id,
+      hint: "books are only compared and winners told; for another draw give --draw or --store"
+    })
     yield* Deferred.succeed(barrier, yield* store.winners(draw.winningNumber))
   } else {
     yield* holdDrawWhenAllFinished

@@ -11,7 +11,7 @@ import { Data, Effect, Option, Schedule, type Scope } from "effect"
 import type { Socket } from "effect/socket/Socket"
 import type { SocketServer, SocketServerError } from "effect/socket/SocketServer"
 import { logAction } from "../domain/ActionLog.ts"
-import { loggedResource } from "../domain/LoggedResource.ts"
+import { closable, loggedResource } from "../domain/LoggedResource.ts"
 import { BetStore } from "./BetStore.ts"
 import * as Connection from "./Connection.ts"
 import { Lottery } from "./Lottery.ts"
@@ -37,57 +37,73 @@ export class ListenError extends Data.TaggedError("ListenError")<{
   }
 }
 
-/** A server that listens. */
-export interface RunningServer {
+/** A server that listens, and lets connections wait until it is served. */
+export interface Listening {
   readonly port: number
   readonly winnersPort: number
+  readonly ports: ReadonlyArray<ListeningPort>
 }
 
-/** Starts the server; it stops when the scope closes. */
-export const start = Effect.fn("Server.start")(function* (
+interface ListeningPort {
+  readonly name: Connection.Port
+  readonly server: SocketServer["Service"]
+  readonly connections: Set<Net.Socket>
+  readonly close: Effect.Effect<void>
+}
+
+/**
+ * Listens on both ports. Done before a store is opened, so that a port that is in use leaves no
+ * trace in one; closed with the scope at the latest, and before the store by `start`.
+ */
+export const listen = Effect.fn("Server.listen")(function* (
   options: ServerOptions
-): Effect.fn.Return<RunningServer, ListenError, Lottery | Scope.Scope> {
+): Effect.fn.Return<Listening, ListenError, Scope.Scope> {
+  const bets = yield* listenOn(options, options.port, "bets")
+  const winners = yield* listenOn(options, options.winnersPort, "winners")
+  return { port: portOf(bets), winnersPort: portOf(winners), ports: [bets, winners] }
+})
+
+/** Runs a fiber per connection until the scope closes: then connections end, then ports close. */
+export const start = Effect.fn("Server.start")(function* ({
+  port,
+  ports,
+  winnersPort
+}: Listening): Effect.fn.Return<void, never, Lottery | Scope.Scope> {
   const { connectionsCloseTimeout } = yield* ServerLimits
-  const connections = new Set<Net.Socket>()
-  const bets = yield* listen(options, options.port, "bets", connections)
-  const winners = yield* listen(options, options.winnersPort, "winners", connections)
+  yield* Effect.addFinalizer(() => Effect.forEach(ports, ({ close }) => close, { discard: true }))
   yield* loggedResource(
     "connections",
-    Effect.forEach([bets, winners], ({ server, port }) =>
-      Effect.forkScoped(server.run((socket) => handle(socket, port, connections)))
+    Effect.forEach(ports, (listening) =>
+      Effect.forkScoped(listening.server.run((socket) => handle(socket, listening)))
     ),
     connectionsCloseTimeout
   )
-  const running = { port: portOf(bets.server), winnersPort: portOf(winners.server) }
-  yield* logAction("listen", "success", { port: running.port, winners_port: running.winnersPort })
+  yield* logAction("listen", "success", { port, winners_port: winnersPort })
   yield* logAction("accept_connections", "in_progress")
-  return running
 })
 
 /** Serves until the store breaks; with `once`, until every agency has been told its winners. */
-export const serve = Effect.fn("Server.serve")(function* (
-  options: ServerOptions & { readonly once: boolean }
-) {
+export const serve = Effect.fn("Server.serve")(function* (listening: Listening, once: boolean) {
   const lottery = yield* Lottery
   const store = yield* BetStore
-  yield* start(options)
-  if (!options.once) return yield* store.broken
+  yield* start(listening)
+  if (!once) return yield* store.broken
   yield* Effect.raceFirst(lottery.allTold, store.broken)
   yield* logAction("server_done", "success")
 })
 
-const portOf = (server: SocketServer["Service"]): number =>
+const portOf = ({ server }: ListeningPort): number =>
   server.address._tag === "InetAddressV4" || server.address._tag === "InetAddressV6"
     ? server.address.port
     : 0
 
-const listen = Effect.fnUntraced(function* (
-  options: ServerOptions,
+const listenOn = Effect.fnUntraced(function* (
+  { backlog, host }: ServerOptions,
   port: number,
-  name: Connection.Port,
-  connections: ReadonlySet<Net.Socket>
-) {
+  name: Connection.Port
+): Effect.fn.Return<ListeningPort, ListenError, Scope.Scope> {
   const { lingerTimeout, listenerCloseTimeout } = yield* ServerLimits
+  const connections = new Set<Net.Socket>()
   // A port is given back when its last connection is gone. At a stop all are ending, what was
   // written still on its way; one whose peer does not read is not waited for.
   const dropConnections = Effect.addFinalizer(() =>
@@ -99,23 +115,14 @@ const listen = Effect.fnUntraced(function* (
       })
     )
   )
-  const server = yield* loggedResource(
+  // An agency that half-closes after its question still gets its winners.
+  const options = { host, port, backlog, allowHalfOpen: true, noDelay: true, keepAlive: true }
+  const opened = yield* closable(
     `${name}_port`,
-    Effect.tap(
-      NodeSocketServer.make({
-        host: options.host,
-        port,
-        backlog: options.backlog,
-        // An agency that half-closes after its question still gets its winners.
-        allowHalfOpen: true,
-        noDelay: true,
-        keepAlive: true
-      }),
-      () => dropConnections
-    ),
+    Effect.tap(NodeSocketServer.make(options), () => dropConnections),
     listenerCloseTimeout
-  ).pipe(Effect.mapError((error) => toListenError(options.host, port, error)))
-  return { server, port: name }
+  ).pipe(Effect.mapError((error) => toListenError(host, port, error)))
+  return { name, server: opened.value, connections, close: opened.close }
 })
 
 /** The reason that a person needs, which sits in the cause. */
@@ -131,16 +138,12 @@ const toListenError = (host: string, port: number, error: SocketServerError): Li
   return new ListenError({ host, port, reason })
 }
 
-const handle = Effect.fnUntraced(function* (
-  socket: Socket,
-  port: Connection.Port,
-  connections: Set<Net.Socket>
-) {
+const handle = Effect.fnUntraced(function* (socket: Socket, { connections, name }: ListeningPort) {
   // `run` gives it to each handler, which its type does not say.
   const net = Option.getOrThrow(yield* Effect.serviceOption(NodeSocket.NetSocket))
   connections.add(net)
   net.once("close", () => connections.delete(net))
   const ip = (net.remoteAddress ?? "unknown").replace(/^::ffff:/, "")
   yield* logAction("accept_connections", "success", { ip })
-  yield* Connection.serve(socket, net, ip, port)
+  yield* Connection.serve(socket, net, ip, name)
 }, Effect.scoped)

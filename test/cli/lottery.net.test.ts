@@ -149,8 +149,8 @@ describe("a stop in the middle", () => {
         expect(closingOf(stopped.stderr)).toEqual([
           "signal_received SIGTERM",
           "close_resource connections",
-          "close_resource winners_port",
           "close_resource bets_port",
+          "close_resource winners_port",
           "close_resource store",
           "exit"
         ])
@@ -252,10 +252,14 @@ describe("a server that is started again", () => {
         ["--agencies", "4"],
         ["--agencies", "3", "--winning-number", "1"]
       ]) {
-        const { code, stderr } = yield* runLottery({ args: ["server", "--store", url, ...options] })
+        const { code, stderr } = yield* runLottery({
+          args: ["server", "--port", "0", "--store", url, ...options]
+        })
         expect(code).toBe(1)
         expect(stderr).toMatch(/CRITICAL .*opened with agencies 1, 2, 3 and winning number 7574/)
-        expect(stderr).toMatch(/started with agencies 1, 2, 3(, 4)? and winning number (7574|1)\n/)
+        expect(stderr).toMatch(
+          /started with agencies 1, 2, 3(, 4)? and winning number (7574|1); start it as before/
+        )
       }
     })
   )
@@ -278,6 +282,29 @@ describe("a server that is started again", () => {
       expect(samePort.code).toBe(1)
       expect(samePort.stderr).toMatch(/cannot listen on 127.0.0.1:\d+: the port is in use\n/)
       expect(samePort.stderr).not.toMatch(/ at .*\.js/)
+    })
+  )
+})
+
+describe("a client with a single bet", () => {
+  const partial = { CLI_ID: "1", NOMBRE: "Ana" }
+
+  it.live("needs all of its fields, and says which are missing and how to give them", () =>
+    Effect.gen(function* () {
+      const { code, stderr } = yield* runLottery({ args: ["client"], env: partial })
+      expect(code).toBe(2)
+      expect(stderr).toContain("missing: --last-name or APELLIDO, --document or DOCUMENTO")
+    })
+  )
+
+  it.live("sends the book instead where one is asked for", () =>
+    Effect.gen(function* () {
+      const { code, stderr } = yield* runLottery({
+        args: ["client", "--bets", "no-such-book.csv"],
+        env: partial
+      })
+      expect(code).toBe(1)
+      expect(stderr).toContain("no-such-book.csv: no such file")
     })
   )
 })

@@ -7,7 +7,7 @@ import { join } from "node:path"
 import { it } from "@effect/vitest"
 import { Effect } from "effect"
 import { describe, expect } from "vitest"
-import { COMMAND, runLottery } from "../support/lotteryCommand.ts"
+import { COMMAND, runLottery, startLottery } from "../support/lotteryCommand.ts"
 
 /** A peer that answers each connection's first bytes as `answer` says; gives its port. */
 const peer = (answer: (socket: Socket, data: Buffer | string) => void) =>
@@ -139,7 +139,7 @@ describe("exit code 2, on standard error", () => {
     [[], {}, "USAGE"],
     [["lottry"], {}, "lottry"],
     [["ping", "--bogus"], {}, "--bogus"],
-    [["server", "--port", "65535"], {}, "winners-port is missing"],
+    [["server", "--port", "65535"], {}, "--winners-port must be given"],
     [["server", "--store", "redis:x"], {}, "expected sqlite:FILE or csv:FILE"],
     [["server", "--agencies", "0"], {}, "from the flag --agencies: expected how many agencies"],
     [["server"], { LOTTERY_WINNING_NUMBER: "10000" }, "LOTTERY_WINNING_NUMBER: expected a whole"],
@@ -202,6 +202,35 @@ describe("streams", () => {
     expect({ stderr, stdout }).toEqual({ stderr: "", stdout: "0\n" })
   })
 })
+
+describe("a full disk", () => {
+  const bash = (script: string) => spawnSync("bash", ["-c", script], { encoding: "utf8" })
+  const command = `"${process.execPath}" "${COMMAND}"`
+
+  it("under standard output is a failure, said in one line", () => {
+    const { status, stderr } = bash(`${command} --completions bash > /dev/full`)
+    expect(status).toBe(1)
+    expect(stderr).toMatch(/^.* CRITICAL standard output cannot be written: ENOSPC.*\n$/)
+  })
+
+  it("under the log ends nothing", () => {
+    const { status } = bash(`${command} generate --bets 1 --out "$(mktemp -d)" 2> /dev/full`)
+    expect(status).toBe(0)
+  })
+})
+
+it.live("a terminal that is closed stops a command as a signal does", () =>
+  Effect.gen(function* () {
+    const path = yield* folder
+    const store = `sqlite:${path}/lottery.db`
+    const server = yield* startLottery({ args: ["server", "--port", "0", "--store", store] })
+    yield* server.logged(/listen/)
+    yield* server.signal("SIGHUP")
+    const { code, stderr } = yield* server.outcome
+    expect(code).toBe(0)
+    expect(stderr).toContain("signal_received | result: success | signal: SIGHUP")
+  })
+)
 
 /** An older Node than the one that is needed, on this machine. */
 const olderNode = (process.env.PATH ?? "")

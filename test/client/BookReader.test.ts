@@ -181,7 +181,7 @@ layer(NodeServices.layer)("BookReader", (it) => {
       Effect.gen(function* () {
         const { file } = yield* bookOf(`${GOOD}\n`)
         const error = yield* Effect.flip(BookReader.inspect(file, { ...OPTIONS, rejects: file }))
-        expect(error._tag).toBe("BookUnavailable")
+        expect(error._tag).toBe("FileUnavailable")
         expect(readFileSync(file, "utf8")).toBe(`${GOOD}\n`)
       })
     )
@@ -190,7 +190,7 @@ layer(NodeServices.layer)("BookReader", (it) => {
   it.effect("a missing book is said to be missing", () =>
     Effect.gen(function* () {
       const error = yield* Effect.flip(BookReader.inspect("/nowhere/agency-3.csv", OPTIONS))
-      expect(error.message).toBe("/nowhere/agency-3.csv: no such file")
+      expect(error.message).toBe("/nowhere/agency-3.csv: no such file or folder")
     })
   )
 })

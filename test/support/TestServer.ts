@@ -17,7 +17,7 @@ export const shortLimits: ServerLimits = {
   listenerCloseTimeout: "1 second"
 }
 
-export interface TestServer extends Server.RunningServer {
+export interface TestServer extends Server.Listening {
   readonly store: BetStore["Service"]
   readonly lottery: Lottery["Service"]
   /** The log so far, as lines. */
@@ -43,12 +43,13 @@ export const start = Effect.fnUntraced(function* (
   )
   const services = yield* Layer.build(layer)
   const options = { host: "127.0.0.1", port: 0, winnersPort: 0, backlog: 511 }
-  const running = yield* Server.start(options).pipe(
+  const listening = yield* Server.listen(options).pipe(
+    Effect.tap(Server.start),
     Effect.provideService(ServerLimits, shortLimits),
     Effect.provideContext(services)
   )
   return {
-    ...running,
+    ...listening,
     log,
     store: Context.get(services, BetStore),
     lottery: Context.get(services, Lottery)

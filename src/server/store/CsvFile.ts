@@ -4,11 +4,12 @@
  */
 import { Effect } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
+import { LF } from "../../domain/BetRow.ts"
 import { StoreOpenError } from "../BetStore.ts"
 import { type CsvIndex, scanRows } from "./CsvIndex.ts"
 import * as CsvRow from "./CsvRow.ts"
 import { type CsvState, PYTHONS_DRAW, readState } from "./CsvState.ts"
-import { type Descriptor, type Disk, DiskError, writeAll } from "./Disk.ts"
+import { type Descriptor, type Disk, DiskError, readBytes, replaceFile, writeAll } from "./Disk.ts"
 
 /** Bytes read at once when a whole file is read: a few milliseconds of work between two reads. */
 const SCAN_BYTES = 1024 * 1024
@@ -88,7 +89,8 @@ const oneLine = (text: string): string => text.replaceAll(/\s*\n\s*/g, "; ")
 
 /**
  * What must be cut of a file whose rows end at `rowsEnd`. Only what a crash can have left is cut:
- * near the end, and never a bet of a book that was acknowledged as whole.
+ * near the end, in a file that is known for a store, and never a bet of a book that was
+ * acknowledged as whole.
  */
 export const tornBytes = Effect.fnUntraced(function* (
   store: string,
@@ -99,6 +101,10 @@ export const tornBytes = Effect.fnUntraced(function* (
   tailLimitBytes: number
 ) {
   const torn = size - rowsEnd
+  if (torn > 0 && state === undefined) {
+    const reason = `damaged at byte ${rowsEnd}, or not a store: what stands there is not a bet`
+    return yield* new StoreOpenError({ store, reason })
+  }
   if (torn > tailLimitBytes) {
     const reason =
       `damaged at byte ${rowsEnd}: what stands there is not a bet, ` +
@@ -114,6 +120,38 @@ export const tornBytes = Effect.fnUntraced(function* (
     return yield* new StoreOpenError({ store, reason })
   }
   return torn
+})
+
+/**
+ * Whether the bytes from `rowsEnd` on, which are not a row, are more than the row that a server is
+ * just writing: a whole line, or too long for one.
+ */
+export const isDamaged = Effect.fnUntraced(function* (
+  disk: Disk,
+  file: Descriptor,
+  rowsEnd: number,
+  size: number
+) {
+  const rest = size - rowsEnd
+  if (rest > CsvRow.MAX_ROW_BYTES) return true
+  return (yield* readBytes(disk, file, rowsEnd, rest)).includes(LF)
+})
+
+/**
+ * Keeps what is about to be cut in a file beside the store, `bets.csv.cut-OFFSET`, where it is
+ * more than one unfinished row: somebody may want to look at it. Gives that file's name.
+ */
+export const keepTail = Effect.fnUntraced(function* (
+  disk: Disk,
+  path: string,
+  { file, length }: CsvFile,
+  size: number
+) {
+  const bytes = yield* readBytes(disk, file, length, size - length)
+  if (!bytes.includes(LF)) return undefined
+  const kept = `${path}.cut-${length}`
+  yield* replaceFile(disk, kept, bytes)
+  return kept
 })
 
 /** Cuts what lies behind the durable rows. */

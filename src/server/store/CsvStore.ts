@@ -3,7 +3,7 @@
  * not a bet in `bets.csv.state.json`. One sync of the data a group commit.
  */
 import { Effect, Layer, Option, Semaphore, Stream } from "effect"
-import { logAction } from "../../domain/ActionLog.ts"
+import { ActionLine } from "../../domain/ActionLog.ts"
 import type { Agency } from "../../domain/Agency.ts"
 import {
   type AgencyProgress,
@@ -20,6 +20,8 @@ import {
   type CsvFile,
   cutTail,
   indexRows,
+  isDamaged,
+  keepTail,
   type Rows,
   readStateOf,
   scanWinners,
@@ -90,11 +92,13 @@ const openToWrite = Effect.fnUntraced(
     const length = yield* indexRows(disk, file, index, 0, size)
     const torn = yield* tornBytes(options.path, index, stored, length, size, tailLimitBytes)
     const csv: CsvFile = { file, length, index }
+    const kept = torn > 0 ? yield* keepTail(disk, path, csv, size) : undefined
     if (torn > 0) yield* cutTail(disk, csv)
     // Also rows that a killed server left may not be on the disk yet, and are soon relied upon.
     yield* disk.sync(file)
     if (torn > 0) {
-      yield* logAction("store_recovered", "success", { store: options.path, bytes_cut: torn })
+      const fields = { store: options.path, bytes_cut: torn, kept }
+      yield* Effect.logWarning(new ActionLine("store_recovered", "success", fields))
     }
     const state = stored ?? newState(options.drawId)
     if (stored === undefined) yield* writeState(disk, path, state)
@@ -213,7 +217,7 @@ const withoutState = (
 
 /** Opens the store to read it, beside whoever writes it. */
 export const makeReader = Effect.fnUntraced(function* (options: Options) {
-  const { path: store, drawId, tailLimitBytes = MAX_GROUP_BYTES } = options
+  const { path: store, drawId } = options
   const disk = yield* Disk
   const path = yield* canonicalPath(store)
   const file = yield* openScoped(disk, path, "r").pipe(Effect.mapError(toOpenError(store)))
@@ -231,8 +235,11 @@ export const makeReader = Effect.fnUntraced(function* (options: Options) {
       const read = now < csv.length ? { file, length: 0, index: new CsvIndex() } : csv
       const length = yield* indexRows(disk, file, read.index, read.length, now)
       csv = { file, length, index: read.index }
-      // It is only looked at: what is torn is ignored.
-      yield* tornBytes(store, csv.index, undefined, length, now, tailLimitBytes)
+      // A server may be writing the last row; a whole line that is not a row is damage.
+      if (yield* isDamaged(disk, file, length, now)) {
+        const reason = `damaged at byte ${length}: what stands there is not a bet`
+        return yield* new StoreOpenError({ store, reason })
+      }
       return state ?? newState(drawId)
     },
     Effect.catchTag("DiskError", (error) => Effect.fail(toOpenError(store)(error)))

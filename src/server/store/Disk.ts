@@ -133,18 +133,28 @@ export const replaceFile = Effect.fnUntraced(function* (
   )
 })
 
+/** So many bytes of a file from a position on, or fewer where it ends before. */
+export const readBytes = Effect.fnUntraced(function* (
+  disk: Disk,
+  file: Descriptor,
+  position: number,
+  count: number
+) {
+  const bytes = new Uint8Array(count)
+  let length = 0
+  while (length < count) {
+    const more = yield* disk.read(file, bytes.subarray(length), position + length)
+    if (more === 0) break
+    length += more
+  }
+  return bytes.subarray(0, length)
+})
+
 /** All bytes of a file; undefined where there is none. */
 export const readFile = Effect.fnUntraced(
   function* (disk: Disk, path: string) {
     const file = yield* openScoped(disk, path, "r")
-    const bytes = new Uint8Array(yield* disk.size(file))
-    let length = 0
-    while (length < bytes.length) {
-      const more = yield* disk.read(file, bytes.subarray(length), length)
-      if (more === 0) break
-      length += more
-    }
-    return bytes.subarray(0, length)
+    return yield* readBytes(disk, file, 0, yield* disk.size(file))
   },
   Effect.scoped,
   Effect.catchIf(

@@ -2,9 +2,10 @@
  * The SQLite file itself: its tables, how it is opened, and what SQLite's errors mean. Synchronous
  * and free of libraries, for the store's worker.
  */
-import { closeSync, existsSync, fsyncSync, openSync } from "node:fs"
+import { accessSync, closeSync, constants, existsSync, fsyncSync, openSync } from "node:fs"
 import { dirname } from "node:path"
 import type { DatabaseSync } from "node:sqlite"
+import { pathToFileURL } from "node:url"
 
 /** Which file, and how it is opened. */
 export interface FileSettings {
@@ -123,6 +124,26 @@ const openToWrite = (database: DatabaseSync, settings: FileSettings): void => {
   syncFolder(dirname(settings.path))
 }
 
+/**
+ * Whether a store lies where nothing can be written, and nobody writes it. SQLite needs a file of
+ * its own beside it even to read; told that the store does not change, it does without.
+ */
+const isOnlyToBeRead = (path: string): boolean => {
+  if (existsSync(`${path}-wal`)) return false
+  try {
+    accessSync(dirname(path), constants.W_OK)
+    return false
+  } catch {
+    return true
+  }
+}
+
+const immutable = (path: string): URL => {
+  const url = pathToFileURL(path)
+  url.searchParams.set("immutable", "1")
+  return url
+}
+
 const openToRead = (database: DatabaseSync, { drawId }: FileSettings): void => {
   if (!isOurs(database)) throw new NotOurs("it is empty")
   const names = database.prepare("select name from draws order by id").all()
@@ -136,7 +157,8 @@ export const open = (settings: FileSettings): DatabaseSync => {
   const { readOnly, path, busyTimeoutMillis } = settings
   if (readOnly && !existsSync(path)) throw new NotOurs("there is no such file")
   const { DatabaseSync } = process.getBuiltinModule("node:sqlite")
-  const database = new DatabaseSync(path, { readOnly, timeout: busyTimeoutMillis })
+  const location = readOnly && isOnlyToBeRead(path) ? immutable(path) : path
+  const database = new DatabaseSync(location, { readOnly, timeout: busyTimeoutMillis })
   try {
     if (readOnly) openToRead(database, settings)
     else openToWrite(database, settings)

@@ -3,7 +3,7 @@
  * open on a tiny SQLite database beside the store, `<store>.lock`: the kernel drops its `fcntl`
  * lock with the process, however that dies, and others can still read who holds it.
  */
-import { readlink, realpath } from "node:fs"
+import { readlink, realpath, stat } from "node:fs"
 import { basename, dirname, join, resolve } from "node:path"
 import type { DatabaseSync } from "node:sqlite"
 import { Data, Effect, Random, Schedule } from "effect"
@@ -49,6 +49,11 @@ const realPathOf = (path: string): Effect.Effect<string | undefined> =>
 const linkTargetOf = (path: string): Effect.Effect<string | undefined> =>
   Effect.callback((resume) => {
     readlink(path, (error, target) => resume(Effect.succeed(error === null ? target : undefined)))
+  })
+
+const isOtherThanFile = (path: string): Effect.Effect<boolean> =>
+  Effect.callback((resume) => {
+    stat(path, (error, stats) => resume(Effect.succeed(error === null && !stats.isFile())))
   })
 
 /** As many links as Linux follows. */
@@ -119,7 +124,11 @@ const acquireOnce = Effect.fnUntraced(function* (database: DatabaseSync, token: 
  * error speaks of `store`, which is what the person typed.
  */
 export const acquire = Effect.fnUntraced(
-  function* (_store: string, canonical: string) {
+  function* (store: string, canonical: string) {
+    // A folder or a device gets no lock laid beside it.
+    if (yield* isOtherThanFile(canonical)) {
+      return yield* new StoreOpenError({ store, reason: "it is not a file" })
+    }
     const token = `${process.pid}-${yield* Random.nextInt}`
     const database = yield* Effect.acquireRelease(
       attempt(() => new (sqlite().DatabaseSync)(`${canonical}.lock`, { timeout: 0 })),
@@ -133,15 +142,12 @@ export const acquire = Effect.fnUntraced(
     })
   },
   (effect, store, canonical) =>
-    Effect.mapError(
-      effect,
-      (error) =>
-        new StoreOpenError({
-          store,
-          reason:
-            error._tag === "Held"
-              ? `in use by process ${error.pid ?? "unknown"}`
-              : reasonOf(error, canonical)
-        })
-    )
+    Effect.mapError(effect, (error) => {
+      if (error._tag === "StoreOpenError") return error
+      const reason =
+        error._tag === "Held"
+          ? `in use by process ${error.pid ?? "unknown"}`
+          : reasonOf(error, canonical)
+      return new StoreOpenError({ store, reason })
+    })
 )

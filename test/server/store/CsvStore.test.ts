@@ -155,6 +155,44 @@ describe("CsvStore", () => {
     })
   )
 
+  it.live("keeps what it cuts beside it, where that is more than an unfinished row", () =>
+    Effect.gen(function* () {
+      const path = yield* filled
+      const whole = readFileSync(path)
+      const tail = Buffer.from("not a row\r\nnor this")
+      writeFileSync(path, Buffer.concat([whole, tail]))
+      yield* using(at(path), () => Effect.void)
+      expect(readFileSync(path).equals(whole)).toBe(true)
+      expect(readFileSync(`${path}.cut-${whole.length}`).equals(tail)).toBe(true)
+    })
+  )
+
+  it.live("leaves a file alone that is not a store, and does not read it as one", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      const path = join(folder, "book.csv")
+      const book = "Ana,Perez,1,1999-03-17,1\r\n"
+      writeFileSync(path, book)
+      const error = yield* Effect.flip(using(at(path), () => Effect.void))
+      expect(String(error)).toContain("damaged at byte 0, or not a store")
+      expect(readFileSync(path, "utf8")).toBe(book)
+      const reader = Effect.provide(BetStoreReader, CsvStore.layerReader(path, "default"))
+      expect(String(yield* Effect.flip(reader))).toContain("damaged at byte 0")
+    })
+  )
+
+  it.live("says to who reads it that it is damaged, and where", () =>
+    Effect.gen(function* () {
+      const path = yield* filled
+      const whole = readFileSync(path)
+      const row = whole.indexOf(0x0a) + 1
+      whole[row] = 0x78
+      writeFileSync(path, whole)
+      const reader = Effect.provide(BetStoreReader, CsvStore.layerReader(path, "default"))
+      expect(String(yield* Effect.flip(reader))).toContain(`damaged at byte ${row}:`)
+    })
+  )
+
   it.live("tells no winners rather than some of them where a bet was damaged meanwhile", () =>
     Effect.gen(function* () {
       const path = yield* filled
