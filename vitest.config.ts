@@ -1,11 +1,13 @@
 import { defineConfig } from "vitest/config"
 
+const TIMEOUT_MILLIS = process.env.LOTTERY_TEST_LONG ? 300_000 : 30_000
+
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
     globalSetup: ["test/support/buildCommand.ts"],
-    testTimeout: 30_000,
-    hookTimeout: 30_000,
+    testTimeout: TIMEOUT_MILLIS,
+    hookTimeout: TIMEOUT_MILLIS,
     maxWorkers: 2
   }
 })
