@@ -44,6 +44,9 @@ const awaitStop = Effect.callback<Stop>((resume) => {
   process.stdout.on("error", (output) => resume(Effect.succeed({ output })))
 })
 
+const outputError = (stop: Stop | undefined): NodeJS.ErrnoException | undefined =>
+  stop !== undefined && "output" in stop ? stop.output : undefined
+
 /** How long a command that is stopped waits for somebody to take the rest of its output. */
 const FLUSH_TIMEOUT = "1 second"
 
@@ -157,7 +160,8 @@ const supervise = Effect.fnUntraced(function* <E>(
   const exit = yield* Fiber.await(command)
   const stopped = stop !== undefined && "signal" in stop
   yield* stopped ? Effect.timeoutOption(flushOutput, FLUSH_TIMEOUT) : flushOutput
-  const unwritten = process.stdout.errored
+  // A write that fails says so before its stream does, or after.
+  const unwritten = outputError(stop) ?? process.stdout.errored
   if (unwritten !== null) return yield* reportUnwritten(unwritten)
   if (Exit.isFailure(exit) && !(stopped && Cause.hasInterruptsOnly(exit.cause))) {
     return yield* reportFailure(exit.cause, choice)

@@ -2,13 +2,14 @@
  * Goal: the lottery as a person runs it, every party a process of its own: whole books, both
  * dialects, both stores, stops in the middle, and starts on what is there.
  */
+import { spawnSync } from "node:child_process"
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { createConnection } from "node:net"
 import { join } from "node:path"
 import { it } from "@effect/vitest"
 import { Effect } from "effect"
 import { describe, expect } from "vitest"
-import { runLottery, startLottery } from "../support/lotteryCommand.ts"
+import { COMMAND, runLottery, startLottery } from "../support/lotteryCommand.ts"
 import { temporaryFolder } from "../support/TemporaryFolder.ts"
 
 const AGENCIES = [1, 2, 3, 4, 5]
@@ -398,6 +399,21 @@ describe("export", () => {
         )
         expect(stdout).toBe(expected.join(""))
       }
+    })
+  )
+
+  it.live("ends quietly where nobody reads on", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      yield* generate(folder, 20_000)
+      const url = `sqlite:${folder}/lottery.db`
+      const server = yield* startServer(url, "--agencies", "1,", "--once")
+      yield* runLottery({ args: clientArgs(folder, 1, server, "json") })
+      const command = `"${process.execPath}" "${COMMAND}" export --store ${url}`
+      const script = `${command} | head -1; echo \${PIPESTATUS[0]}`
+      const { stderr, stdout } = spawnSync("bash", ["-c", script], { encoding: "utf8" })
+      expect(stderr).toBe("")
+      expect(stdout).toMatch(/^1,.*\n0\n$/)
     })
   )
 })
