@@ -79,8 +79,13 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
     yield* Deferred.succeed(barrier, yield* store.winners(draw.winningNumber))
   }).pipe(
     Effect.tapError((error) => logAction("sorteo", "fail", { error: error.message })),
-    // A broken store ends the server by itself. An agency that has not finished after all is one
-    // whose book is gone: the draw is held when it has finished again.
+    // An agency that has not finished after all is one whose book is gone: it is waited for again.
+    Effect.tapErrorTag("NotAllFinished", ({ missing }) =>
+      Effect.sync(() => {
+        for (const agency of missing) unfinished.add(agency)
+      })
+    ),
+    // A broken store ends the server by itself.
     Effect.retry({ schedule: DRAW_RETRY, while: (error) => error._tag === "StoreUnavailable" }),
     Effect.ignore
   )
