@@ -56,18 +56,24 @@ export const run = Effect.fnUntraced(
       forceKillAfter: KILL_AFTER
     })
     let last = ""
+    let stopped = false
     const log = child.stderr.pipe(
       Stream.decodeText(),
       Stream.splitLines,
       Stream.runForEach((text) => {
         last = text
-        return Option.match(decodeLine(text), { onNone: () => Effect.void, onSome: onLine })
+        const line = decodeLine(text)
+        if (Option.isNone(line)) return Effect.void
+        // A process that is stopped ends well for itself, but not for the demo.
+        if (line.value.action === "signal_received") stopped = true
+        return onLine(line.value)
       })
     )
     const output = child.stdout.pipe(Stream.decodeText(), Stream.splitLines, Stream.runCollect)
     const [printed, , exitCode] = yield* Effect.all([output, log, child.exitCode], {
       concurrency: "unbounded"
     })
+    if (stopped) return yield* new DemoFailed({ who, reason: "it was stopped" })
     if (exitCode !== 0)
       return yield* new DemoFailed({ who, reason: last || `exit code ${exitCode}` })
     return [...printed]

@@ -3,6 +3,7 @@
  * the version of Node is known to do, so that an older one can still say what is missing.
  */
 import { isMainThread, workerData } from "node:worker_threads"
+import { listen } from "./Signals.ts"
 
 const NEEDED_NODE = 26
 
@@ -19,6 +20,7 @@ if (Number.parseInt(process.versions.node, 10) < NEEDED_NODE) {
   )
   process.exitCode = 1
 } else if (isMainThread) {
+  listen()
   ;(await import("./start.ts")).start()
 } else {
   await runWorker(workerData?.role)

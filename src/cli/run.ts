@@ -21,26 +21,18 @@ import * as References from "effect/References"
 import * as Runtime from "effect/Runtime"
 import { type ActionFields, ActionLine } from "../domain/ActionLog.ts"
 import { type LogChoice, makeLogger } from "./LogFormat.ts"
+import { type Signal, whenFirst } from "./Signals.ts"
 
 const EXIT_DONE = 0
 const EXIT_FAILED = 1
 const EXIT_WRONG_USAGE = 2
 
-/** The signals that stop a command; a terminal that is closed sends the last. */
-const SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const
-type Signal = (typeof SIGNALS)[number]
-
 /** What ended the command from outside: a signal, or its output that cannot be written. */
 type Stop = { readonly signal: Signal } | { readonly output: NodeJS.ErrnoException }
 
-/**
- * Waits for the first stop. The listeners stay, so that a second signal does not cut off what is
- * being closed because of the first.
- */
+/** Waits for the first stop. */
 const awaitStop = Effect.callback<Stop>((resume) => {
-  for (const signal of SIGNALS) {
-    process.on(signal, () => resume(Effect.succeed({ signal })))
-  }
+  whenFirst((signal) => resume(Effect.succeed({ signal })))
   process.stdout.on("error", (output) => resume(Effect.succeed({ output })))
 })
 

@@ -49,19 +49,23 @@ interface Progress {
   upload: Upload | undefined
   /** The last batch was accepted. */
   finished: boolean
+  /** The winners are on their way: nothing more is said to this peer. */
+  answered: boolean
 }
 
 /** Holds the conversation to its end, which is also the connection's. */
 export const run = Effect.fnUntraced(function* (peer: Peer, dialect: BookDialect) {
   const onSuperseded = yield* Deferred.make<never, Superseded>()
-  const progress: Progress = { upload: undefined, finished: false }
+  const progress: Progress = { upload: undefined, finished: false, answered: false }
   yield* converse(peer, dialect, progress, onSuperseded).pipe(
     Effect.raceFirst(Deferred.await(onSuperseded)),
     Effect.catchTag("Superseded", (superseded) =>
-      Effect.andThen(
-        Intake.logRefused(peer.ip, superseded, { upload: progress.upload }),
-        answerRefused(peer, dialect, progress, superseded.message)
-      )
+      progress.answered
+        ? Effect.void
+        : Effect.andThen(
+            Intake.logRefused(peer.ip, superseded, { upload: progress.upload }),
+            answerRefused(peer, dialect, progress, superseded.message)
+          )
     ),
     Effect.tapErrorTag(["EndOfStream", "ConnectionLost"], () => logUnfinished(peer, progress))
   )
@@ -164,7 +168,7 @@ const converse = Effect.fnUntraced(function* (
   for (;;) {
     const outcome = yield* Effect.suspend(() => step)
     if (outcome === "refused") return
-    if (outcome !== "taken") return yield* tellWinners(peer, dialect, outcome)
+    if (outcome !== "taken") return yield* tellWinners(peer, dialect, progress, outcome)
   }
 })
 
@@ -175,17 +179,24 @@ const anotherAgency = (agency: Agency, other: Agency): BadMessage =>
   })
 
 /** Waits for the draw as long as the agency does, and tells it its winners. */
-const tellWinners = Effect.fnUntraced(function* (peer: Peer, dialect: BookDialect, agency: Agency) {
+const tellWinners = Effect.fnUntraced(function* (
+  peer: Peer,
+  dialect: BookDialect,
+  progress: Progress,
+  agency: Agency
+) {
   const lottery = yield* Lottery
   const { connection, ip } = peer
   const documents = yield* Effect.raceFirst(lottery.winnersOf(agency), connection.lost)
+  progress.answered = true
   yield* Effect.fromResult(dialect.winners(documents)).pipe(
     Effect.flatMap(connection.write),
-    // It has them once it has read to the end and closed, not when they are on their way.
+    // The old dialects do not acknowledge winners. An agency counts as told when it has closed, or
+    // was there for a while longer; only one whose connection broke does not.
     Effect.andThen(linger(peer)),
     Effect.andThen(lottery.told(agency)),
     Effect.uninterruptible,
-    Effect.catchTag(["BadMessage", "StoreUnavailable", "StoreBroken"], ({ message }) =>
+    Effect.catchTag(["BadMessage", "StoreBroken"], ({ message }) =>
       logAction("consulta_ganadores", "fail", { agencia: agency, ip, error: message })
     )
   )

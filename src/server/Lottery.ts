@@ -21,8 +21,11 @@ export class UnknownAgency extends Data.TaggedError("UnknownAgency")<{
   }
 }
 
-/** How long to wait before a draw that the store could not record is tried again. */
-const DRAW_RETRY = Schedule.spaced("1 second")
+/** How what the store could not record is tried again. */
+const WHILE_UNAVAILABLE = {
+  schedule: Schedule.spaced("1 second"),
+  while: (error: { readonly _tag: string }) => error._tag === "StoreUnavailable"
+}
 
 export class Lottery extends Context.Service<
   Lottery,
@@ -42,8 +45,8 @@ export class Lottery extends Context.Service<
     /** Waits at the barrier until the draw is held, and gives the agency's own winners. */
     readonly winnersOf: (agency: Agency) => Effect.Effect<WinningDocuments>
 
-    /** Notes that the agency got its winners. */
-    readonly told: (agency: Agency) => Effect.Effect<void, StoreUnavailable | StoreBroken>
+    /** Notes that the agency got its winners; goes on trying while the store cannot be used. */
+    readonly told: (agency: Agency) => Effect.Effect<void, StoreBroken>
 
     /** Done when every agency got its winners, in this run or an earlier one. */
     readonly allTold: Effect.Effect<void>
@@ -86,7 +89,7 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
       })
     ),
     // A broken store ends the server by itself.
-    Effect.retry({ schedule: DRAW_RETRY, while: (error) => error._tag === "StoreUnavailable" }),
+    Effect.retry(WHILE_UNAVAILABLE),
     Effect.ignore
   )
   const holdDrawWhenAllFinished = Effect.suspend(() =>
@@ -127,12 +130,22 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
     return { ...begun, store: storeAndDraw } satisfies Upload.Upload
   })
 
-  const told = Effect.fnUntraced(function* (agency: Agency) {
+  const recordTold = Effect.fnUntraced(function* (agency: Agency) {
     if (!untold.has(agency)) return
     yield* store.told(agency)
     untold.delete(agency)
     if (untold.size === 0) yield* Deferred.succeed(everyoneTold, undefined)
   })
+
+  const told = (agency: Agency) =>
+    Effect.catchTag(recordTold(agency), "StoreUnavailable", (error) =>
+      logAction("consulta_ganadores", "fail", { agencia: agency, error: error.message }).pipe(
+        // The agency is not kept waiting for it.
+        Effect.andThen(Effect.retry(recordTold(agency), WHILE_UNAVAILABLE)),
+        Effect.ignore,
+        Effect.forkIn(scope)
+      )
+    )
 
   if (recorded) {
     yield* logAction("draw_held", "success", {

@@ -147,7 +147,7 @@ const compareWith = Effect.fnUntraced(function* (
     let at = 0
     while (at < rows.length) {
       if (held.length === 0) {
-        // Under this upload's turn the held book does not shrink, unless it is discarded.
+        // While nobody else can commit the held book does not shrink, unless it is discarded.
         yield* Effect.catchTag(more, "EndOfBook", () =>
           Effect.fail(new StoreUnavailable({ reason: `agency ${agency}: the held book is gone` }))
         )

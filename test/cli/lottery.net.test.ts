@@ -435,6 +435,23 @@ describe("demo", () => {
     })
   )
 
+  it.live("fails where one of its processes is stopped, and does not wait for it", () =>
+    Effect.gen(function* () {
+      const folder = join(yield* temporaryFolder, "tmp")
+      mkdirSync(folder)
+      const running = yield* startLottery(demo(folder, "--clients", "2"))
+      yield* running.logged(/all 2000 bets acknowledged/)
+      const pid = running.child.pid!
+      const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ")
+      process.kill(Number(children.at(-1)), "SIGTERM")
+      const { code, stderr, stdout } = yield* running.outcome
+      // Whoever was quicker: a client that has its winners already is not there to be stopped.
+      if (code === 0) expect(stdout).toMatch(/^ +2 +2000/m)
+      else expect(stderr).toMatch(/CRITICAL agency \d failed: it was stopped/)
+      expect(readdirSync(folder)).toEqual([])
+    })
+  )
+
   it.live("leaves nothing behind after SIGINT either", () =>
     Effect.gen(function* () {
       const folder = join(yield* temporaryFolder, "tmp")

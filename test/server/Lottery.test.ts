@@ -8,6 +8,7 @@ import { Draw, type ExpectedAgencies } from "../../src/domain/Draw.ts"
 import { BetStore } from "../../src/server/BetStore.ts"
 import { Lottery } from "../../src/server/Lottery.ts"
 import * as CsvStore from "../../src/server/store/CsvStore.ts"
+import { Disk, DiskError } from "../../src/server/store/Disk.ts"
 import type { Superseded } from "../../src/server/Upload.ts"
 import { temporaryFolder } from "../support/TemporaryFolder.ts"
 
@@ -74,6 +75,33 @@ describe("an upload", () => {
         expect(Deferred.isDoneUnsafe(first.onSuperseded)).toBe(false)
       }).pipe(Effect.scoped)
     )
+  )
+})
+
+describe("an agency that was told", () => {
+  it.live("is recorded once the store can be used again", () =>
+    Effect.gen(function* () {
+      const disk = yield* Disk
+      let isFull = false
+      const rename: Disk["rename"] = (from, to) =>
+        isFull
+          ? Effect.fail(new DiskError({ operation: "rename", code: "ENOSPC", reason: "full" }))
+          : disk.rename(from, to)
+      const told = Effect.gen(function* () {
+        const lottery = yield* Lottery
+        const store = yield* BetStore
+        const upload = yield* uploadOf(3)
+        yield* upload.store(batchOf(bet(1)), true)
+        yield* lottery.winnersOf(3)
+        isFull = true
+        yield* lottery.told(3)
+        expect((yield* store.progressOf(3)).told).toBe(false)
+        isFull = false
+        yield* lottery.allTold
+        expect((yield* store.progressOf(3)).told).toBe(true)
+      })
+      yield* Effect.provideService(withLottery([3], Effect.scoped(told)), Disk, { ...disk, rename })
+    })
   )
 })
 

@@ -395,6 +395,25 @@ describe("an agency's turn", () => {
   )
 })
 
+describe("an agency that has its winners", () => {
+  it.live("is left alone when another connection takes it over", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer([1])
+      const first = yield* RawPeer.connect(server.port)
+      yield* first.send(M.chunkOf(1, [M.fields(10, 7574)], true))
+      yield* first.receive(M.CHUNK_PROCESSED.length)
+      yield* first.send(M.consultOf(1))
+      expect(M.readJson(yield* first.rest)).toEqual({ type_message: 2, payload: "10" })
+      // It has not closed yet.
+      const second = yield* RawPeer.connect(server.port)
+      yield* second.send(M.packetOf(1, [M.fields(10, 7574)], false))
+      expect(yield* second.receive(2)).toEqual(M.STORED)
+      yield* Effect.sleep("100 millis")
+      expect(server.log.filter((line) => line.includes("result: fail"))).toEqual([])
+    })
+  )
+})
+
 describe("an agency that is gone", () => {
   it.live("before the draw leaves nothing that a stop would wait for", () =>
     Effect.gen(function* () {

@@ -161,7 +161,10 @@ describe("CsvStore", () => {
       const whole = readFileSync(path)
       const tail = Buffer.from("not a row\r\nnor this")
       writeFileSync(path, Buffer.concat([whole, tail]))
-      yield* using(at(path), () => Effect.void)
+      yield* Effect.provide(
+        using(at(path), () => Effect.void),
+        Logger.layer([])
+      )
       expect(readFileSync(path).equals(whole)).toBe(true)
       expect(readFileSync(`${path}.cut-${whole.length}`).equals(tail)).toBe(true)
     })
