@@ -5,7 +5,7 @@
  */
 
 /** The last one comes from a terminal that is closed. */
-export const SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const
+const SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const
 export type Signal = (typeof SIGNALS)[number]
 
 let first: Signal | undefined

@@ -1,6 +1,5 @@
 /** `lottery client`: an agency uploads its book and waits for its winners. */
 import * as Console from "effect/Console"
-import * as CliError from "effect/cli/CliError"
 import * as Command from "effect/cli/Command"
 import * as Data from "effect/Data"
 import type * as Duration from "effect/Duration"
@@ -14,11 +13,11 @@ import * as Book from "../client/Book.ts"
 import type { Conversation } from "../client/Conversation.ts"
 import * as JsonConversation from "../client/JsonConversation.ts"
 import { logAction } from "../domain/ActionLog.ts"
-import * as Bet from "../domain/Bet.ts"
 import { bookName } from "./generate.ts"
 import { LogLevelFlag } from "./LogSettings.ts"
 import * as Setting from "./Setting.ts"
 import * as SettingText from "./SettingText.ts"
+import * as SingleBet from "./SingleBet.ts"
 import * as sharedSettings from "./sharedSettings.ts"
 
 const DIALECTS = ["binary", "json"] as const
@@ -34,77 +33,6 @@ class TimedOut extends Data.TaggedError("TimedOut")<{ readonly timeout: Duration
   }
 }
 
-/** The environment variables of a single bet, as the course names them. */
-const BET_KEYS = {
-  firstName: "NOMBRE",
-  lastName: "APELLIDO",
-  document: "DOCUMENTO",
-  birthdate: "NACIMIENTO",
-  number: "NUMERO"
-} as const
-
-const BET_FLAGS = {
-  firstName: "--first-name",
-  lastName: "--last-name",
-  document: "--document",
-  birthdate: "--birthdate",
-  number: "--number"
-} as const
-
-const betFields = {
-  firstName: Setting.optional("first-name", {
-    description: "First name of a single bet",
-    schema: Bet.Name,
-    keys: [BET_KEYS.firstName],
-    metavar: "name"
-  }),
-  lastName: Setting.optional("last-name", {
-    description: "Last name of a single bet",
-    schema: Bet.Name,
-    keys: [BET_KEYS.lastName],
-    metavar: "name"
-  }),
-  document: Setting.optional("document", {
-    description: "Document of a single bet",
-    schema: Bet.Document,
-    keys: [BET_KEYS.document],
-    metavar: "digits"
-  }),
-  birthdate: Setting.optional("birthdate", {
-    description: "Birthdate of a single bet",
-    schema: Bet.Birthdate,
-    keys: [BET_KEYS.birthdate],
-    metavar: "YYYY-MM-DD"
-  }),
-  number: Setting.optional("number", {
-    description: "Number of a single bet",
-    schema: Bet.NumberFromDigits,
-    keys: [BET_KEYS.number],
-    metavar: "number"
-  })
-}
-
-type BetSettings = {
-  readonly firstName: Option.Option<string>
-  readonly lastName: Option.Option<string>
-  readonly document: Option.Option<string>
-  readonly birthdate: Option.Option<string>
-  readonly number: Option.Option<number>
-}
-
-/** The bet that the settings give, none where they give no field of one. */
-const singleBet = Effect.fnUntraced(function* (fields: BetSettings) {
-  const bet = Option.all(fields)
-  if (Option.isSome(bet)) return Option.some(new Bet.Bet(bet.value))
-  const names = Object.keys(BET_KEYS) as ReadonlyArray<keyof BetSettings>
-  const given: Record<string, Option.Option<unknown>> = fields
-  const missing = names.filter((name) => Option.isNone(given[name]!))
-  if (missing.length === names.length) return Option.none()
-  const wanted = missing.map((name) => `${BET_FLAGS[name]} or ${BET_KEYS[name]}`).join(", ")
-  const message = `a single bet needs all its fields; missing: ${wanted}`
-  return yield* new CliError.ValidationError({ message })
-})
-
 /** Standard input as a file, which is needed twice: to check the book, and to send it. */
 const spoolStandardInput = Effect.gen(function* () {
   const fs = yield* FileSystem.FileSystem
@@ -117,7 +45,7 @@ const spoolStandardInput = Effect.gen(function* () {
 interface BookSettings {
   readonly agency: number
   readonly bets: Option.Option<string>
-  readonly bet: BetSettings
+  readonly bet: SingleBet.Settings
   readonly batch: number
   readonly rejects: Option.Option<string>
 }
@@ -127,7 +55,7 @@ const openBook = Effect.fnUntraced(function* (
   { check, maxBatchBytes }: Conversation
 ) {
   // A book that is asked for wins over a bet that may only happen to be in the environment.
-  const single = Option.isSome(bets) ? Option.none() : yield* singleBet(bet)
+  const single = Option.isSome(bets) ? Option.none() : yield* SingleBet.fromSettings(bet)
   if (Option.isSome(single)) return yield* Book.fromBet(single.value, check)
   const given = Option.getOrElse(bets, () => `.data/${bookName(agency)}`)
   const file = given === "-" ? yield* spoolStandardInput : given
@@ -204,7 +132,7 @@ export const client = Command.make(
       schema: SettingText.DurationFromText,
       metavar: "duration"
     }),
-    bet: betFields
+    bet: SingleBet.settings
   },
   Effect.fnUntraced(function* (settings) {
     const { agency, dialect, packetBytes, server } = settings

@@ -19,7 +19,7 @@ import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as References from "effect/References"
 import * as Runtime from "effect/Runtime"
-import { type ActionFields, ActionLine } from "../domain/ActionLog.ts"
+import { logAction } from "../domain/ActionLog.ts"
 import { type LogChoice, makeLogger } from "./LogFormat.ts"
 import { type Signal, whenFirst } from "./Signals.ts"
 
@@ -127,10 +127,6 @@ const reportFailure = Effect.fnUntraced(function* (cause: Cause.Cause<unknown>, 
   return EXIT_FAILED
 })
 
-/** The lines around a stop are shown at every level but by the same rules as any other. */
-const logSuccess = (action: string, fields?: ActionFields) =>
-  Effect.logInfo(new ActionLine(action, "success", fields))
-
 /** Runs `program` until it ends or a stop comes, and gives the exit code. */
 const supervise = Effect.fnUntraced(function* <E>(
   program: Effect.Effect<void, E>,
@@ -143,7 +139,8 @@ const supervise = Effect.fnUntraced(function* <E>(
       awaitStop,
       Effect.fnUntraced(function* (first) {
         stop = first
-        if ("signal" in first) yield* logSuccess("signal_received", { signal: first.signal })
+        if ("signal" in first)
+          yield* logAction("signal_received", "success", { signal: first.signal })
         yield* Fiber.interrupt(command)
       })
     ),
@@ -158,7 +155,7 @@ const supervise = Effect.fnUntraced(function* <E>(
   if (Exit.isFailure(exit) && !(stopped && Cause.hasInterruptsOnly(exit.cause))) {
     return yield* reportFailure(exit.cause, choice)
   }
-  if (stopped) yield* logSuccess("exit")
+  if (stopped) yield* logAction("exit", "success")
   return EXIT_DONE
 })
 

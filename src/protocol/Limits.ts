@@ -14,6 +14,3 @@ export const MIN_PACKET_BYTES = 3
 
 /** The bytes of a JSON message after its length: over ten times what the old clients send. */
 export const MAX_JSON_BYTES = 8 * 1024 * 1024
-
-/** The bytes that the longest rule of detection looks at: a size, ten digits and a separator. */
-export const LONGEST_PREFIX_BYTES = 13

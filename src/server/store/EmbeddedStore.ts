@@ -51,8 +51,6 @@ export type Outcome =
   /** This write could not be made durable, although others of its group were. */
   | { readonly kind: "unavailable"; readonly reason: string }
 
-export const DONE: Outcome = { kind: "done" }
-
 /** What is kept of an agency beside its bets. */
 export interface Standing {
   readonly bets: number
