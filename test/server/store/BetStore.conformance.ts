@@ -4,7 +4,7 @@
  */
 import { describe, expect, it } from "@effect/vitest"
 import { Cause, Effect, Exit, type Layer, Metric, Option, Schema, Stream } from "effect"
-import { Bet } from "../../../src/domain/Bet.ts"
+import { Bet, hasWon } from "../../../src/domain/Bet.ts"
 import { BetBatch, BetBatchSchema } from "../../../src/domain/BetBatch.ts"
 import { Draw, type ExpectedAgencies } from "../../../src/domain/Draw.ts"
 import {
@@ -241,6 +241,22 @@ export const conformance = (name: string, stores: Stores): void => {
           expect((yield* bookOf(2, total + 5)).text).toBe("")
           expect((yield* bookOf(9)).text).toBe("")
           expect((yield* bookOf(3)).text).toBe(bytesOf([bets(3, 0, total / step)]))
+        })
+      )
+    )
+
+    it.live("finds the bets that have won, as one looks at them one by one", () =>
+      withStore((store) =>
+        Effect.gen(function* () {
+          const batch = bets(1, 0, 300)
+          yield* store.append(1, 0, batch)
+          for (const number of [0, 7, 7574, 9999]) {
+            const won = [...batch].filter((bet) => hasWon(bet, number))
+            expect(won.length > 0).toBe(number !== 9999)
+            expect((yield* store.winners(number)).get(1) ?? []).toEqual(
+              won.map(({ document }) => document)
+            )
+          }
         })
       )
     )

@@ -1,0 +1,63 @@
+/** Goal: what must be closed is closed once, logged, and never holds up a stop. */
+import { it } from "@effect/vitest"
+import { Effect, Exit, Fiber, Logger, Scope } from "effect"
+import { TestClock } from "effect/testing"
+import { describe, expect } from "vitest"
+import { ActionLine } from "../../src/domain/ActionLog.ts"
+import { closable, loggedResource } from "../../src/domain/LoggedResource.ts"
+
+const logged = (log: Array<string>) =>
+  Logger.layer([
+    Logger.make<unknown, void>(({ message }) => {
+      for (const part of Array.isArray(message) ? message : [message]) {
+        if (part instanceof ActionLine) log.push(part.toString())
+      }
+    })
+  ])
+
+describe("a logged resource", () => {
+  it.effect("whose closing hangs is left after its timeout, and that is logged", () =>
+    Effect.gen(function* () {
+      const log: Array<string> = []
+      const scope = yield* Scope.make()
+      const hangs = Effect.acquireRelease(Effect.succeed("store"), () => Effect.never)
+      yield* Scope.provide(loggedResource("store", hangs, "5 seconds"), scope)
+      const closing = yield* Effect.forkChild(
+        Effect.provide(Scope.close(scope, Exit.void), logged(log))
+      )
+      yield* TestClock.adjust("4 seconds")
+      expect(closing.pollUnsafe()).toBeUndefined()
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.join(closing)
+      expect(log).toEqual([
+        "action: close_resource | result: fail | resource: store | error: timed out"
+      ])
+    })
+  )
+
+  it.effect("that is closed early is closed and logged once", () =>
+    Effect.gen(function* () {
+      const log: Array<string> = []
+      let closed = 0
+      const counted = Effect.acquireRelease(Effect.void, () => Effect.sync(() => closed++))
+      yield* Effect.gen(function* () {
+        const { close } = yield* closable("port", counted, "1 second")
+        yield* close
+      }).pipe(Effect.scoped, Effect.provide(logged(log)))
+      expect(closed).toBe(1)
+      expect(log).toEqual(["action: close_resource | result: success | resource: port"])
+    })
+  )
+
+  it.effect("that could not be acquired is not said to be closed", () =>
+    Effect.gen(function* () {
+      const log: Array<string> = []
+      yield* loggedResource("port", Effect.fail("in use"), "1 second").pipe(
+        Effect.scoped,
+        Effect.flip,
+        Effect.provide(logged(log))
+      )
+      expect(log).toEqual([])
+    })
+  )
+})
