@@ -14,6 +14,8 @@ export class BadMessage extends Data.TaggedError("BadMessage")<{
   readonly count?: number | undefined
   /** Which of its bets is bad, counted from 0. */
   readonly index?: number | undefined
+  /** How many bets of the book come before those of the message, where the dialect says so. */
+  readonly position?: number | undefined
 }> {
   override get message(): string {
     return this.index === undefined ? this.reason : `bet ${this.index + 1}: ${this.reason}`

@@ -14,3 +14,9 @@ export const MIN_PACKET_BYTES = 3
 
 /** The bytes of a JSON message after its length: over ten times what the old clients send. */
 export const MAX_JSON_BYTES = 8 * 1024 * 1024
+
+/** The `length` of a native frame, in bytes: some 15,000 bets, and a small part of any memory. */
+export const MAX_FRAME_BYTES = 1024 * 1024
+
+/** The `length` of the first native frame, in bytes: nobody is known yet. */
+export const MAX_HELLO_BYTES = 1024

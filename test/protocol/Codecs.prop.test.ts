@@ -10,6 +10,8 @@ import * as Binary from "../../src/protocol/BinaryPackets.ts"
 import { type ByteReader, EndOfStream } from "../../src/protocol/ByteReader.ts"
 import { BadMessage, decoder, encoder } from "../../src/protocol/BytesCodec.ts"
 import * as Json from "../../src/protocol/JsonMessages.ts"
+import * as NativeFrames from "../../src/protocol/NativeFrames.ts"
+import * as Native from "../../src/protocol/NativeMessages.ts"
 import * as Line from "../../src/protocol/TextLine.ts"
 import { cut, readerOf } from "../support/streams.ts"
 
@@ -20,14 +22,16 @@ interface Kind {
   readonly name: string
   readonly schema: Schema.Codec<unknown, unknown>
   readonly codec: Schema.Codec<unknown, Uint8Array>
-  readonly read: (reader: ByteReader<never>) => Effect.Effect<unknown, BadMessage | EndOfStream>
+  readonly read: (reader: ByteReader<never>) => Effect.Effect<unknown, ReadError>
 }
+
+type ReadError = BadMessage | EndOfStream | NativeFrames.FrameTooLarge
 
 const kind = <T, E>(
   name: string,
   schema: Schema.Codec<T, E>,
   codec: Schema.Codec<T, Uint8Array>,
-  read: (reader: ByteReader<never>) => Effect.Effect<T, BadMessage | EndOfStream>
+  read: (reader: ByteReader<never>) => Effect.Effect<T, ReadError>
 ) => ({ name, schema, codec, read }) as unknown as Kind
 
 const kinds: ReadonlyArray<Kind> = [
@@ -41,7 +45,19 @@ const kinds: ReadonlyArray<Kind> = [
     Binary.readBinaryWinners
   ),
   kind("JSON request", Json.JsonRequest, Json.JsonRequestFromBytes, Json.readJsonRequest),
-  kind("JSON reply", Json.JsonReply, Json.JsonReplyFromBytes, Json.readJsonReply)
+  kind("JSON reply", Json.JsonReply, Json.JsonReplyFromBytes, Json.readJsonReply),
+  kind(
+    "native request",
+    Native.NativeRequest,
+    NativeFrames.NativeRequestFromBytes,
+    NativeFrames.readNativeRequest
+  ),
+  kind(
+    "native reply",
+    Native.NativeReply,
+    NativeFrames.NativeReplyFromBytes,
+    NativeFrames.readNativeReply
+  )
 ]
 
 const Cuts = Schema.Array(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 40 })))
@@ -59,7 +75,10 @@ const readAll = Effect.fnUntraced(function* (read: Kind["read"], reader: ByteRea
 })
 
 const expectTyped = (end: unknown) =>
-  expect(end instanceof BadMessage || end instanceof EndOfStream, String(end)).toBe(true)
+  expect(
+    [BadMessage, EndOfStream, NativeFrames.FrameTooLarge].some((kind) => end instanceof kind),
+    String(end)
+  ).toBe(true)
 
 for (const { codec, name, read, schema } of kinds) {
   const encode = encoder(codec)
@@ -86,7 +105,7 @@ for (const { codec, name, read, schema } of kinds) {
       ([messages, lengths]) =>
         Effect.gen(function* () {
           const sayable = messages.filter((message) => bytesOf(message) !== undefined)
-          const stream = Buffer.concat(sayable.map((message) => bytesOf(message)!))
+          const stream = new Uint8Array(Buffer.concat(sayable.map((one) => bytesOf(one)!)))
           const outcome = yield* readAll(read, readerOf(cut(stream, lengths)))
           expect(outcome.messages).toEqual(sayable)
           expect(outcome.end).toEqual(new EndOfStream({ pending: 0 }))

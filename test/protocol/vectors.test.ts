@@ -5,8 +5,10 @@ import { Bet } from "../../src/domain/Bet.ts"
 import { BetBatch } from "../../src/domain/BetBatch.ts"
 import * as Binary from "../../src/protocol/BinaryPackets.ts"
 import { decoder, encoder } from "../../src/protocol/BytesCodec.ts"
-import { detect } from "../../src/protocol/Dialect.ts"
+import { detect, NATIVE_PREFACE } from "../../src/protocol/Dialect.ts"
 import * as Json from "../../src/protocol/JsonMessages.ts"
+import { encodeNativeRequest, NativeRequestFromBytes } from "../../src/protocol/NativeFrames.ts"
+import * as Native from "../../src/protocol/NativeMessages.ts"
 import * as Line from "../../src/protocol/TextLine.ts"
 import vectors from "./vectors.json" with { type: "json" }
 
@@ -121,4 +123,19 @@ describe("JSON messages", () => {
 
 it("the native preface is told", () => {
   expect(detect(bytesOf("native", "client", "preface"), false)).toBe("native")
+})
+
+describe("native", () => {
+  const preface = bytesOf("native", "client", "preface")
+  it("preface", () => {
+    expect(Buffer.from(NATIVE_PREFACE)).toEqual(preface)
+    expect(detect(preface, false)).toBe("native")
+  })
+
+  it("two bets at position 15000", () => {
+    const bytes = bytesOf("native", "client", "two bets at position 15000")
+    const bets = new Native.Bets({ position: 15_000, batch: two })
+    expect(Result.getOrThrow(decoder(NativeRequestFromBytes)(new Uint8Array(bytes)))).toEqual(bets)
+    expect(Buffer.from(Result.getOrThrow(encodeNativeRequest(bets)))).toEqual(bytes)
+  })
 })

@@ -1,4 +1,4 @@
-/** Messages of the old clients as bytes, written here by hand and not by the codecs under test. */
+/** Messages of clients as bytes, written here by hand and not by the codecs under test. */
 
 const RECORD = { name: "Ana", last: "Perez", birthdate: "1999-03-17" }
 
@@ -63,3 +63,29 @@ export const winnersOf = (...documents: ReadonlyArray<number>): Buffer => {
   size.writeUInt16BE(text.length)
   return Buffer.concat([size, text])
 }
+
+/** What opens a native connection. */
+export const PREFACE = Buffer.from("ff4c5452590d0a01", "hex")
+
+const frame = (kind: number, body: Uint8Array): Buffer => {
+  const header = Buffer.alloc(5)
+  header.writeUInt32BE(1 + body.length)
+  header[4] = kind
+  return Buffer.concat([header, body])
+}
+
+/** A native control message; a string is taken as it is. */
+export const controlFrame = (message: unknown): Buffer =>
+  frame(1, Buffer.from(typeof message === "string" ? message : JSON.stringify(message)))
+
+/** A native frame of bets. */
+export const betsFrame = (position: number, count: number, rows: string | Uint8Array): Buffer => {
+  const header = Buffer.alloc(8)
+  header.writeUInt32BE(position)
+  header.writeUInt32BE(count, 4)
+  return frame(2, Buffer.concat([header, Buffer.from(rows)]))
+}
+
+/** What a native control message says, its length and kind left out. */
+export const readControl = (bytes: Uint8Array): unknown =>
+  JSON.parse(Buffer.from(bytes).subarray(5).toString())

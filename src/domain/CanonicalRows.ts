@@ -1,0 +1,85 @@
+/**
+ * Canonical rows that come from outside, checked where they lie: a batch of them is taken as it
+ * is, and no object or string is made per bet. Only a row with a quote goes the slow way.
+ */
+import { Result } from "effect"
+import { BetBatch, BetBatchBuilder } from "./BetBatch.ts"
+import { type BetProblem, decodeUtf8, fieldsAreValid, fieldsProblem } from "./BetCheck.ts"
+import * as Row from "./BetRow.ts"
+
+/** Why bytes are not so many canonical rows. */
+export interface RowsProblem {
+  readonly reason: string
+  /** The bad row, counted from 0; undefined where the rows as a whole are wrong. */
+  readonly index?: number
+}
+
+const ZERO = 0x30
+
+/**
+ * Takes over `bytes` as a batch of `count` bets. Every field is checked, and that each row is
+ * written as the canonical row is, so that equal bets have equal bytes.
+ */
+export const batchFromRows = (
+  bytes: Uint8Array,
+  count: number
+): Result.Result<BetBatch, RowsProblem> => {
+  const spans = Row.makeFieldSpans()
+  let quote = bytes.indexOf(Row.QUOTE)
+  let start = 0
+  let index = 0
+  while (start < bytes.length) {
+    const end = bytes.indexOf(Row.LF, start)
+    if (end === -1) return Result.fail({ reason: "line: expected a row that ends in LF", index })
+    if (quote !== -1 && quote < start) quote = bytes.indexOf(Row.QUOTE, start)
+    const problem =
+      quote !== -1 && quote < end
+        ? quotedRowProblem(bytes.subarray(start, end + 1))
+        : plainRowProblem(bytes, start, end, spans)
+    if (problem !== undefined) {
+      return Result.fail({ reason: `${problem.field}: ${problem.message}`, index })
+    }
+    start = end + 1
+    index++
+  }
+  return index === count
+    ? Result.succeed(new BetBatch(bytes, count))
+    : Result.fail({ reason: `expected ${count} rows, got ${index}` })
+}
+
+const wrongFieldCount: BetProblem = {
+  field: "line",
+  message: `expected ${Row.FIELD_COUNT} fields separated by commas`
+}
+
+const plainRowProblem = (
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  spans: Row.FieldSpans
+): BetProblem | undefined => {
+  if (!Row.markFields(bytes, start, end, Row.COMMA, spans)) return wrongFieldCount
+  if (!fieldsAreValid(bytes, spans)) {
+    return fieldsProblem(bytes, spans) ?? { field: "bet", message: "refused by the byte check" }
+  }
+  const leadingZero = bytes[spans[8]!] === ZERO && spans[9]! - spans[8]! > 1
+  return leadingZero
+    ? { field: "number", message: "expected no leading zeros in a canonical row" }
+    : undefined
+}
+
+const quotedRowProblem = (row: Uint8Array): BetProblem | undefined => {
+  const text = decodeUtf8(row.subarray(0, -1))
+  if (text === undefined) return { field: "line", message: "expected valid UTF-8" }
+  const fields = Row.splitQuoted(text)
+  if (fields?.length !== Row.FIELD_COUNT) return wrongFieldCount
+  const builder = new BetBatchBuilder(row.length)
+  const problem = builder.addTexts(fields)
+  if (problem !== undefined) return problem
+  return Buffer.compare(builder.build().bytes, row) === 0
+    ? undefined
+    : {
+        field: "line",
+        message: "expected quotes only around a field with a comma or a quote, no leading zeros"
+      }
+}

@@ -1,0 +1,141 @@
+/** Goal: each rule of the native dialect's frames on its own, above all what they refuse and why. */
+import { it } from "@effect/vitest"
+import { Effect, Result } from "effect"
+import { describe, expect } from "vitest"
+import { Bet } from "../../src/domain/Bet.ts"
+import { BetBatch } from "../../src/domain/BetBatch.ts"
+import { decoder } from "../../src/protocol/BytesCodec.ts"
+import * as Frames from "../../src/protocol/NativeFrames.ts"
+import * as Native from "../../src/protocol/NativeMessages.ts"
+import { betsFrame, controlFrame, readControl } from "../support/messages.ts"
+import { readerOf } from "../support/streams.ts"
+
+const decodeRequest = decoder(Frames.NativeRequestFromBytes)
+const decodeReply = decoder(Frames.NativeReplyFromBytes)
+const GOOD = "Ana,Perez,12345678,1999-03-17,7574\n"
+
+const problemOf = (frame: Uint8Array) => {
+  const decoded = decodeRequest(frame)
+  return Result.isFailure(decoded) ? decoded.failure : undefined
+}
+
+describe("a frame of bets", () => {
+  it("is its rows as they lie, and comes back byte for byte", () => {
+    const frame = betsFrame(15_000, 2, `${GOOD}"O""Hara, the 2nd",P,1,1999-03-17,0\n`)
+    const bets = Result.getOrThrow(decodeRequest(frame))
+    expect(bets).toMatchObject({ _tag: "Bets", position: 15_000, batch: { count: 2 } })
+    expect(bets._tag === "Bets" && bets.batch.bytes.buffer).toBe(frame.buffer)
+    expect(Buffer.from(Result.getOrThrow(Frames.encodeNativeRequest(bets)))).toEqual(frame)
+  })
+
+  it.each([
+    ["31 February", `${GOOD}Ana,P,1,1999-02-31,1\n`, 1, "birthdate"],
+    ["leading zeros", "Ana,P,1,1999-02-28,0007\n", 0, "leading zeros"],
+    ["quotes that need not be", '"Ana",P,1,1999-02-28,7\n', 0, "quotes"],
+    ["an open quote", '"Ana,P,1,1999-02-28,7\n', 0, "5 fields"],
+    ["leading zeros beside quotes", '"A,b",P,1,1999-02-28,07\n', 0, "leading zeros"],
+    ["a bad field in quotes", '"A,b",P,1x,1999-02-28,7\n', 0, "document"],
+    ["CR before LF", "Ana,P,1,1999-02-28,7\r\n", 0, "number"],
+    ["four fields", `${GOOD}${GOOD}Ana,P,1,1999-02-28\n`, 2, "5 fields"],
+    ["no LF at the end", "Ana,P,1,1999-02-28,7", 0, "LF"],
+    ["an empty row", `${GOOD}\n`, 1, "5 fields"],
+    ["bytes that are not UTF-8", Buffer.from('"\xff,",P,1,1999-02-28,7\n', "latin1"), 0, "UTF-8"]
+  ] as const)("is refused with the row and why: %s", (_what, rows, index, reason) => {
+    const count = Buffer.from(rows).filter((byte) => byte === 0x0a).length || 1
+    const problem = problemOf(betsFrame(70, count, rows))
+    expect(problem).toMatchObject({ index, position: 70, count })
+    expect(problem?.reason).toContain(reason)
+  })
+
+  it("is refused where it holds more or fewer rows than it says", () => {
+    for (const count of [0, 1, 3]) {
+      const problem = problemOf(betsFrame(0, count, GOOD + GOOD))
+      expect(problem?.reason).toBe(`expected ${count} rows, got 2`)
+      expect(problem?.index).toBeUndefined()
+    }
+  })
+
+  it("is refused without position and count", () => {
+    const problem = problemOf(Buffer.from([0, 0, 0, 4, 2, 0, 0, 0]))
+    expect(problem?.reason).toBe("expected position and count in a frame of bets")
+  })
+
+  it("is not written where it does not fit", () => {
+    const bet = new Bet({
+      firstName: '"'.repeat(100),
+      lastName: '"'.repeat(100),
+      document: "1",
+      birthdate: "1999-03-17",
+      number: 1
+    })
+    const batch = BetBatch.fromBets(Array.from({ length: 2500 }, () => bet))
+    const encoded = Frames.encodeNativeRequest(new Native.Bets({ position: 0, batch }))
+    expect(Result.isFailure(encoded) && encoded.failure.message).toContain("do not fit a frame")
+  })
+})
+
+describe("a control message", () => {
+  it("may have keys that are not known", () => {
+    const frame = controlFrame({ _tag: "Hello", draw: "default", agency: 3, colour: "red" })
+    expect(Result.getOrThrow(decodeRequest(frame))).toEqual(
+      new Native.Hello({ draw: "default", agency: 3 })
+    )
+  })
+
+  it("is JSON with its tag", () => {
+    const frame = Result.getOrThrow(Frames.encodeNativeReply(new Native.Ack({ bets: 12 })))
+    expect(readControl(frame)).toEqual({ _tag: "Ack", bets: 12 })
+  })
+
+  it.each([
+    ["no JSON", "{"],
+    ["another tag", { _tag: "Goodbye" }],
+    ["a server's message", { _tag: "Ack", bets: 1 }],
+    ["an agency as text", { _tag: "Hello", draw: "default", agency: "3" }],
+    ["agency 0", { _tag: "Hello", draw: "default", agency: 0 }],
+    ["a digest in capitals", { _tag: "Finish", bets: 1, sha256: "A".repeat(64) }],
+    ["half a bet", { _tag: "Finish", bets: 0.5, sha256: "a".repeat(64) }]
+  ])("is refused: %s", (_what, message) => {
+    expect(problemOf(controlFrame(message))).toBeDefined()
+  })
+
+  it("of a client is none of a server", () => {
+    expect(Result.isFailure(decodeReply(controlFrame({ _tag: "AwaitWinners" })))).toBe(true)
+    expect(Result.isFailure(decodeReply(betsFrame(0, 1, GOOD)))).toBe(true)
+  })
+
+  it("may be refused with a code that this version does not know", () => {
+    const rejected = { _tag: "Rejected", code: "Tuesday", message: "closed" }
+    expect(Result.getOrThrow(decodeReply(controlFrame(rejected)))).toMatchObject(rejected)
+    expect(Native.isRetryable("Tuesday")).toBe(false)
+    expect(Native.isRetryable("Gap")).toBe(true)
+  })
+})
+
+describe("a frame", () => {
+  it.each([
+    ["of another kind", [0, 0, 0, 2, 3, 0], "expected a frame of kind 1 or 2, got 3"],
+    ["without a kind", [0, 0, 0, 0], "expected 1 bytes of a frame, got 0"],
+    ["cut off", [0, 0, 0, 9, 1, 0x7b], "expected 9 bytes of a frame, got 2"]
+  ])("is refused %s", (_what, bytes, reason) => {
+    expect(problemOf(Buffer.from(bytes))?.reason).toBe(reason)
+  })
+
+  it.effect("is refused from its length, before it has come", () =>
+    Effect.gen(function* () {
+      const tooLong = Buffer.from([0, 0x10, 0, 1])
+      expect(yield* Effect.flip(Frames.readNativeRequest(readerOf([tooLong])))).toMatchObject({
+        _tag: "FrameTooLarge",
+        length: 1024 * 1024 + 1,
+        limit: 1024 * 1024
+      })
+      const hello = Buffer.from([0, 0, 4, 1])
+      expect(yield* Effect.flip(Frames.readHello(readerOf([hello])))).toMatchObject({
+        _tag: "FrameTooLarge",
+        limit: 1024
+      })
+      const ended = yield* Effect.flip(Frames.readHello(readerOf([Buffer.from([0, 0, 4, 0])])))
+      expect(ended).toMatchObject({ _tag: "EndOfStream", pending: 4 })
+    })
+  )
+})
