@@ -4,18 +4,20 @@ import * as Command from "effect/cli/Command"
 import * as References from "effect/References"
 import { client } from "./client.ts"
 import { demo } from "./demo.ts"
+import { discard } from "./discard.ts"
 import { exportCommand } from "./export.ts"
 import { generate } from "./generate.ts"
 import type { LogChoice } from "./LogFormat.ts"
 import { applyLogSettings, LogFormatFlag, LogLevelFlag } from "./LogSettings.ts"
 import { ping } from "./ping.ts"
 import { server } from "./server.ts"
+import { status } from "./status.ts"
 
 /** The root command; what its flags say of the log is put into `choice` before a command runs. */
 export const makeLottery = (choice: LogChoice) =>
   Command.make("lottery").pipe(
     Command.withDescription("The central of a national lottery"),
-    Command.withSubcommands([server, client, demo, ping, generate, exportCommand]),
+    Command.withSubcommands([server, client, demo, ping, generate, exportCommand, status, discard]),
     Command.provideEffect(References.MinimumLogLevel, applyLogSettings(choice)),
     Command.withGlobalFlags([LogLevelFlag, LogFormatFlag])
   )

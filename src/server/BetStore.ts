@@ -18,10 +18,21 @@ export interface AgencyProgress {
   readonly finished: boolean
   /** It got its winners. */
   readonly told: boolean
+  /**
+   * Which book of the agency this is: one more with each discard that this process knows of, so
+   * it begins at 0 again when an embedded store is opened. What is remembered of a book, such as
+   * a running digest, is good for its edition only.
+   */
+  readonly edition: number
 }
 
 /** The progress of an agency that nothing is held of. */
-export const NO_PROGRESS: AgencyProgress = { bets: 0, finished: false, told: false }
+export const NO_PROGRESS: AgencyProgress = {
+  bets: 0,
+  finished: false,
+  told: false,
+  edition: 0
+}
 
 /** A draw as it is stored. */
 export interface StoredDraw {
@@ -72,6 +83,17 @@ export class NotAllFinished extends Data.TaggedError("NotAllFinished")<{
   }
 }
 
+/** The draw has been held: its winners were found among the bets that are held, and these stay. */
+export class DrawAlreadyHeld extends Data.TaggedError("DrawAlreadyHeld")<{
+  readonly agency: Agency
+  readonly drawId: string
+}> {
+  override get message(): string {
+    const { agency, drawId } = this
+    return `the draw ${drawId} has been held: the book of agency ${agency} cannot be discarded`
+  }
+}
+
 /** A write or a read failed and nothing of it was stored; it may work later. */
 export class StoreUnavailable extends Data.TaggedError("StoreUnavailable")<{
   readonly reason: string
@@ -97,6 +119,8 @@ export class StoreBroken extends Data.TaggedError("StoreBroken")<{
 export class StoreOpenError extends Data.TaggedError("StoreOpenError")<{
   readonly store: string
   readonly reason: string
+  /** Another process has the store open to write it. */
+  readonly inUse?: boolean
 }> {
   override get message(): string {
     return `cannot open ${this.store}: ${this.reason}`
@@ -123,11 +147,15 @@ export class DrawMismatch extends Data.TaggedError("DrawMismatch")<{
 export interface StoredBooks {
   /** The draw, once `openDraw` has written it. */
   readonly draw: Effect.Effect<Option.Option<StoredDraw>, StoreUnavailable>
-  /** Every agency that something is held of, in ascending order. */
+  /**
+   * Every agency that something is held of, or was until it was discarded, in ascending order.
+   * Whoever only reads beside the one who writes knows of no discard, and says edition 0.
+   */
   readonly progress: Effect.Effect<ReadonlyMap<Agency, AgencyProgress>, StoreUnavailable>
   /**
    * The bets of an agency in the order of its book, from a position on: what was held when it was
    * asked for. Memory is bounded by a batch of the stream (at most about 1 MiB), not by the book.
+   * Where the book is discarded meanwhile, it gives the rest of it all the same or fails.
    */
   readonly book: (agency: Agency, from: number) => Stream.Stream<BetBatch, StoreUnavailable>
 }
@@ -141,7 +169,7 @@ export class BetStoreReader extends Context.Service<BetStoreReader, StoredBooks>
 export class BetStore extends Context.Service<
   BetStore,
   StoredBooks & {
-    /** What is held of one agency; `NO_PROGRESS` where nothing is. */
+    /** What is held of one agency; `NO_PROGRESS` but for its edition where nothing is. */
     readonly progressOf: (agency: Agency) => Effect.Effect<AgencyProgress, StoreUnavailable>
 
     /**
@@ -186,6 +214,23 @@ export class BetStore extends Context.Service<
 
     /** Records that the agency got its winners. */
     readonly told: (agency: Agency) => Effect.Effect<void, StoreUnavailable | StoreBroken>
+
+    /**
+     * Drops the book that is held of the agency, before the draw, so that it may be sent anew: its
+     * bets, that it has finished and that it was told. Durable; gives how many bets were dropped,
+     * 0 where nothing was held. Where it fails with StoreUnavailable the bets are all still there,
+     * but perhaps no longer as a book that is finished.
+     */
+    readonly discard: (
+      agency: Agency
+    ) => Effect.Effect<number, DrawAlreadyHeld | StoreUnavailable | StoreBroken>
+
+    /**
+     * Ticks after another process changed who has finished, or recorded the draw; with an embedded
+     * store: after a discard that another process asked for. Whoever subscribes late or is slow
+     * may miss ticks, but never the last one.
+     */
+    readonly changes: Stream.Stream<void>
 
     /** Fails when a sync has failed, whoever asked for it; the server ends with it. */
     readonly broken: Effect.Effect<never, StoreBroken>

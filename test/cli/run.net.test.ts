@@ -46,7 +46,9 @@ describe("exit code 0", () => {
     ["demo"],
     ["ping"],
     ["generate"],
-    ["export"]
+    ["export"],
+    ["status"],
+    ["discard"]
   ]) {
     it.live(`${["lottery", ...command, "--help"].join(" ")} on standard output`, () =>
       Effect.gen(function* () {

@@ -49,6 +49,16 @@ export const newState = (draw: DrawId): CsvState => ({
   told: new Set()
 })
 
+/** The state without what is known of an agency; the same where nothing is. */
+export const withoutAgency = (state: CsvState, agency: Agency): CsvState => {
+  if (!state.finished.has(agency) && !state.told.has(agency)) return state
+  const finished = new Map(state.finished)
+  finished.delete(agency)
+  const told = new Set(state.told)
+  told.delete(agency)
+  return { ...state, finished, told }
+}
+
 export const statePath = (path: string): string => `${path}.state.json`
 
 const utf8 = new TextEncoder()
@@ -116,7 +126,7 @@ export class StateChange {
   }
 
   /** Applies a write; `held` is how many bets of its agency are held then. */
-  apply(write: Exclude<Write, { kind: "append" }>, held: number): Outcome {
+  apply(write: Exclude<Write, { kind: "append" | "discard" }>, held: number): Outcome {
     switch (write.kind) {
       case "finish":
         return this.finish(write.agency, write.bets, held)

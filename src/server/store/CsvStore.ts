@@ -9,28 +9,27 @@ import {
   type AgencyProgress,
   BetStore,
   BetStoreReader,
-  StoreBroken,
   type StoredBooks,
   StoreOpenError,
   StoreUnavailable
 } from "../BetStore.ts"
 import { readBook } from "./CsvBook.ts"
+import { makeCommit, type OpenCsv } from "./CsvCommit.ts"
 import {
-  appendRows,
   type CsvFile,
   cutTail,
   indexRows,
   isDamaged,
   keepTail,
-  type Rows,
   readStateOf,
   scanWinners,
   tornBytes
 } from "./CsvFile.ts"
 import { CsvIndex } from "./CsvIndex.ts"
-import { type CsvState, newState, StateChange, writeState } from "./CsvState.ts"
+import { type CsvState, newState, writeState } from "./CsvState.ts"
+import * as DiscardRequest from "./DiscardRequest.ts"
 import { Disk, type DiskError, openScoped, syncFolderOf } from "./Disk.ts"
-import { drawFromTerms, makeWriter, type Outcome, type Write } from "./EmbeddedStore.ts"
+import { drawFromTerms, makeWriter } from "./EmbeddedStore.ts"
 import { MAX_GROUP_BYTES } from "./GroupCommit.ts"
 import { acquire, canonicalPath } from "./StoreLock.ts"
 
@@ -41,11 +40,6 @@ export interface Options {
   readonly tailLimitBytes?: number
 }
 
-const toFailure = (error: DiskError): StoreUnavailable | StoreBroken =>
-  error.operation === "sync"
-    ? new StoreBroken({ reason: error.reason })
-    : new StoreUnavailable({ reason: error.reason })
-
 const toUnavailable = (error: DiskError) => new StoreUnavailable({ reason: error.reason })
 
 const toOpenError = (store: string) => (error: DiskError) =>
@@ -54,18 +48,26 @@ const toOpenError = (store: string) => (error: DiskError) =>
     reason: error.code === "ENOENT" ? "there is no such file or folder" : error.reason
   })
 
-const progressOf = (index: CsvIndex, state: CsvState, agency: Agency): AgencyProgress => ({
-  bets: index.bets(agency),
+const progressOf = ({ csv, editions, state }: OpenCsv, agency: Agency): AgencyProgress => ({
+  bets: csv.index.bets(agency),
   finished: state.finished.has(agency),
-  told: state.told.has(agency)
+  told: state.told.has(agency),
+  edition: editions.get(agency) ?? 0
 })
 
-const progressOfAll = (index: CsvIndex, state: CsvState) => {
-  const agencies = new Set([...index.keys(), ...state.finished.keys(), ...state.told])
+const progressOfAll = (held: OpenCsv) => {
+  const { csv, editions, state } = held
+  // Also of an agency whose book is gone it is known that it is another one now.
+  const agencies = new Set([
+    ...csv.index.keys(),
+    ...state.finished.keys(),
+    ...state.told,
+    ...editions.keys()
+  ])
   return new Map(
     [...agencies]
       .sort((one, other) => one - other)
-      .map((agency) => [agency, progressOf(index, state, agency)])
+      .map((agency) => [agency, progressOf(held, agency)])
   )
 }
 
@@ -103,119 +105,58 @@ const openToWrite = Effect.fnUntraced(
     const state = stored ?? newState(options.drawId)
     if (stored === undefined) yield* writeState(disk, path, state)
     yield* syncFolderOf(disk, path)
-    return { csv, state }
+    const opened: OpenCsv = { csv, state, editions: new Map() }
+    return opened
   },
   (effect, _disk, options) =>
     Effect.catchTag(effect, "DiskError", (error) => Effect.fail(toOpenError(options.path)(error)))
 )
 
-/** What a group of writes comes to, before anything of it is written. */
-const plan = (csv: CsvFile, state: CsvState, writes: ReadonlyArray<Write>) => {
-  const change = new StateChange(state)
-  const rows: Array<Rows> = []
-  const held = new Map<Agency, number>()
-  const heldOf = (agency: Agency) => held.get(agency) ?? csv.index.bets(agency)
-  const append = (write: Extract<Write, { kind: "append" }>): Outcome => {
-    const bets = heldOf(write.agency)
-    if (change.hasFinished(write.agency)) return { kind: "alreadyFinished", bets }
-    if (bets !== write.position) return { kind: "conflict", held: bets }
-    if (write.count > 0) rows.push(write)
-    const now = bets + write.count
-    held.set(write.agency, now)
-    if (!write.last) return { kind: "done" }
-    return change.apply({ kind: "finish", agency: write.agency, bets: now }, now)
-  }
-  const outcomes = writes.map((write) =>
-    write.kind === "append"
-      ? append(write)
-      : change.apply(write, write.kind === "finish" ? heldOf(write.agency) : 0)
-  )
-  return { change, rows, outcomes }
-}
-
-/** Opens the store to write it, under its lock. */
-export const make = Effect.fnUntraced(function* (options: Options) {
+/**
+ * Opens the store at the canonical `path` to write it, for someone who knows that nobody else
+ * does. It touches nothing but the `Disk`, and hears of no other process.
+ */
+export const openStore = Effect.fnUntraced(function* (disk: Disk, path: string, options: Options) {
   const { drawId, tailLimitBytes = MAX_GROUP_BYTES } = options
-  const disk = yield* Disk
-  const path = yield* canonicalPath(options.path)
-  yield* acquire(options.path, path)
-  const opened = yield* openToWrite(disk, options, path, tailLimitBytes)
-  const { csv } = opened
-  let state = opened.state
-  /** Something that was not acknowledged lies behind the durable rows and could not be cut. */
-  let tailIsDirty = false
-
-  const cutDirtyTail = Effect.gen(function* () {
-    if (!tailIsDirty) return
-    yield* cutTail(disk, csv)
-    tailIsDirty = false
-  })
-
-  const writeRows = Effect.fnUntraced(function* (rows: ReadonlyArray<Rows>) {
-    yield* cutDirtyTail
-    if (rows.length === 0) return
-    tailIsDirty = true
-    yield* appendRows(disk, csv, rows, tailLimitBytes).pipe(
-      // After a failed sync nothing is touched any more, for nothing can be known.
-      Effect.tapError((error) =>
-        // Where it cannot be cut now it is before the next write, which fails until then.
-        error.operation === "sync" ? Effect.void : Effect.ignore(cutDirtyTail)
-      )
-    )
-    tailIsDirty = false
-  })
-
-  const saveState = Effect.fnUntraced(function* (changed: CsvState) {
-    yield* writeState(disk, path, changed)
-    state = changed
-  })
-
-  const commit = Effect.fnUntraced(function* (writes: ReadonlyArray<Write>) {
-    const { change, rows, outcomes } = plan(csv, state, writes)
-    yield* writeRows(rows)
-    if (!change.changed) return outcomes
-    return yield* saveState(change.result).pipe(
-      Effect.as(outcomes),
-      Effect.catchIf(
-        (error) => error.operation !== "sync",
-        (error) => Effect.succeed(withoutState(writes, outcomes, error.reason))
-      )
-    )
-  }, Effect.mapError(toFailure))
-
+  const store = yield* openToWrite(disk, options, path, tailLimitBytes)
+  const commit = makeCommit(disk, path, store, tailLimitBytes, yield* Effect.scope)
   const { breakNow: _, ...writer } = yield* makeWriter(drawId, commit)
   const books: StoredBooks = {
-    draw: Effect.sync(() => storedDraw(state)),
-    progress: Effect.sync(() => progressOfAll(csv.index, state)),
-    book: (agency, from) => readBook(disk, csv, agency, from)
+    draw: Effect.sync(() => storedDraw(store.state)),
+    progress: Effect.sync(() => progressOfAll(store)),
+    // Read from the file that is the store's when somebody begins to, and on from that one.
+    book: (agency, from) => Stream.suspend(() => readBook(disk, store.csv, agency, from))
   }
   return BetStore.of({
     ...books,
     ...writer,
-    progressOf: (agency) => Effect.sync(() => progressOf(csv.index, state, agency)),
+    progressOf: (agency) => Effect.sync(() => progressOf(store, agency)),
     winners: (winningNumber) =>
-      Effect.suspend(() => scanWinners(disk, { ...csv }, winningNumber)).pipe(
+      Effect.suspend(() => scanWinners(disk, { ...store.csv }, winningNumber)).pipe(
         Effect.mapError(toUnavailable)
-      )
+      ),
+    changes: Stream.never
   })
 })
 
-/**
- * The outcomes of a group whose rows are durable, but not its change of the state. A last batch
- * is refused then although its rows are held: sent again they are compared, and finish the book.
- */
-const withoutState = (
-  writes: ReadonlyArray<Write>,
-  outcomes: ReadonlyArray<Outcome>,
-  reason: string
-): ReadonlyArray<Outcome> =>
-  outcomes.map((outcome, index) => {
-    const write = writes[index]!
-    const isStored = write.kind === "append" && !write.last && outcome.kind === "done"
-    return isStored ? outcome : { kind: "unavailable", reason }
-  })
+/** Opens the store to write it, under its lock. */
+export const make = Effect.fnUntraced(function* (options: Options) {
+  const disk = yield* Disk
+  const path = yield* canonicalPath(options.path)
+  yield* acquire(options.path, path)
+  yield* DiscardRequest.clear(path)
+  const store = yield* openStore(disk, path, options)
+  const changes = yield* DiscardRequest.serve(path, options.drawId, store.discard)
+  return BetStore.of({ ...store, changes })
+})
 
-/** Opens the store to read it, beside whoever writes it. */
+/** Whoever only reads knows of no discard. */
+const NO_EDITIONS: OpenCsv["editions"] = new Map()
+
+/**
+ * Opens the store to read it, beside whoever writes it. Where a book is discarded meanwhile, the
+ * bets are those of the file as it was opened.
+ */
 export const makeReader = Effect.fnUntraced(function* (options: Options) {
   const { path: store, drawId } = options
   const disk = yield* Disk
@@ -251,10 +192,25 @@ export const makeReader = Effect.fnUntraced(function* (options: Options) {
     .pipe(Effect.mapError((error) => new StoreUnavailable({ reason: error.reason })))
   return BetStoreReader.of({
     draw: Effect.map(refreshed, storedDraw),
-    progress: Effect.map(refreshed, (state) => progressOfAll(csv.index, state)),
+    progress: Effect.map(refreshed, (state) =>
+      progressOfAll({ csv, state, editions: NO_EDITIONS })
+    ),
     book: (agency, from) =>
       Stream.unwrap(Effect.map(refreshed, () => readBook(disk, csv, agency, from)))
   })
+})
+
+/**
+ * Drops the book of an agency from a store that is there: by itself where nobody has the store
+ * open, else through the one who has. Gives how many bets were dropped.
+ */
+export const discard = Effect.fnUntraced(function* (options: Options, agency: Agency) {
+  const disk = yield* Disk
+  // Looks first: to open a store to write it would make it.
+  yield* Effect.scoped(openScoped(disk, yield* canonicalPath(options.path), "r")).pipe(
+    Effect.mapError(toOpenError(options.path))
+  )
+  return yield* DiscardRequest.discard(make(options), { ...options, agency })
 })
 
 /** The store in the CSV file at `path`, which is made where it is not. */

@@ -111,6 +111,16 @@ export const writeAll = Effect.fnUntraced(function* (
 export const syncFolderOf = (disk: Disk, path: string) =>
   Effect.scoped(Effect.flatMap(openScoped(disk, dirname(path), "r"), disk.sync))
 
+/**
+ * Syncs the folder of a file that has just been given its name: whatever fails now leaves unknown
+ * which file a crash would leave there, as a failed sync does.
+ */
+export const syncNewName = (disk: Disk, path: string) =>
+  Effect.mapError(
+    syncFolderOf(disk, path),
+    ({ code, reason }) => new DiskError({ operation: "sync", code, reason })
+  )
+
 /** Puts a file in the place of another in one step: a crash leaves the old or the new. */
 export const replaceFile = Effect.fnUntraced(function* (
   disk: Disk,
@@ -126,11 +136,7 @@ export const replaceFile = Effect.fnUntraced(function* (
     })
   )
   yield* disk.rename(temporary, path)
-  // The new file is in place: whatever fails now leaves unknown which one a crash would leave.
-  yield* Effect.mapError(
-    syncFolderOf(disk, path),
-    ({ code, reason }) => new DiskError({ operation: "sync", code, reason })
-  )
+  yield* syncNewName(disk, path)
 })
 
 /** So many bytes of a file from a position on, or fewer where it ends before. */

@@ -10,6 +10,7 @@ import {
   AlreadyFinished,
   BookMismatch,
   Conflict,
+  DrawAlreadyHeld,
   DrawMismatch,
   NotAllFinished,
   type StoreBroken,
@@ -38,6 +39,7 @@ export type Write =
   | { readonly kind: "told"; readonly agency: Agency }
   | ({ readonly kind: "openDraw" } & DrawTerms)
   | { readonly kind: "recordDraw" }
+  | { readonly kind: "discard"; readonly agency: Agency }
 
 /** What became of a write. Every refusal is final: nothing of that write was stored. */
 export type Outcome =
@@ -48,6 +50,7 @@ export type Outcome =
   | { readonly kind: "draw"; readonly terms: DrawTerms; readonly recorded: boolean }
   | { readonly kind: "missing"; readonly agencies: ReadonlyArray<Agency> }
   | { readonly kind: "alreadyRecorded" }
+  | { readonly kind: "discarded"; readonly bets: number }
   /** This write could not be made durable, although others of its group were. */
   | { readonly kind: "unavailable"; readonly reason: string }
 
@@ -155,12 +158,19 @@ export const makeWriter = Effect.fnUntraced(function* (
 
   const told = (agency: Agency) => Effect.asVoid(submit({ kind: "told", agency }))
 
+  const discard = Effect.fnUntraced(function* (agency: Agency) {
+    const outcome = yield* submit({ kind: "discard", agency })
+    if (outcome.kind === "alreadyRecorded") return yield* new DrawAlreadyHeld({ agency, drawId })
+    return outcome.kind === "discarded" ? outcome.bets : 0
+  })
+
   return {
     append,
     finish,
     openDraw,
     recordDraw,
     told,
+    discard,
     broken: Deferred.await(brokenBy),
     /** For a store that learns of a failed sync while nobody waits for a commit. */
     breakNow: (error: StoreBroken) => Deferred.fail(brokenBy, error)

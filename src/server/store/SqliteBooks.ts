@@ -17,6 +17,8 @@ export type Read =
       readonly agency: number
       readonly from: number
       readonly until: number
+      /** Of another edition of the book there is nothing. */
+      readonly edition: number
     }
   | { readonly kind: "winners"; readonly number: number }
 
@@ -24,7 +26,7 @@ export type Read =
 export interface ReadAnswers {
   readonly draw: { readonly terms: DrawTerms; readonly recorded: boolean } | undefined
   readonly progress: ReadonlyArray<readonly [agency: number, progress: AgencyProgress]>
-  readonly progressOf: AgencyProgress | undefined
+  readonly progressOf: AgencyProgress
   /** Canonical rows, at most `PAGE_ROWS` of them. */
   readonly page: { readonly bytes: Uint8Array; readonly count: number }
   readonly winners: ReadonlyArray<readonly [agency: number, documents: ReadonlyArray<string>]>
@@ -63,6 +65,10 @@ export class SqliteBooks {
   private readonly database: DatabaseSync
   private readonly drawId: string
   private readonly statements = new Map<string, StatementSync>()
+  /** How many books of an agency were discarded since the file was opened. */
+  private readonly editions = new Map<number, number>()
+  /** The agencies whose books the transaction discards. */
+  private discarded: Array<number> = []
   /** The draw's key in the tables, once it is known to be committed. */
   private key: number | undefined
   private broken: Failure | undefined
@@ -134,10 +140,12 @@ export class SqliteBooks {
   /** Stores the writes in one transaction; each that is refused leaves the others be. */
   commit(writes: ReadonlyArray<Write>): ReadonlyArray<Outcome> | Failure {
     if (this.broken !== undefined) return this.broken
+    this.discarded = []
     try {
       this.database.exec("begin immediate")
       const outcomes = writes.map((write) => this.write(write))
       this.database.exec("commit")
+      for (const agency of this.discarded) this.editions.set(agency, this.edition(agency) + 1)
       return outcomes
     } catch (error) {
       return this.rolledBack(failureOf(error))
@@ -172,6 +180,8 @@ export class SqliteBooks {
         return this.openDraw(write)
       case "recordDraw":
         return this.recordDraw()
+      case "discard":
+        return this.discard(write.agency)
     }
   }
 
@@ -259,6 +269,23 @@ export class SqliteBooks {
     return { kind: "done" }
   }
 
+  private discard(agency: number): Outcome {
+    if (this.terms()?.recorded) return { kind: "alreadyRecorded" }
+    this.discarded.push(agency)
+    const draw = this.drawKey()
+    if (draw === undefined) return { kind: "discarded", bets: 0 }
+    const deleted = this.sql("delete from bets where draw = ? and agency = ?").run(draw, agency)
+    this.sql("delete from agencies where draw = ? and agency = ?").run(draw, agency)
+    const bets = Number(deleted.changes)
+    // A deleted row weighs as much in the log as an added one.
+    if (bets > 0) this.sinceCheckpoint += CHECKPOINT_BYTES
+    return { kind: "discarded", bets }
+  }
+
+  private edition(agency: number): number {
+    return this.editions.get(agency) ?? 0
+  }
+
   read(read: Read): ReadAnswers[Read["kind"]] {
     switch (read.kind) {
       case "draw":
@@ -268,7 +295,9 @@ export class SqliteBooks {
       case "progressOf":
         return this.progressOf(read.agency)
       case "page":
-        return this.page(read.agency, read.from, read.until)
+        return this.edition(read.agency) === read.edition
+          ? this.page(read.agency, read.from, read.until)
+          : { bytes: new Uint8Array(0), count: 0 }
       case "winners":
         return this.winners(read.number)
     }
@@ -280,7 +309,8 @@ export class SqliteBooks {
       this.drawKey() ?? null,
       agency
     )
-    return row && { bets: row[0], finished: row[1] === 1, told: row[2] === 1 }
+    const [bets, finished, told] = row ?? [0, 0, 0]
+    return { bets, finished: finished === 1, told: told === 1, edition: this.edition(agency) }
   }
 
   private progress(): ReadAnswers["progress"] {
@@ -288,10 +318,16 @@ export class SqliteBooks {
       "select agency, bets, finished, told from agencies where draw = ? order by agency",
       this.drawKey() ?? null
     )
-    return Array.from(rows, ([agency, bets, finished, told]) => [
-      agency,
-      { bets, finished: finished === 1, told: told === 1 }
-    ])
+    const all = new Map<number, AgencyProgress>()
+    // Also of an agency whose book is gone it is known that it is another one now.
+    for (const [agency, edition] of this.editions) {
+      all.set(agency, { bets: 0, finished: false, told: false, edition })
+    }
+    for (const [agency, bets, finished, told] of rows) {
+      const edition = this.edition(agency)
+      all.set(agency, { bets, finished: finished === 1, told: told === 1, edition })
+    }
+    return [...all].sort(([one], [other]) => one - other)
   }
 
   private page(agency: number, from: number, until: number): ReadAnswers["page"] {

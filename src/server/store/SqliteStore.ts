@@ -4,16 +4,17 @@
  */
 import { Worker } from "node:worker_threads"
 import { Data, Deferred, Effect, Exit, Layer, Option, Stream } from "effect"
+import type { Agency } from "../../domain/Agency.ts"
 import { BetBatch } from "../../domain/BetBatch.ts"
 import {
   BetStore,
   BetStoreReader,
-  NO_PROGRESS,
   StoreBroken,
   type StoredBooks,
   StoreOpenError,
   StoreUnavailable
 } from "../BetStore.ts"
+import * as DiscardRequest from "./DiscardRequest.ts"
 import { drawFromTerms, makeWriter, type Outcome, type Write } from "./EmbeddedStore.ts"
 import type { Read, ReadAnswers } from "./SqliteBooks.ts"
 import type { Failure } from "./SqliteFile.ts"
@@ -166,6 +167,9 @@ const startWorker = Effect.fnUntraced(function* (options: Options, settings: Set
 
 type Reader = Effect.Success<ReturnType<typeof startWorker>>["read"]
 
+const goneBook = (agency: Agency) =>
+  new StoreUnavailable({ reason: `the book of agency ${agency} was discarded while it was read` })
+
 const makeBooks = (drawId: string, read: Reader): StoredBooks => ({
   draw: Effect.map(read({ kind: "draw" }), (stored) =>
     stored === undefined
@@ -175,18 +179,19 @@ const makeBooks = (drawId: string, read: Reader): StoredBooks => ({
   progress: Effect.map(read({ kind: "progress" }), (rows) => new Map(rows)),
   book: (agency, from) =>
     Stream.unwrap(
-      Effect.map(read({ kind: "progressOf", agency }), (progress) => {
-        const until = progress?.bets ?? 0
-        return Stream.unfold(from, (position) =>
+      Effect.map(read({ kind: "progressOf", agency }), ({ bets: until, edition }) =>
+        Stream.unfold(from, (position) =>
           position >= until
             ? Effect.succeed(undefined)
-            : Effect.map(read({ kind: "page", agency, from: position, until }), (page) =>
-                page.count === 0
-                  ? undefined
-                  : ([new BetBatch(page.bytes, page.count), position + page.count] as const)
+            : Effect.flatMap(
+                read({ kind: "page", agency, from: position, until, edition }),
+                ({ bytes, count }) =>
+                  count === 0
+                    ? Effect.fail(goneBook(agency))
+                    : Effect.succeed([new BetBatch(bytes, count), position + count] as const)
               )
         )
-      })
+      )
     )
 })
 
@@ -200,19 +205,21 @@ const settingsOf = (options: Options, path: string, readOnly: boolean): Settings
 
 /** Opens the store to write it, under its lock. */
 export const make = Effect.fnUntraced(function* (options: Options) {
+  const { drawId } = options
   const path = yield* canonicalPath(options.path)
   yield* acquire(options.path, path)
+  yield* DiscardRequest.clear(path)
   const { commit, read, broken } = yield* startWorker(options, settingsOf(options, path, false))
-  const { breakNow, ...writer } = yield* makeWriter(options.drawId, commit)
+  const { breakNow, ...writer } = yield* makeWriter(drawId, commit)
   // Also a worker that dies, or a sync that fails, while nobody waits for it breaks the store.
   yield* broken.pipe(Effect.catchTag("StoreBroken", breakNow), Effect.forkScoped)
   return BetStore.of({
-    ...makeBooks(options.drawId, read),
+    ...makeBooks(drawId, read),
     ...writer,
-    progressOf: (agency) =>
-      Effect.map(read({ kind: "progressOf", agency }), (progress) => progress ?? NO_PROGRESS),
+    progressOf: (agency) => read({ kind: "progressOf", agency }),
     winners: (winningNumber) =>
-      Effect.map(read({ kind: "winners", number: winningNumber }), (rows) => new Map(rows))
+      Effect.map(read({ kind: "winners", number: winningNumber }), (rows) => new Map(rows)),
+    changes: yield* DiscardRequest.serve(path, drawId, writer.discard)
   })
 })
 
@@ -221,6 +228,16 @@ export const makeReader = Effect.fnUntraced(function* (options: Options) {
   const path = yield* canonicalPath(options.path)
   const { read } = yield* startWorker(options, settingsOf(options, path, true))
   return BetStoreReader.of(makeBooks(options.drawId, read))
+})
+
+/**
+ * Drops the book of an agency from a store that is there: by itself where nobody has the store
+ * open, else through the one who has. Gives how many bets were dropped.
+ */
+export const discard = Effect.fnUntraced(function* (options: Options, agency: Agency) {
+  // Looks first: to open a store to write it would make it, and would not miss the draw.
+  yield* Effect.scoped(makeReader(options))
+  return yield* DiscardRequest.discard(make(options), { ...options, agency })
 })
 
 /** The store in the SQLite file at `path`, which is made where it is not. */

@@ -119,6 +119,15 @@ const acquireOnce = Effect.fnUntraced(function* (database: DatabaseSync, token: 
   return yield* new Held({ pid: holder?.token === token ? undefined : holder?.pid })
 })
 
+const newToken = Effect.map(Random.nextInt, (number) => `${process.pid}-${number}`)
+
+const openLock = (canonical: string) =>
+  Effect.acquireRelease(
+    attempt(() => new (sqlite().DatabaseSync)(`${canonical}.lock`, { timeout: 0 })),
+    // Closing rolls the held transaction back.
+    (opened) => Effect.sync(() => opened.close())
+  )
+
 /**
  * Holds the lock of a store until the scope closes. `canonical` comes from `canonicalPath`; the
  * error speaks of `store`, which is what the person typed.
@@ -129,12 +138,8 @@ export const acquire = Effect.fnUntraced(
     if (yield* isOtherThanFile(canonical)) {
       return yield* new StoreOpenError({ store, reason: "it is not a file" })
     }
-    const token = `${process.pid}-${yield* Random.nextInt}`
-    const database = yield* Effect.acquireRelease(
-      attempt(() => new (sqlite().DatabaseSync)(`${canonical}.lock`, { timeout: 0 })),
-      // Closing rolls the held transaction back.
-      (opened) => Effect.sync(() => opened.close())
-    )
+    const token = yield* newToken
+    const database = yield* openLock(canonical)
     yield* Effect.retry(acquireOnce(database, token), {
       while: (error) => error._tag === "Held",
       schedule: Schedule.spaced(RETRY_MILLIS),
@@ -148,6 +153,17 @@ export const acquire = Effect.fnUntraced(
         error._tag === "Held"
           ? `in use by process ${error.pid ?? "unknown"}`
           : reasonOf(error, canonical)
-      return new StoreOpenError({ store, reason })
+      return new StoreOpenError({ store, reason, inUse: error._tag === "Held" })
     })
 )
+
+/**
+ * Whether nobody holds the lock of a store now; false also where that cannot be found out. It is
+ * held for a moment, so that the answer was true.
+ */
+export const isFree = (canonical: string): Effect.Effect<boolean> =>
+  Effect.all([openLock(canonical), newToken]).pipe(
+    Effect.flatMap(([database, token]) => acquireOnce(database, token)),
+    Effect.scoped,
+    Effect.match({ onSuccess: () => true, onFailure: () => false })
+  )

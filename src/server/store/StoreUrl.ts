@@ -3,8 +3,10 @@
  * An error never shows more of a URL than its scheme, for what follows may hold a password.
  */
 import { Effect, type Layer, Schema, SchemaIssue, SchemaTransformation } from "effect"
+import type { Agency } from "../../domain/Agency.ts"
 import type { BetStore, BetStoreReader, StoreOpenError } from "../BetStore.ts"
 import * as CsvStore from "./CsvStore.ts"
+import type { DiscardFailure } from "./DiscardRequest.ts"
 import * as SqliteStore from "./SqliteStore.ts"
 
 const EXPECTED = "expected sqlite:FILE or csv:FILE"
@@ -71,5 +73,22 @@ export const layerReader = (
       return SqliteStore.layerReader(url.path, drawId)
     case "csv":
       return CsvStore.layerReader(url.path, drawId)
+  }
+}
+
+/**
+ * Drops the book of an agency from the store behind a URL, before the draw, also beside a server;
+ * a store that is not there is not made. Gives how many bets were dropped.
+ */
+export const discard = (
+  { _tag, path }: StoreUrl,
+  drawId: string,
+  agency: Agency
+): Effect.Effect<number, DiscardFailure> => {
+  switch (_tag) {
+    case "sqlite":
+      return SqliteStore.discard({ path, drawId }, agency)
+    case "csv":
+      return CsvStore.discard({ path, drawId }, agency)
   }
 }

@@ -93,7 +93,12 @@ export const conformance = (name: string, stores: Stores): void => {
             _tag: "Conflict",
             held: 123
           })
-          expect(yield* store.progressOf(1)).toEqual({ bets: 123, finished: false, told: false })
+          expect(yield* store.progressOf(1)).toEqual({
+            bets: 123,
+            finished: false,
+            told: false,
+            edition: 0
+          })
           expect((yield* bookOf(1)).text).toBe(bytesOf([bets(1, 0, 123)]))
         })
       )
@@ -151,9 +156,19 @@ export const conformance = (name: string, stores: Stores): void => {
             _tag: "Conflict",
             held: 3
           })
-          expect(yield* store.progressOf(1)).toEqual({ bets: 3, finished: false, told: false })
+          expect(yield* store.progressOf(1)).toEqual({
+            bets: 3,
+            finished: false,
+            told: false,
+            edition: 0
+          })
           yield* store.append(1, 3, bets(1, 3, 2), true)
-          expect(yield* store.progressOf(1)).toEqual({ bets: 5, finished: true, told: false })
+          expect(yield* store.progressOf(1)).toEqual({
+            bets: 5,
+            finished: true,
+            told: false,
+            edition: 0
+          })
           expect(yield* errorOf(store.append(1, 5, bets(1, 5, 1)))).toMatchObject({
             _tag: "AlreadyFinished",
             bets: 5
@@ -183,7 +198,12 @@ export const conformance = (name: string, stores: Stores): void => {
             agency: 2,
             bets: 11
           })
-          expect(yield* store.progressOf(2)).toEqual({ bets: 11, finished: true, told: false })
+          expect(yield* store.progressOf(2)).toEqual({
+            bets: 11,
+            finished: true,
+            told: false,
+            edition: 0
+          })
         })
       )
     )
@@ -199,7 +219,12 @@ export const conformance = (name: string, stores: Stores): void => {
           expect(yield* errorOf(store.append(3, 0, bets(3, 0, 1)))).toMatchObject({
             _tag: "AlreadyFinished"
           })
-          expect(yield* store.progressOf(3)).toEqual({ bets: 0, finished: true, told: false })
+          expect(yield* store.progressOf(3)).toEqual({
+            bets: 0,
+            finished: true,
+            told: false,
+            edition: 0
+          })
         })
       )
     )
@@ -213,8 +238,8 @@ export const conformance = (name: string, stores: Stores): void => {
           yield* store.told(4)
           yield* store.told(4)
           expect([...(yield* store.progress)]).toEqual([
-            [4, { bets: 1, finished: true, told: true }],
-            [30, { bets: 2, finished: false, told: false }]
+            [4, { bets: 1, finished: true, told: true, edition: 0 }],
+            [30, { bets: 2, finished: false, told: false, edition: 0 }]
           ])
           expect(yield* store.progressOf(5)).toEqual(NO_PROGRESS)
         })
@@ -360,8 +385,8 @@ export const conformance = (name: string, stores: Stores): void => {
             const store = yield* BetStore
             expect(yield* store.openDraw(draw)).toEqual({ draw, recorded: true })
             expect([...(yield* store.progress)]).toEqual([
-              [1, { bets: 733, finished: true, told: false }],
-              [2, { bets: 8, finished: true, told: true }]
+              [1, { bets: 733, finished: true, told: false, edition: 0 }],
+              [2, { bets: 8, finished: true, told: true, edition: 0 }]
             ])
             expect((yield* bookOf(2)).text).toBe(bytesOf([bets(2, 0, 8)]))
           })
@@ -436,7 +461,7 @@ export const conformance = (name: string, stores: Stores): void => {
         }).pipe(Effect.provide(stores.layerReader(folder, "default")))
         const seen = {
           text: bytesOf([bets(1, 2, 1)]),
-          progress: new Map([[1, { bets: 3, finished: true, told: true }]]),
+          progress: new Map([[1, { bets: 3, finished: true, told: true, edition: 0 }]]),
           draw: Option.some({ draw: drawOf([1]), recorded: true })
         }
         yield* within(
@@ -496,6 +521,232 @@ export const conformance = (name: string, stores: Stores): void => {
           reason: `in use by process ${process.pid}`
         })
         yield* second
+      })
+    )
+
+    it.live("discards the book of one agency, which may then send another", () =>
+      Effect.gen(function* () {
+        const folder = yield* temporaryFolder
+        const other = bets(1, 70_000, 60)
+        yield* within(
+          folder,
+          Effect.gen(function* () {
+            const store = yield* BetStore
+            yield* store.openDraw(drawOf([1, 2, 3]))
+            for (let from = 0; from < 400; from += 100) {
+              yield* store.append(1, from, bets(1, from, 100), from === 300)
+              yield* store.append(2, from, bets(2, from, 100))
+            }
+            yield* store.append(3, 0, bets(3, 0, 9), true)
+            expect(yield* store.discard(1)).toBe(400)
+            expect(yield* store.progressOf(1)).toEqual({ ...NO_PROGRESS, edition: 1 })
+            expect([...(yield* store.progress)]).toEqual([
+              [1, { ...NO_PROGRESS, edition: 1 }],
+              [2, { bets: 400, finished: false, told: false, edition: 0 }],
+              [3, { bets: 9, finished: true, told: false, edition: 0 }]
+            ])
+            expect((yield* bookOf(1)).text).toBe("")
+            expect((yield* bookOf(2)).text).toBe(bytesOf([bets(2, 0, 400)]))
+            expect((yield* bookOf(3)).text).toBe(bytesOf([bets(3, 0, 9)]))
+            expect([...(yield* store.winners(7574)).keys()]).toEqual([2, 3])
+            yield* store.append(2, 400, bets(2, 400, 5), true)
+            yield* store.append(1, 0, other)
+          })
+        )
+        yield* within(
+          folder,
+          Effect.gen(function* () {
+            const store = yield* BetStore
+            expect(yield* store.progressOf(1)).toMatchObject({ bets: 60, finished: false })
+            yield* store.finish(1, 60)
+            expect((yield* bookOf(1)).text).toBe(bytesOf([other]))
+            expect((yield* bookOf(2)).text).toBe(bytesOf([bets(2, 0, 405)]))
+            expect((yield* bookOf(2, 399)).text).toBe(bytesOf([bets(2, 399, 6)]))
+            expect((yield* bookOf(3)).text).toBe(bytesOf([bets(3, 0, 9)]))
+            expect(yield* store.recordDraw).toBe(true)
+            const won = [...other].filter((bet) => hasWon(bet, 7574))
+            expect((yield* store.winners(7574)).get(1)).toEqual(won.map(({ document }) => document))
+          })
+        )
+      })
+    )
+
+    it.live("keeps a discard over a restart", () =>
+      Effect.gen(function* () {
+        const folder = yield* temporaryFolder
+        const discarding = Effect.gen(function* () {
+          const store = yield* BetStore
+          yield* store.append(1, 0, bets(1, 0, 20), true)
+          yield* store.append(2, 0, bets(2, 0, 20), true)
+          expect(yield* store.discard(1)).toBe(20)
+        })
+        yield* within(folder, discarding)
+        const seen = within(
+          folder,
+          Effect.flatMap(BetStore, (store) => store.progress)
+        )
+        const expected = new Map([[2, { ...NO_PROGRESS, bets: 20, finished: true }]])
+        expect(yield* seen).toEqual(expected)
+        const reader = Effect.flatMap(BetStoreReader, (books) => books.progress)
+        expect(yield* Effect.provide(reader, stores.layerReader(folder, "default"))).toEqual(
+          expected
+        )
+      })
+    )
+
+    it.live("counts the editions of a book, and discards nothing where nothing is held", () =>
+      withStore((store) =>
+        Effect.gen(function* () {
+          expect(yield* store.discard(1)).toBe(0)
+          const { edition } = yield* store.progressOf(1)
+          expect(yield* store.progress).toEqual(new Map([[1, { ...NO_PROGRESS, edition }]]))
+          for (const more of [1, 2]) {
+            yield* store.append(1, 0, bets(1, 0, more))
+            expect((yield* store.progress).get(1)?.edition).toBe(edition + more - 1)
+            expect(yield* store.discard(1)).toBe(more)
+            expect((yield* store.progressOf(1)).edition).toBe(edition + more)
+          }
+          yield* store.finish(1, 0)
+          yield* store.told(1)
+          expect(yield* store.discard(1)).toBe(0)
+          expect(yield* store.progressOf(1)).toMatchObject({ finished: false, told: false })
+          expect((yield* store.progressOf(2)).edition).toBe(0)
+        })
+      )
+    )
+
+    it.live("discards no book once the draw has been held", () =>
+      withStore((store) =>
+        Effect.gen(function* () {
+          yield* store.openDraw(drawOf([1]))
+          yield* store.append(1, 0, bets(1, 0, 5), true)
+          const [recorded, error] = yield* Effect.all(
+            [store.recordDraw, errorOf(store.discard(1))],
+            { concurrency: "unbounded" }
+          )
+          expect(recorded).toBe(true)
+          expect(error).toMatchObject({ _tag: "DrawAlreadyHeld", agency: 1, drawId: "default" })
+          expect(yield* errorOf(store.discard(1))).toMatchObject({ _tag: "DrawAlreadyHeld" })
+          expect(yield* store.progressOf(1)).toEqual({
+            bets: 5,
+            finished: true,
+            told: false,
+            edition: 0
+          })
+          expect((yield* bookOf(1)).text).toBe(bytesOf([bets(1, 0, 5)]))
+        })
+      )
+    )
+
+    it.live("holds no draw after a discard, until the book is whole again", () =>
+      withStore((store) =>
+        Effect.gen(function* () {
+          yield* store.openDraw(drawOf([1, 2]))
+          yield* store.finish(1, 0)
+          yield* store.append(2, 0, bets(2, 0, 2), true)
+          yield* store.discard(2)
+          expect(yield* errorOf(store.recordDraw)).toMatchObject({ missing: [2] })
+          yield* store.append(2, 0, bets(2, 9, 1), true)
+          expect(yield* store.recordDraw).toBe(true)
+        })
+      )
+    )
+
+    it.live("discards in its turn among the other writes of a group", () =>
+      withStore((store) =>
+        Effect.gen(function* () {
+          yield* store.append(1, 0, bets(1, 0, 5))
+          const before = yield* Metric.value(GroupCommit.commits)
+          const all = yield* Effect.all(
+            [
+              // The first write goes alone, the others wait for it together.
+              store.append(9, 0, bets(9, 0, 1)),
+              store.append(1, 5, bets(1, 5, 5), true),
+              store.append(2, 0, bets(2, 0, 3)),
+              errorOf(store.append(1, 10, bets(1, 10, 1))),
+              store.discard(1),
+              errorOf(store.append(1, 10, bets(1, 10, 1))),
+              store.append(1, 0, bets(1, 80, 4)),
+              store.append(2, 3, bets(2, 3, 3), true),
+              store.discard(3),
+              store.discard(1),
+              store.append(1, 0, bets(1, 90, 2), true),
+              store.append(3, 0, bets(3, 0, 1))
+            ],
+            { concurrency: "unbounded" }
+          )
+          const commits =
+            Number((yield* Metric.value(GroupCommit.commits)).count) - Number(before.count)
+          expect(commits).toBe(2)
+          expect(all[3]).toMatchObject({ _tag: "AlreadyFinished", bets: 10 })
+          expect([all[4], all[8], all[9]]).toEqual([10, 0, 4])
+          expect(all[5]).toMatchObject({ _tag: "Conflict", held: 0 })
+          expect([...(yield* store.progress)]).toEqual([
+            [1, { bets: 2, finished: true, told: false, edition: 2 }],
+            [2, { bets: 6, finished: true, told: false, edition: 0 }],
+            [3, { bets: 1, finished: false, told: false, edition: 1 }],
+            [9, { bets: 1, finished: false, told: false, edition: 0 }]
+          ])
+          expect((yield* bookOf(1)).text).toBe(bytesOf([bets(1, 90, 2)]))
+          expect((yield* bookOf(2)).text).toBe(bytesOf([bets(2, 0, 6)]))
+        })
+      )
+    )
+
+    it.live("gives who reads a book that is discarded the rest of it, or an error", () =>
+      withStore((store) =>
+        Effect.gen(function* () {
+          const total = 24_000
+          yield* store.append(1, 0, bets(1, 0, total))
+          const whole = bytesOf([bets(1, 0, total)])
+          const read: Array<BetBatch> = []
+          const exit = yield* store.book(1, 0).pipe(
+            Stream.runForEach((batch) =>
+              Effect.gen(function* () {
+                read.push(batch)
+                if (read.length > 1) return
+                yield* store.discard(1)
+                // Other rows of the same length lie there now, of the same agency and another's.
+                yield* store.append(1, 0, bets(1, 70_000, total))
+                yield* store.append(2, 0, bets(2, 0, total))
+              })
+            ),
+            Effect.exit
+          )
+          expect(read[0]!.count).toBeLessThan(total)
+          if (Exit.isSuccess(exit)) expect(bytesOf(read) === whole).toBe(true)
+          else {
+            expect(Cause.squash(exit.cause)).toMatchObject({ _tag: "StoreUnavailable" })
+            expect(whole.startsWith(bytesOf(read))).toBe(true)
+          }
+          expect((yield* bookOf(2)).text).toBe(bytesOf([bets(2, 0, total)]))
+        })
+      )
+    )
+
+    it.live("gives a reader in another process no book that only looks whole", () =>
+      Effect.gen(function* () {
+        const folder = yield* temporaryFolder
+        const total = 24_000
+        const whole = bytesOf([bets(1, 0, total)])
+        const read: Array<BetBatch> = []
+        const reading = (store: BetStore["Service"]) =>
+          Effect.gen(function* () {
+            const reader = yield* BetStoreReader
+            yield* Stream.runForEach(reader.book(1, 0), (batch) =>
+              read.push(batch) > 1 ? Effect.void : store.discard(1)
+            )
+          }).pipe(Effect.provide(stores.layerReader(folder, "default")), Effect.exit)
+        const exit = yield* within(
+          folder,
+          Effect.gen(function* () {
+            const store = yield* BetStore
+            yield* store.append(1, 0, bets(1, 0, total))
+            return yield* reading(store)
+          })
+        )
+        if (Exit.isSuccess(exit)) expect(bytesOf(read) === whole).toBe(true)
+        else expect(Cause.squash(exit.cause)).toMatchObject({ _tag: "StoreUnavailable" })
       })
     )
 

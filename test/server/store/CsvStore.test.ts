@@ -280,7 +280,12 @@ describe("CsvStore", () => {
       ).pipe(Effect.provideService(Disk, disk))
       yield* using(at(path), (store) =>
         Effect.gen(function* () {
-          expect(yield* store.progressOf(1)).toEqual({ bets: 6, finished: true, told: false })
+          expect(yield* store.progressOf(1)).toEqual({
+            bets: 6,
+            finished: true,
+            told: false,
+            edition: 0
+          })
         })
       )
     })

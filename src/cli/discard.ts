@@ -1,0 +1,56 @@
+/** `lottery discard`: drops the held book of an agency, so that a corrected one can be sent. */
+import * as CliError from "effect/cli/CliError"
+import * as Command from "effect/cli/Command"
+import * as Effect from "effect/Effect"
+import { logAction } from "../domain/ActionLog.ts"
+import type { Agency } from "../domain/Agency.ts"
+import { BetStoreReader } from "../server/BetStore.ts"
+import * as StoreUrl from "../server/store/StoreUrl.ts"
+import * as Setting from "./Setting.ts"
+import * as SettingText from "./SettingText.ts"
+import * as sharedSettings from "./sharedSettings.ts"
+
+/** Fails with what would be dropped, and what must be given to drop it. */
+const askToConfirm = Effect.fnUntraced(function* (
+  store: StoreUrl.StoreUrl,
+  draw: string,
+  agency: Agency
+) {
+  const progress = yield* Effect.flatMap(BetStoreReader, (books) => books.progress).pipe(
+    Effect.provide(StoreUrl.layerReader(store, draw))
+  )
+  const { bets, finished } = progress.get(agency) ?? { bets: 0, finished: false }
+  const book = `the ${finished ? "finished " : ""}book of agency ${agency} with ${bets} bets`
+  return yield* new CliError.ValidationError({
+    message: `this would drop ${book} from ${StoreUrl.show(store)}; give --yes to do it`
+  })
+})
+
+export const discard = Command.make(
+  "discard",
+  {
+    store: sharedSettings.store,
+    draw: sharedSettings.draw,
+    agency: Setting.required("agency", {
+      description: "Whose book is dropped",
+      schema: SettingText.AgencyFromText,
+      metavar: "number"
+    }),
+    yes: Setting.flag("yes", "Drop it: without this, only say what would be dropped")
+  },
+  Effect.fnUntraced(function* ({ agency, draw, store, yes }) {
+    if (!yes) return yield* askToConfirm(store, draw, agency)
+    const bets = yield* StoreUrl.discard(store, draw, agency)
+    yield* logAction("libro_descartado", "success", { agencia: agency, cantidad: bets })
+  })
+).pipe(
+  Command.withDescription(
+    "Drop the held book of an agency before the draw, so that a corrected one can be sent"
+  ),
+  Command.withExamples([
+    {
+      command: "lottery discard --store sqlite:lottery.db --agency 3 --yes",
+      description: "Drop the book of agency 3, also beside a running server"
+    }
+  ])
+)

@@ -1,0 +1,165 @@
+/**
+ * Commits groups of writes to an open CSV store: rows first, then the state; and discards, each by
+ * itself between what comes before and after it.
+ */
+import { Effect, type Scope } from "effect"
+import type { Agency } from "../../domain/Agency.ts"
+import { StoreBroken } from "../BetStore.ts"
+import { rewriteWithout } from "./CsvDiscard.ts"
+import { appendRows, type CsvFile, cutTail, type Rows } from "./CsvFile.ts"
+import { type CsvState, StateChange, withoutAgency, writeState } from "./CsvState.ts"
+import type { Disk, DiskError } from "./Disk.ts"
+import type { Outcome, Write } from "./EmbeddedStore.ts"
+
+/** What the one who writes a CSV store holds of it. Only commits change it. */
+export interface OpenCsv {
+  csv: CsvFile
+  state: CsvState
+  /** How many books of an agency were discarded since the store was opened. */
+  readonly editions: Map<Agency, number>
+}
+
+/** A write that adds something. */
+type Addition = Exclude<Write, { kind: "discard" }>
+/** What is committed in one step: a discard, or the writes between two of them. */
+type Run = { readonly discard: Agency } | { readonly additions: Array<Addition> }
+
+const runsOf = (writes: ReadonlyArray<Write>): ReadonlyArray<Run> => {
+  const runs: Array<Run> = []
+  for (const write of writes) {
+    const last = runs.at(-1)
+    if (write.kind === "discard") runs.push({ discard: write.agency })
+    else if (last !== undefined && "additions" in last) last.additions.push(write)
+    else runs.push({ additions: [write] })
+  }
+  return runs
+}
+
+/** What additions come to, before anything of them is written. */
+const plan = ({ csv, state }: OpenCsv, writes: ReadonlyArray<Addition>) => {
+  const change = new StateChange(state)
+  const rows: Array<Rows> = []
+  const held = new Map<Agency, number>()
+  const heldOf = (agency: Agency) => held.get(agency) ?? csv.index.bets(agency)
+  const append = (write: Extract<Write, { kind: "append" }>): Outcome => {
+    const bets = heldOf(write.agency)
+    if (change.hasFinished(write.agency)) return { kind: "alreadyFinished", bets }
+    if (bets !== write.position) return { kind: "conflict", held: bets }
+    if (write.count > 0) rows.push(write)
+    const now = bets + write.count
+    held.set(write.agency, now)
+    if (!write.last) return { kind: "done" }
+    return change.apply({ kind: "finish", agency: write.agency, bets: now }, now)
+  }
+  const outcomes = writes.map((write) =>
+    write.kind === "append"
+      ? append(write)
+      : change.apply(write, write.kind === "finish" ? heldOf(write.agency) : 0)
+  )
+  return { change, rows, outcomes }
+}
+
+/**
+ * The outcomes of additions whose rows are durable, but not their change of the state. A last
+ * batch is refused then although its rows are held: sent again they are compared, and finish the
+ * book.
+ */
+const withoutState = (
+  writes: ReadonlyArray<Addition>,
+  outcomes: ReadonlyArray<Outcome>,
+  reason: string
+): ReadonlyArray<Outcome> =>
+  outcomes.map((outcome, index) => {
+    const write = writes[index]!
+    const isStored = write.kind === "append" && !write.last && outcome.kind === "done"
+    return isStored ? outcome : { kind: "unavailable", reason }
+  })
+
+const toBroken = ({ reason }: DiskError) => new StoreBroken({ reason })
+
+/** Makes the store's `commit`. What it opens is closed with `scope`. */
+export const makeCommit = (
+  disk: Disk,
+  path: string,
+  store: OpenCsv,
+  maxUnsyncedBytes: number,
+  scope: Scope.Scope
+) => {
+  /** Something that was not acknowledged lies behind the durable rows and could not be cut. */
+  let tailIsDirty = false
+
+  const cutDirtyTail = Effect.gen(function* () {
+    if (!tailIsDirty) return
+    yield* cutTail(disk, store.csv)
+    tailIsDirty = false
+  })
+
+  const writeRows = Effect.fnUntraced(function* (rows: ReadonlyArray<Rows>) {
+    yield* cutDirtyTail
+    if (rows.length === 0) return
+    tailIsDirty = true
+    yield* appendRows(disk, store.csv, rows, maxUnsyncedBytes).pipe(
+      // After a failed sync nothing is touched any more, for nothing can be known.
+      Effect.tapError((error) =>
+        // Where it cannot be cut now it is before the next write, which fails until then.
+        error.operation === "sync" ? Effect.void : Effect.ignore(cutDirtyTail)
+      )
+    )
+    tailIsDirty = false
+  })
+
+  const saveState = Effect.fnUntraced(function* (changed: CsvState) {
+    if (changed === store.state) return
+    yield* writeState(disk, path, changed)
+    store.state = changed
+  })
+
+  const add = Effect.fnUntraced(function* (writes: ReadonlyArray<Addition>) {
+    const { change, rows, outcomes } = plan(store, writes)
+    yield* writeRows(rows)
+    return yield* saveState(change.result).pipe(
+      Effect.as(outcomes),
+      Effect.catchIf(
+        (error) => error.operation !== "sync",
+        (error) => Effect.succeed(withoutState(writes, outcomes, error.reason))
+      )
+    )
+  })
+
+  /**
+   * The state goes first: a crash after it leaves a book that is held but not finished, while a
+   * finished book without its rows would be damage. Nor is that taken back where the rows cannot
+   * be rewritten: whoever asked for it did not want this book in a draw.
+   */
+  const discard = Effect.fnUntraced(function* (
+    agency: Agency
+  ): Effect.fn.Return<Outcome, DiskError> {
+    if (store.state.recorded) return { kind: "alreadyRecorded" }
+    yield* saveState(withoutAgency(store.state, agency))
+    const bets = store.csv.index.bets(agency)
+    if (bets > 0) {
+      store.csv = yield* rewriteWithout(disk, path, store.csv, agency, scope)
+      tailIsDirty = false
+    }
+    store.editions.set(agency, (store.editions.get(agency) ?? 0) + 1)
+    return { kind: "discarded", bets }
+  })
+
+  const commitRun = (run: Run): Effect.Effect<ReadonlyArray<Outcome>, DiskError> =>
+    "discard" in run ? Effect.map(discard(run.discard), (outcome) => [outcome]) : add(run.additions)
+
+  /** A run that fails refuses its own writes, and those after it are still tried. */
+  return Effect.fnUntraced(function* (writes: ReadonlyArray<Write>) {
+    const outcomes: Array<Outcome> = []
+    for (const run of runsOf(writes)) {
+      const count = "discard" in run ? 1 : run.additions.length
+      const committed = yield* Effect.catchIf(
+        commitRun(run),
+        (error) => error.operation !== "sync",
+        ({ reason }) => Effect.succeed(Array<Outcome>(count).fill({ kind: "unavailable", reason }))
+      )
+      outcomes.push(...committed)
+    }
+    return outcomes
+  }, Effect.mapError(toBroken))
+}

@@ -1,0 +1,96 @@
+/**
+ * Takes an agency's rows out of `bets.csv`: the rows of all others are written to a new file,
+ * which then takes the place of the old one in one step. A crash leaves the old file or the new
+ * one, and beside it at most the temporary file, which the next discard writes anew.
+ */
+import { Effect, Exit, Scope } from "effect"
+import type { Agency } from "../../domain/Agency.ts"
+import type { CsvFile } from "./CsvFile.ts"
+import { CsvIndex } from "./CsvIndex.ts"
+import { CsvRowReader } from "./CsvRow.ts"
+import {
+  type Descriptor,
+  type Disk,
+  DiskError,
+  openScoped,
+  readBytes,
+  syncNewName,
+  writeAll
+} from "./Disk.ts"
+
+/** Bytes read, and written, at once: a few milliseconds of work between two reads. */
+const PIECE_BYTES = 1024 * 1024
+
+export const temporaryPath = (path: string): string => `${path}.tmp`
+
+/** Moves the rows that stay to the front of `bytes`. */
+const keepOthers = (bytes: Uint8Array, agency: Agency, index: CsvIndex, offset: number) => {
+  const reader = new CsvRowReader()
+  let read = 0
+  let kept = 0
+  while (reader.read(bytes, read, bytes.length)) {
+    if (reader.agency !== agency) {
+      index.add(reader.agency, offset + kept, 1, reader.end - read)
+      bytes.copyWithin(kept, read, reader.end)
+      kept += reader.end - read
+    }
+    read = reader.end
+  }
+  return { read, kept }
+}
+
+/** Copies the durable rows of all other agencies to the beginning of `file`. */
+const copyOthers = Effect.fnUntraced(function* (
+  disk: Disk,
+  csv: CsvFile,
+  agency: Agency,
+  file: Descriptor
+) {
+  const index = new CsvIndex()
+  let length = 0
+  for (let from = 0; from < csv.length; ) {
+    const wanted = Math.min(PIECE_BYTES, csv.length - from)
+    const bytes = yield* readBytes(disk, csv.file, from, wanted)
+    const { kept, read } = keepOthers(bytes, agency, index, length)
+    // A piece is longer than any row, so that it begins with one unless the file is damaged.
+    if (read === 0) {
+      const reason = `damaged at byte ${from}: what stands there was a bet and is none any more`
+      return yield* new DiskError({ operation: "read", code: undefined, reason })
+    }
+    yield* writeAll(disk, file, bytes.subarray(0, kept), length)
+    length += kept
+    from += read
+  }
+  return { file, length, index } satisfies CsvFile
+})
+
+/**
+ * Puts a file without the agency's rows in the place of `bets.csv`, durably, and gives it; it is
+ * open until `scope` closes. The old file stays open as long as its own scope, for whoever still
+ * reads it. Where it fails before the new file is in place, which is whenever the failure is not
+ * one of a sync, the old one is untouched.
+ */
+export const rewriteWithout = Effect.fnUntraced(function* (
+  disk: Disk,
+  path: string,
+  csv: CsvFile,
+  agency: Agency,
+  scope: Scope.Scope
+) {
+  const temporary = temporaryPath(path)
+  const fileScope = yield* Scope.fork(scope)
+  const open = Scope.provide(openScoped(disk, temporary, "w+"), fileScope)
+  const rewrite = Effect.fnUntraced(function* (file: Descriptor) {
+    const rewritten = yield* copyOthers(disk, csv, agency, file)
+    yield* disk.sync(file)
+    yield* disk.rename(temporary, path)
+    yield* syncNewName(disk, path)
+    return rewritten
+  })
+  return yield* Effect.flatMap(open, (file) =>
+    Effect.tapError(rewrite(file), (error) =>
+      // A disk that is full needs the room; after a failed sync nothing is touched any more.
+      error.operation === "sync" ? Effect.void : Effect.ignore(disk.truncate(file, 0))
+    )
+  ).pipe(Effect.onError((cause) => Scope.close(fileScope, Exit.failCause(cause))))
+})

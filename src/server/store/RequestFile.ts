@@ -1,0 +1,140 @@
+/**
+ * The file in which one process asks another to discard a book, `<store>.discard`, beside an
+ * embedded store: what stands in it, and the few things that both sides do to it.
+ *
+ * It is made whole by whoever asks, renewed as long as somebody waits, and replaced in one step by
+ * the same request with its answer.
+ */
+import { type FileHandle, open, rename, unlink, writeFile } from "node:fs/promises"
+import { Clock, Data, Effect, Schema } from "effect"
+import { Agency } from "../../domain/Agency.ts"
+import { DrawId } from "../../domain/Draw.ts"
+
+/** What became of a request: how many bets were dropped, or why none was. */
+const Answer = Schema.Union([
+  Schema.Struct({ discarded: Schema.Int }),
+  Schema.Struct({ refused: Schema.String })
+])
+export type Answer = typeof Answer.Type
+
+/** Asks for the book of an agency to be discarded. */
+export class Request extends Schema.Class<Request>("lottery/server/store/RequestFile.Request")({
+  agency: Agency,
+  draw: DrawId,
+  /** Tells this request from any other. */
+  token: Schema.NonEmptyString,
+  answer: Schema.optionalKey(Answer)
+}) {}
+
+const RequestText = Schema.fromJsonString(Request)
+const decode = Schema.decodeOption(RequestText)
+const encode = Schema.encodeEffect(RequestText)
+
+/** The request file cannot be read or written. */
+export class RequestFileError extends Data.TaggedError("RequestFileError")<{
+  readonly code: string | undefined
+  readonly reason: string
+}> {
+  override get message(): string {
+    return `the store's server cannot be asked: ${this.reason}`
+  }
+}
+
+const toRequestFileError = (error: unknown): RequestFileError => {
+  const code =
+    error instanceof Error && "code" in error && typeof error.code === "string"
+      ? error.code
+      : undefined
+  return new RequestFileError({
+    code,
+    reason: error instanceof Error ? error.message : String(error)
+  })
+}
+
+const attempt = <A>(run: () => Promise<A>): Effect.Effect<A, RequestFileError> =>
+  Effect.tryPromise({ try: run, catch: toRequestFileError })
+
+const openScoped = (path: string, flags: string) =>
+  Effect.acquireRelease(
+    attempt(() => open(path, flags, 0o644)),
+    (file) => Effect.ignore(attempt(() => file.close()))
+  )
+
+/** Where the request beside a store is; `store` is the store's canonical path. */
+export const pathOf = (store: string): string => `${store}.discard`
+
+/** A request file as it was found. */
+export interface Found {
+  /** Since it was last renewed. */
+  readonly ageMillis: number
+  /** Undefined where what stands in it is not a request, or not yet. */
+  readonly request: Request | undefined
+}
+
+/** Reads the request file; undefined where there is none. */
+export const read = Effect.fnUntraced(
+  function* (path: string) {
+    const file = yield* openScoped(path, "r")
+    const { mtimeMs } = yield* attempt(() => file.stat())
+    const request = decode(yield* attempt(() => file.readFile("utf8")))
+    const found: Found = {
+      ageMillis: (yield* Clock.currentTimeMillis) - mtimeMs,
+      request: request._tag === "Some" ? request.value : undefined
+    }
+    return found
+  },
+  Effect.scoped,
+  Effect.catchIf(
+    (error) => error.code === "ENOENT",
+    () => Effect.succeed(undefined)
+  )
+)
+
+/** Removes the request file, whoever made it. */
+export const remove = (path: string): Effect.Effect<void, RequestFileError> =>
+  Effect.catchIf(
+    attempt(() => unlink(path)),
+    (error) => error.code === "ENOENT",
+    () => Effect.void
+  )
+
+const textOf = (request: Request) => Effect.orDie(encode(request))
+
+const removeOwn = Effect.fnUntraced(
+  function* (path: string, { token }: Request) {
+    const found = yield* read(path)
+    if (found?.request?.token === token) yield* remove(path)
+  },
+  (effect) => Effect.ignore(effect)
+)
+
+/**
+ * Makes the request file, and removes it with the scope unless it is another's by then. Fails with
+ * the code `EEXIST` where there is one. Gives the file to `renew`, which is this request's alone.
+ */
+export const create = Effect.fnUntraced(function* (path: string, request: Request) {
+  const text = yield* textOf(request)
+  const file = yield* openScoped(path, "wx")
+  yield* attempt(() => file.writeFile(text)).pipe(
+    Effect.onError(() => Effect.ignore(remove(path))),
+    Effect.uninterruptible
+  )
+  yield* Effect.addFinalizer(() => removeOwn(path, request))
+  return file
+})
+
+/** Says that somebody still waits. */
+export const renew = Effect.fnUntraced(function* (file: FileHandle) {
+  const seconds = (yield* Clock.currentTimeMillis) / 1000
+  yield* attempt(() => file.utimes(seconds, seconds))
+})
+
+/** Answers a request, unless nobody waits for the answer any more. */
+export const answer = Effect.fnUntraced(function* (path: string, request: Request, given: Answer) {
+  const found = yield* read(path)
+  if (found?.request?.token !== request.token) return
+  const text = yield* textOf(new Request({ ...request, answer: given }))
+  const temporary = `${path}.tmp`
+  yield* attempt(() => writeFile(temporary, text))
+  yield* attempt(() => rename(temporary, path))
+})
