@@ -24,6 +24,21 @@ export class BetBatch {
 
   static readonly empty = new BetBatch(new Uint8Array(0), 0)
 
+  /** One batch of several; copies their bytes, unless there is but one. */
+  static concat(batches: ReadonlyArray<BetBatch>): BetBatch {
+    if (batches.length === 1) return batches[0]!
+    const total = batches.reduce((length, batch) => length + batch.bytes.length, 0)
+    const bytes = new Uint8Array(total)
+    let at = 0
+    let count = 0
+    for (const batch of batches) {
+      bytes.set(batch.bytes, at)
+      at += batch.bytes.length
+      count += batch.count
+    }
+    return new BetBatch(bytes, count)
+  }
+
   static fromBets(bets: Iterable<Bet>): BetBatch {
     const builder = new BetBatchBuilder()
     for (const bet of bets) {

@@ -2,8 +2,18 @@
  * Something that must be closed, and says in the log that it was: the course's
  * `action: close_resource` line. Its closing is bounded in time, so that a stop always ends.
  */
-import { type Duration, Effect, Exit, Fiber, Option, Scope } from "effect"
+import { Cause, Data, type Duration, Effect, Exit, Fiber, Option, Scope } from "effect"
 import { logAction } from "./ActionLog.ts"
+
+/** A resource could not be closed well. A defect, for a finalizer cannot fail otherwise. */
+export class ClosingFailed extends Data.TaggedError("ClosingFailed")<{
+  readonly resource: string
+  readonly reason: string
+}> {
+  override get message(): string {
+    return `closing the ${this.resource} failed: ${this.reason}`
+  }
+}
 
 /** A resource that can be closed before its scope. */
 export interface LoggedResource<A> {
@@ -14,7 +24,8 @@ export interface LoggedResource<A> {
 
 /**
  * Acquires a resource in the current scope. At the latest when that scope closes, the resource is
- * closed and logged; after `closeTimeout` the stop goes on without it, logged as a failure.
+ * closed and logged; after `closeTimeout` the stop goes on without it, logged as a failure. Where
+ * its closing fails the scope ends with `ClosingFailed`, after everything else was closed.
  */
 export const closable = <A, E, R>(
   resource: string,
@@ -55,10 +66,14 @@ const closeAndLog = Effect.fnUntraced(function* (
   const closing = yield* Effect.forkDetach(Scope.close(scope, exit))
   const waiting = yield* Effect.forkDetach(Effect.timeoutOption(Fiber.await(closing), closeTimeout))
   const closed = yield* Fiber.join(waiting)
-  if (Option.isSome(closed) && Exit.isSuccess(closed.value)) {
-    yield* logAction("close_resource", "success", { resource })
-  } else {
-    const error = Option.isNone(closed) ? "timed out" : "its closing failed"
-    yield* logAction("close_resource", "fail", { resource, error })
+  if (Option.isNone(closed)) {
+    return yield* logAction("close_resource", "fail", { resource, error: "timed out" })
   }
+  if (Exit.isSuccess(closed.value)) {
+    return yield* logAction("close_resource", "success", { resource })
+  }
+  const cause = Cause.squash(closed.value.cause)
+  const reason = cause instanceof Error ? cause.message : String(cause)
+  yield* logAction("close_resource", "fail", { resource, error: reason })
+  return yield* Effect.die(new ClosingFailed({ resource, reason }))
 })

@@ -53,13 +53,19 @@ export class Conflict extends Data.TaggedError("Conflict")<{
   }
 }
 
+/** What helps an agency whose book is not the one that is held. */
+export const ifAnotherBook = (agency: Agency): string =>
+  `if that is the wrong book, drop it before the draw with: lottery discard --agency ${agency}`
+
 /** The agency's book is whole; nothing can follow. */
 export class AlreadyFinished extends Data.TaggedError("AlreadyFinished")<{
   readonly agency: Agency
   readonly bets: number
 }> {
   override get message(): string {
-    return `agency ${this.agency} has finished its book with ${this.bets} bets; no bet can follow`
+    const { agency, bets } = this
+    const finished = `agency ${agency} has finished its book with ${bets} bets, no bet can follow`
+    return `${finished}; ${ifAnotherBook(agency)}`
   }
 }
 
@@ -70,7 +76,9 @@ export class BookMismatch extends Data.TaggedError("BookMismatch")<{
   readonly held: number
 }> {
   override get message(): string {
-    return `agency ${this.agency}: the book ends after ${this.bets} bets, but ${this.held} are held`
+    const { agency, bets, held } = this
+    const differs = `agency ${agency}: the book ends after ${bets} bets, but ${held} are held`
+    return `${differs}; ${ifAnotherBook(agency)}`
   }
 }
 

@@ -4,7 +4,6 @@
  * own winners. What is said how is the dialect's.
  */
 import { Deferred, Effect, type Result, type Scope } from "effect"
-import { logAction } from "../domain/ActionLog.ts"
 import type { Agency } from "../domain/Agency.ts"
 import type { BetBatch } from "../domain/BetBatch.ts"
 import type { WinningDocuments } from "../domain/Draw.ts"
@@ -13,8 +12,10 @@ import { BadMessage } from "../protocol/BytesCodec.ts"
 import type { ConnectionLost } from "../protocol/PeerConnection.ts"
 import * as Intake from "./Intake.ts"
 import { Lottery, type UnknownAgency } from "./Lottery.ts"
-import { linger, type Peer } from "./Peer.ts"
-import type { Superseded, Upload } from "./Upload.ts"
+import type { Peer } from "./Peer.ts"
+import { tellWinners } from "./TellWinners.ts"
+import type { Discarded, OnLeave, Superseded } from "./Turn.ts"
+import type { Upload } from "./Upload.ts"
 
 /** Some bets of an agency; `last` says that its book is whole with them. */
 export interface Bets {
@@ -49,38 +50,27 @@ interface Progress {
   upload: Upload | undefined
   /** The last batch was accepted. */
   finished: boolean
-  /** The winners are on their way: nothing more is said to this peer. */
-  answered: boolean
 }
 
 /** Holds the conversation to its end, which is also the connection's. */
 export const run = Effect.fnUntraced(function* (peer: Peer, dialect: BookDialect) {
-  const onSuperseded = yield* Deferred.make<never, Superseded>()
-  const progress: Progress = { upload: undefined, finished: false, answered: false }
-  yield* converse(peer, dialect, progress, onSuperseded).pipe(
-    Effect.raceFirst(Deferred.await(onSuperseded)),
-    Effect.catchTag("Superseded", (superseded) =>
-      progress.answered
-        ? Effect.void
-        : Effect.andThen(
-            Intake.logRefused(peer.ip, superseded, { upload: progress.upload }),
-            answerRefused(peer, dialect, progress, superseded.message)
-          )
+  const onLeave = yield* Deferred.make<never, Superseded | Discarded>()
+  const progress: Progress = { upload: undefined, finished: false }
+  yield* converse(peer, dialect, progress, onLeave).pipe(
+    Effect.raceFirst(Deferred.await(onLeave)),
+    Effect.catchTag(["Superseded", "Discarded"], (left) =>
+      Effect.andThen(
+        Intake.logRefused(peer.ip, left, { upload: progress.upload }),
+        answerRefused(peer, dialect, progress, left.message)
+      )
     ),
     Effect.tapErrorTag(["EndOfStream", "ConnectionLost"], () => logUnfinished(peer, progress))
   )
 })
 
-/** Whoever waits for the draw wants to know which agency went away in the middle of its book. */
+/** Logs an agency that went away in the middle of its book. */
 const logUnfinished = ({ ip }: Peer, { finished, upload }: Progress) =>
-  upload === undefined || finished
-    ? Effect.void
-    : logAction("apuesta_recibida", "in_progress", {
-        agencia: upload.agency,
-        posicion: upload.position(),
-        ip,
-        error: "the agency went away before the end of its book"
-      })
+  upload === undefined || finished ? Effect.void : Intake.logUnfinished(ip, upload)
 
 /** Says to the peer why a message is refused, where the dialect can. */
 const answerRefused = (
@@ -101,7 +91,7 @@ const converse = Effect.fnUntraced(function* (
   peer: Peer,
   dialect: BookDialect,
   progress: Progress,
-  onSuperseded: Deferred.Deferred<never, Superseded>
+  onLeave: OnLeave
 ) {
   const lottery = yield* Lottery
 
@@ -110,10 +100,10 @@ const converse = Effect.fnUntraced(function* (
       return yield* new BadMessage({ reason: "no bet can follow the last batch", agency })
     }
     yield* lottery.admit(agency)
-    progress.upload ??= yield* lottery.upload(agency, onSuperseded)
+    progress.upload ??= yield* lottery.upload(agency, onLeave)
     const { upload } = progress
     if (agency !== upload.agency) return yield* anotherAgency(upload.agency, agency)
-    yield* Intake.takeBatch(upload, batch, last)
+    yield* Intake.logStored(agency, batch, yield* upload.store(batch, last))
     progress.finished = last
     yield* peer.connection.write(dialect.stored)
     return "taken" as const
@@ -168,7 +158,14 @@ const converse = Effect.fnUntraced(function* (
   for (;;) {
     const outcome = yield* Effect.suspend(() => step)
     if (outcome === "refused") return
-    if (outcome !== "taken") return yield* tellWinners(peer, dialect, progress, outcome)
+    if (outcome !== "taken") {
+      return yield* tellWinners(peer, outcome, {
+        meanwhile: Effect.never,
+        say: (documents) =>
+          Effect.flatMap(Effect.fromResult(dialect.winners(documents)), peer.connection.write),
+        closes: false
+      })
+    }
   }
 })
 
@@ -177,27 +174,3 @@ const anotherAgency = (agency: Agency, other: Agency): BadMessage =>
     reason: `expected agency ${agency}, to which this connection belongs, got agency ${other}`,
     agency: other
   })
-
-/** Waits for the draw as long as the agency does, and tells it its winners. */
-const tellWinners = Effect.fnUntraced(function* (
-  peer: Peer,
-  dialect: BookDialect,
-  progress: Progress,
-  agency: Agency
-) {
-  const lottery = yield* Lottery
-  const { connection, ip } = peer
-  const documents = yield* Effect.raceFirst(lottery.winnersOf(agency), connection.lost)
-  progress.answered = true
-  yield* Effect.fromResult(dialect.winners(documents)).pipe(
-    Effect.flatMap(connection.write),
-    // The old dialects do not acknowledge winners. An agency counts as told when it has closed, or
-    // was there for a while longer; only one whose connection broke does not.
-    Effect.andThen(linger(peer)),
-    Effect.andThen(lottery.told(agency)),
-    Effect.uninterruptible,
-    Effect.catchTag(["BadMessage", "StoreBroken"], ({ message }) =>
-      logAction("consulta_ganadores", "fail", { agencia: agency, ip, error: message })
-    )
-  )
-})

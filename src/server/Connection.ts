@@ -11,6 +11,7 @@ import { type Dialect, detect } from "../protocol/Dialect.ts"
 import * as PeerConnection from "../protocol/PeerConnection.ts"
 import * as BinarySession from "./BinarySession.ts"
 import * as JsonSession from "./JsonSession.ts"
+import * as NativeSession from "./NativeSession.ts"
 import { linger, type Peer } from "./Peer.ts"
 import { ServerLimits } from "./ServerLimits.ts"
 import * as TextLineSession from "./TextLineSession.ts"
@@ -38,7 +39,7 @@ export const serve = Effect.fnUntraced(
         end.pending === 0 ? Effect.logDebug(`${ip}: ${end.message}`) : logEnd(peer, end.message)
       )
     )
-    yield* linger(peer)
+    yield* linger(peer, (yield* ServerLimits).lingerTimeout)
   },
   (effect, _socket, _link, ip) =>
     Effect.catchTag(effect, "ConnectionLost", (lost) => logEnd({ ip }, lost.message))
@@ -56,7 +57,7 @@ const converse = Effect.fnUntraced(function* (peer: Peer, port: Port) {
     case "json":
       return yield* JsonSession.run(peer)
     case "native":
-      return yield* new BadMessage({ reason: "the native dialect is not spoken by this server" })
+      return yield* NativeSession.run(peer)
   }
 })
 

@@ -1,16 +1,25 @@
 /**
- * Taking in one batch of an upload, in the dialects of the old systems: stored or compared, and
- * said in the log in the words that people grep for.
+ * What the log says of the bets that come in, in every dialect, in the words that people grep for:
+ * stored, held already, or refused and why.
  */
 import { Effect } from "effect"
 import { logAction } from "../domain/ActionLog.ts"
 import type { BetBatch } from "../domain/BetBatch.ts"
-import { BadMessage } from "../protocol/BytesCodec.ts"
+import type { BadMessage } from "../protocol/BytesCodec.ts"
 import type { UnknownAgency } from "./Lottery.ts"
-import type { StoredBatch, StoreFailure, Upload } from "./Upload.ts"
+import type { NativeRefusal } from "./NativeRefusal.ts"
+import type { StoredBatch, StoreFailure } from "./Upload.ts"
 
 /** Why a message with bets is refused. */
 export type Refusal = BadMessage | UnknownAgency | StoreFailure
+
+type AnyRefusal = Refusal | NativeRefusal
+
+/** What a peer has uploaded so far. */
+export interface Uploaded {
+  readonly agency: number
+  readonly position: () => number
+}
 
 /** The tags of the refusals of one message; `Superseded` ends the conversation as a whole. */
 export const REFUSALS = [
@@ -24,17 +33,8 @@ export const REFUSALS = [
   "StoreBroken"
 ] as const satisfies ReadonlyArray<Refusal["_tag"]>
 
-/** Stores a batch and, where it is the last, finishes the agency; logs what became of it. */
-export const takeBatch = Effect.fnUntraced(function* (
-  upload: Upload,
-  batch: BetBatch,
-  last: boolean
-) {
-  const stored = yield* upload.store(batch, last)
-  yield* logStored(upload.agency, batch, stored)
-})
-
-const logStored = Effect.fnUntraced(function* (
+/** Logs a batch that was acknowledged. */
+export const logStored = Effect.fnUntraced(function* (
   agencia: number,
   batch: BetBatch,
   { stored, repeated }: StoredBatch
@@ -54,7 +54,7 @@ const logStored = Effect.fnUntraced(function* (
 })
 
 /** Logs a question for the winners that was refused: from where, whose and why. */
-export const logQuestionRefused = (ip: string, refusal: Refusal): Effect.Effect<void> =>
+export const logQuestionRefused = (ip: string, refusal: AnyRefusal): Effect.Effect<void> =>
   logAction("consulta_ganadores", "fail", {
     agencia: "agency" in refusal ? refusal.agency : undefined,
     ip,
@@ -64,14 +64,14 @@ export const logQuestionRefused = (ip: string, refusal: Refusal): Effect.Effect<
 /** Logs a message that was refused: whose, which bet and why. `upload` is the one it was for. */
 export const logRefused = (
   ip: string,
-  refusal: Refusal,
-  message: { readonly upload: Upload | undefined; readonly count?: number | undefined }
+  refusal: AnyRefusal,
+  message: { readonly upload: Uploaded | undefined; readonly count?: number | undefined }
 ): Effect.Effect<void> => {
-  const bad = refusal instanceof BadMessage ? refusal : undefined
   const position = message.upload?.position() ?? 0
   const named = "agency" in refusal ? refusal.agency : undefined
+  const counted = refusal._tag === "BadMessage" ? refusal.count : undefined
   return logAction("apuesta_recibida", "fail", {
-    cantidad: message.count ?? bad?.count,
+    cantidad: message.count ?? counted,
     agencia: named ?? message.upload?.agency,
     posicion: positionOf(refusal, position),
     ip,
@@ -80,16 +80,27 @@ export const logRefused = (
 }
 
 /** The bet that a refusal is about, as its position in the agency's book. */
-const positionOf = (refusal: Refusal, uploaded: number): number => {
+const positionOf = (refusal: AnyRefusal, uploaded: number): number => {
   switch (refusal._tag) {
     case "BookDiffers":
+    case "Conflict":
+    case "Gap":
       return refusal.position
     case "AlreadyFinished":
     case "BookMismatch":
       return refusal.bets
     case "BadMessage":
-      return uploaded + (refusal.index ?? 0)
+      return (refusal.position ?? uploaded) + (refusal.index ?? 0)
     default:
       return uploaded
   }
 }
+
+/** Logs an agency that went away in the middle of its book, for whoever waits for the draw. */
+export const logUnfinished = (ip: string, { agency, position }: Uploaded): Effect.Effect<void> =>
+  logAction("apuesta_recibida", "in_progress", {
+    agencia: agency,
+    posicion: position(),
+    ip,
+    error: "the agency went away before the end of its book"
+  })

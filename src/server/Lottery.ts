@@ -2,12 +2,16 @@
  * The lottery itself: takes in the agencies' books, one writer an agency; waits at the barrier
  * until every agency has finished; holds the draw once; tells each agency its own winners.
  */
-import { Context, Data, Deferred, Effect, Layer, Schedule, type Scope, Semaphore } from "effect"
+import { Context, Data, Deferred, Effect, Layer, Schedule, type Scope, Stream } from "effect"
 import { logAction } from "../domain/ActionLog.ts"
 import type { Agency } from "../domain/Agency.ts"
 import type { BetBatch } from "../domain/BetBatch.ts"
 import { type Draw, describeAgencies, type WinningDocuments } from "../domain/Draw.ts"
 import { BetStore, type DrawMismatch, type StoreBroken, type StoreUnavailable } from "./BetStore.ts"
+import * as BookDigest from "./BookDigest.ts"
+import * as ResumedUpload from "./ResumedUpload.ts"
+import { type Standing, Standings } from "./Standing.ts"
+import { makeTurns, type OnLeave } from "./Turn.ts"
 import * as Upload from "./Upload.ts"
 
 /** The agency does not take part in this draw. */
@@ -30,17 +34,34 @@ const WHILE_UNAVAILABLE = {
 export class Lottery extends Context.Service<
   Lottery,
   {
+    readonly draw: Draw
+
     /** Checks that an agency takes part. */
     readonly admit: (agency: Agency) => Effect.Effect<void, UnknownAgency>
 
     /**
-     * Begins an agency's upload on a new connection. With its first accepted batch it takes the
-     * agency over: whoever had it fails with `Superseded` at its `onSuperseded`.
+     * Begins an agency's upload from the start of its book on a new connection. With its first
+     * accepted batch it takes the agency over: whoever had it fails at its `onLeave`.
      */
     readonly upload: (
       agency: Agency,
-      onSuperseded: Deferred.Deferred<never, Upload.Superseded>
+      onLeave: OnLeave
     ) => Effect.Effect<Upload.Upload, never, Scope.Scope>
+
+    /** Goes on with an agency's upload where its book ends; takes the agency over at once. */
+    readonly resume: (
+      agency: Agency,
+      onLeave: OnLeave
+    ) => Effect.Effect<ResumedUpload.ResumedUpload, StoreUnavailable, Scope.Scope>
+
+    /** How many agencies have finished. */
+    readonly standing: Effect.Effect<Standing>
+
+    /** Waits until the standing is another than `known`. */
+    readonly standingChangedFrom: (known: Standing) => Effect.Effect<void>
+
+    /** Whether an agency's book is whole; it is no more once it was discarded. */
+    readonly hasFinished: (agency: Agency) => boolean
 
     /** Waits at the barrier until the draw is held, and gives the agency's own winners. */
     readonly winnersOf: (agency: Agency) => Effect.Effect<WinningDocuments>
@@ -59,20 +80,16 @@ export class Lottery extends Context.Service<
     Layer.effect(Lottery, make(draw))
 }
 
-/** The upload that has an agency's turn. */
-interface Writer {
-  current: Deferred.Deferred<never, Upload.Superseded> | undefined
-  readonly commit: Semaphore.Semaphore
-}
-
 const make = Effect.fnUntraced(function* (draw: Draw) {
   const store = yield* BetStore
   const { recorded } = yield* store.openDraw(draw)
   const progress = yield* store.progress
   const expected: ReadonlySet<Agency> = new Set(draw.agencies)
-  const unfinished = new Set(draw.agencies.filter((agency) => !progress.get(agency)?.finished))
+  const standings = new Standings(draw.agencies, progress)
   const untold = new Set(draw.agencies.filter((agency) => !progress.get(agency)?.told))
-  const writers = new Map<Agency, Writer>()
+  const turns = makeTurns()
+  const editions = new Map(Array.from(progress, ([agency, { edition }]) => [agency, edition]))
+  const digests = new Map<Agency, BookDigest.BookDigest>()
   const barrier = yield* Deferred.make<ReadonlyMap<Agency, WinningDocuments>>()
   const everyoneTold = yield* Deferred.make<void>()
   const scope = yield* Effect.scope
@@ -84,51 +101,75 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
     Effect.tapError((error) => logAction("sorteo", "fail", { error: error.message })),
     // An agency that has not finished after all is one whose book is gone: it is waited for again.
     Effect.tapErrorTag("NotAllFinished", ({ missing }) =>
-      Effect.sync(() => {
-        for (const agency of missing) unfinished.add(agency)
-      })
+      Effect.sync(() => standings.miss(missing))
     ),
     // A broken store ends the server by itself.
     Effect.retry(WHILE_UNAVAILABLE),
     Effect.ignore
   )
   const holdDrawWhenAllFinished = Effect.suspend(() =>
-    unfinished.size === 0 ? Effect.forkIn(holdDraw, scope) : Effect.void
+    standings.allFinished() ? Effect.forkIn(holdDraw, scope) : Effect.void
   )
 
-  const writerOf = (agency: Agency): Writer => {
-    const known = writers.get(agency)
-    if (known !== undefined) return known
-    const writer = { current: undefined, commit: Semaphore.makeUnsafe(1) }
-    writers.set(agency, writer)
-    return writer
-  }
-
-  const upload = Effect.fnUntraced(function* (
-    agency: Agency,
-    onSuperseded: Deferred.Deferred<never, Upload.Superseded>
-  ) {
-    const writer = writerOf(agency)
-    const isHeld = () => writer.current === onSuperseded
-    const take = Effect.suspend(() => {
-      const previous = writer.current
-      writer.current = onSuperseded
-      return previous === undefined
-        ? Effect.void
-        : Deferred.fail(previous, new Upload.Superseded({ agency }))
+  /** Once an agency's book is whole the draw may be due. */
+  const noteFinished = (agency: Agency) =>
+    Effect.suspend(() => {
+      if (standings.hasFinished(agency)) return Effect.void
+      standings.finish(agency)
+      return holdDrawWhenAllFinished
     })
-    yield* Effect.addFinalizer(() =>
-      Effect.sync(() => {
-        if (isHeld()) writer.current = undefined
-      })
-    )
-    const begun = yield* Upload.make(agency, { take, isHeld, commit: writer.commit }, store)
+
+  const upload = Effect.fnUntraced(function* (agency: Agency, onLeave: OnLeave) {
+    const turn = yield* turns.of(agency, onLeave)
+    const begun = yield* Upload.make(agency, turn, store)
     const storeAndDraw = (batch: BetBatch, last: boolean) =>
-      Effect.tap(begun.store(batch, last), () =>
-        last && unfinished.delete(agency) ? holdDrawWhenAllFinished : Effect.void
-      ).pipe(Effect.uninterruptible)
+      begun.store(batch, last).pipe(
+        Effect.tap(() => (last ? noteFinished(agency) : Effect.void)),
+        Effect.uninterruptible
+      )
     return { ...begun, store: storeAndDraw } satisfies Upload.Upload
   })
+
+  const digestOf = (agency: Agency): BookDigest.BookDigest => {
+    const known = digests.get(agency)
+    if (known !== undefined) return known
+    const digest = BookDigest.make(agency, store)
+    digests.set(agency, digest)
+    return digest
+  }
+
+  const resume = Effect.fnUntraced(function* (agency: Agency, onLeave: OnLeave) {
+    const turn = yield* turns.of(agency, onLeave)
+    const resumed = yield* ResumedUpload.make(agency, turn, digestOf(agency), store)
+    const finishAndDraw = (bets: number, sha256: string) =>
+      resumed.finish(bets, sha256).pipe(
+        Effect.tap(() => noteFinished(agency)),
+        Effect.uninterruptible
+      )
+    return { ...resumed, finish: finishAndDraw } satisfies ResumedUpload.ResumedUpload
+  })
+
+  /** What the store says, once those who are at a book that was discarded have left it. */
+  const currentProgress = Effect.tap(store.progress, (all) =>
+    Effect.forEach(
+      all,
+      ([agency, { edition }]) => {
+        if (edition === (editions.get(agency) ?? 0)) return Effect.void
+        editions.set(agency, edition)
+        return turns.discarded(agency)
+      },
+      { discard: true }
+    )
+  )
+
+  /** Somebody else changed who has finished. */
+  const seeChanges = Effect.gen(function* () {
+    yield* standings.refresh(currentProgress)
+    yield* holdDrawWhenAllFinished
+  }).pipe(
+    Effect.tapError((error) => logAction("sorteo", "fail", { error: error.message })),
+    Effect.retry(WHILE_UNAVAILABLE)
+  )
 
   const recordTold = Effect.fnUntraced(function* (agency: Agency) {
     if (!untold.has(agency)) return
@@ -158,10 +199,17 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
   }
   if (untold.size === 0) yield* Deferred.succeed(everyoneTold, undefined)
 
+  yield* Effect.forkScoped(Stream.runForEach(store.changes, () => seeChanges))
+
   return Lottery.of({
+    draw,
     admit: (agency) =>
       expected.has(agency) ? Effect.void : Effect.fail(new UnknownAgency({ agency, draw })),
     upload,
+    resume,
+    standing: Effect.sync(() => standings.now()),
+    standingChangedFrom: standings.changedFrom,
+    hasFinished: (agency) => standings.hasFinished(agency),
     winnersOf: (agency) =>
       Effect.map(Deferred.await(barrier), (winners) => winners.get(agency) ?? []),
     told,

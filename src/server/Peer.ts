@@ -1,7 +1,6 @@
 /** A peer that is connected, as every conversation sees it, and how the server parts from it. */
-import { Effect } from "effect"
+import { type Duration, Effect } from "effect"
 import type { PeerConnection } from "../protocol/PeerConnection.ts"
-import { ServerLimits } from "./ServerLimits.ts"
 
 export interface Peer {
   /** Where it connected from. */
@@ -10,16 +9,17 @@ export interface Peer {
 }
 
 /**
- * Ends our side and reads on until the peer has closed its own: closing with bytes unread would
- * reset the connection, and the peer could lose the last answer.
+ * Ends our side and reads on until the peer has closed its own, or the time is over: closing with
+ * bytes unread would reset the connection, and the peer could lose the last answer. Says whether
+ * the peer has closed.
  */
-export const linger = Effect.fnUntraced(function* ({ connection }: Peer) {
-  const { lingerTimeout } = yield* ServerLimits
+export const linger = Effect.fnUntraced(function* ({ connection }: Peer, timeout: Duration.Input) {
   yield* connection.end
   const { reader } = connection
   const discard = Effect.andThen(reader.fill, () => reader.take(reader.buffered().length))
-  yield* Effect.forever(discard).pipe(
-    Effect.timeoutOption(lingerTimeout),
-    Effect.catchTag("EndOfStream", () => Effect.void)
+  return yield* Effect.forever(discard).pipe(
+    Effect.timeoutOption(timeout),
+    Effect.as(false),
+    Effect.catchTag("EndOfStream", () => Effect.succeed(true))
   )
 })

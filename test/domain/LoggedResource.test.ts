@@ -1,10 +1,10 @@
 /** Goal: what must be closed is closed once, logged, and never holds up a stop. */
 import { it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Logger, Scope } from "effect"
+import { Cause, Effect, Exit, Fiber, Logger, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { describe, expect } from "vitest"
 import { ActionLine } from "../../src/domain/ActionLog.ts"
-import { closable, loggedResource } from "../../src/domain/LoggedResource.ts"
+import { ClosingFailed, closable, loggedResource } from "../../src/domain/LoggedResource.ts"
 
 const logged = (log: Array<string>) =>
   Logger.layer([
@@ -31,6 +31,25 @@ describe("a logged resource", () => {
       yield* Fiber.join(closing)
       expect(log).toEqual([
         "action: close_resource | result: fail | resource: store | error: timed out"
+      ])
+    })
+  )
+
+  it.effect("whose closing fails says so, and its scope ends with that, the others closed", () =>
+    Effect.gen(function* () {
+      const log: Array<string> = []
+      const failing = Effect.acquireRelease(Effect.void, () => Effect.die(new Error("no disk")))
+      const program = Effect.gen(function* () {
+        yield* loggedResource("port", Effect.void, "1 second")
+        yield* loggedResource("store", failing, "1 second")
+      }).pipe(Effect.scoped, Effect.provide(logged(log)))
+      const exit = yield* Effect.exit(program)
+      expect(Exit.isFailure(exit) && Cause.squash(exit.cause)).toEqual(
+        new ClosingFailed({ resource: "store", reason: "no disk" })
+      )
+      expect(log).toEqual([
+        "action: close_resource | result: fail | resource: store | error: no disk",
+        "action: close_resource | result: success | resource: port"
       ])
     })
   )

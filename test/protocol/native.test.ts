@@ -1,4 +1,4 @@
-/** Goal: each rule of the native dialect's frames on its own, above all what they refuse and why. */
+/** Goal: each rule of the native frames on its own, above all what they refuse and why. */
 import { it } from "@effect/vitest"
 import { Effect, Result } from "effect"
 import { describe, expect } from "vitest"

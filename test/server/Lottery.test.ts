@@ -9,7 +9,7 @@ import { BetStore } from "../../src/server/BetStore.ts"
 import { Lottery } from "../../src/server/Lottery.ts"
 import * as CsvStore from "../../src/server/store/CsvStore.ts"
 import { Disk, DiskError } from "../../src/server/store/Disk.ts"
-import type { Superseded } from "../../src/server/Upload.ts"
+import type { Discarded, Superseded } from "../../src/server/Turn.ts"
 import { temporaryFolder } from "../support/TemporaryFolder.ts"
 
 const bet = (document: number, number = 1) =>
@@ -38,8 +38,8 @@ const withLottery = <A, E>(
 
 const uploadOf = Effect.fnUntraced(function* (agency: number) {
   const lottery = yield* Lottery
-  const onSuperseded = yield* Deferred.make<never, Superseded>()
-  return { ...(yield* lottery.upload(agency, onSuperseded)), onSuperseded }
+  const onLeave = yield* Deferred.make<never, Superseded | Discarded>()
+  return { ...(yield* lottery.upload(agency, onLeave)), onLeave }
 })
 
 describe("an upload", () => {
@@ -55,10 +55,10 @@ describe("an upload", () => {
           stored: 1,
           repeated: 1
         })
-        const lost = yield* Effect.flip(Deferred.await(first.onSuperseded))
+        const lost = yield* Effect.flip(Deferred.await(first.onLeave))
         expect(lost._tag).toBe("Superseded")
         expect((yield* Effect.flip(first.store(batchOf(bet(2)), true)))._tag).toBe("Superseded")
-        expect(yield* store.progressOf(1)).toEqual({ bets: 2, finished: false, told: false })
+        expect(yield* store.progressOf(1)).toMatchObject({ bets: 2, finished: false })
       }).pipe(Effect.scoped)
     )
   )
@@ -72,7 +72,7 @@ describe("an upload", () => {
         )
         const second = yield* uploadOf(1)
         yield* second.store(batchOf(bet(1)), true)
-        expect(Deferred.isDoneUnsafe(first.onSuperseded)).toBe(false)
+        expect(Deferred.isDoneUnsafe(first.onLeave)).toBe(false)
       }).pipe(Effect.scoped)
     )
   )

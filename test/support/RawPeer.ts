@@ -16,6 +16,8 @@ export interface RawPeer {
   readonly reset: Effect.Effect<void>
   /** Waits for so many bytes. */
   readonly receive: (count: number) => Effect.Effect<Buffer, NotHeard>
+  /** Waits for the next native control message, and gives what it says. */
+  readonly control: Effect.Effect<Record<string, unknown>, NotHeard>
   /** Waits until the server has closed, and gives all that came and was not received. */
   readonly rest: Effect.Effect<Buffer, NotHeard>
 }
@@ -72,16 +74,24 @@ export const connect = Effect.fnUntraced(function* (
     Effect.callback<void>((resume) => {
       socket.write(bytes, () => resume(Effect.void))
     })
+  const receive = (count: number) =>
+    Effect.map(
+      until(() => heard.length >= count, `${count} bytes`),
+      () => takeHeard(count)
+    )
+  const control = Effect.gen(function* () {
+    const length = (yield* receive(4)).readUInt32BE()
+    const body = yield* receive(length)
+    if (body[0] !== 1) return yield* new NotHeard({ message: `a frame of kind ${body[0]}` })
+    return JSON.parse(body.subarray(1).toString()) as Record<string, unknown>
+  })
   return {
     send,
     drip: (bytes) => Effect.forEach(bytes, (byte) => send(Uint8Array.of(byte)), { discard: true }),
     halfClose: Effect.sync(() => socket.end()),
     reset: Effect.sync(() => socket.resetAndDestroy()),
-    receive: (count) =>
-      Effect.map(
-        until(() => heard.length >= count, `${count} bytes`),
-        () => takeHeard(count)
-      ),
+    receive,
+    control,
     rest: Effect.map(
       until(() => closed, "close"),
       () => takeHeard(heard.length)

@@ -1,4 +1,5 @@
 /** Messages of clients as bytes, written here by hand and not by the codecs under test. */
+import { createHash } from "node:crypto"
 
 const RECORD = { name: "Ana", last: "Perez", birthdate: "1999-03-17" }
 
@@ -78,6 +79,24 @@ const frame = (kind: number, body: Uint8Array): Buffer => {
 export const controlFrame = (message: unknown): Buffer =>
   frame(1, Buffer.from(typeof message === "string" ? message : JSON.stringify(message)))
 
+/** What a native client opens the conversation with. */
+export const helloOf = (agency: number, draw = "default"): Buffer =>
+  Buffer.concat([PREFACE, controlFrame({ _tag: "Hello", draw, agency })])
+
+/** Bets as canonical rows. */
+export const rowsOf = (bets: ReadonlyArray<ReadonlyArray<string>>): string =>
+  bets.map((bet) => `${bet.join(",")}\n`).join("")
+
+export const sha256Of = (rows: string): string => createHash("sha256").update(rows).digest("hex")
+
+/** A native frame of these bets. */
+export const betsOf = (position: number, bets: ReadonlyArray<ReadonlyArray<string>>): Buffer =>
+  betsFrame(position, bets.length, rowsOf(bets))
+
+/** Says in the native dialect that a book of these bets is whole. */
+export const finishOf = (bets: ReadonlyArray<ReadonlyArray<string>>): Buffer =>
+  controlFrame({ _tag: "Finish", bets: bets.length, sha256: sha256Of(rowsOf(bets)) })
+
 /** A native frame of bets. */
 export const betsFrame = (position: number, count: number, rows: string | Uint8Array): Buffer => {
   const header = Buffer.alloc(8)
@@ -89,3 +108,6 @@ export const betsFrame = (position: number, count: number, rows: string | Uint8A
 /** What a native control message says, its length and kind left out. */
 export const readControl = (bytes: Uint8Array): unknown =>
   JSON.parse(Buffer.from(bytes).subarray(5).toString())
+
+export const AWAIT_WINNERS = controlFrame({ _tag: "AwaitWinners" })
+export const COMPARE = controlFrame({ _tag: "Compare" })

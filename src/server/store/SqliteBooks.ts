@@ -145,6 +145,8 @@ export class SqliteBooks {
       this.database.exec("begin immediate")
       const outcomes = writes.map((write) => this.write(write))
       this.database.exec("commit")
+      // Also what holds no bets is to be copied in the end.
+      this.sinceCheckpoint += writes.length
       for (const agency of this.discarded) this.editions.set(agency, this.edition(agency) + 1)
       return outcomes
     } catch (error) {
@@ -367,8 +369,8 @@ export class SqliteBooks {
    * Copies the write-ahead log into the file once it has grown; gives the failure of a sync.
    * Any other error leaves everything in the log, where it is durable, and is met again later.
    */
-  checkpoint(): Failure | undefined {
-    if (this.broken !== undefined || this.sinceCheckpoint < CHECKPOINT_BYTES) return undefined
+  checkpoint(grownBytes = CHECKPOINT_BYTES): Failure | undefined {
+    if (this.broken !== undefined || this.sinceCheckpoint < grownBytes) return undefined
     try {
       this.database.exec("pragma wal_checkpoint(passive)")
       this.sinceCheckpoint = 0

@@ -57,6 +57,7 @@ const startWorker = Effect.fnUntraced(function* (options: Options, settings: Set
   const waiting = new Map<number, (reply: Effect.Effect<Answered, WorkerFailure>) => void>()
   let lastId = 0
   let gone: string | undefined
+  let brokenBy: string | undefined
 
   const end = (reason: string) => {
     gone ??= reason
@@ -75,6 +76,7 @@ const startWorker = Effect.fnUntraced(function* (options: Options, settings: Set
         Deferred.doneUnsafe(opened, Exit.fail(openError(options.path, reply.reason)))
         break
       case "broken":
+        brokenBy = reply.reason
         Deferred.doneUnsafe(ended, Exit.fail(new StoreBroken({ reason: reply.reason })))
         break
       default:
@@ -95,14 +97,18 @@ const startWorker = Effect.fnUntraced(function* (options: Options, settings: Set
   })
 
   // Requests are answered in order, so what was asked before is done before the file is closed.
-  const stop = (worker: Worker) =>
-    Effect.sync(() => worker.postMessage({ kind: "close" } satisfies Request)).pipe(
-      Effect.andThen(Deferred.await(exited)),
-      Effect.timeoutOrElse({
-        duration: CLOSE_TIMEOUT,
-        orElse: () => Effect.promise(() => worker.terminate())
-      })
-    )
+  const stop = Effect.fnUntraced(function* (worker: Worker) {
+    const before = brokenBy
+    worker.postMessage({ kind: "close" } satisfies Request)
+    yield* Effect.timeoutOrElse(Deferred.await(exited), {
+      duration: CLOSE_TIMEOUT,
+      orElse: () => Effect.promise(() => worker.terminate())
+    })
+    // Everything acknowledged is durable in the log, but nobody should trust this disk.
+    if (brokenBy !== undefined && before === undefined) {
+      return yield* Effect.die(new StoreBroken({ reason: brokenBy }))
+    }
+  })
 
   const worker = yield* Effect.acquireRelease(start, stop)
   yield* Deferred.await(opened)

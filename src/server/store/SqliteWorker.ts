@@ -63,6 +63,14 @@ const serve = (port: MessagePort, database: DatabaseSync, books: SqliteBooks): v
     }
   }
 
+  const close = (): void => {
+    // SQLite would do it by itself, and not say where a sync failed.
+    const failure = books.checkpoint(1)
+    if (failure !== undefined) reply({ kind: "broken", reason: failure.reason })
+    database.close()
+    port.close()
+  }
+
   port.on("message", (request: Request) => {
     switch (request.kind) {
       case "commit":
@@ -72,8 +80,7 @@ const serve = (port: MessagePort, database: DatabaseSync, books: SqliteBooks): v
         read(request.id, request.read)
         break
       case "close":
-        database.close()
-        port.close()
+        close()
         break
     }
   })

@@ -1,0 +1,316 @@
+/**
+ * The conversation of an agency in the native dialect (wire: "Native"). A fiber reads and checks
+ * frames ahead while another takes them in order: frames of bets that came meanwhile go together
+ * in the next commit, and one acknowledgement says how far the book is durable.
+ */
+import { Deferred, Effect, Queue } from "effect"
+import type { Agency } from "../domain/Agency.ts"
+import { BetBatch } from "../domain/BetBatch.ts"
+import type { WinningDocuments } from "../domain/Draw.ts"
+import type { EndOfStream } from "../protocol/ByteReader.ts"
+import { BadMessage } from "../protocol/BytesCodec.ts"
+import { NATIVE_PREFACE } from "../protocol/Dialect.ts"
+import { MAX_FRAME_BYTES } from "../protocol/Limits.ts"
+import {
+  encodeNativeReply,
+  type FrameTooLarge,
+  readHello,
+  readNativeRequest
+} from "../protocol/NativeFrames.ts"
+import * as Native from "../protocol/NativeMessages.ts"
+import type { ConnectionLost } from "../protocol/PeerConnection.ts"
+import { Conflict, type StoreUnavailable } from "./BetStore.ts"
+import { BookDiffers, type Comparison } from "./Comparison.ts"
+import * as Intake from "./Intake.ts"
+import { Lottery } from "./Lottery.ts"
+import {
+  NATIVE_REFUSALS,
+  type NativeRefusal,
+  NotFinished,
+  ShuttingDown,
+  toRejected,
+  WrongDraw
+} from "./NativeRefusal.ts"
+import type { Peer } from "./Peer.ts"
+import type { ResumedUpload } from "./ResumedUpload.ts"
+import type { Standing } from "./Standing.ts"
+import { tellWinners } from "./TellWinners.ts"
+import type { Discarded, OnLeave, Superseded } from "./Turn.ts"
+
+/** Frames of bets that a client may send ahead of their acknowledgement. */
+export const WINDOW = 32
+/** The most bytes of bets that go in one commit: what a disk writes in some milliseconds. */
+const MAX_COMMIT_BYTES = 4 * 1024 * 1024
+/** A waiting agency hears of a changed standing not more often than that, */
+const WAITING_AT_MOST = "1 second"
+/** and where nothing changes as often, a second later, so that it knows that we are there. */
+const WAITING_AT_LEAST = "14 seconds"
+/** Documents of a `Winners` message: at 13 bytes each they fit a frame. */
+const DOCUMENTS_PER_MESSAGE = 50_000
+
+type Ending = EndOfStream | ConnectionLost
+/** The frames that were read ahead; it fails with what ended the reading, after all before it. */
+type Frames = Queue.Queue<Native.NativeRequest, BadMessage | FrameTooLarge | Ending>
+
+/** How far a conversation has come. */
+interface Conversation {
+  upload: ResumedUpload | undefined
+}
+
+/** Holds the conversation to its end, which is also the connection's. */
+export const run = Effect.fnUntraced(function* (peer: Peer) {
+  yield* peer.connection.reader.take(NATIVE_PREFACE.length)
+  const onLeave = yield* Deferred.make<never, Superseded | Discarded>()
+  const conversation: Conversation = { upload: undefined }
+  yield* converse(peer, conversation, onLeave).pipe(
+    Effect.raceFirst(Deferred.await(onLeave)),
+    Effect.catchTag(NATIVE_REFUSALS, (refusal) => reject(peer, conversation, refusal)),
+    Effect.tapErrorTag(["EndOfStream", "ConnectionLost"], () =>
+      conversation.upload === undefined || conversation.upload.hasFinished()
+        ? Effect.void
+        : Intake.logUnfinished(peer.ip, conversation.upload)
+    ),
+    // Said on the way out, without waiting for a peer that does not read.
+    Effect.onInterrupt(() =>
+      Effect.forkDetach(Effect.ignore(say(peer, toRejected(new ShuttingDown()))))
+    )
+  )
+})
+
+const say = ({ connection }: Peer, reply: Native.NativeReply) =>
+  Effect.flatMap(Effect.fromResult(encodeNativeReply(reply)), connection.write)
+
+/** Logs why nothing more is taken from the peer, and tells it. */
+const reject = Effect.fnUntraced(
+  function* (peer: Peer, { upload }: Conversation, refusal: NativeRefusal) {
+    yield* refusal._tag === "NotFinished"
+      ? Intake.logQuestionRefused(peer.ip, refusal)
+      : Intake.logRefused(peer.ip, refusal, { upload })
+    yield* say(peer, toRejected(refusal))
+  },
+  // What is too long to be said was said in the log.
+  Effect.catchTag("BadMessage", () => Effect.void)
+)
+
+const converse = Effect.fnUntraced(function* (
+  peer: Peer,
+  conversation: Conversation,
+  onLeave: OnLeave
+) {
+  const upload = yield* greet(peer, onLeave)
+  conversation.upload = upload
+  yield* answerFrames(peer, upload, yield* readAhead(peer))
+  yield* awaitWinners(peer, upload)
+}, Effect.scoped)
+
+/** Takes the Hello and says what is held. */
+const greet = Effect.fnUntraced(function* (peer: Peer, onLeave: OnLeave) {
+  const lottery = yield* Lottery
+  const { draw } = lottery
+  const hello = yield* readHello(peer.connection.reader)
+  if (hello._tag !== "Hello") {
+    return yield* new BadMessage({ reason: `expected Hello, got ${hello._tag}` })
+  }
+  const { agency } = hello
+  if (hello.draw !== draw.id) {
+    return yield* new WrongDraw({ agency, draw: hello.draw, expected: draw.id })
+  }
+  yield* lottery.admit(agency)
+  const upload = yield* lottery.resume(agency, onLeave)
+  yield* say(
+    peer,
+    new Native.Welcome({
+      draw: draw.id,
+      bets: upload.position(),
+      sha256: upload.sha256,
+      finished: upload.hasFinished(),
+      window: WINDOW,
+      maxFrame: MAX_FRAME_BYTES
+    })
+  )
+  return upload
+})
+
+/** Reads and checks frames until there is something that is none. */
+const readAhead = Effect.fnUntraced(function* ({ connection }: Peer) {
+  const frames: Frames = yield* Queue.bounded<
+    Native.NativeRequest,
+    BadMessage | FrameTooLarge | Ending
+  >(WINDOW)
+  yield* readNativeRequest(connection.reader).pipe(
+    Effect.flatMap((frame) => Queue.offer(frames, frame)),
+    Effect.forever,
+    Effect.catch((ending) => Queue.fail(frames, ending)),
+    Effect.forkScoped
+  )
+  return frames
+})
+
+/** Answers frame after frame until the agency waits for its winners. */
+const answerFrames = Effect.fnUntraced(function* (
+  peer: Peer,
+  upload: ResumedUpload,
+  frames: Frames
+) {
+  let arrived: ReadonlyArray<Native.NativeRequest> = []
+  let compare: Comparing | undefined
+  for (;;) {
+    if (arrived.length === 0) arrived = yield* takeFrames(frames, upload)
+    const frame = arrived[0]!
+    let answered = 1
+    switch (frame._tag) {
+      case "Bets":
+        if (compare === undefined) {
+          const run = runOfBets(arrived)
+          answered = run.length
+          yield* storeRun(peer, upload, run)
+        } else {
+          yield* compare(frame)
+        }
+        break
+      case "Compare":
+        compare = makeComparing(peer, upload, yield* upload.compare)
+        break
+      case "Finish":
+        yield* finish(peer, upload, frame)
+        break
+      case "AwaitWinners":
+        return
+      case "Hello":
+        return yield* new BadMessage({ reason: "expected Hello once, at the start" })
+    }
+    arrived = arrived.slice(answered)
+  }
+})
+
+/** Waits for frames, and says of what is none why it is refused. */
+const takeFrames = (frames: Frames, upload: ResumedUpload) =>
+  Effect.catchTag(Queue.takeAll(frames), "BadMessage", (bad) => {
+    // Where no bet can follow, it does not matter which of them is bad.
+    const refusal = bad.position === undefined ? undefined : upload.refusal(bad.position, 0)
+    return Effect.fail(refusal?._tag === "AlreadyFinished" ? refusal : bad)
+  })
+
+/** The frames of bets that come first, as many as go in one commit. */
+const runOfBets = (arrived: ReadonlyArray<Native.NativeRequest>): ReadonlyArray<Native.Bets> => {
+  const run: Array<Native.Bets> = []
+  let bytes = 0
+  for (const frame of arrived) {
+    if (frame._tag !== "Bets") break
+    bytes += frame.batch.bytes.length
+    if (run.length > 0 && bytes > MAX_COMMIT_BYTES) break
+    run.push(frame)
+  }
+  return run
+}
+
+/** Stores the bets of some frames and acknowledges them; of a frame out of place nothing. */
+const storeRun = Effect.fnUntraced(function* (
+  peer: Peer,
+  upload: ResumedUpload,
+  run: ReadonlyArray<Native.Bets>
+) {
+  const batches: Array<BetBatch> = []
+  let pending = 0
+  let refusal: ReturnType<ResumedUpload["refusal"]>
+  for (const { batch, position } of run) {
+    refusal = upload.refusal(position, pending)
+    if (refusal !== undefined) break
+    batches.push(batch)
+    pending += batch.count
+  }
+  if (batches.length > 0) yield* storeBatch(peer, upload, BetBatch.concat(batches))
+  if (refusal !== undefined) return yield* refusal
+})
+
+/** Stores and acknowledges in one step, which nothing interrupts. */
+const storeBatch = Effect.fnUntraced(function* (
+  peer: Peer,
+  upload: ResumedUpload,
+  batch: BetBatch
+) {
+  yield* upload.store(batch)
+  yield* Intake.logStored(upload.agency, batch, { stored: batch.count, repeated: 0 })
+  yield* say(peer, new Native.Ack({ bets: upload.position() }))
+}, Effect.uninterruptible)
+
+const finish = Effect.fnUntraced(function* (
+  peer: Peer,
+  upload: ResumedUpload,
+  { bets, sha256 }: Native.Finish
+) {
+  yield* upload.finish(bets, sha256)
+  yield* say(peer, new Native.Finished({ bets, sha256 }))
+}, Effect.uninterruptible)
+
+type Comparing = (
+  bets: Native.Bets
+) => Effect.Effect<void, BadMessage | ConnectionLost | BookDiffers | Conflict | StoreUnavailable>
+
+/** Compares frame after frame from position 0 on with what is held. */
+const makeComparing = (peer: Peer, upload: ResumedUpload, compare: Comparison): Comparing => {
+  const { agency } = upload
+  let next = 0
+  return Effect.fnUntraced(function* ({ batch, position }) {
+    if (position !== next) return yield* new Conflict({ agency, position, held: next })
+    const beyond = batch.drop(Math.min(batch.count, upload.position() - position))
+    const comparable = batch.bytes.length - beyond.bytes.length
+    yield* compare(batch.bytes.subarray(0, comparable), position)
+    next += batch.count - beyond.count
+    if (beyond.count > 0) return yield* new BookDiffers({ agency, position: next })
+    yield* say(peer, new Native.Ack({ bets: next }))
+  })
+}
+
+/** Says how many agencies have finished, which is nothing to an agency that has not. */
+const sayStanding = Effect.fnUntraced(function* (peer: Peer, agency: Agency) {
+  const lottery = yield* Lottery
+  if (!lottery.hasFinished(agency)) return yield* new NotFinished({ agency })
+  const standing = yield* lottery.standing
+  yield* say(peer, new Native.Waiting(standing))
+  return standing
+})
+
+/** Says the standing again as it changes; never ends well. */
+const keepSayingStanding = Effect.fnUntraced(function* (
+  peer: Peer,
+  agency: Agency,
+  said: Standing
+): Effect.fn.Return<never, NotFinished | BadMessage | ConnectionLost, Lottery> {
+  const lottery = yield* Lottery
+  let standing = said
+  for (;;) {
+    yield* Effect.sleep(WAITING_AT_MOST)
+    yield* Effect.timeoutOption(lottery.standingChangedFrom(standing), WAITING_AT_LEAST)
+    standing = yield* sayStanding(peer, agency)
+  }
+})
+
+const awaitWinners = Effect.fnUntraced(function* (peer: Peer, { agency }: ResumedUpload) {
+  const { draw } = yield* Lottery
+  const said = yield* sayStanding(peer, agency)
+  yield* tellWinners(peer, agency, {
+    meanwhile: keepSayingStanding(peer, agency, said),
+    say: (documents) =>
+      Effect.forEach(winnersMessages(draw.winningNumber, documents), (reply) => say(peer, reply), {
+        discard: true
+      }),
+    closes: true
+  })
+})
+
+/** The winners in as many messages as they need, one where there are none. */
+const winnersMessages = (
+  number: number,
+  documents: WinningDocuments
+): ReadonlyArray<Native.Winners> => {
+  const messages: Array<Native.Winners> = []
+  let start = 0
+  do {
+    const end = start + DOCUMENTS_PER_MESSAGE
+    const more = end < documents.length
+    messages.push(new Native.Winners({ number, documents: documents.slice(start, end), more }))
+    start = end
+  } while (start < documents.length)
+  return messages
+}

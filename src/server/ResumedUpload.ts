@@ -1,0 +1,133 @@
+/**
+ * One connection's upload of an agency's book in the native dialect, which goes on from what is
+ * held (wire: "Native"). It takes the agency over as it begins.
+ */
+import { Data, Effect, type Scope } from "effect"
+import type { Agency } from "../domain/Agency.ts"
+import type { BetBatch } from "../domain/BetBatch.ts"
+import {
+  type AgencyProgress,
+  AlreadyFinished,
+  type BetStore,
+  BookMismatch,
+  Conflict,
+  ifAnotherBook,
+  type StoreBroken,
+  type StoreUnavailable
+} from "./BetStore.ts"
+import type { BookDigest } from "./BookDigest.ts"
+import { type Comparison, compareWith } from "./Comparison.ts"
+import { Superseded, type Turn } from "./Turn.ts"
+
+/** Bets are missing between what is held and what came. */
+export class Gap extends Data.TaggedError("Gap")<{
+  readonly agency: Agency
+  readonly position: number
+  readonly held: number
+}> {
+  override get message(): string {
+    const { agency, held, position } = this
+    return `agency ${agency}: bets came for position ${position}, but ${held} are held`
+  }
+}
+
+/** The book that the agency says is whole has other bets than the one that is held. */
+export class DigestMismatch extends Data.TaggedError("DigestMismatch")<{
+  readonly agency: Agency
+  readonly bets: number
+}> {
+  override get message(): string {
+    const { agency, bets } = this
+    const differs = `agency ${agency}: the ${bets} bets held are not those that were sent`
+    return `${differs}; ${ifAnotherBook(agency)}`
+  }
+}
+
+/** Why an upload does not go on. */
+export type ResumeFailure =
+  | Superseded
+  | Conflict
+  | Gap
+  | AlreadyFinished
+  | BookMismatch
+  | DigestMismatch
+  | StoreUnavailable
+  | StoreBroken
+
+export interface ResumedUpload {
+  readonly agency: Agency
+  /** How many bets are held: the position of the next. */
+  readonly position: () => number
+  readonly hasFinished: () => boolean
+  /** The SHA-256 of the rows that were held when it began. */
+  readonly sha256: string
+  /** Why bets for `position` are refused, where `pending` others are to be stored before them. */
+  readonly refusal: (
+    position: number,
+    pending: number
+  ) => AlreadyFinished | Conflict | Gap | undefined
+  /** Stores bets behind those that are held. Once begun it runs to its end. */
+  readonly store: (batch: BetBatch) => Effect.Effect<void, ResumeFailure>
+  /** The agency's book is whole; saying it again is harmless. */
+  readonly finish: (bets: number, sha256: string) => Effect.Effect<void, ResumeFailure>
+  /** Compares a book with the held one, from its start on. */
+  readonly compare: Effect.Effect<Comparison, never, Scope.Scope>
+}
+
+/** Takes the agency over once whoever had it has committed, and sees what is held. */
+export const make = Effect.fnUntraced(function* (
+  agency: Agency,
+  turn: Turn,
+  digest: BookDigest,
+  store: BetStore["Service"]
+): Effect.fn.Return<ResumedUpload, StoreUnavailable> {
+  const begin = Effect.gen(function* () {
+    const progress = yield* store.progressOf(agency)
+    // A book that is whole is not written any more, and whoever waits for the draw goes on waiting.
+    if (!progress.finished) yield* turn.take
+    return { progress, sha256: yield* digest.of(progress) }
+  })
+  const { progress, sha256 } = yield* turn.commit.withPermit(begin)
+  let held: AgencyProgress = progress
+
+  const checkTurn = Effect.suspend(() =>
+    held.finished || turn.isHeld() ? Effect.void : Effect.fail(new Superseded({ agency }))
+  )
+
+  const storeBehind = Effect.fnUntraced(function* (batch: BetBatch) {
+    const position = held.bets
+    yield* store.append(agency, position, batch)
+    digest.add(position, batch)
+    held = { ...held, bets: position + batch.count }
+  })
+
+  const finishBook = Effect.fnUntraced(function* (
+    bets: number,
+    sha256: string
+  ): Effect.fn.Return<void, BookMismatch | DigestMismatch | StoreUnavailable | StoreBroken> {
+    if (bets !== held.bets) return yield* new BookMismatch({ agency, bets, held: held.bets })
+    if (sha256 !== (yield* digest.of(held))) return yield* new DigestMismatch({ agency, bets })
+    yield* store.finish(agency, bets)
+    held = { ...held, finished: true }
+    yield* turn.release
+  })
+
+  const commit = <A, E>(effect: Effect.Effect<A, E>) =>
+    Effect.uninterruptible(turn.commit.withPermit(Effect.andThen(checkTurn, effect)))
+
+  return {
+    agency,
+    position: () => held.bets,
+    hasFinished: () => held.finished,
+    sha256,
+    refusal: (position, pending) => {
+      if (held.finished) return new AlreadyFinished({ agency, bets: held.bets })
+      const next = held.bets + pending
+      if (position > next) return new Gap({ agency, position, held: next })
+      return position < next ? new Conflict({ agency, position, held: next }) : undefined
+    },
+    store: (batch) => commit(storeBehind(batch)),
+    finish: (bets, sha256) => commit(finishBook(bets, sha256)),
+    compare: compareWith(agency, store.book(agency, 0))
+  }
+})

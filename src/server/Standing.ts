@@ -1,0 +1,86 @@
+/**
+ * Who has finished, of the agencies that take part in the draw, and waiting until that changes.
+ */
+import { Deferred, Effect, Exit } from "effect"
+import type { Agency } from "../domain/Agency.ts"
+import type { AgencyProgress } from "./BetStore.ts"
+
+/** How many have finished; another object after each change. */
+export interface Standing {
+  readonly finished: number
+  readonly expected: number
+}
+
+type ProgressOfAll = ReadonlyMap<Agency, AgencyProgress>
+
+export class Standings {
+  private readonly agencies: ReadonlyArray<Agency>
+  private readonly unfinished = new Set<Agency>()
+  private changed = Deferred.makeUnsafe<void>()
+  private current: Standing
+  /** How often an agency has finished or was missing after all. */
+  private version = 0
+
+  constructor(agencies: ReadonlyArray<Agency>, progress: ProgressOfAll) {
+    this.agencies = agencies
+    for (const agency of agencies) if (!progress.get(agency)?.finished) this.unfinished.add(agency)
+    this.current = this.count()
+  }
+
+  now(): Standing {
+    return this.current
+  }
+
+  allFinished(): boolean {
+    return this.unfinished.size === 0
+  }
+
+  hasFinished(agency: Agency): boolean {
+    return !this.unfinished.has(agency)
+  }
+
+  /** Notes that an agency has finished. */
+  finish(agency: Agency): void {
+    this.version++
+    if (this.unfinished.delete(agency)) this.tell()
+  }
+
+  /** Notes that agencies have not finished after all: their books are gone. */
+  miss(agencies: ReadonlyArray<Agency>): void {
+    this.version++
+    for (const agency of agencies) this.unfinished.add(agency)
+    this.tell()
+  }
+
+  /** Takes over what the store says, which others may have changed. */
+  readonly refresh = <E>(read: Effect.Effect<ProgressOfAll, E>): Effect.Effect<void, E> =>
+    Effect.suspend(() => {
+      const before = this.version
+      return Effect.flatMap(read, (progress) => {
+        // Somebody finished meanwhile: what was read may be older than that.
+        if (this.version !== before) return this.refresh(read)
+        for (const agency of this.agencies) {
+          if (progress.get(agency)?.finished) this.unfinished.delete(agency)
+          else this.unfinished.add(agency)
+        }
+        this.tell()
+        return Effect.void
+      })
+    })
+
+  /** Waits until the standing is another than `known`. */
+  readonly changedFrom = (known: Standing): Effect.Effect<void> =>
+    Effect.suspend(() => (this.current === known ? Deferred.await(this.changed) : Effect.void))
+
+  private count(): Standing {
+    const expected = this.agencies.length
+    return { finished: expected - this.unfinished.size, expected }
+  }
+
+  private tell(): void {
+    const { changed } = this
+    this.current = this.count()
+    this.changed = Deferred.makeUnsafe<void>()
+    Deferred.doneUnsafe(changed, Exit.void)
+  }
+}

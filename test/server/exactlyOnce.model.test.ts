@@ -1,0 +1,676 @@
+/**
+ * Goal: whatever agencies, connections and machines do, every acknowledged bet is held once, in
+ * its place, and every agency learns its own winners. Method: random commands against the central
+ * on a disk that loses at a power cut what was not synced, each answer compared with a plain model
+ * of the wire's rules. All of it runs in this process on the test clock: a failing run prints its
+ * seed and path, and repeats from them.
+ */
+import { Effect, Exit, ManagedRuntime, Stream } from "effect"
+import * as TestClock from "effect/testing/TestClock"
+import * as fc from "fast-check"
+import { afterAll, describe, expect, it } from "vitest"
+import { BetBatch } from "../../src/domain/BetBatch.ts"
+import {
+  DIALECTS,
+  type Dialect,
+  type Flaws,
+  ModelMachine,
+  type ModelPeer
+} from "../support/ModelMachine.ts"
+import * as M from "../support/messages.ts"
+
+const RUNS = process.env.LOTTERY_TEST_LONG ? 20_000 : 400
+const WINNING = 7574
+const AGENCIES = [1, 2] as const
+
+type Row = string
+
+const bet = (agency: number, document: number, number = 1): Row =>
+  M.rowsOf([M.fields(agency * 1000 + document, number)])
+
+/** The agency's book: rows that stand twice, next to each other and apart, and winners. */
+const bookOf = (agency: number): ReadonlyArray<Row> => {
+  const twice = bet(agency, 1)
+  const winner = bet(agency, 7, WINNING)
+  return [twice, twice, bet(agency, 2), winner, bet(agency, 3), twice, winner, bet(agency, 4)]
+}
+
+/** Books that are another one. */
+const VARIANTS = {
+  right: (book: ReadonlyArray<Row>) => book,
+  changed: (book: ReadonlyArray<Row>) => book.with(4, book[7]!),
+  swapped: (book: ReadonlyArray<Row>) => book.with(2, book[4]!).with(4, book[2]!),
+  shorter: (book: ReadonlyArray<Row>) => book.slice(0, 5),
+  longer: (book: ReadonlyArray<Row>) => [...book, book[0]!]
+} as const
+type Variant = keyof typeof VARIANTS
+
+/** What the model knows of an agency. */
+interface ModelBook {
+  held: ReadonlyArray<Row>
+  finished: boolean
+  /** The connection that has the turn. */
+  writer: ModelledConnection | undefined
+}
+
+/** What the model knows of a connection. */
+interface ModelledConnection {
+  readonly agency: number
+  readonly dialect: Dialect
+  readonly rows: ReadonlyArray<Row>
+  readonly peer: ModelPeer
+  alive: boolean
+  /** How many of its bets were acknowledged, or held when it said Hello. */
+  position: number
+  /** It is at the agency's book: a discard sends it away. */
+  present: boolean
+  /** Its last batch was accepted, or its book was whole when it said Hello. */
+  finished: boolean
+  /** It has asked for its winners. */
+  waits: boolean
+}
+
+interface Model {
+  readonly books: Map<number, ModelBook>
+  readonly connections: Array<ModelledConnection>
+  drawn: boolean
+}
+
+const newModel = (): Model => ({
+  books: new Map(
+    AGENCIES.map((agency) => [agency, { held: [], finished: false, writer: undefined }])
+  ),
+  connections: [],
+  drawn: false
+})
+
+const winnersOf = (rows: ReadonlyArray<Row>): ReadonlyArray<string> =>
+  rows.filter((row) => row.endsWith(`,${WINNING}\n`)).map((row) => row.split(",")[2]!)
+
+const leave = (model: Model, connection: ModelledConnection) => {
+  connection.alive = false
+  const book = model.books.get(connection.agency)!
+  if (book.writer === connection) book.writer = undefined
+}
+
+// Frames as the dialects write them.
+
+const fieldsOf = (rows: ReadonlyArray<Row>) => rows.map((row) => row.trimEnd().split(","))
+
+const frameOf = (
+  { agency, dialect }: ModelledConnection,
+  position: number,
+  rows: ReadonlyArray<Row>,
+  last: boolean
+): Buffer => {
+  switch (dialect) {
+    case "binary":
+      return M.packetOf(agency, fieldsOf(rows), !last)
+    case "json":
+      return M.chunkOf(agency, fieldsOf(rows), last)
+    case "native":
+      return M.betsOf(position, fieldsOf(rows))
+  }
+}
+
+const questionOf = ({ agency, dialect }: ModelledConnection): Buffer => {
+  switch (dialect) {
+    case "binary":
+      return M.packet(`${agency};`, false)
+    case "json":
+      return M.consultOf(agency)
+    case "native":
+      return M.AWAIT_WINNERS
+  }
+}
+
+const STORED_ANSWERS = { binary: M.STORED, json: M.CHUNK_PROCESSED }
+
+/** The native messages that were heard, in order. */
+const controlsIn = (heard: Buffer): Array<Record<string, unknown>> => {
+  const messages: Array<Record<string, unknown>> = []
+  for (let at = 0; at < heard.length; at += 4 + heard.readUInt32BE(at)) {
+    messages.push(JSON.parse(heard.subarray(at + 5, at + 4 + heard.readUInt32BE(at)).toString()))
+  }
+  return messages
+}
+
+const isStored = ({ dialect }: ModelledConnection, heard: Buffer, bets: number): boolean =>
+  dialect === "native"
+    ? controlsIn(heard).at(-1)?._tag === "Ack" && controlsIn(heard).at(-1)?.bets === bets
+    : heard.equals(STORED_ANSWERS[dialect])
+
+const isRefused = ({ dialect }: ModelledConnection, heard: Buffer): boolean => {
+  switch (dialect) {
+    case "binary":
+      return heard.equals(M.REFUSED)
+    case "json":
+      return (M.readJson(heard) as { type_message: number }).type_message === 3
+    case "native":
+      return controlsIn(heard).at(-1)?._tag === "Rejected"
+  }
+}
+
+const hearsWinners = (
+  { dialect }: ModelledConnection,
+  heard: Buffer,
+  documents: ReadonlyArray<string>
+): boolean => {
+  switch (dialect) {
+    case "binary":
+      return heard.equals(M.winnersOf(...documents.map(Number)))
+    case "json":
+      return (M.readJson(heard) as { payload: string }).payload === documents.join(",")
+    case "native": {
+      const said = controlsIn(heard).at(-1)
+      return said?._tag === "Winners" && String(said.documents) === documents.join(",")
+    }
+  }
+}
+
+/** What must happen in the runs now and then, for them to prove something. */
+const HAPPENINGS = [
+  "a batch was stored",
+  "a batch was refused",
+  "a connection was superseded",
+  "an agency resumed in mid-book",
+  "a machine stopped in the middle of a batch",
+  "an unacknowledged batch was stored",
+  "an unacknowledged batch was lost",
+  "a book was discarded",
+  "a draw was held",
+  "an agency heard its winners"
+] as const
+const seen = new Map<(typeof HAPPENINGS)[number], number>()
+const happened = (what: (typeof HAPPENINGS)[number]) => seen.set(what, (seen.get(what) ?? 0) + 1)
+
+// What the wire says becomes of a message.
+
+/** What a batch comes to; `rows` are sent at `position` of the connection's book. */
+const outcomeOf = (
+  book: ModelBook,
+  connection: ModelledConnection,
+  position: number,
+  rows: ReadonlyArray<Row>,
+  last: boolean
+): "stored" | "refused" => {
+  const { held } = book
+  if (connection.finished && connection.dialect !== "native") return "refused"
+  if (connection.dialect === "native") {
+    return book.finished || position !== held.length ? "refused" : "stored"
+  }
+  const end = position + rows.length
+  const differs = rows.some((row, index) => {
+    const other = held[position + index]
+    return other !== undefined && other !== row
+  })
+  if (differs || (book.finished && end > held.length)) return "refused"
+  return last && end < held.length ? "refused" : "stored"
+}
+
+/** Takes over what a stored batch changes. */
+const applyStored = (
+  model: Model,
+  connection: ModelledConnection,
+  position: number,
+  rows: ReadonlyArray<Row>,
+  last: boolean
+): ReadonlyArray<ModelledConnection> => {
+  const book = model.books.get(connection.agency)!
+  happened("a batch was stored")
+  const superseded = takeTurn(model, connection)
+  book.held = [...book.held, ...rows.slice(Math.max(0, book.held.length - position))]
+  connection.position = position + rows.length
+  if (last) finish(model, connection)
+  return superseded
+}
+
+/** Who loses the turn to this connection. */
+const takeTurn = (
+  model: Model,
+  connection: ModelledConnection
+): ReadonlyArray<ModelledConnection> => {
+  const book = model.books.get(connection.agency)!
+  connection.present = true
+  const { writer } = book
+  if (book.finished || writer === connection) return []
+  book.writer = connection
+  if (writer === undefined) return []
+  writer.alive = false
+  happened("a connection was superseded")
+  return [writer]
+}
+
+const finish = (model: Model, connection: ModelledConnection) => {
+  const book = model.books.get(connection.agency)!
+  book.finished = true
+  connection.finished = true
+  if (book.writer === connection) book.writer = undefined
+  if (model.drawn || [...model.books.values()].some((one) => !one.finished)) return
+  model.drawn = true
+  happened("a draw was held")
+}
+
+// The commands.
+
+type Real = ModelMachine
+type Command = fc.AsyncCommand<Model, Real>
+
+const runtime = ManagedRuntime.make(TestClock.layer())
+afterAll(() => runtime.dispose())
+
+/** A command whose effect is run on the test clock. */
+const command = (
+  name: string,
+  run: (model: Model, real: Real) => Effect.Effect<void, unknown>
+): Command => ({
+  check: () => true,
+  run: (model, real) =>
+    runtime.runPromise(Effect.andThen(run(model, real), checkProgress(model, real))),
+  toString: () => name
+})
+
+/** After every command the store holds what the model says, and nobody was left out. */
+const checkProgress = Effect.fnUntraced(function* (model: Model, real: Real) {
+  expect(real.defects).toEqual([])
+  for (const [agency, { finished, held }] of model.books) {
+    expect(yield* real.store.progressOf(agency)).toMatchObject({ bets: held.length, finished })
+    const batches = yield* Stream.runCollect(real.store.book(agency, 0))
+    const text = Buffer.from(BetBatch.concat([BetBatch.empty, ...batches]).bytes).toString()
+    expect(text).toBe(held.join(""))
+  }
+  if (!model.drawn) return
+  for (const connection of model.connections) {
+    if (!connection.alive || !connection.waits) continue
+    const documents = winnersOf(model.books.get(connection.agency)!.held)
+    expect(hearsWinners(connection, connection.peer.heard(), documents), "winners").toBe(true)
+    connection.peer.halfClose()
+    happened("an agency heard its winners")
+    leave(model, connection)
+    yield* real.settle
+    expect(connection.peer.isClosed()).toBe(true)
+  }
+})
+
+/** Each of these was sent away, and heard so where its dialect can say it. */
+const expectSentAway = (connections: ReadonlyArray<ModelledConnection>) => {
+  for (const connection of connections) {
+    expect(connection.peer.isClosed(), "sent away").toBe(true)
+    const heard = connection.peer.heard()
+    const isSilent = connection.dialect === "binary" && connection.finished
+    if (!isSilent) expect(isRefused(connection, heard), "told why").toBe(true)
+  }
+}
+
+const pick = (model: Model, index: number): ModelledConnection | undefined => {
+  const alive = model.connections.filter((one) => one.alive && !one.waits)
+  return alive[index % Math.max(1, alive.length)]
+}
+
+/** After the last of them an empty packet is the question for the winners. */
+const isQuestion = ({ dialect, finished }: ModelledConnection, rows: ReadonlyArray<Row>): boolean =>
+  dialect === "binary" && finished && rows.length === 0
+
+const connect = (agency: number, dialect: Dialect, variant: Variant) =>
+  command(`connect(${agency}, ${dialect}, ${variant})`, (model, real) =>
+    Effect.gen(function* () {
+      const peer = yield* real.connect(dialect)
+      const connection: ModelledConnection = {
+        agency,
+        dialect,
+        peer,
+        rows: VARIANTS[variant](bookOf(agency)),
+        alive: true,
+        position: 0,
+        present: false,
+        finished: false,
+        waits: false
+      }
+      model.connections.push(connection)
+      if (dialect !== "native") return
+      peer.send(M.helloOf(agency))
+      yield* real.settle
+      const { finished, held } = model.books.get(agency)!
+      expect(controlsIn(peer.heard())).toMatchObject([
+        { _tag: "Welcome", bets: held.length, sha256: M.sha256Of(held.join("")), finished }
+      ])
+      expectSentAway(takeTurn(model, connection))
+      if (held.length > 0 && !finished) happened("an agency resumed in mid-book")
+      connection.position = held.length
+      connection.finished = finished
+    })
+  )
+
+/** A connection that is there, or a new one with the right book. */
+const pickOrConnect = Effect.fnUntraced(function* (model: Model, real: Real, index: number) {
+  const there = pick(model, index)
+  if (there !== undefined) return there
+  const dialect = DIALECTS[index % DIALECTS.length]!
+  const begin = connect(AGENCIES[index % AGENCIES.length]!, dialect, "right")
+  yield* Effect.promise(() => begin.run(model, real))
+  return model.connections.at(-1)!
+})
+
+/** Sends the next bets, or some that came before or come later. */
+const send = (index: number, count: number, shift: number, last: boolean) =>
+  command(`send(${index}, ${count}, ${shift}, ${last})`, (model, real) =>
+    Effect.gen(function* () {
+      const connection = yield* pickOrConnect(model, real, index)
+      const book = model.books.get(connection.agency)!
+      const from = Math.max(0, connection.position + shift)
+      const rows = connection.rows.slice(from, from + count)
+      if (isQuestion(connection, rows)) return
+      // Only the native dialect says where bets belong.
+      const position = connection.dialect === "native" ? from : connection.position
+      const saysLast = last && connection.dialect !== "native"
+      const outcome = outcomeOf(book, connection, position, rows, saysLast)
+      connection.peer.send(frameOf(connection, position, rows, saysLast))
+      yield* real.settle
+      const heard = connection.peer.heard()
+      if (outcome === "stored") {
+        expect(isStored(connection, heard, position + rows.length), "stored").toBe(true)
+        expectSentAway(applyStored(model, connection, position, rows, saysLast))
+      } else {
+        // In this dialect 0 after the last packet would mean that nobody has won.
+        if (connection.dialect === "binary" && connection.finished) expect(heard.length).toBe(0)
+        else expect(isRefused(connection, heard), "refused").toBe(true)
+        expect(connection.peer.isClosed()).toBe(true)
+        happened("a batch was refused")
+        leave(model, connection)
+      }
+    })
+  )
+
+/** Sends all that is left, and says that the book is whole. */
+const sendRest = (index: number) =>
+  command(`sendRest(${index})`, (model, real) =>
+    Effect.gen(function* () {
+      const connection = yield* pickOrConnect(model, real, index)
+      if (connection.finished) return
+      const { position } = connection
+      const rows = connection.rows.slice(position)
+      if (connection.dialect !== "native") {
+        return yield* Effect.promise(() => send(index, rows.length, 0, true).run(model, real))
+      }
+      yield* Effect.promise(() => send(index, rows.length, 0, false).run(model, real))
+      if (connection.alive)
+        yield* Effect.promise(() => sayFinish(connection, true).run(model, real))
+    })
+  )
+
+const sayFinish = (connection: ModelledConnection, right: boolean) =>
+  command("finish", (model, real) =>
+    Effect.gen(function* () {
+      const book = model.books.get(connection.agency)!
+      const rows = right ? connection.rows.slice(0, connection.position) : [bet(9, 9)]
+      connection.peer.send(M.finishOf(fieldsOf(rows)))
+      yield* real.settle
+      const said = controlsIn(connection.peer.heard()).at(-1)
+      if (rows.join("") === book.held.join("")) {
+        expect(said).toMatchObject({ _tag: "Finished", bets: rows.length })
+        finish(model, connection)
+      } else {
+        expect(said).toMatchObject({ _tag: "Rejected", code: "BookMismatch" })
+        leave(model, connection)
+      }
+    })
+  )
+
+const finishCommand = (index: number, right: boolean, twice: boolean) =>
+  command(`finish(${index}, ${right}, ${twice})`, (model, real) =>
+    Effect.gen(function* () {
+      const connection = pick(model, index)
+      if (connection?.dialect !== "native") return
+      for (let times = 0; times < (twice ? 2 : 1) && connection.alive; times++) {
+        yield* Effect.promise(() => sayFinish(connection, right).run(model, real))
+      }
+    })
+  )
+
+/** Asks for the winners; the answer is looked at once the draw is held. */
+const ask = (index: number) =>
+  command(`ask(${index})`, (model, real) =>
+    Effect.gen(function* () {
+      const connection = pick(model, index)
+      if (connection === undefined) return
+      const book = model.books.get(connection.agency)!
+      // On the connection of the bets the question may follow the last of them only. In binary
+      // packets it is also the empty last packet of an upload that has not begun.
+      const mayAsk =
+        connection.dialect === "native"
+          ? book.finished
+          : connection.finished || (connection.dialect === "json" && !connection.present)
+      if (connection.dialect === "binary" && !mayAsk) return
+      connection.peer.send(questionOf(connection))
+      yield* real.settle
+      if (mayAsk) {
+        connection.waits = true
+        return
+      }
+      expect(isRefused(connection, connection.peer.heard()), "asked too early").toBe(true)
+      leave(model, connection)
+    })
+  )
+
+const drop = (index: number) =>
+  command(`drop(${index})`, (model, real) =>
+    Effect.gen(function* () {
+      const connection = pick(model, index)
+      if (connection === undefined) return
+      connection.peer.drop()
+      leave(model, connection)
+      yield* real.settle
+    })
+  )
+
+/** Sends bets, and is gone before the answer comes. */
+const loseAnswer = (index: number, count: number, last: boolean) =>
+  command(`loseAnswer(${index}, ${count}, ${last})`, (model, real) =>
+    Effect.gen(function* () {
+      const connection = yield* pickOrConnect(model, real, index)
+      const book = model.books.get(connection.agency)!
+      const { dialect, position } = connection
+      const saysLast = last && dialect !== "native"
+      const rows = connection.rows.slice(position, position + count)
+      if (isQuestion(connection, rows)) return
+      const outcome = outcomeOf(book, connection, position, rows, saysLast)
+      connection.peer.send(frameOf(connection, position, rows, saysLast))
+      yield* real.settle
+      connection.peer.drop()
+      if (outcome === "stored") {
+        expectSentAway(applyStored(model, connection, position, rows, saysLast))
+      }
+      leave(model, connection)
+      yield* real.settle
+    })
+  )
+
+const forgetConnections = (model: Model) => {
+  for (const connection of model.connections) leave(model, connection)
+}
+
+const restart = (kept: number) =>
+  command(`restart(${kept})`, (model, real) =>
+    Effect.gen(function* () {
+      yield* real.restart(kept)
+      forgetConnections(model)
+    })
+  )
+
+/** The machine stops somewhere in the middle of taking a batch. */
+const killDuring = (
+  index: number,
+  count: number,
+  last: boolean,
+  operations: number,
+  kept: number
+) =>
+  command(`killDuring(${index}, ${count}, ${last}, ${operations}, ${kept})`, (model, real) =>
+    Effect.gen(function* () {
+      const connection = yield* pickOrConnect(model, real, index)
+      const book = model.books.get(connection.agency)!
+      const { dialect, position } = connection
+      const saysLast = last && dialect !== "native"
+      const rows = connection.rows.slice(position, position + count)
+      if (isQuestion(connection, rows)) return
+      const before = book.held
+      const outcome = outcomeOf(book, connection, position, rows, saysLast)
+      real.stopAfter(operations)
+      connection.peer.send(frameOf(connection, position, rows, saysLast))
+      yield* real.settle
+      if (real.hasStopped()) happened("a machine stopped in the middle of a batch")
+      const acknowledged = isStored(connection, connection.peer.heard(), position + rows.length)
+      yield* real.restart(kept)
+      if (outcome === "stored") applyStored(model, connection, position, rows, saysLast)
+      else expect(acknowledged).toBe(false)
+      forgetConnections(model)
+      // What was not acknowledged is there in part, in whole or not at all.
+      const { bets, finished } = yield* real.store.progressOf(connection.agency)
+      if (acknowledged) {
+        expect(bets).toBe(book.held.length)
+        return
+      }
+      expect(bets).toBeGreaterThanOrEqual(before.length)
+      expect(bets).toBeLessThanOrEqual(book.held.length)
+      if (outcome === "stored" && rows.length > 0) {
+        happened(
+          bets === before.length
+            ? "an unacknowledged batch was lost"
+            : "an unacknowledged batch was stored"
+        )
+      }
+      if (finished) expect(book.finished && bets === book.held.length).toBe(true)
+      book.held = book.held.slice(0, bets)
+      book.finished = finished
+      model.drawn = [...model.books.values()].every((one) => one.finished)
+    })
+  )
+
+const discard = (agency: number) =>
+  command(`discard(${agency})`, (model, real) =>
+    Effect.gen(function* () {
+      const book = model.books.get(agency)!
+      const result = yield* real.discard(agency)
+      if (model.drawn) return expect(Exit.isFailure(result)).toBe(true)
+      expect(result).toEqual(Exit.succeed(book.held.length))
+      if (book.held.length > 0) happened("a book was discarded")
+      book.held = []
+      book.finished = false
+      const gone = model.connections.filter(
+        (one) => one.alive && one.present && one.agency === agency
+      )
+      expectSentAway(gone)
+      for (const connection of gone) leave(model, connection)
+    })
+  )
+
+const index = fc.nat(5)
+const count = fc.nat(4)
+const kept = fc.constantFrom(0, 0.3, 0.7, 1)
+const agency = fc.constantFrom(...AGENCIES)
+const variant = fc.oneof(
+  { weight: 6, arbitrary: fc.constant<Variant>("right") },
+  { weight: 4, arbitrary: fc.constantFrom<Variant>("changed", "swapped", "shorter", "longer") }
+)
+const shift = fc.oneof(
+  { weight: 8, arbitrary: fc.constant(0) },
+  { weight: 1, arbitrary: fc.integer({ min: -3, max: 3 }) }
+)
+
+const COMMANDS: Array<fc.Arbitrary<Command>> = [
+  fc.tuple(agency, fc.constantFrom(...DIALECTS), variant).map((args) => connect(...args)),
+  fc.tuple(agency, fc.constantFrom(...DIALECTS), variant).map((args) => connect(...args)),
+  fc.tuple(index, count, shift, fc.boolean()).map((args) => send(...args)),
+  fc.tuple(index, count, shift, fc.constant(false)).map((args) => send(...args)),
+  index.map(sendRest),
+  index.map(sendRest),
+  fc.tuple(index, fc.boolean(), fc.boolean()).map((args) => finishCommand(...args)),
+  index.map(ask),
+  index.map(drop),
+  fc.tuple(index, count, fc.boolean()).map((args) => loseAnswer(...args)),
+  kept.map(restart),
+  fc
+    .tuple(index, count, fc.boolean(), fc.integer({ min: 0, max: 12 }), kept)
+    .map((args) => killDuring(...args)),
+  agency.map(discard)
+]
+
+/** Runs random commands; fails with seed, path and commands of the smallest failing run. */
+const check = (flaws: Flaws, runs: number) =>
+  fc.check(
+    fc.asyncProperty(fc.commands(COMMANDS, { maxCommands: 40, size: "max" }), (commands) =>
+      fc.asyncModelRun(async () => {
+        const real = new ModelMachine(AGENCIES, WINNING, flaws)
+        await runtime.runPromise(real.start)
+        return { model: newModel(), real }
+      }, commands)
+    ),
+    { numRuns: runs, endOnFailure: Object.keys(flaws).length > 0 }
+  )
+
+/** A batch in which every row stands once. */
+const withoutRepeated = (batch: BetBatch): BetBatch => {
+  const rows = new Set(batch.rows())
+  return new BetBatch(Buffer.from([...rows].map((row) => `${row}\n`).join("")), rows.size)
+}
+
+const describeFailure = (result: Awaited<ReturnType<typeof check>>): string =>
+  result.failed ? `${fc.defaultReportMessage(result)}\n${result.errorInstance}` : ""
+
+describe("the central against its model", () => {
+  it("differs in nothing, whatever fails", async () => {
+    seen.clear()
+    const result = await check({}, RUNS)
+    expect(result.failed, describeFailure(result)).toBe(false)
+    // Runs in which nothing of it happens would prove nothing.
+    for (const what of HAPPENINGS) expect(seen.get(what), what).toBeGreaterThan(RUNS / 100)
+  }, 600_000)
+})
+
+describe("a central with a flaw differs from its model:", () => {
+  const flaws: ReadonlyArray<readonly [string, Flaws]> = [
+    ["nothing is synced", { ignoreSyncs: true }],
+    [
+      "bets are taken at any position",
+      {
+        lottery: (lottery) => ({
+          ...lottery,
+          resume: (...args) =>
+            Effect.map(lottery.resume(...args), (upload) => ({
+              ...upload,
+              refusal: () => undefined
+            }))
+        })
+      }
+    ],
+    [
+      "who starts over is stored again",
+      {
+        store: (store) => ({
+          ...store,
+          // What is held is not looked at, and a batch goes behind whatever is there.
+          progressOf: (agency) =>
+            Effect.map(store.progressOf(agency), (progress) => ({ ...progress, bets: 0 })),
+          append: (agency, _position, batch, last) =>
+            Effect.flatMap(store.progressOf(agency), ({ bets }) =>
+              store.append(agency, bets, batch, last)
+            )
+        })
+      }
+    ],
+    [
+      "bets are told apart by their value",
+      {
+        store: (store) => ({
+          ...store,
+          append: (agency, position, batch, last) =>
+            store.append(agency, position, withoutRepeated(batch), last)
+        })
+      }
+    ]
+  ]
+  it.each(flaws)("%s", async (_what, flaw) => {
+    const result = await check(flaw, RUNS)
+    expect(result.failed).toBe(true)
+  })
+})

@@ -1,0 +1,151 @@
+/**
+ * The central on a machine that can lose its power, all of it within this process: the lottery,
+ * every dialect's conversation, and the CSV store on a disk in memory. Nothing in it waits for
+ * time or for the outside, so that it has settled once nobody moves any more.
+ */
+import { Cause, Context, Effect, Exit, Layer, Logger, PubSub, Scope, Stream } from "effect"
+import { Draw, type ExpectedAgencies } from "../../src/domain/Draw.ts"
+import { BetStore } from "../../src/server/BetStore.ts"
+import * as BinarySession from "../../src/server/BinarySession.ts"
+import * as JsonSession from "../../src/server/JsonSession.ts"
+import { Lottery } from "../../src/server/Lottery.ts"
+import * as NativeSession from "../../src/server/NativeSession.ts"
+import { openStore } from "../../src/server/store/CsvStore.ts"
+import * as CrashDisk from "./CrashDisk.ts"
+import * as ModelConnection from "./ModelConnection.ts"
+
+export const DIALECTS = ["binary", "json", "native"] as const
+export type Dialect = (typeof DIALECTS)[number]
+
+type Store = BetStore["Service"]
+type LotteryService = Lottery["Service"]
+
+/** What is left out or done wrong, so that a test can show that it would be noticed. */
+export interface Flaws {
+  /** Nothing is synced. */
+  readonly ignoreSyncs?: boolean
+  readonly store?: (store: Store) => Store
+  readonly lottery?: (lottery: LotteryService) => LotteryService
+}
+
+/** A peer's side of a connection. */
+export interface ModelPeer extends ModelConnection.ModelConnection {
+  /** The server has ended the conversation. */
+  readonly isClosed: () => boolean
+}
+
+const FOLDER = "/store"
+const PATH = `${FOLDER}/bets.csv`
+/** So often everybody gets a turn without anything moving before all is taken as settled. */
+const QUIET_TURNS = 20
+
+export class ModelMachine {
+  private readonly draw: Draw
+  private readonly flaws: Flaws
+  private readonly disk: CrashDisk.CrashDisk
+  private readonly peers = new Set<ModelPeer>()
+  private scope = Scope.makeUnsafe()
+  private services: Context.Context<BetStore | Lottery> | undefined
+  /** What ended a conversation and must not: a bug that no answer would show. */
+  readonly defects: Array<Cause.Cause<unknown>> = []
+  private changed: PubSub.PubSub<void> | undefined
+
+  constructor(agencies: ExpectedAgencies, winningNumber: number, flaws: Flaws = {}) {
+    this.draw = new Draw({ id: "default", agencies, winningNumber })
+    this.flaws = flaws
+    this.disk = CrashDisk.make(FOLDER, flaws.ignoreSyncs)
+  }
+
+  get store(): Store {
+    return Context.get(this.services!, BetStore)
+  }
+
+  /** Starts the server on what the disk holds. */
+  readonly start = Effect.gen({ self: this }, function* () {
+    this.scope = Scope.makeUnsafe()
+    this.changed = yield* PubSub.sliding<void>(1)
+    const opened = openStore(this.disk.attach(), PATH, { path: PATH, drawId: this.draw.id })
+    const { changed, flaws } = this
+    const storeLayer = Layer.effect(
+      BetStore,
+      Effect.map(opened, (store) =>
+        (flaws.store ?? same)({ ...store, changes: Stream.fromPubSub(changed) })
+      )
+    )
+    const lotteryLayer = Layer.effect(
+      Lottery,
+      Effect.map(Lottery, (lottery) => (flaws.lottery ?? same)(lottery))
+    ).pipe(Layer.provide(Lottery.layer(this.draw)))
+    this.services = yield* lotteryLayer.pipe(
+      Layer.provideMerge(storeLayer),
+      Layer.provideMerge(Logger.layer([])),
+      Layer.build,
+      Scope.provide(this.scope)
+    )
+    yield* this.settle
+  })
+
+  /** Cuts the power, and starts the server again. */
+  readonly restart = (kept: CrashDisk.Kept) =>
+    Effect.suspend(() => {
+      this.disk.cut(kept)
+      // What ran on it waits for its disk for ever, and is forgotten.
+      for (const peer of this.peers) peer.drop()
+      this.peers.clear()
+      return this.start
+    })
+
+  readonly stopAfter = (operations: number) => this.disk.stopAfter(operations)
+
+  readonly hasStopped = () => this.disk.hasStopped()
+
+  /** Connects a peer, which speaks this dialect. */
+  readonly connect = (dialect: Dialect) =>
+    Effect.gen({ self: this }, function* () {
+      const link = ModelConnection.make()
+      let closed = false
+      const session = { binary: BinarySession, json: JsonSession, native: NativeSession }[dialect]
+      yield* session.run({ ip: "127.0.0.1", connection: link.connection }).pipe(
+        Effect.scoped,
+        Effect.exit,
+        Effect.map((exit) => {
+          closed = true
+          if (Exit.isFailure(exit) && Cause.hasDies(exit.cause)) this.defects.push(exit.cause)
+        }),
+        Effect.provideContext(this.services!),
+        Effect.forkIn(this.scope)
+      )
+      const peer: ModelPeer = { ...link, isClosed: () => closed }
+      this.peers.add(peer)
+      return peer
+    })
+
+  /** Drops an agency's book, as `lottery discard` does beside a running server. */
+  readonly discard = (agency: number) =>
+    Effect.gen({ self: this }, function* () {
+      const result = yield* Effect.exit(this.store.discard(agency))
+      yield* PubSub.publish(this.changed!, undefined)
+      yield* this.settle
+      return result
+    })
+
+  /** Waits until nobody moves any more. */
+  readonly settle = Effect.gen({ self: this }, function* () {
+    let quiet = 0
+    let before = this.movement()
+    while (quiet < QUIET_TURNS) {
+      yield* Effect.yieldNow
+      const now = this.movement()
+      quiet = now === before ? quiet + 1 : 0
+      before = now
+    }
+  })
+
+  private movement(): number {
+    let sum = this.disk.operations()
+    for (const peer of this.peers) sum += peer.activity()
+    return sum
+  }
+}
+
+const same = <A>(value: A): A => value
