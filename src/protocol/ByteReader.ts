@@ -79,14 +79,22 @@ export const make = <E>(
   pull: Effect.Effect<ReadonlyArray<Uint8Array>, E | EndOfStream>
 ): ByteReader<E> => {
   const queue = new ByteQueue()
-  const fill = pull.pipe(
+  let hasEnded = false
+  const endOfStream = () => Effect.fail(new EndOfStream({ pending: queue.length }))
+  const pulled = pull.pipe(
     Effect.map((chunks) => {
       for (const chunk of chunks) queue.push(chunk)
     }),
-    Effect.mapError((error) =>
-      error instanceof EndOfStream ? new EndOfStream({ pending: queue.length }) : error
+    Effect.catchIf(
+      (error) => error instanceof EndOfStream,
+      () => {
+        hasEnded = true
+        return endOfStream()
+      }
     )
   )
+  // A socket says once that nothing more will come; whoever asks later is to hear it too.
+  const fill = Effect.suspend(() => (hasEnded ? endOfStream() : pulled))
   const arrived = (count: number): Effect.Effect<void, E | EndOfStream> =>
     Effect.suspend(() =>
       queue.length >= count ? Effect.void : Effect.andThen(fill, arrived(count))

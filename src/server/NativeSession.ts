@@ -99,7 +99,10 @@ const converse = Effect.fnUntraced(function* (
 ) {
   const upload = yield* greet(peer, onLeave)
   conversation.upload = upload
-  yield* answerFrames(peer, upload, yield* readAhead(peer))
+  // The reading ahead ends with the bets: whoever waits for the peer's close reads by itself.
+  yield* Effect.scoped(
+    Effect.flatMap(readAhead(peer), (frames) => answerFrames(peer, upload, frames))
+  )
   yield* awaitWinners(peer, upload)
 }, Effect.scoped)
 

@@ -2,6 +2,7 @@
  * Goal: the conversation of the native dialect as the wire describes it, over real sockets and a
  * real store. Method: scripted raw peers, whose bytes are written by hand.
  */
+import { createConnection } from "node:net"
 import { it } from "@effect/vitest"
 import { Effect, Stream } from "effect"
 import { describe, expect } from "vitest"
@@ -150,6 +151,21 @@ describe("a native conversation", () => {
       const second = yield* hello(server.port, 2)
       yield* second.send(M.finishOf([]))
       expect(yield* peer.control).toEqual({ _tag: "Waiting", finished: 2, expected: 3 })
+    })
+  )
+
+  it.live("notes an agency as told that closes at once, whatever is read ahead then", () =>
+    Effect.gen(function* () {
+      const agencies = Array.from({ length: 40 }, (_, index) => index + 1)
+      const server = yield* startServer(agencies as unknown as ExpectedAgencies)
+      for (const agency of agencies) {
+        const socket = createConnection({ host: "127.0.0.1", port: server.port })
+        socket.write(Buffer.concat([M.helloOf(agency), M.finishOf([]), M.AWAIT_WINNERS]))
+        socket.on("data", (chunk) => {
+          if (chunk.includes("Winners")) socket.destroySoon()
+        })
+      }
+      yield* server.lottery.allTold
     })
   )
 

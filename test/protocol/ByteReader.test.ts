@@ -1,0 +1,23 @@
+/** Goal: a reader knows that its stream has ended, and how much of a message was left. */
+import { it } from "@effect/vitest"
+import { Effect } from "effect"
+import { describe, expect } from "vitest"
+import { EndOfStream, make } from "../../src/protocol/ByteReader.ts"
+
+describe("the end of a stream", () => {
+  it.effect("is known ever after, although the stream says it once", () =>
+    Effect.gen(function* () {
+      const said = [
+        Effect.succeed([Uint8Array.of(1, 2)]),
+        Effect.succeed([Uint8Array.of(3)]),
+        Effect.fail(new EndOfStream({ pending: 0 }))
+      ]
+      const reader = make<never>(Effect.suspend(() => said.shift() ?? Effect.never))
+      expect(yield* reader.take(2)).toEqual(Uint8Array.of(1, 2))
+      expect(yield* Effect.flip(reader.peek(2))).toEqual(new EndOfStream({ pending: 1 }))
+      expect(yield* Effect.flip(reader.fill)).toEqual(new EndOfStream({ pending: 1 }))
+      expect(yield* reader.take(1)).toEqual(Uint8Array.of(3))
+      expect(yield* Effect.flip(reader.take(1))).toEqual(new EndOfStream({ pending: 0 }))
+    })
+  )
+})
