@@ -15,6 +15,7 @@ const LogLine = Schema.fromJsonString(
     action: Schema.optional(Schema.String),
     result: Schema.optional(Schema.String),
     cantidad: Schema.optional(Schema.Number),
+    posicion: Schema.optional(Schema.Number),
     port: Schema.optional(Schema.Number),
     winners_port: Schema.optional(Schema.Number)
   })

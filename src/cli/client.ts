@@ -10,9 +10,12 @@ import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
 import * as BinaryConversation from "../client/BinaryConversation.ts"
 import * as Book from "../client/Book.ts"
-import type { Conversation } from "../client/Conversation.ts"
+import type { Conversation, Servers } from "../client/Conversation.ts"
 import * as JsonConversation from "../client/JsonConversation.ts"
+import * as NativeConversation from "../client/NativeConversation.ts"
 import { logAction } from "../domain/ActionLog.ts"
+import type { DrawId } from "../domain/Draw.ts"
+import * as ClientProgress from "./ClientProgress.ts"
 import { bookName } from "./generate.ts"
 import { LogLevelFlag } from "./LogSettings.ts"
 import * as Setting from "./Setting.ts"
@@ -20,16 +23,22 @@ import * as SettingText from "./SettingText.ts"
 import * as SingleBet from "./SingleBet.ts"
 import * as sharedSettings from "./sharedSettings.ts"
 
-const DIALECTS = ["binary", "json"] as const
+const DIALECTS = ["native", "binary", "json"] as const
+type Dialect = (typeof DIALECTS)[number]
 const MAX_BATCH = 1_000_000
 /** The smallest packet: a bet with ordinary names fits in it, and most others. */
 const MIN_PACKET = 256
 const MAX_PACKET = 65_537
 
 /** The agency did not get its winners in the time that it was given. */
-class TimedOut extends Data.TaggedError("TimedOut")<{ readonly timeout: Duration.Duration }> {
+class TimedOut extends Data.TaggedError("TimedOut")<{
+  readonly timeout: Duration.Duration
+  /** Why there is no connection to the server, where there is none. */
+  readonly interruption: string | undefined
+}> {
   override get message(): string {
-    return `no winners after ${SettingText.showDuration(this.timeout)}`
+    const reason = this.interruption === undefined ? "" : `: ${this.interruption}`
+    return `no winners after ${SettingText.showDuration(this.timeout)}${reason}`
   }
 }
 
@@ -77,6 +86,47 @@ const openBook = Effect.fnUntraced(function* (
   return book
 })
 
+interface ConversationSettings {
+  readonly agency: number
+  readonly dialect: Dialect
+  readonly draw: DrawId
+  readonly packetBytes: number
+}
+
+const makeConversation = (settings: ConversationSettings): Conversation => {
+  const { agency, dialect, draw, packetBytes } = settings
+  switch (dialect) {
+    case "native":
+      return NativeConversation.make(agency, draw)
+    case "binary":
+      return BinaryConversation.make(agency, packetBytes)
+    case "json":
+      return JsonConversation.make(agency)
+  }
+}
+
+interface HoldSettings {
+  readonly agency: number
+  readonly timeout: Option.Option<Duration.Duration>
+}
+
+/** Holds the conversation while its progress is shown, for no longer than it is given time. */
+const holdConversation = Effect.fnUntraced(function* (
+  { agency, timeout }: HoldSettings,
+  conversation: Conversation,
+  book: Book.Book,
+  servers: Servers
+) {
+  const progress = yield* ClientProgress.make(agency, book.total)
+  const winners = conversation.hold(book, servers, progress)
+  if (Option.isNone(timeout)) return yield* winners
+  return yield* Effect.timeoutOrElse(winners, {
+    duration: timeout.value,
+    orElse: () =>
+      Effect.fail(new TimedOut({ timeout: timeout.value, interruption: progress.interruption() }))
+  })
+}, Effect.scoped)
+
 /** The agency's winning documents on standard output, one a line. */
 const printWinners = Effect.fnUntraced(function* (documents: ReadonlyArray<string>) {
   yield* logAction("consulta_ganadores", "success", { cant_ganadores: documents.length })
@@ -104,11 +154,12 @@ export const client = Command.make(
       metavar: "file"
     }),
     dialect: Setting.withDefault("dialect", {
-      description: `How to speak to the server: ${DIALECTS.join(" or ")}`,
+      description: `How to speak to the server: ${DIALECTS.join(", ")}`,
       schema: SettingText.oneOf(DIALECTS),
       metavar: "dialect",
-      default: "binary"
+      default: "native"
     }),
+    draw: sharedSettings.draw,
     batch: Setting.withDefault("batch", {
       description: "Most bets in a message",
       schema: SettingText.intBetween(1, MAX_BATCH),
@@ -128,14 +179,14 @@ export const client = Command.make(
       metavar: "file"
     }),
     timeout: Setting.optional("timeout", {
-      description: "Give up where the winners have not come by then",
+      description: "Give up where the winners have not come by then (default never)",
       schema: SettingText.DurationFromText,
       metavar: "duration"
     }),
     bet: SingleBet.settings
   },
   Effect.fnUntraced(function* (settings) {
-    const { agency, dialect, packetBytes, server } = settings
+    const { agency, dialect, server } = settings
     const winnersServer = Option.isSome(settings.winnersServer)
       ? settings.winnersServer.value
       : dialect === "json"
@@ -146,23 +197,13 @@ export const client = Command.make(
       server_address: SettingText.showAddress(server),
       log_level: yield* LogLevelFlag,
       batch_max_amount: settings.batch,
-      dialect
+      dialect,
+      draw: settings.draw
     })
-    const conversation =
-      dialect === "json"
-        ? JsonConversation.make(agency)
-        : BinaryConversation.make(agency, packetBytes)
+    const conversation = makeConversation(settings)
     const book = yield* openBook(settings, conversation)
-    const winners = conversation.hold(book, { server, winnersServer })
-    const { timeout } = settings
-    yield* Option.match(timeout, {
-      onNone: () => winners,
-      onSome: (duration) =>
-        Effect.timeoutOrElse(winners, {
-          duration,
-          orElse: () => Effect.fail(new TimedOut({ timeout: duration }))
-        })
-    }).pipe(Effect.flatMap(printWinners))
+    const servers = { server, winnersServer }
+    yield* printWinners(yield* holdConversation(settings, conversation, book, servers))
   }, Effect.scoped)
 ).pipe(
   Command.withDescription("Upload an agency's book, wait for the draw, print its winners"),
@@ -170,6 +211,10 @@ export const client = Command.make(
     {
       command: "lottery client --agency 3 --bets .data/agency-3.csv --server localhost:12345",
       description: "Upload the book of agency 3, and print the documents that won"
+    },
+    {
+      command: "lottery client --agency 3 --dialect json --timeout 1h",
+      description: "The same in the second of the course's dialects, for an hour at most"
     }
   ])
 )

@@ -14,8 +14,10 @@ import * as Stream from "effect/Stream"
 import { DEFAULT_WINNING_NUMBER, type ExpectedAgencies } from "../domain/Draw.ts"
 import * as DemoProcess from "./DemoProcess.ts"
 import { bookName, writeBook } from "./generate.ts"
+import { RateMeter, uploadText, waitingText } from "./ProgressText.ts"
 import * as Setting from "./Setting.ts"
 import * as SettingText from "./SettingText.ts"
+import { CurrentStatusLine, keepDrawn } from "./StatusLine.ts"
 import * as sharedSettings from "./sharedSettings.ts"
 
 const MAX_CLIENTS = 1000
@@ -58,25 +60,43 @@ const table = (rows: ReadonlyArray<Row>): string => {
     .join("\n")
 }
 
+/** What a line of an agency's log says of its acknowledged bets. */
+type Acknowledged = { readonly more: number } | { readonly inAll: number }
+
+const acknowledgedIn = ({ action, cantidad, posicion }: DemoProcess.LogLine) =>
+  action === "apuestas_enviadas" && cantidad !== undefined
+    ? { more: cantidad }
+    : action === "carga_reanudada" && posicion !== undefined
+      ? { inAll: posicion }
+      : undefined
+
+type ShowProgress = (agency: number, acknowledged: Acknowledged) => Effect.Effect<void>
+
 /** Shows how many bets are acknowledged: over and over on a terminal, else each finished book. */
 const makeProgress = Effect.fnUntraced(function* (clients: number, bets: number) {
-  const { stderr, stderrIsTerminal } = yield* Stdio.Stdio
-  const isTerminal = yield* stderrIsTerminal
-  const acknowledged = new Map<number, number>()
-  const show = (text: string) =>
-    Effect.ignore(Stream.run(Stream.make(text), stderr({ endOnDone: false })))
+  const { stderr } = yield* Stdio.Stdio
+  const { isTerminal } = yield* CurrentStatusLine
+  const counts = new Map<number, number>()
+  const meter = new RateMeter()
   const total = clients * bets
-  return Effect.fnUntraced(function* (agency: number, more: number) {
-    const now = (acknowledged.get(agency) ?? 0) + more
-    acknowledged.set(agency, now)
-    const all = [...acknowledged.values()].reduce((sum, one) => sum + one, 0)
-    if (isTerminal) {
-      // The cursor goes back, so that whatever is printed next takes the line's place.
-      yield* show(`${all} of ${total} bets acknowledged${all === total ? "\n" : "\r"}`)
-    } else if (now === bets) {
-      yield* show(`agency ${agency}: all ${bets} bets acknowledged\n`)
-    }
-  })
+  if (isTerminal) {
+    yield* keepDrawn((width) =>
+      Effect.map(Clock.currentTimeMillis, (now) => {
+        const acknowledged = [...counts.values()].reduce((sum, one) => sum + one, 0)
+        meter.sample(now, acknowledged)
+        if (acknowledged === total) return waitingText(undefined)
+        return uploadText({ acknowledged, total, perSecond: meter.perSecond }, width)
+      })
+    )
+  }
+  return Effect.fnUntraced(function* (agency: number, acknowledged: Acknowledged) {
+    const now =
+      "inAll" in acknowledged ? acknowledged.inAll : (counts.get(agency) ?? 0) + acknowledged.more
+    counts.set(agency, now)
+    if (isTerminal || now !== bets) return
+    const line = Stream.make(`agency ${agency}: all ${bets} bets acknowledged\n`)
+    yield* Effect.ignore(Stream.run(line, stderr({ endOnDone: false })))
+  }) satisfies ShowProgress
 })
 
 interface DemoSettings {
@@ -123,7 +143,7 @@ const runClient = Effect.fnUntraced(function* (
   folder: string,
   { agency, bets }: { readonly agency: number; readonly bets: number },
   ports: ServerPorts,
-  progress: (agency: number, more: number) => Effect.Effect<void>,
+  progress: ShowProgress,
   started: Effect.Effect<void>
 ) {
   const path = yield* Path.Path
@@ -136,16 +156,16 @@ const runClient = Effect.fnUntraced(function* (
       ...["--server", `127.0.0.1:${ports.port}`],
       ...["--winners-server", `127.0.0.1:${ports.winnersPort}`]
     ],
-    ({ action, cantidad }) =>
-      action === "config"
-        ? started
-        : action === "apuestas_enviadas" && cantidad !== undefined
-          ? progress(agency, cantidad)
-          : Effect.void
+    (line) => {
+      if (line.action === "config") return started
+      const acknowledged = acknowledgedIn(line)
+      return acknowledged === undefined ? Effect.void : progress(agency, acknowledged)
+    }
   )
   const millis = (yield* Clock.currentTimeMillis) - begin
   return { agency, bets, documents, millis } satisfies Row
 })
+
 /** The agencies 1 to `clients`. */
 const upTo = (clients: number): ExpectedAgencies => {
   const [first, ...others] = Array.from({ length: clients }, (_, index) => index + 1)
@@ -168,7 +188,7 @@ const runClients = Effect.fnUntraced(function* (
     }),
     { concurrency: "unbounded" }
   )
-})
+}, Effect.scoped)
 
 const runDemo = Effect.fnUntraced(function* (settings: DemoSettings) {
   const { bets, clients } = settings

@@ -20,8 +20,10 @@ import * as Logger from "effect/Logger"
 import * as References from "effect/References"
 import * as Runtime from "effect/Runtime"
 import { logAction } from "../domain/ActionLog.ts"
+import { ClosingFailed } from "../domain/LoggedResource.ts"
 import { type LogChoice, makeLogger } from "./LogFormat.ts"
 import { type Signal, whenFirst } from "./Signals.ts"
+import { CurrentStatusLine, StatusLine } from "./StatusLine.ts"
 
 const EXIT_DONE = 0
 const EXIT_FAILED = 1
@@ -38,6 +40,9 @@ const awaitStop = Effect.callback<Stop>((resume) => {
 
 const outputError = (stop: Stop | undefined): NodeJS.ErrnoException | undefined =>
   stop !== undefined && "output" in stop ? stop.output : undefined
+
+/** The width of a terminal that does not say its own. */
+const DEFAULT_COLUMNS = 80
 
 /** How long a command that is stopped waits for somebody to take the rest of its output. */
 const FLUSH_TIMEOUT = "1 second"
@@ -64,6 +69,14 @@ const writeLog = (): ((line: string) => void) => {
     }
   }
 }
+
+/** Standard error as a terminal; one that says it is dumb cannot draw a line again. */
+const makeStatusLine = (): StatusLine =>
+  new StatusLine({
+    isTerminal: process.stderr.isTTY === true && process.env.TERM !== "dumb",
+    columns: () => process.stderr.columns ?? DEFAULT_COLUMNS,
+    write: writeLog()
+  })
 
 /**
  * Help and version that were asked for go to standard output; what is shown because the usage was
@@ -108,8 +121,9 @@ const errorText = (error: unknown): string => {
 
 /** What went wrong in one line; at the debug level the whole cause follows. */
 const failureText = (cause: Cause.Cause<unknown>, choice: LogChoice): string => {
-  const text = errorText(Cause.squash(cause))
-  const line = Cause.hasDies(cause) ? `internal error: ${text}` : text
+  const error = Cause.squash(cause)
+  const isInternal = Cause.hasDies(cause) && !(error instanceof ClosingFailed)
+  const line = isInternal ? `internal error: ${errorText(error)}` : errorText(error)
   return choice.level === "DEBUG" ? `${line}\n${Cause.pretty(cause)}` : line.replaceAll("\n", " ")
 }
 
@@ -176,12 +190,14 @@ export const runMain = <Name extends string, Input, ContextInput, E>(
   }
 ): void => {
   const { choice, services, version } = options
-  const logger = makeLogger(choice, writeLog())
+  const status = makeStatusLine()
+  const logger = makeLogger(choice, (line) => status.writeAbove(line))
   const program = Command.run(command, { version }).pipe(
     Effect.provide(Layer.mergeAll(services, cliLayer))
   )
   const main = supervise(program, choice).pipe(
     Effect.provide(Logger.layer([logger])),
+    Effect.provideService(CurrentStatusLine, status),
     // The logger's own level is the command's, which is not known before its flags are read.
     (self) => Effect.suspend(() => Effect.provideService(self, References.MinimumLogLevel, "All"))
   )

@@ -1,10 +1,14 @@
-/** An agency's conversation in binary packets (wire: "Binary packets"), over one connection. */
+/**
+ * An agency's conversation in binary packets (wire: "Binary packets"), over one connection. On a
+ * new one the book starts over: the server compares what it holds, and stores nothing twice.
+ */
 import { Effect } from "effect"
 import type { Agency } from "../domain/Agency.ts"
 import { BetBatch } from "../domain/BetBatch.ts"
 import * as Packets from "../protocol/BinaryPackets.ts"
 import type { PeerConnection } from "../protocol/PeerConnection.ts"
 import { type Conversation, namesWithout } from "./Conversation.ts"
+import { reconnecting } from "./Reconnect.ts"
 import { type BatchDialect, sendBook } from "./SendBook.ts"
 import { connect, Refused, toConnectionLost } from "./ServerConnection.ts"
 
@@ -13,7 +17,7 @@ const batches = (agency: Agency): BatchDialect => ({
     Packets.encodeBinaryPacket(new Packets.BinaryPacket({ agency, batch, last })),
   acknowledged: Effect.fnUntraced(function* ({ reader }: PeerConnection) {
     const { stored } = yield* Packets.readBinaryAnswer(reader)
-    if (!stored) return yield* new Refused({ reason: "its log says why" })
+    if (!stored) return yield* new Refused({ reason: "its log says why", retryable: false })
   })
 })
 
@@ -31,9 +35,14 @@ const askWinners = Effect.fnUntraced(
 export const make = (agency: Agency, packetBytes: number): Conversation => ({
   check: namesWithout(";", "binary"),
   maxBatchBytes: Packets.maxBatchBytes(agency, packetBytes),
-  hold: Effect.fnUntraced(function* (book, { server }) {
-    const connection = yield* connect(server)
-    yield* sendBook(connection, agency, book, batches(agency))
-    return yield* askWinners(connection, agency)
-  }, Effect.scoped)
+  hold: (book, { server }, progress) =>
+    reconnecting(
+      agency,
+      progress,
+      Effect.fnUntraced(function* (watched) {
+        const connection = yield* connect(server)
+        yield* sendBook(connection, agency, book, batches(agency), watched)
+        return yield* askWinners(connection, agency)
+      }, Effect.scoped)
+    )
 })

@@ -1,4 +1,5 @@
-/** A book that is ready to be sent: every bet of it was checked, and they are counted. */
+/** A book that is ready to be sent: every bet was checked, and they are counted and hashed. */
+import { createHash } from "node:crypto"
 import { Data, Effect, type FileSystem, Stream } from "effect"
 import type { Bet } from "../domain/Bet.ts"
 import { BetBatch } from "../domain/BetBatch.ts"
@@ -9,7 +10,9 @@ import type { FileUnavailable } from "./FileUnavailable.ts"
 export interface Book {
   /** How many bets it has. */
   readonly total: number
-  /** Its bets in order, in batches that fit the dialect; none of them empty. */
+  /** The SHA-256 of its canonical rows, as 64 lower-case hex digits. */
+  readonly sha256: string
+  /** Reads it again: its bets in order, in batches that fit the dialect; none of them empty. */
   readonly batches: Stream.Stream<
     BetBatch,
     BookReader.BadLine | FileUnavailable,
@@ -39,7 +42,9 @@ export const fromBet = Effect.fnUntraced(function* (
   if (problem !== undefined) {
     return yield* new BadBet({ field: problem.field, reason: problem.message })
   }
-  return { total: 1, batches: Stream.succeed(BetBatch.fromBets([bet])) }
+  const batch = BetBatch.fromBets([bet])
+  const sha256 = createHash("sha256").update(batch.bytes).digest("hex")
+  return { total: 1, sha256, batches: Stream.succeed(batch) }
 })
 
 /**
@@ -50,7 +55,7 @@ export const fromFile = Effect.fnUntraced(function* (
   file: string,
   options: Omit<BookReader.BookOptions, "skipBadLines"> & { readonly rejects: string | undefined }
 ) {
-  const { bets, badLines } = yield* Effect.scoped(BookReader.inspect(file, options))
+  const { badLines, bets, sha256 } = yield* Effect.scoped(BookReader.inspect(file, options))
   const batches = BookReader.read(file, { ...options, skipBadLines: options.rejects !== undefined })
-  return { book: { total: bets, batches } satisfies Book, badLines }
+  return { book: { total: bets, sha256, batches } satisfies Book, badLines }
 })

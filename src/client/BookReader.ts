@@ -4,6 +4,7 @@
  * takes bounded memory. No string and no object is made per bet; only a line with a quote goes the
  * slow way.
  */
+import { createHash } from "node:crypto"
 import { Data, Effect, FileSystem, Stream } from "effect"
 import { type BetBatch, BetBatchBuilder } from "../domain/BetBatch.ts"
 import { type BetProblem, decodeUtf8 } from "../domain/BetCheck.ts"
@@ -51,6 +52,8 @@ export interface BookSummary {
   readonly bets: number
   /** Of the canonical rows. */
   readonly bytes: number
+  /** Of the canonical rows, as 64 lower-case hex digits. */
+  readonly sha256: string
   readonly badLines: number
 }
 
@@ -369,6 +372,7 @@ export const inspect = Effect.fn("BookReader.inspect")(function* (
   yield* checkIsFile(file, options.name ?? file)
   const write = rejects === undefined ? undefined : yield* openRejects(file, rejects)
   const parser = new BookParser(file, { ...others, skipBadLines: rejects !== undefined })
+  const hash = createHash("sha256")
   let bets = 0
   let bytes = 0
   yield* parsed(file, parser).pipe(
@@ -378,11 +382,13 @@ export const inspect = Effect.fn("BookReader.inspect")(function* (
         for (const batch of batches) {
           bets += batch.count
           bytes += batch.bytes.length
+          hash.update(batch.bytes)
         }
         if (write === undefined) return
         for (const line of rejected) yield* write(line)
       })
     )
   )
-  return { bets, bytes, badLines: parser.badLines } satisfies BookSummary
+  const sha256 = hash.digest("hex")
+  return { bets, bytes, sha256, badLines: parser.badLines } satisfies BookSummary
 }, Effect.scoped)

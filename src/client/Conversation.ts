@@ -3,11 +3,14 @@ import type { Effect, FileSystem } from "effect"
 import type { WinningDocuments } from "../domain/Draw.ts"
 import type { BadMessage } from "../protocol/BytesCodec.ts"
 import type { ConnectionLost } from "../protocol/PeerConnection.ts"
+import type { AnotherBook } from "./AnotherBook.ts"
 import type { Book } from "./Book.ts"
+import type { BookGone } from "./BookGone.ts"
+import type { BookChanged } from "./BookPass.ts"
 import type { BadLine, BetCheck } from "./BookReader.ts"
 import type { FileUnavailable } from "./FileUnavailable.ts"
-import type { BookChanged } from "./SendBook.ts"
 import type { Refused, ServerAddress, Unreachable } from "./ServerConnection.ts"
+import type { UploadProgress } from "./UploadProgress.ts"
 
 /** Where the server is; the second address is used by the JSON dialect. */
 export interface Servers {
@@ -20,6 +23,8 @@ export type ConversationError =
   | ConnectionLost
   | Refused
   | BookChanged
+  | AnotherBook
+  | BookGone
   | BadMessage
   | BadLine
   | FileUnavailable
@@ -29,10 +34,14 @@ export interface Conversation {
   readonly check: BetCheck
   /** The most bytes of canonical rows that fit one message, whatever the rows. */
   readonly maxBatchBytes: number
-  /** Sends the book, waits for the draw, gives the agency's winners. */
+  /**
+   * Sends the book, waits for the draw, gives the agency's winners. Connects again, and again,
+   * where the connection is lost; fails only with what trying again does not mend.
+   */
   readonly hold: (
     book: Book,
-    servers: Servers
+    servers: Servers,
+    progress: UploadProgress
   ) => Effect.Effect<WinningDocuments, ConversationError, FileSystem.FileSystem>
 }
 

@@ -26,22 +26,35 @@ export class Unreachable extends Data.TaggedError("Unreachable")<{
 }
 
 /** The server refused what was sent, and said why where the dialect can. */
-export class Refused extends Data.TaggedError("Refused")<{ readonly reason: string }> {
+export class Refused extends Data.TaggedError("Refused")<{
+  readonly reason: string
+  /** Whether it may take the same another time; what the old dialects refuse, they never take. */
+  readonly retryable: boolean
+  /** What the native dialect calls the reason. */
+  readonly code?: string
+  /** The bet that is refused, counted from 0 in the book. */
+  readonly position?: number | undefined
+}> {
   override get message(): string {
-    return `the server refused: ${this.reason}`
+    const code = this.code === undefined ? "" : ` (${this.code})`
+    const position = this.position === undefined ? "" : ` at position ${this.position}`
+    return `the server refused${code}${position}: ${this.reason}`
   }
 }
 
 /** How long a server may take to accept a connection. */
 const OPEN_TIMEOUT = "10 seconds"
 const CLOSE_TIMEOUT = "1 second"
+/** After so much silence the system asks whether the server's machine is still there. */
+const KEEP_ALIVE_MILLIS = 30_000
 
 /** A connection that is being dialled; closes with the scope. */
 const dial = (server: ServerAddress) =>
   Effect.acquireRelease(
     Effect.sync(() => {
-      const options = { host: server.host, port: server.port, noDelay: true, keepAlive: true }
-      const net = Net.createConnection(options)
+      const { host, port } = server
+      const keepAlive = { keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MILLIS }
+      const net = Net.createConnection({ host, port, noDelay: true, ...keepAlive })
       // Whoever reads or writes learns of an error; between them nobody listens, which would end
       // the process.
       return net.on("error", () => {})

@@ -1,4 +1,5 @@
 /** What is a good book, what is a bad line and how it is named, and what becomes of it. */
+import { createHash } from "node:crypto"
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -88,6 +89,7 @@ layer(NodeServices.layer)("BookReader", (it) => {
         expect(yield* BookReader.inspect(file, OPTIONS)).toEqual({
           bets: 3,
           bytes: 3 * (Buffer.byteLength(GOOD) + 1),
+          sha256: createHash("sha256").update(`${GOOD}\n`.repeat(3)).digest("hex"),
           badLines: 0
         })
       })

@@ -17,6 +17,8 @@ export interface Run {
   readonly env?: Readonly<Record<string, string>>
   /** The Node that runs it; the one of the tests otherwise. */
   readonly node?: string
+  /** What the command is run under, such as a tracer. */
+  readonly under?: ReadonlyArray<string>
   /** Called as standard error grows, with all of it so far. */
   readonly onStderr?: (stderr: string, child: ChildProcess) => void
 }
@@ -33,9 +35,16 @@ export interface Running {
   readonly child: ChildProcess
   /** Waits until standard error matches; dies where the process ends before. */
   readonly logged: (pattern: RegExp) => Effect.Effect<RegExpExecArray>
+  /** Standard error so far. */
+  readonly stderr: () => string
   readonly signal: (signal: NodeJS.Signals) => Effect.Effect<void>
   /** Waits for its end. */
   readonly outcome: Effect.Effect<Outcome>
+}
+
+const launch = (run: Run) => {
+  const [program, ...args] = [...(run.under ?? []), run.node ?? process.execPath, COMMAND]
+  return spawn(program!, [...args, ...run.args], { env: environment(run.env) })
 }
 
 /** Starts `lottery`, and kills it with the scope. */
@@ -45,11 +54,7 @@ export const startLottery = Effect.fnUntraced(function* (run: Run) {
   let stderr = ""
   let look = () => {}
   const child = yield* Effect.acquireRelease(
-    Effect.sync(() =>
-      spawn(run.node ?? process.execPath, [COMMAND, ...run.args], {
-        env: environment(run.env)
-      })
-    ),
+    Effect.sync(() => launch(run)),
     (process) => Effect.sync(() => process.kill("SIGKILL"))
   )
   child.stdout.setEncoding("utf8").on("data", (text: string) => {
@@ -77,6 +82,7 @@ export const startLottery = Effect.fnUntraced(function* (run: Run) {
   return {
     child,
     logged,
+    stderr: () => stderr,
     signal: (signal) => Effect.sync(() => child.kill(signal)),
     outcome: Deferred.await(ended)
   } satisfies Running
@@ -85,9 +91,7 @@ export const startLottery = Effect.fnUntraced(function* (run: Run) {
 /** Runs `lottery` to its end; kills it where the test is interrupted. */
 export const runLottery = (run: Run): Effect.Effect<Outcome> =>
   Effect.callback((resume) => {
-    const child = spawn(run.node ?? process.execPath, [COMMAND, ...run.args], {
-      env: environment(run.env)
-    })
+    const child = launch(run)
     let stdout = ""
     let stderr = ""
     child.stdout.setEncoding("utf8").on("data", (text: string) => {

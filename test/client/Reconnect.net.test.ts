@@ -1,0 +1,152 @@
+/**
+ * Goal: agencies that speak as the old clients do connect again too: with their book from its
+ * start, as long as it is not up. Method: a scripted server on a real socket.
+ */
+import { NodeFileSystem } from "@effect/platform-node"
+import { it } from "@effect/vitest"
+import { Effect, Fiber } from "effect"
+import { describe, expect } from "vitest"
+import * as BinaryConversation from "../../src/client/BinaryConversation.ts"
+import type { Conversation } from "../../src/client/Conversation.ts"
+import * as JsonConversation from "../../src/client/JsonConversation.ts"
+import type { AgencyEnd } from "../support/AgencyEnd.ts"
+import { bookOf, keepLog, rows, takeDown } from "../support/clientBooks.ts"
+import * as M from "../support/messages.ts"
+import * as ScriptedServer from "../support/ScriptedServer.ts"
+
+const AGENCY = 3
+const book = bookOf([rows(0, 2), rows(2, 4)])
+
+const hold = Effect.fnUntraced(function* (conversation: Conversation) {
+  const bets = yield* ScriptedServer.listen()
+  const asked = yield* ScriptedServer.listen()
+  const servers = {
+    server: { host: "127.0.0.1", port: bets.port },
+    winnersServer: { host: "127.0.0.1", port: asked.port }
+  }
+  const progress = takeDown()
+  const log = keepLog()
+  const fiber = yield* conversation
+    .hold(book, servers, progress)
+    .pipe(Effect.provide([log.layer, NodeFileSystem.layer]), Effect.forkChild)
+  return { bets, asked, documents: Fiber.join(fiber), told: progress.told, log: log.lines }
+})
+
+/** Takes exactly these bytes. */
+const hear = Effect.fnUntraced(function* (agency: AgencyEnd, expected: Buffer) {
+  expect((yield* agency.receive(expected.length)).toString()).toBe(expected.toString())
+})
+
+const betsOf = (from: number) => [M.fields(from, 7574), M.fields(from + 1, 7574)]
+const packets = [M.packetOf(AGENCY, betsOf(0), true), M.packetOf(AGENCY, betsOf(2), false)]
+const question = M.packet(`${AGENCY};`, false)
+const chunks = [M.chunkOf(AGENCY, betsOf(0), false), M.chunkOf(AGENCY, betsOf(2), true)]
+
+/** Takes so many of a book's messages, and acknowledges all but the last of them. */
+const take = Effect.fnUntraced(function* (
+  agency: AgencyEnd,
+  messages: ReadonlyArray<Buffer>,
+  stored: Buffer
+) {
+  for (const message of messages.slice(0, -1)) {
+    yield* hear(agency, message)
+    yield* agency.send(stored)
+  }
+  if (messages.length > 0) yield* hear(agency, messages.at(-1)!)
+})
+
+const conexion = (log: ReadonlyArray<string>) =>
+  log.filter((line) => line.startsWith("WARNING action: conexion | result: fail | agencia: 3 |"))
+
+describe("in binary packets", () => {
+  const conversation = BinaryConversation.make(AGENCY, 8192)
+
+  for (const how of ["close", "reset"] as const) {
+    it.live(`the book starts over after each ${how}, also while the agency waits`, () =>
+      Effect.gen(function* () {
+        const { bets, documents, log, told } = yield* hold(conversation)
+        for (const taken of [0, 1, 2]) {
+          const agency = yield* bets.accept
+          yield* take(agency, packets.slice(0, taken), M.STORED)
+          yield* agency[how]
+        }
+        const asking = yield* bets.accept
+        yield* take(asking, packets, M.STORED)
+        yield* asking.send(M.STORED)
+        yield* hear(asking, question)
+        yield* asking[how]
+        const agency = yield* bets.accept
+        yield* take(agency, packets, M.STORED)
+        yield* agency.send(M.STORED)
+        yield* hear(agency, question)
+        yield* agency.send(M.winnersOf(30, 40))
+        expect(yield* documents).toEqual(["30", "40"])
+        expect(conexion(log).length).toBeGreaterThan(0)
+        expect(told.filter((what) => typeof what === "number")).toEqual([2, 2, 4, 2, 4])
+      })
+    )
+  }
+
+  it.live("what the server refuses is final", () =>
+    Effect.gen(function* () {
+      const { bets, documents } = yield* hold(conversation)
+      const agency = yield* bets.accept
+      yield* take(agency, packets.slice(0, 1), M.STORED)
+      yield* agency.send(M.REFUSED)
+      expect(yield* Effect.flip(documents)).toMatchObject({ _tag: "Refused", retryable: false })
+    })
+  )
+
+  it.live("what is no answer is final", () =>
+    Effect.gen(function* () {
+      const { bets, documents } = yield* hold(conversation)
+      const agency = yield* bets.accept
+      yield* take(agency, packets.slice(0, 1), M.STORED)
+      yield* agency.send(Buffer.from([7, 7]))
+      expect(yield* Effect.flip(documents)).toMatchObject({ _tag: "BadMessage" })
+    })
+  )
+})
+
+describe("in JSON messages", () => {
+  const conversation = JsonConversation.make(AGENCY)
+
+  for (const how of ["close", "reset"] as const) {
+    it.live(`after a ${how} the book starts over until it is up, then only the question`, () =>
+      Effect.gen(function* () {
+        const { asked, bets, documents, told } = yield* hold(conversation)
+        for (const taken of [0, 1, 2]) {
+          const agency = yield* bets.accept
+          yield* take(agency, chunks.slice(0, taken), M.CHUNK_PROCESSED)
+          yield* agency[how]
+        }
+        const agency = yield* bets.accept
+        yield* take(agency, chunks, M.CHUNK_PROCESSED)
+        yield* agency.send(M.CHUNK_PROCESSED)
+        for (let time = 0; time < 2; time++) {
+          const asking = yield* asked.accept
+          yield* hear(asking, M.consultOf(AGENCY))
+          yield* asking[how]
+        }
+        const asking = yield* asked.accept
+        yield* hear(asking, M.consultOf(AGENCY))
+        yield* asking.send(M.json({ type_message: 2, payload: "30,40" }))
+        expect(yield* documents).toEqual(["30", "40"])
+        expect(told.filter((what) => typeof what === "number")).toEqual([2, 2, 4])
+      })
+    )
+  }
+
+  it.live("what the server refuses is final, with its reason", () =>
+    Effect.gen(function* () {
+      const { bets, documents } = yield* hold(conversation)
+      const agency = yield* bets.accept
+      yield* take(agency, chunks.slice(0, 1), M.CHUNK_PROCESSED)
+      yield* agency.send(M.json({ type_message: 3, payload: "another book" }))
+      expect(yield* Effect.flip(documents)).toMatchObject({
+        retryable: false,
+        message: "the server refused: another book"
+      })
+    })
+  )
+})

@@ -1,0 +1,158 @@
+/** Goal: when an agency tries again, when not, and what it says of it; on the test clock. */
+import { it } from "@effect/vitest"
+import { Clock, Effect, Fiber } from "effect"
+import { TestClock } from "effect/testing"
+import { describe, expect } from "vitest"
+import { AnotherBook } from "../../src/client/AnotherBook.ts"
+import { BookChanged } from "../../src/client/BookPass.ts"
+import type { ConversationError } from "../../src/client/Conversation.ts"
+import { FileUnavailable } from "../../src/client/FileUnavailable.ts"
+import { delayMillis, reconnecting } from "../../src/client/Reconnect.ts"
+import { Refused, Unreachable } from "../../src/client/ServerConnection.ts"
+import type { UploadProgress } from "../../src/client/UploadProgress.ts"
+import { BadMessage } from "../../src/protocol/BytesCodec.ts"
+import { ConnectionLost } from "../../src/protocol/PeerConnection.ts"
+import { keepLog, takeDown } from "../support/clientBooks.ts"
+
+const LOST = new ConnectionLost({ reason: "reset" })
+const NOWHERE = new Unreachable({ server: { host: "nowhere", port: 1 }, reason: "refused" })
+
+type Attempt = (
+  progress: UploadProgress,
+  number: number
+) => Effect.Effect<string, ConversationError>
+
+/** Runs attempts for a while, and gives when each of them was made, in milliseconds. */
+const attemptsIn = Effect.fnUntraced(function* (duration: `${number} seconds`, attempt: Attempt) {
+  const times: Array<number> = []
+  const progress = takeDown()
+  const log = keepLog()
+  const fiber = yield* reconnecting(
+    3,
+    progress,
+    Effect.fnUntraced(function* (watched) {
+      times.push(yield* Clock.currentTimeMillis)
+      return yield* attempt(watched, times.length)
+    })
+  ).pipe(Effect.provide(log.layer), Effect.forkChild)
+  yield* TestClock.adjust(duration)
+  const gaps = times.slice(1).map((time, index) => time - times[index]!)
+  return { times, gaps, told: progress.told, log: log.lines, fiber }
+})
+
+describe("the delay", () => {
+  it("begins at 100 ms, doubles, and ends at 5 s, with some of it left to chance", () => {
+    const shortest = [0, 1, 2, 3, 4, 5, 6, 5000].map((failures) => delayMillis(failures, 0))
+    expect(shortest).toEqual([100, 200, 400, 800, 1600, 2500, 2500, 2500])
+    const longest = [0, 1, 2, 3, 4, 5, 6, 5000].map((failures) => delayMillis(failures, 1))
+    expect(longest).toEqual([200, 400, 800, 1600, 3200, 5000, 5000, 5000])
+  })
+
+  it.effect("is what is waited between attempts, which never end", () =>
+    Effect.gen(function* () {
+      const { gaps, told } = yield* attemptsIn("600 seconds", () => Effect.fail(LOST))
+      for (const [failures, gap] of gaps.entries()) {
+        expect(gap).toBeGreaterThanOrEqual(delayMillis(failures, 0))
+        expect(gap).toBeLessThanOrEqual(delayMillis(failures, 1))
+      }
+      expect(gaps.length).toBeGreaterThan(600 / 5)
+      expect(new Set(gaps.slice(10)).size).toBeGreaterThan(10)
+      expect(new Set(told)).toEqual(new Set(["the connection is lost: reset"]))
+    })
+  )
+
+  it.effect("is short again once the server has answered", () =>
+    Effect.gen(function* () {
+      for (const answer of ["acknowledged", "waiting"] as const) {
+        const { gaps, told } = yield* attemptsIn("60 seconds", (progress, number) =>
+          Effect.andThen(
+            number % 5 !== 0
+              ? Effect.void
+              : answer === "waiting"
+                ? progress.waiting(1, 2)
+                : progress.acknowledged(0),
+            Effect.fail(LOST)
+          )
+        )
+        // The delay after the attempt that was answered, and after the next one.
+        expect(gaps[3]).toBeGreaterThanOrEqual(800)
+        expect(gaps[4]).toBeLessThanOrEqual(200)
+        expect(gaps[5]).toBeLessThanOrEqual(400)
+        expect(gaps[9]).toBeLessThanOrEqual(200)
+        expect(told).toContain(answer === "waiting" ? "1 of 2" : 0)
+      }
+    })
+  )
+})
+
+describe("an attempt", () => {
+  it.effect("that succeeds is the last", () =>
+    Effect.gen(function* () {
+      const { fiber, times } = yield* attemptsIn("60 seconds", (_, number) =>
+        number === 3 ? Effect.succeed("winners") : Effect.fail(number === 1 ? NOWHERE : LOST)
+      )
+      expect(yield* Fiber.join(fiber)).toBe("winners")
+      expect(times).toHaveLength(3)
+    })
+  )
+
+  it.effect("is made again where the server says that it may be", () =>
+    Effect.gen(function* () {
+      const busy = new Refused({ reason: "full", code: "Busy", retryable: true })
+      const { times } = yield* attemptsIn("5 seconds", () => Effect.fail(busy))
+      expect(times.length).toBeGreaterThan(3)
+    })
+  )
+
+  const final: ReadonlyArray<ConversationError> = [
+    new Refused({ reason: "another", code: "Superseded", retryable: false }),
+    new BadMessage({ reason: "no JSON" }),
+    new BookChanged({ checked: 1, read: 2 }),
+    new AnotherBook({ agency: 3, held: 1, total: 2 }),
+    new FileUnavailable({ file: "book", reason: "is gone" })
+  ]
+  for (const error of final) {
+    it.effect(`that fails with ${error._tag} is the last`, () =>
+      Effect.gen(function* () {
+        const { fiber, log, times, told } = yield* attemptsIn("60 seconds", () =>
+          Effect.fail(error)
+        )
+        expect(yield* Effect.flip(Fiber.join(fiber))).toBe(error)
+        expect(times).toHaveLength(1)
+        expect({ log, told }).toEqual({ log: [], told: [] })
+      })
+    )
+  }
+})
+
+describe("the log", () => {
+  it.effect("warns of each failure, with the delay", () =>
+    Effect.gen(function* () {
+      const { gaps, log } = yield* attemptsIn("2 seconds", (_, number) =>
+        Effect.fail(number % 2 === 1 ? NOWHERE : LOST)
+      )
+      expect(gaps.length).toBeGreaterThanOrEqual(3)
+      expect(log.slice(0, 3)).toEqual(
+        gaps
+          .slice(0, 3)
+          .map(
+            (gap, index) =>
+              "WARNING action: conexion | result: fail | agencia: 3 | error: " +
+              (index % 2 === 0
+                ? "cannot reach nowhere:1: refused"
+                : "the connection is lost: reset") +
+              ` | reintento_ms: ${gap}`
+          )
+      )
+    })
+  )
+
+  it.effect("repeats the very same error at most every 10 s", () =>
+    Effect.gen(function* () {
+      const { log, times } = yield* attemptsIn("100 seconds", () => Effect.fail(LOST))
+      expect(times.length).toBeGreaterThan(20)
+      expect(log.length).toBeGreaterThanOrEqual(6)
+      expect(log.length).toBeLessThanOrEqual(10)
+    })
+  )
+})
