@@ -12,9 +12,10 @@ import { temporaryFolder } from "../support/TemporaryFolder.ts"
 if (!RealBooks.areAtHand) console.warn("skipped: the real books are not at hand")
 
 const cases = [
+  ["native", "csv:bets.csv", ["native", "native", "native", "native", "native"]],
   ["binary", "sqlite:lottery.db", ["binary", "binary", "binary", "binary", "binary"]],
   ["json", "csv:bets.csv", ["json", "json", "json", "json", "json"]],
-  ["mixed", "sqlite:lottery.db", ["json", "binary", "json", "binary", "json"]]
+  ["mixed", "sqlite:lottery.db", ["json", "binary", "native", "binary", "json"]]
 ] as const
 
 describe.skipIf(!RealBooks.areAtHand)("the real books", () => {
