@@ -126,18 +126,9 @@ const questionOf = ({ agency, dialect }: ModelledConnection): Buffer => {
 
 const STORED_ANSWERS = { binary: M.STORED, json: M.CHUNK_PROCESSED }
 
-/** The native messages that were heard, in order. */
-const controlsIn = (heard: Buffer): Array<Record<string, unknown>> => {
-  const messages: Array<Record<string, unknown>> = []
-  for (let at = 0; at < heard.length; at += 4 + heard.readUInt32BE(at)) {
-    messages.push(JSON.parse(heard.subarray(at + 5, at + 4 + heard.readUInt32BE(at)).toString()))
-  }
-  return messages
-}
-
 const isStored = ({ dialect }: ModelledConnection, heard: Buffer, bets: number): boolean =>
   dialect === "native"
-    ? controlsIn(heard).at(-1)?._tag === "Ack" && controlsIn(heard).at(-1)?.bets === bets
+    ? M.controlsIn(heard).at(-1)?._tag === "Ack" && M.controlsIn(heard).at(-1)?.bets === bets
     : heard.equals(STORED_ANSWERS[dialect])
 
 const isRefused = ({ dialect }: ModelledConnection, heard: Buffer): boolean => {
@@ -147,7 +138,7 @@ const isRefused = ({ dialect }: ModelledConnection, heard: Buffer): boolean => {
     case "json":
       return (M.readJson(heard) as { type_message: number }).type_message === 3
     case "native":
-      return controlsIn(heard).at(-1)?._tag === "Rejected"
+      return M.controlsIn(heard).at(-1)?._tag === "Rejected"
   }
 }
 
@@ -162,7 +153,7 @@ const hearsWinners = (
     case "json":
       return (M.readJson(heard) as { payload: string }).payload === documents.join(",")
     case "native": {
-      const said = controlsIn(heard).at(-1)
+      const said = M.controlsIn(heard).at(-1)
       return said?._tag === "Winners" && String(said.documents) === documents.join(",")
     }
   }
@@ -331,7 +322,7 @@ const connect = (agency: number, dialect: Dialect, variant: Variant) =>
       peer.send(M.helloOf(agency))
       yield* real.settle
       const { finished, held } = model.books.get(agency)!
-      expect(controlsIn(peer.heard())).toMatchObject([
+      expect(M.controlsIn(peer.heard())).toMatchObject([
         { _tag: "Welcome", bets: held.length, sha256: M.sha256Of(held.join("")), finished }
       ])
       expectSentAway(takeTurn(model, connection))
@@ -405,7 +396,7 @@ const sayFinish = (connection: ModelledConnection, right: boolean) =>
       const rows = right ? connection.rows.slice(0, connection.position) : [bet(9, 9)]
       connection.peer.send(M.finishOf(fieldsOf(rows)))
       yield* real.settle
-      const said = controlsIn(connection.peer.heard()).at(-1)
+      const said = M.controlsIn(connection.peer.heard()).at(-1)
       if (rows.join("") === book.held.join("")) {
         expect(said).toMatchObject({ _tag: "Finished", bets: rows.length })
         finish(model, connection)

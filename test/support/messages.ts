@@ -111,3 +111,12 @@ export const readControl = (bytes: Uint8Array): unknown =>
 
 export const AWAIT_WINNERS = controlFrame({ _tag: "AwaitWinners" })
 export const COMPARE = controlFrame({ _tag: "Compare" })
+
+/** The native control messages in these bytes, in order. */
+export const controlsIn = (bytes: Buffer): Array<Record<string, unknown>> => {
+  const messages: Array<Record<string, unknown>> = []
+  for (let at = 0; at < bytes.length; at += 4 + bytes.readUInt32BE(at)) {
+    messages.push(JSON.parse(bytes.subarray(at + 5, at + 4 + bytes.readUInt32BE(at)).toString()))
+  }
+  return messages
+}
