@@ -27,6 +27,8 @@ interface State {
   readonly total: number
   acknowledged: number
   waiting: Waiting | undefined
+  /** Why there is no connection, where there is none. */
+  interruption: string | undefined
   readonly meter: RateMeter
 }
 
@@ -38,10 +40,12 @@ const sample = ({ acknowledged, meter }: State) =>
 
 const drawnText = (state: State) => (width: number) =>
   Effect.map(sample(state), () => {
-    const { acknowledged, meter, total, waiting } = state
+    const { acknowledged, interruption, meter, total, waiting } = state
+    const where = interruption === undefined ? "" : "no connection; "
     return waiting === undefined && acknowledged < total
-      ? uploadText({ acknowledged, total, perSecond: meter.perSecond }, width)
-      : waitingText(waiting)
+      ? where +
+          uploadText({ acknowledged, total, perSecond: meter.perSecond }, width - where.length)
+      : where + waitingText(waiting)
   })
 
 const logUpload = ({ acknowledged, agency, meter, total }: State) =>
@@ -79,8 +83,14 @@ const makeProgressLog = Effect.fnUntraced(function* (state: State) {
 /** Shows the progress of a book of `total` bets until the scope closes. */
 export const make = Effect.fnUntraced(function* (agency: Agency, total: number) {
   const meter = new RateMeter()
-  const state: State = { agency, total, acknowledged: 0, waiting: undefined, meter }
-  let interruption: string | undefined
+  const state: State = {
+    agency,
+    total,
+    acknowledged: 0,
+    waiting: undefined,
+    interruption: undefined,
+    meter
+  }
   const { isTerminal } = yield* CurrentStatusLine
   const look = isTerminal ? Effect.void : yield* makeProgressLog(state)
   if (isTerminal) yield* keepDrawn(drawnText(state))
@@ -88,19 +98,19 @@ export const make = Effect.fnUntraced(function* (agency: Agency, total: number) 
   return {
     acknowledged: (bets) =>
       Effect.sync(() => {
-        interruption = undefined
+        state.interruption = undefined
         state.acknowledged = Math.max(state.acknowledged, bets)
       }),
     waiting: (finished, expected) =>
       Effect.suspend(() => {
-        interruption = undefined
+        state.interruption = undefined
         state.waiting = { finished, expected }
         return look
       }),
     interrupted: (reason) =>
       Effect.sync(() => {
-        interruption = reason
+        state.interruption = reason
       }),
-    interruption: () => interruption
+    interruption: () => state.interruption
   } satisfies ClientProgress
 })

@@ -13,6 +13,7 @@ import * as Stream from "effect/Stream"
 const LogLine = Schema.fromJsonString(
   Schema.Struct({
     action: Schema.optional(Schema.String),
+    message: Schema.optional(Schema.String),
     result: Schema.optional(Schema.String),
     cantidad: Schema.optional(Schema.Number),
     posicion: Schema.optional(Schema.Number),
@@ -32,6 +33,8 @@ export class DemoFailed extends Data.TaggedError("DemoFailed")<{
     return `${this.who} failed: ${this.reason}`
   }
 }
+
+const killed = (who: string) => new DemoFailed({ who, reason: "it was killed" })
 
 /** Time for a process to stop by itself. */
 const KILL_AFTER = "5 seconds"
@@ -62,21 +65,24 @@ export const run = Effect.fnUntraced(
       Stream.decodeText(),
       Stream.splitLines,
       Stream.runForEach((text) => {
-        last = text
         const line = decodeLine(text)
-        if (Option.isNone(line)) return Effect.void
+        if (Option.isNone(line)) {
+          last = text
+          return Effect.void
+        }
+        last = line.value.message ?? text
         // A process that is stopped ends well for itself, but not for the demo.
         if (line.value.action === "signal_received") stopped = true
         return onLine(line.value)
       })
     )
     const output = child.stdout.pipe(Stream.decodeText(), Stream.splitLines, Stream.runCollect)
-    const [printed, , exitCode] = yield* Effect.all([output, log, child.exitCode], {
+    const exitCode = Effect.mapError(child.exitCode, () => killed(who))
+    const [printed, , code] = yield* Effect.all([output, log, exitCode], {
       concurrency: "unbounded"
     })
     if (stopped) return yield* new DemoFailed({ who, reason: "it was stopped" })
-    if (exitCode !== 0)
-      return yield* new DemoFailed({ who, reason: last || `exit code ${exitCode}` })
+    if (code !== 0) return yield* new DemoFailed({ who, reason: last || `exit code ${code}` })
     return [...printed]
   },
   (effect, who) =>

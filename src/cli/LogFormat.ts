@@ -62,7 +62,8 @@ const makeLocalClock = (): ((date: Date) => string) => {
 // What a peer sent may be in a value: it must not be able to begin a line of the log.
 const LINE_BREAKING = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g
 
-const escapeControls = (line: string): string =>
+/** The text with what could begin another line, or move a terminal's cursor, made visible. */
+export const escapeControls = (line: string): string =>
   line.replace(
     LINE_BREAKING,
     (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`

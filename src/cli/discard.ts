@@ -41,7 +41,8 @@ export const discard = Command.make(
   Effect.fnUntraced(function* ({ agency, draw, store, yes }) {
     if (!yes) return yield* askToConfirm(store, draw, agency)
     const bets = yield* StoreUrl.discard(store, draw, agency)
-    yield* logAction("libro_descartado", "success", { agencia: agency, cantidad: bets })
+    const hint = bets === 0 ? "nothing was held of this agency" : undefined
+    yield* logAction("libro_descartado", "success", { agencia: agency, cantidad: bets, hint })
   })
 ).pipe(
   Command.withDescription(

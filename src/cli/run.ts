@@ -21,7 +21,7 @@ import * as References from "effect/References"
 import * as Runtime from "effect/Runtime"
 import { logAction } from "../domain/ActionLog.ts"
 import { ClosingFailed } from "../domain/LoggedResource.ts"
-import { type LogChoice, makeLogger } from "./LogFormat.ts"
+import { escapeControls, type LogChoice, makeLogger } from "./LogFormat.ts"
 import { type Signal, whenFirst } from "./Signals.ts"
 import { CurrentStatusLine, StatusLine } from "./StatusLine.ts"
 
@@ -74,7 +74,7 @@ const writeLog = (): ((line: string) => void) => {
 const makeStatusLine = (): StatusLine =>
   new StatusLine({
     isTerminal: process.stderr.isTTY === true && process.env.TERM !== "dumb",
-    columns: () => process.stderr.columns ?? DEFAULT_COLUMNS,
+    columns: () => process.stderr.columns || DEFAULT_COLUMNS,
     write: writeLog()
   })
 
@@ -123,8 +123,10 @@ const errorText = (error: unknown): string => {
 const failureText = (cause: Cause.Cause<unknown>, choice: LogChoice): string => {
   const error = Cause.squash(cause)
   const isInternal = Cause.hasDies(cause) && !(error instanceof ClosingFailed)
-  const line = isInternal ? `internal error: ${errorText(error)}` : errorText(error)
-  return choice.level === "DEBUG" ? `${line}\n${Cause.pretty(cause)}` : line.replaceAll("\n", " ")
+  const text = isInternal ? `internal error: ${errorText(error)}` : errorText(error)
+  // A peer's own words may be in it.
+  const line = escapeControls(text.replaceAll("\n", " "))
+  return choice.level === "DEBUG" ? `${line}\n${Cause.pretty(cause)}` : line
 }
 
 /**

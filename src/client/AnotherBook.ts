@@ -70,6 +70,7 @@ export const firstDifference = Effect.fnUntraced(function* (
         : undefined
     }
     case "ConnectionLost":
+    case "BadAnswer":
     case "BadMessage":
       return undefined
     default:

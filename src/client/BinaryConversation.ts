@@ -10,26 +10,28 @@ import type { PeerConnection } from "../protocol/PeerConnection.ts"
 import { type Conversation, namesWithout } from "./Conversation.ts"
 import { reconnecting } from "./Reconnect.ts"
 import { type BatchDialect, sendBook } from "./SendBook.ts"
-import { connect, Refused, toConnectionLost } from "./ServerConnection.ts"
+import { connect, hearAnswer, Refused } from "./ServerConnection.ts"
+
+/** The dialect has no words for it. */
+const REFUSED =
+  "its log says why (a bad bet, another book than the one that is held, " +
+  "another client of this agency, or no room)"
 
 const batches = (agency: Agency): BatchDialect => ({
   encode: (batch, last) =>
     Packets.encodeBinaryPacket(new Packets.BinaryPacket({ agency, batch, last })),
   acknowledged: Effect.fnUntraced(function* ({ reader }: PeerConnection) {
-    const { stored } = yield* Packets.readBinaryAnswer(reader)
-    if (!stored) return yield* new Refused({ reason: "its log says why", retryable: false })
+    const { stored } = yield* hearAnswer(Packets.readBinaryAnswer(reader))
+    if (!stored) return yield* new Refused({ reason: REFUSED, retryable: false })
   })
 })
 
 /** Asks on the connection on which the book was sent, and waits for the draw. */
-const askWinners = Effect.fnUntraced(
-  function* ({ reader, write }: PeerConnection, agency: Agency) {
-    const question = new Packets.BinaryPacket({ agency, batch: BetBatch.empty, last: true })
-    yield* write(yield* Effect.fromResult(Packets.encodeBinaryPacket(question)))
-    return (yield* Packets.readBinaryWinners(reader)).documents
-  },
-  Effect.catchTag("EndOfStream", (end) => Effect.fail(toConnectionLost(end)))
-)
+const askWinners = Effect.fnUntraced(function* ({ reader, write }: PeerConnection, agency: Agency) {
+  const question = new Packets.BinaryPacket({ agency, batch: BetBatch.empty, last: true })
+  yield* write(yield* Effect.fromResult(Packets.encodeBinaryPacket(question)))
+  return (yield* hearAnswer(Packets.readBinaryWinners(reader))).documents
+})
 
 /** `packetBytes` bounds a packet as a whole, its size and `continue` included. */
 export const make = (agency: Agency, packetBytes: number): Conversation => ({

@@ -6,7 +6,6 @@ import { Effect } from "effect"
 import { logAction } from "../domain/ActionLog.ts"
 import type { Agency } from "../domain/Agency.ts"
 import type { DrawId, WinningDocuments } from "../domain/Draw.ts"
-import { BadMessage } from "../protocol/BytesCodec.ts"
 import { MAX_FRAME_BYTES } from "../protocol/Limits.ts"
 import { maxRowBytes } from "../protocol/NativeFrames.ts"
 import * as Native from "../protocol/NativeMessages.ts"
@@ -20,7 +19,7 @@ import * as NativeServer from "./NativeServer.ts"
 import { upload } from "./NativeUpload.ts"
 import { reconnecting } from "./Reconnect.ts"
 import { logSent } from "./SentBets.ts"
-import { connect } from "./ServerConnection.ts"
+import { BadAnswer, connect, unexpected } from "./ServerConnection.ts"
 import type { UploadProgress } from "./UploadProgress.ts"
 
 /** What a conversation is about. */
@@ -39,8 +38,8 @@ const greet = Effect.fnUntraced(function* (
   yield* server.greet(new Native.Hello({ draw, agency }))
   const welcome = yield* server.hearOnly("Welcome")
   if (welcome.draw === draw) return welcome
-  return yield* new BadMessage({
-    reason: `the server is there for the draw ${welcome.draw}, not for ${draw}`
+  return yield* new BadAnswer({
+    reason: `it is there for the draw ${welcome.draw}, not for ${draw}`
   })
 })
 
@@ -89,8 +88,8 @@ const deliver = Effect.fnUntraced(function* (
   yield* server.say(new Native.Finish({ bets: total, sha256 }))
   const finished = yield* server.hearOnly("Finished")
   if (finished.bets === total && finished.sha256 === sha256) return
-  return yield* new BadMessage({
-    reason: `the server has finished another book, of ${finished.bets} bets`
+  return yield* new BadAnswer({
+    reason: `it has finished another book, of ${finished.bets} bets`
   })
 })
 
@@ -112,7 +111,7 @@ const awaitWinners = Effect.fnUntraced(function* (
         if (!answer.more) return documents satisfies WinningDocuments
         break
       default:
-        return yield* NativeServer.unexpected(answer)
+        return yield* unexpected(answer._tag)
     }
   }
 })
@@ -142,19 +141,13 @@ export const make = (agency: Agency, draw: DrawId): Conversation => ({
   // Canonical rows can say every name.
   check: () => undefined,
   maxBatchBytes: maxRowBytes(MAX_FRAME_BYTES),
-  hold: Effect.fnUntraced(function* (book, { server }, progress) {
-    let acknowledged = 0
-    const remembered: UploadProgress = {
-      ...progress,
-      acknowledged: (bets) => {
-        acknowledged = bets
-        return progress.acknowledged(bets)
-      }
-    }
-    const attempt = Effect.fnUntraced(function* (watched: UploadProgress) {
-      const connection = yield* connect(server)
-      return yield* converse(connection, { agency, draw, book, progress: watched }, acknowledged)
-    }, Effect.scoped)
-    return yield* reconnecting(agency, remembered, attempt)
-  })
+  hold: (book, { server }, progress) =>
+    reconnecting(
+      agency,
+      progress,
+      Effect.fnUntraced(function* (watched, acknowledged) {
+        const connection = yield* connect(server)
+        return yield* converse(connection, { agency, draw, book, progress: watched }, acknowledged)
+      }, Effect.scoped)
+    )
 })

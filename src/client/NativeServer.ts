@@ -4,15 +4,19 @@
  */
 import { Effect, Result } from "effect"
 import * as ByteReader from "../protocol/ByteReader.ts"
-import { BadMessage } from "../protocol/BytesCodec.ts"
+import type { BadMessage } from "../protocol/BytesCodec.ts"
 import { NATIVE_PREFACE } from "../protocol/Dialect.ts"
 import * as Frames from "../protocol/NativeFrames.ts"
 import * as Native from "../protocol/NativeMessages.ts"
-import { ConnectionLost, type PeerConnection } from "../protocol/PeerConnection.ts"
-import { Refused, toConnectionLost } from "./ServerConnection.ts"
-
-/** A server that has us wait says so every 15 s; one that is silent for this long is gone. */
-const SILENCE_SECONDS = 45
+import type { ConnectionLost, PeerConnection } from "../protocol/PeerConnection.ts"
+import {
+  type BadAnswer,
+  hearAnswer,
+  Refused,
+  shownReason,
+  unexpected,
+  unlessSilent
+} from "./ServerConnection.ts"
 
 /** How long a server that takes nothing more may still say why. */
 export const LAST_WORD_TIMEOUT = "1 second"
@@ -21,7 +25,7 @@ export const LAST_WORD_TIMEOUT = "1 second"
 export type Answer = Exclude<Native.NativeReply, Native.Rejected>
 type AnswerOf<Tag extends Answer["_tag"]> = Extract<Answer, { readonly _tag: Tag }>
 
-export type NativeError = ConnectionLost | Refused | BadMessage
+export type NativeError = ConnectionLost | Refused | BadAnswer | BadMessage
 
 export interface NativeServer {
   /** Opens the conversation. */
@@ -40,10 +44,6 @@ export interface NativeServer {
   ) => Effect.Effect<AnswerOf<Tag>, NativeError>
 }
 
-/** An answer that does not fit what was asked. */
-export const unexpected = ({ _tag }: Answer): BadMessage =>
-  new BadMessage({ reason: `the server answered with ${_tag}` })
-
 const isAnswer =
   <Tag extends Answer["_tag"]>(tag: Tag) =>
   (answer: Answer): answer is AnswerOf<Tag> =>
@@ -52,33 +52,21 @@ const isAnswer =
 /** The same bytes, but a server that sends none for too long is lost. */
 const impatient = (
   reader: ByteReader.ByteReader<ConnectionLost>
-): ByteReader.ByteReader<ConnectionLost> => {
-  const silence = new ConnectionLost({ reason: `nothing heard for ${SILENCE_SECONDS} s` })
-  return ByteReader.make(
-    reader.fill.pipe(
-      Effect.timeoutOrElse({
-        duration: `${SILENCE_SECONDS} seconds`,
-        orElse: () => Effect.fail(silence)
-      }),
+): ByteReader.ByteReader<ConnectionLost> =>
+  ByteReader.make(
+    unlessSilent(reader.fill).pipe(
       Effect.flatMap(() => reader.take(reader.buffered().length)),
       Effect.map((bytes) => [bytes])
     )
   )
-}
 
 const toRefused = ({ code, message, position }: Native.Rejected): Refused =>
-  new Refused({ reason: message, code, position, retryable: Native.isRetryable(code) })
+  new Refused({ reason: shownReason(message), code, position, retryable: Native.isRetryable(code) })
 
 /** Reads the next answer of a server. */
 const makeHear = (reader: ByteReader.ByteReader<ConnectionLost>): NativeServer["hear"] =>
-  Frames.readNativeReply(reader).pipe(
-    Effect.flatMap((reply) =>
-      reply._tag === "Rejected" ? Effect.fail(toRefused(reply)) : Effect.succeed(reply)
-    ),
-    Effect.catchTags({
-      EndOfStream: (end) => Effect.fail(toConnectionLost(end)),
-      FrameTooLarge: ({ message }) => Effect.fail(new BadMessage({ reason: message }))
-    })
+  Effect.flatMap(hearAnswer(Frames.readNativeReply(reader)), (reply) =>
+    reply._tag === "Rejected" ? Effect.fail(toRefused(reply)) : Effect.succeed(reply)
   )
 
 /** The server at the other end of an open connection. */
@@ -104,6 +92,6 @@ export const make = ({ reader, write }: PeerConnection): NativeServer => {
     say: (request) => Effect.flatMap(encoded(request), writeOrHearWhy),
     sayUnheard: (request) => Effect.flatMap(encoded(request), write),
     hear,
-    hearOnly: (tag) => Effect.filterOrFail(hear, isAnswer(tag), unexpected)
+    hearOnly: (tag) => Effect.filterOrFail(hear, isAnswer(tag), ({ _tag }) => unexpected(_tag))
   }
 }

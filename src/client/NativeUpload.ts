@@ -12,6 +12,7 @@ import { maxRowBytes } from "../protocol/NativeFrames.ts"
 import * as Native from "../protocol/NativeMessages.ts"
 import type { BookPass, PositionedBatch } from "./BookPass.ts"
 import { LAST_WORD_TIMEOUT, type NativeServer } from "./NativeServer.ts"
+import { BadAnswer } from "./ServerConnection.ts"
 
 /**
  * Most bytes of rows without an acknowledgement, whatever the window: enough for a fast line with
@@ -84,8 +85,8 @@ export const upload = Effect.fn("NativeUpload.upload")(function* (
     const { bets: now } = yield* server.hearOnly("Ack")
     if (now < acknowledged || now > sent) {
       const expected = `from ${acknowledged} to ${sent}`
-      const reason = `the server acknowledged ${now} bets where ${expected} could be`
-      return yield* new BadMessage({ reason })
+      const reason = `${now} bets were acknowledged where ${expected} could be`
+      return yield* new BadAnswer({ reason })
     }
     acknowledged = now
   })

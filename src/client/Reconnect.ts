@@ -46,26 +46,32 @@ const makeFailureLog = (agencia: Agency) => {
 }
 
 /**
- * Runs attempts until one succeeds or fails for good. An attempt has the server's answer once it
- * tells of progress: then the next delay is the shortest again.
+ * Runs attempts until one succeeds or fails for good; each is told how many bets were acknowledged
+ * before. The next delay is the shortest again once more bets are acknowledged than ever, or the
+ * agency waits for the draw: a server that only greets is as good as none.
  */
 export const reconnecting = Effect.fnUntraced(function* <A, E extends AttemptError, R>(
   agency: Agency,
   progress: UploadProgress,
-  attempt: (progress: UploadProgress) => Effect.Effect<A, E, R>
+  attempt: (progress: UploadProgress, acknowledged: number) => Effect.Effect<A, E, R>
 ) {
   let failures = 0
-  const answered = Effect.sync(() => {
-    failures = 0
-  })
+  let acknowledged = 0
   const watched: UploadProgress = {
     ...progress,
-    acknowledged: (bets) => Effect.andThen(answered, progress.acknowledged(bets)),
-    waiting: (finished, expected) => Effect.andThen(answered, progress.waiting(finished, expected))
+    acknowledged: (bets) => {
+      if (bets > acknowledged) failures = 0
+      acknowledged = Math.max(acknowledged, bets)
+      return progress.acknowledged(bets)
+    },
+    waiting: (finished, expected) => {
+      failures = 0
+      return progress.waiting(finished, expected)
+    }
   }
   const logFailure = makeFailureLog(agency)
   for (;;) {
-    const outcome = yield* Effect.result(attempt(watched))
+    const outcome = yield* Effect.result(attempt(watched, acknowledged))
     if (Result.isSuccess(outcome)) return outcome.success
     const { failure } = outcome
     if (!isWorthRetrying(failure)) return yield* Effect.fail(failure)

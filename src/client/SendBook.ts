@@ -5,13 +5,12 @@
 import { Effect, type Result, Stream } from "effect"
 import type { Agency } from "../domain/Agency.ts"
 import { BetBatch } from "../domain/BetBatch.ts"
-import type { EndOfStream } from "../protocol/ByteReader.ts"
 import type { BadMessage } from "../protocol/BytesCodec.ts"
 import type { ConnectionLost, PeerConnection } from "../protocol/PeerConnection.ts"
 import type { Book } from "./Book.ts"
 import * as BookPass from "./BookPass.ts"
 import { logSent } from "./SentBets.ts"
-import { type Refused, toConnectionLost } from "./ServerConnection.ts"
+import { type BadAnswer, type Refused, unlessSilent } from "./ServerConnection.ts"
 import type { UploadProgress } from "./UploadProgress.ts"
 
 /** How a dialect sends a batch and hears of it. */
@@ -20,7 +19,7 @@ export interface BatchDialect {
   /** Waits for the acknowledgement of the batch that was sent. */
   readonly acknowledged: (
     connection: PeerConnection
-  ) => Effect.Effect<void, Refused | BadMessage | ConnectionLost | EndOfStream>
+  ) => Effect.Effect<void, Refused | BadAnswer | ConnectionLost>
 }
 
 /** Sends the whole book; done when the last batch is acknowledged. */
@@ -31,15 +30,12 @@ export const sendBook = Effect.fn("SendBook.sendBook")(function* (
   dialect: BatchDialect,
   progress: UploadProgress
 ) {
-  const send = Effect.fnUntraced(
-    function* ({ batch, last, position }: BookPass.CheckedBatch) {
-      yield* connection.write(yield* Effect.fromResult(dialect.encode(batch, last)))
-      yield* dialect.acknowledged(connection)
-      yield* logSent(agency, batch, book.total)
-      yield* progress.acknowledged(position + batch.count)
-    },
-    Effect.catchTag("EndOfStream", (end) => Effect.fail(toConnectionLost(end)))
-  )
+  const send = Effect.fnUntraced(function* ({ batch, last, position }: BookPass.CheckedBatch) {
+    yield* connection.write(yield* Effect.fromResult(dialect.encode(batch, last)))
+    yield* unlessSilent(dialect.acknowledged(connection))
+    yield* logSent(agency, batch, book.total)
+    yield* progress.acknowledged(position + batch.count)
+  })
   yield* Stream.runForEach(BookPass.whole(book), send)
   if (book.total === 0) yield* send({ batch: BetBatch.empty, position: 0, last: true })
 })

@@ -5,7 +5,9 @@ import * as NodeSocket from "@effect/platform-node/NodeSocket"
 import { Data, Effect, type Scope } from "effect"
 import { SocketError, SocketOpenError } from "effect/socket/Socket"
 import { loggedResource } from "../domain/LoggedResource.ts"
-import type { EndOfStream } from "../protocol/ByteReader.ts"
+import { EndOfStream } from "../protocol/ByteReader.ts"
+import { BadMessage } from "../protocol/BytesCodec.ts"
+import { FrameTooLarge } from "../protocol/NativeFrames.ts"
 import * as Peer from "../protocol/PeerConnection.ts"
 import { ConnectionLost, type PeerConnection } from "../protocol/PeerConnection.ts"
 
@@ -41,6 +43,45 @@ export class Refused extends Data.TaggedError("Refused")<{
     return `the server refused${code}${position}: ${this.reason}`
   }
 }
+
+/** What came is not what a lottery server answers. */
+export class BadAnswer extends Data.TaggedError("BadAnswer")<{ readonly reason: string }> {
+  override get message(): string {
+    return `the server does not answer as it should: ${this.reason}; is it the right address?`
+  }
+}
+
+/** An answer that does not fit what was asked. */
+export const unexpected = (tag: string): BadAnswer =>
+  new BadAnswer({ reason: `${tag} was not asked for` })
+
+/** How much of a server's own words is shown, in characters. */
+const SHOWN_CHARACTERS = 500
+
+/** A server's own words, as far as they are shown. */
+export const shownReason = (reason: string): string => reason.slice(0, SHOWN_CHARACTERS)
+
+/** A server that is to answer and is silent for so long is gone, or stuck. */
+export const SILENCE_SECONDS = 45
+
+/** Fails where nothing comes for too long. */
+export const unlessSilent = <A, E, R>(hearing: Effect.Effect<A, E, R>) =>
+  Effect.timeoutOrElse(hearing, {
+    duration: `${SILENCE_SECONDS} seconds`,
+    orElse: () =>
+      Effect.fail(new ConnectionLost({ reason: `nothing heard for ${SILENCE_SECONDS} s` }))
+  })
+
+/** Reads an answer; what is none, and an end in its place, becomes what that means here. */
+export const hearAnswer = <A, E, R>(
+  reading: Effect.Effect<A, E | EndOfStream | BadMessage | FrameTooLarge, R>
+) =>
+  Effect.mapError(reading, (error) => {
+    if (error instanceof EndOfStream) return toConnectionLost(error)
+    return error instanceof BadMessage || error instanceof FrameTooLarge
+      ? new BadAnswer({ reason: error.message })
+      : error
+  })
 
 /** How long a server may take to accept a connection. */
 const OPEN_TIMEOUT = "10 seconds"
@@ -88,7 +129,7 @@ export const connect = (server: ServerAddress) =>
   loggedResource("connection", open(server), CLOSE_TIMEOUT)
 
 /** The end of the stream where an answer should come. */
-export const toConnectionLost = (end: EndOfStream): ConnectionLost =>
+const toConnectionLost = (end: EndOfStream): ConnectionLost =>
   new ConnectionLost({
     reason:
       end.pending === 0

@@ -55,17 +55,27 @@ export const loggedResource = <A, E, R>(
 ): Effect.Effect<A, E, Exclude<R, Scope.Scope> | Scope.Scope> =>
   Effect.map(closable(resource, acquire, closeTimeout), ({ value }) => value)
 
+/**
+ * Runs something for a finalizer, which waits for it no longer than it may; none where it did not
+ * end by then. Fibers of their own, which the interruption that runs the finalizer does not reach:
+ * a finalizer cannot be interrupted, but it can stop waiting for one.
+ */
+export const boundedWait = Effect.fnUntraced(function* <A, E>(
+  work: Effect.Effect<A, E>,
+  timeout: Duration.Input
+): Effect.fn.Return<Option.Option<Exit.Exit<A, E>>> {
+  const working = yield* Effect.forkDetach(work)
+  const waiting = yield* Effect.forkDetach(Effect.timeoutOption(Fiber.await(working), timeout))
+  return yield* Fiber.join(waiting)
+})
+
 const closeAndLog = Effect.fnUntraced(function* (
   resource: string,
   scope: Scope.Closeable,
   exit: Exit.Exit<unknown, unknown>,
   closeTimeout: Duration.Input
 ) {
-  // Fibers of their own, which the interruption that closes the scope does not reach: a finalizer
-  // cannot be interrupted, but it can stop waiting for one.
-  const closing = yield* Effect.forkDetach(Scope.close(scope, exit))
-  const waiting = yield* Effect.forkDetach(Effect.timeoutOption(Fiber.await(closing), closeTimeout))
-  const closed = yield* Fiber.join(waiting)
+  const closed = yield* boundedWait(Scope.close(scope, exit), closeTimeout)
   if (Option.isNone(closed)) {
     return yield* logAction("close_resource", "fail", { resource, error: "timed out" })
   }

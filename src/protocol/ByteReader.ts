@@ -25,6 +25,8 @@ export class ByteQueue {
   private buffer: Uint8Array = new Uint8Array(0)
   private start = 0
   private end = 0
+  /** The length of the run that is waited for. */
+  private expected = 0
 
   get length(): number {
     return this.end - this.start
@@ -33,6 +35,11 @@ export class ByteQueue {
   /** What has come; a view, good until the next `push` or `take`. */
   get bytes(): Uint8Array {
     return this.buffer.subarray(this.start, this.end)
+  }
+
+  /** Says how long the run is that is taken next: room is made for it, and no more. */
+  expect(count: number): void {
+    this.expected = count
   }
 
   push(chunk: Uint8Array): void {
@@ -44,7 +51,8 @@ export class ByteQueue {
     }
     if (this.end + chunk.length > this.buffer.length) {
       const needed = this.length + chunk.length
-      const larger = new Uint8Array(Math.max(2 * needed, SMALLEST_BUFFER_BYTES))
+      const room = this.expected >= needed ? this.expected : 2 * needed
+      const larger = new Uint8Array(Math.max(room, SMALLEST_BUFFER_BYTES))
       larger.set(this.bytes)
       this.end = this.length
       this.start = 0
@@ -96,9 +104,11 @@ export const make = <E>(
   // A socket says once that nothing more will come; whoever asks later is to hear it too.
   const fill = Effect.suspend(() => (hasEnded ? endOfStream() : pulled))
   const arrived = (count: number): Effect.Effect<void, E | EndOfStream> =>
-    Effect.suspend(() =>
-      queue.length >= count ? Effect.void : Effect.andThen(fill, arrived(count))
-    )
+    Effect.suspend(() => {
+      if (queue.length >= count) return Effect.void
+      queue.expect(count)
+      return Effect.andThen(fill, arrived(count))
+    })
   return {
     buffered: () => queue.bytes,
     fill,

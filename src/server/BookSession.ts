@@ -58,12 +58,7 @@ export const run = Effect.fnUntraced(function* (peer: Peer, dialect: BookDialect
   const progress: Progress = { upload: undefined, finished: false }
   yield* converse(peer, dialect, progress, onLeave).pipe(
     Effect.raceFirst(Deferred.await(onLeave)),
-    Effect.catchTag(["Superseded", "Discarded"], (left) =>
-      Effect.andThen(
-        Intake.logRefused(peer.ip, left, { upload: progress.upload }),
-        answerRefused(peer, dialect, progress, left.message)
-      )
-    ),
+    Effect.catchTag(["Superseded", "Discarded"], (left) => leave(peer, dialect, progress, left)),
     Effect.tapErrorTag(["EndOfStream", "ConnectionLost"], () => logUnfinished(peer, progress))
   )
 })
@@ -71,6 +66,25 @@ export const run = Effect.fnUntraced(function* (peer: Peer, dialect: BookDialect
 /** Logs an agency that went away in the middle of its book. */
 const logUnfinished = ({ ip }: Peer, { finished, upload }: Progress) =>
   upload === undefined || finished ? Effect.void : Intake.logUnfinished(ip, upload)
+
+/**
+ * Sends a peer away from an agency's book. One that cannot be told why is kept until the draw: it
+ * would take the close for a broken connection, and bring back the book that somebody discarded.
+ */
+const leave = Effect.fnUntraced(function* (
+  peer: Peer,
+  dialect: BookDialect,
+  progress: Progress,
+  left: Superseded | Discarded
+) {
+  const { upload } = progress
+  yield* Intake.logRefused(peer.ip, left, { upload })
+  const answer = dialect.refused(left.message, progress.finished)
+  if (answer !== undefined) return yield* peer.connection.write(answer)
+  const lottery = yield* Lottery
+  const held = Effect.asVoid(lottery.winnersOf(left.agency))
+  yield* Effect.raceFirst(held, peer.connection.lost)
+})
 
 /** Says to the peer why a message is refused, where the dialect can. */
 const answerRefused = (
@@ -111,10 +125,13 @@ const converse = Effect.fnUntraced(function* (
 
   const takeQuestion = Effect.fnUntraced(function* ({
     agency
-  }: Question): Effect.fn.Return<Outcome, BadMessage | UnknownAgency> {
+  }: Question): Effect.fn.Return<Outcome, BadMessage | UnknownAgency, Scope.Scope> {
     yield* lottery.admit(agency)
     const { finished, upload } = progress
-    if (upload === undefined) return agency
+    if (upload === undefined) {
+      yield* lottery.attend(agency, onLeave)
+      return agency
+    }
     if (agency !== upload.agency) return yield* anotherAgency(upload.agency, agency)
     if (!finished) {
       const reason = "expected the last batch before the question for the winners"
@@ -159,12 +176,8 @@ const converse = Effect.fnUntraced(function* (
     const outcome = yield* Effect.suspend(() => step)
     if (outcome === "refused") return
     if (outcome !== "taken") {
-      return yield* tellWinners(peer, outcome, {
-        meanwhile: Effect.never,
-        say: (documents) =>
-          Effect.flatMap(Effect.fromResult(dialect.winners(documents)), peer.connection.write),
-        closes: false
-      })
+      const { winners } = dialect
+      return yield* tellWinners(peer, outcome, { meanwhile: Effect.never, winners, closes: false })
     }
   }
 })

@@ -54,6 +54,9 @@ export class Lottery extends Context.Service<
       onLeave: OnLeave
     ) => Effect.Effect<ResumedUpload.ResumedUpload, StoreUnavailable, Scope.Scope>
 
+    /** Waits at an agency's book without writing it: a discard sends away who does, too. */
+    readonly attend: (agency: Agency, onLeave: OnLeave) => Effect.Effect<void, never, Scope.Scope>
+
     /** How many agencies have finished. */
     readonly standing: Effect.Effect<Standing>
 
@@ -153,8 +156,10 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
   const currentProgress = Effect.tap(store.progress, (all) =>
     Effect.forEach(
       all,
-      ([agency, { edition }]) => {
-        if (edition === (editions.get(agency) ?? 0)) return Effect.void
+      ([agency, { edition, finished }]) => {
+        // A discard that failed halfway has left the book, but it counts no more as whole.
+        const isUndone = standings.hasFinished(agency) && !finished
+        if (edition === (editions.get(agency) ?? 0) && !isUndone) return Effect.void
         editions.set(agency, edition)
         return turns.discarded(agency)
       },
@@ -207,6 +212,7 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
       expected.has(agency) ? Effect.void : Effect.fail(new UnknownAgency({ agency, draw })),
     upload,
     resume,
+    attend: (agency, onLeave) => Effect.asVoid(turns.of(agency, onLeave)),
     standing: Effect.sync(() => standings.now()),
     standingChangedFrom: standings.changedFrom,
     hasFinished: (agency) => standings.hasFinished(agency),

@@ -3,10 +3,11 @@
  * frames ahead while another takes them in order: frames of bets that came meanwhile go together
  * in the next commit, and one acknowledgement says how far the book is durable.
  */
-import { Deferred, Effect, Queue } from "effect"
+import { Deferred, Effect, Queue, Result } from "effect"
 import type { Agency } from "../domain/Agency.ts"
 import { BetBatch } from "../domain/BetBatch.ts"
 import type { WinningDocuments } from "../domain/Draw.ts"
+import { boundedWait } from "../domain/LoggedResource.ts"
 import type { EndOfStream } from "../protocol/ByteReader.ts"
 import { BadMessage } from "../protocol/BytesCodec.ts"
 import { NATIVE_PREFACE } from "../protocol/Dialect.ts"
@@ -39,8 +40,12 @@ import type { Discarded, OnLeave, Superseded } from "./Turn.ts"
 
 /** Frames of bets that a client may send ahead of their acknowledgement. */
 export const WINDOW = 32
-/** The most bytes of bets that go in one commit: what a disk writes in some milliseconds. */
-const MAX_COMMIT_BYTES = 4 * 1024 * 1024
+/** Frames that wait to be taken, while as many are being taken: together the window. */
+const QUEUED_FRAMES = WINDOW / 2
+/** The most bytes of bets that go in one commit, unless a frame has more: a stop waits for it. */
+const MAX_COMMIT_BYTES = 1024 * 1024
+/** For a peer to take the last word at a stop. */
+const LAST_WORD_TIMEOUT = "100 millis"
 /** A waiting agency hears of a changed standing not more often than that, */
 const WAITING_AT_MOST = "1 second"
 /** and where nothing changes as often, a second later, so that it knows that we are there. */
@@ -70,9 +75,8 @@ export const run = Effect.fnUntraced(function* (peer: Peer) {
         ? Effect.void
         : Intake.logUnfinished(peer.ip, conversation.upload)
     ),
-    // Said on the way out, without waiting for a peer that does not read.
     Effect.onInterrupt(() =>
-      Effect.forkDetach(Effect.ignore(say(peer, toRejected(new ShuttingDown()))))
+      boundedWait(Effect.ignore(say(peer, toRejected(new ShuttingDown()))), LAST_WORD_TIMEOUT)
     )
   )
 })
@@ -139,7 +143,7 @@ const readAhead = Effect.fnUntraced(function* ({ connection }: Peer) {
   const frames: Frames = yield* Queue.bounded<
     Native.NativeRequest,
     BadMessage | FrameTooLarge | Ending
-  >(WINDOW)
+  >(QUEUED_FRAMES)
   yield* readNativeRequest(connection.reader).pipe(
     Effect.flatMap((frame) => Queue.offer(frames, frame)),
     Effect.forever,
@@ -172,6 +176,9 @@ const answerFrames = Effect.fnUntraced(function* (
         }
         break
       case "Compare":
+        if (compare !== undefined) {
+          return yield* new BadMessage({ reason: "expected Compare once" })
+        }
         compare = makeComparing(peer, upload, yield* upload.compare)
         break
       case "Finish":
@@ -294,10 +301,11 @@ const awaitWinners = Effect.fnUntraced(function* (peer: Peer, { agency }: Resume
   const said = yield* sayStanding(peer, agency)
   yield* tellWinners(peer, agency, {
     meanwhile: keepSayingStanding(peer, agency, said),
-    say: (documents) =>
-      Effect.forEach(winnersMessages(draw.winningNumber, documents), (reply) => say(peer, reply), {
-        discard: true
-      }),
+    winners: (documents) =>
+      Result.map(
+        Result.all(winnersMessages(draw.winningNumber, documents).map(encodeNativeReply)),
+        (frames) => Buffer.concat(frames)
+      ),
     closes: true
   })
 })

@@ -8,18 +8,17 @@ export interface Peer {
   readonly connection: PeerConnection
 }
 
+/** Reads on and forgets what comes, until the peer says that it sends no more. */
+export const discardInput = ({ connection: { reader } }: Peer) =>
+  Effect.forever(Effect.andThen(reader.fill, () => reader.take(reader.buffered().length))).pipe(
+    Effect.catchTag("EndOfStream", () => Effect.void)
+  )
+
 /**
  * Ends our side and reads on until the peer has closed its own, or the time is over: closing with
- * bytes unread would reset the connection, and the peer could lose the last answer. Says whether
- * the peer has closed.
+ * bytes unread would reset the connection, and the peer could lose the last answer.
  */
-export const linger = Effect.fnUntraced(function* ({ connection }: Peer, timeout: Duration.Input) {
-  yield* connection.end
-  const { reader } = connection
-  const discard = Effect.andThen(reader.fill, () => reader.take(reader.buffered().length))
-  return yield* Effect.forever(discard).pipe(
-    Effect.timeoutOption(timeout),
-    Effect.as(false),
-    Effect.catchTag("EndOfStream", () => Effect.succeed(true))
-  )
+export const linger = Effect.fnUntraced(function* (peer: Peer, timeout: Duration.Input) {
+  yield* peer.connection.end
+  yield* Effect.timeoutOption(discardInput(peer), timeout)
 })

@@ -17,7 +17,7 @@ import {
 } from "./BetStore.ts"
 import type { BookDigest } from "./BookDigest.ts"
 import { type Comparison, compareWith } from "./Comparison.ts"
-import { Superseded, type Turn } from "./Turn.ts"
+import { type Discarded, Superseded, type Turn, unlessDiscarded } from "./Turn.ts"
 
 /** Bets are missing between what is held and what came. */
 export class Gap extends Data.TaggedError("Gap")<{
@@ -46,6 +46,7 @@ export class DigestMismatch extends Data.TaggedError("DigestMismatch")<{
 /** Why an upload does not go on. */
 export type ResumeFailure =
   | Superseded
+  | Discarded
   | Conflict
   | Gap
   | AlreadyFinished
@@ -83,9 +84,10 @@ export const make = Effect.fnUntraced(function* (
 ): Effect.fn.Return<ResumedUpload, StoreUnavailable> {
   const begin = Effect.gen(function* () {
     const progress = yield* store.progressOf(agency)
+    const sha256 = yield* digest.of(progress)
     // A book that is whole is not written any more, and whoever waits for the draw goes on waiting.
     if (!progress.finished) yield* turn.take
-    return { progress, sha256: yield* digest.of(progress) }
+    return { progress, sha256 }
   })
   const { progress, sha256 } = yield* turn.commit.withPermit(begin)
   let held: AgencyProgress = progress
@@ -96,7 +98,7 @@ export const make = Effect.fnUntraced(function* (
 
   const storeBehind = Effect.fnUntraced(function* (batch: BetBatch) {
     const position = held.bets
-    yield* store.append(agency, position, batch)
+    yield* unlessDiscarded(agency, position, store.append(agency, position, batch))
     digest.add(position, batch)
     held = { ...held, bets: position + batch.count }
   })
@@ -104,10 +106,13 @@ export const make = Effect.fnUntraced(function* (
   const finishBook = Effect.fnUntraced(function* (
     bets: number,
     sha256: string
-  ): Effect.fn.Return<void, BookMismatch | DigestMismatch | StoreUnavailable | StoreBroken> {
+  ): Effect.fn.Return<
+    void,
+    BookMismatch | DigestMismatch | Discarded | StoreUnavailable | StoreBroken
+  > {
     if (bets !== held.bets) return yield* new BookMismatch({ agency, bets, held: held.bets })
     if (sha256 !== (yield* digest.of(held))) return yield* new DigestMismatch({ agency, bets })
-    yield* store.finish(agency, bets)
+    yield* unlessDiscarded(agency, bets, store.finish(agency, bets))
     held = { ...held, finished: true }
     yield* turn.release
   })

@@ -8,8 +8,6 @@ export interface ServerLimits {
   readonly dialectTimeout: Duration.Input
   /** After the last answer, until the peer has read it: a close at once could lose it. */
   readonly lingerTimeout: Duration.Input
-  /** For a peer that closes once it has its winners to do so: only then it counts as told. */
-  readonly toldTimeout: Duration.Input
   /** At a stop, for connections to finish what they are committing. */
   readonly connectionsCloseTimeout: Duration.Input
   /** At a stop, for a listening port to be given back. */
@@ -21,7 +19,6 @@ export const ServerLimits = Context.Reference<ServerLimits>("lottery/server/Serv
     firstByteTimeout: "10 seconds",
     dialectTimeout: "10 seconds",
     lingerTimeout: "1 second",
-    toldTimeout: "10 seconds",
     connectionsCloseTimeout: "5 seconds",
     listenerCloseTimeout: "2 seconds"
   })

@@ -17,7 +17,7 @@ import {
   type StoreUnavailable
 } from "./BetStore.ts"
 import { type BookDiffers, compareWith } from "./Comparison.ts"
-import { Superseded, type Turn } from "./Turn.ts"
+import { type Discarded, Superseded, type Turn, unlessDiscarded } from "./Turn.ts"
 
 /** What became of a batch that was acknowledged. */
 export interface StoredBatch {
@@ -32,6 +32,7 @@ export type StoreFailure =
   | BookDiffers
   | BookMismatch
   | Superseded
+  | Discarded
   | Conflict
   | AlreadyFinished
   | StoreUnavailable
@@ -81,8 +82,12 @@ export const make = Effect.fnUntraced(function* (
 
     if (held === undefined && !finished) yield* turn.take
     held = progress
-    if (fresh.count > 0) yield* store.append(agency, position + repeated, fresh, last)
-    else if (last) yield* store.finish(agency, end)
+    if (fresh.count > 0) {
+      const next = position + repeated
+      yield* unlessDiscarded(agency, next, store.append(agency, next, fresh, last))
+    } else if (last) {
+      yield* unlessDiscarded(agency, end, store.finish(agency, end))
+    }
     position = end
     if (last) yield* turn.release
     return { stored: fresh.count, repeated }

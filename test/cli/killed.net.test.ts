@@ -130,6 +130,34 @@ describe("kill -9 of the server at the draw", () => {
   }
 })
 
+describe.each(["native", "binary", "json"])("kill -9 of a client that waits, in %s", (dialect) => {
+  it.live("leaves its agency untold, until it comes again", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      yield* generate(folder, 100)
+      const url = inFolder(folder, "csv:bets.csv")
+      const server = yield* startServer({ store: url, more: ["--agencies", "2", "--once"] })
+      const waiting = yield* startLottery({ args: clientArgs(folder, 1, server, dialect) })
+      yield* waiting.logged(/apuestas_enviadas/)
+      yield* Effect.sleep("300 millis")
+      yield* waiting.signal("SIGKILL")
+      yield* waiting.outcome
+      const other = yield* runLottery({ args: clientArgs(folder, 2, server, "native") })
+      expect(other.code, other.stderr).toBe(0)
+      // Longer than whoever stays without closing is waited for.
+      yield* Effect.sleep("1500 millis")
+      const { stdout } = yield* runLottery({ args: ["status", "--store", url, "--json"] })
+      expect(JSON.parse(stdout).agencies).toMatchObject([
+        { agency: 1, told: false },
+        { agency: 2, told: true }
+      ])
+      const again = yield* runLottery({ args: clientArgs(folder, 1, server, dialect) })
+      expect(again).toMatchObject({ code: 0, stdout: winnersOf(bookOf(folder, 1)) })
+      expect((yield* server.outcome).code).toBe(0)
+    })
+  )
+})
+
 const slowClient = (folder: string, ports: Ports) => [
   ...clientArgs(folder, 1, ports, "native"),
   ...["--batch", "5"]

@@ -195,8 +195,8 @@ describe("frames in flight", () => {
   )
 
   for (const [what, acks, wrong] of [
-    ["beyond what was sent", [4], "acknowledged 4 bets where from 0 to 3"],
-    ["back", [2, 1], "acknowledged 1 bets where from 2 to 3"]
+    ["beyond what was sent", [4], "4 bets were acknowledged where from 0 to 3"],
+    ["back", [2, 1], "1 bets were acknowledged where from 2 to 3"]
   ] as const) {
     it.effect(`cannot be acknowledged ${what}`, () =>
       Effect.gen(function* () {
@@ -204,7 +204,7 @@ describe("frames in flight", () => {
         yield* settle
         yield* Agency.say(server, ...acks.map(Agency.ack))
         expect(yield* fails).toMatchObject({
-          _tag: "BadMessage",
+          _tag: "BadAnswer",
           message: expect.stringContaining(wrong)
         })
       })
@@ -301,18 +301,18 @@ describe("an answer that does not fit", () => {
         Agency.welcome("", { draw: "spring" }),
         { _tag: "Welcome" }
       ]) {
-        expect(yield* (yield* greeted(book, answer)).fails).toMatchObject({ _tag: "BadMessage" })
+        expect(yield* (yield* greeted(book, answer)).fails).toMatchObject({ _tag: "BadAnswer" })
       }
       const other = { _tag: "Finished", bets: 2, sha256: "a".repeat(64) }
       const finishing = yield* greeted(book, Agency.welcome(rows(0, 2)))
       yield* Agency.say(finishing.server, other)
       expect(yield* finishing.fails).toMatchObject({
-        message: "the server has finished another book, of 2 bets"
+        reason: "it has finished another book, of 2 bets"
       })
       const long = yield* begin(book)
       yield* long.server.send(Buffer.from([0, 0x10, 0, 1]))
       expect(yield* long.fails).toMatchObject({
-        _tag: "BadMessage",
+        _tag: "BadAnswer",
         message: expect.stringContaining("at most 1048576 bytes")
       })
     })

@@ -61,7 +61,17 @@ describe("the delay", () => {
     })
   )
 
-  it.effect("is short again once the server has answered", () =>
+  it.effect("grows where the server answers, but takes nothing new", () =>
+    Effect.gen(function* () {
+      const { gaps } = yield* attemptsIn("60 seconds", (progress) =>
+        Effect.andThen(progress.acknowledged(2), Effect.fail(LOST))
+      )
+      expect(gaps[0]).toBeLessThanOrEqual(200)
+      expect(gaps[6]).toBeGreaterThanOrEqual(2500)
+    })
+  )
+
+  it.effect("is short again once more is acknowledged, or the agency waits", () =>
     Effect.gen(function* () {
       for (const answer of ["acknowledged", "waiting"] as const) {
         const { gaps, told } = yield* attemptsIn("60 seconds", (progress, number) =>
@@ -70,7 +80,7 @@ describe("the delay", () => {
               ? Effect.void
               : answer === "waiting"
                 ? progress.waiting(1, 2)
-                : progress.acknowledged(0),
+                : progress.acknowledged(number),
             Effect.fail(LOST)
           )
         )
@@ -79,7 +89,7 @@ describe("the delay", () => {
         expect(gaps[4]).toBeLessThanOrEqual(200)
         expect(gaps[5]).toBeLessThanOrEqual(400)
         expect(gaps[9]).toBeLessThanOrEqual(200)
-        expect(told).toContain(answer === "waiting" ? "1 of 2" : 0)
+        expect(told).toContain(answer === "waiting" ? "1 of 2" : 5)
       }
     })
   )

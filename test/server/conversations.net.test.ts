@@ -427,7 +427,7 @@ describe("an agency that is gone", () => {
         yield* Effect.sleep("50 millis")
         yield* gone.reset
         yield* Effect.sleep("50 millis")
-        expect(server.log.at(-1)).toMatch(/receive_message .* the peer has gone away/)
+        expect(server.log.at(-1)).toMatch(/receive_message .* the connection is lost/)
         // The draw is held without it, and told to who is there; it asks again later.
         expect(yield* wholeBook(server.port, 2, [M.fields(20, 7574)])).toEqual(M.winnersOf(20))
         expect((yield* server.store.progressOf(1)).told).toBe(false)

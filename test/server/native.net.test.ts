@@ -4,7 +4,7 @@
  */
 import { createConnection } from "node:net"
 import { it } from "@effect/vitest"
-import { Effect, Stream } from "effect"
+import { Effect, Exit, Scope, Stream } from "effect"
 import { describe, expect } from "vitest"
 import type { ExpectedAgencies } from "../../src/domain/Draw.ts"
 import * as M from "../support/messages.ts"
@@ -166,6 +166,22 @@ describe("a native conversation", () => {
         })
       }
       yield* server.lottery.allTold
+    })
+  )
+
+  it.live("ends at a stop with the word that the client may connect again", () =>
+    Effect.gen(function* () {
+      const serving = yield* Scope.make()
+      const server = yield* Scope.provide(startServer(), serving)
+      const idle = yield* hello(server.port, 1)
+      const waiting = yield* hello(server.port, 2)
+      yield* waiting.send(Buffer.concat([M.finishOf([]), M.AWAIT_WINNERS]))
+      for (const tag of ["Finished", "Waiting"]) expect((yield* waiting.control)._tag).toBe(tag)
+      yield* Effect.forkChild(Scope.close(serving, Exit.void))
+      for (const peer of [idle, waiting]) {
+        expect(yield* peer.control).toMatchObject({ _tag: "Rejected", code: "ShuttingDown" })
+        expect(yield* peer.rest).toEqual(Buffer.alloc(0))
+      }
     })
   )
 

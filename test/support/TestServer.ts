@@ -13,7 +13,6 @@ export const shortLimits: ServerLimits = {
   firstByteTimeout: "300 millis",
   dialectTimeout: "300 millis",
   lingerTimeout: "200 millis",
-  toldTimeout: "1 second",
   connectionsCloseTimeout: "2 seconds",
   listenerCloseTimeout: "1 second"
 }

@@ -1,7 +1,7 @@
 /**
  * A discard in an embedded store that a server has open: nobody else may write the store, so the
  * server is asked to, by a request file beside the store. Both sides are here. A request is
- * executed at most once, and only while whoever asks still waits for it.
+ * executed at most once, and not when whoever asked has been gone for some seconds.
  */
 import { Data, Effect, PubSub, Random, Schedule, type Scope, Stream } from "effect"
 import { ActionLine } from "../../domain/ActionLog.ts"
@@ -118,10 +118,9 @@ export const serve = Effect.fnUntraced(function* (path: string, drawId: string, 
   const answer = Effect.fnUntraced(function* (request: RequestFile.Request) {
     const { token } = request
     if (last?.token !== token) last = { token, answer: yield* execute(request, drawId, discard) }
-    yield* Effect.ensuring(
-      RequestFile.answer(file, request, last.answer),
-      PubSub.publish(ticks, undefined)
-    )
+    // First to those who are at the book: whoever hears the answer may send another at once.
+    yield* PubSub.publish(ticks, undefined)
+    yield* RequestFile.answer(file, request, last.answer)
   }, Effect.uninterruptible)
 
   const look = Effect.gen(function* () {

@@ -52,6 +52,8 @@ export interface Disk {
     bytes: Uint8Array,
     position: number
   ) => Effect.Effect<number, DiskError>
+  /** Gives a file the permissions of another. */
+  readonly copyMode: (from: Descriptor, to: Descriptor) => Effect.Effect<void, DiskError>
   readonly truncate: (file: Descriptor, length: number) => Effect.Effect<void, DiskError>
   readonly syncData: (file: Descriptor) => Effect.Effect<void, DiskError>
   /** Syncs all of a file or a folder. */
@@ -71,6 +73,12 @@ const node: Disk = {
     callFor("read", (done) => Fs.read(file, into, 0, into.length, position, done)),
   write: (file, bytes, position) =>
     callFor("write", (done) => Fs.write(file, bytes, 0, bytes.length, position, done)),
+  copyMode: (from, to) =>
+    call("open", (done) =>
+      Fs.fstat(from, (error, stats) =>
+        error === null ? Fs.fchmod(to, stats.mode, done) : done(error)
+      )
+    ),
   truncate: (file, length) => call("cut", (done) => Fs.ftruncate(file, length, done)),
   syncData: (file) => call("sync", (done) => Fs.fdatasync(file, done)),
   sync: (file) => call("sync", (done) => Fs.fsync(file, done)),

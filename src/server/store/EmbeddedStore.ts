@@ -55,7 +55,7 @@ export type Outcome =
   | { readonly kind: "unavailable"; readonly reason: string }
 
 /** What is kept of an agency beside its bets. */
-export interface Standing {
+export interface HeldBook {
   readonly bets: number
   readonly finished: boolean
 }

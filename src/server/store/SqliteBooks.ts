@@ -5,7 +5,7 @@
 import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite"
 import { splitQuoted } from "../../domain/BetRow.ts"
 import type { AgencyProgress } from "../BetStore.ts"
-import type { DrawTerms, Outcome, Standing, Write } from "./EmbeddedStore.ts"
+import type { DrawTerms, HeldBook, Outcome, Write } from "./EmbeddedStore.ts"
 import { type Failure, failureOf, reasonOf } from "./SqliteFile.ts"
 
 export type Read =
@@ -74,9 +74,13 @@ export class SqliteBooks {
   private broken: Failure | undefined
   private sinceCheckpoint = 0
 
-  constructor(database: DatabaseSync, drawId: string) {
+  /** Somebody else writes the file. */
+  private readonly isReader: boolean
+
+  constructor(database: DatabaseSync, drawId: string, isReader = false) {
     this.database = database
     this.drawId = drawId
+    this.isReader = isReader
   }
 
   private sql(text: string): StatementSync {
@@ -126,7 +130,7 @@ export class SqliteBooks {
     return { terms, recorded: row[2] === 1 }
   }
 
-  private standing(draw: number, agency: number): Standing {
+  private standing(draw: number, agency: number): HeldBook {
     const row = this.one<[number, number]>(
       "select bets, finished from agencies where draw = ? and agency = ?",
       draw,
@@ -288,7 +292,18 @@ export class SqliteBooks {
     return this.editions.get(agency) ?? 0
   }
 
+  /**
+   * Who reads beside the writer sees one state of the file from the beginning of a book, which is
+   * its progress, to its last page: it knows of no discard in between. One book at a time.
+   */
+  private takeSnapshot({ kind }: Read): void {
+    if (!this.isReader || kind === "page") return
+    if (this.database.isTransaction) this.database.exec("commit")
+    if (kind === "progressOf") this.database.exec("begin")
+  }
+
   read(read: Read): ReadAnswers[Read["kind"]] {
+    this.takeSnapshot(read)
     switch (read.kind) {
       case "draw":
         return this.terms()

@@ -93,7 +93,7 @@ export const run = (): void => {
   const settings = workerData as Settings
   try {
     const database = open(settings)
-    serve(port, database, new SqliteBooks(database, settings.drawId))
+    serve(port, database, new SqliteBooks(database, settings.drawId, settings.readOnly))
     port.postMessage({ kind: "opened" } satisfies Reply)
   } catch (error) {
     port.postMessage({ kind: "openFailed", reason: describeOpenFailure(error) } satisfies Reply)

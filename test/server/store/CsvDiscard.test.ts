@@ -3,7 +3,7 @@
  * Method: each operation on the disk in turn fails, once or for ever, or is the last before a power
  * cut, and the store is opened again from what is then on the disk.
  */
-import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs"
+import { chmodSync, existsSync, readFileSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Exit, Option } from "effect"
@@ -62,6 +62,15 @@ const at = { path: "bets.csv", drawId: "default" }
 
 /** More operations than a discard needs. */
 const TOO_MANY = 100
+
+it.live("a discard leaves to the file who may read it", () =>
+  Effect.gen(function* () {
+    const path = yield* filled
+    chmodSync(path, 0o600)
+    yield* using(path, (store) => store.discard(1))
+    expect(statSync(path).mode & 0o777).toBe(0o600)
+  })
+)
 
 describe("a discard in a CSV store", () => {
   it.live("that ends at any operation leaves the old book, or none, to who opens the store", () =>

@@ -2,14 +2,15 @@ import { readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Stream } from "effect"
+import type { BetBatch } from "../../../src/domain/BetBatch.ts"
 import { BetStore, BetStoreReader } from "../../../src/server/BetStore.ts"
 import type { Write } from "../../../src/server/store/EmbeddedStore.ts"
 import { SqliteBooks } from "../../../src/server/store/SqliteBooks.ts"
 import { failureOf, SCHEMA } from "../../../src/server/store/SqliteFile.ts"
 import * as SqliteStore from "../../../src/server/store/SqliteStore.ts"
 import { temporaryFolder } from "../../support/TemporaryFolder.ts"
-import { bets, conformance, drawOf } from "./BetStore.conformance.ts"
+import { bets, bytesOf, conformance, drawOf } from "./BetStore.conformance.ts"
 
 conformance("SqliteStore", {
   layer: (folder, drawId) => SqliteStore.layer(join(folder, "lottery.db"), drawId),
@@ -20,6 +21,26 @@ conformance("SqliteStore", {
 const open = (path: string) => SqliteStore.layer(path, "default")
 
 describe("SqliteStore", () => {
+  it.live("gives who reads beside the writer one book, also when that is discarded meanwhile", () =>
+    Effect.gen(function* () {
+      const path = join(yield* temporaryFolder, "lottery.db")
+      yield* Effect.gen(function* () {
+        const store = yield* BetStore
+        yield* store.append(1, 0, bets(1, 0, 6000))
+        const replace = Effect.andThen(store.discard(1), store.append(1, 0, bets(9, 0, 6000)))
+        const seen: Array<BetBatch> = []
+        yield* Effect.flatMap(BetStoreReader, ({ book }) =>
+          Stream.runForEach(book(1, 0), (batch) => {
+            seen.push(batch)
+            return seen.length === 1 ? replace : Effect.void
+          })
+        ).pipe(Effect.provide(SqliteStore.layerReader(path, "default")))
+        expect(seen.length).toBeGreaterThan(1)
+        expect(bytesOf(seen)).toBe(bytesOf([bets(1, 0, 6000)]))
+      }).pipe(Effect.provide(open(path)))
+    })
+  )
+
   it.live("is a database that people can query, documents as text", () =>
     Effect.gen(function* () {
       const path = join(yield* temporaryFolder, "lottery.db")

@@ -1,0 +1,38 @@
+/**
+ * Goal: a server of the old systems that falls silent in the middle of a book is not waited for
+ * for ever. Method: a connection that is nothing but memory, on the test clock.
+ */
+import { NodeFileSystem } from "@effect/platform-node"
+import { it } from "@effect/vitest"
+import { Effect, Fiber, Result } from "effect"
+import { TestClock } from "effect/testing"
+import { describe, expect } from "vitest"
+import { sendBook } from "../../src/client/SendBook.ts"
+import { ConnectionLost } from "../../src/protocol/PeerConnection.ts"
+import * as AgencyLink from "../support/AgencyLink.ts"
+import { bookOf, rows, takeDown } from "../support/clientBooks.ts"
+
+describe("a server that does not acknowledge", () => {
+  it.effect("is lost after 45 s", () =>
+    Effect.gen(function* () {
+      const { connection } = yield* AgencyLink.make
+      const dialect = {
+        encode: () => Result.succeed(Uint8Array.of(1)),
+        acknowledged: () => Effect.never
+      }
+      const sending = yield* sendBook(
+        connection,
+        1,
+        bookOf([rows(0, 2)]),
+        dialect,
+        takeDown()
+      ).pipe(Effect.provide(NodeFileSystem.layer), Effect.forkChild)
+      yield* TestClock.adjust("44 seconds")
+      expect(sending.pollUnsafe()).toBeUndefined()
+      yield* TestClock.adjust("1 second")
+      expect(yield* Effect.flip(Fiber.join(sending))).toEqual(
+        new ConnectionLost({ reason: "nothing heard for 45 s" })
+      )
+    })
+  )
+})
