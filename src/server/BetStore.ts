@@ -55,7 +55,7 @@ export class Conflict extends Data.TaggedError("Conflict")<{
 
 /** What helps an agency whose book is not the one that is held. */
 export const ifAnotherBook = (agency: Agency): string =>
-  `if that is the wrong book, drop it before the draw with: lottery discard --agency ${agency} --yes`
+  `where that is the wrong book, before the draw: lottery discard --agency ${agency} --yes`
 
 /** The agency's book is whole; nothing can follow. */
 export class AlreadyFinished extends Data.TaggedError("AlreadyFinished")<{

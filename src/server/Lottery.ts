@@ -156,10 +156,8 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
   const currentProgress = Effect.tap(store.progress, (all) =>
     Effect.forEach(
       all,
-      ([agency, { edition, finished }]) => {
-        // A discard that failed halfway has left the book, but it counts no more as whole.
-        const isUndone = standings.hasFinished(agency) && !finished
-        if (edition === (editions.get(agency) ?? 0) && !isUndone) return Effect.void
+      ([agency, { edition }]) => {
+        if (edition === (editions.get(agency) ?? 0)) return Effect.void
         editions.set(agency, edition)
         return turns.discarded(agency)
       },
@@ -169,7 +167,9 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
 
   /** Somebody else changed who has finished. */
   const seeChanges = Effect.gen(function* () {
-    yield* standings.refresh(currentProgress)
+    const undone = yield* standings.refresh(currentProgress)
+    // A discard that failed halfway has left the book, but it counts no more as whole.
+    yield* Effect.forEach(undone, turns.discarded, { discard: true })
     yield* holdDrawWhenAllFinished
   }).pipe(
     Effect.tapError((error) => logAction("sorteo", "fail", { error: error.message })),

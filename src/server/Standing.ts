@@ -52,19 +52,29 @@ export class Standings {
     this.tell()
   }
 
-  /** Takes over what the store says, which others may have changed. */
-  readonly refresh = <E>(read: Effect.Effect<ProgressOfAll, E>): Effect.Effect<void, E> =>
+  /**
+   * Takes over what the store says, which others may have changed; gives the agencies that had
+   * finished and have not any more.
+   */
+  readonly refresh = <E>(
+    read: Effect.Effect<ProgressOfAll, E>
+  ): Effect.Effect<ReadonlyArray<Agency>, E> =>
     Effect.suspend(() => {
       const before = this.version
       return Effect.flatMap(read, (progress) => {
         // Somebody finished meanwhile: what was read may be older than that.
         if (this.version !== before) return this.refresh(read)
+        const undone: Array<Agency> = []
         for (const agency of this.agencies) {
-          if (progress.get(agency)?.finished) this.unfinished.delete(agency)
-          else this.unfinished.add(agency)
+          if (progress.get(agency)?.finished) {
+            this.unfinished.delete(agency)
+          } else if (!this.unfinished.has(agency)) {
+            this.unfinished.add(agency)
+            undone.push(agency)
+          }
         }
         this.tell()
-        return Effect.void
+        return Effect.succeed(undone)
       })
     })
 
