@@ -31,8 +31,8 @@ export const sendBook = Effect.fn("SendBook.sendBook")(function* (
   progress: UploadProgress
 ) {
   const send = Effect.fnUntraced(function* ({ batch, last, position }: BookPass.CheckedBatch) {
-    yield* connection.write(yield* Effect.fromResult(dialect.encode(batch, last)))
-    yield* unlessSilent(dialect.acknowledged(connection))
+    const bytes = yield* Effect.fromResult(dialect.encode(batch, last))
+    yield* unlessSilent(Effect.andThen(connection.write(bytes), dialect.acknowledged(connection)))
     yield* logSent(agency, batch, book.total)
     yield* progress.acknowledged(position + batch.count)
   })

@@ -17,8 +17,8 @@ const SMALLEST_BUFFER_BYTES = 1024
 
 /**
  * Bytes that have come and are not yet taken. What is taken is a view that is never written to
- * again. Many small chunks are put together as they come, so that they cost no more than a few
- * times their bytes.
+ * again. Many small chunks are put together as they come: they cost a few times their bytes, or
+ * what the run needs that is waited for.
  */
 export class ByteQueue {
   /** A chunk as it came, which ends at `end`, or a buffer made here with room after it. */

@@ -12,7 +12,7 @@ import { BadMessage } from "../protocol/BytesCodec.ts"
 import type { ConnectionLost } from "../protocol/PeerConnection.ts"
 import * as Intake from "./Intake.ts"
 import { Lottery, type UnknownAgency } from "./Lottery.ts"
-import type { Peer } from "./Peer.ts"
+import { discardInput, type Peer } from "./Peer.ts"
 import { tellWinners } from "./TellWinners.ts"
 import type { Discarded, OnLeave, Superseded } from "./Turn.ts"
 import type { Upload } from "./Upload.ts"
@@ -78,12 +78,14 @@ const leave = Effect.fnUntraced(function* (
   left: Superseded | Discarded
 ) {
   const { upload } = progress
-  yield* Intake.logRefused(peer.ip, left, { upload })
+  yield* upload === undefined
+    ? Intake.logQuestionRefused(peer.ip, left)
+    : Intake.logRefused(peer.ip, left, { upload })
   const answer = dialect.refused(left.message, progress.finished)
   if (answer !== undefined) return yield* peer.connection.write(answer)
   const lottery = yield* Lottery
-  const held = Effect.asVoid(lottery.winnersOf(left.agency))
-  yield* Effect.raceFirst(held, peer.connection.lost)
+  const gone = Effect.raceFirst(discardInput(peer), peer.connection.lost)
+  yield* Effect.raceFirst(Effect.asVoid(lottery.winnersOf(left.agency)), gone)
 })
 
 /** Says to the peer why a message is refused, where the dialect can. */

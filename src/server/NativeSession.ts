@@ -32,7 +32,7 @@ import {
   toRejected,
   WrongDraw
 } from "./NativeRefusal.ts"
-import type { Peer } from "./Peer.ts"
+import { linger, type Peer } from "./Peer.ts"
 import type { ResumedUpload } from "./ResumedUpload.ts"
 import type { Standing } from "./Standing.ts"
 import { tellWinners } from "./TellWinners.ts"
@@ -60,13 +60,15 @@ type Frames = Queue.Queue<Native.NativeRequest, BadMessage | FrameTooLarge | End
 /** How far a conversation has come. */
 interface Conversation {
   upload: ResumedUpload | undefined
+  /** The winners are on their way: nothing more is said. */
+  isAnswered: boolean
 }
 
 /** Holds the conversation to its end, which is also the connection's. */
 export const run = Effect.fnUntraced(function* (peer: Peer) {
   yield* peer.connection.reader.take(NATIVE_PREFACE.length)
   const onLeave = yield* Deferred.make<never, Superseded | Discarded>()
-  const conversation: Conversation = { upload: undefined }
+  const conversation: Conversation = { upload: undefined, isAnswered: false }
   yield* converse(peer, conversation, onLeave).pipe(
     Effect.raceFirst(Deferred.await(onLeave)),
     Effect.catchTag(NATIVE_REFUSALS, (refusal) => reject(peer, conversation, refusal)),
@@ -75,14 +77,20 @@ export const run = Effect.fnUntraced(function* (peer: Peer) {
         ? Effect.void
         : Intake.logUnfinished(peer.ip, conversation.upload)
     ),
-    Effect.onInterrupt(() =>
-      boundedWait(Effect.ignore(say(peer, toRejected(new ShuttingDown()))), LAST_WORD_TIMEOUT)
-    )
+    Effect.onInterrupt(() => (conversation.isAnswered ? Effect.void : sayShuttingDown(peer)))
   )
 })
 
 const say = ({ connection }: Peer, reply: Native.NativeReply) =>
   Effect.flatMap(Effect.fromResult(encodeNativeReply(reply)), connection.write)
+
+/** Tells a peer at a stop that it may connect again; waits only shortly until it has read that. */
+const sayShuttingDown = (peer: Peer) =>
+  say(peer, toRejected(new ShuttingDown())).pipe(
+    Effect.andThen(linger(peer, LAST_WORD_TIMEOUT)),
+    Effect.ignore,
+    (words) => boundedWait(words, LAST_WORD_TIMEOUT)
+  )
 
 /** Logs why nothing more is taken from the peer, and tells it. */
 const reject = Effect.fnUntraced(
@@ -107,7 +115,7 @@ const converse = Effect.fnUntraced(function* (
   yield* Effect.scoped(
     Effect.flatMap(readAhead(peer), (frames) => answerFrames(peer, upload, frames))
   )
-  yield* awaitWinners(peer, upload)
+  yield* awaitWinners(peer, conversation, upload)
 }, Effect.scoped)
 
 /** Takes the Hello and says what is held. */
@@ -296,16 +304,22 @@ const keepSayingStanding = Effect.fnUntraced(function* (
   }
 })
 
-const awaitWinners = Effect.fnUntraced(function* (peer: Peer, { agency }: ResumedUpload) {
+const awaitWinners = Effect.fnUntraced(function* (
+  peer: Peer,
+  conversation: Conversation,
+  { agency }: ResumedUpload
+) {
   const { draw } = yield* Lottery
   const said = yield* sayStanding(peer, agency)
   yield* tellWinners(peer, agency, {
     meanwhile: keepSayingStanding(peer, agency, said),
-    winners: (documents) =>
-      Result.map(
-        Result.all(winnersMessages(draw.winningNumber, documents).map(encodeNativeReply)),
-        (frames) => Buffer.concat(frames)
-      ),
+    winners: (documents) => {
+      conversation.isAnswered = true
+      const messages = winnersMessages(draw.winningNumber, documents)
+      return Result.map(Result.all(messages.map(encodeNativeReply)), (frames) =>
+        Buffer.concat(frames)
+      )
+    },
     closes: true
   })
 })

@@ -101,7 +101,7 @@ export const make = (folder: string, ignoreSyncs = false): CrashDisk => {
           at.bytes = grown
           return bytes.length
         }),
-      copyMode: () => operate(() => undefined),
+      copyAccess: () => operate(() => undefined),
       truncate: (file, length) =>
         operate(() => {
           const at = opened.get(file)!

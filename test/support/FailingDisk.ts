@@ -48,7 +48,7 @@ export const make = (node: Disk, forEver: boolean): FailingDisk => {
             )
           : guard("write", node.write(file, bytes, position))
       ),
-    copyMode: (from, to) => guard("open", node.copyMode(from, to)),
+    copyAccess: (from, to) => guard("open", node.copyAccess(from, to)),
     truncate: (file, length) => guard("cut", node.truncate(file, length)),
     syncData: (file) => guard("sync", node.syncData(file)),
     sync: (file) => guard("sync", node.sync(file)),

@@ -82,7 +82,7 @@ export const rewriteWithout = Effect.fnUntraced(function* (
   const open = Scope.provide(openScoped(disk, temporary, "w+"), fileScope)
   const rewrite = Effect.fnUntraced(function* (file: Descriptor) {
     // What only some may read stays so.
-    yield* disk.copyMode(csv.file, file)
+    yield* disk.copyAccess(csv.file, file)
     const rewritten = yield* copyOthers(disk, csv, agency, file)
     yield* disk.sync(file)
     yield* disk.rename(temporary, path)

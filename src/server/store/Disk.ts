@@ -52,8 +52,8 @@ export interface Disk {
     bytes: Uint8Array,
     position: number
   ) => Effect.Effect<number, DiskError>
-  /** Gives a file the permissions of another. */
-  readonly copyMode: (from: Descriptor, to: Descriptor) => Effect.Effect<void, DiskError>
+  /** Gives a file the permissions of another, and its owner where that is allowed. */
+  readonly copyAccess: (from: Descriptor, to: Descriptor) => Effect.Effect<void, DiskError>
   readonly truncate: (file: Descriptor, length: number) => Effect.Effect<void, DiskError>
   readonly syncData: (file: Descriptor) => Effect.Effect<void, DiskError>
   /** Syncs all of a file or a folder. */
@@ -73,12 +73,12 @@ const node: Disk = {
     callFor("read", (done) => Fs.read(file, into, 0, into.length, position, done)),
   write: (file, bytes, position) =>
     callFor("write", (done) => Fs.write(file, bytes, 0, bytes.length, position, done)),
-  copyMode: (from, to) =>
-    call("open", (done) =>
-      Fs.fstat(from, (error, stats) =>
-        error === null ? Fs.fchmod(to, stats.mode, done) : done(error)
-      )
-    ),
+  copyAccess: Effect.fnUntraced(function* (from, to) {
+    const { gid, mode, uid } = yield* callFor<Fs.Stats>("open", (done) => Fs.fstat(from, done))
+    yield* call("open", (done) => Fs.fchmod(to, mode, done))
+    // Nobody else may give a file away.
+    if (process.getuid?.() === 0) yield* call("open", (done) => Fs.fchown(to, uid, gid, done))
+  }),
   truncate: (file, length) => call("cut", (done) => Fs.ftruncate(file, length, done)),
   syncData: (file) => call("sync", (done) => Fs.fdatasync(file, done)),
   sync: (file) => call("sync", (done) => Fs.fsync(file, done)),
