@@ -3,21 +3,14 @@
  * frames ahead while another takes them in order: frames of bets that came meanwhile go together
  * in the next commit, and one acknowledgement says how far the book is durable.
  */
-import { Deferred, Effect, Queue, Result } from "effect"
-import type { Agency } from "../domain/Agency.ts"
+import { Deferred, Effect, Queue } from "effect"
 import { BetBatch } from "../domain/BetBatch.ts"
-import type { WinningDocuments } from "../domain/Draw.ts"
 import { boundedWait } from "../domain/LoggedResource.ts"
 import type { EndOfStream } from "../protocol/ByteReader.ts"
 import { BadMessage } from "../protocol/BytesCodec.ts"
 import { NATIVE_PREFACE } from "../protocol/Dialect.ts"
 import { MAX_FRAME_BYTES } from "../protocol/Limits.ts"
-import {
-  encodeNativeReply,
-  type FrameTooLarge,
-  readHello,
-  readNativeRequest
-} from "../protocol/NativeFrames.ts"
+import { type FrameTooLarge, readHello, readNativeRequest } from "../protocol/NativeFrames.ts"
 import * as Native from "../protocol/NativeMessages.ts"
 import type { ConnectionLost } from "../protocol/PeerConnection.ts"
 import { Conflict, type StoreUnavailable } from "./BetStore.ts"
@@ -27,15 +20,14 @@ import { Lottery } from "./Lottery.ts"
 import {
   NATIVE_REFUSALS,
   type NativeRefusal,
-  NotFinished,
   ShuttingDown,
   toRejected,
   WrongDraw
 } from "./NativeRefusal.ts"
+import { say } from "./NativeReply.ts"
+import { awaitWinners } from "./NativeWinners.ts"
 import { linger, type Peer } from "./Peer.ts"
 import type { ResumedUpload } from "./ResumedUpload.ts"
-import type { Standing } from "./Standing.ts"
-import { tellWinners } from "./TellWinners.ts"
 import type { Discarded, OnLeave, Superseded } from "./Turn.ts"
 
 /** Frames of bets that a client may send ahead of their acknowledgement. */
@@ -46,12 +38,6 @@ const QUEUED_FRAMES = WINDOW / 2
 const MAX_COMMIT_BYTES = 1024 * 1024
 /** For a peer to take the last word at a stop. */
 const LAST_WORD_TIMEOUT = "100 millis"
-/** A waiting agency hears of a changed standing not more often than that, */
-const WAITING_AT_MOST = "1 second"
-/** and where nothing changes as often, a second later, so that it knows that we are there. */
-const WAITING_AT_LEAST = "14 seconds"
-/** Documents of a `Winners` message: at 13 bytes each they fit a frame. */
-const DOCUMENTS_PER_MESSAGE = 50_000
 
 type Ending = EndOfStream | ConnectionLost
 /** The frames that were read ahead; it fails with what ended the reading, after all before it. */
@@ -81,13 +67,11 @@ export const run = Effect.fnUntraced(function* (peer: Peer) {
   )
 })
 
-const say = ({ connection }: Peer, reply: Native.NativeReply) =>
-  Effect.flatMap(Effect.fromResult(encodeNativeReply(reply)), connection.write)
-
 /** Tells a peer at a stop that it may connect again; waits only shortly until it has read that. */
 const sayShuttingDown = (peer: Peer) =>
   say(peer, toRejected(new ShuttingDown())).pipe(
     Effect.andThen(linger(peer, LAST_WORD_TIMEOUT)),
+    // Who is gone already learns of it anyhow.
     Effect.ignore,
     (words) => boundedWait(words, LAST_WORD_TIMEOUT)
   )
@@ -115,7 +99,9 @@ const converse = Effect.fnUntraced(function* (
   yield* Effect.scoped(
     Effect.flatMap(readAhead(peer), (frames) => answerFrames(peer, upload, frames))
   )
-  yield* awaitWinners(peer, conversation, upload)
+  yield* awaitWinners(peer, upload.agency, () => {
+    conversation.isAnswered = true
+  })
 }, Effect.scoped)
 
 /** Takes the Hello and says what is held. */
@@ -278,64 +264,4 @@ const makeComparing = (peer: Peer, upload: ResumedUpload, compare: Comparison): 
     if (beyond.count > 0) return yield* new BookDiffers({ agency, position: next })
     yield* say(peer, new Native.Ack({ bets: next }))
   })
-}
-
-/** Says how many agencies have finished, which is nothing to an agency that has not. */
-const sayStanding = Effect.fnUntraced(function* (peer: Peer, agency: Agency) {
-  const lottery = yield* Lottery
-  if (!lottery.hasFinished(agency)) return yield* new NotFinished({ agency })
-  const standing = yield* lottery.standing
-  yield* say(peer, new Native.Waiting(standing))
-  return standing
-})
-
-/** Says the standing again as it changes; never ends well. */
-const keepSayingStanding = Effect.fnUntraced(function* (
-  peer: Peer,
-  agency: Agency,
-  said: Standing
-): Effect.fn.Return<never, NotFinished | BadMessage | ConnectionLost, Lottery> {
-  const lottery = yield* Lottery
-  let standing = said
-  for (;;) {
-    yield* Effect.sleep(WAITING_AT_MOST)
-    yield* Effect.timeoutOption(lottery.standingChangedFrom(standing), WAITING_AT_LEAST)
-    standing = yield* sayStanding(peer, agency)
-  }
-})
-
-const awaitWinners = Effect.fnUntraced(function* (
-  peer: Peer,
-  conversation: Conversation,
-  { agency }: ResumedUpload
-) {
-  const { draw } = yield* Lottery
-  const said = yield* sayStanding(peer, agency)
-  yield* tellWinners(peer, agency, {
-    meanwhile: keepSayingStanding(peer, agency, said),
-    winners: (documents) => {
-      conversation.isAnswered = true
-      const messages = winnersMessages(draw.winningNumber, documents)
-      return Result.map(Result.all(messages.map(encodeNativeReply)), (frames) =>
-        Buffer.concat(frames)
-      )
-    },
-    closes: true
-  })
-})
-
-/** The winners in as many messages as they need, one where there are none. */
-const winnersMessages = (
-  number: number,
-  documents: WinningDocuments
-): ReadonlyArray<Native.Winners> => {
-  const messages: Array<Native.Winners> = []
-  let start = 0
-  do {
-    const end = start + DOCUMENTS_PER_MESSAGE
-    const more = end < documents.length
-    messages.push(new Native.Winners({ number, documents: documents.slice(start, end), more }))
-    start = end
-  } while (start < documents.length)
-  return messages
 }
