@@ -84,7 +84,6 @@ const positionOf = (refusal: AnyRefusal, uploaded: number): number => {
   switch (refusal._tag) {
     case "BookDiffers":
     case "Conflict":
-    case "Gap":
       return refusal.position
     case "AlreadyFinished":
     case "BookMismatch":

@@ -60,7 +60,6 @@ export const NATIVE_REFUSALS = [
   "Superseded",
   "Discarded",
   "Conflict",
-  "Gap",
   "AlreadyFinished",
   "BookMismatch",
   "DigestMismatch",
@@ -80,7 +79,6 @@ const CODES: Readonly<Record<Coded["_tag"], RejectionCode>> = {
   // Somebody decided so: a client that went on by itself would bring the same book back.
   Discarded: "Superseded",
   Conflict: "Conflict",
-  Gap: "Gap",
   AlreadyFinished: "AlreadyFinished",
   BookMismatch: "BookMismatch",
   DigestMismatch: "BookMismatch",
@@ -107,5 +105,6 @@ export const toRejected = (refusal: NativeRefusal | ShuttingDown): Rejected => {
       : rejected("InvalidBet", refusal.reason, position + index)
   }
   const position = "position" in refusal ? refusal.position : undefined
-  return rejected(CODES[refusal._tag], refusal.message, position)
+  const isGap = refusal._tag === "Conflict" && refusal.position > refusal.held
+  return rejected(isGap ? "Gap" : CODES[refusal._tag], refusal.message, position)
 }

@@ -19,18 +19,6 @@ import type { BookDigest } from "./BookDigest.ts"
 import { type Comparison, compareWith } from "./Comparison.ts"
 import { type Discarded, Superseded, type Turn, unlessDiscarded } from "./Turn.ts"
 
-/** Bets are missing between what is held and what came. */
-export class Gap extends Data.TaggedError("Gap")<{
-  readonly agency: Agency
-  readonly position: number
-  readonly held: number
-}> {
-  override get message(): string {
-    const { agency, held, position } = this
-    return `agency ${agency}: bets came for position ${position}, but ${held} are held`
-  }
-}
-
 /** The book that the agency says is whole has other bets than the one that is held. */
 export class DigestMismatch extends Data.TaggedError("DigestMismatch")<{
   readonly agency: Agency
@@ -48,7 +36,6 @@ export type ResumeFailure =
   | Superseded
   | Discarded
   | Conflict
-  | Gap
   | AlreadyFinished
   | BookMismatch
   | DigestMismatch
@@ -63,10 +50,7 @@ export interface ResumedUpload {
   /** The SHA-256 of the rows that were held when it began. */
   readonly sha256: string
   /** Why bets for `position` are refused, where `pending` others are to be stored before them. */
-  readonly refusal: (
-    position: number,
-    pending: number
-  ) => AlreadyFinished | Conflict | Gap | undefined
+  readonly refusal: (position: number, pending: number) => AlreadyFinished | Conflict | undefined
   /** Stores bets behind those that are held. Once begun it runs to its end. */
   readonly store: (batch: BetBatch) => Effect.Effect<void, ResumeFailure>
   /** The agency's book is whole; saying it again is harmless. */
@@ -128,8 +112,7 @@ export const make = Effect.fnUntraced(function* (
     refusal: (position, pending) => {
       if (held.finished) return new AlreadyFinished({ agency, bets: held.bets })
       const next = held.bets + pending
-      if (position > next) return new Gap({ agency, position, held: next })
-      return position < next ? new Conflict({ agency, position, held: next }) : undefined
+      return position === next ? undefined : new Conflict({ agency, position, held: next })
     },
     store: (batch) => commit(storeBehind(batch)),
     finish: (bets, sha256) => commit(finishBook(bets, sha256)),
