@@ -82,15 +82,15 @@ describe("kill -9 of the server while five clients upload", () => {
 })
 
 describe("kill -9 of a client", () => {
-  it.live(
-    "at any moment: started again it goes on where it stopped",
-    () =>
+  it.live.each(STORES)(
+    "at any moment: started again it goes on where it stopped, with %s",
+    (store) =>
       Effect.gen(function* () {
         let kills = 0
         for (let bets = 4_000; kills < KILLS; bets *= 2) {
           const folder = yield* temporaryFolder
           yield* generate(folder, bets)
-          const url = inFolder(folder, "csv:bets.csv")
+          const url = inFolder(folder, store)
           const server = yield* startServer({ store: url, more: ["--agencies", "1,", "--once"] })
           kills += yield* killClients(folder, url, server, bets, KILLS - kills)
           const { code, stdout } = yield* runLottery({ args: slowClient(folder, server) })
