@@ -205,25 +205,23 @@ const runDemo = Effect.fnUntraced(function* (settings: DemoSettings) {
   yield* Console.log(table(rows))
 }, Effect.scoped)
 
-export const demo = Command.make(
-  "demo",
-  {
-    clients: Setting.withDefault("clients", {
-      description: "Agencies that take part, each a process of its own",
-      schema: SettingText.intBetween(1, MAX_CLIENTS),
-      metavar: "number",
-      default: 5
-    }),
-    bets: Setting.withDefault("bets", {
-      description: "Bets in each agency's book",
-      schema: SettingText.intBetween(0, MAX_BETS),
-      metavar: "number",
-      default: 3000
-    }),
-    seed: sharedSettings.seed
-  },
-  runDemo
-).pipe(
+export const settings = {
+  clients: Setting.withDefault("clients", {
+    description: "Agencies that take part, each a process of its own",
+    schema: SettingText.intBetween(1, MAX_CLIENTS),
+    metavar: "number",
+    default: 5
+  }),
+  bets: Setting.withDefault("bets", {
+    description: "Bets in each agency's book",
+    schema: SettingText.intBetween(0, MAX_BETS),
+    metavar: "number",
+    default: 3000
+  }),
+  seed: sharedSettings.seed
+}
+
+export const demo = Command.make("demo", settings, runDemo).pipe(
   Command.withDescription("Play the whole lottery on made-up books, and leave nothing behind"),
   Command.withExamples([
     { command: "lottery demo --clients 5", description: "Five agencies, a server, and a draw" }

@@ -26,18 +26,20 @@ const askToConfirm = Effect.fnUntraced(function* (
   })
 })
 
+export const settings = {
+  store: sharedSettings.store,
+  draw: sharedSettings.draw,
+  agency: Setting.required("agency", {
+    description: "Whose book is dropped",
+    schema: SettingText.AgencyFromText,
+    metavar: "number"
+  }),
+  yes: Setting.flag("yes", "Drop it: without this, only say what would be dropped")
+}
+
 export const discard = Command.make(
   "discard",
-  {
-    store: sharedSettings.store,
-    draw: sharedSettings.draw,
-    agency: Setting.required("agency", {
-      description: "Whose book is dropped",
-      schema: SettingText.AgencyFromText,
-      metavar: "number"
-    }),
-    yes: Setting.flag("yes", "Drop it: without this, only say what would be dropped")
-  },
+  settings,
   Effect.fnUntraced(function* ({ agency, draw, store, yes }) {
     if (!yes) return yield* askToConfirm(store, draw, agency)
     const bets = yield* StoreUrl.discard(store, draw, agency)

@@ -28,17 +28,19 @@ const withAgency = (agency: number, { bytes, count }: BetBatch): Uint8Array => {
   return rows
 }
 
+export const settings = {
+  store: sharedSettings.store,
+  draw: sharedSettings.draw,
+  agency: Setting.optional("agency", {
+    description: "Only this agency's book, as the five fields of a bet",
+    schema: SettingText.AgencyFromText,
+    metavar: "number"
+  })
+}
+
 export const exportCommand = Command.make(
   "export",
-  {
-    store: sharedSettings.store,
-    draw: sharedSettings.draw,
-    agency: Setting.optional("agency", {
-      description: "Only this agency's book, as the five fields of a bet",
-      schema: SettingText.AgencyFromText,
-      metavar: "number"
-    })
-  },
+  settings,
   Effect.fnUntraced(function* ({ agency, draw, store }) {
     const { stdout } = yield* Stdio.Stdio
     const rows = Effect.gen(function* () {

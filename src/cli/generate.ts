@@ -35,24 +35,26 @@ export const writeBook = Effect.fn("generate.writeBook")(function* (
 
 const MAX_BETS = 4_294_967_295
 
+export const settings = {
+  agencies: sharedSettings.agencies,
+  bets: Setting.withDefault("bets", {
+    description: "Bets in each book",
+    schema: SettingText.intBetween(0, MAX_BETS),
+    metavar: "number",
+    default: 27_000
+  }),
+  seed: sharedSettings.seed,
+  out: Setting.withDefault("out", {
+    description: "Folder to write to, made where it is missing",
+    schema: SettingText.Text,
+    metavar: "folder",
+    default: ".data"
+  })
+}
+
 export const generate = Command.make(
   "generate",
-  {
-    agencies: sharedSettings.agencies,
-    bets: Setting.withDefault("bets", {
-      description: "Bets in each book",
-      schema: SettingText.intBetween(0, MAX_BETS),
-      metavar: "number",
-      default: 27_000
-    }),
-    seed: sharedSettings.seed,
-    out: Setting.withDefault("out", {
-      description: "Folder to write to, made where it is missing",
-      schema: SettingText.Text,
-      metavar: "folder",
-      default: ".data"
-    })
-  },
+  settings,
   Effect.fnUntraced(function* ({ agencies, bets, out, seed }) {
     const fs = yield* FileSystem.FileSystem
     yield* Effect.mapError(fs.makeDirectory(out, { recursive: true }), fileUnavailable(out))

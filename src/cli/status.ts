@@ -74,23 +74,23 @@ const json = (stored: StoredDraw | undefined, rows: ReadonlyArray<Row>): string 
     }))
   })
 
+export const settings = {
+  store: sharedSettings.store,
+  draw: sharedSettings.draw,
+  json: Setting.flag("json", "Print one JSON object instead of a table")
+}
+
 export const status = Command.make(
   "status",
-  {
-    store: sharedSettings.store,
-    draw: sharedSettings.draw,
-    json: Setting.flag("json", "Print one JSON object instead of a table")
-  },
-  Effect.fnUntraced(function* (settings) {
+  settings,
+  Effect.fnUntraced(function* (given) {
     const { draw, progress } = yield* Effect.flatMap(BetStoreReader, (books) =>
       Effect.all({ draw: books.draw, progress: books.progress })
-    ).pipe(Effect.provide(StoreUrl.layerReader(settings.store, settings.draw)))
+    ).pipe(Effect.provide(StoreUrl.layerReader(given.store, given.draw)))
     const stored = Option.getOrUndefined(draw)
     const rows = rowsOf(stored, progress)
     yield* Console.log(
-      settings.json
-        ? json(stored, rows)
-        : [drawLine(settings.draw, stored), ...table(rows)].join("\n")
+      given.json ? json(stored, rows) : [drawLine(given.draw, stored), ...table(rows)].join("\n")
     )
   })
 ).pipe(
