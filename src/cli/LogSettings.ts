@@ -12,6 +12,7 @@ export const LogLevelFlag = GlobalFlag.Setting("log-level")({
     description: "Least severe level that is logged: debug, info, warning, error or critical",
     schema: SettingText.LogLevelFromText,
     keys: ["LOGGING_LEVEL", "CLI_LOG_LEVEL"],
+    fileKeys: ["log.level"],
     metavar: "level",
     default: "INFO"
   })

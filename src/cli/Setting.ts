@@ -1,37 +1,23 @@
 /**
- * A setting: a flag that may also come from the environment. The flag wins, then the environment,
- * then the default. Each is checked by the setting's Schema, and a wrong value says which setting
- * it is, where it came from and what was expected.
+ * A setting: a flag that may also come from the environment or from a file. The flag wins, then
+ * the environment, then the file of `--config`, then the default. Each is checked by the setting's
+ * Schema, and a wrong value says which setting it is, where it came from and what was expected.
  */
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Context from "effect/Context"
 import * as CliError from "effect/cli/CliError"
 import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
+import type * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import * as ConfigFile from "./ConfigFile.ts"
 import { BooleanFromText, type TextSchema } from "./SettingText.ts"
 
-/** A place other than the command line where settings are looked up. */
-export interface SettingSource {
-  /** Says where a key is, as in "from the environment variable SERVER_PORT". */
-  readonly describe: (key: string) => string
-  readonly provider: Effect.Effect<ConfigProvider.ConfigProvider>
-  /** Where a key is found in the provider. */
-  readonly pathOf: (key: string) => ConfigProvider.Path
-}
-
-const environment: SettingSource = {
-  describe: (key) => `from the environment variable ${key}`,
-  provider: ConfigProvider.ConfigProvider,
-  pathOf: (key) => [key]
-}
-
-/** The sources behind the flags, the first that has a setting wins. A file goes to the end. */
-export const SettingSources = Context.Reference<ReadonlyArray<SettingSource>>(
-  "lottery/cli/SettingSources",
-  { defaultValue: () => [environment] }
-)
+/** Reads the file that `--config` names, once; undefined where it names none. */
+export const CurrentConfigFile = Context.Reference<
+  Effect.Effect<ConfigFile.ConfigFile | undefined, CliError.CliError, FileSystem.FileSystem>
+>("lottery/cli/CurrentConfigFile", { defaultValue: () => Effect.undefined })
 
 /** The value of a setting as text, and where it was found. */
 interface Found {
@@ -42,8 +28,10 @@ interface Found {
 export interface SettingOptions<A> {
   readonly description: string
   readonly schema: TextSchema<A>
-  /** Keys in the environment beside `LOTTERY_NAME`, the first wins. */
+  /** Keys in the environment and in a file beside `LOTTERY_NAME`, the first wins. */
   readonly keys?: ReadonlyArray<string>
+  /** Further keys in a file, such as `log.level`. */
+  readonly fileKeys?: ReadonlyArray<string>
   /** What the help shows in place of the value, such as "host:port". */
   readonly metavar?: string
   /** The value may hold a password: it is not shown where it is wrong. */
@@ -56,27 +44,52 @@ export interface SettingOptions<A> {
 export const environmentName = (flag: string): string =>
   `LOTTERY_${flag.toUpperCase().replaceAll("-", "_")}`
 
-/** The keys under which a flag is looked up, in order. */
-const keysOf = <A>(name: string, options: SettingOptions<A>): ReadonlyArray<string> => [
-  ...(options.keys ?? []),
-  environmentName(name)
-]
+/** Where a setting is looked up behind its flag, each in order. */
+interface Keys {
+  readonly environment: ReadonlyArray<string>
+  readonly file: ReadonlyArray<string>
+}
 
-const lookUp = Effect.fnUntraced(function* (keys: ReadonlyArray<string>) {
-  for (const source of yield* SettingSources) {
-    const provider = yield* source.provider
-    for (const key of keys) {
-      const node = yield* provider
-        .load(source.pathOf(key))
-        .pipe(
-          Effect.mapError(
-            (error) =>
-              new CliError.ValidationError({ message: `${source.describe(key)}: ${error}` })
-          )
-        )
-      const text = node?.value
-      if (text !== undefined) return { text, origin: source.describe(key) } satisfies Found
-    }
+const knownKeys = new Set<string>()
+
+/** Whether a setting has this key, which may be one in a file. */
+export const isKnown = (key: string): boolean => knownKeys.has(key.toLowerCase())
+
+/** Makes keys known: those of each setting, and those of the course's that nothing here needs. */
+export const makeKnown = (keys: ReadonlyArray<string>): void => {
+  for (const key of keys) knownKeys.add(key.toLowerCase())
+}
+
+const keysOf = <A>(name: string, options: SettingOptions<A>): Keys => {
+  const environment = [...(options.keys ?? []), environmentName(name)]
+  return { environment, file: [...environment, ...(options.fileKeys ?? [])] }
+}
+
+const valueAt = (
+  provider: ConfigProvider.ConfigProvider,
+  path: ConfigProvider.Path,
+  origin: string
+): Effect.Effect<string | undefined, CliError.CliError> =>
+  provider.load(path).pipe(
+    Effect.mapBoth({
+      onSuccess: (node) => node?.value,
+      onFailure: (error) => new CliError.ValidationError({ message: `${origin}: ${error}` })
+    })
+  )
+
+const lookUp = Effect.fnUntraced(function* (keys: Keys) {
+  const environment = yield* ConfigProvider.ConfigProvider
+  for (const key of keys.environment) {
+    const origin = `from the environment variable ${key}`
+    const text = yield* valueAt(environment, [key], origin)
+    if (text !== undefined) return { text, origin } satisfies Found
+  }
+  const file = yield* yield* CurrentConfigFile
+  if (file === undefined) return undefined
+  for (const key of keys.file) {
+    const origin = `from ${key} in ${file.name}`
+    const text = yield* valueAt(file.provider, ConfigFile.pathOf(key), origin)
+    if (text !== undefined) return { text, origin } satisfies Found
   }
   return undefined
 })
@@ -97,7 +110,8 @@ const decodeFound = <A>(name: string, options: SettingOptions<A>) => {
 }
 
 const describe = <A>(name: string, options: SettingOptions<A>, shownDefault?: string): string => {
-  const notes = [`env ${keysOf(name, options).join(", ")}`]
+  const notes = [`env ${keysOf(name, options).environment.join(", ")}`]
+  if (options.fileKeys !== undefined) notes.push(`file ${options.fileKeys.join(", ")}`)
   if (shownDefault !== undefined) notes.unshift(`default ${shownDefault}`)
   return `${options.description} (${notes.join("; ")})`
 }
@@ -109,6 +123,7 @@ const makeFlag = <A>(
 ): Flag.Flag<Option.Option<A>> => {
   const decode = decodeFound(name, options)
   const keys = keysOf(name, options)
+  makeKnown(keys.file)
   const flag = Flag.String(name).pipe(
     Flag.withDescription(describe(name, options, shownDefault)),
     Flag.withMetavar(`<${options.metavar ?? "value"}>`),
@@ -152,7 +167,7 @@ export const required = <A>(name: string, options: SettingOptions<A>): Flag.Flag
             new CliError.ValidationError({
               message:
                 `${name} is missing: give it as the flag --${name} ` +
-                `or in the environment variable ${keysOf(name, options)[0]}`
+                `or in the environment variable ${keysOf(name, options).environment[0]}`
             })
           )
       })
@@ -164,6 +179,7 @@ export const flag = (name: string, description: string): Flag.Flag<boolean> => {
   const options = { description, schema: BooleanFromText }
   const decode = decodeFound(name, options)
   const keys = keysOf(name, options)
+  makeKnown(keys.file)
   return Flag.Boolean(name).pipe(
     Flag.withDescription(describe(name, options)),
     Flag.optional,

@@ -133,62 +133,68 @@ const printWinners = Effect.fnUntraced(function* (documents: ReadonlyArray<strin
   for (const document of documents) yield* Console.log(document)
 })
 
+export const settings = {
+  agency: Setting.required("agency", {
+    description: "Number of the agency",
+    schema: SettingText.AgencyFromText,
+    keys: ["CLI_ID"],
+    fileKeys: ["id"],
+    metavar: "number"
+  }),
+  server: sharedSettings.server,
+  winnersServer: Setting.optional("winners-server", {
+    description: "Where the JSON dialect asks for the winners (default the server's port + 1)",
+    schema: SettingText.AddressFromText,
+    keys: ["CLI_SERVER_CONSULT_ADDRESS"],
+    fileKeys: ["server.consult_address"],
+    metavar: "host:port"
+  }),
+  bets: Setting.optional("bets", {
+    description: "The agency's book, - for standard input (default .data/agency-N.csv)",
+    schema: SettingText.Text,
+    metavar: "file"
+  }),
+  dialect: Setting.withDefault("dialect", {
+    description: `How to speak to the server: ${DIALECTS.join(", ")}`,
+    schema: SettingText.oneOf(DIALECTS),
+    metavar: "dialect",
+    default: "native"
+  }),
+  draw: sharedSettings.draw,
+  batch: Setting.withDefault("batch", {
+    description: "Most bets in a message",
+    schema: SettingText.intBetween(1, MAX_BATCH),
+    keys: ["CLI_BATCH_MAXAMOUNT", "CHUNK_SIZE"],
+    fileKeys: ["batch.maxAmount"],
+    metavar: "number",
+    default: 1000
+  }),
+  packetBytes: Setting.withDefault("packet-bytes", {
+    description: "Most bytes in a binary packet as a whole",
+    schema: SettingText.intBetween(MIN_PACKET, MAX_PACKET),
+    metavar: "bytes",
+    default: 8192
+  }),
+  rejects: Setting.optional("rejects", {
+    description: "Write bad lines to this file and send the others",
+    schema: SettingText.Text,
+    metavar: "file"
+  }),
+  timeout: Setting.optional("timeout", {
+    description: "Give up where the winners have not come by then (default never)",
+    schema: SettingText.DurationFromText,
+    metavar: "duration"
+  }),
+  bet: SingleBet.settings
+}
+
 export const client = Command.make(
   "client",
-  {
-    agency: Setting.required("agency", {
-      description: "Number of the agency",
-      schema: SettingText.AgencyFromText,
-      keys: ["CLI_ID"],
-      metavar: "number"
-    }),
-    server: sharedSettings.server,
-    winnersServer: Setting.optional("winners-server", {
-      description: "Where the JSON dialect asks for the winners (default the server's port + 1)",
-      schema: SettingText.AddressFromText,
-      metavar: "host:port"
-    }),
-    bets: Setting.optional("bets", {
-      description: "The agency's book, - for standard input (default .data/agency-N.csv)",
-      schema: SettingText.Text,
-      metavar: "file"
-    }),
-    dialect: Setting.withDefault("dialect", {
-      description: `How to speak to the server: ${DIALECTS.join(", ")}`,
-      schema: SettingText.oneOf(DIALECTS),
-      metavar: "dialect",
-      default: "native"
-    }),
-    draw: sharedSettings.draw,
-    batch: Setting.withDefault("batch", {
-      description: "Most bets in a message",
-      schema: SettingText.intBetween(1, MAX_BATCH),
-      keys: ["CLI_BATCH_MAXAMOUNT", "CHUNK_SIZE"],
-      metavar: "number",
-      default: 1000
-    }),
-    packetBytes: Setting.withDefault("packet-bytes", {
-      description: "Most bytes in a binary packet as a whole",
-      schema: SettingText.intBetween(MIN_PACKET, MAX_PACKET),
-      metavar: "bytes",
-      default: 8192
-    }),
-    rejects: Setting.optional("rejects", {
-      description: "Write bad lines to this file and send the others",
-      schema: SettingText.Text,
-      metavar: "file"
-    }),
-    timeout: Setting.optional("timeout", {
-      description: "Give up where the winners have not come by then (default never)",
-      schema: SettingText.DurationFromText,
-      metavar: "duration"
-    }),
-    bet: SingleBet.settings
-  },
-  Effect.fnUntraced(function* (settings) {
-    const { agency, dialect, server } = settings
-    const winnersServer = Option.isSome(settings.winnersServer)
-      ? settings.winnersServer.value
+  settings,
+  Effect.fnUntraced(function* (given) {
+    const { agency, dialect, server } = given
+    const winnersServer = Option.isSome(given.winnersServer)
+      ? given.winnersServer.value
       : dialect === "json"
         ? { host: server.host, port: yield* sharedSettings.nextPort(server.port, "winners-server") }
         : server
@@ -196,14 +202,14 @@ export const client = Command.make(
       client_id: agency,
       server_address: SettingText.showAddress(server),
       log_level: yield* LogLevelFlag,
-      batch_max_amount: settings.batch,
+      batch_max_amount: given.batch,
       dialect,
-      draw: settings.draw
+      draw: given.draw
     })
-    const conversation = makeConversation(settings)
-    const book = yield* openBook(settings, conversation)
+    const conversation = makeConversation(given)
+    const book = yield* openBook(given, conversation)
     const servers = { server, winnersServer }
-    yield* printWinners(yield* holdConversation(settings, conversation, book, servers))
+    yield* printWinners(yield* holdConversation(given, conversation, book, servers))
   }, Effect.scoped)
 ).pipe(
   Command.withDescription("Upload an agency's book, wait for the draw, print its winners"),

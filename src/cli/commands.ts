@@ -1,7 +1,9 @@
 /** The command `lottery` and its subcommands, each of which has a file of its own. */
 
 import * as Command from "effect/cli/Command"
+import * as Effect from "effect/Effect"
 import * as References from "effect/References"
+import { ConfigFlag, warnOfUnknownKeys } from "./ConfigFlag.ts"
 import { client } from "./client.ts"
 import { demo } from "./demo.ts"
 import { discard } from "./discard.ts"
@@ -17,7 +19,20 @@ import { status } from "./status.ts"
 export const makeLottery = (choice: LogChoice) =>
   Command.make("lottery").pipe(
     Command.withDescription("The central of a national lottery"),
-    Command.withSubcommands([server, client, demo, ping, generate, exportCommand, status, discard]),
-    Command.provideEffect(References.MinimumLogLevel, applyLogSettings(choice)),
-    Command.withGlobalFlags([LogLevelFlag, LogFormatFlag])
+    Command.withSubcommands([
+      server,
+      client,
+      demo,
+      ping,
+      generate,
+      exportCommand,
+      status,
+      discard,
+      compose
+    ]),
+    Command.provideEffect(
+      References.MinimumLogLevel,
+      Effect.tap(applyLogSettings(choice), () => warnOfUnknownKeys)
+    ),
+    Command.withGlobalFlags([ConfigFlag, LogLevelFlag, LogFormatFlag])
   )

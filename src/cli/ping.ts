@@ -58,7 +58,9 @@ const echo = Effect.fn("ping.echo")(
       return yield* readTextLine(reader)
     })
     const received = yield* exchange.pipe(
-      Effect.mapError((error) => failed(error.message)),
+      Effect.mapError((error) =>
+        failed(error._tag === "Unreachable" ? error.reason : error.message)
+      ),
       Effect.timeoutOrElse({
         duration: ANSWER_TIMEOUT,
         orElse: () =>
@@ -101,49 +103,68 @@ const sendAll = Effect.fnUntraced(function* (settings: PingSettings, client_id: 
   yield* logAction("test_echo_server", "success")
 })
 
+// How long the course's first clients went on.
+Setting.makeKnown(["CLI_LOOP_LAPSE", "loop.lapse"])
+
 const MAX_COUNT = 1_000_000_000
+
+export const settings = {
+  server: sharedSettings.optionalServer,
+  port: Setting.withDefault("port", {
+    description: "Port of the server on this machine that is meant where there is no --server",
+    schema: SettingText.intBetween(1, SettingText.MAX_PORT),
+    keys: ["SERVER_PORT"],
+    metavar: "port",
+    default: sharedSettings.DEFAULT_PORT
+  }),
+  count: Setting.withDefault("count", {
+    description: "How many messages to send",
+    schema: SettingText.intBetween(1, MAX_COUNT),
+    keys: ["CLI_LOOP_AMOUNT"],
+    fileKeys: ["loop.amount"],
+    metavar: "number",
+    default: 1
+  }),
+  period: Setting.withDefault("period", {
+    description: "Time between two messages",
+    schema: SettingText.DurationFromText,
+    keys: ["CLI_LOOP_PERIOD"],
+    fileKeys: ["loop.period"],
+    metavar: "duration",
+    default: Duration.seconds(1),
+    shownDefault: "1s"
+  }),
+  message: Setting.optional("message", {
+    description: "Text to send; PING, or a numbered line where there is a client id",
+    schema: Message,
+    metavar: "text"
+  }),
+  clientId: Setting.optional("client-id", {
+    description: "Number of this client, in the log and in numbered lines",
+    schema: SettingText.intBetween(0, MAX_AGENCY),
+    keys: ["CLI_ID"],
+    fileKeys: ["id"],
+    metavar: "number"
+  })
+}
 
 export const ping = Command.make(
   "ping",
-  {
-    server: sharedSettings.server,
-    count: Setting.withDefault("count", {
-      description: "How many messages to send",
-      schema: SettingText.intBetween(1, MAX_COUNT),
-      keys: ["CLI_LOOP_AMOUNT"],
-      metavar: "number",
-      default: 1
-    }),
-    period: Setting.withDefault("period", {
-      description: "Time between two messages",
-      schema: SettingText.DurationFromText,
-      keys: ["CLI_LOOP_PERIOD"],
-      metavar: "duration",
-      default: Duration.seconds(1),
-      shownDefault: "1s"
-    }),
-    message: Setting.optional("message", {
-      description: "Text to send; PING, or a numbered line where there is a client id",
-      schema: Message,
-      metavar: "text"
-    }),
-    clientId: Setting.optional("client-id", {
-      description: "Number of this client, in the log and in numbered lines",
-      schema: SettingText.intBetween(0, MAX_AGENCY),
-      keys: ["CLI_ID"],
-      metavar: "number"
-    })
-  },
-  Effect.fnUntraced(function* (settings) {
-    const client_id = Option.getOrElse(settings.clientId, () => 0)
+  settings,
+  Effect.fnUntraced(function* (given) {
+    const client_id = Option.getOrElse(given.clientId, () => 0)
+    const server = Option.getOrElse(given.server, () => ({
+      host: "localhost",
+      port: given.port
+    }))
     yield* logAction("config", "success", {
       client_id,
-      server_address: SettingText.showAddress(settings.server),
-      loop_amount: settings.count,
-      loop_period: SettingText.showDuration(settings.period),
+      server_address: SettingText.showAddress(server),
+      loop_amount: given.count,
+      loop_period: SettingText.showDuration(given.period),
       log_level: yield* LogLevelFlag
     })
-    yield* sendAll(settings, client_id).pipe(
+    yield* sendAll({ ...given, server }, client_id).pipe(
       Effect.tapError((error) => logAction("test_echo_server", "fail", { error: error.message }))
     )
   })

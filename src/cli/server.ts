@@ -18,51 +18,59 @@ const MAX_BACKLOG = 65_535
 /** At a stop, for the store to bring what it has acknowledged into order. */
 const STORE_CLOSE_TIMEOUT = "15 seconds"
 
+export const settings = {
+  host: Setting.withDefault("host", {
+    description: "Address to listen on",
+    schema: SettingText.Host,
+    metavar: "host",
+    default: "0.0.0.0"
+  }),
+  port: Setting.withDefault("port", {
+    description: "Port for the agencies; 0 takes a free one",
+    schema: SettingText.Port,
+    keys: ["SERVER_PORT"],
+    metavar: "port",
+    default: sharedSettings.DEFAULT_PORT
+  }),
+  winnersPort: Setting.optional("winners-port", {
+    description: "Second port, where the JSON clients ask for their winners (default port + 1)",
+    schema: SettingText.Port,
+    keys: ["CONSULT_SERVER_PORT"],
+    metavar: "port"
+  }),
+  backlog: Setting.withDefault("backlog", {
+    description: "Connections that the system keeps waiting on each port",
+    schema: SettingText.intBetween(1, MAX_BACKLOG),
+    keys: ["SERVER_LISTEN_BACKLOG"],
+    metavar: "number",
+    default: 4096
+  }),
+  serverIp: Setting.optional("server-ip", {
+    description: "The server's own name, in the course's file: logged, otherwise unused",
+    schema: SettingText.Text,
+    keys: ["SERVER_IP"],
+    metavar: "host"
+  }),
+  agencies: sharedSettings.agencies,
+  store: sharedSettings.store,
+  draw: sharedSettings.draw,
+  winningNumber: Setting.withDefault("winning-number", {
+    description: "Number that wins",
+    schema: SettingText.WinningNumber,
+    metavar: "number",
+    default: DEFAULT_WINNING_NUMBER
+  }),
+  once: Setting.flag("once", "End when every agency has been told its winners")
+}
+
 export const server = Command.make(
   "server",
-  {
-    host: Setting.withDefault("host", {
-      description: "Address to listen on",
-      schema: SettingText.Host,
-      metavar: "host",
-      default: "0.0.0.0"
-    }),
-    port: Setting.withDefault("port", {
-      description: "Port for the agencies; 0 takes a free one",
-      schema: SettingText.Port,
-      keys: ["SERVER_PORT"],
-      metavar: "port",
-      default: 12_345
-    }),
-    winnersPort: Setting.optional("winners-port", {
-      description: "Second port, where the JSON clients ask for their winners (default port + 1)",
-      schema: SettingText.Port,
-      keys: ["CONSULT_SERVER_PORT"],
-      metavar: "port"
-    }),
-    backlog: Setting.withDefault("backlog", {
-      description: "Connections that the system keeps waiting on each port",
-      schema: SettingText.intBetween(1, MAX_BACKLOG),
-      keys: ["SERVER_LISTEN_BACKLOG"],
-      metavar: "number",
-      default: 4096
-    }),
-    agencies: sharedSettings.agencies,
-    store: sharedSettings.store,
-    draw: sharedSettings.draw,
-    winningNumber: Setting.withDefault("winning-number", {
-      description: "Number that wins",
-      schema: SettingText.WinningNumber,
-      metavar: "number",
-      default: DEFAULT_WINNING_NUMBER
-    }),
-    once: Setting.flag("once", "End when every agency has been told its winners")
-  },
-  Effect.fnUntraced(function* (settings) {
-    const { agencies, backlog, host, once, port, store, winningNumber } = settings
+  settings,
+  Effect.fnUntraced(function* (given) {
+    const { agencies, backlog, host, once, port, store, winningNumber } = given
     // A free port is chosen by the system, and so is then the one beside it.
-    const winnersPort = Option.isSome(settings.winnersPort)
-      ? settings.winnersPort.value
+    const winnersPort = Option.isSome(given.winnersPort)
+      ? given.winnersPort.value
       : port === 0
         ? 0
         : yield* sharedSettings.nextPort(port, "winners-port")
@@ -70,21 +78,20 @@ export const server = Command.make(
       port,
       listen_backlog: backlog,
       logging_level: yield* LogLevelFlag,
+      server_ip: Option.getOrUndefined(given.serverIp),
       winners_port: winnersPort,
       host,
       agencies: SettingText.showAgencies(agencies),
       store: StoreUrl.show(store),
-      draw: settings.draw,
+      draw: given.draw,
       winning_number: winningNumber,
       once
     })
     const listening = yield* Server.listen({ host, port, winnersPort, backlog })
-    const draw = new Draw({ id: settings.draw, agencies, winningNumber })
+    const draw = new Draw({ id: given.draw, agencies, winningNumber })
     const services = yield* loggedResource(
       "store",
-      Layer.build(
-        Lottery.layer(draw).pipe(Layer.provideMerge(StoreUrl.layer(store, settings.draw)))
-      ),
+      Layer.build(Lottery.layer(draw).pipe(Layer.provideMerge(StoreUrl.layer(store, given.draw)))),
       STORE_CLOSE_TIMEOUT
     )
     yield* Server.serve(listening, once).pipe(Effect.scoped, Effect.provideContext(services))

@@ -5,15 +5,25 @@ import * as StoreUrl from "../server/store/StoreUrl.ts"
 import * as Setting from "./Setting.ts"
 import * as SettingText from "./SettingText.ts"
 
-/** The server that a client connects to. */
-export const server = Setting.withDefault("server", {
+export const DEFAULT_PORT = 12_345
+
+const SERVER = {
   description: "Server to connect to",
   schema: SettingText.AddressFromText,
   keys: ["CLI_SERVER_ADDRESS"],
-  metavar: "host:port",
-  default: { host: "localhost", port: 12_345 },
-  shownDefault: "localhost:12345"
+  fileKeys: ["server.address"],
+  metavar: "host:port"
+} satisfies Setting.SettingOptions<SettingText.Address>
+
+/** The server that a client connects to. */
+export const server = Setting.withDefault("server", {
+  ...SERVER,
+  default: { host: "localhost", port: DEFAULT_PORT },
+  shownDefault: `localhost:${DEFAULT_PORT}`
 })
+
+/** The server to connect to, where it may be known otherwise. */
+export const optionalServer = Setting.optional("server", SERVER)
 
 /** The agencies that take part in a draw, or get a book. */
 export const agencies = Setting.withDefault("agencies", {

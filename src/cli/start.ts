@@ -1,6 +1,8 @@
 /** Starts the command line on Node. */
 import * as NodeServices from "@effect/platform-node/NodeServices"
+import * as Layer from "effect/Layer"
 import packageJson from "../../package.json" with { type: "json" }
+import * as ConfigFlag from "./ConfigFlag.ts"
 import { makeLottery } from "./commands.ts"
 import type { LogChoice } from "./LogFormat.ts"
 import { runMain } from "./run.ts"
@@ -10,6 +12,6 @@ export const start = (): void => {
   runMain(makeLottery(choice), {
     version: packageJson.version,
     choice,
-    services: NodeServices.layer
+    services: Layer.provideMerge(ConfigFlag.layer, NodeServices.layer)
   })
 }

@@ -1,0 +1,69 @@
+/** The flag `--config`, which every command has: it names the file of settings. */
+import * as ConfigProvider from "effect/ConfigProvider"
+import * as Flag from "effect/cli/Flag"
+import * as GlobalFlag from "effect/cli/GlobalFlag"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Stdio from "effect/Stdio"
+import * as ConfigFile from "./ConfigFile.ts"
+import * as Setting from "./Setting.ts"
+import * as SettingText from "./SettingText.ts"
+
+const NAME = "config"
+const FLAG = `--${NAME}`
+
+/**
+ * The value of the flag in these arguments. The command line's own parser finds the same, and what
+ * is wrong with it, but only after the settings that the file may give.
+ */
+const valueIn = (args: ReadonlyArray<string>): string | undefined => {
+  const end = args.indexOf("--")
+  const flags = end === -1 ? args : args.slice(0, end)
+  const index = flags.findIndex((arg) => arg === FLAG || arg.startsWith(`${FLAG}=`))
+  if (index === -1) return undefined
+  return flags[index] === FLAG ? flags[index + 1] : flags[index]!.slice(FLAG.length + 1)
+}
+
+/** Provides the file that the arguments or the environment name; it is read at its first use. */
+export const layer = Layer.effect(
+  Setting.CurrentConfigFile,
+  Effect.gen(function* () {
+    const { args } = yield* Stdio.Stdio
+    const given = valueIn(yield* args)
+    if (given !== undefined) {
+      return yield* Effect.cached(ConfigFile.read(given, `from the flag ${FLAG}`))
+    }
+    const variable = Setting.environmentName(NAME)
+    const environment = yield* ConfigProvider.ConfigProvider
+    const named = (yield* Effect.orDie(environment.load([variable])))?.value
+    return named === undefined
+      ? Effect.undefined
+      : yield* Effect.cached(ConfigFile.read(named, `from the environment variable ${variable}`))
+  })
+)
+
+/** The flag itself, for the help; a file that cannot be read fails it. */
+export const ConfigFlag = GlobalFlag.Setting(NAME)({
+  flag: Setting.optional(NAME, {
+    description: "File of further settings, .ini or .yaml",
+    schema: SettingText.Text,
+    metavar: "file"
+  }).pipe(
+    Flag.mapEffect((name) =>
+      Effect.as(
+        Effect.flatMap(Setting.CurrentConfigFile, (file) => file),
+        name
+      )
+    )
+  )
+})
+
+/** Warns of keys in the file that no setting has: they may be misspelled. */
+export const warnOfUnknownKeys = Effect.gen(function* () {
+  const file = yield* yield* Setting.CurrentConfigFile
+  for (const key of file?.keys ?? []) {
+    if (!Setting.isKnown(key)) {
+      yield* Effect.logWarning(`${file?.name}: ${JSON.stringify(key)} is no setting`)
+    }
+  }
+})
