@@ -48,7 +48,8 @@ describe("exit code 0", () => {
     ["generate"],
     ["export"],
     ["status"],
-    ["discard"]
+    ["discard"],
+    ["compose"]
   ]) {
     it.live(`${["lottery", ...command, "--help"].join(" ")} on standard output`, () =>
       Effect.gen(function* () {
