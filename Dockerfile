@@ -1,0 +1,33 @@
+# The image of lottery: Node and one file, /app/lottery.mjs, on the PATH as `lottery`. It runs as a
+# user of its own; all of it but the volume /data and a tmpfs on /tmp may be read-only. A client
+# finds its book in .data where that is mounted at /lottery/.data.
+#   docker build --tag lottery . && docker run --rm lottery demo
+#   docker run --publish 12345-12346:12345-12346 --volume lottery:/data lottery server
+
+FROM node:26-bookworm-slim AS build
+WORKDIR /build
+# Apart from the sources: while these two files stay the same, so does the layer of the packages.
+COPY package.json package-lock.json ./
+RUN npm ci --ignore-scripts
+COPY build.ts ./
+COPY src src
+# A link stays one only inside a folder that is copied: builders follow one that is copied itself.
+RUN node build.ts \
+  && mkdir -p image/app image/usr/local/bin data \
+  && cp dist/lottery.js image/app/lottery.mjs \
+  && ln -s ../../../app/lottery.mjs image/usr/local/bin/lottery
+
+FROM node:26-bookworm-slim
+LABEL org.opencontainers.image.title="lottery" \
+  org.opencontainers.image.description="The central of a national lottery, and its agencies"
+COPY --from=build /build/image/ /
+# A new volume takes over this folder's owner. A number needs no entry in /etc/passwd, and shows
+# whoever refuses to run root (Kubernetes' runAsNonRoot) that this is not root.
+COPY --from=build --chown=10001:10001 /build/data/ /data/
+ENV NODE_ENV=production LOTTERY_STORE=sqlite:/data/lottery.db
+WORKDIR /lottery
+USER 10001:10001
+EXPOSE 12345 12346
+STOPSIGNAL SIGTERM
+# Node itself is process 1, without a shell in between: it gets the signal, and stops in good order.
+ENTRYPOINT ["node", "/app/lottery.mjs"]
