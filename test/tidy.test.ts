@@ -13,7 +13,7 @@ const filesIn = (folder: string): ReadonlyArray<string> =>
     .map((file) => join(folder, file))
 
 const sources = filesIn("src")
-const all = [...sources, ...filesIn("test")]
+const all = [...sources, ...filesIn("test"), ...filesIn("bench")]
 const textOf = (file: string): string => readFileSync(join(root, file), "utf8")
 
 /** What each folder of `src/` may import of the others. */

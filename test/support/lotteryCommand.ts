@@ -15,6 +15,8 @@ export interface Outcome {
 export interface Run {
   readonly args: ReadonlyArray<string>
   readonly env?: Readonly<Record<string, string>>
+  /** The folder that it starts in; the one of the tests otherwise. */
+  readonly cwd?: string
   /** The Node that runs it; the one of the tests otherwise. */
   readonly node?: string
   /** What the command is run under, such as a tracer. */
@@ -44,7 +46,7 @@ export interface Running {
 
 const launch = (run: Run) => {
   const [program, ...args] = [...(run.under ?? []), run.node ?? process.execPath, COMMAND]
-  return spawn(program!, [...args, ...run.args], { env: environment(run.env) })
+  return spawn(program!, [...args, ...run.args], { env: environment(run.env), cwd: run.cwd })
 }
 
 /** Starts `lottery`, and kills it with the scope. */
