@@ -11,26 +11,19 @@ import { type BookParameters, generateBook } from "./GeneratedBook.ts"
 import * as Setting from "./Setting.ts"
 import * as SettingText from "./SettingText.ts"
 import * as sharedSettings from "./sharedSettings.ts"
+import { writeWhole } from "./WholeFile.ts"
 
 /** The name of an agency's book in its folder. */
 export const bookName = (agency: number): string => `agency-${agency}.csv`
 
-/** Writes a book under a temporary name, and gives it its own once it is whole. */
+/** Writes a book into a folder, whole or not at all. */
 export const writeBook = Effect.fn("generate.writeBook")(function* (
   folder: string,
   parameters: BookParameters
 ) {
-  const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
-  const name = bookName(parameters.agency)
-  const temporary = path.join(folder, `.${name}.${process.pid}.tmp`)
-  const file = path.join(folder, name)
-  yield* Stream.fromIterable(generateBook(parameters), { chunkSize: 1 }).pipe(
-    Stream.run(fs.sink(temporary)),
-    Effect.andThen(fs.rename(temporary, file)),
-    Effect.onError(() => Effect.ignore(fs.remove(temporary))),
-    Effect.mapError(fileUnavailable(file))
-  )
+  const rows = Stream.fromIterable(generateBook(parameters), { chunkSize: 1 })
+  yield* writeWhole(path.join(folder, bookName(parameters.agency)), rows)
 })
 
 const MAX_BETS = 4_294_967_295
