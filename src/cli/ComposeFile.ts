@@ -81,7 +81,7 @@ const server = ({ clients }: ComposeParameters): string => `
       timeout: 10s
       retries: 10
       start_period: 60s
-    # Longer than the server takes to stop, so that it closes its store itself.
+    # A server may take 25 s to stop; mostly it is under one.
     stop_grace_period: 30s
 `
 

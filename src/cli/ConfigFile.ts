@@ -6,10 +6,13 @@
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as CliError from "effect/cli/CliError"
 import * as Effect from "effect/Effect"
-import * as Ini from "effect/encoding/Ini"
-import * as Yaml from "effect/encoding/Yaml"
 import * as FileSystem from "effect/FileSystem"
+import type { PlatformError } from "effect/PlatformError"
+import type * as Result from "effect/Result"
 import { fileUnavailable } from "../client/FileUnavailable.ts"
+import * as IniFile from "./IniFile.ts"
+import { type Entry, showKey } from "./SettingEntry.ts"
+import * as YamlFile from "./YamlFile.ts"
 
 /** A file of settings that was read. */
 export interface ConfigFile {
@@ -23,29 +26,17 @@ export interface ConfigFile {
 /** Where the provider of a file has the value of a key. */
 export const pathOf = (key: string): ConfigProvider.Path => [key.toLowerCase()]
 
-const PARSERS: ReadonlyArray<readonly [RegExp, (text: string) => unknown]> = [
-  [/\.ini$/i, Ini.parse],
-  [/\.ya?ml$/i, Yaml.parse]
+const MAX_BYTES = 65_536
+const MAX_ENTRIES = 1000
+
+type Parser = (text: string) => Result.Result<ReadonlyArray<Entry>, string>
+
+const PARSERS: ReadonlyArray<readonly [RegExp, Parser]> = [
+  [/\.ini$/i, IniFile.parse],
+  [/\.ya?ml$/i, (text) => YamlFile.parse(text, MAX_ENTRIES + 1)]
 ]
 
 const parserOf = (file: string) => PARSERS.find(([name]) => name.test(file))?.[1]
-
-const isMapping = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === "object" && value !== null && !Array.isArray(value)
-
-const DEFAULT_SECTION = "DEFAULT"
-
-/** Every key, with dots, that has a value which is no mapping, and the value. */
-function* leavesOf(
-  mapping: Readonly<Record<string, unknown>>,
-  outer: ReadonlyArray<string> = []
-): Generator<readonly [key: string, value: unknown]> {
-  for (const [name, value] of Object.entries(mapping)) {
-    const isDefault = outer.length === 0 && name === DEFAULT_SECTION
-    if (isMapping(value)) yield* leavesOf(value, isDefault ? [] : [...outer, name])
-    else yield [[...outer, name].join("."), value]
-  }
-}
 
 /**
  * Reads a file of settings. What is wrong with it is wrong usage; `origin` says where its name was
@@ -60,29 +51,42 @@ export const read = Effect.fn("ConfigFile.read")(function* (name: string, origin
       `expected a file ending in .ini, .yaml or .yml, got ${JSON.stringify(name)}`
     )
   }
-  const fs = yield* FileSystem.FileSystem
-  const bytes = yield* Effect.mapError(fs.readFile(name), (error) =>
-    refuse(fileUnavailable(name)(error).message)
-  )
+  const bytes = yield* readSmallFile(name, (reason) => refuse(`${name}: ${reason}`))
   const text = yield* Effect.try({
     try: () => new TextDecoder("utf-8", { fatal: true }).decode(bytes),
     catch: () => refuse(`${name}: expected text in UTF-8`)
   })
-  const root = yield* Effect.try({
-    try: () => parse(text) ?? {},
-    catch: (error) => refuse(`${name}: ${error instanceof Error ? error.message : error}`)
-  })
-  if (!isMapping(root)) return yield* refuse(`${name}: expected keys and their values`)
-  const leaves = [...leavesOf(root)]
-  const list = leaves.find(([, value]) => Array.isArray(value))
-  if (list !== undefined) {
-    return yield* refuse(`${name}: ${list[0]}: expected one value, got a list`)
+  const entries = yield* Effect.mapError(Effect.fromResult(parse(text)), (reason) =>
+    refuse(`${name}: ${reason}`)
+  )
+  if (entries.length > MAX_ENTRIES) {
+    return yield* refuse(`${name}: expected at most ${MAX_ENTRIES} settings`)
+  }
+  const values = new Map<string, unknown>()
+  for (const [key, value] of entries) {
+    if (values.has(key.toLowerCase())) {
+      return yield* refuse(`${name}: expected ${showKey(key)} once, got it twice`)
+    }
+    values.set(key.toLowerCase(), value)
   }
   return {
     name,
-    keys: leaves.map(([key]) => key),
-    provider: ConfigProvider.fromUnknown(
-      Object.fromEntries(leaves.map(([key, value]) => [key.toLowerCase(), value]))
-    )
+    keys: entries.map(([key]) => key),
+    provider: ConfigProvider.fromUnknown(Object.fromEntries(values))
   } satisfies ConfigFile
+})
+
+/** The bytes of a file that is one: whoever waits at a pipe cannot be stopped. */
+const readSmallFile = Effect.fnUntraced(function* (
+  name: string,
+  refuse: (reason: string) => CliError.ValidationError
+) {
+  const fs = yield* FileSystem.FileSystem
+  const refuseUnavailable = Effect.mapError((error: PlatformError) =>
+    refuse(fileUnavailable(name)(error).reason)
+  )
+  const { size, type } = yield* refuseUnavailable(fs.stat(name))
+  if (type !== "File") return yield* refuse("is not a file")
+  if (size > MAX_BYTES) return yield* refuse(`expected at most ${MAX_BYTES} bytes, got ${size}`)
+  return yield* refuseUnavailable(fs.readFile(name))
 })

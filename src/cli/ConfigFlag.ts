@@ -1,5 +1,4 @@
 /** The flag `--config`, which every command has: it names the file of settings. */
-import * as ConfigProvider from "effect/ConfigProvider"
 import * as Flag from "effect/cli/Flag"
 import * as GlobalFlag from "effect/cli/GlobalFlag"
 import * as Effect from "effect/Effect"
@@ -7,10 +6,10 @@ import * as Layer from "effect/Layer"
 import * as Stdio from "effect/Stdio"
 import * as ConfigFile from "./ConfigFile.ts"
 import * as Setting from "./Setting.ts"
-import * as SettingText from "./SettingText.ts"
 
 const NAME = "config"
 const FLAG = `--${NAME}`
+const VARIABLE = Setting.environmentName(NAME)
 
 /**
  * The value of the flag in these arguments. The command line's own parser finds the same, and what
@@ -33,22 +32,19 @@ export const layer = Layer.effect(
     if (given !== undefined) {
       return yield* Effect.cached(ConfigFile.read(given, `from the flag ${FLAG}`))
     }
-    const variable = Setting.environmentName(NAME)
-    const environment = yield* ConfigProvider.ConfigProvider
-    const named = (yield* Effect.orDie(environment.load([variable])))?.value
+    const named = yield* Setting.fromEnvironment(VARIABLE)
     return named === undefined
       ? Effect.undefined
-      : yield* Effect.cached(ConfigFile.read(named, `from the environment variable ${variable}`))
+      : yield* Effect.cached(ConfigFile.read(named.text, named.origin))
   })
 )
 
 /** The flag itself, for the help; a file that cannot be read fails it. */
 export const ConfigFlag = GlobalFlag.Setting(NAME)({
-  flag: Setting.optional(NAME, {
-    description: "File of further settings, .ini or .yaml",
-    schema: SettingText.Text,
-    metavar: "file"
-  }).pipe(
+  flag: Flag.String(NAME).pipe(
+    Flag.withDescription(`File of further settings, .ini or .yaml (env ${VARIABLE})`),
+    Flag.withMetavar("<file>"),
+    Flag.optional,
     Flag.mapEffect((name) =>
       Effect.as(
         Effect.flatMap(Setting.CurrentConfigFile, (file) => file),
@@ -61,9 +57,8 @@ export const ConfigFlag = GlobalFlag.Setting(NAME)({
 /** Warns of keys in the file that no setting has: they may be misspelled. */
 export const warnOfUnknownKeys = Effect.gen(function* () {
   const file = yield* yield* Setting.CurrentConfigFile
-  for (const key of file?.keys ?? []) {
-    if (!Setting.isKnown(key)) {
-      yield* Effect.logWarning(`${file?.name}: ${JSON.stringify(key)} is no setting`)
-    }
+  if (file === undefined) return
+  for (const key of Setting.unknownKeysOf(file)) {
+    yield* Effect.logWarning(`${file.name}: ${key} is no setting`)
   }
 })

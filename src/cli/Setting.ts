@@ -12,6 +12,7 @@ import type * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as ConfigFile from "./ConfigFile.ts"
+import { showKey } from "./SettingEntry.ts"
 import { BooleanFromText, type TextSchema } from "./SettingText.ts"
 
 /** Reads the file that `--config` names, once; undefined where it names none. */
@@ -50,46 +51,44 @@ interface Keys {
   readonly file: ReadonlyArray<string>
 }
 
+/** The keys of every setting that is declared, in lower case: what a file may hold. */
 const knownKeys = new Set<string>()
-
-/** Whether a setting has this key, which may be one in a file. */
-export const isKnown = (key: string): boolean => knownKeys.has(key.toLowerCase())
 
 /** Makes keys known: those of each setting, and those of the course's that nothing here needs. */
 export const makeKnown = (keys: ReadonlyArray<string>): void => {
   for (const key of keys) knownKeys.add(key.toLowerCase())
 }
 
+/** The keys in a file that no setting has, to be shown. */
+export const unknownKeysOf = ({ keys }: ConfigFile.ConfigFile): ReadonlyArray<string> =>
+  keys.filter((key) => !knownKeys.has(key.toLowerCase())).map(showKey)
+
 const keysOf = <A>(name: string, options: SettingOptions<A>): Keys => {
   const environment = [...(options.keys ?? []), environmentName(name)]
   return { environment, file: [...environment, ...(options.fileKeys ?? [])] }
 }
 
-const valueAt = (
-  provider: ConfigProvider.ConfigProvider,
-  path: ConfigProvider.Path,
-  origin: string
-): Effect.Effect<string | undefined, CliError.CliError> =>
-  provider.load(path).pipe(
-    Effect.mapBoth({
-      onSuccess: (node) => node?.value,
-      onFailure: (error) => new CliError.ValidationError({ message: `${origin}: ${error}` })
-    })
-  )
+/** The text at a path; what is read here is in memory already, and cannot fail. */
+const textAt = (provider: ConfigProvider.ConfigProvider, path: ConfigProvider.Path) =>
+  Effect.map(Effect.orDie(provider.load(path)), (node) => node?.value)
+
+/** What the environment has under a key; an empty text counts as none. */
+export const fromEnvironment = Effect.fnUntraced(function* (key: string) {
+  const text = yield* textAt(yield* ConfigProvider.ConfigProvider, [key])
+  const origin = `from the environment variable ${key}`
+  return text === undefined ? undefined : ({ text, origin } satisfies Found)
+})
 
 const lookUp = Effect.fnUntraced(function* (keys: Keys) {
-  const environment = yield* ConfigProvider.ConfigProvider
   for (const key of keys.environment) {
-    const origin = `from the environment variable ${key}`
-    const text = yield* valueAt(environment, [key], origin)
-    if (text !== undefined) return { text, origin } satisfies Found
+    const found = yield* fromEnvironment(key)
+    if (found !== undefined) return found
   }
   const file = yield* yield* CurrentConfigFile
   if (file === undefined) return undefined
   for (const key of keys.file) {
-    const origin = `from ${key} in ${file.name}`
-    const text = yield* valueAt(file.provider, ConfigFile.pathOf(key), origin)
-    if (text !== undefined) return { text, origin } satisfies Found
+    const text = yield* textAt(file.provider, ConfigFile.pathOf(key))
+    if (text !== undefined) return { text, origin: `from ${key} in ${file.name}` } satisfies Found
   }
   return undefined
 })
@@ -156,23 +155,33 @@ export const withDefault = <A>(
     Flag.map(Option.getOrElse(() => options.default))
   )
 
+/** Keys of the file that no setting has, for one of them may be meant. */
+const unknownKeysHint = Effect.gen(function* () {
+  const file = yield* yield* CurrentConfigFile
+  const keys = file === undefined ? [] : unknownKeysOf(file)
+  return keys.length === 0 ? "" : `; no settings are, in ${file?.name}: ${keys.join(", ")}`
+})
+
 /** A setting that must be given. */
-export const required = <A>(name: string, options: SettingOptions<A>): Flag.Flag<A> =>
-  makeFlag(name, options).pipe(
+export const required = <A>(name: string, options: SettingOptions<A>): Flag.Flag<A> => {
+  const { environment } = keysOf(name, options)
+  const ways = `the flag --${name}, or in the environment or a file as ${environment[0]}`
+  return makeFlag(name, options).pipe(
     Flag.mapEffect(
       Option.match({
         onSome: (value) => Effect.succeed(value),
         onNone: () =>
-          Effect.fail(
-            new CliError.ValidationError({
-              message:
-                `${name} is missing: give it as the flag --${name} ` +
-                `or in the environment variable ${keysOf(name, options).environment[0]}`
-            })
+          Effect.flatMap(unknownKeysHint, (hint) =>
+            Effect.fail(
+              new CliError.ValidationError({
+                message: `${name} is missing: give it as ${ways}${hint}`
+              })
+            )
           )
       })
     )
   )
+}
 
 /** A switch, off unless it is given; `--no-NAME` turns off what the environment turned on. */
 export const flag = (name: string, description: string): Flag.Flag<boolean> => {

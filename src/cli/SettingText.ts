@@ -218,14 +218,13 @@ export const LogLevelFromText: TextSchema<LogLevel> = oneOf(LOG_LEVELS, {
   fatal: "CRITICAL"
 })
 
-/** Yes or no, in the words of the environment. */
+const YES = /^(?:true|1|y|yes|on)$/i
+const NO = /^(?:false|0|n|no|off)$/i
+
+/** Yes or no, in the words that a switch takes as a flag too. */
 export const BooleanFromText: TextSchema<boolean> = fromText(
   Schema.Boolean,
   "expected true or false",
-  (text) => {
-    const word = text.toLowerCase()
-    if (word === "true" || word === "1" || word === "yes") return true
-    return word === "false" || word === "0" || word === "no" ? false : undefined
-  },
+  (text) => (YES.test(text) ? true : NO.test(text) ? false : undefined),
   String
 )

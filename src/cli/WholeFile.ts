@@ -2,25 +2,30 @@
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Path from "effect/Path"
+import * as Random from "effect/Random"
 import * as Stream from "effect/Stream"
 import { FileUnavailable, fileUnavailable } from "../client/FileUnavailable.ts"
 
-/** The file that a name stands for, links followed. What is there and no file is not replaced. */
+/** The file that a name stands for, links followed, and its mode; what is no file is kept. */
 const fileBehind = Effect.fnUntraced(function* (name: string) {
   const fs = yield* FileSystem.FileSystem
-  if (!(yield* fs.exists(name))) return name
-  if ((yield* fs.stat(name)).type === "File") return yield* fs.realPath(name)
+  if (!(yield* fs.exists(name))) return { file: name, mode: undefined }
+  const { mode, type } = yield* fs.stat(name)
+  if (type === "File") return { file: yield* fs.realPath(name), mode: mode & PERMISSIONS }
   return yield* new FileUnavailable({ file: name, reason: "is there already, and not a file" })
 })
 
+const PERMISSIONS = 0o777
+
 /** Writes a file under a temporary name beside it, and gives it its own once it is whole. */
-export const writeWhole = Effect.fn("WholeFile.write")(
+export const writeWhole = Effect.fn("WholeFile.writeWhole")(
   function* (name: string, content: Stream.Stream<Uint8Array>) {
     const fs = yield* FileSystem.FileSystem
     const path = yield* Path.Path
-    const file = yield* fileBehind(name)
-    const temporary = path.join(path.dirname(file), `.${path.basename(file)}.${process.pid}.tmp`)
-    yield* Stream.run(content, fs.sink(temporary)).pipe(
+    const { file, mode } = yield* fileBehind(name)
+    const unique = `${process.pid}.${yield* Random.nextInt}`
+    const temporary = path.join(path.dirname(file), `.${path.basename(file)}.${unique}.tmp`)
+    yield* Stream.run(content, fs.sink(temporary, { flag: "wx", mode })).pipe(
       Effect.andThen(fs.rename(temporary, file)),
       Effect.onError(() => Effect.ignore(fs.remove(temporary)))
     )

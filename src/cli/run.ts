@@ -45,7 +45,7 @@ const outputError = (stop: Stop | undefined): NodeJS.ErrnoException | undefined 
 const DEFAULT_COLUMNS = 80
 
 /** How long a command that is stopped waits for somebody to take the rest of its output. */
-const FLUSH_TIMEOUT = "1 second"
+export const FLUSH_TIMEOUT = "1 second"
 
 /** Waits until what was printed is written, or cannot be. */
 const flushOutput = Effect.callback<void>((resume) => {

@@ -16,7 +16,7 @@ import * as sharedSettings from "./sharedSettings.ts"
 
 const MAX_BACKLOG = 65_535
 /** At a stop, for the store to bring what it has acknowledged into order. */
-const STORE_CLOSE_TIMEOUT = "15 seconds"
+export const STORE_CLOSE_TIMEOUT = "15 seconds"
 
 export const settings = {
   host: Setting.withDefault("host", {

@@ -13,6 +13,8 @@ import {
   makeComposeFile,
   quoted
 } from "../../src/cli/ComposeFile.ts"
+import { FLUSH_TIMEOUT } from "../../src/cli/run.ts"
+import { STORE_CLOSE_TIMEOUT } from "../../src/cli/server.ts"
 import { Bet } from "../../src/domain/Bet.ts"
 import { ServerLimits } from "../../src/server/ServerLimits.ts"
 
@@ -168,21 +170,13 @@ it("the committed file is the one for five clients", () => {
   expect(committed).toBe(makeComposeFile({ clients: 5 }))
 })
 
-/** A duration that a source keeps to itself. */
-const privateDuration = (file: string, name: string): number => {
-  const text = readFileSync(join(root, "src", "cli", file), "utf8")
-  const [, seconds] = new RegExp(`^const ${name} = "(\\d+) seconds?"$`, "m").exec(text) ?? []
-  if (seconds === undefined) throw new Error(`${file} has no ${name} in seconds`)
-  return Number(seconds) * 1000
-}
-
 it("a server is given the time that it takes at most to stop", () => {
   const limits = Effect.runSync(ServerLimits)
   const longest =
     Duration.toMillis(limits.connectionsCloseTimeout) +
     2 * Duration.toMillis(limits.listenerCloseTimeout) +
-    privateDuration("server.ts", "STORE_CLOSE_TIMEOUT") +
-    privateDuration("run.ts", "FLUSH_TIMEOUT")
+    Duration.toMillis(STORE_CLOSE_TIMEOUT) +
+    Duration.toMillis(FLUSH_TIMEOUT)
   const given = read({ clients: 1 }).services.server?.stop_grace_period
   expect(given).toMatch(/^\d+s$/)
   expect(Number.parseInt(String(given), 10) * 1000).toBeGreaterThan(longest)

@@ -1,5 +1,6 @@
 /** Files of settings in both formats, and what is said of one that is wrong. */
-import { writeFileSync } from "node:fs"
+import { execFileSync } from "node:child_process"
+import { mkdirSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { NodeServices } from "@effect/platform-node"
 import { it } from "@effect/vitest"
@@ -33,6 +34,26 @@ describe("a file of settings", () => {
     })
   )
 
+  it.effect("is INI as Python reads it", () =>
+    Effect.gen(function* () {
+      const lines = [
+        "[default]",
+        "  SERVER_PORT: 4444",
+        "LOTTERY_STORE = csv:/x/bets#1;2.csv ; why",
+        'NOMBRE = "Ana # María" # why',
+        "APELLIDO =",
+        "[log] # why",
+        "level=DEBUG"
+      ]
+      const file = yield* read("server.INI", lines.join("\n"))
+      expect(yield* valueAt(file, "SERVER_PORT")).toBe("4444")
+      expect(yield* valueAt(file, "LOTTERY_STORE")).toBe("csv:/x/bets#1;2.csv")
+      expect(yield* valueAt(file, "NOMBRE")).toBe("Ana # María")
+      expect(yield* valueAt(file, "APELLIDO")).toBeUndefined()
+      expect(yield* valueAt(file, "log.level")).toBe("DEBUG")
+    })
+  )
+
   it.effect("is YAML as the course's client has it", () =>
     Effect.gen(function* () {
       const text = [
@@ -53,6 +74,7 @@ describe("a file of settings", () => {
       expect(yield* valueAt(file, "log.level")).toBeUndefined()
       expect(yield* valueAt(file, "batch.maxamount")).toBe("100")
       expect(yield* valueAt(file, "LOTTERY_ONCE")).toBe("true")
+      expect(file.keys).not.toContain("log.level")
     })
   )
 
@@ -65,6 +87,15 @@ describe("a file of settings", () => {
   )
 })
 
+/** Some lines that stand for two to the power of 30 keys. */
+const bomb = Array.from({ length: 30 }, (_, index) =>
+  index === 0
+    ? "a0: &a0 { x: 1 }"
+    : `a${index}: &a${index} { x: *a${index - 1}, y: *a${index - 1} }`
+).join("\n")
+
+const many = Array.from({ length: 1001 }, (_, index) => `key${index}: 1\n`).join("")
+
 describe("a wrong file of settings", () => {
   const wrong: ReadonlyArray<readonly [string, string | Uint8Array, RegExp]> = [
     [
@@ -74,8 +105,31 @@ describe("a wrong file of settings", () => {
     ],
     ["broken.yaml", "log:\n  level: INFO\n\tamount: 5\n", /broken\.yaml: .* at line 3$/],
     ["twice.yaml", "a: 1\na: 2\n", /twice\.yaml: Duplicate key 'a'/],
-    ["list.yaml", "log:\n  level: [INFO]\n", /log\.level: expected one value, got a list$/],
-    ["list.ini", "[log]\nlevel[] = INFO\n", /log\.level: expected one value, got a list$/],
+    ["list.yaml", "log:\n  level: [INFO]\n", /log\.level: expected one value$/],
+    [
+      "list.ini",
+      "[log]\nlevel[] = INFO\n",
+      /list\.ini: line 2: expected KEY = VALUE or \[SECTION\]$/
+    ],
+    [
+      "line.ini",
+      "[DEFAULT]\r\n\r\nLOGGING_LEVEL\r\n",
+      /line\.ini: line 3: expected KEY = VALUE or/
+    ],
+    ["twice.ini", "A = 1\n[DEFAULT]\na = 2\n", /twice\.ini: expected a once, got it twice$/],
+    ["case.yaml", "A: 1\nDEFAULT: { a: 2 }\n", /case\.yaml: expected a once, got it twice$/],
+    [
+      "date.yaml",
+      "LOTTERY_DRAW: 2024_05_01",
+      /DRAW: expected the value in quotes, or spelled 20240501$/
+    ],
+    ["number.yaml", "LOTTERY_DRAW: 1.10", /DRAW: expected the value in quotes, or spelled 1\.1$/],
+    ["word.yaml", "LOTTERY_DRAW: TRUE", /DRAW: expected the value in quotes, or spelled true$/],
+    ["deep.yaml", "[".repeat(60_000), /deep\.yaml: /],
+    ["bomb.yaml", bomb, /bomb\.yaml: [\w.]+: expected one value$/],
+    ["many.yaml", many, /many\.yaml: expected at most 1000 settings$/],
+    ["many.ini", many.replaceAll(":", "="), /many\.ini: expected at most 1000 settings$/],
+    ["long.ini", "A = 1\n".repeat(20_000), /long\.ini: expected at most 65536 bytes, got 120000$/],
     ["text.yaml", "INFO", /text\.yaml: expected keys and their values$/],
     ["latin1.ini", new Uint8Array([0x4e, 0xf1]), /latin1\.ini: expected text in UTF-8$/]
   ]
@@ -88,6 +142,19 @@ describe("a wrong file of settings", () => {
       })
     )
   }
+
+  it.effect("that is none", () =>
+    Effect.gen(function* () {
+      const folder = join(yield* temporaryFolder, "folder.ini")
+      mkdirSync(folder)
+      const pipe = join(folder, "pipe.ini")
+      execFileSync("mkfifo", [pipe])
+      for (const name of [folder, pipe]) {
+        const error = yield* Effect.flip(ConfigFile.read(name, ORIGIN))
+        expect(error.message).toBe(`config ${ORIGIN}: ${name}: is not a file`)
+      }
+    }).pipe(Effect.provide(NodeServices.layer))
+  )
 
   it.effect("that is not there", () =>
     Effect.gen(function* () {

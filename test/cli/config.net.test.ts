@@ -122,11 +122,11 @@ describe("the flag --config", () => {
   it.live("warns of a key that no setting has, and goes on", () =>
     Effect.gen(function* () {
       const file = join(yield* temporaryFolder, "client.yaml")
-      writeFileSync(file, "log: { levl: DEBUG }\nloop: { lapse: 1m }\n")
+      writeFileSync(file, "log: { levl: DEBUG }\nloop: { lapse: 1m }\nbatch:\n")
       const { stderr } = yield* runLottery({
         args: ["ping", "--server", "127.0.0.1:1", "--config", file]
       })
-      expect(stderr).toContain(`WARNING  ${file}: "log.levl" is no setting\n`)
+      expect(stderr).toContain(`WARNING  ${file}: log.levl is no setting\n`)
       expect(stderr.match(/is no setting/g)).toHaveLength(1)
       expect(configLine(stderr)).toContain("log_level: INFO")
     })

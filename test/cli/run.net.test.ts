@@ -197,6 +197,29 @@ describe("a signal", () => {
   }
 })
 
+it.live("a signal between two messages of ping ends it", () =>
+  Effect.gen(function* () {
+    const port = yield* echoes
+    const ping = yield* startLottery({
+      args: [
+        ...["ping", "--server", `127.0.0.1:${port}`, "--message", "¿Estás?"],
+        ...["--count", "2", "--period", "1h"]
+      ]
+    })
+    yield* ping.logged(/receive_message/)
+    yield* ping.signal("SIGTERM")
+    const { code, stderr } = yield* ping.outcome
+    expect(code).toBe(0)
+    expect(stderr).toContain("receive_message | result: success | client_id: 0 | msg: ¿Estás?\n")
+    expect(actionsOf(stderr.trimEnd())).toEqual([
+      "config",
+      "receive_message",
+      "signal_received",
+      "exit"
+    ])
+  })
+)
+
 describe("streams", () => {
   it("a reader that goes away ends the command quietly", () => {
     const command = `"${process.execPath}" "${COMMAND}" --completions bash`

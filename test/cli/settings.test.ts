@@ -9,7 +9,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { NodeServices } from "@effect/platform-node"
 import { it } from "@effect/vitest"
-import { ConfigProvider, Duration, Effect, Option } from "effect"
+import { ConfigProvider, Duration, Effect, Option, Result } from "effect"
 import type * as Flag from "effect/cli/Flag"
 import { afterAll, describe, expect } from "vitest"
 import * as ConfigFile from "../../src/cli/ConfigFile.ts"
@@ -30,6 +30,8 @@ interface Case {
   readonly name: string
   readonly text: string
   readonly value: unknown
+  /** What holds where nothing is given; undefined where something must be. */
+  readonly fallback: unknown
   /** In the environment and in files, beside `LOTTERY_NAME`; the first wins. */
   readonly keys?: ReadonlyArray<string>
   readonly fileKeys?: ReadonlyArray<string>
@@ -42,29 +44,40 @@ const AGENCY = {
   text: "3",
   wrong: ["0", "expected an agency number from 1 to 2147483647"]
 } satisfies Partial<Case>
+const NONE = Option.none()
 const STORE: Case = {
   name: "store",
+  fallback: { _tag: "sqlite", path: "lottery.db" },
   text: "csv:bets.csv",
   value: { _tag: "csv", path: "bets.csv" },
   wrong: ["redis:x", "expected sqlite:FILE or csv:FILE, got the scheme redis:"]
 }
 const DRAW: Case = {
   name: "draw",
+  fallback: "default",
   text: "sunday",
   value: "sunday",
   wrong: ["two words", "expected 1 to 64 letters, digits, dots, dashes or underscores"]
 }
 const AGENCIES: Case = {
   name: "agencies",
+  fallback: [1, 2, 3, 4, 5],
   text: "1,2,7",
   value: [1, 2, 7],
   wrong: ["0", "expected how many agencies (1 to 1000000), or a list such as"]
 }
-const SEED: Case = { name: "seed", text: "8", value: 8, wrong: ["-1", `${WHOLE} 0 to 4294967295`] }
+const SEED: Case = {
+  name: "seed",
+  fallback: 1,
+  text: "8",
+  value: 8,
+  wrong: ["-1", `${WHOLE} 0 to 4294967295`]
+}
 const ADDRESS_WRONG = ["server", "expected host:port, such as localhost:12345"] as const
 const CLIENT_ID = { keys: ["CLI_ID"], fileKeys: ["id"] }
 const SERVER: Case = {
   name: "server",
+  fallback: { host: "localhost", port: 12345 },
   text: "server:12345",
   value: { host: "server", port: 12345 },
   keys: ["CLI_SERVER_ADDRESS"],
@@ -79,6 +92,7 @@ const SWITCH = { text: "true", value: true, wrong: ["maybe", "expected true or f
 const CASES: Readonly<Record<string, Readonly<Record<string, Case>>>> = {
   lottery: {
     logLevel: {
+      fallback: "INFO",
       name: "log-level",
       text: "warn",
       value: "WARNING",
@@ -87,6 +101,7 @@ const CASES: Readonly<Record<string, Readonly<Record<string, Case>>>> = {
       wrong: ["loud", "expected one of DEBUG, INFO, WARNING, ERROR, CRITICAL"]
     },
     logFormat: {
+      fallback: "text",
       name: "log-format",
       text: "json",
       value: "json",
@@ -95,12 +110,14 @@ const CASES: Readonly<Record<string, Readonly<Record<string, Case>>>> = {
   },
   server: {
     host: {
+      fallback: "0.0.0.0",
       name: "host",
       text: "::1",
       value: "::1",
       wrong: ["a b", "expected a host name or an IP"]
     },
     port: {
+      fallback: 12345,
       name: "port",
       text: "99",
       value: 99,
@@ -108,6 +125,7 @@ const CASES: Readonly<Record<string, Readonly<Record<string, Case>>>> = {
       wrong: ["65536", `${WHOLE} 0 to 65535`]
     },
     winnersPort: {
+      fallback: NONE,
       name: "winners-port",
       text: "0",
       value: Option.some(0),
@@ -115,6 +133,7 @@ const CASES: Readonly<Record<string, Readonly<Record<string, Case>>>> = {
       wrong: ["x", `${WHOLE} 0 to 65535`]
     },
     backlog: {
+      fallback: 4096,
       name: "backlog",
       text: "5",
       value: 5,
@@ -122,6 +141,7 @@ const CASES: Readonly<Record<string, Readonly<Record<string, Case>>>> = {
       wrong: ["0", `${WHOLE} 1 to 65535`]
     },
     serverIp: {
+      fallback: NONE,
       name: "server-ip",
       text: "server",
       value: Option.some("server"),
@@ -131,17 +151,19 @@ const CASES: Readonly<Record<string, Readonly<Record<string, Case>>>> = {
     store: STORE,
     draw: DRAW,
     winningNumber: {
+      fallback: 7574,
       name: "winning-number",
       text: "42",
       value: 42,
       wrong: ["10000", `${WHOLE} 0 to 9999`]
     },
-    once: { name: "once", ...SWITCH }
+    once: { fallback: false, name: "once", ...SWITCH }
   },
   client: {
-    agency: { name: "agency", value: 3, ...CLIENT_ID, ...AGENCY },
+    agency: { fallback: undefined, name: "agency", value: 3, ...CLIENT_ID, ...AGENCY },
     server: SERVER,
     winnersServer: {
+      fallback: NONE,
       name: "winners-server",
       text: "[::1]:80",
       value: Option.some({ host: "::1", port: 80 }),
@@ -149,8 +171,9 @@ const CASES: Readonly<Record<string, Readonly<Record<string, Case>>>> = {
       fileKeys: ["server.consult_address"],
       wrong: ADDRESS_WRONG
     },
-    bets: { name: "bets", text: "my book.csv", value: Option.some("my book.csv") },
+    bets: { fallback: NONE, name: "bets", text: "my book.csv", value: Option.some("my book.csv") },
     dialect: {
+      fallback: "native",
       name: "dialect",
       text: "Binary",
       value: "binary",
@@ -158,6 +181,7 @@ const CASES: Readonly<Record<string, Readonly<Record<string, Case>>>> = {
     },
     draw: DRAW,
     batch: {
+      fallback: 1000,
       name: "batch",
       text: "100",
       value: 100,
@@ -166,19 +190,22 @@ const CASES: Readonly<Record<string, Readonly<Record<string, Case>>>> = {
       wrong: ["many", `${WHOLE} 1 to 1000000`]
     },
     packetBytes: {
+      fallback: 8192,
       name: "packet-bytes",
       text: "256",
       value: 256,
       wrong: ["255", `${WHOLE} 256 to 65537`]
     },
-    rejects: { name: "rejects", text: "bad.csv", value: Option.some("bad.csv") },
+    rejects: { fallback: NONE, name: "rejects", text: "bad.csv", value: Option.some("bad.csv") },
     timeout: {
+      fallback: NONE,
       name: "timeout",
       text: "1h30m",
       value: Option.some(Duration.minutes(90)),
       wrong: ["5", "expected a duration such as 500ms, 1s or 5m"]
     },
     firstName: {
+      fallback: NONE,
       name: "first-name",
       text: "Ana María",
       value: Option.some("Ana María"),
@@ -186,6 +213,7 @@ const CASES: Readonly<Record<string, Readonly<Record<string, Case>>>> = {
       wrong: NAME_WRONG
     },
     lastName: {
+      fallback: NONE,
       name: "last-name",
       text: "Pérez",
       value: Option.some("Pérez"),
@@ -193,6 +221,7 @@ const CASES: Readonly<Record<string, Readonly<Record<string, Case>>>> = {
       wrong: NAME_WRONG
     },
     document: {
+      fallback: NONE,
       name: "document",
       text: "030904465",
       value: Option.some("030904465"),
@@ -200,6 +229,7 @@ const CASES: Readonly<Record<string, Readonly<Record<string, Case>>>> = {
       wrong: ["12a", "expected 1 to 10 digits"]
     },
     birthdate: {
+      fallback: NONE,
       name: "birthdate",
       text: "1999-03-17",
       value: Option.some("1999-03-17"),
@@ -207,6 +237,7 @@ const CASES: Readonly<Record<string, Readonly<Record<string, Case>>>> = {
       wrong: ["1999-02-30", "expected a real date YYYY-MM-DD"]
     },
     number: {
+      fallback: NONE,
       name: "number",
       text: "7574",
       value: Option.some(7574),
@@ -215,8 +246,9 @@ const CASES: Readonly<Record<string, Readonly<Record<string, Case>>>> = {
     }
   },
   ping: {
-    server: { ...SERVER, value: Option.some(SERVER.value) },
+    server: { ...SERVER, value: Option.some(SERVER.value), fallback: NONE },
     port: {
+      fallback: 12345,
       name: "port",
       text: "99",
       value: 99,
@@ -224,6 +256,7 @@ const CASES: Readonly<Record<string, Readonly<Record<string, Case>>>> = {
       wrong: ["0", `${WHOLE} 1 to 65535`]
     },
     count: {
+      fallback: 1,
       name: "count",
       text: "5",
       value: 5,
@@ -232,6 +265,7 @@ const CASES: Readonly<Record<string, Readonly<Record<string, Case>>>> = {
       wrong: ["0", `${WHOLE} 1 to`]
     },
     period: {
+      fallback: Duration.seconds(1),
       name: "period",
       text: "5s",
       value: Duration.seconds(5),
@@ -240,12 +274,14 @@ const CASES: Readonly<Record<string, Readonly<Record<string, Case>>>> = {
       wrong: ["soon", "expected a duration such as 500ms, 1s or 5m"]
     },
     message: {
+      fallback: NONE,
       name: "message",
       text: "Hola, ¿estás?",
       value: Option.some("Hola, ¿estás?"),
       wrong: ["P", "expected 2 to 1023 bytes"]
     },
     clientId: {
+      fallback: NONE,
       name: "client-id",
       text: "0",
       value: Option.some(0),
@@ -254,33 +290,57 @@ const CASES: Readonly<Record<string, Readonly<Record<string, Case>>>> = {
     }
   },
   compose: {
-    clients: { name: "clients", text: "7", value: 7, wrong: ["1001", `${WHOLE} 1 to 1000`] },
-    oneBet: { name: "one-bet", ...SWITCH },
+    clients: {
+      fallback: 5,
+      name: "clients",
+      text: "7",
+      value: 7,
+      wrong: ["1001", `${WHOLE} 1 to 1000`]
+    },
+    oneBet: { fallback: false, name: "one-bet", ...SWITCH },
     seed: SEED,
-    out: { name: "out", text: "-", value: "-" }
+    out: { fallback: "docker-compose-dev.yaml", name: "out", text: "-", value: "-" }
   },
   generate: {
     agencies: AGENCIES,
-    bets: { name: "bets", text: "0", value: 0, wrong: ["many", `${WHOLE} 0 to 4294967295`] },
+    bets: {
+      fallback: 27_000,
+      name: "bets",
+      text: "0",
+      value: 0,
+      wrong: ["many", `${WHOLE} 0 to 4294967295`]
+    },
     seed: SEED,
-    out: { name: "out", text: "books", value: "books" }
+    out: { fallback: ".data", name: "out", text: "books", value: "books" }
   },
   demo: {
-    clients: { name: "clients", text: "2", value: 2, wrong: ["0", `${WHOLE} 1 to 1000`] },
-    bets: { name: "bets", text: "10", value: 10, wrong: ["1000001", `${WHOLE} 0 to 1000000`] },
+    clients: {
+      fallback: 5,
+      name: "clients",
+      text: "2",
+      value: 2,
+      wrong: ["0", `${WHOLE} 1 to 1000`]
+    },
+    bets: {
+      fallback: 3000,
+      name: "bets",
+      text: "10",
+      value: 10,
+      wrong: ["1000001", `${WHOLE} 0 to 1000000`]
+    },
     seed: SEED
   },
   export: {
     store: STORE,
     draw: DRAW,
-    agency: { name: "agency", value: Option.some(3), ...AGENCY }
+    agency: { fallback: NONE, name: "agency", value: Option.some(3), ...AGENCY }
   },
-  status: { store: STORE, draw: DRAW, json: { name: "json", ...SWITCH } },
+  status: { store: STORE, draw: DRAW, json: { fallback: false, name: "json", ...SWITCH } },
   discard: {
     store: STORE,
     draw: DRAW,
-    agency: { name: "agency", value: 3, ...AGENCY },
-    yes: { name: "yes", ...SWITCH }
+    agency: { fallback: undefined, name: "agency", value: 3, ...AGENCY },
+    yes: { fallback: false, name: "yes", ...SWITCH }
   }
 }
 
@@ -353,9 +413,10 @@ describe.each(Object.keys(CASES))("%s", (command) => {
     expect(Object.keys(settings).sort()).toEqual(Object.keys(cases).sort())
   })
 
-  for (const [property, { fileKeys = [], keys = [], name, text, value, wrong }] of Object.entries(
-    cases
-  )) {
+  for (const [
+    property,
+    { fallback, fileKeys = [], keys = [], name, text, value, wrong }
+  ] of Object.entries(cases)) {
     const setting = settings[property]!
     const variables = [...keys, Setting.environmentName(name)]
     const inFile = [...variables, ...fileKeys]
@@ -377,14 +438,30 @@ describe.each(Object.keys(CASES))("%s", (command) => {
       })
     )
 
-    it.effect(`--${name}: the flag, then the environment, then the file`, () =>
+    it.effect(`--${name}: the flag, then the environment, then the file, then the default`, () =>
       Effect.gen(function* () {
         const [key] = variables
-        const other = wrong?.[0] ?? ""
+        const other = wrong?.[0] ?? "another text"
+        const places = { flags: { [name]: text }, env: { [key!]: text } }
         const file = [PLACES.yaml.file, yaml(key!, other)] as const
-        const first = { flags: { [name]: text }, env: { [key!]: other }, file }
-        expect(yield* parse(setting, first)).toEqual(value)
-        expect(yield* parse(setting, { env: { [key!]: text }, file })).toEqual(value)
+        expect(yield* parse(setting, { ...places, env: { [key!]: other }, file })).toEqual(value)
+        expect(yield* parse(setting, { env: places.env, file })).toEqual(value)
+        const lower = variables.slice(1).map((variable) => [variable, other])
+        const env = { [key!]: text, ...Object.fromEntries(lower) }
+        expect(yield* parse(setting, { env })).toEqual(value)
+        for (const [index, first] of inFile.entries()) {
+          const texts = inFile.slice(index).map((one) => yaml(one, one === first ? text : other))
+          const given = { file: [PLACES.yaml.file, texts.join("")] } as const
+          expect(yield* parse(setting, given), first).toEqual(value)
+        }
+        const none = yield* Effect.result(parse(setting, {}))
+        if (fallback === undefined) {
+          const { message } = Result.getOrThrow(Result.flip(none))
+          expect(message).toBe(
+            `${name} is missing: give it as the flag --${name}, ` +
+              `or in the environment or a file as ${key}`
+          )
+        } else expect(none).toEqual(Result.succeed(fallback))
       })
     )
 
@@ -417,3 +494,39 @@ describe.each(Object.keys(CASES))("%s", (command) => {
     }
   }
 })
+
+it.effect("a wrong store is never shown: it may hold a password", () =>
+  Effect.gen(function* () {
+    const text = "postgres://lottery:hunter2@db/lottery"
+    const key = "LOTTERY_STORE"
+    const places: ReadonlyArray<Places> = [
+      { flags: { store: text } },
+      { env: { [key]: text } },
+      { file: [PLACES.ini.file, ini(key, text)] },
+      { file: [PLACES.ini.file, `${key}: ${text}`] },
+      { file: [PLACES.ini.file, `${key} ${text}`] },
+      { file: [PLACES.ini.file, `${key} = ${text}\n[${key}]\nfoo = 1\n`] },
+      { file: [PLACES.yaml.file, yaml(key, text)] },
+      { file: [PLACES.yaml.file, `${key}: [${text}]`] },
+      { file: [PLACES.yaml.file, `${key}: { ${text}: [] }`] }
+    ]
+    for (const given of places) {
+      const { message } = yield* Effect.flip(parse(server.settings.store, given))
+      expect(message).not.toContain("hunter2")
+    }
+  })
+)
+
+it.effect("a setting that is missing names the keys that none has", () =>
+  Effect.gen(function* () {
+    const file = [
+      "course.yaml",
+      "CLI_IDD: 3\nloop: { lapse: 1m }\npostgres://a:hunter2@b: 1"
+    ] as const
+    const { message } = yield* Effect.flip(parse(client.settings.agency, { file }))
+    expect(message).toContain(
+      `; no settings are, in ${join(folder, "course.yaml")}: CLI_IDD, a key`
+    )
+    expect(message).not.toContain("lapse")
+  })
+)
