@@ -13,14 +13,13 @@ const VARIABLE = Setting.environmentName(NAME)
 
 /**
  * The value of the flag in these arguments. The command line's own parser finds the same, and what
- * is wrong with it, but only after the settings that the file may give.
+ * is wrong with it, but only after the settings that the file may give. (No command takes what is
+ * no flag, so that nothing else can look like it.)
  */
 const valueIn = (args: ReadonlyArray<string>): string | undefined => {
-  const end = args.indexOf("--")
-  const flags = end === -1 ? args : args.slice(0, end)
-  const index = flags.findIndex((arg) => arg === FLAG || arg.startsWith(`${FLAG}=`))
+  const index = args.findIndex((arg) => arg === FLAG || arg.startsWith(`${FLAG}=`))
   if (index === -1) return undefined
-  return flags[index] === FLAG ? flags[index + 1] : flags[index]!.slice(FLAG.length + 1)
+  return args[index] === FLAG ? args[index + 1] : args[index]!.slice(FLAG.length + 1)
 }
 
 /** Provides the file that the arguments or the environment name; it is read at its first use. */

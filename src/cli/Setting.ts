@@ -37,8 +37,6 @@ export interface SettingOptions<A> {
   readonly metavar?: string
   /** The value may hold a password: it is not shown where it is wrong. */
   readonly secret?: boolean
-  /** Another spelling of the flag, such as "p" for -p. */
-  readonly alias?: string
 }
 
 /** The environment variable that every setting has: `LOTTERY_WINNERS_PORT` for `--winners-port`. */
@@ -125,8 +123,7 @@ const makeFlag = <A>(
   makeKnown(keys.file)
   const flag = Flag.String(name).pipe(
     Flag.withDescription(describe(name, options, shownDefault)),
-    Flag.withMetavar(`<${options.metavar ?? "value"}>`),
-    options.alias === undefined ? (self) => self : Flag.withAlias(options.alias)
+    Flag.withMetavar(`<${options.metavar ?? "value"}>`)
   )
   return Flag.optional(flag).pipe(
     Flag.mapEffect(

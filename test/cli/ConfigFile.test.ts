@@ -116,7 +116,7 @@ describe("a wrong file of settings", () => {
       "[DEFAULT]\r\n\r\nLOGGING_LEVEL\r\n",
       /line\.ini: line 3: expected KEY = VALUE or/
     ],
-    ["twice.ini", "A = 1\n[DEFAULT]\na = 2\n", /twice\.ini: expected a once, got it twice$/],
+    ["twice.ini", "a = 1\n[DEFAULT]\nA = 2\n", /twice\.ini: expected A once, got it twice$/],
     ["case.yaml", "A: 1\nDEFAULT: { a: 2 }\n", /case\.yaml: expected a once, got it twice$/],
     [
       "date.yaml",
