@@ -21,4 +21,6 @@ docker-compose-down:
 
 # From beside the server: nothing of the network is published to this machine.
 test-server:
-	docker run --rm --network tp0_testing_net lottery:latest ping --server server:12345
+	docker run --rm --network tp0_testing_net \
+	  --volume "$(CURDIR)/config/client.yaml:/config/client.yaml:ro" \
+	  lottery:latest ping --config /config/client.yaml --count 1

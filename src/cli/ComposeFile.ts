@@ -81,6 +81,8 @@ const server = ({ clients }: ComposeParameters): string => `
       timeout: 10s
       retries: 10
       start_period: 60s
+    # After a failure it goes on from what its store holds; a wrong setting fails again.
+    restart: on-failure:3
     # A server may take 25 s to stop; mostly it is under one.
     stop_grace_period: 30s
 `

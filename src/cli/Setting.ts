@@ -91,8 +91,14 @@ const lookUp = Effect.fnUntraced(function* (keys: Keys) {
   return undefined
 })
 
-const got = <A>(text: string, { secret = false }: SettingOptions<A>): string =>
-  secret ? "" : `, got ${JSON.stringify(text)}`
+/** As much of a wrong value as is shown. */
+const SHOWN_CHARACTERS = 64
+
+const got = <A>(text: string, { secret = false }: SettingOptions<A>): string => {
+  if (secret) return ""
+  const shown = text.length > SHOWN_CHARACTERS ? `${text.slice(0, SHOWN_CHARACTERS)}…` : text
+  return `, got ${JSON.stringify(shown)}`
+}
 
 const decodeFound = <A>(name: string, options: SettingOptions<A>) => {
   const decode = Schema.decodeEffect(options.schema)

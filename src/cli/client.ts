@@ -83,6 +83,7 @@ const openBook = Effect.fnUntraced(function* (
       file: options.rejects
     })
   }
+  if (book.total === 0) yield* Effect.logWarning(`${options.name}: no bets; the agency has none`)
   return book
 })
 

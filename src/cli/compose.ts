@@ -27,7 +27,7 @@ export const settings = {
   oneBet: Setting.flag("one-bet", "Give each client one made-up bet in place of a book"),
   seed: sharedSettings.seed,
   out: Setting.withDefault("out", {
-    description: "File to write; - is standard output",
+    description: "File to write, in the folder of .data and config; - is standard output",
     schema: SettingText.Text,
     metavar: "file",
     default: "docker-compose-dev.yaml"

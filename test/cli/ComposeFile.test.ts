@@ -67,6 +67,7 @@ const server = (clients: number) => ({
     retries: 10,
     start_period: "60s"
   },
+  restart: "on-failure:3",
   stop_grace_period: "30s"
 })
 

@@ -37,6 +37,8 @@ describe("a setting", () => {
       expect(flag.message).toBe(
         'loop-count from the flag --loop-count: expected a whole number from 1 to 9, got "10"'
       )
+      const long = yield* Effect.flip(parse({}, { CLI_LOOP_AMOUNT: "1".repeat(9000) }))
+      expect(long.message).toContain(`, got "${"1".repeat(64)}…"`)
       const variable = yield* Effect.flip(parse({}, { CLI_LOOP_AMOUNT: "many" }))
       expect(variable.message).toBe(
         "loop-count from the environment variable CLI_LOOP_AMOUNT: " +

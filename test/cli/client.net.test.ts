@@ -145,3 +145,16 @@ describe.skipIf(!hasTerminals)("on a terminal", () => {
     })
   )
 })
+
+it.live("an empty book is warned of: the draw may be held on it", () =>
+  Effect.gen(function* () {
+    const folder = yield* temporaryFolder
+    replaceBook(folder, "")
+    const server = yield* startServer({ store: inFolder(folder, STORES[0]), more: AGENCY_1 })
+    const { code, stderr, stdout } = yield* runLottery({
+      args: clientArgs(folder, 1, server, "native")
+    })
+    expect({ code, stdout }, stderr).toEqual({ code: 0, stdout: "" })
+    expect(stderr).toMatch(/ WARNING +\S*agency-1\.csv: no bets; the agency has none\n/)
+  })
+)
