@@ -22,7 +22,8 @@ export class AnotherBook extends Data.TaggedError("AnotherBook")<{
     return (
       `agency ${agency}: the server holds another book, of ${held} bets; this one has ${total}` +
       `${this.difference()}. To send this one instead, drop the other before the draw, ` +
-      `where the server's store is: lottery discard --store URL --agency ${agency} --yes`
+      `where the server's store is: lottery discard --store URL --agency ${agency} --yes; ` +
+      "once the draw is held, it takes a new draw"
     )
   }
 

@@ -352,7 +352,8 @@ describe("another book", () => {
       expect(error.message).toBe(
         "agency 3: the server holds another book, of 6 bets; this one has 6, and they first " +
           "differ at position 4, counted from 0. To send this one instead, drop the other before " +
-          "the draw, where the server's store is: lottery discard --store URL --agency 3 --yes"
+          "the draw, where the server's store is: lottery discard --store URL --agency 3 --yes; " +
+          "once the draw is held, it takes a new draw"
       )
     })
   )
