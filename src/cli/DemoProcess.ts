@@ -41,12 +41,14 @@ const KILL_AFTER = "5 seconds"
 
 /**
  * Runs `lottery` with these arguments. `onLine` sees each line of its log; the result is what it
- * printed, a line each, once it has ended well.
+ * printed, a line each, once it has ended well: with `lastAction` in its log, for one that is
+ * stopped, at whatever moment, ends well for itself but not for the demo.
  */
 export const run = Effect.fnUntraced(
   function* (
     who: string,
     args: ReadonlyArray<string>,
+    lastAction: string,
     onLine: (line: LogLine) => Effect.Effect<void>
   ) {
     // Only what a process needs is passed on: settings of the environment are not the demo's.
@@ -60,7 +62,7 @@ export const run = Effect.fnUntraced(
       forceKillAfter: KILL_AFTER
     })
     let last = ""
-    let stopped = false
+    let isDone = false
     const log = child.stderr.pipe(
       Stream.decodeText(),
       Stream.splitLines,
@@ -71,8 +73,7 @@ export const run = Effect.fnUntraced(
           return Effect.void
         }
         last = line.value.message ?? text
-        // A process that is stopped ends well for itself, but not for the demo.
-        if (line.value.action === "signal_received") stopped = true
+        if (line.value.action === lastAction) isDone = true
         return onLine(line.value)
       })
     )
@@ -81,8 +82,8 @@ export const run = Effect.fnUntraced(
     const [printed, , code] = yield* Effect.all([output, log, exitCode], {
       concurrency: "unbounded"
     })
-    if (stopped) return yield* new DemoFailed({ who, reason: "it was stopped" })
     if (code !== 0) return yield* new DemoFailed({ who, reason: last || `exit code ${code}` })
+    if (!isDone) return yield* new DemoFailed({ who, reason: "it was stopped" })
     return [...printed]
   },
   (effect, who) =>

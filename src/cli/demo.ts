@@ -126,6 +126,7 @@ const startServer = Effect.fnUntraced(function* (folder: string, clients: number
     DemoProcess.run(
       "the server",
       [...args, "--agencies", SettingText.showAgencies(upTo(clients)), "--store", store],
+      "server_done",
       ({ action, port, winners_port }) =>
         action === "listen" && port !== undefined && winners_port !== undefined
           ? Deferred.succeed(listening, { port, winnersPort: winners_port })
@@ -156,6 +157,7 @@ const runClient = Effect.fnUntraced(function* (
       ...["--server", `127.0.0.1:${ports.port}`],
       ...["--winners-server", `127.0.0.1:${ports.winnersPort}`]
     ],
+    "consulta_ganadores",
     (line) => {
       if (line.action === "config") return started
       const acknowledged = acknowledgedIn(line)
