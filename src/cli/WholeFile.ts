@@ -6,6 +6,8 @@ import * as Random from "effect/Random"
 import * as Stream from "effect/Stream"
 import { FileUnavailable, fileUnavailable } from "../client/FileUnavailable.ts"
 
+const PERMISSIONS = 0o777
+
 /** The file that a name stands for, links followed, and its mode; what is no file is kept. */
 const fileBehind = Effect.fnUntraced(function* (name: string) {
   const fs = yield* FileSystem.FileSystem
@@ -14,8 +16,6 @@ const fileBehind = Effect.fnUntraced(function* (name: string) {
   if (type === "File") return { file: yield* fs.realPath(name), mode: mode & PERMISSIONS }
   return yield* new FileUnavailable({ file: name, reason: "is there already, and not a file" })
 })
-
-const PERMISSIONS = 0o777
 
 /** Writes a file under a temporary name beside it, and gives it its own once it is whole. */
 export const writeWhole = Effect.fn("WholeFile.writeWhole")(

@@ -40,15 +40,16 @@ describe("writes", () => {
     })
   )
 
-  it.live("the file behind a link, which stays one", () =>
+  it.live("the file behind a link, which stays one, and as private as it was", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
       const [out, file] = [join(folder, "dev.yaml"), join(folder, "real.yaml")]
-      writeFileSync(file, MINE)
+      writeFileSync(file, MINE, { mode: 0o600 })
       symlinkSync("real.yaml", out)
       expect((yield* runLottery(compose("--out", out))).code).toBe(0)
       expect(lstatSync(out).isSymbolicLink()).toBe(true)
       expect(readFileSync(file, "utf8")).toBe(FIVE)
+      expect(lstatSync(file).mode & 0o777).toBe(0o600)
     })
   )
 
