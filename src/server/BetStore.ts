@@ -82,6 +82,13 @@ export class BookMismatch extends Data.TaggedError("BookMismatch")<{
   }
 }
 
+/** Somebody dropped the held book while the agency was at it. */
+export class Discarded extends Data.TaggedError("Discarded")<{ readonly agency: Agency }> {
+  override get message(): string {
+    return `the held book of agency ${this.agency} was discarded; start again to send a book`
+  }
+}
+
 /** The draw cannot be recorded: these agencies have not finished. */
 export class NotAllFinished extends Data.TaggedError("NotAllFinished")<{
   readonly missing: ReadonlyArray<Agency>
@@ -102,7 +109,11 @@ export class DrawAlreadyHeld extends Data.TaggedError("DrawAlreadyHeld")<{
   }
 }
 
-/** A write or a read failed and nothing of it was stored; it may work later. */
+/**
+ * A write or a read failed and nothing of it was stored; it may work later. Of a write whose
+ * answer was lost on the way from another machine it is not known: whoever comes again is told
+ * what is held.
+ */
 export class StoreUnavailable extends Data.TaggedError("StoreUnavailable")<{
   readonly reason: string
 }> {
@@ -168,6 +179,14 @@ export interface StoredBooks {
   readonly book: (agency: Agency, from: number) => Stream.Stream<BetBatch, StoreUnavailable>
 }
 
+/** What else a batch says beside its bets. */
+export interface AppendOptions {
+  /** The agency's book is whole with this batch. */
+  readonly last?: boolean
+  /** The edition of the book that the batch belongs to; any, where it is left out. */
+  readonly edition?: number
+}
+
 /** Reads a store beside whoever writes it. */
 export class BetStoreReader extends Context.Service<BetStoreReader, StoredBooks>()(
   "lottery/server/BetStoreReader"
@@ -183,23 +202,29 @@ export class BetStore extends Context.Service<
     /**
      * Adds a batch at `position`, which must be what is held; with `last` the agency's book is
      * whole with it, in the same step. All rows or none, durable when it succeeds. Once begun it
-     * runs to its end.
+     * runs to its end. A batch of an edition that was discarded is refused wherever the next
+     * edition has come to.
      */
     readonly append: (
       agency: Agency,
       position: number,
       batch: BetBatch,
-      last?: boolean
-    ) => Effect.Effect<void, Conflict | AlreadyFinished | StoreUnavailable | StoreBroken>
+      options?: AppendOptions
+    ) => Effect.Effect<
+      void,
+      Conflict | AlreadyFinished | Discarded | StoreUnavailable | StoreBroken
+    >
 
     /**
-     * Records that the agency's book is whole. Succeeds only if exactly `bets` are held; saying
-     * it again with the same number changes nothing and succeeds.
+     * Records that the agency's book is whole. Succeeds only if exactly `bets` are held, of this
+     * edition where one is given; saying it again with the same number changes nothing and
+     * succeeds.
      */
     readonly finish: (
       agency: Agency,
-      bets: number
-    ) => Effect.Effect<void, BookMismatch | StoreUnavailable | StoreBroken>
+      bets: number,
+      edition?: number
+    ) => Effect.Effect<void, BookMismatch | Discarded | StoreUnavailable | StoreBroken>
 
     /** Writes the draw down when it is first opened; afterwards it must be the same. */
     readonly openDraw: (

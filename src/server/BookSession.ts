@@ -10,11 +10,12 @@ import type { WinningDocuments } from "../domain/Draw.ts"
 import type { EndOfStream } from "../protocol/ByteReader.ts"
 import { BadMessage } from "../protocol/BytesCodec.ts"
 import type { ConnectionLost } from "../protocol/PeerConnection.ts"
+import type { Discarded } from "./BetStore.ts"
 import * as Intake from "./Intake.ts"
 import { Lottery, type UnknownAgency } from "./Lottery.ts"
 import { discardInput, type Peer } from "./Peer.ts"
 import { tellWinners } from "./TellWinners.ts"
-import type { Discarded, OnLeave, Superseded } from "./Turn.ts"
+import type { OnLeave, Superseded } from "./Turn.ts"
 import type { Upload } from "./Upload.ts"
 
 /** Some bets of an agency; `last` says that its book is whole with them. */

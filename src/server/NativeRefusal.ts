@@ -7,10 +7,10 @@ import type { Agency } from "../domain/Agency.ts"
 import type { BadMessage } from "../protocol/BytesCodec.ts"
 import type { FrameTooLarge } from "../protocol/NativeFrames.ts"
 import { Rejected, type RejectionCode } from "../protocol/NativeMessages.ts"
+import type { Discarded } from "./BetStore.ts"
 import type { BookDiffers } from "./Comparison.ts"
 import type { UnknownAgency } from "./Lottery.ts"
 import type { ResumeFailure } from "./ResumedUpload.ts"
-import type { Discarded } from "./Turn.ts"
 
 /** The agency speaks of a draw that is not this server's. */
 export class WrongDraw extends Data.TaggedError("WrongDraw")<{

@@ -13,7 +13,7 @@ import { MAX_FRAME_BYTES } from "../protocol/Limits.ts"
 import { type FrameTooLarge, readHello, readNativeRequest } from "../protocol/NativeFrames.ts"
 import * as Native from "../protocol/NativeMessages.ts"
 import type { ConnectionLost } from "../protocol/PeerConnection.ts"
-import { Conflict, type StoreUnavailable } from "./BetStore.ts"
+import { Conflict, type Discarded, type StoreUnavailable } from "./BetStore.ts"
 import { BookDiffers, type Comparison } from "./Comparison.ts"
 import * as Intake from "./Intake.ts"
 import { Lottery } from "./Lottery.ts"
@@ -28,7 +28,7 @@ import { say } from "./NativeReply.ts"
 import { awaitWinners } from "./NativeWinners.ts"
 import { linger, type Peer } from "./Peer.ts"
 import type { ResumedUpload } from "./ResumedUpload.ts"
-import type { Discarded, OnLeave, Superseded } from "./Turn.ts"
+import type { OnLeave, Superseded } from "./Turn.ts"
 
 /** Frames of bets that a client may send ahead of their acknowledgement. */
 export const WINDOW = 32

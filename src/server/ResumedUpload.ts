@@ -11,13 +11,14 @@ import {
   type BetStore,
   BookMismatch,
   Conflict,
+  type Discarded,
   ifAnotherBook,
   type StoreBroken,
   type StoreUnavailable
 } from "./BetStore.ts"
 import type { BookDigest } from "./BookDigest.ts"
 import { type Comparison, compareWith } from "./Comparison.ts"
-import { type Discarded, Superseded, type Turn, unlessDiscarded } from "./Turn.ts"
+import { Superseded, type Turn } from "./Turn.ts"
 
 /** The book that the agency says is whole has other bets than the one that is held. */
 export class DigestMismatch extends Data.TaggedError("DigestMismatch")<{
@@ -81,8 +82,8 @@ export const make = Effect.fnUntraced(function* (
   )
 
   const storeBehind = Effect.fnUntraced(function* (batch: BetBatch) {
-    const position = held.bets
-    yield* unlessDiscarded(agency, position, store.append(agency, position, batch))
+    const { bets: position, edition } = held
+    yield* store.append(agency, position, batch, { edition })
     digest.add(position, batch)
     held = { ...held, bets: position + batch.count }
   })
@@ -96,7 +97,7 @@ export const make = Effect.fnUntraced(function* (
   > {
     if (bets !== held.bets) return yield* new BookMismatch({ agency, bets, held: held.bets })
     if (sha256 !== (yield* digest.of(held))) return yield* new DigestMismatch({ agency, bets })
-    yield* unlessDiscarded(agency, bets, store.finish(agency, bets))
+    yield* store.finish(agency, bets, held.edition)
     held = { ...held, finished: true }
     yield* turn.release
   })

@@ -4,7 +4,7 @@
  */
 import { Data, Deferred, Effect, type Scope, Semaphore } from "effect"
 import type { Agency } from "../domain/Agency.ts"
-import { BookMismatch, Conflict } from "./BetStore.ts"
+import { Discarded } from "./BetStore.ts"
 
 /** Another connection took over the agency. */
 export class Superseded extends Data.TaggedError("Superseded")<{ readonly agency: Agency }> {
@@ -12,28 +12,6 @@ export class Superseded extends Data.TaggedError("Superseded")<{ readonly agency
     return `another connection took over agency ${this.agency}`
   }
 }
-
-/** Somebody dropped the held book while the agency was at it. */
-export class Discarded extends Data.TaggedError("Discarded")<{ readonly agency: Agency }> {
-  override get message(): string {
-    return `the held book of agency ${this.agency} was discarded; start again to send a book`
-  }
-}
-
-/**
- * A write by whoever has the turn, who knows of `known` bets that are held. Where fewer are held
- * the book was discarded, and word of it only comes later.
- */
-export const unlessDiscarded = <A, E, R>(
-  agency: Agency,
-  known: number,
-  write: Effect.Effect<A, E, R>
-): Effect.Effect<A, E | Discarded, R> =>
-  Effect.mapError(write, (error) =>
-    (error instanceof Conflict || error instanceof BookMismatch) && error.held < known
-      ? new Discarded({ agency })
-      : error
-  )
 
 /** Failed when a connection must leave an agency's book. */
 export type OnLeave = Deferred.Deferred<never, Superseded | Discarded>

@@ -13,11 +13,12 @@ import {
   type BetStore,
   BookMismatch,
   type Conflict,
+  type Discarded,
   type StoreBroken,
   type StoreUnavailable
 } from "./BetStore.ts"
 import { type BookDiffers, compareWith } from "./Comparison.ts"
-import { type Discarded, Superseded, type Turn, unlessDiscarded } from "./Turn.ts"
+import { Superseded, type Turn } from "./Turn.ts"
 
 /** What became of a batch that was acknowledged. */
 export interface StoredBatch {
@@ -71,7 +72,7 @@ export const make = Effect.fnUntraced(function* (
   ): Effect.fn.Return<StoredBatch, StoreFailure> {
     if (hasLostTurn()) return yield* new Superseded({ agency })
     const progress = held ?? (yield* store.progressOf(agency))
-    const { bets, finished } = progress
+    const { bets, edition, finished } = progress
     const repeated = Math.min(batch.count, Math.max(0, bets - position))
     const fresh = batch.drop(repeated)
     const comparedBytes = batch.bytes.length - fresh.bytes.length
@@ -83,10 +84,9 @@ export const make = Effect.fnUntraced(function* (
     if (held === undefined && !finished) yield* turn.take
     held = progress
     if (fresh.count > 0) {
-      const next = position + repeated
-      yield* unlessDiscarded(agency, next, store.append(agency, next, fresh, last))
+      yield* store.append(agency, position + repeated, fresh, { last, edition })
     } else if (last) {
-      yield* unlessDiscarded(agency, end, store.finish(agency, end))
+      yield* store.finish(agency, end, edition)
     }
     position = end
     if (last) yield* turn.release

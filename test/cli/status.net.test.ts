@@ -13,7 +13,7 @@ import { temporaryFolder } from "../support/TemporaryFolder.ts"
 const fill = Effect.gen(function* () {
   const store = yield* BetStore
   yield* store.openDraw(drawOf([1, 2, 7]))
-  yield* store.append(1, 0, bets(1, 0, 1200), true)
+  yield* store.append(1, 0, bets(1, 0, 1200), { last: true })
   yield* store.append(7, 0, bets(7, 0, 30))
 })
 

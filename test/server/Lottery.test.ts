@@ -5,11 +5,11 @@ import { describe, expect } from "vitest"
 import { Bet } from "../../src/domain/Bet.ts"
 import { BetBatch } from "../../src/domain/BetBatch.ts"
 import { Draw, type ExpectedAgencies } from "../../src/domain/Draw.ts"
-import { BetStore } from "../../src/server/BetStore.ts"
+import { BetStore, type Discarded } from "../../src/server/BetStore.ts"
 import { Lottery } from "../../src/server/Lottery.ts"
 import * as CsvStore from "../../src/server/store/CsvStore.ts"
 import { Disk, DiskError } from "../../src/server/store/Disk.ts"
-import type { Discarded, Superseded } from "../../src/server/Turn.ts"
+import type { Superseded } from "../../src/server/Turn.ts"
 import { temporaryFolder } from "../support/TemporaryFolder.ts"
 
 const bet = (document: number, number = 1) =>

@@ -36,11 +36,13 @@ const runsOf = (writes: ReadonlyArray<Write>): ReadonlyArray<Run> => {
 }
 
 /** What additions come to, before anything of them is written. */
-const plan = ({ csv, state }: OpenCsv, writes: ReadonlyArray<Addition>) => {
+const plan = ({ csv, editions, state }: OpenCsv, writes: ReadonlyArray<Addition>) => {
   const change = new StateChange(state)
   const rows: Array<Rows> = []
   const held = new Map<Agency, number>()
   const heldOf = (agency: Agency) => held.get(agency) ?? csv.index.bets(agency)
+  const isOtherEdition = ({ agency, edition }: Extract<Write, { kind: "append" | "finish" }>) =>
+    edition !== undefined && edition !== (editions.get(agency) ?? 0)
   const append = (write: Extract<Write, { kind: "append" }>): Outcome => {
     const bets = heldOf(write.agency)
     if (change.hasFinished(write.agency)) return { kind: "alreadyFinished", bets }
@@ -49,13 +51,14 @@ const plan = ({ csv, state }: OpenCsv, writes: ReadonlyArray<Addition>) => {
     const now = bets + write.count
     held.set(write.agency, now)
     if (!write.last) return { kind: "done" }
-    return change.apply({ kind: "finish", agency: write.agency, bets: now }, now)
+    return change.finish(write.agency, now, now)
   }
-  const outcomes = writes.map((write) =>
-    write.kind === "append"
-      ? append(write)
-      : change.apply(write, write.kind === "finish" ? heldOf(write.agency) : 0)
-  )
+  const outcomes = writes.map((write): Outcome => {
+    if (write.kind !== "append" && write.kind !== "finish") return change.apply(write)
+    if (isOtherEdition(write)) return { kind: "otherEdition" }
+    if (write.kind === "append") return append(write)
+    return change.finish(write.agency, write.bets, heldOf(write.agency))
+  })
   return { change, rows, outcomes }
 }
 

@@ -7,7 +7,8 @@ import { Agency } from "../../domain/Agency.ts"
 import { BetNumber } from "../../domain/Bet.ts"
 import { DrawId, ExpectedAgencies } from "../../domain/Draw.ts"
 import { type Disk, readFile, replaceFile } from "./Disk.ts"
-import type { DrawTerms, Outcome, Write } from "./EmbeddedStore.ts"
+import type { DrawTerms } from "./DrawTerms.ts"
+import type { Outcome, Write } from "./EmbeddedStore.ts"
 
 const StateFile = Schema.fromJsonString(
   Schema.Struct({
@@ -125,11 +126,9 @@ export class StateChange {
     return this.state.finished.has(agency)
   }
 
-  /** Applies a write; `held` is how many bets of its agency are held then. */
-  apply(write: Exclude<Write, { kind: "append" | "discard" }>, held: number): Outcome {
+  /** Applies a write that no bets are needed for. */
+  apply(write: Exclude<Write, { kind: "append" | "finish" | "discard" }>): Outcome {
     switch (write.kind) {
-      case "finish":
-        return this.finish(write.agency, write.bets, held)
       case "told":
         return this.tell(write.agency)
       case "openDraw":
@@ -139,7 +138,8 @@ export class StateChange {
     }
   }
 
-  private finish(agency: Agency, bets: number, held: number): Outcome {
+  /** Notes that a book is whole; `held` is how many bets of the agency are held then. */
+  finish(agency: Agency, bets: number, held: number): Outcome {
     if (bets !== held) return { kind: "bookMismatch", held }
     if (this.hasFinished(agency)) return { kind: "done" }
     // One copy for the whole group, however many finish in it.

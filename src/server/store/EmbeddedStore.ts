@@ -5,24 +5,20 @@
 import { Deferred, Effect, Exit, Semaphore } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
 import type { BetBatch } from "../../domain/BetBatch.ts"
-import { Draw, type ExpectedAgencies } from "../../domain/Draw.ts"
+import type { Draw } from "../../domain/Draw.ts"
 import {
   AlreadyFinished,
+  type AppendOptions,
   BookMismatch,
   Conflict,
+  Discarded,
   DrawAlreadyHeld,
-  DrawMismatch,
   NotAllFinished,
   type StoreBroken,
   StoreUnavailable
 } from "../BetStore.ts"
+import { type DrawTerms, drawFromTerms, ensureSameTerms } from "./DrawTerms.ts"
 import * as GroupCommit from "./GroupCommit.ts"
-
-/** What a draw is opened with. */
-export interface DrawTerms {
-  readonly agencies: ReadonlyArray<Agency>
-  readonly winningNumber: number
-}
 
 /** One thing to be written; a commit is a list of them, each of which succeeds or fails alone. */
 export type Write =
@@ -34,8 +30,15 @@ export type Write =
       readonly count: number
       /** The agency's book is whole with these bets. */
       readonly last: boolean
+      /** The edition of the book that it belongs to; any, where it is left out. */
+      readonly edition: number | undefined
     }
-  | { readonly kind: "finish"; readonly agency: Agency; readonly bets: number }
+  | {
+      readonly kind: "finish"
+      readonly agency: Agency
+      readonly bets: number
+      readonly edition: number | undefined
+    }
   | { readonly kind: "told"; readonly agency: Agency }
   | ({ readonly kind: "openDraw" } & DrawTerms)
   | { readonly kind: "recordDraw" }
@@ -47,6 +50,8 @@ export type Outcome =
   | { readonly kind: "conflict"; readonly held: number }
   | { readonly kind: "alreadyFinished"; readonly bets: number }
   | { readonly kind: "bookMismatch"; readonly held: number }
+  /** Another edition of the book is held. */
+  | { readonly kind: "otherEdition" }
   | { readonly kind: "draw"; readonly terms: DrawTerms; readonly recorded: boolean }
   | { readonly kind: "missing"; readonly agencies: ReadonlyArray<Agency> }
   | { readonly kind: "alreadyRecorded" }
@@ -59,18 +64,6 @@ export interface HeldBook {
   readonly bets: number
   readonly finished: boolean
 }
-
-const sameTerms = (one: DrawTerms, other: DrawTerms): boolean =>
-  one.winningNumber === other.winningNumber && one.agencies.join() === other.agencies.join()
-
-/** The draw that these terms were checked for when they were stored. */
-export const drawFromTerms = (id: string, terms: DrawTerms): Draw =>
-  new Draw({
-    id,
-    // The constructor checks it, and a store that holds another thing is damaged.
-    agencies: terms.agencies as ExpectedAgencies,
-    winningNumber: terms.winningNumber
-  })
 
 /** The cost of a write beside its rows, generously. */
 const WRITE_OVERHEAD_BYTES = 64
@@ -117,9 +110,11 @@ export const makeWriter = Effect.fnUntraced(function* (
     agency: Agency,
     position: number,
     { bytes, count }: BetBatch,
-    last = false
+    { edition, last = false }: AppendOptions = {}
   ) {
-    const outcome = yield* submit({ kind: "append", agency, position, bytes, count, last })
+    const write = { kind: "append", agency, position, bytes, count, last, edition } as const
+    const outcome = yield* submit(write)
+    if (outcome.kind === "otherEdition") return yield* new Discarded({ agency })
     if (outcome.kind === "conflict") {
       return yield* new Conflict({ agency, position, held: outcome.held })
     }
@@ -128,8 +123,9 @@ export const makeWriter = Effect.fnUntraced(function* (
     }
   })
 
-  const finish = Effect.fnUntraced(function* (agency: Agency, bets: number) {
-    const outcome = yield* submit({ kind: "finish", agency, bets })
+  const finish = Effect.fnUntraced(function* (agency: Agency, bets: number, edition?: number) {
+    const outcome = yield* submit({ kind: "finish", agency, bets, edition })
+    if (outcome.kind === "otherEdition") return yield* new Discarded({ agency })
     if (outcome.kind === "bookMismatch") {
       return yield* new BookMismatch({ agency, bets, held: outcome.held })
     }
@@ -144,7 +140,7 @@ export const makeWriter = Effect.fnUntraced(function* (
     const outcome = yield* submit({ kind: "openDraw", agencies, winningNumber })
     if (outcome.kind !== "draw") return { draw: asked, recorded: false }
     const stored = drawFromTerms(drawId, outcome.terms)
-    if (!sameTerms(stored, asked)) return yield* new DrawMismatch({ stored, asked })
+    yield* ensureSameTerms(stored, asked)
     return { draw: stored, recorded: outcome.recorded }
   })
 

@@ -5,7 +5,8 @@
 import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite"
 import { splitQuoted } from "../../domain/BetRow.ts"
 import type { AgencyProgress } from "../BetStore.ts"
-import type { DrawTerms, HeldBook, Outcome, Write } from "./EmbeddedStore.ts"
+import type { DrawTerms } from "./DrawTerms.ts"
+import type { HeldBook, Outcome, Write } from "./EmbeddedStore.ts"
 import { type Failure, failureOf, reasonOf } from "./SqliteFile.ts"
 
 export type Read =
@@ -179,7 +180,7 @@ export class SqliteBooks {
       case "append":
         return this.append(write)
       case "finish":
-        return this.finish(write.agency, write.bets)
+        return this.finish(write)
       case "told":
         return this.told(write.agency)
       case "openDraw":
@@ -192,7 +193,8 @@ export class SqliteBooks {
   }
 
   private append(write: Extract<Write, { kind: "append" }>): Outcome {
-    const { agency, position, bytes, count, last } = write
+    const { agency, position, bytes, count, last, edition } = write
+    if (this.isOtherEdition(agency, edition)) return { kind: "otherEdition" }
     const draw = this.drawKeyToWrite()
     const { bets, finished } = this.standing(draw, agency)
     if (finished) return { kind: "alreadyFinished", bets }
@@ -227,7 +229,8 @@ export class SqliteBooks {
     if (values.length > 0) this.sql(insertSql(values.length / INSERT_COLUMNS)).run(...values)
   }
 
-  private finish(agency: number, bets: number): Outcome {
+  private finish({ agency, bets, edition }: Extract<Write, { kind: "finish" }>): Outcome {
+    if (this.isOtherEdition(agency, edition)) return { kind: "otherEdition" }
     const draw = this.drawKeyToWrite()
     const held = this.standing(draw, agency)
     if (held.bets !== bets) return { kind: "bookMismatch", held: held.bets }
@@ -290,6 +293,11 @@ export class SqliteBooks {
 
   private edition(agency: number): number {
     return this.editions.get(agency) ?? 0
+  }
+
+  private isOtherEdition(agency: number, edition: number | undefined): boolean {
+    const discardedNow = this.discarded.filter((other) => other === agency).length
+    return edition !== undefined && edition !== this.edition(agency) + discardedNow
   }
 
   /**

@@ -15,7 +15,8 @@ import {
   StoreUnavailable
 } from "../BetStore.ts"
 import * as DiscardRequest from "./DiscardRequest.ts"
-import { drawFromTerms, makeWriter, type Outcome, type Write } from "./EmbeddedStore.ts"
+import { drawFromTerms } from "./DrawTerms.ts"
+import { makeWriter, type Outcome, type Write } from "./EmbeddedStore.ts"
 import type { Read, ReadAnswers } from "./SqliteBooks.ts"
 import type { Failure } from "./SqliteFile.ts"
 import type { Reply, Request, Settings } from "./SqliteWorker.ts"

@@ -152,7 +152,7 @@ export const conformance = (name: string, stores: Stores): void => {
       withStore((store) =>
         Effect.gen(function* () {
           yield* store.append(1, 0, bets(1, 0, 3))
-          expect(yield* errorOf(store.append(1, 2, bets(1, 2, 2), true))).toMatchObject({
+          expect(yield* errorOf(store.append(1, 2, bets(1, 2, 2), { last: true }))).toMatchObject({
             _tag: "Conflict",
             held: 3
           })
@@ -162,7 +162,7 @@ export const conformance = (name: string, stores: Stores): void => {
             told: false,
             edition: 0
           })
-          yield* store.append(1, 3, bets(1, 3, 2), true)
+          yield* store.append(1, 3, bets(1, 3, 2), { last: true })
           expect(yield* store.progressOf(1)).toEqual({
             bets: 5,
             finished: true,
@@ -534,10 +534,10 @@ export const conformance = (name: string, stores: Stores): void => {
             const store = yield* BetStore
             yield* store.openDraw(drawOf([1, 2, 3]))
             for (let from = 0; from < 400; from += 100) {
-              yield* store.append(1, from, bets(1, from, 100), from === 300)
+              yield* store.append(1, from, bets(1, from, 100), { last: from === 300 })
               yield* store.append(2, from, bets(2, from, 100))
             }
-            yield* store.append(3, 0, bets(3, 0, 9), true)
+            yield* store.append(3, 0, bets(3, 0, 9), { last: true })
             expect(yield* store.discard(1)).toBe(400)
             expect(yield* store.progressOf(1)).toEqual({ ...NO_PROGRESS, edition: 1 })
             expect([...(yield* store.progress)]).toEqual([
@@ -549,7 +549,7 @@ export const conformance = (name: string, stores: Stores): void => {
             expect((yield* bookOf(2)).text).toBe(bytesOf([bets(2, 0, 400)]))
             expect((yield* bookOf(3)).text).toBe(bytesOf([bets(3, 0, 9)]))
             expect([...(yield* store.winners(7574)).keys()]).toEqual([2, 3])
-            yield* store.append(2, 400, bets(2, 400, 5), true)
+            yield* store.append(2, 400, bets(2, 400, 5), { last: true })
             yield* store.append(1, 0, other)
           })
         )
@@ -576,8 +576,8 @@ export const conformance = (name: string, stores: Stores): void => {
         const folder = yield* temporaryFolder
         const discarding = Effect.gen(function* () {
           const store = yield* BetStore
-          yield* store.append(1, 0, bets(1, 0, 20), true)
-          yield* store.append(2, 0, bets(2, 0, 20), true)
+          yield* store.append(1, 0, bets(1, 0, 20), { last: true })
+          yield* store.append(2, 0, bets(2, 0, 20), { last: true })
           expect(yield* store.discard(1)).toBe(20)
         })
         yield* within(folder, discarding)
@@ -615,11 +615,34 @@ export const conformance = (name: string, stores: Stores): void => {
       )
     )
 
+    it.live("takes nothing more for an edition of a book that was discarded", () =>
+      withStore((store) =>
+        Effect.gen(function* () {
+          const { edition } = yield* store.progressOf(1)
+          yield* store.append(1, 0, bets(1, 0, 5), { edition })
+          yield* store.discard(1)
+          const next = { edition: (yield* store.progressOf(1)).edition }
+          // Another book has come exactly as far, and then further, and less far.
+          yield* store.append(1, 0, bets(1, 70_000, 5), next)
+          for (const at of [5, 0, 9]) {
+            const late = store.append(1, at, bets(1, at, 3), { edition, last: true })
+            expect(yield* errorOf(late)).toMatchObject({ _tag: "Discarded", agency: 1 })
+          }
+          expect(yield* errorOf(store.finish(1, 5, edition))).toMatchObject({ _tag: "Discarded" })
+          expect(yield* store.progressOf(1)).toMatchObject({ bets: 5, finished: false })
+          yield* store.append(1, 5, bets(1, 70_005, 1), next)
+          yield* store.finish(1, 6, next.edition)
+          yield* store.finish(1, 6, next.edition)
+          expect((yield* bookOf(1)).text).toBe(bytesOf([bets(1, 70_000, 6)]))
+        })
+      )
+    )
+
     it.live("discards no book once the draw has been held", () =>
       withStore((store) =>
         Effect.gen(function* () {
           yield* store.openDraw(drawOf([1]))
-          yield* store.append(1, 0, bets(1, 0, 5), true)
+          yield* store.append(1, 0, bets(1, 0, 5), { last: true })
           const [recorded, error] = yield* Effect.all(
             [store.recordDraw, errorOf(store.discard(1))],
             { concurrency: "unbounded" }
@@ -643,10 +666,10 @@ export const conformance = (name: string, stores: Stores): void => {
         Effect.gen(function* () {
           yield* store.openDraw(drawOf([1, 2]))
           yield* store.finish(1, 0)
-          yield* store.append(2, 0, bets(2, 0, 2), true)
+          yield* store.append(2, 0, bets(2, 0, 2), { last: true })
           yield* store.discard(2)
           expect(yield* errorOf(store.recordDraw)).toMatchObject({ missing: [2] })
-          yield* store.append(2, 0, bets(2, 9, 1), true)
+          yield* store.append(2, 0, bets(2, 9, 1), { last: true })
           expect(yield* store.recordDraw).toBe(true)
         })
       )
@@ -661,16 +684,17 @@ export const conformance = (name: string, stores: Stores): void => {
             [
               // The first write goes alone, the others wait for it together.
               store.append(9, 0, bets(9, 0, 1)),
-              store.append(1, 5, bets(1, 5, 5), true),
+              store.append(1, 5, bets(1, 5, 5), { last: true }),
               store.append(2, 0, bets(2, 0, 3)),
               errorOf(store.append(1, 10, bets(1, 10, 1))),
               store.discard(1),
               errorOf(store.append(1, 10, bets(1, 10, 1))),
-              store.append(1, 0, bets(1, 80, 4)),
-              store.append(2, 3, bets(2, 3, 3), true),
+              errorOf(store.append(1, 0, bets(1, 80, 4), { edition: 0 })),
+              store.append(1, 0, bets(1, 80, 4), { edition: 1 }),
+              store.append(2, 3, bets(2, 3, 3), { last: true }),
               store.discard(3),
               store.discard(1),
-              store.append(1, 0, bets(1, 90, 2), true),
+              store.append(1, 0, bets(1, 90, 2), { last: true }),
               store.append(3, 0, bets(3, 0, 1))
             ],
             { concurrency: "unbounded" }
@@ -679,8 +703,9 @@ export const conformance = (name: string, stores: Stores): void => {
             Number((yield* Metric.value(GroupCommit.commits)).count) - Number(before.count)
           expect(commits).toBe(2)
           expect(all[3]).toMatchObject({ _tag: "AlreadyFinished", bets: 10 })
-          expect([all[4], all[8], all[9]]).toEqual([10, 0, 4])
+          expect([all[4], all[9], all[10]]).toEqual([10, 0, 4])
           expect(all[5]).toMatchObject({ _tag: "Conflict", held: 0 })
+          expect(all[6]).toMatchObject({ _tag: "Discarded", agency: 1 })
           expect([...(yield* store.progress)]).toEqual([
             [1, { bets: 2, finished: true, told: false, edition: 2 }],
             [2, { bets: 6, finished: true, told: false, edition: 0 }],

@@ -34,7 +34,7 @@ const fill = (store: BetStore["Service"]) =>
     for (let from = 0; from < 30; from += 10) {
       for (const agency of [1, 2, 3]) {
         const last = agency < 3 && from === 20
-        yield* store.append(agency, from, bets(agency, from, 10), last)
+        yield* store.append(agency, from, bets(agency, from, 10), { last })
       }
     }
   })
@@ -195,7 +195,7 @@ describe("a discard in a CSV store", () => {
                   store.append(3, 30, bets(3, 30, 1)),
                   store.append(3, 31, bets(3, 31, 1)),
                   Effect.flip(store.discard(1)),
-                  store.append(3, 32, bets(3, 32, 1), true)
+                  store.append(3, 32, bets(3, 32, 1), { last: true })
                 ],
                 { concurrency: "unbounded" }
               )

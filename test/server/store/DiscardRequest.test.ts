@@ -60,8 +60,8 @@ for (const [name, stores] of Object.entries({
   const open = Effect.fnUntraced(function* (path: string) {
     const store = yield* stores.make({ path, drawId: "default" })
     yield* store.openDraw(drawOf([1, 2]))
-    yield* store.append(1, 0, bets(1, 0, 7), true)
-    yield* store.append(2, 0, bets(2, 0, 3), true)
+    yield* store.append(1, 0, bets(1, 0, 7), { last: true })
+    yield* store.append(2, 0, bets(2, 0, 3), { last: true })
     return store
   })
   const newPath = Effect.map(temporaryFolder, (folder) => join(folder, "store"))
