@@ -2,12 +2,28 @@
  * The lottery itself: takes in the agencies' books, one writer an agency; waits at the barrier
  * until every agency has finished; holds the draw once; tells each agency its own winners.
  */
-import { Context, Data, Deferred, Effect, Layer, Schedule, type Scope, Stream } from "effect"
+import {
+  Context,
+  Data,
+  Deferred,
+  Effect,
+  Layer,
+  Schedule,
+  type Scope,
+  Semaphore,
+  Stream
+} from "effect"
 import { logAction } from "../domain/ActionLog.ts"
 import type { Agency } from "../domain/Agency.ts"
 import type { BetBatch } from "../domain/BetBatch.ts"
 import { type Draw, describeAgencies, type WinningDocuments } from "../domain/Draw.ts"
-import { BetStore, type DrawMismatch, type StoreBroken, type StoreUnavailable } from "./BetStore.ts"
+import {
+  type AgencyProgress,
+  BetStore,
+  type DrawMismatch,
+  type StoreBroken,
+  type StoreUnavailable
+} from "./BetStore.ts"
 import * as BookDigest from "./BookDigest.ts"
 import * as ResumedUpload from "./ResumedUpload.ts"
 import { type Standing, Standings } from "./Standing.ts"
@@ -83,31 +99,36 @@ export class Lottery extends Context.Service<
     Layer.effect(Lottery, make(draw))
 }
 
+/** The agencies that got their winners. */
+const toldIn = (progress: ReadonlyMap<Agency, AgencyProgress>): ReadonlyArray<Agency> =>
+  Array.from(progress).flatMap(([agency, { told }]) => (told ? [agency] : []))
+
 const make = Effect.fnUntraced(function* (draw: Draw) {
   const store = yield* BetStore
   const { recorded } = yield* store.openDraw(draw)
   const progress = yield* store.progress
   const expected: ReadonlySet<Agency> = new Set(draw.agencies)
   const standings = new Standings(draw.agencies, progress)
-  const untold = new Set(draw.agencies.filter((agency) => !progress.get(agency)?.told))
+  const untold = new Set(draw.agencies)
   const turns = makeTurns()
   const editions = new Map(Array.from(progress, ([agency, { edition }]) => [agency, edition]))
   const digests = new Map<Agency, BookDigest.BookDigest>()
   const barrier = yield* Deferred.make<ReadonlyMap<Agency, WinningDocuments>>()
   const everyoneTold = yield* Deferred.make<void>()
   const scope = yield* Effect.scope
+  const drawing = yield* Semaphore.make(1)
 
   const holdDraw = Effect.gen(function* () {
+    if (yield* Deferred.isDone(barrier)) return
     if (yield* store.recordDraw) yield* logAction("sorteo", "success")
     yield* Deferred.succeed(barrier, yield* store.winners(draw.winningNumber))
   }).pipe(
     Effect.tapError((error) => logAction("sorteo", "fail", { error: error.message })),
-    // An agency that has not finished after all is one whose book is gone: it is waited for again.
-    Effect.tapErrorTag("NotAllFinished", ({ missing }) =>
-      Effect.sync(() => standings.miss(missing))
-    ),
-    // A broken store ends the server by itself.
     Effect.retry(WHILE_UNAVAILABLE),
+    drawing.withPermit,
+    // An agency that has not finished after all is one whose book is gone: it is waited for again.
+    Effect.catchTag("NotAllFinished", () => seeChanges),
+    // A broken store ends the server by itself.
     Effect.ignore
   )
   const holdDrawWhenAllFinished = Effect.suspend(() =>
@@ -141,9 +162,21 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
     return digest
   }
 
+  /** Sends those away who are at an earlier edition of a book. */
+  const noteEdition = (agency: Agency, edition: number) =>
+    Effect.suspend(() => {
+      if (edition <= (editions.get(agency) ?? 0)) return Effect.void
+      editions.set(agency, edition)
+      return turns.discarded(agency)
+    })
+
   const resume = Effect.fnUntraced(function* (agency: Agency, onLeave: OnLeave) {
+    // Where word of a discard comes late it must not send away who comes with the next book.
+    yield* noteEdition(agency, (yield* store.progressOf(agency)).edition)
     const turn = yield* turns.of(agency, onLeave)
     const resumed = yield* ResumedUpload.make(agency, turn, digestOf(agency), store)
+    // It may have finished at another server.
+    if (resumed.hasFinished()) yield* noteFinished(agency)
     const finishAndDraw = (bets: number, sha256: string) =>
       resumed.finish(bets, sha256).pipe(
         Effect.tap(() => noteFinished(agency)),
@@ -152,21 +185,19 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
     return { ...resumed, finish: finishAndDraw } satisfies ResumedUpload.ResumedUpload
   })
 
+  const noteTold = (agencies: Iterable<Agency>) =>
+    Effect.suspend(() => {
+      for (const agency of agencies) untold.delete(agency)
+      return untold.size === 0 ? Deferred.succeed(everyoneTold, undefined) : Effect.void
+    })
+
   /** What the store says, once those who are at a book that was discarded have left it. */
   const currentProgress = Effect.tap(store.progress, (all) =>
-    Effect.forEach(
-      all,
-      ([agency, { edition }]) => {
-        if (edition === (editions.get(agency) ?? 0)) return Effect.void
-        editions.set(agency, edition)
-        return turns.discarded(agency)
-      },
-      { discard: true }
-    )
-  )
+    Effect.forEach(all, ([agency, { edition }]) => noteEdition(agency, edition), { discard: true })
+  ).pipe(Effect.tap((all) => noteTold(toldIn(all))))
 
-  /** Somebody else changed who has finished. */
-  const seeChanges = Effect.gen(function* () {
+  /** Somebody else changed who has finished or was told, or recorded the draw. */
+  const seeChanges: Effect.Effect<void, StoreUnavailable> = Effect.gen(function* () {
     const undone = yield* standings.refresh(currentProgress)
     // A discard that failed halfway has left the book, but it counts no more as whole.
     yield* Effect.forEach(undone, turns.discarded, { discard: true })
@@ -179,8 +210,7 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
   const recordTold = Effect.fnUntraced(function* (agency: Agency) {
     if (!untold.has(agency)) return
     yield* store.told(agency)
-    untold.delete(agency)
-    if (untold.size === 0) yield* Deferred.succeed(everyoneTold, undefined)
+    yield* noteTold([agency])
   })
 
   const told = (agency: Agency) =>
@@ -202,7 +232,7 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
   } else {
     yield* holdDrawWhenAllFinished
   }
-  if (untold.size === 0) yield* Deferred.succeed(everyoneTold, undefined)
+  yield* noteTold(toldIn(progress))
 
   yield* Effect.forkScoped(Stream.runForEach(store.changes, () => seeChanges))
 

@@ -18,7 +18,7 @@ export class Standings {
   private readonly unfinished = new Set<Agency>()
   private changed = Deferred.makeUnsafe<void>()
   private current: Standing
-  /** How often an agency has finished or was missing after all. */
+  /** How often an agency has finished here. */
   private version = 0
 
   constructor(agencies: ReadonlyArray<Agency>, progress: ProgressOfAll) {
@@ -45,13 +45,6 @@ export class Standings {
     if (this.unfinished.delete(agency)) this.tell()
   }
 
-  /** Notes that agencies have not finished after all: their books are gone. */
-  miss(agencies: ReadonlyArray<Agency>): void {
-    this.version++
-    for (const agency of agencies) this.unfinished.add(agency)
-    this.tell()
-  }
-
   /**
    * Takes over what the store says, which others may have changed; gives the agencies that had
    * finished and have not any more.
@@ -65,15 +58,16 @@ export class Standings {
         // Somebody finished meanwhile: what was read may be older than that.
         if (this.version !== before) return this.refresh(read)
         const undone: Array<Agency> = []
+        let isAnother = false
         for (const agency of this.agencies) {
           if (progress.get(agency)?.finished) {
-            this.unfinished.delete(agency)
+            isAnother = this.unfinished.delete(agency) || isAnother
           } else if (!this.unfinished.has(agency)) {
             this.unfinished.add(agency)
             undone.push(agency)
           }
         }
-        this.tell()
+        if (isAnother || undone.length > 0) this.tell()
         return Effect.succeed(undone)
       })
     })
