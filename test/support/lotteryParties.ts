@@ -10,10 +10,13 @@ import { runLottery, startLottery } from "./lotteryCommand.ts"
 
 export const AGENCIES = [1, 2, 3, 4, 5]
 
-/** Generates the books of five agencies into the folder. */
-export const generate = (folder: string, bets: number, seed = 7) =>
+/** Generates the books of five agencies, or as many as are asked for, into the folder. */
+export const generate = (folder: string, bets: number, seed = 7, agencies = 5) =>
   runLottery({
-    args: ["generate", "--agencies", "5", "--bets", `${bets}`, "--seed", `${seed}`, "--out", folder]
+    args: [
+      ...["generate", "--agencies", `${agencies}`, "--bets", `${bets}`],
+      ...["--seed", `${seed}`, "--out", folder]
+    ]
   })
 
 /** An agency's book with LF line ends. */
