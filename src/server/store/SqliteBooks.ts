@@ -3,7 +3,7 @@
  * Synchronous and free of libraries, for the store's worker.
  */
 import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite"
-import { splitQuoted } from "../../domain/BetRow.ts"
+import { splitRow } from "../../domain/BetRow.ts"
 import type { AgencyProgress } from "../BetStore.ts"
 import type { DrawTerms } from "./DrawTerms.ts"
 import type { HeldBook, Outcome, Write } from "./EmbeddedStore.ts"
@@ -214,9 +214,7 @@ export class SqliteBooks {
     let position = from
     for (let start = 0; start < rows.length; ) {
       const end = rows.indexOf("\n", start)
-      const row = rows.slice(start, end)
-      const fields = row.includes('"') ? splitQuoted(row)! : row.split(",")
-      const [firstName, lastName, document, birthdate, number] = fields
+      const [firstName, lastName, document, birthdate, number] = splitRow(rows.slice(start, end))
       values.push(draw, agency, position, firstName!, lastName!, document!, birthdate!)
       values.push(Number(number))
       position++

@@ -11,9 +11,11 @@ import { temporaryFolder } from "../../support/TemporaryFolder.ts"
 import { bets, bookOf, bytesOf, conformance } from "./BetStore.conformance.ts"
 
 conformance("CsvStore", {
+  place: temporaryFolder,
   layer: (folder, drawId) => CsvStore.layer(join(folder, "bets.csv"), drawId),
   layerReader: (folder, drawId) => CsvStore.layerReader(join(folder, "bets.csv"), drawId),
-  manyDraws: false
+  manyDraws: false,
+  isEmbedded: true
 })
 
 const inFolder = Effect.map(temporaryFolder, (folder) => join(folder, "bets.csv"))

@@ -13,9 +13,11 @@ import { temporaryFolder } from "../../support/TemporaryFolder.ts"
 import { bets, bytesOf, conformance, drawOf } from "./BetStore.conformance.ts"
 
 conformance("SqliteStore", {
+  place: temporaryFolder,
   layer: (folder, drawId) => SqliteStore.layer(join(folder, "lottery.db"), drawId),
   layerReader: (folder, drawId) => SqliteStore.layerReader(join(folder, "lottery.db"), drawId),
-  manyDraws: true
+  manyDraws: true,
+  isEmbedded: true
 })
 
 const open = (path: string) => SqliteStore.layer(path, "default")

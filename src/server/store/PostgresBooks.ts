@@ -1,0 +1,131 @@
+/** What is read of one draw in PostgreSQL. */
+import { Effect, Option, Stream } from "effect"
+import type { Agency } from "../../domain/Agency.ts"
+import { BetBatch } from "../../domain/BetBatch.ts"
+import type { WinningDocuments } from "../../domain/Draw.ts"
+import {
+  type AgencyProgress,
+  NO_PROGRESS,
+  type StoredBooks,
+  type StoredDraw,
+  StoreUnavailable
+} from "../BetStore.ts"
+import { drawFromTerms } from "./DrawTerms.ts"
+import type { Postgres } from "./PostgresClient.ts"
+
+/** Rows of a page: at most 433 bytes each, so a page stays below a MiB. */
+const PAGE_ROWS = 2400
+const utf8 = new TextEncoder()
+
+/** A draw as a row of `draws`. */
+export interface DrawRow {
+  readonly agencies: ReadonlyArray<Agency>
+  readonly winning_number: number
+  readonly recorded: boolean
+}
+
+export const drawFromRow = (id: string, row: DrawRow): StoredDraw => ({
+  draw: drawFromTerms(id, { agencies: row.agencies, winningNumber: row.winning_number }),
+  recorded: row.recorded
+})
+
+type ProgressRow = AgencyProgress & { readonly agency: Agency }
+
+const goneBook = (agency: Agency) =>
+  new StoreUnavailable({ reason: `the book of agency ${agency} was discarded while it was read` })
+
+/** The reading half of the store of a draw. */
+export const makeBooks = ({ read, sql }: Postgres, drawId: string) => {
+  const key = sql`(select id from draws where name = ${drawId})`
+
+  const draw = sql<DrawRow>`
+    select agencies, winning_number, recorded_by is not null as recorded
+    from draws where name = ${drawId} and agencies is not null`
+
+  // An agency that takes part has a row from the first on; it is told of once it did something.
+  const progress = sql<ProgressRow>`
+    select agency, bets, finished, told, edition from agencies
+    where draw = ${key} and (bets > 0 or finished or told or edition > 0)
+    order by agency`
+
+  const progressOf = Effect.fnUntraced(function* (agency: Agency) {
+    const [row] = yield* sql<AgencyProgress>`
+      select bets, finished, told, edition from agencies
+      where draw = ${key} and agency = ${agency}`
+    return row ?? NO_PROGRESS
+  })
+
+  const quoted = (column: string) => {
+    const field = sql(column)
+    return sql`case when strpos(${field}, ',') > 0 or strpos(${field}, '"') > 0
+      then '"' || replace(${field}, '"', '""') || '"' else ${field} end`
+  }
+
+  /** Canonical rows, as PostgreSQL puts them together: none of another edition of the book. */
+  const page = (agency: Agency, from: number, until: number, edition: number) =>
+    Effect.map(
+      sql<{ count: number; rows: string }>`
+        select count(*)::int4 as count, coalesce(string_agg(row, '' order by position), '') as rows
+        from (
+          select position, ${quoted("first_name")} || ',' || ${quoted("last_name")} || ','
+            || document || ',' || to_char(birthdate, 'YYYY-MM-DD') || ',' || number || E'\\n' as row
+          from bets
+          where draw = ${key} and agency = ${agency}
+            and position >= ${from} and position < ${Math.min(until, from + PAGE_ROWS)}
+            and exists (
+              select from agencies
+              where draw = ${key} and agency = ${agency} and edition = ${edition}
+            )
+        ) as page`,
+      ([row]) => row ?? { count: 0, rows: "" }
+    )
+
+  // The number stands in the text: only so does the planner see that the index is meant for it.
+  const winners = (winningNumber: number) =>
+    sql<{ agency: Agency; document: string }>`
+      select agency, document from bets
+      where draw = ${key} and number = ${sql.literal(String(Number(winningNumber)))}
+      order by agency, position`
+
+  const books: StoredBooks = {
+    draw: Effect.map(read(draw), ([row]) =>
+      Option.map(Option.fromUndefinedOr(row), (found) => drawFromRow(drawId, found))
+    ),
+    progress: Effect.map(
+      read(progress),
+      (rows) => new Map(rows.map(({ agency, ...of }) => [agency, of]))
+    ),
+    book: (agency, from) =>
+      Stream.unwrap(
+        Effect.map(read(progressOf(agency)), ({ bets: until, edition }) =>
+          Stream.unfold(from, (position) =>
+            position >= until
+              ? Effect.succeed(undefined)
+              : Effect.flatMap(read(page(agency, position, until, edition)), ({ count, rows }) =>
+                  count === 0
+                    ? Effect.fail(goneBook(agency))
+                    : Effect.succeed([
+                        new BetBatch(utf8.encode(rows), count),
+                        position + count
+                      ] as const)
+                )
+          )
+        )
+      )
+  }
+
+  return {
+    ...books,
+    progressOf: (agency: Agency) => read(progressOf(agency)),
+    winners: (winningNumber: number) =>
+      Effect.map(read(winners(winningNumber)), (rows) => {
+        const documents = new Map<Agency, Array<string>>()
+        for (const { agency, document } of rows) {
+          const known = documents.get(agency)
+          if (known === undefined) documents.set(agency, [document])
+          else known.push(document)
+        }
+        return documents as ReadonlyMap<Agency, WinningDocuments>
+      })
+  }
+}

@@ -1,0 +1,135 @@
+/**
+ * Talking to PostgreSQL: a pool of connections that reading and writing share fairly, what its
+ * errors mean, and how long it may be away before a statement is given up.
+ */
+import * as PgClient from "@effect/sql-pg/PgClient"
+import { Effect, Option, type Redacted, Schedule, type Scope, Semaphore } from "effect"
+import * as Reactivity from "effect/reactivity/Reactivity"
+import { SqlError } from "effect/sql/SqlError"
+import { boundedWait } from "../../domain/LoggedResource.ts"
+import { StoreUnavailable } from "../BetStore.ts"
+
+/** Statements that write at a time: more are no faster, and PostgreSQL has 100 places, if that. */
+const WRITERS = 4
+/** Statements that read at a time, so that books that are read keep no batch waiting. */
+const READERS = 3
+/** One listens. */
+const MAX_CONNECTIONS = WRITERS + READERS + 1
+
+/** How often, and how many times, a statement is tried again while PostgreSQL is away: for 5 s. */
+const RETRY_EVERY = "200 millis"
+const RETRIES = 25
+/** After that time without an answer a statement is given up, with its connection. */
+const STATEMENT_SECONDS = 20
+
+/** What says that PostgreSQL is away for now, or that the statement met another: none was done. */
+const TRANSIENT_STATES = new Set([
+  "57P01", // admin_shutdown
+  "57P02", // crash_shutdown
+  "57P03", // cannot_connect_now
+  "53300", // too_many_connections
+  "25006", // read_only_sql_transaction: it was the primary
+  "40001", // serialization_failure
+  "40P01" // deadlock_detected
+])
+
+/** An error of PostgreSQL itself carries its SQLSTATE, one of the network what Node calls it. */
+interface Origin {
+  readonly message: string
+  readonly code?: unknown
+  /** One for each address of a host that refused. */
+  readonly errors?: ReadonlyArray<unknown>
+}
+
+const originOf = ({ reason }: SqlError): Origin => {
+  let origin: unknown = reason.cause
+  while (origin instanceof Error && origin.cause instanceof Error) origin = origin.cause
+  return origin instanceof Error ? origin : reason
+}
+
+const stateOf = (error: SqlError): string | undefined => {
+  const { code } = originOf(error)
+  return typeof code === "string" && /^[0-9A-Z]{5}$/.test(code) ? code : undefined
+}
+
+/** Why a statement failed, in one line; it never holds a password. */
+export const reasonOf = (error: SqlError): string => {
+  const { errors, message } = originOf(error)
+  const state = stateOf(error)
+  if (state !== undefined) return `${message} (PostgreSQL ${state})`
+  const first = errors?.find((each) => each instanceof Error)
+  return message || first?.message || error.message
+}
+
+const isTransient = (error: SqlError): boolean =>
+  error.reason._tag === "ConnectionError" || TRANSIENT_STATES.has(stateOf(error) ?? "")
+
+type Unavailable<E> = Exclude<E, SqlError> | StoreUnavailable
+
+/** What a failed statement means to whoever uses the store. */
+export const toUnavailable = <E>(error: E): Unavailable<E> =>
+  error instanceof SqlError
+    ? new StoreUnavailable({ reason: reasonOf(error) })
+    : // What is left is no SqlError, which `instanceof` does not tell the compiler of a type `E`.
+      (error as Exclude<E, SqlError>)
+
+/** Runs something that may be done twice until PostgreSQL has answered, but not for ever. */
+const patiently = <A, E>(statement: Effect.Effect<A, E>): Effect.Effect<A, Unavailable<E>> =>
+  statement.pipe(
+    Effect.retry({
+      while: (error) => error instanceof SqlError && isTransient(error),
+      schedule: Schedule.spaced(RETRY_EVERY),
+      times: RETRIES
+    }),
+    Effect.mapError(toUnavailable),
+    withDeadline
+  )
+
+/** Also what cannot be interrupted stops waiting; the statement is interrupted behind its back. */
+const withDeadline = Effect.fnUntraced(function* <A, E>(work: Effect.Effect<A, E>) {
+  const duration = `${STATEMENT_SECONDS} seconds` as const
+  const answered = yield* boundedWait(Effect.timeoutOption(work, duration), duration)
+  const answer = Option.isSome(answered) ? yield* answered.value : Option.none<A>()
+  if (Option.isSome(answer)) return answer.value
+  const reason = `PostgreSQL did not answer in ${STATEMENT_SECONDS} seconds`
+  return yield* new StoreUnavailable({ reason })
+})
+
+export interface Postgres {
+  readonly sql: PgClient.PgClient
+  /**
+   * Runs what reads. While PostgreSQL is away it is tried again; where it stays away, or does not
+   * answer, the store is unavailable.
+   */
+  readonly read: <A, E>(statement: Effect.Effect<A, E>) => Effect.Effect<A, Unavailable<E>>
+  /**
+   * Runs what writes, likewise. It may have been done although its answer was lost, so it must be
+   * such that doing it again is harmless.
+   */
+  readonly write: Postgres["read"]
+}
+
+/** Makes the pool; connections are opened as they are needed. */
+export const make = Effect.fnUntraced(function* (
+  url: Redacted.Redacted
+): Effect.fn.Return<Postgres, SqlError, Scope.Scope> {
+  const sql = yield* PgClient.make({
+    url,
+    maxConnections: MAX_CONNECTIONS,
+    keepAlive: "10 seconds",
+    startupParameters: {
+      // Whatever the database's own default is: a commit that is answered is on the disk, and on
+      // the standby's where there is a synchronous one.
+      synchronous_commit: "on",
+      // A server that vanished with its network leaves no row locked behind.
+      idle_in_transaction_session_timeout: "30s"
+    }
+  }).pipe(Effect.provide(Reactivity.layer))
+  const writers = yield* Semaphore.make(WRITERS)
+  const readers = yield* Semaphore.make(READERS)
+  return {
+    sql,
+    read: (statement) => patiently(readers.withPermit(statement)),
+    write: (statement) => patiently(writers.withPermit(statement))
+  }
+})

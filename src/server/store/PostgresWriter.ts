@@ -1,0 +1,289 @@
+/**
+ * What is written of one draw in PostgreSQL. An append or a finish is one statement, and so a
+ * transaction of its own: it moves the agency's row on only from where the writer believes it to
+ * be, which PostgreSQL lets one writer at a time do, whichever server it is. Each may be done
+ * again where its answer was lost.
+ */
+import { randomUUID } from "node:crypto"
+import { hostname } from "node:os"
+import * as PgTypes from "@effect/sql-pg/PgTypes"
+import { Effect, Result } from "effect"
+import type { SqlError } from "effect/sql/SqlError"
+import type { Agency } from "../../domain/Agency.ts"
+import type { BetBatch } from "../../domain/BetBatch.ts"
+import { splitRow } from "../../domain/BetRow.ts"
+import type { Draw } from "../../domain/Draw.ts"
+import {
+  AlreadyFinished,
+  type AppendOptions,
+  BookMismatch,
+  Conflict,
+  Discarded,
+  DrawAlreadyHeld,
+  NotAllFinished,
+  type StoreUnavailable
+} from "../BetStore.ts"
+import { ensureSameTerms } from "./DrawTerms.ts"
+import { type DrawRow, drawFromRow } from "./PostgresBooks.ts"
+import { type Postgres, toUnavailable } from "./PostgresClient.ts"
+
+/** The row of an agency, whoever wrote it. */
+interface AgencyRow {
+  readonly bets: number
+  readonly finished: boolean
+  readonly edition: number
+  readonly last_write: string | null
+}
+
+/** What became of a write that the agency's row was not where the writer believed it to be. */
+type Looked<A> = { readonly done: A } | "again"
+
+// Rows were checked on their way in; ignoreBOM keeps a BOM that a name begins with.
+const text = new TextDecoder("utf-8", { ignoreBOM: true })
+
+const arrayOf = (values: ReadonlyArray<unknown>, type: number) =>
+  // The types below all have one of arrays.
+  Result.getOrThrow(PgTypes.array(values, type))
+
+/** The columns of a batch, as arrays for `unnest`. */
+const columnsOf = ({ bytes }: BetBatch) => {
+  const firstNames: Array<string> = []
+  const lastNames: Array<string> = []
+  const documents: Array<string> = []
+  const birthdates: Array<string> = []
+  const numbers: Array<number> = []
+  const rows = text.decode(bytes)
+  for (let start = 0; start < rows.length; ) {
+    const end = rows.indexOf("\n", start)
+    const [firstName, lastName, document, birthdate, number] = splitRow(rows.slice(start, end))
+    firstNames.push(firstName!)
+    lastNames.push(lastName!)
+    documents.push(document!)
+    birthdates.push(birthdate!)
+    numbers.push(Number(number))
+    start = end + 1
+  }
+  return {
+    firstNames: arrayOf(firstNames, PgTypes.OID.text),
+    lastNames: arrayOf(lastNames, PgTypes.OID.text),
+    documents: arrayOf(documents, PgTypes.OID.text),
+    birthdates: arrayOf(birthdates, PgTypes.OID.date),
+    numbers: arrayOf(numbers, PgTypes.OID.int2)
+  }
+}
+
+/**
+ * The writing half of the store of a draw. `notify` tells the other servers that something of it
+ * has changed.
+ */
+export const makeWriter = (
+  { sql, write }: Postgres,
+  drawId: string,
+  notify: Effect.Effect<void>
+) => {
+  const key = sql`(select id from draws where name = ${drawId})`
+  /** Who records the draw, for people, and for us where the answer is lost. */
+  const server = `${hostname()} ${process.pid} ${randomUUID()}`
+  let hasSaidRecorded = false
+  /** The agencies that are known to have a row; a row stays for ever. */
+  const agenciesWithRow = new Set<Agency>()
+
+  const makeAgencies = Effect.fnUntraced(function* (agencies: ReadonlyArray<Agency>) {
+    yield* sql`insert into draws (name) values (${drawId}) on conflict do nothing`
+    yield* sql`
+      insert into agencies (draw, agency)
+      select ${key}, agency from unnest(${arrayOf(agencies, PgTypes.OID.int4)}) as agency
+      on conflict do nothing`
+    for (const agency of agencies) agenciesWithRow.add(agency)
+  })
+
+  const makeAgency = (agency: Agency) =>
+    Effect.suspend(() => (agenciesWithRow.has(agency) ? Effect.void : makeAgencies([agency])))
+
+  const rowOf = Effect.fnUntraced(function* (agency: Agency) {
+    const [row] = yield* sql<AgencyRow>`
+      select bets, finished, edition, last_write from agencies
+      where draw = ${key} and agency = ${agency}`
+    // It has been made before, and a row stays for ever.
+    return row!
+  })
+
+  /**
+   * Runs a statement that moves the agency's row on and tells whether it did. Where it did not,
+   * looks why: another may have moved the row in between, so that it would now.
+   */
+  const move = Effect.fnUntraced(function* <E>(
+    agency: Agency,
+    statement: Effect.Effect<ReadonlyArray<{ readonly moved: boolean }>, SqlError>,
+    look: (row: AgencyRow) => Effect.Effect<Looked<void>, E>
+  ) {
+    yield* makeAgency(agency)
+    for (;;) {
+      const [result] = yield* statement
+      if (result?.moved === true) return
+      if ((yield* look(yield* rowOf(agency))) !== "again") return
+    }
+  })
+
+  const append = Effect.fnUntraced(function* (
+    agency: Agency,
+    position: number,
+    batch: BetBatch,
+    { edition, last = false }: AppendOptions = {}
+  ): Effect.fn.Return<void, Conflict | AlreadyFinished | Discarded | StoreUnavailable> {
+    const token = randomUUID()
+    const { birthdates, documents, firstNames, lastNames, numbers } = columnsOf(batch)
+    const statement = sql<{ moved: boolean }>`
+      with moved as (
+        update agencies
+        set bets = bets + ${batch.count}, finished = ${last}, last_write = ${token}
+        where draw = ${key} and agency = ${agency} and bets = ${position} and not finished
+          and edition = coalesce(${edition ?? null}::integer, edition)
+        returning draw
+      ), stored as (
+        insert into bets
+          (draw, agency, position, birthdate, number, first_name, last_name, document)
+        select moved.draw, ${agency}, ${position} + row.ordinality - 1,
+          birthdate, number, first_name, last_name, document
+        from moved, unnest(${birthdates}, ${numbers}, ${firstNames}, ${lastNames}, ${documents})
+          with ordinality
+          as row (birthdate, number, first_name, last_name, document, ordinality)
+      )
+      select exists (select from moved) as moved`
+    const look = (
+      row: AgencyRow
+    ): Effect.Effect<Looked<void>, Conflict | AlreadyFinished | Discarded> => {
+      const { bets, finished } = row
+      if (row.last_write === token) return Effect.succeed({ done: undefined })
+      if (edition !== undefined && edition !== row.edition) return new Discarded({ agency })
+      if (finished) return new AlreadyFinished({ agency, bets })
+      if (bets !== position) return new Conflict({ agency, position, held: bets })
+      return Effect.succeed("again")
+    }
+    yield* write(move(agency, statement, look))
+    if (last) yield* notify
+  }, Effect.uninterruptible)
+
+  const finish = Effect.fnUntraced(function* (
+    agency: Agency,
+    bets: number,
+    edition?: number
+  ): Effect.fn.Return<void, BookMismatch | Discarded | StoreUnavailable> {
+    const statement = sql<{ moved: boolean }>`
+      with moved as (
+        update agencies set finished = true
+        where draw = ${key} and agency = ${agency} and bets = ${bets} and not finished
+          and edition = coalesce(${edition ?? null}::integer, edition)
+        returning draw
+      )
+      select exists (select from moved) as moved`
+    const look = (row: AgencyRow): Effect.Effect<Looked<void>, BookMismatch | Discarded> => {
+      if (edition !== undefined && edition !== row.edition) return new Discarded({ agency })
+      if (row.bets !== bets) return new BookMismatch({ agency, bets, held: row.bets })
+      return Effect.succeed(row.finished ? { done: undefined } : "again")
+    }
+    yield* write(move(agency, statement, look))
+    yield* notify
+  }, Effect.uninterruptible)
+
+  const told = Effect.fnUntraced(function* (agency: Agency) {
+    const statement = sql`
+      update agencies set told = true
+      where draw = ${key} and agency = ${agency} and not told returning agency`
+    const changed = yield* write(Effect.andThen(makeAgency(agency), statement))
+    if (changed.length > 0) yield* notify
+  }, Effect.uninterruptible)
+
+  /** Only winning bets are in it: it costs nothing to add a bet, and the draw is immediate. */
+  const makeIndex = Effect.fnUntraced(function* (winningNumber: number) {
+    const number = String(Number(winningNumber))
+    const index = `bets_on_${number}`
+    // Even where it is there, to make it would wait for everybody who adds bets.
+    const [found] = yield* sql<{ there: boolean }>`
+      select to_regclass(${index}) is not null as there`
+    if (found?.there === true) return
+    yield* sql`
+      create index if not exists ${sql(index)} on bets (draw, agency, position) include (document)
+      where number = ${sql.literal(number)}`
+  })
+
+  const openDraw = Effect.fnUntraced(function* (asked: Draw) {
+    if (asked.id !== drawId) {
+      // A layer is made for one draw's id: that is the caller's mistake, nothing a person can mend.
+      return yield* Effect.die(new Error(`the store of draw ${drawId} was asked for ${asked.id}`))
+    }
+    const { agencies, winningNumber } = asked
+    const opened = sql<DrawRow>`
+      insert into draws (name, agencies, winning_number)
+      values (${drawId}, ${arrayOf(agencies, PgTypes.OID.int4)}, ${winningNumber})
+      on conflict (name) do update set
+        agencies = coalesce(draws.agencies, excluded.agencies),
+        winning_number = coalesce(draws.winning_number, excluded.winning_number)
+      returning agencies, winning_number, recorded_by is not null as recorded`
+    const [row] = yield* write(opened)
+    const stored = drawFromRow(drawId, row!)
+    yield* ensureSameTerms(stored.draw, asked)
+    yield* write(Effect.andThen(makeAgencies(agencies), makeIndex(winningNumber)))
+    return stored
+  })
+
+  /**
+   * The draw's row is locked before the agencies are looked at: a discard, which alone takes a
+   * finished book back, waits for it or is waited for.
+   */
+  const record = Effect.gen(function* () {
+    yield* sql`select id from draws where name = ${drawId} for update`
+    const missing = yield* sql<{ agency: Agency }>`
+      select expected.agency from draws, unnest(draws.agencies) as expected (agency)
+      where draws.name = ${drawId} and not exists (
+        select from agencies as held
+        where held.draw = draws.id and held.agency = expected.agency and held.finished
+      )
+      order by expected.agency`
+    if (missing.length > 0) {
+      return yield* new NotAllFinished({ missing: missing.map(({ agency }) => agency) })
+    }
+    const [row] = yield* sql<{ recorded_by: string }>`
+      update draws set
+        recorded_by = coalesce(recorded_by, ${server}), recorded_at = coalesce(recorded_at, now())
+      where name = ${drawId} and agencies is not null
+      returning recorded_by`
+    return row?.recorded_by
+  }).pipe(sql.withTransaction)
+
+  const recordDraw = Effect.gen(function* () {
+    const recordedBy = yield* write(record)
+    if (recordedBy === undefined) return yield* new NotAllFinished({ missing: [] })
+    // Its first answer may have been lost: it is ours as long as nobody was told so.
+    if (recordedBy !== server || hasSaidRecorded) return false
+    hasSaidRecorded = true
+    yield* notify
+    return true
+  }).pipe(Effect.uninterruptible)
+
+  const discardBook = Effect.fnUntraced(function* (agency: Agency) {
+    yield* makeAgency(agency)
+    // A share of the row: discards do not wait for each other, and the draw waits for all.
+    const [draw] = yield* sql<{ recorded: boolean }>`
+      select recorded_by is not null as recorded from draws where name = ${drawId} for share`
+    if (draw?.recorded === true) return yield* new DrawAlreadyHeld({ agency, drawId })
+    yield* sql`
+      update agencies set bets = 0, finished = false, told = false, edition = edition + 1
+      where draw = ${key} and agency = ${agency}`
+    const [deleted] = yield* sql<{ bets: number }>`
+      with deleted as (
+        delete from bets where draw = ${key} and agency = ${agency} returning 1
+      )
+      select count(*)::integer as bets from deleted`
+    return deleted?.bets ?? 0
+  }, sql.withTransaction)
+
+  /** Not tried again: a book may take as long as it likes, and whoever asks must know the count. */
+  const discard = Effect.fnUntraced(function* (agency: Agency) {
+    const bets = yield* Effect.mapError(discardBook(agency), toUnavailable)
+    yield* notify
+    return bets
+  }, Effect.uninterruptible)
+
+  return { append, finish, told, openDraw, recordDraw, discard }
+}

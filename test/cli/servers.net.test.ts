@@ -1,0 +1,301 @@
+/**
+ * Goal: servers that share a draw are as one to the agencies, whichever of them dies, and also
+ * where PostgreSQL does. Method: servers and clients as processes on a PostgreSQL of the test's
+ * own; the servers are behind one port, as a balancer gives them one name, so that an agency that
+ * lost one comes back on another. At the end everything is compared with what went in.
+ */
+import { it } from "@effect/vitest"
+import { Deferred, Effect, Fiber, Random, type Scope } from "effect"
+import { expect } from "vitest"
+import { type Running, runLottery, startLottery } from "../support/lotteryCommand.ts"
+import {
+  bookOf,
+  clientArgs,
+  exported,
+  freePorts,
+  generate,
+  heldBets,
+  type Ports,
+  startServer,
+  winnersOf
+} from "../support/lotteryParties.ts"
+import {
+  describeCluster,
+  freshSchema,
+  type PostgresCluster,
+  query
+} from "../support/PostgresCluster.ts"
+import { makeProxy } from "../support/TcpProxy.ts"
+import { temporaryFolder } from "../support/TemporaryFolder.ts"
+
+const DIALECTS = ["native", "json", "native", "binary"] as const
+const dialectOf = (agency: number) => DIALECTS[agency % DIALECTS.length]!
+
+/** One port for the bets and one for the winners, whatever servers there are. */
+const balance = Effect.fnUntraced(function* (servers: ReadonlyArray<Ports>) {
+  const random = () => Effect.runSync(Random.next)
+  const [bets, winners] = yield* Effect.all([
+    makeProxy({ random, targets: () => servers.map(({ port }) => port) }),
+    makeProxy({ random, targets: () => servers.map(({ winnersPort }) => winnersPort) })
+  ])
+  return { port: bets.port, winnersPort: winners.port } satisfies Ports
+})
+
+/** A place for one server at a time, on the same ports; its log is that of all of them. */
+interface Place {
+  readonly ports: Ports
+  server: Running
+  log: string
+  /** The process ids of those that were killed. */
+  readonly killed: Set<number>
+}
+
+const occupy = Effect.fnUntraced(function* (store: string, agencies: number) {
+  const ports = yield* freePorts
+  const start = startServer({ store, ports, more: ["--agencies", `${agencies}`] })
+  const place: Place = { ports, server: yield* start, log: "", killed: new Set() }
+  const kill = Effect.gen(function* () {
+    const { server } = place
+    place.killed.add(server.child.pid!)
+    yield* server.signal("SIGKILL")
+    place.log += (yield* server.outcome).stderr
+    place.server = yield* launch(store, ports, agencies)
+  })
+  return { place, kill }
+})
+
+/** Starts a server again, which may fail while PostgreSQL is away: then once more. */
+const launch = (
+  store: string,
+  ports: Ports,
+  agencies: number
+): Effect.Effect<Running, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const server = yield* startLottery({
+      args: [
+        ...["server", "--host", "127.0.0.1", "--store", store, "--agencies", `${agencies}`],
+        ...["--port", `${ports.port}`, "--winners-port", `${ports.winnersPort}`]
+      ]
+    })
+    const listens = Effect.as(server.logged(/accept_connections/), true)
+    const ended = Effect.as(server.outcome, false)
+    return (yield* Effect.raceFirst(ended, listens))
+      ? server
+      : yield* launch(store, ports, agencies)
+  })
+
+const AGENCIES = 30
+const BETS = process.env.LOTTERY_TEST_LONG ? 6_000 : 1_500
+
+/** Ends the connections that listen for notifications, again and again: these are lost. */
+const deafen = (cluster: PostgresCluster) =>
+  cluster
+    .query(
+      `select pg_terminate_backend(pid) from pg_stat_activity
+        where query ilike 'listen%' and pid <> pg_backend_pid()`
+    )
+    .pipe(Effect.andThen(Effect.sleep("20 millis")), Effect.forever)
+
+describeCluster("servers that share a draw", (shared) => {
+  /** A schema for a draw of its own, the books of its agencies, and servers behind one port. */
+  const prepare = Effect.fnUntraced(function* (agencies: number, bets: number) {
+    const cluster = yield* shared
+    const folder = yield* temporaryFolder
+    const store = yield* freshSchema(cluster.url())
+    yield* generate(folder, bets, 7, agencies)
+    return { cluster, folder, store }
+  })
+
+  it.live(
+    "lose nothing, repeat nothing and hold one draw, though they are killed and PostgreSQL crashes",
+    () =>
+      Effect.gen(function* () {
+        const { cluster, folder, store } = yield* prepare(AGENCIES, BETS)
+        const places = yield* Effect.forEach([1, 2, 3], () => occupy(store, AGENCIES))
+        const name = yield* balance(places.map(({ place }) => place.ports))
+        const agencies = Array.from({ length: AGENCIES }, (_, index) => index + 1)
+        const done = yield* Deferred.make<void>()
+        let kills = 0
+
+        const crash = Effect.gen(function* () {
+          for (const part of [0.2, 0.6]) {
+            while ((yield* heldBets(store)) < part * BETS * AGENCIES) {
+              yield* Effect.sleep("50 millis")
+            }
+            yield* cluster.restart("immediate")
+          }
+        })
+        const kill = Effect.gen(function* () {
+          for (;;) {
+            yield* Effect.sleep(yield* Random.nextIntBetween(100, 600))
+            yield* places[yield* Random.nextIntBetween(0, places.length - 1)]!.kill
+            kills++
+          }
+        })
+        const crashing = yield* Effect.forkChild(crash)
+        const killing = yield* Effect.forkChild(Effect.raceFirst(kill, Deferred.await(done)))
+        const clients = yield* Effect.forEach(agencies, (agency) =>
+          startLottery({
+            args: [...clientArgs(folder, agency, name, dialectOf(agency)), "--batch", "25"]
+          })
+        )
+        let said = ""
+        for (const agency of agencies) {
+          const { code, stderr, stdout } = yield* clients[agency - 1]!.outcome
+          const winners = winnersOf(bookOf(folder, agency))
+          expect({ code, stdout }, stderr).toEqual({ code: 0, stdout: winners })
+          said += stderr
+        }
+        yield* Fiber.join(crashing)
+        yield* Deferred.succeed(done, undefined)
+        yield* Fiber.join(killing)
+
+        for (const agency of agencies) {
+          expect(yield* exported(store, agency)).toBe(bookOf(folder, agency))
+        }
+        const logs = places.map(({ place }) => place.log + place.server.stderr()).join("")
+        const draws = logs.match(/action: sorteo \| result: success/g) ?? []
+        const [{ recorded_by } = { recorded_by: "" }] = yield* query(
+          store,
+          "select recorded_by from draws"
+        )
+        const recorder = Number(String(recorded_by).split(" ")[1])
+        const wasKilled = places.some(({ place }) => place.killed.has(recorder))
+        // A server that is killed between the commit and its line has recorded the draw silently.
+        expect(draws.length, logs).toBeGreaterThanOrEqual(wasKilled ? 0 : 1)
+        expect(draws.length, logs).toBeLessThanOrEqual(1)
+        expect(kills).toBeGreaterThan(2)
+        expect(said + logs).not.toContain(cluster.password)
+      }),
+    300_000
+  )
+
+  it.live("refuse one that was started with other agencies or another number", () =>
+    Effect.gen(function* () {
+      const { cluster, store } = yield* prepare(1, 1)
+      yield* startServer({ store, more: ["--agencies", "1,3", "--winning-number", "7"] })
+      const first = "opened with agencies 1, 3 and winning number 7"
+      for (const [agencies, number, second] of [
+        ["2", "7", "started with agencies 1, 2 and winning number 7"],
+        ["1,3", "8", "started with agencies 1, 3 and winning number 8"]
+      ] as const) {
+        const { code, stderr } = yield* runLottery({
+          args: [
+            ...["server", "--port", "0", "--agencies", agencies, "--winning-number", number],
+            ...["--store", store]
+          ]
+        })
+        expect(code).toBe(1)
+        expect(stderr).toContain(first)
+        expect(stderr).toContain(second)
+        expect(stderr).not.toContain(cluster.password)
+      }
+    })
+  )
+
+  it.live("tell their agencies of a draw that another one held, also without notifications", () =>
+    Effect.gen(function* () {
+      const { cluster, folder, store } = yield* prepare(2, 300)
+      const more = ["--agencies", "2"]
+      const [one, other] = yield* Effect.all([
+        startServer({ store, more }),
+        startServer({ store, more })
+      ])
+      const waiting = yield* startLottery({ args: clientArgs(folder, 1, one, "native") })
+      yield* waiting.logged(/espera_sorteo/)
+      yield* Effect.forkScoped(deafen(cluster))
+      yield* one.logged(/store_listen \| result: fail/)
+      const last = yield* runLottery({ args: clientArgs(folder, 2, other, "native") })
+      expect(last).toMatchObject({ code: 0, stdout: winnersOf(bookOf(folder, 2)) })
+      const winners = winnersOf(bookOf(folder, 1))
+      expect(yield* waiting.outcome).toMatchObject({ code: 0, stdout: winners })
+      expect(one.stderr()).not.toContain("action: sorteo")
+    })
+  )
+
+  it.live("hold the draw that one of them died before", () =>
+    Effect.gen(function* () {
+      const { folder, store } = yield* prepare(2, 300)
+      const server = yield* startServer({ store, more: ["--agencies", "2"] })
+      const waiting = yield* startLottery({ args: clientArgs(folder, 1, server, "json") })
+      yield* waiting.logged(/apuestas_enviadas/)
+      // What a server leaves that is killed when it has stored the last book, and no more.
+      yield* query(store, `update agencies set finished = true where agency = 2;`)
+      expect(yield* waiting.outcome).toMatchObject({
+        code: 0,
+        stdout: winnersOf(bookOf(folder, 1))
+      })
+      expect(server.stderr()).toMatch(/action: sorteo \| result: success/)
+    })
+  )
+
+  it.live("store a book once that two of them are sent at the same time", () =>
+    Effect.gen(function* () {
+      const { folder, store } = yield* prepare(1, 20_000)
+      const more = ["--agencies", "1,"]
+      const servers = yield* Effect.forEach([1, 2], () => startServer({ store, more }))
+      const clients = yield* Effect.forEach(servers, (server) =>
+        startLottery({ args: [...clientArgs(folder, 1, server, "native"), "--batch", "50"] })
+      )
+      const book = bookOf(folder, 1)
+      for (const client of clients) {
+        const { code, stderr, stdout } = yield* client.outcome
+        expect({ code, stdout }, stderr).toEqual({ code: 0, stdout: winnersOf(book) })
+      }
+      expect(yield* exported(store, 1)).toBe(book)
+    })
+  )
+
+  it.live("send an agency away whose book is discarded, and take its next one", () =>
+    Effect.gen(function* () {
+      const { folder, store } = yield* prepare(2, 500)
+      const more = ["--agencies", "2"]
+      const [one, other] = yield* Effect.all([
+        startServer({ store, more }),
+        startServer({ store, more })
+      ])
+      const waiting = yield* startLottery({ args: clientArgs(folder, 1, one, "native") })
+      yield* waiting.logged(/espera_sorteo/)
+      const discarded = yield* runLottery({
+        args: ["discard", "--store", store, "--agency", "1", "--yes"]
+      })
+      expect(discarded.code, discarded.stderr).toBe(0)
+      expect(discarded.stderr).toMatch(/libro_descartado .* cantidad: 500/)
+      const { code, stderr } = yield* waiting.outcome
+      expect(code).toBe(1)
+      expect(stderr).toMatch(/the held book of agency 1 was discarded/)
+
+      yield* generate(folder, 400, 8, 2)
+      const clients = yield* Effect.all([
+        startLottery({ args: clientArgs(folder, 1, other, "native") }),
+        startLottery({ args: clientArgs(folder, 2, one, "binary") })
+      ])
+      for (const [index, client] of clients.entries()) {
+        const book = bookOf(folder, index + 1)
+        expect(yield* client.outcome).toMatchObject({ code: 0, stdout: winnersOf(book) })
+        expect(yield* exported(store, index + 1)).toBe(book)
+      }
+    })
+  )
+
+  it.live("stop while PostgreSQL is away, and refuse bets until it is back", () =>
+    Effect.gen(function* () {
+      const { cluster, folder, store } = yield* prepare(1, 3_000)
+      const more = ["--agencies", "1,"]
+      const [one, other] = yield* Effect.all([
+        startServer({ store, more }),
+        startServer({ store, more })
+      ])
+      yield* cluster.stop("immediate")
+      const client = yield* startLottery({ args: clientArgs(folder, 1, one, "native") })
+      yield* client.logged(/StoreUnavailable|the store cannot be used now/)
+      yield* other.signal("SIGTERM")
+      expect(yield* other.outcome).toMatchObject({ code: 0 })
+      yield* cluster.start
+      const winners = winnersOf(bookOf(folder, 1))
+      expect(yield* client.outcome).toMatchObject({ code: 0, stdout: winners })
+      expect(yield* exported(store, 1)).toBe(bookOf(folder, 1))
+      expect(one.stderr() + other.stderr()).not.toContain(cluster.password)
+    })
+  )
+})
