@@ -1,22 +1,33 @@
 /**
- * The text of a Compose file that runs a server and its clients, each in a container of its own:
- * shared parts, a list of services, the volumes they name. Pure. As the Compose specification
+ * The text of a Compose file that runs servers and their clients, each in a container of its own:
+ * shared parts, a list of services, the volume they name. Pure. As the Compose specification
  * says; docker-compose 1.29 knows all of it but `name`.
  */
+import {
+  dependsOn,
+  indent,
+  type ServersParameters,
+  serverNames,
+  serverServices,
+  sharedByServers,
+  volumes
+} from "./ComposeServers.ts"
 import { generateBook } from "./GeneratedBook.ts"
 
-/** A Linux bridge has 1,023 ports; the server takes one too, and who looks at it from beside. */
+/**
+ * A Linux bridge has 1,023 ports: for these, for PostgreSQL, and for two who look at them from
+ * beside.
+ */
 export const MAX_CLIENTS = 1000
+export const MAX_SERVERS = 20
 
-export interface ComposeParameters {
-  /** Clients, and so agencies: 1 to 1,000. */
-  readonly clients: number
+export interface ComposeParameters extends ServersParameters {
   /** Chooses the made-up bet that each client sends in place of its agency's book. */
   readonly oneBetSeed?: number | undefined
 }
 
-/** The clients for which the smaller network has addresses, beside its gateway and the server. */
-const SMALL_NETWORK_CLIENTS = 250
+/** The containers for which the smaller network has addresses, beside its gateway. */
+const SMALL_NETWORK_CONTAINERS = 251
 const SMALL_SUBNET = "172.25.125.0/24"
 const LARGE_SUBNET = "172.25.120.0/21"
 
@@ -28,9 +39,11 @@ type Environment = ReadonlyArray<readonly [key: string, value: string]>
 /** A double-quoted string, the same in JSON and YAML; Compose takes a single $ for a variable. */
 export const quoted = (text: string): string => JSON.stringify(text).replaceAll("$", "$$$$")
 
-const header = ({ clients, oneBetSeed }: ComposeParameters): string => {
+const header = ({ clients, oneBetSeed, postgresServers }: ComposeParameters): string => {
   const oneBet = oneBetSeed === undefined ? "" : ` --one-bet --seed ${oneBetSeed}`
-  return `# Written by: lottery compose --clients ${clients}${oneBet}
+  const store = postgresServers === undefined ? "" : " --store postgres"
+  const servers = (postgresServers ?? 1) === 1 ? "" : ` --servers ${postgresServers}`
+  return `# Written by: lottery compose --clients ${clients}${oneBet}${store}${servers}
 name: tp0
 `
 }
@@ -48,43 +61,14 @@ x-container: &container
   security_opt: ["no-new-privileges:true"]
 `
 
-const sharedByClients = ({ oneBetSeed }: ComposeParameters): string => `
+const sharedByClients = (parameters: ComposeParameters): string => `
 x-client: &client
   <<: *container
   command: ["client", "--config", "/config/client.yaml"]
   volumes:
     - ./config/client.yaml:/config/client.yaml:ro
-${oneBetSeed === undefined ? "    - ./.data:/lottery/.data:ro\n" : ""}\
-  depends_on:
-    server:
-      condition: service_healthy
-`
-
-const server = ({ clients }: ComposeParameters): string => `
-  server:
-    <<: *container
-    container_name: server
-    command:
-      - server
-      - --config
-      - /config/server.ini
-      - --agencies
-      - ${quoted(String(clients))}
-      - --store
-      - sqlite:/data/lottery.db
-    volumes:
-      - ./config/server.ini:/config/server.ini:ro
-      - data:/data
-    healthcheck:
-      test: ["CMD", "lottery", "ping", "--config", "/config/server.ini", "--log-level", "error"]
-      interval: 3s
-      timeout: 10s
-      retries: 10
-      start_period: 60s
-    # After a failure it goes on from what its store holds; a wrong setting fails again.
-    restart: on-failure:3
-    # A server may take 25 s to stop; mostly it is under one.
-    stop_grace_period: 30s
+${parameters.oneBetSeed === undefined ? "    - ./.data:/lottery/.data:ro\n" : ""}\
+${indent(2, dependsOn(serverNames(parameters)))}
 `
 
 /** What says which client it is, and what it sends where that is not its agency's book. */
@@ -106,18 +90,13 @@ const client = (agency: number, { oneBetSeed }: ComposeParameters): string => {
 ${environment.map(([key, value]) => `      ${key}: ${quoted(value)}\n`).join("")}`
 }
 
-const network = ({ clients }: ComposeParameters): string => `
+const network = (containers: number): string => `
 networks:
   testing_net:
     driver: bridge
     ipam:
       config:
-        - subnet: ${clients > SMALL_NETWORK_CLIENTS ? LARGE_SUBNET : SMALL_SUBNET}
-`
-
-const VOLUMES = `
-volumes:
-  data:
+        - subnet: ${containers > SMALL_NETWORK_CONTAINERS ? LARGE_SUBNET : SMALL_SUBNET}
 `
 
 /** The Compose file for these parameters; the same parameters make the same text. */
@@ -125,14 +104,15 @@ export const makeComposeFile = (parameters: ComposeParameters): string => {
   const clients = Array.from({ length: parameters.clients }, (_, index) =>
     client(index + 1, parameters)
   )
+  const services = [...serverServices(parameters), ...clients]
   return [
     header(parameters),
     CONTAINER,
+    sharedByServers(parameters),
     sharedByClients(parameters),
     "\nservices:",
-    server(parameters),
-    ...clients,
-    network(parameters),
-    VOLUMES
+    ...services,
+    network(services.length),
+    volumes(parameters)
   ].join("")
 }

@@ -37,6 +37,8 @@ export interface SettingOptions<A> {
   readonly metavar?: string
   /** The value may hold a password: it is not shown where it is wrong. */
   readonly secret?: boolean
+  /** Neither the environment nor a file has it: there its name means something else. */
+  readonly flagOnly?: boolean
 }
 
 /** The environment variable that every setting has: `LOTTERY_WINNERS_PORT` for `--winners-port`. */
@@ -62,6 +64,7 @@ export const unknownKeysOf = ({ keys }: ConfigFile.ConfigFile): ReadonlyArray<st
   keys.filter((key) => !knownKeys.has(key.toLowerCase())).map(showKey)
 
 const keysOf = <A>(name: string, options: SettingOptions<A>): Keys => {
+  if (options.flagOnly) return { environment: [], file: [] }
   const environment = [...(options.keys ?? []), environmentName(name)]
   return { environment, file: [...environment, ...(options.fileKeys ?? [])] }
 }
@@ -113,10 +116,11 @@ const decodeFound = <A>(name: string, options: SettingOptions<A>) => {
 }
 
 const describe = <A>(name: string, options: SettingOptions<A>, shownDefault?: string): string => {
-  const notes = [`env ${keysOf(name, options).environment.join(", ")}`]
+  const { environment } = keysOf(name, options)
+  const notes = environment.length === 0 ? [] : [`env ${environment.join(", ")}`]
   if (options.fileKeys !== undefined) notes.push(`file ${options.fileKeys.join(", ")}`)
   if (shownDefault !== undefined) notes.unshift(`default ${shownDefault}`)
-  return `${options.description} (${notes.join("; ")})`
+  return notes.length === 0 ? options.description : `${options.description} (${notes.join("; ")})`
 }
 
 const makeFlag = <A>(
@@ -166,7 +170,10 @@ const unknownKeysHint = Effect.gen(function* () {
 })
 
 /** A setting that must be given. */
-export const required = <A>(name: string, options: SettingOptions<A>): Flag.Flag<A> => {
+export const required = <A>(
+  name: string,
+  options: SettingOptions<A> & { readonly flagOnly?: false }
+): Flag.Flag<A> => {
   const { environment } = keysOf(name, options)
   const ways = `the flag --${name}, or in the environment or a file as ${environment[0]}`
   return makeFlag(name, options).pipe(

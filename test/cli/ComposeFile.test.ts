@@ -10,6 +10,7 @@ import { describe, expect, it } from "vitest"
 import {
   type ComposeParameters,
   MAX_CLIENTS,
+  MAX_SERVERS,
   makeComposeFile,
   quoted
 } from "../../src/cli/ComposeFile.ts"
@@ -24,6 +25,7 @@ const Service = Schema.Record(Schema.String, Schema.Unknown)
 const File = Schema.Struct({
   name: Schema.String,
   "x-container": Service,
+  "x-server": Schema.optional(Service),
   "x-client": Service,
   services: Schema.Record(Schema.String, Service),
   networks: Schema.Record(Schema.String, Schema.Unknown),
@@ -43,14 +45,25 @@ const CONTAINED = {
   security_opt: ["no-new-privileges:true"]
 }
 
-const client = (agency: number) => ({
+const healthy = (services: ReadonlyArray<string>) =>
+  Object.fromEntries(services.map((service) => [service, { condition: "service_healthy" }]))
+
+const client = (agency: number, servers: ReadonlyArray<string> = ["server"]) => ({
   ...CONTAINED,
   container_name: `client${agency}`,
   command: ["client", "--config", "/config/client.yaml"],
   environment: { CLI_ID: String(agency) },
   volumes: ["./config/client.yaml:/config/client.yaml:ro", "./.data:/lottery/.data:ro"],
-  depends_on: { server: { condition: "service_healthy" } }
+  depends_on: healthy(servers)
 })
+
+const clientsOf = (clients: number, servers?: ReadonlyArray<string>) =>
+  Object.fromEntries(
+    Array.from({ length: clients }, (_, index) => [
+      `client${index + 1}`,
+      client(index + 1, servers)
+    ])
+  )
 
 const server = (clients: number) => ({
   ...CONTAINED,
@@ -73,12 +86,11 @@ const server = (clients: number) => ({
 
 describe.each([1, 5, MAX_CLIENTS])("a file for %i clients", (clients) => {
   const file = read({ clients })
-  const agencies = Array.from({ length: clients }, (_, index) => index + 1)
 
   it("has one server and these clients, each with this and nothing more", () => {
     expect(file.services).toEqual({
       server: server(clients),
-      ...Object.fromEntries(agencies.map((agency) => [`client${agency}`, client(agency)]))
+      ...clientsOf(clients)
     })
   })
 
@@ -88,13 +100,128 @@ describe.each([1, 5, MAX_CLIENTS])("a file for %i clients", (clients) => {
   })
 })
 
-it.each([
-  [1, "172.25.125.0/24"],
-  [250, "172.25.125.0/24"],
-  [251, "172.25.120.0/21"],
-  [MAX_CLIENTS, "172.25.120.0/21"]
-])("for %i clients the network is %s", (clients, subnet) => {
-  const { networks } = read({ clients })
+/** As Compose puts it in, with a default where the variable is not set or empty. */
+const PASSWORD = `\${POSTGRES_PASSWORD:-lottery}`
+
+const postgres = {
+  image: "postgres:17-alpine",
+  container_name: "postgres",
+  command: ["postgres", "-c", "max_connections=200"],
+  networks: ["testing_net"],
+  security_opt: ["no-new-privileges:true"],
+  environment: {
+    POSTGRES_USER: "lottery",
+    POSTGRES_PASSWORD: PASSWORD,
+    POSTGRES_DB: "lottery"
+  },
+  volumes: ["postgres:/var/lib/postgresql/data"],
+  healthcheck: {
+    test: ["CMD", "pg_isready", "-h", "127.0.0.1", "-U", "lottery", "-d", "lottery"],
+    interval: "3s",
+    timeout: "10s",
+    retries: 10,
+    start_period: "60s"
+  },
+  restart: "on-failure",
+  stop_grace_period: "60s"
+}
+
+/** A server that has its bets in PostgreSQL. */
+const postgresServer = (name: string, clients: number) => ({
+  ...server(clients),
+  container_name: name,
+  command: ["server", "--config", "/config/server.ini", "--agencies", String(clients)],
+  environment: { LOTTERY_STORE: `postgres://lottery:${PASSWORD}@postgres:5432/lottery` },
+  volumes: ["./config/server.ini:/config/server.ini:ro"],
+  depends_on: healthy(["postgres"]),
+  restart: "on-failure:10"
+})
+
+describe("on PostgreSQL", () => {
+  it("one server is the service server, which the clients wait for", () => {
+    const { services, ...file } = read({ clients: 3, postgresServers: 1 })
+    expect(services).toEqual({
+      postgres,
+      server: postgresServer("server", 3),
+      ...clientsOf(3)
+    })
+    expect(file["x-server"]).toBeUndefined()
+  })
+
+  it.each([
+    [2, 5],
+    [MAX_SERVERS, MAX_CLIENTS]
+  ])("%i servers answer to one name, and each of %i clients waits for all", (servers, clients) => {
+    const { services } = read({ clients, postgresServers: servers })
+    const names = Array.from({ length: servers }, (_, index) => `server${index + 1}`)
+    const networks = { testing_net: { aliases: ["server"] } }
+    expect(services).toEqual({
+      postgres,
+      ...Object.fromEntries(
+        names.map((name) => [name, { ...postgresServer(name, clients), networks }])
+      ),
+      ...clientsOf(clients, names)
+    })
+  })
+
+  it.each([1, 2])("%i servers: the volume is that of PostgreSQL, and no other", (servers) => {
+    expect(read({ clients: 5, postgresServers: servers }).volumes).toEqual({ postgres: null })
+  })
+
+  it("what several servers share is written once", () => {
+    const text = makeComposeFile({ clients: 5, postgresServers: 9 })
+    expect(text.split("LOTTERY_STORE")).toHaveLength(2)
+    expect(text.split("--agencies")).toHaveLength(2)
+  })
+
+  it.each([1, 2])("%i servers: the password is in their environments alone", (servers) => {
+    const file = read({ clients: 5, postgresServers: servers })
+    const where = (part: unknown, path: string): ReadonlyArray<string> =>
+      typeof part === "object" && part !== null
+        ? Object.entries(part).flatMap(([key, inner]) => where(inner, `${path}.${key}`))
+        : String(part).includes("PASSWORD")
+          ? [path]
+          : []
+    const names = Object.keys(file.services).filter((name) => name.startsWith("server"))
+    expect(names).toHaveLength(servers)
+    expect(where(file.services, "services")).toEqual([
+      "services.postgres.environment.POSTGRES_PASSWORD",
+      ...names.map((name) => `services.${name}.environment.LOTTERY_STORE`)
+    ])
+  })
+
+  it("each client may have one bet", () => {
+    const { services } = read({ clients: 2, postgresServers: 2, oneBetSeed: 1 })
+    expect(services.client2).toEqual({
+      ...client(2, ["server1", "server2"]),
+      environment: read({ clients: 2, oneBetSeed: 1 }).services.client2?.environment,
+      volumes: ["./config/client.yaml:/config/client.yaml:ro"]
+    })
+  })
+})
+
+it("a bridge has ports for all of them, and for two who look at them", () => {
+  const services = Object.keys(
+    read({ clients: MAX_CLIENTS, postgresServers: MAX_SERVERS }).services
+  )
+  expect(services.length + 2).toBeLessThanOrEqual(1023)
+})
+
+const SMALL = "172.25.125.0/24"
+const LARGE = "172.25.120.0/21"
+
+it.each<[ComposeParameters, string]>([
+  [{ clients: 1 }, SMALL],
+  [{ clients: 250 }, SMALL],
+  [{ clients: 251 }, LARGE],
+  [{ clients: MAX_CLIENTS }, LARGE],
+  [{ clients: 249, postgresServers: 1 }, SMALL],
+  [{ clients: 250, postgresServers: 1 }, LARGE],
+  [{ clients: 240, postgresServers: 10 }, SMALL],
+  [{ clients: 240, postgresServers: 11 }, LARGE],
+  [{ clients: MAX_CLIENTS, postgresServers: MAX_SERVERS }, LARGE]
+])("for %j the network is %s", (parameters, subnet) => {
+  const { networks } = read(parameters)
   expect(networks).toEqual({
     testing_net: { driver: "bridge", ipam: { config: [{ subnet }] } }
   })
@@ -163,6 +290,12 @@ it("says how it was written", () => {
   expect(firstLine({ clients: 5 })).toBe("# Written by: lottery compose --clients 5")
   expect(firstLine({ clients: 2, oneBetSeed: 7 })).toBe(
     "# Written by: lottery compose --clients 2 --one-bet --seed 7"
+  )
+  expect(firstLine({ clients: 5, postgresServers: 1 })).toBe(
+    "# Written by: lottery compose --clients 5 --store postgres"
+  )
+  expect(firstLine({ clients: 2, oneBetSeed: 7, postgresServers: 3 })).toBe(
+    "# Written by: lottery compose --clients 2 --one-bet --seed 7 --store postgres --servers 3"
   )
 })
 

@@ -17,7 +17,7 @@ import { it } from "@effect/vitest"
 import { DCLinter } from "dclint"
 import { Effect } from "effect"
 import { describe, expect } from "vitest"
-import { makeComposeFile } from "../../src/cli/ComposeFile.ts"
+import { MAX_SERVERS, makeComposeFile } from "../../src/cli/ComposeFile.ts"
 import { runLottery } from "../support/lotteryCommand.ts"
 import { temporaryFolder } from "../support/TemporaryFolder.ts"
 
@@ -25,6 +25,9 @@ const MINE = "what was there before\n"
 const FIVE = makeComposeFile({ clients: 5 })
 
 const compose = (...args: ReadonlyArray<string>) => ({ args: ["compose", ...args] })
+
+/** A server's own store, which says nothing of the file that is written. */
+const SERVER_STORE = { LOTTERY_STORE: "postgres://lottery:hunter2@db/lottery" }
 
 describe("writes", () => {
   it.live("a file, over one that is there, and leaves nothing else", () =>
@@ -66,7 +69,82 @@ describe("writes", () => {
   )
 })
 
+describe("the servers' store", () => {
+  it.live.each<[string, ReadonlyArray<string>, Record<string, string>, number | undefined]>([
+    ["is SQLite, whatever a server's own is", [], SERVER_STORE, undefined],
+    ["is SQLite for one server", ["--store=sqlite", "--servers=1"], {}, undefined],
+    ["is PostgreSQL for one server", ["--store", "postgres"], SERVER_STORE, 1],
+    ["is PostgreSQL for some", ["--store", "postgres", "--servers", "2"], {}, 2],
+    ["is PostgreSQL for some of the environment", ["--store=postgres"], { LOTTERY_SERVERS: "3" }, 3]
+  ])("%s", ([, args, env, postgresServers]) =>
+    Effect.gen(function* () {
+      const run = { ...compose("--clients", "4", ...args, "--out", "-"), env }
+      const { code, stderr, stdout } = yield* runLottery(run)
+      expect(code, stderr).toBe(0)
+      expect(stdout).toBe(makeComposeFile({ clients: 4, postgresServers }))
+    })
+  )
+
+  it.live("is written again by the command that the file names", () =>
+    Effect.gen(function* () {
+      const text = makeComposeFile({ clients: 3, oneBetSeed: 7, postgresServers: 2 })
+      const [, args] = /^# Written by: lottery (.*)$/m.exec(text) ?? []
+      const { stdout } = yield* runLottery({ args: [...args!.split(" "), "--out", "-"] })
+      expect(stdout).toBe(text)
+    })
+  )
+
+  it.live("is a flag only, as the help says", () =>
+    Effect.gen(function* () {
+      const { stdout } = yield* runLottery(compose("--help"))
+      const lineOf = (flag: string) => stdout.split("\n").find((line) => line.includes(flag))
+      expect(lineOf("--store <")).toMatch(/sqlite or postgres.*\(default sqlite\)$/)
+      expect(lineOf("--servers <")).toContain("(default 1; env LOTTERY_SERVERS)")
+    })
+  )
+})
+
 describe("touches no file", () => {
+  const usage = Effect.fnUntraced(function* (args: ReadonlyArray<string>, env = {}) {
+    const folder = yield* temporaryFolder
+    const out = join(folder, "dev.yaml")
+    writeFileSync(out, MINE)
+    const { code, stderr, stdout } = yield* runLottery({ ...compose(...args, "--out", out), env })
+    expect({ code, stdout }).toEqual({ code: 2, stdout: "" })
+    expect(readFileSync(out, "utf8")).toBe(MINE)
+    return stderr
+  })
+
+  it.live("for several servers without PostgreSQL", () =>
+    Effect.gen(function* () {
+      const refusal =
+        "lottery: servers is 2, but several servers share a draw through PostgreSQL only: " +
+        "add --store postgres\n"
+      expect(yield* usage(["--servers", "2"])).toBe(refusal)
+      expect(yield* usage(["--servers", "2", "--store", "sqlite"])).toBe(refusal)
+      expect(yield* usage([], { LOTTERY_SERVERS: "2" })).toBe(refusal)
+      expect(yield* usage(["--servers", "2"], SERVER_STORE)).toBe(refusal)
+    })
+  )
+
+  it.live.each(["0", "21", "-1", "two"])("for %s servers", (servers) =>
+    Effect.gen(function* () {
+      expect(yield* usage(["--store", "postgres", `--servers=${servers}`])).toContain(
+        "servers from the flag --servers: " +
+          `expected a whole number from 1 to 20, got "${servers}"\n`
+      )
+    })
+  )
+
+  it.live("for another store, which it does not show: it may hold a password", () =>
+    Effect.gen(function* () {
+      expect(yield* usage(["--store", SERVER_STORE.LOTTERY_STORE])).toBe(
+        "lottery compose: store from the flag --store: expected one of sqlite, postgres\n" +
+          "Try: lottery compose --help\n"
+      )
+    })
+  )
+
   it.live.each(["0", "1001", "-1", "abc", "2.5"])("for %s clients", (clients) =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
@@ -130,27 +208,46 @@ describe("touches no file", () => {
 })
 
 const ONE_BET = makeComposeFile({ clients: 3, oneBetSeed: 1 })
+/** How many clients there are, and how many servers that share a PostgreSQL. */
+const SHARED = [
+  [1, 1],
+  [5, 2],
+  [300, MAX_SERVERS]
+] as const
 /** Many more, and the linter takes their shared parts for an attack. */
 const MANY_LINTED_CLIENTS = 30
+const MANY_LINTED_SERVERS = 10
 
 /** Files that each hold one mistake. */
 const MISTAKES: ReadonlyArray<readonly [name: string, wrong: string]> = [
   ["an unknown key of a service", FIVE.replace("read_only:", "read_onli:")],
   ["an unknown key of a network", FIVE.replace("driver:", "drivr:")],
   ["a list as a duration", FIVE.replace("stop_grace_period: 30s", "stop_grace_period: [30s]")],
-  ["a list as a number", FIVE.replace("retries: 10", "retries: [10]")]
+  ["a list as a number", FIVE.replace("retries: 10", "retries: [10]")],
+  [
+    "an unknown key of a service in its network",
+    makeComposeFile({ clients: 5, postgresServers: 2 }).replace("aliases:", "aliaces:")
+  ]
 ]
 
 const hasDockerCompose = spawnSync("docker-compose", ["version"]).status === 0
 if (!hasDockerCompose) console.warn("skipped: there is no `docker-compose` here")
 
 describe.skipIf(!hasDockerCompose)("docker-compose", () => {
-  const check = Effect.fnUntraced(function* (text: string) {
+  const config = Effect.fnUntraced(function* (
+    text: string,
+    flags: ReadonlyArray<string> = [],
+    env: Readonly<Record<string, string>> = {}
+  ) {
     const file = join(yield* temporaryFolder, "dev.yaml")
     // Version 1 does not know the name of a project.
     writeFileSync(file, text.replace("name: tp0\n", ""))
-    return spawnSync("docker-compose", ["-f", file, "config", "-q"], { encoding: "utf8" })
+    return spawnSync("docker-compose", ["-f", file, "config", ...flags], {
+      env: { PATH: process.env.PATH, ...env },
+      encoding: "utf8"
+    })
   })
+  const check = (text: string) => config(text, ["-q"])
 
   it.live.each([1, 5, 300])("takes a file for %i clients", (clients) =>
     Effect.gen(function* () {
@@ -163,6 +260,37 @@ describe.skipIf(!hasDockerCompose)("docker-compose", () => {
     Effect.gen(function* () {
       const { status, stderr } = yield* check(ONE_BET)
       expect(status, stderr).toBe(0)
+    })
+  )
+
+  it.live.each(SHARED)("takes one for %i clients and %i servers that share", ([clients, servers]) =>
+    Effect.gen(function* () {
+      const { status, stderr } = yield* check(
+        makeComposeFile({ clients, postgresServers: servers })
+      )
+      expect(status, stderr).toBe(0)
+    })
+  )
+
+  it.live.each([
+    ["lottery", {}],
+    ["lottery", { POSTGRES_PASSWORD: "" }],
+    ["a-B.3_~", { POSTGRES_PASSWORD: "a-B.3_~" }]
+  ] as const)("gives PostgreSQL and its servers the password %s for %j", ([password, env]) =>
+    Effect.gen(function* () {
+      const { status, stderr, stdout } = yield* config(
+        makeComposeFile({ clients: 1, postgresServers: 2 }),
+        [],
+        env
+      )
+      expect(status, stderr).toBe(0)
+      const passwords = stdout.matchAll(/POSTGRES_PASSWORD: (.*)$/gm)
+      expect(Array.from(passwords, ([, given]) => given)).toEqual([password])
+      const urls = Array.from(stdout.matchAll(/LOTTERY_STORE: (.*)$/gm), ([, url]) => new URL(url!))
+      expect(urls.map((url) => url.password)).toEqual([password, password])
+      for (const url of urls) {
+        expect(`${url.username} ${url.host}${url.pathname}`).toBe("lottery postgres:5432/lottery")
+      }
     })
   )
 
@@ -206,6 +334,16 @@ describe("the specification's schema, and its linter", () => {
   it.live("take one with a bet for each", () =>
     Effect.gen(function* () {
       expect(yield* lint(ONE_BET)).toEqual([])
+    })
+  )
+
+  it.live.each([
+    [1, 1],
+    [5, 2],
+    [5, MANY_LINTED_SERVERS]
+  ] as const)("take one for %i clients and %i servers that share", ([clients, servers]) =>
+    Effect.gen(function* () {
+      expect(yield* lint(makeComposeFile({ clients, postgresServers: servers }))).toEqual([])
     })
   )
 

@@ -8,7 +8,8 @@ import { join } from "node:path"
 import { it } from "@effect/vitest"
 import { Effect } from "effect"
 import { describe, expect } from "vitest"
-import { makeProject, replaceIn, up } from "../support/ComposeProject.ts"
+import { makeComposeFile } from "../../src/cli/ComposeFile.ts"
+import { makeProject, readServices, replaceIn, up } from "../support/ComposeProject.ts"
 import type { Running } from "../support/lotteryCommand.ts"
 import { AGENCIES, bookOf, generate, winnersOf } from "../support/lotteryParties.ts"
 import * as RealBooks from "../support/realBooks.ts"
@@ -30,6 +31,15 @@ const stop = (containers: ReadonlyArray<Running>) =>
   })
 
 describe("a Compose project", () => {
+  it.effect("of processes has no place for PostgreSQL", () =>
+    Effect.gen(function* () {
+      yield* readServices(makeComposeFile({ clients: 1 }))
+      const shared = makeComposeFile({ clients: 1, postgresServers: 1 })
+      const { message } = yield* Effect.flip(readServices(shared))
+      expect(message).toContain('at ["services"]["postgres"]["image"]')
+    })
+  )
+
   it.live(
     "comes up, draws, goes down, and takes changed settings when it comes up again",
     () =>

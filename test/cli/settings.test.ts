@@ -299,6 +299,13 @@ const CASES: Readonly<Record<string, Readonly<Record<string, Case>>>> = {
     },
     oneBet: { fallback: false, name: "one-bet", ...SWITCH },
     seed: SEED,
+    servers: {
+      fallback: 1,
+      name: "servers",
+      text: "2",
+      value: 2,
+      wrong: ["21", `${WHOLE} 1 to 20`]
+    },
     out: { fallback: "docker-compose-dev.yaml", name: "out", text: "-", value: "-" }
   },
   generate: {
@@ -347,13 +354,15 @@ const CASES: Readonly<Record<string, Readonly<Record<string, Case>>>> = {
 type Settings = Readonly<Record<string, Flag.Flag<unknown>>>
 
 const { bet, ...clientSettings } = client.settings
+// Not from every place; it has a test of its own.
+const { store: composeStore, ...composeSettings } = compose.settings
 
 const SETTINGS: Readonly<Record<string, Settings>> = {
   lottery: { logLevel: LogSettings.LogLevelFlag.flag, logFormat: LogSettings.LogFormatFlag.flag },
   server: server.settings,
   client: { ...clientSettings, ...bet },
   ping: ping.settings,
-  compose: compose.settings,
+  compose: composeSettings,
   generate: generate.settings,
   demo: demo.settings,
   export: exportCommand.settings,
@@ -494,6 +503,28 @@ describe.each(Object.keys(CASES))("%s", (command) => {
     }
   }
 })
+
+it.effect("the store of a Compose file is the flag alone: elsewhere it is a server's URL", () =>
+  Effect.gen(function* () {
+    expect(yield* parse(composeStore, {})).toBe("sqlite")
+    expect(yield* parse(composeStore, { flags: { store: "Postgres" } })).toBe("postgres")
+    for (const text of ["postgres", "postgres://lottery:hunter2@db/lottery"]) {
+      const places: ReadonlyArray<Places> = [
+        { env: { LOTTERY_STORE: text } },
+        { file: [PLACES.ini.file, ini("LOTTERY_STORE", text)] },
+        { file: [PLACES.yaml.file, yaml("LOTTERY_STORE", text)] }
+      ]
+      for (const given of places) {
+        expect(yield* parse(composeStore, given)).toBe("sqlite")
+        const both = { ...given, flags: { store: "postgres" } }
+        expect(yield* parse(composeStore, both)).toBe("postgres")
+      }
+    }
+    const wrong = { flags: { store: "postgres://lottery:hunter2@db/lottery" } }
+    const { message } = yield* Effect.flip(parse(composeStore, wrong))
+    expect(message).toBe("store from the flag --store: expected one of sqlite, postgres")
+  })
+)
 
 it.effect("a wrong store is never shown: it may hold a password", () =>
   Effect.gen(function* () {

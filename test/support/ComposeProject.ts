@@ -17,7 +17,8 @@ const ROOT = join(import.meta.dirname, "..", "..")
 const Words = Schema.Array(Schema.String)
 
 const Service = Schema.Struct({
-  image: Schema.String,
+  // Another one holds programs that a process in its place would not be.
+  image: Schema.Literal("lottery:latest"),
   command: Words,
   environment: Schema.optional(Schema.Record(Schema.String, Schema.String)),
   volumes: Words,
@@ -29,6 +30,10 @@ const Service = Schema.Struct({
 type Service = typeof Service.Type
 
 const ComposeFile = Schema.Struct({ services: Schema.Record(Schema.String, Service) })
+
+/** The services of a Compose file; refused where one is not of this project's image. */
+export const readServices = (text: string) =>
+  Schema.decodeUnknownEffect(ComposeFile)(Yaml.parse(text))
 
 export interface Project {
   readonly folder: string
@@ -72,9 +77,7 @@ export const makeProject = Effect.fnUntraced(function* (folder: string, clients:
   const port = yield* freePort
   replaceIn(join(folder, "config", "server.ini"), "SERVER_PORT = 12345", `SERVER_PORT = ${port}`)
   replaceIn(join(folder, "config", "client.yaml"), "server:12345", `127.0.0.1:${port}`)
-  const { services } = yield* Effect.orDie(
-    Schema.decodeUnknownEffect(ComposeFile)(Yaml.parse(readFileSync(file, "utf8")))
-  )
+  const { services } = yield* Effect.orDie(readServices(readFileSync(file, "utf8")))
   return { folder, services } satisfies Project
 })
 
