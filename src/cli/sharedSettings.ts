@@ -36,7 +36,7 @@ export const agencies = Setting.withDefault("agencies", {
 
 /** The store that a command writes or reads. */
 export const store = Setting.withDefault("store", {
-  description: "Where the bets are kept: sqlite:FILE or csv:FILE",
+  description: "Where the bets are kept: sqlite:FILE, csv:FILE or postgres://USER@HOST/DATABASE",
   schema: StoreUrl.StoreUrlFromText,
   metavar: "url",
   secret: true,

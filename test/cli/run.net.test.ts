@@ -143,7 +143,11 @@ describe("exit code 2, on standard error", () => {
     [["lottry"], {}, "lottry"],
     [["ping", "--bogus"], {}, "--bogus"],
     [["server", "--port", "65535"], {}, "--winners-port must be given"],
-    [["server", "--store", "redis:x"], {}, "expected sqlite:FILE or csv:FILE"],
+    [
+      ["server", "--store", "redis:x"],
+      {},
+      "expected sqlite:FILE, csv:FILE or postgres://USER@HOST/DATABASE"
+    ],
     [["server", "--agencies", "0"], {}, "from the flag --agencies: expected how many agencies"],
     [["server"], { LOTTERY_WINNING_NUMBER: "10000" }, "LOTTERY_WINNING_NUMBER: expected a whole"],
     [["client"], {}, "agency is missing"],

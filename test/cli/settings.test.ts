@@ -50,7 +50,10 @@ const STORE: Case = {
   fallback: { _tag: "sqlite", path: "lottery.db" },
   text: "csv:bets.csv",
   value: { _tag: "csv", path: "bets.csv" },
-  wrong: ["redis:x", "expected sqlite:FILE or csv:FILE, got the scheme redis:"]
+  wrong: [
+    "redis:x",
+    "expected sqlite:FILE, csv:FILE or postgres://USER@HOST/DATABASE, got the scheme redis:"
+  ]
 }
 const DRAW: Case = {
   name: "draw",
@@ -528,7 +531,7 @@ it.effect("the store of a Compose file is the flag alone: elsewhere it is a serv
 
 it.effect("a wrong store is never shown: it may hold a password", () =>
   Effect.gen(function* () {
-    const text = "postgres://lottery:hunter2@db/lottery"
+    const text = "postgres://lottery:hunter2@db:port/lottery"
     const key = "LOTTERY_STORE"
     const places: ReadonlyArray<Places> = [
       { flags: { store: text } },
