@@ -47,7 +47,8 @@ const originOf = ({ reason }: SqlError): Origin => {
   return origin instanceof Error ? origin : reason
 }
 
-const stateOf = (error: SqlError): string | undefined => {
+/** The SQLSTATE of an error that PostgreSQL itself gave. */
+export const stateOf = (error: SqlError): string | undefined => {
   const { code } = originOf(error)
   return typeof code === "string" && /^[0-9A-Z]{5}$/.test(code) ? code : undefined
 }

@@ -25,7 +25,7 @@ import {
 } from "../BetStore.ts"
 import { ensureSameTerms } from "./DrawTerms.ts"
 import { type DrawRow, drawFromRow } from "./PostgresBooks.ts"
-import { type Postgres, toUnavailable } from "./PostgresClient.ts"
+import { type Postgres, stateOf, toUnavailable } from "./PostgresClient.ts"
 
 /** The row of an agency, whoever wrote it. */
 interface AgencyRow {
@@ -34,6 +34,8 @@ interface AgencyRow {
   readonly edition: number
   readonly last_write: string | null
 }
+
+const UNIQUE_VIOLATION = "23505"
 
 /** What became of a write that the agency's row was not where the writer believed it to be. */
 type Looked<A> = { readonly done: A } | "again"
@@ -195,17 +197,21 @@ export const makeWriter = (
   }, Effect.uninterruptible)
 
   /** Only winning bets are in it: it costs nothing to add a bet, and the draw is immediate. */
-  const makeIndex = Effect.fnUntraced(function* (winningNumber: number) {
-    const number = String(Number(winningNumber))
-    const index = `bets_on_${number}`
-    // Even where it is there, to make it would wait for everybody who adds bets.
-    const [found] = yield* sql<{ there: boolean }>`
+  const makeIndex = Effect.fnUntraced(
+    function* (winningNumber: number) {
+      const number = String(Number(winningNumber))
+      const index = `bets_on_${number}`
+      // Even where it is there, to make it would wait for everybody who adds bets.
+      const [found] = yield* sql<{ there: boolean }>`
       select to_regclass(${index}) is not null as there`
-    if (found?.there === true) return
-    yield* sql`
+      if (found?.there === true) return
+      yield* sql`
       create index if not exists ${sql(index)} on bets (draw, agency, position) include (document)
       where number = ${sql.literal(number)}`
-  })
+    },
+    // Two that make it at once: one of them waits for the other, and then finds it there.
+    Effect.retry({ while: (error) => stateOf(error) === UNIQUE_VIOLATION, times: 3 })
+  )
 
   const openDraw = Effect.fnUntraced(function* (asked: Draw) {
     if (asked.id !== drawId) {
