@@ -96,6 +96,17 @@ const withDeadline = Effect.fnUntraced(function* <A, E>(work: Effect.Effect<A, E
   return yield* new StoreUnavailable({ reason })
 })
 
+/**
+ * Where a connection is lost within a transaction, its rollback fails, which the library takes for
+ * a defect. It is rolled back all the same, and what failed is a statement as any other.
+ */
+export const orRolledBack = <A, E, R>(
+  transaction: Effect.Effect<A, E, R>
+): Effect.Effect<A, E | SqlError, R> =>
+  Effect.catchDefect(transaction, (defect) =>
+    defect instanceof SqlError ? Effect.fail(defect) : Effect.die(defect)
+  )
+
 export interface Postgres {
   readonly sql: PgClient.PgClient
   /**

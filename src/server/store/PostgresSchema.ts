@@ -7,7 +7,7 @@ import { Data, Effect } from "effect"
 import * as Migrator from "effect/sql/Migrator"
 import { SqlClient } from "effect/sql/SqlClient"
 import { SqlError } from "effect/sql/SqlError"
-import { reasonOf } from "./PostgresClient.ts"
+import { orRolledBack, reasonOf } from "./PostgresClient.ts"
 
 const MIGRATIONS_TABLE = "lottery_migrations"
 
@@ -78,14 +78,29 @@ const checkVersion = (version: number): Effect.Effect<void, NotOurs> =>
         new NotOurs({ reason: `its tables are of version ${version}, newer than ${LATEST}` })
       )
 
+/**
+ * Fails where a table of ours is there already, and is not ours. Whoever makes the tables at this
+ * moment makes them and their version at once.
+ */
+const checkNames = Effect.fnUntraced(function* (sql: PgClient.PgClient) {
+  const taken = yield* sql<{ name: string }>`
+    select name from unnest(array['draws', 'agencies', 'bets']) as name
+    where to_regclass(name) is not null`
+  if (taken.length === 0 || (yield* versionOf(sql)) > 0) return
+  const names = taken.map(({ name }) => name).join(", ")
+  return yield* new NotOurs({ reason: `it has tables of something else: ${names}` })
+})
+
 /** Makes the tables, or brings them to the latest version, where they are not. */
 export const prepare = Effect.fnUntraced(function* (sql: PgClient.PgClient) {
   // Where there is nothing to do, nothing is locked, and no more than the tables' use is needed.
   const version = yield* versionOf(sql)
   yield* checkVersion(version)
   if (version === LATEST) return
+  if (version === 0) yield* checkNames(sql)
   yield* migrate.pipe(
     Effect.provideService(SqlClient, sql),
+    orRolledBack,
     Effect.catchTag("MigrationError", ({ cause, message }) =>
       Effect.fail(
         cause instanceof SqlError

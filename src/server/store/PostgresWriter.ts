@@ -25,7 +25,7 @@ import {
 } from "../BetStore.ts"
 import { ensureSameTerms } from "./DrawTerms.ts"
 import { type DrawRow, drawFromRow } from "./PostgresBooks.ts"
-import { type Postgres, stateOf, toUnavailable } from "./PostgresClient.ts"
+import { orRolledBack, type Postgres, stateOf, toUnavailable } from "./PostgresClient.ts"
 
 /** The row of an agency, whoever wrote it. */
 interface AgencyRow {
@@ -106,8 +106,7 @@ export const makeWriter = (
     const [row] = yield* sql<AgencyRow>`
       select bets, finished, edition, last_write from agencies
       where draw = ${key} and agency = ${agency}`
-    // It has been made before, and a row stays for ever.
-    return row!
+    return row
   })
 
   /**
@@ -119,11 +118,14 @@ export const makeWriter = (
     statement: Effect.Effect<ReadonlyArray<{ readonly moved: boolean }>, SqlError>,
     look: (row: AgencyRow) => Effect.Effect<Looked<void>, E>
   ) {
-    yield* makeAgency(agency)
     for (;;) {
+      yield* makeAgency(agency)
       const [result] = yield* statement
       if (result?.moved === true) return
-      if ((yield* look(yield* rowOf(agency))) !== "again") return
+      const row = yield* rowOf(agency)
+      // Somebody put another database in the place of this one.
+      if (row === undefined) agenciesWithRow.delete(agency)
+      else if ((yield* look(row)) !== "again") return
     }
   })
 
@@ -255,7 +257,7 @@ export const makeWriter = (
       where name = ${drawId} and agencies is not null
       returning recorded_by`
     return row?.recorded_by
-  }).pipe(sql.withTransaction)
+  }).pipe(sql.withTransaction, orRolledBack)
 
   const recordDraw = Effect.gen(function* () {
     const recordedBy = yield* write(record)
@@ -267,26 +269,30 @@ export const makeWriter = (
     return true
   }).pipe(Effect.uninterruptible)
 
-  const discardBook = Effect.fnUntraced(function* (agency: Agency) {
-    yield* makeAgency(agency)
-    // A share of the row: discards do not wait for each other, and the draw waits for all.
-    const [draw] = yield* sql<{ recorded: boolean }>`
+  const discardBook = Effect.fnUntraced(
+    function* (agency: Agency) {
+      // A share of the row: discards do not wait for each other, and the draw waits for all.
+      const [draw] = yield* sql<{ recorded: boolean }>`
       select recorded_by is not null as recorded from draws where name = ${drawId} for share`
-    if (draw?.recorded === true) return yield* new DrawAlreadyHeld({ agency, drawId })
-    yield* sql`
+      if (draw?.recorded === true) return yield* new DrawAlreadyHeld({ agency, drawId })
+      yield* sql`
       update agencies set bets = 0, finished = false, told = false, edition = edition + 1
       where draw = ${key} and agency = ${agency}`
-    const [deleted] = yield* sql<{ bets: number }>`
+      const [deleted] = yield* sql<{ bets: number }>`
       with deleted as (
         delete from bets where draw = ${key} and agency = ${agency} returning 1
       )
       select count(*)::integer as bets from deleted`
-    return deleted?.bets ?? 0
-  }, sql.withTransaction)
+      return deleted?.bets ?? 0
+    },
+    sql.withTransaction,
+    orRolledBack
+  )
 
   /** Not tried again: a book may take as long as it likes, and whoever asks must know the count. */
   const discard = Effect.fnUntraced(function* (agency: Agency) {
-    const bets = yield* Effect.mapError(discardBook(agency), toUnavailable)
+    const discarding = Effect.andThen(makeAgency(agency), discardBook(agency))
+    const bets = yield* Effect.mapError(discarding, toUnavailable)
     yield* notify
     return bets
   }, Effect.uninterruptible)
