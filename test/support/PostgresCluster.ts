@@ -33,6 +33,8 @@ export interface TestDatabase {
 export interface PostgresCluster {
   readonly port: number
   readonly password: string
+  /** The process ids of all that belongs to it. */
+  readonly processes: () => ReadonlyArray<number>
   /** The URL of the database; with a schema, of what is in it. */
   readonly url: (schema?: string) => string
   readonly query: (sql: string) => Effect.Effect<Rows, SqlError>
@@ -142,15 +144,18 @@ const freeze = Effect.fnUntraced(function* (pid: number) {
 
 const SIGNALS = { immediate: "SIGQUIT", fast: "SIGINT" } as const
 
+export type Settings = Readonly<Record<string, string | number>>
+
 /** The settings that are not PostgreSQL's own: small, and nothing outside of its folder. */
-const settings = (folder: string, port: number): ReadonlyArray<string> =>
+const argumentsOf = (folder: string, port: number, more: Settings): ReadonlyArray<string> =>
   Object.entries({
     listen_addresses: "127.0.0.1",
     port,
     unix_socket_directories: folder,
     shared_buffers: "16MB",
     max_connections: 200,
-    logging_collector: "off"
+    logging_collector: "off",
+    ...more
   }).flatMap(([name, value]) => ["-c", `${name}=${value}`])
 
 /** Nothing of the machine's own PostgreSQL must come in. */
@@ -164,9 +169,11 @@ const somePort = () => randomInt(20_000, 30_000)
 
 const PORTS = 10
 
-/** Starts a cluster, which is stopped and removed with the scope. */
-export const startCluster: Effect.Effect<PostgresCluster, ClusterFailed, Scope.Scope> = Effect.gen(
-  function* () {
+/** Starts a cluster with these settings, which is stopped and removed with the scope. */
+export const startClusterWith = (
+  settings: Settings
+): Effect.Effect<PostgresCluster, ClusterFailed, Scope.Scope> =>
+  Effect.gen(function* () {
     if (programs === undefined) return yield* new ClusterFailed({ message: "no initdb" })
     const folder = yield* temporaryFolder
     const password = randomBytes(12).toString("hex")
@@ -191,10 +198,14 @@ export const startCluster: Effect.Effect<PostgresCluster, ClusterFailed, Scope.S
       if (isRunning()) return
       const descriptor = Fs.openSync(logFile, "a")
       const before = Fs.fstatSync(descriptor).size
-      postmaster = spawn(join(programs, "postgres"), ["-D", data, ...settings(folder, port)], {
-        ...as,
-        stdio: ["ignore", descriptor, descriptor]
-      }).on("error", () => {})
+      postmaster = spawn(
+        join(programs, "postgres"),
+        ["-D", data, ...argumentsOf(folder, port, settings)],
+        {
+          ...as,
+          stdio: ["ignore", descriptor, descriptor]
+        }
+      ).on("error", () => {})
       Fs.closeSync(descriptor)
       const deadline = performance.now() + START_MILLIS
       while (!isReady()) {
@@ -245,6 +256,7 @@ export const startCluster: Effect.Effect<PostgresCluster, ClusterFailed, Scope.S
     return {
       port,
       password,
+      processes: everyProcess,
       url,
       query: (sql) => query(url(), sql),
       stop,
@@ -254,8 +266,10 @@ export const startCluster: Effect.Effect<PostgresCluster, ClusterFailed, Scope.S
       resume,
       log
     } satisfies PostgresCluster
-  }
-)
+  })
+
+/** Starts a cluster, which is stopped and removed with the scope. */
+export const startCluster = startClusterWith({})
 
 /** Makes the data folder, with `lottery` as the user that has a password and may do everything. */
 const initialize = Effect.fnUntraced(function* (
