@@ -1,6 +1,6 @@
 /** Goal: the lottery's own rules, in this process and on a real store: turns, barrier, told. */
 import { it } from "@effect/vitest"
-import { Deferred, Effect, Fiber, Layer, Logger } from "effect"
+import { Deferred, Effect, Fiber, Layer, Logger, PubSub, Stream } from "effect"
 import { describe, expect } from "vitest"
 import { Bet } from "../../src/domain/Bet.ts"
 import { BetBatch } from "../../src/domain/BetBatch.ts"
@@ -35,6 +35,37 @@ const withLottery = <A, E>(
     )
     return yield* Effect.provide(run, layer)
   }).pipe(Effect.scoped)
+
+/** A store that another server writes too: it ticks after `tick`, and says nothing otherwise. */
+const withOthers = <A, E>(
+  agencies: ExpectedAgencies,
+  run: (
+    tick: Effect.Effect<unknown>,
+    log: ReadonlyArray<string>
+  ) => Effect.Effect<A, E, Lottery | BetStore>
+) =>
+  Effect.gen(function* () {
+    const folder = yield* temporaryFolder
+    const ticks = yield* PubSub.sliding<void>({ capacity: 1, replay: 1 })
+    const log: Array<string> = []
+    const logger = Logger.make<unknown, void>(({ message }) => void log.push(String(message)))
+    const draw = new Draw({ id: "default", agencies, winningNumber: 7574 })
+    const shared = Layer.effect(
+      BetStore,
+      Effect.map(BetStore, (store) => ({ ...store, changes: Stream.fromPubSub(ticks) }))
+    ).pipe(Layer.provide(CsvStore.layer(`${folder}/bets.csv`, draw.id)))
+    const layer = Lottery.layer(draw).pipe(
+      Layer.provideMerge(shared),
+      Layer.provideMerge(Logger.layer([logger]))
+    )
+    return yield* Effect.provide(run(PubSub.publish(ticks, undefined), log), layer)
+  }).pipe(Effect.scoped)
+
+const resumeOf = Effect.fnUntraced(function* (agency: number) {
+  const lottery = yield* Lottery
+  const onLeave = yield* Deferred.make<never, Superseded | Discarded>()
+  return { ...(yield* lottery.resume(agency, onLeave)), onLeave }
+})
 
 const uploadOf = Effect.fnUntraced(function* (agency: number) {
   const lottery = yield* Lottery
@@ -147,6 +178,88 @@ describe("the barrier", () => {
         expect(all.pollUnsafe()).toBeUndefined()
         yield* lottery.told(3)
         yield* Fiber.join(all)
+      }).pipe(Effect.scoped)
+    )
+  )
+})
+
+describe("beside another server", () => {
+  it.live("an agency that finished there has finished, and the draw is held for it", () =>
+    withOthers([1], (_, log) =>
+      Effect.gen(function* () {
+        const lottery = yield* Lottery
+        const store = yield* BetStore
+        // That server died before it held the draw, and nobody was told.
+        yield* store.append(1, 0, batchOf(bet(10), bet(11, 7574)), { last: true })
+        expect(lottery.hasFinished(1)).toBe(false)
+        yield* resumeOf(1)
+        expect(lottery.hasFinished(1)).toBe(true)
+        expect(yield* lottery.winnersOf(1)).toEqual(["11"])
+        expect(log.filter((line) => line.includes("sorteo"))).toHaveLength(1)
+      }).pipe(Effect.scoped)
+    )
+  )
+
+  it.live("the draw that was held there is told here, and is not held again", () =>
+    withOthers([1, 2], (tick, log) =>
+      Effect.gen(function* () {
+        const lottery = yield* Lottery
+        const store = yield* BetStore
+        const upload = yield* uploadOf(1)
+        yield* upload.store(batchOf(bet(10, 7574)), true)
+        const waiting = yield* Effect.forkChild(lottery.winnersOf(1))
+        yield* store.append(2, 0, batchOf(bet(20)), { last: true })
+        expect(yield* store.recordDraw).toBe(true)
+        expect(waiting.pollUnsafe()).toBeUndefined()
+        yield* tick
+        expect(yield* Fiber.join(waiting)).toEqual(["10"])
+        expect(log.filter((line) => line.includes("sorteo"))).toEqual([])
+      }).pipe(Effect.scoped)
+    )
+  )
+
+  it.live("all are told where some were told there", () =>
+    withOthers([1, 2], (tick) =>
+      Effect.gen(function* () {
+        const lottery = yield* Lottery
+        const store = yield* BetStore
+        yield* store.append(1, 0, batchOf(bet(10)), { last: true })
+        yield* store.append(2, 0, batchOf(bet(20)), { last: true })
+        yield* tick
+        yield* lottery.winnersOf(1)
+        yield* store.told(1)
+        yield* lottery.told(2)
+        const all = yield* Effect.forkChild(lottery.allTold)
+        yield* Effect.yieldNow
+        expect(all.pollUnsafe()).toBeUndefined()
+        yield* tick
+        yield* Fiber.join(all)
+      }).pipe(Effect.scoped)
+    )
+  )
+
+  it.live("who waits at a book that was replaced there is sent away, its next reader is not", () =>
+    withOthers([1, 2], (tick) =>
+      Effect.gen(function* () {
+        const store = yield* BetStore
+        yield* store.append(1, 0, batchOf(bet(10)), { last: true })
+        const before = yield* resumeOf(1)
+        yield* store.discard(1)
+        yield* store.append(1, 0, batchOf(bet(11)), { last: true })
+        const after = yield* resumeOf(1)
+        expect(yield* Effect.flip(Deferred.await(before.onLeave))).toMatchObject({
+          _tag: "Discarded"
+        })
+        yield* tick
+        const lottery = yield* Lottery
+        const standing = yield* lottery.standing
+        expect(standing).toEqual({ finished: 1, expected: 2 })
+        expect(Deferred.isDoneUnsafe(after.onLeave)).toBe(false)
+        yield* store.discard(1)
+        yield* tick
+        expect(yield* Effect.flip(Deferred.await(after.onLeave))).toMatchObject({
+          _tag: "Discarded"
+        })
       }).pipe(Effect.scoped)
     )
   )

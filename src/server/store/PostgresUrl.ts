@@ -58,12 +58,17 @@ export const parsePostgresUrl = (text: string): Result.Result<Redacted.Redacted,
 /** The URL without its password and parameters, fit to be shown. */
 export const showPostgresUrl = (url: Redacted.Redacted): string => {
   const { host, pathname, searchParams, username } = new URL(Redacted.value(url))
-  const user = searchParams.get("user") ?? username
-  const port = searchParams.get("port")
-  const at = searchParams.get("host") ?? host
-  const database = searchParams.get("dbname") ?? pathname.slice(1)
+  // A parameter is decoded, and may have line breaks then.
+  const parameter = (name: string) => {
+    const value = searchParams.get(name)
+    return value === null ? undefined : encodeURI(value)
+  }
+  const user = parameter("user") ?? username
+  const at = parameter("host") ?? host
+  const port = parameter("port")
+  const database = parameter("dbname") ?? pathname.slice(1)
   return (
-    `postgres://${user === "" ? "" : `${user}@`}${at}${port === null ? "" : `:${port}`}` +
+    `postgres://${user === "" ? "" : `${user}@`}${at}${port === undefined ? "" : `:${port}`}` +
     (database === "" ? "" : `/${database}`)
   )
 }

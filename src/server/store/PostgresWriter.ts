@@ -295,7 +295,7 @@ export const makeWriter = (
     const bets = yield* Effect.mapError(discarding, toUnavailable)
     yield* notify
     return bets
-  }, Effect.uninterruptible)
+  })
 
   return { append, finish, told, openDraw, recordDraw, discard }
 }

@@ -39,6 +39,7 @@ describe("a PostgreSQL's URL", () => {
     ["postgres://", "postgres://"],
     ["postgres://b%40b:h%40hunter2%2F@db.example/l%2Fy", "postgres://b%40b@db.example/l%2Fy"],
     ["postgres://:hunter2@db.example/lottery", "postgres://db.example/lottery"],
+    ["postgres://h/db?user=bob%0Aaction:%20sorteo", "postgres://bob%0Aaction:%20sorteo@h/db"],
     [
       "postgres:///lottery?host=/run/postgresql&user=bob&password=hunter2",
       "postgres://bob@/run/postgresql/lottery"
