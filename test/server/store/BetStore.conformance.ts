@@ -91,6 +91,9 @@ export const conformance = (name: string, stores: Stores): void => {
       Effect.flatMap(stores.place, (place) => within(place, Effect.flatMap(BetStore, run)))
     )
 
+  /** What is asked of a store that is one server's alone. */
+  const itOfOneServer = stores.isEmbedded ? it.live : undefined
+
   describe(`${name} keeps the contract of BetStore`, () => {
     it.live("appends where the last batch ended, and nowhere else", () =>
       withStore((store) =>
@@ -408,7 +411,7 @@ export const conformance = (name: string, stores: Stores): void => {
       })
     )
 
-    it.live.skipIf(!stores.isEmbedded)("commits the batches of 200 agencies together", () =>
+    itOfOneServer?.("commits the batches of 200 agencies together", () =>
       withStore((store) =>
         Effect.gen(function* () {
           const before = yield* Metric.value(GroupCommit.commits)
@@ -525,7 +528,7 @@ export const conformance = (name: string, stores: Stores): void => {
       })
     )
 
-    it.live.skipIf(!stores.isEmbedded)("is one server's alone", () =>
+    itOfOneServer?.("is one server's alone", () =>
       Effect.gen(function* () {
         const place = yield* stores.place
         const second = within(place, BetStore)
@@ -718,49 +721,47 @@ export const conformance = (name: string, stores: Stores): void => {
       )
     )
 
-    it.live.skipIf(!stores.isEmbedded)(
-      "discards in its turn among the other writes of a group",
-      () =>
-        withStore((store) =>
-          Effect.gen(function* () {
-            yield* store.append(1, 0, bets(1, 0, 5))
-            const before = yield* Metric.value(GroupCommit.commits)
-            const all = yield* Effect.all(
-              [
-                // The first write goes alone, the others wait for it together.
-                store.append(9, 0, bets(9, 0, 1)),
-                store.append(1, 5, bets(1, 5, 5), { last: true }),
-                store.append(2, 0, bets(2, 0, 3)),
-                errorOf(store.append(1, 10, bets(1, 10, 1))),
-                store.discard(1),
-                errorOf(store.append(1, 10, bets(1, 10, 1))),
-                errorOf(store.append(1, 0, bets(1, 80, 4), { edition: 0 })),
-                store.append(1, 0, bets(1, 80, 4), { edition: 1 }),
-                store.append(2, 3, bets(2, 3, 3), { last: true }),
-                store.discard(3),
-                store.discard(1),
-                store.append(1, 0, bets(1, 90, 2), { last: true }),
-                store.append(3, 0, bets(3, 0, 1))
-              ],
-              { concurrency: "unbounded" }
-            )
-            const commits =
-              Number((yield* Metric.value(GroupCommit.commits)).count) - Number(before.count)
-            expect(commits).toBe(2)
-            expect(all[3]).toMatchObject({ _tag: "AlreadyFinished", bets: 10 })
-            expect([all[4], all[9], all[10]]).toEqual([10, 0, 4])
-            expect(all[5]).toMatchObject({ _tag: "Conflict", held: 0 })
-            expect(all[6]).toMatchObject({ _tag: "Discarded", agency: 1 })
-            expect([...(yield* store.progress)]).toEqual([
-              [1, { bets: 2, finished: true, told: false, edition: 2 }],
-              [2, { bets: 6, finished: true, told: false, edition: 0 }],
-              [3, { bets: 1, finished: false, told: false, edition: 1 }],
-              [9, { bets: 1, finished: false, told: false, edition: 0 }]
-            ])
-            expect((yield* bookOf(1)).text).toBe(bytesOf([bets(1, 90, 2)]))
-            expect((yield* bookOf(2)).text).toBe(bytesOf([bets(2, 0, 6)]))
-          })
-        )
+    itOfOneServer?.("discards in its turn among the other writes of a group", () =>
+      withStore((store) =>
+        Effect.gen(function* () {
+          yield* store.append(1, 0, bets(1, 0, 5))
+          const before = yield* Metric.value(GroupCommit.commits)
+          const all = yield* Effect.all(
+            [
+              // The first write goes alone, the others wait for it together.
+              store.append(9, 0, bets(9, 0, 1)),
+              store.append(1, 5, bets(1, 5, 5), { last: true }),
+              store.append(2, 0, bets(2, 0, 3)),
+              errorOf(store.append(1, 10, bets(1, 10, 1))),
+              store.discard(1),
+              errorOf(store.append(1, 10, bets(1, 10, 1))),
+              errorOf(store.append(1, 0, bets(1, 80, 4), { edition: 0 })),
+              store.append(1, 0, bets(1, 80, 4), { edition: 1 }),
+              store.append(2, 3, bets(2, 3, 3), { last: true }),
+              store.discard(3),
+              store.discard(1),
+              store.append(1, 0, bets(1, 90, 2), { last: true }),
+              store.append(3, 0, bets(3, 0, 1))
+            ],
+            { concurrency: "unbounded" }
+          )
+          const commits =
+            Number((yield* Metric.value(GroupCommit.commits)).count) - Number(before.count)
+          expect(commits).toBe(2)
+          expect(all[3]).toMatchObject({ _tag: "AlreadyFinished", bets: 10 })
+          expect([all[4], all[9], all[10]]).toEqual([10, 0, 4])
+          expect(all[5]).toMatchObject({ _tag: "Conflict", held: 0 })
+          expect(all[6]).toMatchObject({ _tag: "Discarded", agency: 1 })
+          expect([...(yield* store.progress)]).toEqual([
+            [1, { bets: 2, finished: true, told: false, edition: 2 }],
+            [2, { bets: 6, finished: true, told: false, edition: 0 }],
+            [3, { bets: 1, finished: false, told: false, edition: 1 }],
+            [9, { bets: 1, finished: false, told: false, edition: 0 }]
+          ])
+          expect((yield* bookOf(1)).text).toBe(bytesOf([bets(1, 90, 2)]))
+          expect((yield* bookOf(2)).text).toBe(bytesOf([bets(2, 0, 6)]))
+        })
+      )
     )
 
     it.live("gives who reads a book that is discarded the rest of it, or an error", () =>
