@@ -1,16 +1,11 @@
 /** What is read of one draw in PostgreSQL. */
-import { Effect, Option, Stream } from "effect"
+import { Effect, Option } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
 import { BetBatch } from "../../domain/BetBatch.ts"
 import type { WinningDocuments } from "../../domain/Draw.ts"
-import {
-  type AgencyProgress,
-  NO_PROGRESS,
-  type StoredBooks,
-  type StoredDraw,
-  StoreUnavailable
-} from "../BetStore.ts"
+import { type AgencyProgress, NO_PROGRESS, type StoredBooks, type StoredDraw } from "../BetStore.ts"
 import { drawFromTerms } from "./DrawTerms.ts"
+import { type PageOf, pagedBook } from "./PagedBook.ts"
 import type { Postgres } from "./PostgresClient.ts"
 
 /** Rows of a page: at most 433 bytes each, so a page stays below a MiB. */
@@ -30,9 +25,6 @@ export const drawFromRow = (id: string, row: DrawRow): StoredDraw => ({
 })
 
 type ProgressRow = AgencyProgress & { readonly agency: Agency }
-
-const goneBook = (agency: Agency) =>
-  new StoreUnavailable({ reason: `the book of agency ${agency} was discarded while it was read` })
 
 /** The reading half of the store of a draw. */
 export const makeBooks = ({ read, sql }: Postgres, drawId: string) => {
@@ -62,7 +54,7 @@ export const makeBooks = ({ read, sql }: Postgres, drawId: string) => {
   }
 
   /** Canonical rows, as PostgreSQL puts them together: none of another edition of the book. */
-  const page = (agency: Agency, from: number, until: number, edition: number) =>
+  const page = (agency: Agency, { edition, from, until }: PageOf) =>
     Effect.map(
       sql<{ count: number; rows: string }>`
         select count(*)::int4 as count, coalesce(string_agg(row, '' order by position), '') as rows
@@ -96,20 +88,10 @@ export const makeBooks = ({ read, sql }: Postgres, drawId: string) => {
       (rows) => new Map(rows.map(({ agency, ...of }) => [agency, of]))
     ),
     book: (agency, from) =>
-      Stream.unwrap(
-        Effect.map(read(progressOf(agency)), ({ bets: until, edition }) =>
-          Stream.unfold(from, (position) =>
-            position >= until
-              ? Effect.succeed(undefined)
-              : Effect.flatMap(read(page(agency, position, until, edition)), ({ count, rows }) =>
-                  count === 0
-                    ? Effect.fail(goneBook(agency))
-                    : Effect.succeed([
-                        new BetBatch(utf8.encode(rows), count),
-                        position + count
-                      ] as const)
-                )
-          )
+      pagedBook(agency, from, read(progressOf(agency)), (of) =>
+        Effect.map(
+          read(page(agency, of)),
+          ({ count, rows }) => new BetBatch(utf8.encode(rows), count)
         )
       )
   }

@@ -3,7 +3,7 @@
  * file, so that the event loop never waits for the disk; this side sends it plain values.
  */
 import { Worker } from "node:worker_threads"
-import { Data, Deferred, Effect, Exit, Layer, Option, Stream } from "effect"
+import { Data, Deferred, Effect, Exit, Layer, Option } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
 import { BetBatch } from "../../domain/BetBatch.ts"
 import {
@@ -17,6 +17,7 @@ import {
 import * as DiscardRequest from "./DiscardRequest.ts"
 import { drawFromTerms } from "./DrawTerms.ts"
 import { makeWriter, type Outcome, type Write } from "./EmbeddedStore.ts"
+import { pagedBook } from "./PagedBook.ts"
 import type { Read, ReadAnswers } from "./SqliteBooks.ts"
 import type { Failure } from "./SqliteFile.ts"
 import type { Reply, Request, Settings } from "./SqliteWorker.ts"
@@ -174,9 +175,6 @@ const startWorker = Effect.fnUntraced(function* (options: Options, settings: Set
 
 type Reader = Effect.Success<ReturnType<typeof startWorker>>["read"]
 
-const goneBook = (agency: Agency) =>
-  new StoreUnavailable({ reason: `the book of agency ${agency} was discarded while it was read` })
-
 const makeBooks = (drawId: string, read: Reader): StoredBooks => ({
   draw: Effect.map(read({ kind: "draw" }), (stored) =>
     stored === undefined
@@ -185,19 +183,10 @@ const makeBooks = (drawId: string, read: Reader): StoredBooks => ({
   ),
   progress: Effect.map(read({ kind: "progress" }), (rows) => new Map(rows)),
   book: (agency, from) =>
-    Stream.unwrap(
-      Effect.map(read({ kind: "progressOf", agency }), ({ bets: until, edition }) =>
-        Stream.unfold(from, (position) =>
-          position >= until
-            ? Effect.succeed(undefined)
-            : Effect.flatMap(
-                read({ kind: "page", agency, from: position, until, edition }),
-                ({ bytes, count }) =>
-                  count === 0
-                    ? Effect.fail(goneBook(agency))
-                    : Effect.succeed([new BetBatch(bytes, count), position + count] as const)
-              )
-        )
+    pagedBook(agency, from, read({ kind: "progressOf", agency }), (page) =>
+      Effect.map(
+        read({ kind: "page", agency, ...page }),
+        ({ bytes, count }) => new BetBatch(bytes, count)
       )
     )
 })
