@@ -83,7 +83,13 @@ export const make = Effect.fnUntraced(function* (
 
   const storeBehind = Effect.fnUntraced(function* (batch: BetBatch) {
     const { bets: position, edition } = held
-    yield* store.append(agency, position, batch, { edition })
+    yield* store.append(agency, position, batch, { edition }).pipe(
+      // It had not finished when this upload began: another server was sent the rest, and whoever
+      // begins again is told whether that is the same book.
+      Effect.catchTag("AlreadyFinished", ({ bets }) =>
+        Effect.fail(new Conflict({ agency, position, held: bets }))
+      )
+    )
     digest.add(position, batch)
     held = { ...held, bets: position + batch.count }
   })

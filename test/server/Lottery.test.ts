@@ -200,6 +200,24 @@ describe("beside another server", () => {
     )
   )
 
+  it.live("an upload whose book was finished there must begin again, and has finished then", () =>
+    withOthers([1, 2], () =>
+      Effect.gen(function* () {
+        const store = yield* BetStore
+        const late = yield* resumeOf(1)
+        yield* late.store(batchOf(bet(10)))
+        yield* store.append(1, 1, batchOf(bet(11)), { last: true })
+        expect(yield* Effect.flip(late.store(batchOf(bet(11))))).toMatchObject({
+          _tag: "Conflict",
+          position: 1,
+          held: 2
+        })
+        const again = yield* resumeOf(1)
+        expect(again.hasFinished()).toBe(true)
+      }).pipe(Effect.scoped)
+    )
+  )
+
   it.live("the draw that was held there is told here, and is not held again", () =>
     withOthers([1, 2], (tick, log) =>
       Effect.gen(function* () {
