@@ -133,6 +133,8 @@ export const make = Effect.fnUntraced(function* (
       // Whatever the database's own default is: a commit that is answered is on the disk, and on
       // the standby's where there is a synchronous one.
       synchronous_commit: "on",
+      // Whoever waited for a lock must see what the one before did.
+      default_transaction_isolation: "read committed",
       // A server that vanished with its network leaves no row locked behind.
       idle_in_transaction_session_timeout: "30s"
     }

@@ -71,6 +71,14 @@ const versionOf = Effect.fnUntraced(function* (sql: PgClient.PgClient) {
   return latest?.version ?? 0
 })
 
+/** Names are any Unicode text, which no other encoding holds. */
+const checkEncoding = Effect.fnUntraced(function* (sql: PgClient.PgClient) {
+  const [found] = yield* sql<{ encoding: string }>`
+    select current_setting('server_encoding') as encoding`
+  if (found?.encoding === "UTF8") return
+  return yield* new NotOurs({ reason: `its encoding is ${found?.encoding}, expected UTF8` })
+})
+
 const checkVersion = (version: number): Effect.Effect<void, NotOurs> =>
   version <= LATEST
     ? Effect.void
@@ -93,6 +101,7 @@ const checkNames = Effect.fnUntraced(function* (sql: PgClient.PgClient) {
 
 /** Makes the tables, or brings them to the latest version, where they are not. */
 export const prepare = Effect.fnUntraced(function* (sql: PgClient.PgClient) {
+  yield* checkEncoding(sql)
   // Where there is nothing to do, nothing is locked, and no more than the tables' use is needed.
   const version = yield* versionOf(sql)
   yield* checkVersion(version)

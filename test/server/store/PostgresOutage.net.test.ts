@@ -582,6 +582,54 @@ describeCluster("PostgresStore, in a PostgreSQL that is set up by others,", (sha
     })
   )
 
+  it.live("holds no draw on a book that is being discarded, whatever the default isolation", () =>
+    Effect.gen(function* () {
+      const cluster = yield* shared
+      const url = yield* schema
+      yield* Effect.acquireRelease(
+        cluster.query(
+          "alter database lottery set default_transaction_isolation = 'repeatable read'"
+        ),
+        () =>
+          Effect.orDie(cluster.query("alter database lottery reset default_transaction_isolation"))
+      )
+      const store = yield* open(url)
+      yield* store.openDraw(drawOf([1]))
+      yield* store.append(1, 0, bets(1, 0, 3), { last: true })
+      const other = yield* PgClient.makeClient({ url: Redacted.make(url) }).pipe(
+        Effect.provide(Reactivity.layer)
+      )
+      const waiting = query(url, "select 1 from pg_stat_activity where wait_event_type = 'Lock'")
+      const recording = yield* other.withTransaction(
+        Effect.gen(function* () {
+          yield* other`select id from draws for share`
+          yield* other`update agencies set bets = 0, finished = false, edition = edition + 1`
+          yield* other`delete from bets`
+          const recording = yield* Effect.forkScoped(store.recordDraw)
+          yield* until(Effect.map(waiting, (rows) => rows.length > 0))
+          return recording
+        })
+      )
+      expect(yield* Effect.flip(Fiber.join(recording))).toMatchObject({
+        _tag: "NotAllFinished",
+        missing: [1]
+      })
+    })
+  )
+
+  it.live("is not made in a database that cannot hold every name", () =>
+    Effect.gen(function* () {
+      const cluster = yield* shared
+      yield* cluster.query("create database latin encoding 'LATIN1' locale 'C' template template0")
+      const url = cluster.url().replace(/lottery$/, "latin")
+      const { reason } = yield* Effect.flip(open(url))
+      expect(reason).toBe("its encoding is LATIN1, expected UTF8")
+      expect(
+        yield* query(url, "select tablename from pg_tables where schemaname = 'public'")
+      ).toEqual([])
+    })
+  )
+
   it.live("waits for the disk with each commit, whatever the database's own default", () =>
     Effect.gen(function* () {
       const cluster = yield* shared
