@@ -41,47 +41,46 @@ const balance = Effect.fnUntraced(function* (servers: ReadonlyArray<Ports>) {
   return { port: bets.port, winnersPort: winners.port } satisfies Ports
 })
 
-/** A place for one server at a time, on the same ports; its log is that of all of them. */
+/** A place for one server at a time, on the same ports; whatever was started there is kept. */
 interface Place {
   readonly ports: Ports
-  server: Running
-  log: string
+  readonly servers: Array<Running>
   /** The process ids of those that were killed. */
   readonly killed: Set<number>
 }
 
 const occupy = Effect.fnUntraced(function* (store: string, agencies: number) {
   const ports = yield* freePorts
-  const start = startServer({ store, ports, more: ["--agencies", `${agencies}`] })
-  const place: Place = { ports, server: yield* start, log: "", killed: new Set() }
+  const place: Place = { ports, servers: [], killed: new Set() }
+  yield* launch(place, store, agencies)
   const kill = Effect.gen(function* () {
-    const { server } = place
+    const server = place.servers.at(-1)!
     place.killed.add(server.child.pid!)
     yield* server.signal("SIGKILL")
-    place.log += (yield* server.outcome).stderr
-    place.server = yield* launch(store, ports, agencies)
+    yield* server.outcome
+    yield* launch(place, store, agencies)
   })
   return { place, kill }
 })
 
-/** Starts a server again, which may fail while PostgreSQL is away: then once more. */
+/** Starts a server, which may fail while PostgreSQL is away: then once more. */
 const launch = (
+  place: Place,
   store: string,
-  ports: Ports,
   agencies: number
-): Effect.Effect<Running, never, Scope.Scope> =>
+): Effect.Effect<void, never, Scope.Scope> =>
   Effect.gen(function* () {
+    const { port, winnersPort } = place.ports
     const server = yield* startLottery({
       args: [
         ...["server", "--host", "127.0.0.1", "--store", store, "--agencies", `${agencies}`],
-        ...["--port", `${ports.port}`, "--winners-port", `${ports.winnersPort}`]
+        ...["--port", `${port}`, "--winners-port", `${winnersPort}`]
       ]
     })
+    place.servers.push(server)
     const listens = Effect.as(server.logged(/accept_connections/), true)
     const ended = Effect.as(server.outcome, false)
-    return (yield* Effect.raceFirst(ended, listens))
-      ? server
-      : yield* launch(store, ports, agencies)
+    if (!(yield* Effect.raceFirst(ended, listens))) yield* launch(place, store, agencies)
   })
 
 const AGENCIES = 30
@@ -160,7 +159,9 @@ describeCluster("servers that share a draw", (shared) => {
         for (const agency of agencies) {
           expect(yield* exported(store, agency)).toBe(bookOf(folder, agency))
         }
-        const logs = places.map(({ place }) => place.log + place.server.stderr()).join("")
+        const logs = places
+          .flatMap(({ place }) => place.servers.map((server) => server.stderr()))
+          .join("")
         const draws = logs.match(/action: sorteo \| result: success/g) ?? []
         const [{ recorded_by } = { recorded_by: "" }] = yield* query(
           store,
