@@ -13,17 +13,21 @@ export const LOOKS_EVERY = "2 seconds"
 /** Many agencies that finish at once make few ticks, each of which reads the standing of all. */
 const TICKS_AT_MOST_EVERY = "200 millis"
 
-/** Tells every server that something of the draw has changed, or does not: they look, too. */
-export const notify = ({ sql }: Postgres, drawId: string): Effect.Effect<void> =>
-  Effect.ignore(sql.notify(CHANNEL, drawId))
+/**
+ * Tells every server that something of the draw has changed, or does not: they look, too. It waits
+ * among what reads, for it changes nothing.
+ */
+export const notify = ({ read, sql }: Postgres, drawId: string): Effect.Effect<void> =>
+  Effect.ignore(read(sql.notify(CHANNEL, drawId)))
 
 /** What differs after every change, at the price of one row. */
-const makeLook = ({ sql }: Postgres, drawId: string) => sql<{ readonly seen: string }>`
-  select concat_ws(' ', draws.recorded_by,
-    count(*) filter (where finished), count(*) filter (where told), sum(edition)) as seen
-  from draws join agencies on agencies.draw = draws.id
-  where draws.name = ${drawId}
-  group by draws.recorded_by`
+const makeLook = ({ read, sql }: Postgres, drawId: string) =>
+  read(sql<{ readonly seen: string }>`
+    select concat_ws(' ', draws.recorded_by,
+      count(*) filter (where finished), count(*) filter (where told), sum(edition)) as seen
+    from draws join agencies on agencies.draw = draws.id
+    where draws.name = ${drawId}
+    group by draws.recorded_by`)
 
 /** A stream that ticks after changes of the draw, of others and our own. */
 export const make = Effect.fnUntraced(function* (

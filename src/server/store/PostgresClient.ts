@@ -3,7 +3,7 @@
  * errors mean, and how long it may be away before a statement is given up.
  */
 import * as PgClient from "@effect/sql-pg/PgClient"
-import { Effect, Option, type Redacted, Schedule, type Scope, Semaphore } from "effect"
+import { Data, Effect, Option, type Redacted, Schedule, type Scope, Semaphore } from "effect"
 import * as Reactivity from "effect/reactivity/Reactivity"
 import { SqlError } from "effect/sql/SqlError"
 import { boundedWait } from "../../domain/LoggedResource.ts"
@@ -22,12 +22,36 @@ const RETRIES = 25
 /** After that time without an answer a statement is given up, with its connection. */
 const STATEMENT_SECONDS = 20
 
+/**
+ * What each connection is set to, whatever the database's own default is. The store rests on it: a
+ * commit that is answered is on the disk, and on the standby's where there is a synchronous one;
+ * and whoever waited for a lock sees what the one before did.
+ */
+const SESSION = {
+  synchronous_commit: "on",
+  default_transaction_isolation: "read committed"
+}
+
+/** A connection is not set as it was asked to be. */
+export class SessionDiffers extends Data.TaggedError("SessionDiffers")<{
+  readonly setting: string
+  readonly value: string | null
+  readonly expected: string
+}> {
+  get reason(): string {
+    const { expected, setting, value } = this
+    const differs = `its connections have ${setting} = ${value}, expected ${expected}`
+    return `${differs}; a pooler before it must pass on what a connection asks for`
+  }
+}
+
 /** What says that PostgreSQL is away for now, or that the statement met another: none was done. */
 const TRANSIENT_STATES = new Set([
   "57P01", // admin_shutdown
   "57P02", // crash_shutdown
   "57P03", // cannot_connect_now
   "53300", // too_many_connections
+  "55000", // object_not_in_prerequisite_state: the database takes no connections now
   "25006", // read_only_sql_transaction: it was the primary
   "40001", // serialization_failure
   "40P01" // deadlock_detected
@@ -130,11 +154,9 @@ export const make = Effect.fnUntraced(function* (
     maxConnections: MAX_CONNECTIONS,
     keepAlive: "10 seconds",
     startupParameters: {
-      // Whatever the database's own default is: a commit that is answered is on the disk, and on
-      // the standby's where there is a synchronous one.
-      synchronous_commit: "on",
-      // Whoever waited for a lock must see what the one before did.
-      default_transaction_isolation: "read committed",
+      ...SESSION,
+      // A plan that was made while a table was empty is no plan for when it is full.
+      plan_cache_mode: "force_custom_plan",
       // A server that vanished with its network leaves no row locked behind.
       idle_in_transaction_session_timeout: "30s"
     }
@@ -143,7 +165,18 @@ export const make = Effect.fnUntraced(function* (
   const readers = yield* Semaphore.make(READERS)
   return {
     sql,
-    read: (statement) => patiently(readers.withPermit(statement)),
-    write: (statement) => patiently(writers.withPermit(statement))
+    // Whoever waits for its turn waits for us: PostgreSQL's time begins with the statement.
+    read: (statement) => readers.withPermit(patiently(statement)),
+    write: (statement) => writers.withPermit(patiently(statement))
+  }
+})
+
+/** Fails where a connection is not set as the store needs it: poolers may leave settings out. */
+export const checkSession = Effect.fnUntraced(function* (sql: PgClient.PgClient) {
+  for (const [setting, expected] of Object.entries(SESSION)) {
+    const [found] = yield* sql<{ value: string | null }>`
+      select current_setting(${setting}, true) as value`
+    const value = found?.value ?? null
+    if (value !== expected) return yield* new SessionDiffers({ setting, value, expected })
   }
 })

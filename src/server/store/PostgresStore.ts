@@ -24,7 +24,7 @@ export interface Options {
 
 const toOpenError =
   ({ shown }: Options) =>
-  (error: SqlError | PostgresSchema.NotOurs): StoreOpenError =>
+  (error: SqlError | PostgresSchema.NotOurs | PostgresClient.SessionDiffers): StoreOpenError =>
     new StoreOpenError({
       store: shown,
       reason: error._tag === "SqlError" ? PostgresClient.reasonOf(error) : error.reason
@@ -46,6 +46,7 @@ export const make = Effect.fnUntraced(
   function* (options: Options) {
     const { drawId, looksEvery = PostgresChanges.LOOKS_EVERY, url } = options
     const postgres = yield* PostgresClient.make(url)
+    yield* PostgresClient.checkSession(postgres.sql)
     yield* PostgresSchema.prepare(postgres.sql)
     yield* warnUnlessDurable(postgres)
     const scope = yield* Effect.scope

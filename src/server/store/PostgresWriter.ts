@@ -74,6 +74,8 @@ const columnsOf = ({ bytes }: BetBatch) => {
   }
 }
 
+type Columns = ReturnType<typeof columnsOf>
+
 /**
  * The writing half of the store of a draw. `notify` tells the other servers that something of it
  * has changed.
@@ -136,8 +138,8 @@ export const makeWriter = (
     { edition, last = false }: AppendOptions = {}
   ): Effect.fn.Return<void, Conflict | AlreadyFinished | Discarded | StoreUnavailable> {
     const token = randomUUID()
-    const { birthdates, documents, firstNames, lastNames, numbers } = columnsOf(batch)
-    const statement = sql<{ moved: boolean }>`
+    const storeColumns = ({ birthdates, documents, firstNames, lastNames, numbers }: Columns) =>
+      sql<{ moved: boolean }>`
       with moved as (
         update agencies
         set bets = bets + ${batch.count}, finished = ${last}, last_write = ${token}
@@ -164,7 +166,8 @@ export const makeWriter = (
       if (bets !== position) return new Conflict({ agency, position, held: bets })
       return Effect.succeed("again")
     }
-    yield* write(move(agency, statement, look))
+    // A batch is taken apart when its turn has come: what waits is kept as the bytes it came in.
+    yield* write(Effect.suspend(() => move(agency, storeColumns(columnsOf(batch)), look)))
     if (last) yield* notify
   }, Effect.uninterruptible)
 
@@ -204,15 +207,18 @@ export const makeWriter = (
       const number = String(Number(winningNumber))
       const index = `bets_on_${number}`
       // Even where it is there, to make it would wait for everybody who adds bets.
-      const [found] = yield* sql<{ there: boolean }>`
-      select to_regclass(${index}) is not null as there`
-      if (found?.there === true) return
+      const found = yield* sql`
+      select from pg_index join pg_class on pg_class.oid = pg_index.indexrelid
+      where pg_index.indrelid = 'bets'::regclass and pg_class.relname = ${index}`
+      if (found.length > 0) return
       yield* sql`
       create index if not exists ${sql(index)} on bets (draw, agency, position) include (document)
       where number = ${sql.literal(number)}`
     },
     // Two that make it at once: one of them waits for the other, and then finds it there.
-    Effect.retry({ while: (error) => stateOf(error) === UNIQUE_VIOLATION, times: 3 })
+    Effect.retry({ while: (error) => stateOf(error) === UNIQUE_VIOLATION, times: 3 }),
+    // Without a deadline: it reads every bet of all draws.
+    Effect.mapError(toUnavailable)
   )
 
   const openDraw = Effect.fnUntraced(function* (asked: Draw) {
@@ -231,7 +237,8 @@ export const makeWriter = (
     const [row] = yield* write(opened)
     const stored = drawFromRow(drawId, row!)
     yield* ensureSameTerms(stored.draw, asked)
-    yield* write(Effect.andThen(makeAgencies(agencies), makeIndex(winningNumber)))
+    yield* write(makeAgencies(agencies))
+    yield* makeIndex(winningNumber)
     return stored
   })
 

@@ -12,6 +12,7 @@ import { Effect, Fiber, Logger, Redacted, Schema, type Scope, Stream } from "eff
 import * as Reactivity from "effect/reactivity/Reactivity"
 import { TestClock } from "effect/testing"
 import { BetStore, BetStoreReader } from "../../../src/server/BetStore.ts"
+import * as PostgresClient from "../../../src/server/store/PostgresClient.ts"
 import * as PostgresStore from "../../../src/server/store/PostgresStore.ts"
 import * as StoreUrl from "../../../src/server/store/StoreUrl.ts"
 import {
@@ -436,6 +437,37 @@ describeCluster("PostgresStore, where PostgreSQL or the way there fails,", (shar
     })
   )
 
+  it.effect(
+    "gives up those who wait for others, and not who has waited for his turn behind them",
+    () =>
+      Effect.gen(function* () {
+        const cluster = yield* shared
+        const url = yield* freshSchema(cluster.url())
+        const store = yield* open(url)
+        yield* store.openDraw(drawOf([1, 2, 3, 4, 5]))
+        const own = yield* Effect.provide(
+          PgClient.makeClient({ url: Redacted.make(url) }),
+          Reactivity.layer
+        )
+        yield* own.unsafe("begin")
+        yield* own.unsafe("select from agencies where agency < 5 for update")
+        const blocked = [1, 2, 3, 4].map((agency) =>
+          Effect.flip(store.append(agency, 0, bets(agency, 0, 2)))
+        )
+        const waiting = yield* Effect.forEach(blocked, (each) => Effect.forkScoped(each))
+        const activity =
+          "select 1 from pg_stat_activity where cardinality(pg_blocking_pids(pid)) > 0"
+        yield* until(Effect.map(cluster.query(activity), (rows) => rows.length === 4))
+        const last = yield* Effect.forkScoped(store.append(5, 0, bets(5, 0, 2)))
+        for (const fiber of waiting) {
+          expect(yield* hastened(Fiber.join(fiber))).toMatchObject({ _tag: "StoreUnavailable" })
+        }
+        yield* evenly(Fiber.join(last))
+        expect(yield* evenly(textOf(store, 5))).toBe(bytesOf([bets(5, 0, 2)]))
+        yield* own.unsafe("rollback")
+      })
+  )
+
   it.effect("gives up what waits too long for another server, and does not do it later", () =>
     Effect.gen(function* () {
       const cluster = yield* shared
@@ -671,6 +703,23 @@ describeCluster("PostgresStore, in a PostgreSQL that is set up by others,", (sha
         ]
           .flat()
           .map((by) => ({ by }))
+      )
+    })
+  )
+
+  it.live("refuses connections that a pooler did not set up as they must be", () =>
+    Effect.gen(function* () {
+      const cluster = yield* shared
+      const url = yield* schema
+      const plain = PgClient.makeClient({ url: Redacted.make(url) }).pipe(
+        Effect.provide(Reactivity.layer)
+      )
+      yield* PostgresClient.checkSession(yield* plain)
+      yield* withAsynchronousCommit(cluster)
+      const { reason } = yield* Effect.flip(PostgresClient.checkSession(yield* plain))
+      expect(reason).toBe(
+        "its connections have synchronous_commit = off, expected on; " +
+          "a pooler before it must pass on what a connection asks for"
       )
     })
   )
