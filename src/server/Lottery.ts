@@ -62,7 +62,7 @@ export class Lottery extends Context.Service<
     readonly upload: (
       agency: Agency,
       onLeave: OnLeave
-    ) => Effect.Effect<Upload.Upload, never, Scope.Scope>
+    ) => Effect.Effect<Upload.Upload, StoreUnavailable, Scope.Scope>
 
     /** Goes on with an agency's upload where its book ends; takes the agency over at once. */
     readonly resume: (
@@ -143,7 +143,21 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
       return holdDrawWhenAllFinished
     })
 
+  /** Sends those away who are at an earlier edition of a book; it is not whole any more. */
+  const noteEdition = (agency: Agency, edition: number) =>
+    Effect.suspend(() => {
+      if (edition <= (editions.get(agency) ?? 0)) return Effect.void
+      editions.set(agency, edition)
+      standings.discard(agency)
+      return turns.discarded(agency)
+    })
+
+  /** Where word of a discard comes late it must not send away who comes with the next book. */
+  const noteCurrentEdition = (agency: Agency) =>
+    Effect.flatMap(store.progressOf(agency), ({ edition }) => noteEdition(agency, edition))
+
   const upload = Effect.fnUntraced(function* (agency: Agency, onLeave: OnLeave) {
+    yield* noteCurrentEdition(agency)
     const turn = yield* turns.of(agency, onLeave)
     const begun = yield* Upload.make(agency, turn, store)
     const storeAndDraw = (batch: BetBatch, last: boolean) =>
@@ -154,6 +168,12 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
     return { ...begun, store: storeAndDraw } satisfies Upload.Upload
   })
 
+  const attend = Effect.fnUntraced(function* (agency: Agency, onLeave: OnLeave) {
+    // Where the store cannot say it, whoever waits for the draw is not refused for that.
+    yield* Effect.catchTag(noteCurrentEdition(agency), "StoreUnavailable", () => Effect.void)
+    yield* turns.of(agency, onLeave)
+  })
+
   const digestOf = (agency: Agency): BookDigest.BookDigest => {
     const known = digests.get(agency)
     if (known !== undefined) return known
@@ -162,17 +182,8 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
     return digest
   }
 
-  /** Sends those away who are at an earlier edition of a book. */
-  const noteEdition = (agency: Agency, edition: number) =>
-    Effect.suspend(() => {
-      if (edition <= (editions.get(agency) ?? 0)) return Effect.void
-      editions.set(agency, edition)
-      return turns.discarded(agency)
-    })
-
   const resume = Effect.fnUntraced(function* (agency: Agency, onLeave: OnLeave) {
-    // Where word of a discard comes late it must not send away who comes with the next book.
-    yield* noteEdition(agency, (yield* store.progressOf(agency)).edition)
+    yield* noteCurrentEdition(agency)
     const turn = yield* turns.of(agency, onLeave)
     const resumed = yield* ResumedUpload.make(agency, turn, digestOf(agency), store)
     // It may have finished at another server.
@@ -242,7 +253,7 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
       expected.has(agency) ? Effect.void : Effect.fail(new UnknownAgency({ agency, draw })),
     upload,
     resume,
-    attend: (agency, onLeave) => Effect.asVoid(turns.of(agency, onLeave)),
+    attend,
     standing: Effect.sync(() => standings.now()),
     standingChangedFrom: standings.changedFrom,
     hasFinished: (agency) => standings.hasFinished(agency),

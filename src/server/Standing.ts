@@ -14,15 +14,16 @@ export interface Standing {
 type ProgressOfAll = ReadonlyMap<Agency, AgencyProgress>
 
 export class Standings {
-  private readonly agencies: ReadonlyArray<Agency>
+  private readonly agencies: ReadonlySet<Agency>
   private readonly unfinished = new Set<Agency>()
   private changed = Deferred.makeUnsafe<void>()
   private current: Standing
-  /** How often an agency has finished here. */
+  /** How often an agency has finished here, and which of these times each did last. */
   private version = 0
+  private readonly finishedAt = new Map<Agency, number>()
 
   constructor(agencies: ReadonlyArray<Agency>, progress: ProgressOfAll) {
-    this.agencies = agencies
+    this.agencies = new Set(agencies)
     for (const agency of agencies) if (!progress.get(agency)?.finished) this.unfinished.add(agency)
     this.current = this.count()
   }
@@ -41,8 +42,15 @@ export class Standings {
 
   /** Notes that an agency has finished. */
   finish(agency: Agency): void {
-    this.version++
+    this.finishedAt.set(agency, ++this.version)
     if (this.unfinished.delete(agency)) this.tell()
+  }
+
+  /** Notes that the book of an agency is gone, whether it had finished or not. */
+  discard(agency: Agency): void {
+    if (!this.agencies.has(agency) || this.unfinished.has(agency)) return
+    this.unfinished.add(agency)
+    this.tell()
   }
 
   /**
@@ -55,14 +63,16 @@ export class Standings {
     Effect.suspend(() => {
       const before = this.version
       return Effect.flatMap(read, (progress) => {
-        // Somebody finished meanwhile: what was read may be older than that.
-        if (this.version !== before) return this.refresh(read)
         const undone: Array<Agency> = []
         let isAnother = false
         for (const agency of this.agencies) {
           if (progress.get(agency)?.finished) {
             isAnother = this.unfinished.delete(agency) || isAnother
-          } else if (!this.unfinished.has(agency)) {
+          } else if (
+            !this.unfinished.has(agency) &&
+            // Who finished meanwhile may have been read before.
+            (this.finishedAt.get(agency) ?? 0) <= before
+          ) {
             this.unfinished.add(agency)
             undone.push(agency)
           }
@@ -77,7 +87,7 @@ export class Standings {
     Effect.suspend(() => (this.current === known ? Deferred.await(this.changed) : Effect.void))
 
   private count(): Standing {
-    const expected = this.agencies.length
+    const expected = this.agencies.size
     return { finished: expected - this.unfinished.size, expected }
   }
 

@@ -281,4 +281,29 @@ describe("beside another server", () => {
       }).pipe(Effect.scoped)
     )
   )
+
+  it.live.each(["resume", "upload", "attend"] as const)(
+    "late word of a discard there leaves who came with the next book: %s",
+    (way) =>
+      withOthers([1, 2], (tick) =>
+        Effect.gen(function* () {
+          const lottery = yield* Lottery
+          const store = yield* BetStore
+          yield* store.append(1, 0, batchOf(bet(10)), { last: true })
+          const before = yield* resumeOf(1)
+          expect(lottery.hasFinished(1)).toBe(true)
+          yield* store.discard(1)
+          const onLeave = yield* Deferred.make<never, Superseded | Discarded>()
+          yield* lottery[way](1, onLeave)
+          expect(Deferred.isDoneUnsafe(before.onLeave)).toBe(true)
+          expect(lottery.hasFinished(1)).toBe(false)
+          const known = yield* lottery.standing
+          // Word of the other agency shows that what was ticked of has been seen.
+          yield* store.append(2, 0, batchOf(bet(20)), { last: true })
+          yield* tick
+          yield* lottery.standingChangedFrom(known)
+          expect(Deferred.isDoneUnsafe(onLeave)).toBe(false)
+        }).pipe(Effect.scoped)
+      )
+  )
 })
