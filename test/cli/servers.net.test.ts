@@ -83,6 +83,12 @@ const launch = (
     if (!(yield* Effect.raceFirst(ended, listens))) yield* launch(place, store, agencies)
   })
 
+/** Two servers at one draw, each on ports of its own. */
+const startTwo = (store: string, agencies: string) => {
+  const start = startServer({ store, more: ["--agencies", agencies] })
+  return Effect.all([start, start])
+}
+
 const AGENCIES = 30
 const BETS = process.env.LOTTERY_TEST_LONG ? 6_000 : 1_500
 
@@ -204,11 +210,7 @@ describeCluster("servers that share a draw", (shared) => {
   it.live("tell their agencies of a draw that another one held, also without notifications", () =>
     Effect.gen(function* () {
       const { cluster, folder, store } = yield* prepare(2, 300)
-      const more = ["--agencies", "2"]
-      const [one, other] = yield* Effect.all([
-        startServer({ store, more }),
-        startServer({ store, more })
-      ])
+      const [one, other] = yield* startTwo(store, "2")
       const waiting = yield* startLottery({ args: clientArgs(folder, 1, one, "native") })
       yield* waiting.logged(/espera_sorteo/)
       yield* Effect.forkScoped(deafen(cluster))
@@ -240,8 +242,7 @@ describeCluster("servers that share a draw", (shared) => {
   it.live("store a book once that two of them are sent at the same time", () =>
     Effect.gen(function* () {
       const { folder, store } = yield* prepare(1, 20_000)
-      const more = ["--agencies", "1,"]
-      const servers = yield* Effect.forEach([1, 2], () => startServer({ store, more }))
+      const servers = yield* startTwo(store, "1,")
       const clients = yield* Effect.forEach(servers, (server) =>
         startLottery({ args: [...clientArgs(folder, 1, server, "native"), "--batch", "50"] })
       )
@@ -257,11 +258,7 @@ describeCluster("servers that share a draw", (shared) => {
   it.live("send an agency away whose book is discarded, and take its next one", () =>
     Effect.gen(function* () {
       const { folder, store } = yield* prepare(2, 500)
-      const more = ["--agencies", "2"]
-      const [one, other] = yield* Effect.all([
-        startServer({ store, more }),
-        startServer({ store, more })
-      ])
+      const [one, other] = yield* startTwo(store, "2")
       const waiting = yield* startLottery({ args: clientArgs(folder, 1, one, "native") })
       yield* waiting.logged(/espera_sorteo/)
       const discarded = yield* runLottery({
@@ -289,11 +286,7 @@ describeCluster("servers that share a draw", (shared) => {
   it.live("stop while PostgreSQL is away, and refuse bets until it is back", () =>
     Effect.gen(function* () {
       const { cluster, folder, store } = yield* prepare(1, 3_000)
-      const more = ["--agencies", "1,"]
-      const [one, other] = yield* Effect.all([
-        startServer({ store, more }),
-        startServer({ store, more })
-      ])
+      const [one, other] = yield* startTwo(store, "1,")
       yield* cluster.stop("immediate")
       const client = yield* startLottery({ args: clientArgs(folder, 1, one, "native") })
       yield* client.logged(/StoreUnavailable|the store cannot be used now/)

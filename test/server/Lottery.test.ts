@@ -5,7 +5,7 @@ import { describe, expect } from "vitest"
 import { Bet } from "../../src/domain/Bet.ts"
 import { BetBatch } from "../../src/domain/BetBatch.ts"
 import { Draw, type ExpectedAgencies } from "../../src/domain/Draw.ts"
-import { BetStore, type Discarded } from "../../src/server/BetStore.ts"
+import { BetStore, type Discarded, StoreUnavailable } from "../../src/server/BetStore.ts"
 import { Lottery } from "../../src/server/Lottery.ts"
 import * as CsvStore from "../../src/server/store/CsvStore.ts"
 import { Disk, DiskError } from "../../src/server/store/Disk.ts"
@@ -180,6 +180,34 @@ describe("the barrier", () => {
         yield* Fiber.join(all)
       }).pipe(Effect.scoped)
     )
+  )
+})
+
+describe("where the store cannot be read", () => {
+  it.live("an upload is refused, and whoever waits for the draw goes on waiting", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      const draw = new Draw({ id: "default", agencies: [1], winningNumber: 7574 })
+      const unread = Layer.effect(
+        BetStore,
+        Effect.map(BetStore, (store) => ({
+          ...store,
+          progressOf: () => Effect.fail(new StoreUnavailable({ reason: "it is away" }))
+        }))
+      ).pipe(Layer.provide(CsvStore.layer(`${folder}/bets.csv`, draw.id)))
+      const layer = Lottery.layer(draw).pipe(
+        Layer.provideMerge(unread),
+        Layer.provideMerge(Logger.layer([]))
+      )
+      const come = Effect.gen(function* () {
+        const lottery = yield* Lottery
+        const onLeave = yield* Deferred.make<never, Superseded | Discarded>()
+        yield* lottery.attend(1, onLeave)
+        expect(yield* Effect.flip(uploadOf(1))).toMatchObject({ _tag: "StoreUnavailable" })
+        expect(Deferred.isDoneUnsafe(onLeave)).toBe(false)
+      })
+      yield* Effect.provide(Effect.scoped(come), layer)
+    })
   )
 })
 

@@ -41,7 +41,7 @@ export class SessionDiffers extends Data.TaggedError("SessionDiffers")<{
   get reason(): string {
     const { expected, setting, value } = this
     const differs = `its connections have ${setting} = ${value}, expected ${expected}`
-    return `${differs}; a pooler before it must pass on what a connection asks for`
+    return `${differs}; where a pooler before it leaves that out, set it for the database's user`
   }
 }
 

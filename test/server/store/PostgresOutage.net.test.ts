@@ -4,7 +4,6 @@
  * real PostgreSQL of the tests' own is crashed, stopped, hung and set up badly, and a proxy before
  * it loses its answers. Where the store waits for long, its clock is the test's.
  */
-import { setTimeout as sleep } from "node:timers/promises"
 import { inspect } from "node:util"
 import * as PgClient from "@effect/sql-pg/PgClient"
 import { expect, it } from "@effect/vitest"
@@ -15,6 +14,7 @@ import { BetStore, BetStoreReader } from "../../../src/server/BetStore.ts"
 import * as PostgresClient from "../../../src/server/store/PostgresClient.ts"
 import * as PostgresStore from "../../../src/server/store/PostgresStore.ts"
 import * as StoreUrl from "../../../src/server/store/StoreUrl.ts"
+import { hold, pause, until } from "../../support/HeldTransaction.ts"
 import {
   describeCluster,
   freshSchema,
@@ -37,14 +37,6 @@ const open = (url: string) => PostgresStore.make({ ...optionsOf(url), looksEvery
 
 const textOf = (store: Store, agency: number) =>
   Effect.map(Effect.provideService(bookOf(agency), BetStore, store), ({ text }) => text)
-
-const pause = (millis: number) => Effect.promise(() => sleep(millis))
-
-/** Looks again until it is there, whatever the clock; the test's own time bounds it. */
-const until = <E, R>(isThere: Effect.Effect<boolean, E, R>): Effect.Effect<void, E, R> =>
-  Effect.flatMap(isThere, (there) =>
-    there ? Effect.void : Effect.andThen(pause(10), until(isThere))
-  )
 
 const untilSo = (isSo: () => boolean) => until(Effect.sync(isSo))
 
@@ -437,35 +429,24 @@ describeCluster("PostgresStore, where PostgreSQL or the way there fails,", (shar
     })
   )
 
-  it.effect(
-    "gives up those who wait for others, and not who has waited for his turn behind them",
-    () =>
-      Effect.gen(function* () {
-        const cluster = yield* shared
-        const url = yield* freshSchema(cluster.url())
-        const store = yield* open(url)
-        yield* store.openDraw(drawOf([1, 2, 3, 4, 5]))
-        const own = yield* Effect.provide(
-          PgClient.makeClient({ url: Redacted.make(url) }),
-          Reactivity.layer
-        )
-        yield* own.unsafe("begin")
-        yield* own.unsafe("select from agencies where agency < 5 for update")
-        const blocked = [1, 2, 3, 4].map((agency) =>
-          Effect.flip(store.append(agency, 0, bets(agency, 0, 2)))
-        )
-        const waiting = yield* Effect.forEach(blocked, (each) => Effect.forkScoped(each))
-        const activity =
-          "select 1 from pg_stat_activity where cardinality(pg_blocking_pids(pid)) > 0"
-        yield* until(Effect.map(cluster.query(activity), (rows) => rows.length === 4))
-        const last = yield* Effect.forkScoped(store.append(5, 0, bets(5, 0, 2)))
-        for (const fiber of waiting) {
-          expect(yield* hastened(Fiber.join(fiber))).toMatchObject({ _tag: "StoreUnavailable" })
-        }
-        yield* evenly(Fiber.join(last))
-        expect(yield* evenly(textOf(store, 5))).toBe(bytesOf([bets(5, 0, 2)]))
-        yield* own.unsafe("rollback")
-      })
+  it.effect("gives up those who wait for others, not who has waited for his turn behind them", () =>
+    Effect.gen(function* () {
+      const cluster = yield* shared
+      const url = yield* freshSchema(cluster.url())
+      const store = yield* open(url)
+      yield* store.openDraw(drawOf([1, 2, 3, 4, 5]))
+      const held = yield* hold(url, "select from agencies where agency < 5 for update")
+      const waiting = yield* Effect.forEach([1, 2, 3, 4], (agency) =>
+        held.keepsWaiting(Effect.flip(store.append(agency, 0, bets(agency, 0, 2))))
+      )
+      const last = yield* Effect.forkScoped(store.append(5, 0, bets(5, 0, 2)))
+      for (const fiber of waiting) {
+        expect(yield* hastened(Fiber.join(fiber))).toMatchObject({ _tag: "StoreUnavailable" })
+      }
+      yield* evenly(Fiber.join(last))
+      expect(yield* evenly(textOf(store, 5))).toBe(bytesOf([bets(5, 0, 2)]))
+      yield* held.rollback
+    })
   )
 
   it.effect("gives up what waits too long for another server, and does not do it later", () =>
@@ -474,29 +455,53 @@ describeCluster("PostgresStore, where PostgreSQL or the way there fails,", (shar
       const url = yield* freshSchema(cluster.url())
       const store = yield* open(url)
       yield* store.openDraw(drawOf([1]))
-      const own = yield* Effect.provide(
-        PgClient.makeClient({ url: Redacted.make(url) }),
-        Reactivity.layer
-      )
-      yield* own.unsafe("begin")
-      yield* own.unsafe("select from agencies where agency = 1 for update")
-      const waiting = Effect.map(
-        cluster.query(
-          "select pid from pg_stat_activity where cardinality(pg_blocking_pids(pid)) > 0"
-        ),
-        (rows) => rows.length
-      )
-      const appending = yield* Effect.forkScoped(Effect.flip(store.append(1, 0, bets(1, 0, 5))))
-      yield* until(Effect.map(waiting, (count) => count === 1))
+      const held = yield* hold(url, "select from agencies where agency = 1 for update")
+      const appending = yield* held.keepsWaiting(Effect.flip(store.append(1, 0, bets(1, 0, 5))))
       expect(yield* hastened(Fiber.join(appending))).toMatchObject({
         _tag: "StoreUnavailable",
         reason: "PostgreSQL did not answer in 20 seconds"
       })
-      yield* until(Effect.map(waiting, (count) => count === 0))
-      yield* own.unsafe("rollback")
+      yield* until(Effect.map(held.isAwaited, (awaited) => !awaited))
+      yield* held.rollback
       expect((yield* evenly(store.progressOf(1))).bets).toBe(0)
       yield* evenly(store.append(1, 0, bets(1, 0, 2)))
       expect(yield* evenly(textOf(store, 1))).toBe(bytesOf([bets(1, 0, 2)]))
+    })
+  )
+
+  it.effect("gives the index of a new number all the time it takes", () =>
+    Effect.gen(function* () {
+      const cluster = yield* shared
+      const url = yield* freshSchema(cluster.url())
+      const store = yield* open(url)
+      const held = yield* hold(url, "lock table bets in row exclusive mode")
+      const opening = yield* held.keepsWaiting(store.openDraw(drawOf([1])))
+      yield* hastened(Effect.sleep("1 minute"))
+      expect(opening.pollUnsafe()).toBeUndefined()
+      yield* held.commit
+      expect((yield* evenly(Fiber.join(opening))).recorded).toBe(false)
+    })
+  )
+
+  it.effect("looks for changes again after a look that was never answered", () =>
+    Effect.gen(function* () {
+      const way = yield* withProxy(yield* shared)
+      const other = yield* open(way.direct)
+      yield* other.openDraw(drawOf([1, 2]))
+      const store = yield* PostgresStore.make({ ...optionsOf(way.url), looksEvery: "2 seconds" })
+      const hasSeen = yield* watch(store)
+      // From here on nothing is heard of it: no notification, and not the answer of the first look.
+      let unanswered = 0
+      way.judges((answer) => {
+        if (answer.includes(NOTIFICATION)) return "drop"
+        if (unanswered > 0 || !answer.includes("seen")) return "pass"
+        unanswered++
+        return "drop"
+      })
+      yield* hastened(Effect.sleep("3 seconds"))
+      expect(unanswered).toBe(1)
+      yield* other.finish(1, 0)
+      yield* hastened(hasSeen('[1,{"bets":0,"finished":true'))
     })
   )
 
@@ -719,7 +724,7 @@ describeCluster("PostgresStore, in a PostgreSQL that is set up by others,", (sha
       const { reason } = yield* Effect.flip(PostgresClient.checkSession(yield* plain))
       expect(reason).toBe(
         "its connections have synchronous_commit = off, expected on; " +
-          "a pooler before it must pass on what a connection asks for"
+          "where a pooler before it leaves that out, set it for the database's user"
       )
     })
   )

@@ -5,12 +5,11 @@
  * matters, the test holds one open on a connection of its own, and looks into PostgreSQL for the
  * store to wait for it.
  */
-import * as PgClient from "@effect/sql-pg/PgClient"
 import { expect, it } from "@effect/vitest"
 import { Effect, Fiber, Redacted, type Scope, Stream } from "effect"
-import * as Reactivity from "effect/reactivity/Reactivity"
 import { BetStore } from "../../../src/server/BetStore.ts"
 import * as PostgresStore from "../../../src/server/store/PostgresStore.ts"
+import { hold, until } from "../../support/HeldTransaction.ts"
 import {
   describeCluster,
   describePostgres,
@@ -32,43 +31,6 @@ const open = (url: string, drawId?: string) =>
 
 const textOf = (store: BetStore["Service"], agency: number) =>
   Effect.map(Effect.provideService(bookOf(agency), BetStore, store), ({ text }) => text)
-
-/** Looks again until it is there; where it never comes the test runs out of its time. */
-const until = <E, R>(isThere: Effect.Effect<boolean, E, R>): Effect.Effect<void, E, R> =>
-  Effect.flatMap(isThere, (there) =>
-    there ? Effect.void : Effect.andThen(Effect.sleep("10 millis"), until(isThere))
-  )
-
-/**
- * Runs statements in a transaction that stays open, as another server's might. `keepsWaiting` runs
- * something that must wait for it, and gives it once it does.
- */
-const hold = Effect.fnUntraced(function* (url: string, ...statements: ReadonlyArray<string>) {
-  const own = yield* Effect.provide(
-    PgClient.makeClient({ url: Redacted.make(url) }),
-    Reactivity.layer
-  )
-  const [self] = yield* own<{ pid: number }>`select pg_backend_pid() as pid`
-  const waiting = query(
-    url,
-    `select pid from pg_stat_activity where ${self!.pid} = any(pg_blocking_pids(pid))`
-  )
-  for (const statement of ["begin", ...statements]) yield* own.unsafe(statement)
-  return {
-    commit: own.unsafe("commit"),
-    rollback: own.unsafe("rollback"),
-    keepsWaiting: Effect.fnUntraced(function* <A, E>(work: Effect.Effect<A, E>) {
-      const fiber = yield* Effect.forkScoped(work)
-      yield* until(
-        Effect.map(waiting, (rows) => {
-          expect(fiber.pollUnsafe(), "it did not wait").toBeUndefined()
-          return rows.length === 1
-        })
-      )
-      return fiber
-    })
-  }
-})
 
 const ADD_EVA = `
   insert into bets (draw, agency, position, birthdate, number, first_name, last_name, document)
