@@ -15,6 +15,7 @@ import { decodeUtf8 } from "../domain/BetCheck.ts"
 import { COMMA, LF } from "../domain/BetRow.ts"
 import type { ByteReader } from "./ByteReader.ts"
 import { BadMessage, bytesCodec, decoder, encoder } from "./BytesCodec.ts"
+import { scanJson } from "./JsonScan.ts"
 import { MAX_JSON_BYTES } from "./Limits.ts"
 import { decodePlainRows, encodePlainRows } from "./PlainRows.ts"
 
@@ -92,18 +93,24 @@ const Envelope = Schema.fromJsonString(
 )
 const decodeEnvelope = Schema.decodeResult(Envelope)
 
-const readEnvelope = (bytes: Uint8Array): Result.Result<(typeof Envelope)["Type"], BadMessage> => {
+type ReadEnvelope = Result.Result<(typeof Envelope)["Type"], BadMessage>
+
+/** The JSON of a whole message. */
+const jsonOf = (bytes: Uint8Array): Result.Result<Uint8Array, BadMessage> => {
   if (bytes.length < LENGTH_BYTES) {
     return Result.fail(new BadMessage({ reason: `message cut off after ${bytes.length} bytes` }))
   }
   const length = jsonLength(bytes)
   if (Result.isFailure(length)) return Result.fail(length.failure)
   const json = bytes.subarray(LENGTH_BYTES)
-  if (length.success !== json.length) {
-    return Result.fail(
-      new BadMessage({ reason: `expected ${length.success} bytes of JSON, got ${json.length}` })
-    )
-  }
+  return length.success === json.length
+    ? Result.succeed(json)
+    : Result.fail(
+        new BadMessage({ reason: `expected ${length.success} bytes of JSON, got ${json.length}` })
+      )
+}
+
+const parseEnvelope = (json: Uint8Array): ReadEnvelope => {
   const text = decodeUtf8(json)
   if (text === undefined) return Result.fail(new BadMessage({ reason: "expected JSON in UTF-8" }))
   return Result.mapError(
@@ -142,6 +149,22 @@ const readAgency = (value: unknown): Result.Result<Agency, BadMessage> => {
     : Result.succeed(agency)
 }
 
+/** Parses what a client sent, unless that could cost far more than its bytes. */
+const parseScanned = (json: Uint8Array): ReadEnvelope => {
+  const problem = scanJson(json)
+  if (problem === undefined) return parseEnvelope(json)
+  const { count, index, membersEnd, reason } = problem
+  // The members before the one that is refused were scanned: they may say whose the message is.
+  const before = `${decodeUtf8(json.subarray(0, membersEnd)) ?? ""}}`
+  const agency = Result.flatMap(decodeEnvelope(before), (envelope) => readAgency(envelope.agency))
+  return Result.fail(
+    new BadMessage({ reason, index, count, agency: Result.getOrUndefined(agency) })
+  )
+}
+
+const readRequest = (bytes: Uint8Array) => Result.flatMap(jsonOf(bytes), parseScanned)
+const readReply = (bytes: Uint8Array) => Result.flatMap(jsonOf(bytes), parseEnvelope)
+
 const isStrings = (value: unknown): value is Array<string> =>
   Array.isArray(value) && value.every((item) => typeof item === "string")
 
@@ -164,7 +187,7 @@ type DecodedRequest = Result.Result<(typeof JsonRequest)["Encoded"], BadMessage>
 type DecodedReply = Result.Result<(typeof JsonReply)["Encoded"], BadMessage>
 
 const decodeRequest = (bytes: Uint8Array): DecodedRequest =>
-  Result.flatMap(readEnvelope(bytes), (envelope) =>
+  Result.flatMap(readRequest(bytes), (envelope) =>
     Result.flatMap(readAgency(envelope.agency), (agency): DecodedRequest => {
       const type = typeName(REQUEST_TYPES, envelope.type_message)
       if (type === undefined) {
@@ -209,7 +232,7 @@ export const JsonRequestFromBytes = bytesCodec(JsonRequest, {
 })
 
 const decodeReply = (bytes: Uint8Array): DecodedReply =>
-  Result.flatMap(readEnvelope(bytes), ({ payload, type_message }): DecodedReply => {
+  Result.flatMap(readReply(bytes), ({ payload, type_message }): DecodedReply => {
     switch (typeName(REPLY_TYPES, type_message)) {
       case "CHUNK_PROCESSED":
         return Result.succeed({ _tag: "ChunkProcessed" as const })
@@ -257,9 +280,13 @@ export const encodeJsonRequest = encoder(JsonRequestFromBytes)
 /** Encodes a server's message; fails where it is too large. */
 export const encodeJsonReply = encoder(JsonReplyFromBytes)
 
+/** Waits for the length of the next message, in bytes, or why it is refused unread. */
+export const peekJsonLength = Effect.fnUntraced(function* <E>(reader: ByteReader<E>) {
+  return yield* Effect.fromResult(jsonLength(yield* reader.peek(LENGTH_BYTES)))
+})
+
 const takeMessage = Effect.fnUntraced(function* <E>(reader: ByteReader<E>) {
-  const length = yield* Effect.fromResult(jsonLength(yield* reader.peek(LENGTH_BYTES)))
-  return yield* reader.take(LENGTH_BYTES + length)
+  return yield* reader.take(LENGTH_BYTES + (yield* peekJsonLength(reader)))
 })
 
 /** Reads the next message of a client. */

@@ -11,7 +11,7 @@ import { decodeUtf8 } from "../domain/BetCheck.ts"
 import { batchFromRows } from "../domain/CanonicalRows.ts"
 import type { ByteReader } from "./ByteReader.ts"
 import { BadMessage, bytesCodec, decoder, encoder } from "./BytesCodec.ts"
-import { MAX_FRAME_BYTES, MAX_HELLO_BYTES } from "./Limits.ts"
+import { MAX_CONTROL_BYTES, MAX_FRAME_BYTES, MAX_HELLO_BYTES } from "./Limits.ts"
 import * as Native from "./NativeMessages.ts"
 
 /** A frame longer than it may be, refused from its header. */
@@ -75,18 +75,22 @@ const controlDecoder = <A, I>(messages: Schema.Codec<A, I>) => {
   return (frame: Uint8Array): Result.Result<I, BadMessage> => {
     const text = decodeUtf8(frame.subarray(BODY_START))
     if (text === undefined) return Result.fail(new BadMessage({ reason: "expected JSON in UTF-8" }))
-    return Result.mapError(
-      decode(text),
-      () => new BadMessage({ reason: `expected a message as JSON, got ${shown(text)}` })
-    )
+    return Result.mapError(decode(text), () => notAMessage(text))
   }
 }
 
-/** How much of a refused message is shown. */
-const SHOWN_CHARACTERS = 60
+const decodeTag = Schema.decodeResult(
+  Schema.fromJsonString(
+    Schema.Struct({ _tag: Schema.String.check(Schema.isPattern(/^[A-Za-z]{1,20}$/)) })
+  )
+)
 
-const shown = (text: string): string =>
-  JSON.stringify(text.length > SHOWN_CHARACTERS ? `${text.slice(0, SHOWN_CHARACTERS)}…` : text)
+/** Shows no more of the text than its tag: a Hello may carry a secret, and errors are logged. */
+const notAMessage = (text: string): BadMessage => {
+  const tagged = Result.getOrUndefined(decodeTag(text))
+  const got = tagged === undefined ? "" : `, got one with _tag ${tagged._tag}`
+  return new BadMessage({ reason: `expected a message as JSON${got}` })
+}
 
 const decodeBets = (frame: Uint8Array) => {
   if (frame.length < ROWS_START) {
@@ -164,8 +168,18 @@ export const readHello = Effect.fnUntraced(function* <E>(reader: ByteReader<E>) 
   return yield* Effect.fromResult(decodeWholeRequest(yield* takeFrame(reader, MAX_HELLO_BYTES)))
 })
 
+/** Fails where the frame that comes is a control message longer than a client's may be. */
+const refuseLongControl = Effect.fnUntraced(function* <E>(reader: ByteReader<E>) {
+  const length = view(yield* reader.peek(LENGTH_BYTES)).getUint32(0)
+  // A frame that is short enough whatever its kind may have no byte for it.
+  if (length <= MAX_CONTROL_BYTES || length > MAX_FRAME_BYTES) return
+  const kind = (yield* reader.peek(BODY_START))[LENGTH_BYTES]
+  if (kind === CONTROL) return yield* new FrameTooLarge({ length, limit: MAX_CONTROL_BYTES })
+})
+
 /** Reads the next frame of a client. */
 export const readNativeRequest = Effect.fnUntraced(function* <E>(reader: ByteReader<E>) {
+  yield* refuseLongControl(reader)
   return yield* Effect.fromResult(decodeWholeRequest(yield* takeFrame(reader, MAX_FRAME_BYTES)))
 })
 

@@ -4,6 +4,7 @@ import { Effect, Result } from "effect"
 import { describe, expect } from "vitest"
 import { Bet } from "../../src/domain/Bet.ts"
 import { BetBatch } from "../../src/domain/BetBatch.ts"
+import { make } from "../../src/protocol/ByteReader.ts"
 import { decoder } from "../../src/protocol/BytesCodec.ts"
 import * as Frames from "../../src/protocol/NativeFrames.ts"
 import * as Native from "../../src/protocol/NativeMessages.ts"
@@ -99,6 +100,41 @@ describe("a control message", () => {
     expect(problemOf(controlFrame(message))).toBeDefined()
   })
 
+  const TOKEN = "f3a91c77d0e24b58"
+  const helloWith = (fields: object) => ({ _tag: "Hello", draw: "d", agency: 3, ...fields })
+  it.each([
+    ["agency 0", helloWith({ token: TOKEN, agency: 0 })],
+    ["an agency as text", helloWith({ token: TOKEN, agency: "3" })],
+    ["a token in a list", helloWith({ token: [TOKEN] })],
+    ["a token with half a character", helloWith({ token: `${TOKEN}\ud800` })],
+    ["a token as the draw, and no agency", { _tag: "Hello", draw: TOKEN }],
+    ["another tag", helloWith({ _tag: "Hallo", token: TOKEN })],
+    ["no tag", { token: TOKEN, agency: 3 }],
+    ["the token as its tag", { _tag: TOKEN }],
+    ["JSON that is cut off", `{"_tag":"Hello","token":"${TOKEN}"`],
+    ["no JSON", TOKEN],
+    ["a string", `"${TOKEN}"`]
+  ])("keeps a token out of its refusal: %s", (_what, message) => {
+    const problem = problemOf(controlFrame(message))
+    const shown = `${problem} ${problem?.message} ${problem?.stack} ${JSON.stringify(problem)}`
+    for (let at = 0; at + 4 <= TOKEN.length; at++) {
+      expect(shown).not.toContain(TOKEN.slice(at, at + 4))
+    }
+  })
+
+  it.each([
+    ["its tag", { _tag: "Goodbye" }, ", got one with _tag Goodbye"],
+    ["a tag of 20 letters", { _tag: "a".repeat(20) }, `, got one with _tag ${"a".repeat(20)}`],
+    ["no tag of 21 letters", { _tag: "a".repeat(21) }, ""],
+    ["no tag with a line end", { _tag: "Hello\n" }, ""],
+    ["no empty tag", { _tag: "" }, ""],
+    ["no tag of other letters", { _tag: "Olé" }, ""],
+    ["no number", { _tag: 1 }, ""],
+    ["nothing of what is no JSON", "Goodbye", ""]
+  ])("is refused showing %s", (_what, message, got) => {
+    expect(problemOf(controlFrame(message))?.message).toBe(`expected a message as JSON${got}`)
+  })
+
   it("of a client is none of a server", () => {
     expect(Result.isFailure(decodeReply(controlFrame({ _tag: "AwaitWinners" })))).toBe(true)
     expect(Result.isFailure(decodeReply(betsFrame(0, 1, GOOD)))).toBe(true)
@@ -136,6 +172,61 @@ describe("a frame", () => {
       })
       const ended = yield* Effect.flip(Frames.readHello(readerOf([Buffer.from([0, 0, 4, 0])])))
       expect(ended).toMatchObject({ _tag: "EndOfStream", pending: 4 })
+    })
+  )
+
+  const LIMIT = 16 * 1024
+  const header = (length: number, ...kind: ReadonlyArray<number>) => {
+    const bytes = Buffer.alloc(4)
+    bytes.writeUInt32BE(length)
+    return Buffer.concat([bytes, Buffer.from(kind)])
+  }
+  const refusalOf = (...pieces: ReadonlyArray<Buffer>) =>
+    Effect.flip(Frames.readNativeRequest(readerOf([...pieces])))
+
+  it.effect("is refused from its length and kind, where a client says too much as JSON", () =>
+    Effect.gen(function* () {
+      for (const length of [LIMIT + 1, 1024 * 1024]) {
+        const whole = yield* refusalOf(header(length, 1))
+        expect(whole).toMatchObject({ _tag: "FrameTooLarge", length, limit: LIMIT })
+        // The kind may come later than the length.
+        expect(yield* refusalOf(header(length), Buffer.from([1]))).toEqual(whole)
+        expect(yield* refusalOf(header(length, 2))).toMatchObject({ _tag: "EndOfStream" })
+      }
+      expect(yield* refusalOf(header(LIMIT, 1))).toMatchObject({ _tag: "EndOfStream", pending: 5 })
+      expect(yield* refusalOf(header(1024 * 1024 + 1, 1))).toMatchObject({ limit: 1024 * 1024 })
+    })
+  )
+
+  it.effect("of a client may have all the JSON that is allowed", () =>
+    Effect.gen(function* () {
+      const message = { _tag: "AwaitWinners", more: "" }
+      const room = LIMIT - 1 - JSON.stringify(message).length
+      const frame = controlFrame({ ...message, more: "x".repeat(room) })
+      expect(frame.length).toBe(4 + LIMIT)
+      const read = yield* Frames.readNativeRequest(readerOf([frame]))
+      expect(read).toEqual(new Native.AwaitWinners())
+    })
+  )
+
+  it.effect("of a server may have more JSON than a client's", () =>
+    Effect.gen(function* () {
+      const documents = Array.from({ length: 5000 }, (_, at) => `${at}`)
+      const frame = controlFrame({ _tag: "Winners", number: 1, documents, more: false })
+      expect(frame.length).toBeGreaterThan(LIMIT)
+      const read = yield* Frames.readNativeReply(readerOf([frame]))
+      expect(read).toMatchObject({ _tag: "Winners", documents })
+    })
+  )
+
+  it.effect("without a kind is refused as soon as its length has come", () =>
+    Effect.gen(function* () {
+      let sent = 0
+      const open = make<never>(
+        Effect.suspend(() => (sent++ === 0 ? Effect.succeed([header(0)]) : Effect.never))
+      )
+      const outcome = yield* Effect.flip(Frames.readNativeRequest(open))
+      expect(outcome).toMatchObject({ _tag: "BadMessage" })
     })
   )
 })
