@@ -17,12 +17,19 @@ const fileBehind = Effect.fnUntraced(function* (name: string) {
   return yield* new FileUnavailable({ file: name, reason: "is there already, and not a file" })
 })
 
-/** Writes a file under a temporary name beside it, and gives it its own once it is whole. */
+/**
+ * Writes a file under a temporary name beside it, and gives it its own once it is whole. One that
+ * is new has `mode` from its first moment; one that is there keeps its own.
+ */
 export const writeWhole = Effect.fn("WholeFile.writeWhole")(
-  function* (name: string, content: Stream.Stream<Uint8Array>) {
+  function* (
+    name: string,
+    content: Stream.Stream<Uint8Array>,
+    options: { readonly mode?: number } = {}
+  ) {
     const fs = yield* FileSystem.FileSystem
     const path = yield* Path.Path
-    const { file, mode } = yield* fileBehind(name)
+    const { file, mode = options.mode } = yield* fileBehind(name)
     const unique = `${process.pid}.${yield* Random.nextInt}`
     const temporary = path.join(path.dirname(file), `.${path.basename(file)}.${unique}.tmp`)
     yield* Stream.run(content, fs.sink(temporary, { flag: "wx", mode })).pipe(

@@ -10,6 +10,7 @@ import { demo } from "./demo.ts"
 import { discard } from "./discard.ts"
 import { exportCommand } from "./export.ts"
 import { generate } from "./generate.ts"
+import { keys } from "./keys.ts"
 import type { LogChoice } from "./LogFormat.ts"
 import { applyLogSettings, LogFormatFlag, LogLevelFlag } from "./LogSettings.ts"
 import { ping } from "./ping.ts"
@@ -29,7 +30,8 @@ export const makeLottery = (choice: LogChoice) =>
       exportCommand,
       status,
       discard,
-      compose
+      compose,
+      keys
     ]),
     Command.provideEffect(
       References.MinimumLogLevel,

@@ -49,7 +49,8 @@ describe("exit code 0", () => {
     ["export"],
     ["status"],
     ["discard"],
-    ["compose"]
+    ["compose"],
+    ["keys"]
   ]) {
     it.live(`${["lottery", ...command, "--help"].join(" ")} on standard output`, () =>
       Effect.gen(function* () {
