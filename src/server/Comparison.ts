@@ -35,7 +35,8 @@ export const compareWith = Effect.fnUntraced(function* (
   agency: Agency,
   book: Stream.Stream<BetBatch, StoreUnavailable>
 ): Effect.fn.Return<Comparison, never, Scope.Scope> {
-  const pull = yield* Stream.toPull(book)
+  // What is held is looked at with the first comparison: until then others may store more.
+  const pull = yield* Stream.toPull(Stream.unwrap(Effect.succeed(book)))
   let ahead: ReadonlyArray<BetBatch> = []
   let held: Uint8Array = new Uint8Array(0)
 

@@ -16,6 +16,8 @@ export interface ProxyOptions {
   readonly random: () => number
   /** Judges what a target sends; connections are counted from 1. */
   readonly onAnswer?: (chunk: Uint8Array, connection: number) => Verdict
+  /** Passes on what comes in place of the proxy, which then knows of connections only. */
+  readonly join?: (client: Net.Socket, target: Net.Socket, connection: number) => void
 }
 
 export interface TcpProxy {
@@ -74,6 +76,7 @@ export const makeProxy = Effect.fnUntraced(function* (options: ProxyOptions) {
     target.once("connect", () => {
       target.off("error", tryNext)
       if (client.destroyed) target.destroy()
+      else if (options.join !== undefined) options.join(client, target, connection)
       else join(client, target, (chunk) => options.onAnswer?.(chunk, connection) ?? "pass")
     })
   }
