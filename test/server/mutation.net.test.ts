@@ -1,0 +1,762 @@
+/**
+ * Goal: whatever bytes a peer sends, it gets a right answer or a refusal, and its connection ends.
+ * Method: for a fixed time, mutants of the saved sessions in random pieces, many at once, against
+ * a server process: one whose draw is held, where every book is known and nobody may wait; and one
+ * that never draws, where mutants are stored and may wait at the barrier. Each answer is read with
+ * the client's codecs and compared with what the bytes ask for and with what is held at the end;
+ * then the log, the sockets and the memory of the process are looked at.
+ *
+ * LOTTERY_MUTATION_SEED repeats the mutants of a run, LOTTERY_MUTATION_SECONDS sets its time; with
+ * that or LOTTERY_TEST_LONG the counts are printed.
+ */
+import { readdirSync, readFileSync, readlinkSync } from "node:fs"
+import { connect, type Socket } from "node:net"
+import { setImmediate } from "node:timers/promises"
+import { it } from "@effect/vitest"
+import { Clock, Effect, Result, Schedule } from "effect"
+import { describe, expect } from "vitest"
+import { batchFromRows } from "../../src/domain/CanonicalRows.ts"
+import {
+  readBinaryAnswer,
+  readBinaryPacket,
+  readBinaryWinners
+} from "../../src/protocol/BinaryPackets.ts"
+import { type ByteReader, EndOfStream } from "../../src/protocol/ByteReader.ts"
+import { type Dialect, detect, NATIVE_PREFACE } from "../../src/protocol/Dialect.ts"
+import { readJsonReply, readJsonRequest } from "../../src/protocol/JsonMessages.ts"
+import { readHello, readNativeReply, readNativeRequest } from "../../src/protocol/NativeFrames.ts"
+import {
+  FINAL_CODES,
+  type NativeReply,
+  type NativeRequest
+} from "../../src/protocol/NativeMessages.ts"
+import { encodeTextLine, readTextLine } from "../../src/protocol/TextLine.ts"
+import { runLottery } from "../support/lotteryCommand.ts"
+import { inFolder, STORES, startServer } from "../support/lotteryParties.ts"
+import { Dice, mutate } from "../support/Mutation.ts"
+import { sha256Of } from "../support/messages.ts"
+import { bytesOf, forAgency, SESSIONS, type Session, UPLOADS } from "../support/Sessions.ts"
+import { readerOf } from "../support/streams.ts"
+import { temporaryFolder } from "../support/TemporaryFolder.ts"
+
+const { LOTTERY_MUTATION_SECONDS, LOTTERY_MUTATION_SEED, LOTTERY_TEST_LONG } = process.env
+/** Of both servers together. */
+const SECONDS = Number(LOTTERY_MUTATION_SECONDS ?? (LOTTERY_TEST_LONG ? 120 : 6))
+const SEED = Number(LOTTERY_MUTATION_SEED ?? Math.floor(Math.random() * 2 ** 31))
+const PRINTS = LOTTERY_MUTATION_SECONDS !== undefined || LOTTERY_TEST_LONG !== undefined
+/** Starting, playing all that was saved and looking at the end take a while besides. */
+const TIMEOUT_MILLIS = SECONDS * 1000 + 60_000
+
+const PARALLEL = 16
+/** For a server to end a connection whose peer has said that it sends no more. */
+const PATIENCE_MILLIS = 15_000
+/** What the memory may grow by in the second half of the time; in the first the heap fills. */
+const MEMORY_ALLOWANCE_KIB = 64 * 1024
+
+/** What a peer says, as the server's codecs read it. */
+interface Asked<Message> {
+  readonly messages: ReadonlyArray<Message>
+  /** What follows is no message, rather than too little of one. */
+  readonly endsBadly: boolean
+}
+
+const readAll = <Message, E>(
+  reader: ByteReader<never>,
+  read: (reader: ByteReader<never>, before: ReadonlyArray<Message>) => Effect.Effect<Message, E>
+): Asked<Message> => {
+  const messages: Array<Message> = []
+  for (;;) {
+    const next = Effect.runSync(Effect.result(read(reader, messages)))
+    if (Result.isFailure(next)) {
+      return { messages, endsBadly: !(next.failure instanceof EndOfStream) }
+    }
+    messages.push(next.success)
+  }
+}
+
+/** Reads all of what a server says; it never says anything by half. */
+const readAnswers = <Answer, E>(
+  heard: Buffer,
+  read: (reader: ByteReader<never>, before: ReadonlyArray<Answer>) => Effect.Effect<Answer, E>
+): ReadonlyArray<Answer> => {
+  const reader = readerOf([heard])
+  const { endsBadly, messages } = readAll(reader, read)
+  ensure(!endsBadly && reader.buffered().length === 0, "an answer that is none")
+  return messages
+}
+
+class Wrong extends Error {}
+
+function ensure(condition: boolean, reason: string): asserts condition {
+  if (!condition) throw new Wrong(reason)
+}
+
+/** What an answer says of an agency's book: it holds these rows from `start` on. */
+interface Claim {
+  readonly agency: number
+  readonly start: number
+  readonly rows: ReadonlyArray<string>
+  /** The book ends with them. */
+  readonly whole: boolean
+}
+
+/** How it went: told all that was asked, refused in words, closed without one, at the barrier. */
+const OUTCOMES = ["answered", "refused", "closed", "waits"] as const
+type Outcome = (typeof OUTCOMES)[number]
+
+interface Verdict {
+  readonly outcome: Outcome
+  readonly claim?: Claim
+}
+
+/** What is known of the server's lottery. */
+interface Known {
+  readonly expects: (agency: number) => boolean
+  /** The agency's book, where it is known: all are to be whole, and the draw is held. */
+  readonly book?: (agency: number) => ReadonlyArray<string>
+  /** It is held already. */
+  readonly isDrawn: boolean
+}
+
+const WINNING = ",7574"
+const winnersIn = (rows: ReadonlyArray<string>): ReadonlyArray<string> =>
+  rows.filter((row) => row.endsWith(WINNING)).map((row) => row.split(",").at(-3)!)
+
+const rowsIn = (bytes: Uint8Array): ReadonlyArray<string> =>
+  Buffer.from(bytes).toString().split("\n").slice(0, -1)
+
+// The dialects with an acknowledgement a batch: binary and JSON.
+
+type BookRequest =
+  | { readonly agency: number; readonly rows: ReadonlyArray<string>; readonly last: boolean }
+  | { readonly agency: number; readonly rows: undefined }
+type BookAnswer = "stored" | "refused" | ReadonlyArray<string>
+
+const isWhole = (before: ReadonlyArray<BookRequest>): boolean =>
+  before.some((request) => request.rows !== undefined && request.last)
+
+const askedInBinary = (bytes: Buffer): Asked<BookRequest> =>
+  readAll<BookRequest, unknown>(readerOf([bytes]), (reader, before) =>
+    Effect.map(readBinaryPacket(reader), ({ agency, batch, last }) =>
+      isWhole(before) && batch.count === 0
+        ? { agency, rows: undefined }
+        : { agency, rows: rowsIn(batch.bytes), last }
+    )
+  )
+
+const askedInJson = (bytes: Buffer): Asked<BookRequest> =>
+  readAll<BookRequest, unknown>(readerOf([bytes]), (reader) =>
+    Effect.map(readJsonRequest(reader), (request) =>
+      request._tag === "Chunk"
+        ? { agency: request.agency, rows: rowsIn(request.batch.bytes), last: request.last }
+        : { agency: request.agency, rows: undefined }
+    )
+  )
+
+const answersInBinary = (heard: Buffer, asked: ReadonlyArray<BookRequest>) =>
+  readAnswers<BookAnswer, unknown>(
+    heard,
+    Effect.fnUntraced(function* (reader, before) {
+      const request = asked[before.length]
+      if (request !== undefined && request.rows === undefined) {
+        return (yield* readBinaryWinners(reader)).documents
+      }
+      return (yield* readBinaryAnswer(reader)).stored ? "stored" : "refused"
+    })
+  )
+
+const answersInJson = (heard: Buffer) =>
+  readAnswers<BookAnswer, unknown>(heard, (reader) =>
+    Effect.map(readJsonReply(reader), (reply) => {
+      if (reply._tag === "InformWinners") return reply.documents
+      return reply._tag === "ChunkProcessed" ? "stored" : "refused"
+    })
+  )
+
+const judgeBook = (
+  { endsBadly, messages }: Asked<BookRequest>,
+  answers: ReadonlyArray<BookAnswer>,
+  known: Known,
+  dialect: Dialect,
+  isOpen: boolean
+): Verdict => {
+  const firstOther = answers.findIndex((answer) => answer !== "stored")
+  const stored = firstOther === -1 ? answers.length : firstOther
+  ensure(stored >= answers.length - 1, "something said after the last word")
+  const accepted = messages.slice(0, stored)
+  ensure(accepted.length === stored, "more acknowledgements than batches")
+  const rows: Array<string> = []
+  const agency = messages[0]?.agency
+  for (const [index, request] of accepted.entries()) {
+    ensure(request.rows !== undefined, "a question acknowledged as bets")
+    ensure(!isWhole(accepted.slice(0, index)), "bets acknowledged after the last batch")
+    ensure(request.agency === agency, "bets of another agency acknowledged")
+    ensure(known.expects(request.agency), "bets of an unknown agency acknowledged")
+    rows.push(...request.rows)
+  }
+  const whole = isWhole(accepted)
+  const claim =
+    agency === undefined || stored === 0 ? {} : { claim: { agency, start: 0, rows, whole } }
+  const next = messages[stored]
+  const mayAsk =
+    next !== undefined &&
+    next.rows === undefined &&
+    next.agency === agency &&
+    known.expects(next.agency) &&
+    (whole || stored === 0)
+  const last = answers[stored]
+  if (last === "refused") return { outcome: "refused", ...claim }
+  if (last === undefined) {
+    if (isOpen) {
+      ensure(mayAsk && !known.isDrawn, "stuck")
+      return { outcome: "waits", ...claim }
+    }
+    // After the last packet a refusal would say that there are no winners: it has no word.
+    const hasWord = dialect === "json" || !whole
+    ensure(!hasWord || (next === undefined && !endsBadly), "closed without an answer")
+    return { outcome: stored > 0 && next === undefined ? "answered" : "closed", ...claim }
+  }
+  ensure(mayAsk, "winners told to who may not ask")
+  ensure(known.book !== undefined, "winners told before the draw")
+  expect(last).toEqual(winnersIn(known.book(next.agency)))
+  return { outcome: "answered", ...claim }
+}
+
+// The native dialect.
+
+const askedNatively = (bytes: Buffer): Asked<NativeRequest> =>
+  readAll<NativeRequest, unknown>(
+    readerOf([bytes.subarray(NATIVE_PREFACE.length)]),
+    (reader, before) => (before.length === 0 ? readHello(reader) : readNativeRequest(reader))
+  )
+
+/** Refusals in which mutants have no part: the store works, nobody stops, there is room. */
+const codes: ReadonlySet<string> = new Set([...FINAL_CODES, "Gap", "Conflict"])
+
+const judgeNative = (
+  { endsBadly, messages }: Asked<NativeRequest>,
+  replies: ReadonlyArray<NativeReply>,
+  known: Known,
+  isOpen: boolean
+): Verdict => {
+  const [hello] = messages
+  const [welcome] = replies
+  const end = replies.at(-1)
+  const question = messages.findIndex(({ _tag }) => _tag === "AwaitWinners")
+  const taken = question === -1 ? messages : messages.slice(0, question)
+  const isRefused = end?._tag === "Rejected"
+  if (isRefused) ensure(codes.has(end.code), `refused with ${end.code}`)
+  ensure(
+    replies.findIndex(({ _tag }) => _tag === "Rejected") >= (isRefused ? replies.length - 1 : -1),
+    "something said after the refusal"
+  )
+  if (welcome === undefined || welcome._tag === "Rejected") {
+    ensure(isRefused || !isOpen, "stuck")
+    ensure(isRefused || (hello === undefined && !endsBadly), "closed without an answer")
+    return { outcome: isRefused ? "refused" : "closed" }
+  }
+  ensure(welcome._tag === "Welcome" && hello?._tag === "Hello", "no Welcome to a Hello")
+  const { agency } = hello
+  ensure(known.expects(agency) && hello.draw === welcome.draw, "an unknown agency welcomed")
+  const book = known.book?.(agency)
+  if (book !== undefined && known.isDrawn) {
+    const sha256 = sha256Of(book.map((row) => `${row}\n`).join(""))
+    expect(welcome).toMatchObject({ bets: book.length, sha256, finished: true })
+  }
+  const compare = taken.findIndex(({ _tag }) => _tag === "Compare")
+  const sent = taken
+    .slice(compare + 1)
+    .flatMap((request) => (request._tag === "Bets" ? rowsIn(request.batch.bytes) : []))
+  const said = <Tag extends NativeReply["_tag"]>(tag: Tag) =>
+    replies.filter((reply): reply is Extract<NativeReply, { _tag: Tag }> => reply._tag === tag)
+  ensure(said("Welcome").length === 1, "welcomed twice")
+  const finishes = taken.flatMap((request) => (request._tag === "Finish" ? [request.sha256] : []))
+  const finished = said("Finished")
+  for (const { sha256 } of finished) ensure(finishes.includes(sha256), "finished without Finish")
+  const start = compare === -1 ? welcome.bets : 0
+  const acknowledged = said("Ack").at(-1)?.bets ?? start
+  // What was acknowledged before a Compare is not told apart from what was compared.
+  const isClear = compare === -1 || taken.slice(0, compare).every(({ _tag }) => _tag !== "Bets")
+  const rows = sent.slice(0, acknowledged - start)
+  if (isClear) ensure(rows.length === acknowledged - start, "more acknowledged than was sent")
+  const whole = finished.length > 0 && compare === -1
+  const claim = isClear ? { claim: { agency, start, rows, whole } } : {}
+  const waiting = said("Waiting").length > 0
+  const winners = said("Winners")
+  ensure(!waiting || question !== -1, "Waiting said to who did not ask")
+  if (winners.length > 0) {
+    ensure(waiting && end?._tag === "Winners" && !end.more, "winners that do not end")
+    ensure(book !== undefined, "winners told before the draw")
+    expect(winners.flatMap(({ documents }) => documents)).toEqual(winnersIn(book))
+    return { outcome: "answered", ...claim }
+  }
+  if (isRefused) return { outcome: "refused", ...claim }
+  if (isOpen) {
+    ensure(waiting && !known.isDrawn, "stuck")
+    return { outcome: "waits", ...claim }
+  }
+  ensure(question === -1 && !endsBadly, "closed without an answer")
+  return { outcome: "answered", ...claim }
+}
+
+const judgeLine = (bytes: Buffer, heard: Buffer): Verdict => {
+  const echo = Effect.runSync(
+    Effect.result(
+      Effect.flatMap(readTextLine(readerOf([bytes])), (text) =>
+        Effect.fromResult(encodeTextLine(text))
+      )
+    )
+  )
+  expect(heard.toString("hex")).toBe(
+    Result.isSuccess(echo) ? Buffer.from(echo.success).toString("hex") : ""
+  )
+  return { outcome: heard.length > 0 ? "answered" : "closed" }
+}
+
+const dialectOf = (bytes: Buffer): Dialect | "unknown" => {
+  const early = detect(bytes, false)
+  const told = early === "undecided" ? detect(bytes, true) : early
+  return told === "undecided" ? "unknown" : told
+}
+
+/** Whether what was heard is right; throws where it is not. `isOpen`: it was not closed. */
+const judge = (bytes: Buffer, heard: Buffer, known: Known, isOpen: boolean): Verdict => {
+  const dialect = dialectOf(bytes)
+  switch (dialect) {
+    case "binary": {
+      const asked = askedInBinary(bytes)
+      return judgeBook(asked, answersInBinary(heard, asked.messages), known, dialect, isOpen)
+    }
+    case "json":
+      return judgeBook(askedInJson(bytes), answersInJson(heard), known, dialect, isOpen)
+    case "native": {
+      const replies = readAnswers<NativeReply, unknown>(heard, readNativeReply)
+      return judgeNative(askedNatively(bytes), replies, known, isOpen)
+    }
+    case "line":
+      ensure(!isOpen, "stuck")
+      return judgeLine(bytes, heard)
+    case "unknown":
+      ensure(!isOpen, "stuck")
+      ensure(heard.length === 0, "an answer to what is no dialect")
+      return { outcome: "closed" }
+  }
+}
+
+// Peers.
+
+/** Says the bytes in random pieces. */
+const say = async (socket: Socket, dice: Dice, bytes: Buffer): Promise<void> => {
+  const cuts = Array.from({ length: dice.below(6) }, () => dice.below(bytes.length + 1))
+  const edges = [0, ...cuts.sort((one, other) => one - other), bytes.length]
+  for (const [index, end] of edges.slice(1).entries()) {
+    if (socket.destroyed || !socket.writable) return
+    socket.write(bytes.subarray(edges[index], end))
+    await setImmediate()
+  }
+}
+
+interface Heard {
+  readonly bytes: Buffer
+  readonly isOpen: boolean
+}
+
+/** Whether these bytes ask for the winners: a peer that does so may come to wait. */
+const asksForWinners = (bytes: Buffer): boolean => {
+  switch (dialectOf(bytes)) {
+    case "binary":
+      return askedInBinary(bytes).messages.some(({ rows }) => rows === undefined)
+    case "json":
+      return askedInJson(bytes).messages.some(({ rows }) => rows === undefined)
+    case "native":
+      return askedNatively(bytes).messages.some(({ _tag }) => _tag === "AwaitWinners")
+    default:
+      return false
+  }
+}
+
+/** How often it is asked whether a peer waits by right. */
+const LOOK_EVERY_MILLIS = 40
+/** How often at most before it says that it sends no more. */
+const LOOKS_BEFORE_FIN = 50
+
+interface Playing {
+  /** Says of a peer that has heard so much whether it waits by right: it is then reset. */
+  readonly waits: (heard: Buffer) => boolean
+  /**
+   * It may wait, and does not say that it sends no more before it has. A server sees that who said
+   * so is gone only once it writes to it, which would be at the draw.
+   */
+  readonly mayWait: boolean
+}
+
+/** Plays bytes to the server until it closes. */
+const play = (
+  port: number,
+  localAddress: string,
+  dice: Dice,
+  bytes: Buffer,
+  { mayWait, waits }: Playing
+) =>
+  Effect.callback<Heard, Error>((resume) => {
+    const socket = connect({ host: "127.0.0.1", port, localAddress, allowHalfOpen: true })
+    socket.setNoDelay(true)
+    const chunks: Array<Buffer> = []
+    const heard = () => Buffer.concat(chunks)
+    let looks = 0
+    let looksLeft = 1 + dice.below(4)
+    const looking = setInterval(() => {
+      looks++
+      if (looks === LOOKS_BEFORE_FIN) socket.end()
+      if (waits(heard())) looksLeft--
+      if (looksLeft > 0 && looks * LOOK_EVERY_MILLIS < PATIENCE_MILLIS) return
+      // What comes while it is reset is heard no more.
+      resume(Effect.succeed({ bytes: heard(), isOpen: true }))
+      socket.resetAndDestroy()
+    }, LOOK_EVERY_MILLIS)
+    socket.on("connect", async () => {
+      await say(socket, dice, bytes)
+      if (!mayWait) socket.end()
+    })
+    socket.on("end", () => socket.end())
+    socket.on("data", (chunk: Buffer) => chunks.push(chunk))
+    socket.on("error", (error: NodeJS.ErrnoException) => {
+      // The server may have closed before all was said; what it answered has come before.
+      if (error.code === "EPIPE" || error.code === "ECONNRESET") return
+      resume(Effect.fail(error))
+    })
+    socket.on("close", () => {
+      clearInterval(looking)
+      resume(Effect.succeed({ bytes: heard(), isOpen: false }))
+    })
+    return Effect.sync(() => {
+      clearInterval(looking)
+      socket.destroy()
+    })
+  })
+
+const isRight = (check: () => unknown): boolean => {
+  try {
+    check()
+    return true
+  } catch {
+    return false
+  }
+}
+
+// The process.
+
+const socketsOf = (pid: number): number => {
+  const folder = `/proc/${pid}/fd`
+  return readdirSync(folder).filter((fd) => {
+    try {
+      return readlinkSync(`${folder}/${fd}`).startsWith("socket:")
+    } catch {
+      return false
+    }
+  }).length
+}
+
+const residentKib = (pid: number): number =>
+  Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))![1])
+
+/** Waits until the server has no more sockets than at its start. */
+const atRest = (pid: number, sockets: number) =>
+  Effect.sync(() => socketsOf(pid) <= sockets).pipe(
+    Effect.repeat({ until: (rests) => rests, schedule: Schedule.spaced("50 millis") }),
+    Effect.timeoutOrElse({
+      duration: PATIENCE_MILLIS,
+      orElse: () => Effect.die(new Error(`${socketsOf(pid) - sockets} connections are left`))
+    })
+  )
+
+const LOG_LINE = /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d (DEBUG|INFO|WARNING|ERROR) +action: /
+
+/** Nothing in the log but actions: no stack trace, no warning of the platform, no other's line. */
+const expectOnlyActions = (stderr: string) => {
+  const strange = stderr.split("\n").filter((line) => line !== "" && !LOG_LINE.test(line))
+  expect(strange.slice(0, 20)).toEqual([])
+  expect(stderr).not.toMatch(/\n\s+at |internal error|unhandled|uncaught/i)
+}
+
+/** What the answers said of each agency's book: longest claims by where they begin. */
+class Claims {
+  private readonly books = new Map<number, Map<string, Claim>>()
+
+  add(claim: Claim): void {
+    const claims = this.books.get(claim.agency) ?? new Map<string, Claim>()
+    this.books.set(claim.agency, claims)
+    const key = `${claim.start} ${claim.whole}`
+    const before = claims.get(key)
+    const [short, long] =
+      before === undefined || before.rows.length <= claim.rows.length
+        ? [before, claim]
+        : [claim, before]
+    ensure(
+      short === undefined || short.rows.every((row, at) => row === long.rows[at]),
+      "two books acknowledged"
+    )
+    claims.set(key, long)
+  }
+
+  /** Every claim is what the book holds. */
+  expectHeld(bookOf: (agency: number) => ReadonlyArray<string>): void {
+    for (const [agency, claims] of this.books) {
+      for (const claim of claims.values()) expectHeld(claim, bookOf(agency))
+    }
+  }
+}
+
+const expectHeld = ({ agency, rows, start, whole }: Claim, book: ReadonlyArray<string>) => {
+  const end = start + rows.length
+  expect(book.slice(start, end), `agency ${agency} from ${start}`).toEqual(rows)
+  if (whole) expect(book.length, `agency ${agency}`).toBe(end)
+}
+
+type Server = Effect.Success<ReturnType<typeof startServer>>
+
+interface Input {
+  readonly index: number
+  readonly session: string
+  readonly how: ReadonlyArray<string>
+  readonly bytes: Buffer
+}
+
+const show = ({ bytes, how, index, session }: Input): string =>
+  `LOTTERY_MUTATION_SEED=${SEED} input ${index}: ${session}, ${how.join(", ")}\n` +
+  bytes.toString("hex")
+
+/** Checks something of an input; a failure shows the input, so that it can be played again. */
+const checked = <A>(input: Input, check: () => A, said = "") =>
+  Effect.try({
+    try: check,
+    catch: (error) => new Error(`${String(error)}\n${said}\nat ${show(input)}`)
+  })
+
+const localAddressOf = (index: number): string =>
+  `127.0.${1 + (index % 200)}.${1 + (Math.floor(index / 200) % 200)}`
+
+/** As many are played as they were saved, so that there are books to meet. */
+const AS_SAVED_ONE_IN = 8
+
+/** Plays mutants for the time; `agencyOf` says for which agency an input is, where not its own. */
+const playMutants = Effect.fnUntraced(function* (
+  server: Server,
+  known: Known,
+  onClaim: (claim: Claim) => void,
+  agencyOf?: (index: number, dice: Dice) => number
+) {
+  const pid = server.child.pid!
+  const sockets = socketsOf(pid)
+  const millis = (SECONDS / 2) * 1000
+  const begun = yield* Clock.currentTimeMillis
+  const counts = new Map<string, number>()
+  const open = new Set<Input>()
+  let index = 0
+  let warmKib: number | undefined
+
+  const inputOf = (index: number, dice: Dice): Input => {
+    const agency = agencyOf?.(index, dice)
+    const pick = (): Session => {
+      const session = dice.pick(SESSIONS)
+      return agency === undefined ? session : forAgency(session, agency)
+    }
+    const session = pick()
+    const { name } = session
+    if (dice.oneIn(AS_SAVED_ONE_IN)) {
+      return { index, session: name, how: ["as saved"], bytes: bytesOf(session) }
+    }
+    return { index, session: name, ...mutate(dice, session, pick()) }
+  }
+
+  const playOne = Effect.fnUntraced(function* (index: number) {
+    // A seed of its own for each: an input does not depend on what runs beside it.
+    const dice = new Dice(SEED ^ Math.imul(index, 0x85ebca6b))
+    const input = inputOf(index, dice)
+    open.add(input)
+    const { bytes } = input
+    const waits = (heard: Buffer) =>
+      isRight(() => expect(judge(bytes, heard, known, true).outcome).toBe("waits"))
+    const mayWait = yield* checked(input, () => !known.isDrawn && asksForWinners(bytes))
+    const heard = yield* play(server.port, localAddressOf(index), dice, bytes, {
+      waits,
+      mayWait
+    }).pipe(
+      Effect.mapError(
+        (error) =>
+          new Error(
+            `${error.message}: the server's log ends with\n${server.stderr().slice(-2000)}\n` +
+              `and these were open:\n${[...open].map(show).join("\n")}`
+          )
+      )
+    )
+    open.delete(input)
+    const said = `heard ${heard.bytes.toString("hex")}`
+    const { outcome } = yield* checked(
+      input,
+      () => {
+        const verdict = judge(bytes, heard.bytes, known, heard.isOpen)
+        if (verdict.claim !== undefined) onClaim(verdict.claim)
+        return verdict
+      },
+      said
+    )
+    counts.set(outcome, (counts.get(outcome) ?? 0) + 1)
+  })
+
+  const worker = Effect.gen(function* () {
+    for (;;) {
+      const elapsed = (yield* Clock.currentTimeMillis) - begun
+      if (elapsed >= millis) return
+      if (elapsed >= millis / 2) warmKib ??= residentKib(pid)
+      yield* playOne(index++)
+    }
+  })
+  yield* Effect.all(
+    Array.from({ length: PARALLEL }, () => worker),
+    {
+      concurrency: "unbounded",
+      discard: true
+    }
+  )
+  yield* atRest(pid, sockets)
+  const endKib = residentKib(pid)
+  if (PRINTS) {
+    const shown = OUTCOMES.map((outcome) => `${outcome} ${counts.get(outcome) ?? 0}`).join(", ")
+    console.log(`inputs ${index}: ${shown}; resident KiB ${warmKib} to ${endKib}; seed ${SEED}`)
+  }
+  // A server that refuses everything, or nothing, would tell nothing.
+  expect([...counts.keys()]).toEqual(expect.arrayContaining(["answered", "refused"]))
+  expect(endKib, `resident KiB grew from ${warmKib}`).toBeLessThanOrEqual(
+    (warmKib ?? endKib) + MEMORY_ALLOWANCE_KIB
+  )
+})
+
+const PING = Buffer.from("PING\n")
+const NEVER_WAITS: Playing = { waits: () => false, mayWait: false }
+
+/** Plays a session as it was saved; gives the verdict. */
+const playSaved = Effect.fnUntraced(function* (server: Server, session: Session, known: Known) {
+  const bytes = bytesOf(session)
+  const heard = yield* play(server.port, "127.0.0.1", new Dice(SEED), bytes, NEVER_WAITS)
+  const verdict = judge(bytes, heard.bytes, known, heard.isOpen)
+  return { ...verdict, heard: heard.bytes }
+})
+
+const stopWell = Effect.fnUntraced(function* (server: Server) {
+  const heard = yield* play(server.port, "127.0.0.1", new Dice(SEED), PING, NEVER_WAITS)
+  expect(heard).toEqual({ bytes: PING, isOpen: false })
+  yield* server.signal("SIGTERM")
+  const { code, stderr } = yield* server.outcome
+  expect(code, stderr.slice(-2000)).toBe(0)
+  expectOnlyActions(stderr)
+})
+
+/** All books of a store, each row without its line end. */
+const exportedBooks = Effect.fnUntraced(function* (store: string) {
+  const { code, stderr, stdout } = yield* runLottery({ args: ["export", "--store", store] })
+  expect(code, stderr).toBe(0)
+  const books = new Map<number, Array<string>>()
+  for (const line of stdout.split("\n").slice(0, -1)) {
+    const comma = line.indexOf(",")
+    const agency = Number(line.slice(0, comma))
+    const book = books.get(agency) ?? []
+    books.set(agency, book)
+    book.push(line.slice(comma + 1))
+  }
+  return books
+})
+
+const SAVED_BOOKS = new Map(UPLOADS.map(({ agency, book }) => [agency!, book]))
+const saved: Known = {
+  expects: (agency) => SAVED_BOOKS.has(agency),
+  book: (agency) => SAVED_BOOKS.get(agency)!,
+  isDrawn: true
+}
+const savedBooks = () => new Map([...SAVED_BOOKS].filter(([, book]) => book.length > 0))
+
+/** Starts a server for the agencies of the saved sessions, which all upload: the draw is held. */
+const startDrawn = Effect.fnUntraced(function* (store: string) {
+  const agencies = [...SAVED_BOOKS.keys()].join(",")
+  const server = yield* startServer({ store, more: ["--agencies", agencies] })
+  const uploads = yield* Effect.forEach(
+    UPLOADS,
+    (session) => playSaved(server, session, { ...saved, isDrawn: false }),
+    {
+      concurrency: "unbounded"
+    }
+  )
+  return { server, uploads }
+})
+
+describe("a saved session", () => {
+  it.live.each(STORES)("is answered rightly, before the draw and after it: %s", (name) =>
+    Effect.gen(function* () {
+      const store = inFolder(yield* temporaryFolder, name)
+      const { server, uploads } = yield* startDrawn(store)
+      for (const [index, { claim, outcome }] of uploads.entries()) {
+        const { agency, book, name } = UPLOADS[index]!
+        expect(outcome, name).toBe("answered")
+        expect(claim, name).toEqual({ agency, start: 0, rows: book, whole: true })
+      }
+      for (const session of SESSIONS) {
+        const { heard, outcome } = yield* playSaved(server, session, saved)
+        const { book, dialect, name, winners } = session
+        // Bets that are sent again natively are refused: such a client sees before that it is done.
+        const isRefused = dialect === "native" && UPLOADS.includes(session) && book.length > 0
+        expect(outcome, name).toBe(isRefused ? "refused" : "answered")
+        if (isRefused) expect(heard.toString(), name).toContain("AlreadyFinished")
+        else expect(winners ?? winnersIn(book), name).toEqual(winnersIn(book))
+      }
+      yield* stopWell(server)
+      expect(yield* exportedBooks(store)).toEqual(savedBooks())
+    })
+  )
+})
+
+/** Agencies that mutants upload for; some at once for the same, each for a short time. */
+const FIRST_AGENCY = 1000
+const AGENCIES = 8000
+const manyAgencies = (index: number, dice: Dice): number =>
+  FIRST_AGENCY + ((Math.floor(index / 16) + dice.below(8)) % AGENCIES)
+
+describe("mutants of the saved sessions", () => {
+  it.live(
+    "change nothing once the draw is held, and nobody waits",
+    () =>
+      Effect.gen(function* () {
+        const store = inFolder(yield* temporaryFolder, "csv:bets.csv")
+        const { server } = yield* startDrawn(store)
+        yield* playMutants(server, saved, (claim) => {
+          expectHeld(claim, SAVED_BOOKS.get(claim.agency)!)
+        })
+        yield* stopWell(server)
+        expect(yield* exportedBooks(store)).toEqual(savedBooks())
+      }),
+    TIMEOUT_MILLIS
+  )
+
+  it.live(
+    "leave whole books of valid bets before the draw, and what was acknowledged is held",
+    () =>
+      Effect.gen(function* () {
+        const store = inFolder(yield* temporaryFolder, "sqlite:lottery.db")
+        const more = ["--agencies", "9999"]
+        const known: Known = { expects: (agency) => agency >= 1 && agency <= 9999, isDrawn: false }
+        const server = yield* startServer({ store, more })
+        const claims = new Claims()
+        yield* playMutants(server, known, (claim) => claims.add(claim), manyAgencies)
+        yield* stopWell(server)
+        const books = yield* exportedBooks(store)
+        claims.expectHeld((agency) => books.get(agency) ?? [])
+        for (const [agency, book] of books) {
+          expect(known.expects(agency)).toBe(true)
+          const rows = Buffer.from(book.map((row) => `${row}\n`).join(""))
+          expect(Result.isSuccess(batchFromRows(rows, book.length)), `agency ${agency}`).toBe(true)
+        }
+        yield* stopWell(yield* startServer({ store, more }))
+        expect(yield* exportedBooks(store)).toEqual(books)
+      }),
+    TIMEOUT_MILLIS
+  )
+})
