@@ -9,7 +9,13 @@ import type { BookGone } from "./BookGone.ts"
 import type { BookChanged } from "./BookPass.ts"
 import type { BadLine, BetCheck } from "./BookReader.ts"
 import type { FileUnavailable } from "./FileUnavailable.ts"
-import type { BadAnswer, Refused, ServerAddress, Unreachable } from "./ServerConnection.ts"
+import type {
+  BadAnswer,
+  NotTrusted,
+  Refused,
+  ServerAddress,
+  Unreachable
+} from "./ServerConnection.ts"
 import type { UploadProgress } from "./UploadProgress.ts"
 
 /** Where the server is; the second address is used by the JSON dialect. */
@@ -20,6 +26,7 @@ export interface Servers {
 
 export type ConversationError =
   | Unreachable
+  | NotTrusted
   | ConnectionLost
   | Refused
   | BookChanged

@@ -26,6 +26,8 @@ import type { UploadProgress } from "./UploadProgress.ts"
 export interface Errand {
   readonly agency: Agency
   readonly draw: DrawId
+  /** What proves that it is this agency, where the server asks for that. */
+  readonly token?: string | undefined
   readonly book: Book
   readonly progress: UploadProgress
 }
@@ -33,9 +35,9 @@ export interface Errand {
 /** Says who is there, and hears what the server holds. */
 const greet = Effect.fnUntraced(function* (
   server: NativeServer.NativeServer,
-  { agency, draw }: Errand
+  { agency, draw, token }: Errand
 ) {
-  yield* server.greet(new Native.Hello({ draw, agency }))
+  yield* server.greet(new Native.Hello({ draw, agency, ...(token !== undefined && { token }) }))
   const welcome = yield* server.hearOnly("Welcome")
   if (welcome.draw === draw) return welcome
   return yield* new BadAnswer({
@@ -137,7 +139,7 @@ export const converse = Effect.fn("NativeConversation.converse")(function* (
   return yield* awaitWinners(server, progress)
 })
 
-export const make = (agency: Agency, draw: DrawId): Conversation => ({
+export const make = (agency: Agency, draw: DrawId, token?: string): Conversation => ({
   // Canonical rows can say every name.
   check: () => undefined,
   maxBatchBytes: maxRowBytes(MAX_FRAME_BYTES),
@@ -147,7 +149,8 @@ export const make = (agency: Agency, draw: DrawId): Conversation => ({
       progress,
       Effect.fnUntraced(function* (watched, acknowledged) {
         const connection = yield* connect(server)
-        return yield* converse(connection, { agency, draw, book, progress: watched }, acknowledged)
+        const errand = { agency, draw, token, book, progress: watched }
+        return yield* converse(connection, errand, acknowledged)
       }, Effect.scoped)
     )
 })

@@ -1,19 +1,39 @@
 /** The client's side of a connection: dialling, and how the server can let an agency down. */
 
 import * as Net from "node:net"
+import * as Tls from "node:tls"
 import * as NodeSocket from "@effect/platform-node/NodeSocket"
 import { Data, Effect, type Scope } from "effect"
-import { SocketError, SocketOpenError } from "effect/socket/Socket"
 import { loggedResource } from "../domain/LoggedResource.ts"
 import { EndOfStream } from "../protocol/ByteReader.ts"
 import { BadMessage } from "../protocol/BytesCodec.ts"
 import { FrameTooLarge } from "../protocol/NativeFrames.ts"
 import * as Peer from "../protocol/PeerConnection.ts"
-import { ConnectionLost, type PeerConnection } from "../protocol/PeerConnection.ts"
+import { ConnectionLost, type PeerConnection, systemReason } from "../protocol/PeerConnection.ts"
+
+/** What TLS is spoken with, each as PEM: without a CA the system's are believed. */
+export interface ClientTls {
+  readonly ca: string | undefined
+  readonly cert: string | undefined
+  readonly key: string | undefined
+}
 
 export interface ServerAddress {
   readonly host: string
   readonly port: number
+  /** Spoken to in the clear where it is undefined. */
+  readonly tls?: ClientTls | undefined
+}
+
+/** The server does not prove that it is the one that is meant, or speaks no TLS. */
+export class NotTrusted extends Data.TaggedError("NotTrusted")<{
+  readonly server: ServerAddress
+  readonly reason: string
+}> {
+  override get message(): string {
+    const { host, port } = this.server
+    return `no TLS connection to ${host}:${port}: ${this.reason}`
+  }
 }
 
 /** There is no server at the address, or none that answers. */
@@ -89,40 +109,71 @@ const CLOSE_TIMEOUT = "1 second"
 /** After so much silence the system asks whether the server's machine is still there. */
 const KEEP_ALIVE_MILLIS = 30_000
 
+/** A name is also sent to the server, which may have a certificate for each of its names. */
+const dialTls = (options: Net.TcpNetConnectOpts, { ca, cert, key }: ClientTls) =>
+  Tls.connect({
+    ...options,
+    ...(Net.isIP(options.host ?? "") === 0 && { servername: options.host }),
+    ...(ca !== undefined && { ca }),
+    ...(cert !== undefined && { cert }),
+    ...(key !== undefined && { key })
+  })
+
+/** The codes of Node and OpenSSL for what is wrong with a certificate, or with TLS itself. */
+const TLS_CODE = /^(ERR_TLS|ERR_SSL|ERR_OSSL)|CERT|SIGNATURE|ISSUER|CRL|INVALID_CA|PATH_LENGTH/
+
+/** What an error of a connection means: no certificate is mended by trying again. */
+const toOpenFailure = (server: ServerAddress, error: Error): Unreachable | NotTrusted => {
+  const reason = systemReason(error)
+  const isAboutTls = "code" in error && TLS_CODE.test(String(error.code))
+  return isAboutTls ? new NotTrusted({ server, reason }) : new Unreachable({ server, reason })
+}
+
 /** A connection that is being dialled; closes with the scope. */
 const dial = (server: ServerAddress) =>
   Effect.acquireRelease(
-    Effect.sync(() => {
-      const { host, port } = server
-      const keepAlive = { keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MILLIS }
-      const net = Net.createConnection({ host, port, noDelay: true, ...keepAlive })
-      // Whoever reads or writes learns of an error; between them nobody listens, which would end
-      // the process.
-      return net.on("error", () => {})
+    Effect.try({
+      try: () => {
+        const { host, port, tls } = server
+        const keepAlive = { keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MILLIS }
+        const options = { host, port, noDelay: true, ...keepAlive }
+        const net = tls === undefined ? Net.createConnection(options) : dialTls(options, tls)
+        // Whoever reads or writes learns of an error; between them nobody listens, which would end
+        // the process.
+        return net.on("error", () => {})
+      },
+      // Certificates that cannot be read are refused at once.
+      catch: (error) =>
+        toOpenFailure(server, error instanceof Error ? error : new Error(`${error}`))
     }),
     (net) => Effect.sync(() => (net.connecting ? net.destroy() : net.destroySoon()))
   )
 
-const connected = (net: Net.Socket) =>
-  Effect.callback<Net.Socket, SocketError>((resume) => {
-    if (!net.connecting && !net.destroyed) resume(Effect.succeed(net))
-    net.once("connect", () => resume(Effect.succeed(net)))
-    net.once("error", (cause) =>
-      resume(
-        Effect.fail(new SocketError({ reason: new SocketOpenError({ kind: "Unknown", cause }) }))
-      )
-    )
-  })
+/** Waits until a connection is open, with TLS once both sides have shaken hands. */
+const opened = (net: Net.Socket, server: ServerAddress) =>
+  Effect.callback<void, Unreachable | NotTrusted>((resume) => {
+    const isOpen = server.tls === undefined ? "connect" : "secureConnect"
+    net.once(isOpen, () => resume(Effect.void))
+    net.once("error", (error) => resume(Effect.fail(toOpenFailure(server, error))))
+  }).pipe(
+    Effect.timeoutOrElse({
+      duration: OPEN_TIMEOUT,
+      orElse: () => Effect.fail(new Unreachable({ server, reason: `not in ${OPEN_TIMEOUT}` }))
+    })
+  )
 
 /** Connects without a word in the log; closes with the scope. */
-export const open = Effect.fnUntraced(
-  function* (server: ServerAddress): Effect.fn.Return<PeerConnection, ConnectionLost, Scope.Scope> {
-    const net = yield* dial(server)
-    const socket = yield* NodeSocket.fromDuplex(connected(net), { openTimeout: OPEN_TIMEOUT })
-    return yield* Peer.make(socket, net)
-  },
-  (effect, server) => Effect.mapError(effect, ({ reason }) => new Unreachable({ server, reason }))
-)
+export const open = Effect.fnUntraced(function* (
+  server: ServerAddress
+): Effect.fn.Return<PeerConnection, Unreachable | NotTrusted, Scope.Scope> {
+  const net = yield* dial(server)
+  yield* opened(net, server)
+  const socket = yield* NodeSocket.fromDuplex(Effect.succeed(net))
+  return yield* Effect.mapError(
+    Peer.make(socket, net),
+    ({ reason }) => new Unreachable({ server, reason })
+  )
+})
 
 /** Connects; closes with the scope, which the log says. */
 export const connect = (server: ServerAddress) =>

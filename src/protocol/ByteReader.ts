@@ -82,9 +82,13 @@ export interface ByteReader<E> {
   readonly take: (count: number) => Effect.Effect<Uint8Array, E | EndOfStream>
 }
 
-/** Reads from `pull`, which fails with `EndOfStream` once nothing more will come. */
+/**
+ * Reads from `pull`, which fails with `EndOfStream` once nothing more will come. `room` is asked,
+ * and may wait, before more is read of a run of which so many bytes are missing.
+ */
 export const make = <E>(
-  pull: Effect.Effect<ReadonlyArray<Uint8Array>, E | EndOfStream>
+  pull: Effect.Effect<ReadonlyArray<Uint8Array>, E | EndOfStream>,
+  room: (missing: number) => Effect.Effect<void> = () => Effect.void
 ): ByteReader<E> => {
   const queue = new ByteQueue()
   let hasEnded = false
@@ -107,7 +111,7 @@ export const make = <E>(
     Effect.suspend(() => {
       if (queue.length >= count) return Effect.void
       queue.expect(count)
-      return Effect.andThen(fill, arrived(count))
+      return room(count - queue.length).pipe(Effect.andThen(fill), Effect.andThen(arrived(count)))
     })
   return {
     buffered: () => queue.bytes,

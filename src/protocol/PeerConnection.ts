@@ -25,14 +25,18 @@ export interface PeerConnection {
   readonly end: Effect.Effect<void>
 }
 
+/** What the system says of a connection, in the words that a person needs. */
+export const systemReason = (error: Error): string =>
+  // A name with several addresses, none of which could be reached.
+  error instanceof AggregateError
+    ? error.errors.map((one: unknown) => String(one)).join(", ")
+    : error.message
+
 /** The reason that a person needs, which sits in the cause. */
 const reasonOf = ({ reason }: SocketError): string => {
   const cause = "cause" in reason ? reason.cause : undefined
-  // A name with several addresses, none of which could be reached.
-  if (cause instanceof AggregateError) {
-    return cause.errors.map((error: unknown) => String(error)).join(", ")
-  }
-  return cause instanceof Error && cause.message !== "" ? cause.message : reason.message
+  const text = cause instanceof Error ? systemReason(cause) : ""
+  return text === "" ? reason.message : text
 }
 
 const toConnectionLost = (error: SocketError): ConnectionLost =>
@@ -50,19 +54,36 @@ export interface Link {
   readonly off: (event: "close", listener: () => void) => unknown
 }
 
+/** Whoever bounds how much of what was sent is held in memory. */
+export interface Inflow {
+  /** Waits until anything may be read. */
+  readonly passage: Effect.Effect<void>
+  /** So many bytes have come. */
+  readonly arrived: (bytes: number) => void
+  /** Waits until there is room for so many more bytes of a message. */
+  readonly room: (bytes: number) => Effect.Effect<void>
+}
+
+const UNBOUNDED: Inflow = { passage: Effect.void, arrived: () => {}, room: () => Effect.void }
+
+const countBytes = (chunks: ReadonlyArray<Uint8Array>): number =>
+  chunks.reduce((sum, chunk) => sum + chunk.length, 0)
+
 /** Opens both directions of a socket; they close with the scope. */
 export const make = Effect.fnUntraced(function* (
   socket: Socket,
-  link: Link
+  link: Link,
+  inflow: Inflow = UNBOUNDED
 ): Effect.fn.Return<PeerConnection, ConnectionLost, Scope.Scope> {
   // The reader first: it is what opens the socket, and what closes it in the end.
   const reader = yield* Effect.mapError(socket.reader, toConnectionLost)
   const writing = yield* Scope.fork(yield* Effect.scope)
   const writer = yield* Scope.provide(socket.writer, writing)
-  const pull = reader.pull.pipe(
+  const pull = Effect.andThen(inflow.passage, reader.pull).pipe(
     Effect.map((chunks) =>
       chunks.map((chunk) => (typeof chunk === "string" ? utf8.encode(chunk) : chunk))
     ),
+    Effect.tap((chunks) => Effect.sync(() => inflow.arrived(countBytes(chunks)))),
     Effect.mapError((error) =>
       error.reason._tag === "SocketCloseError" && error.reason.code === NORMAL_CLOSE
         ? new ByteReader.EndOfStream({ pending: 0 })
@@ -70,7 +91,7 @@ export const make = Effect.fnUntraced(function* (
     )
   )
   return {
-    reader: ByteReader.make(pull),
+    reader: ByteReader.make(pull, inflow.room),
     // A write to a connection that is gone already would wait for ever for it to close.
     write: (bytes) =>
       Effect.suspend(() =>

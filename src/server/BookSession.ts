@@ -11,9 +11,11 @@ import type { EndOfStream } from "../protocol/ByteReader.ts"
 import { BadMessage } from "../protocol/BytesCodec.ts"
 import type { ConnectionLost } from "../protocol/PeerConnection.ts"
 import type { Discarded } from "./BetStore.ts"
+import { authorize, type Unauthorized } from "./Identity.ts"
 import * as Intake from "./Intake.ts"
 import { Lottery, type UnknownAgency } from "./Lottery.ts"
-import { discardInput, type Peer } from "./Peer.ts"
+import { awaitMessage, readInTime, type TooSlow } from "./Patience.ts"
+import { discardInput, forgetRead, type Peer } from "./Peer.ts"
 import { tellWinners } from "./TellWinners.ts"
 import type { OnLeave, Superseded } from "./Turn.ts"
 import type { Upload } from "./Upload.ts"
@@ -38,7 +40,7 @@ export interface BookDialect {
   readonly read: (
     peer: Peer,
     finished: boolean
-  ) => Effect.Effect<Bets | Question, BadMessage | EndOfStream | ConnectionLost>
+  ) => Effect.Effect<Bets | Question, BadMessage | TooSlow | EndOfStream | ConnectionLost>
   /** The acknowledgement of a batch. */
   readonly stored: Uint8Array
   /** Why a message was refused, where the dialect can say so. */
@@ -117,10 +119,12 @@ const converse = Effect.fnUntraced(function* (
       return yield* new BadMessage({ reason: "no bet can follow the last batch", agency })
     }
     yield* lottery.admit(agency)
+    yield* authorize(peer, agency)
     progress.upload ??= yield* lottery.upload(agency, onLeave)
     const { upload } = progress
     if (agency !== upload.agency) return yield* anotherAgency(upload.agency, agency)
     yield* Intake.logStored(agency, batch, yield* upload.store(batch, last))
+    yield* peer.accepted
     progress.finished = last
     yield* peer.connection.write(dialect.stored)
     return "taken" as const
@@ -128,11 +132,13 @@ const converse = Effect.fnUntraced(function* (
 
   const takeQuestion = Effect.fnUntraced(function* ({
     agency
-  }: Question): Effect.fn.Return<Outcome, BadMessage | UnknownAgency, Scope.Scope> {
+  }: Question): Effect.fn.Return<Outcome, BadMessage | UnknownAgency | Unauthorized, Scope.Scope> {
     yield* lottery.admit(agency)
+    yield* authorize(peer, agency)
     const { finished, upload } = progress
     if (upload === undefined) {
       yield* lottery.attend(agency, onLeave)
+      yield* peer.accepted
       return agency
     }
     if (agency !== upload.agency) return yield* anotherAgency(upload.agency, agency)
@@ -149,16 +155,31 @@ const converse = Effect.fnUntraced(function* (
     return "refused" as const
   })
 
-  const refuseQuestion = Effect.fnUntraced(function* (refusal: BadMessage | UnknownAgency) {
+  const refuseQuestion = Effect.fnUntraced(function* (
+    refusal: BadMessage | UnknownAgency | Unauthorized
+  ) {
     yield* Intake.logQuestionRefused(peer.ip, refusal)
     yield* answerRefused(peer, dialect, progress, refusal.message)
     return "refused" as const
   })
 
+  // Where the book is whole the peer waits for the draw, and need not say anything.
+  const awaitNext = Effect.suspend(() => {
+    const { reader } = peer.connection
+    if (!progress.finished) return awaitMessage(peer)
+    return reader.buffered().length > 0 ? Effect.void : reader.fill
+  })
+  const readMessage = Effect.suspend(() => {
+    forgetRead(peer)
+    return awaitNext
+  }).pipe(
+    Effect.andThen(Effect.suspend(() => readInTime(peer, dialect.read(peer, progress.finished))))
+  )
+
   // From a whole message to its answer nothing can interrupt: a batch that is being committed is
   // also answered.
   const step = Effect.uninterruptibleMask((restore) =>
-    restore(dialect.read(peer, progress.finished)).pipe(
+    restore(readMessage).pipe(
       Effect.flatMap(
         (message): Effect.Effect<Outcome, StepFailure, Scope.Scope> =>
           message._tag === "Bets"
@@ -167,11 +188,11 @@ const converse = Effect.fnUntraced(function* (
               )
             : Effect.catchTag(
                 takeQuestion(message),
-                ["BadMessage", "UnknownAgency"],
+                ["BadMessage", "UnknownAgency", "Unauthorized"],
                 refuseQuestion
               )
       ),
-      Effect.catchTag("BadMessage", (bad) => refuseBets(bad))
+      Effect.catchTag(["BadMessage", "TooSlow"], (refusal) => refuseBets(refusal))
     )
   )
 

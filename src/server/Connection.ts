@@ -2,7 +2,7 @@
  * One accepted connection from its first byte to its close: tells the dialect, holds that
  * dialect's conversation, and handles every way in which a connection can end.
  */
-import { Effect, Option, Result } from "effect"
+import { Effect, Result } from "effect"
 import type { Socket } from "effect/socket/Socket"
 import { logAction } from "../domain/ActionLog.ts"
 import { EndOfStream } from "../protocol/ByteReader.ts"
@@ -12,37 +12,49 @@ import * as PeerConnection from "../protocol/PeerConnection.ts"
 import * as BinarySession from "./BinarySession.ts"
 import * as JsonSession from "./JsonSession.ts"
 import * as NativeSession from "./NativeSession.ts"
+import { inTime, type Outflow, writeInTime } from "./Patience.ts"
 import { linger, type Peer } from "./Peer.ts"
 import { ServerLimits } from "./ServerLimits.ts"
+import { showBytes } from "./ShownBytes.ts"
 import * as TextLineSession from "./TextLineSession.ts"
 
 /** Which port a connection came to; the JSON client opens the winners' one long before it asks. */
 export type Port = "bets" | "winners"
 
-/** How many of a peer's bytes a log line shows. */
-const SHOWN_BYTES = 16
+/** What is known of a connection that was let in. */
+export interface Visitor extends Pick<Peer, "ip" | "certificate" | "held"> {
+  readonly port: Port
+  /** Called once its first message was accepted. */
+  readonly known: () => void
+}
 
-const hex = (bytes: Uint8Array): string =>
-  Buffer.from(bytes.subarray(0, SHOWN_BYTES))
-    .toString("hex")
-    .replace(/..(?=.)/g, "$& ")
+/** What is asked of the connection below. */
+export type Link = PeerConnection.Link & Outflow
 
 /** Serves a connection to its end; closed with the scope. */
 export const serve = Effect.fnUntraced(
-  function* (socket: Socket, link: PeerConnection.Link, ip: string, port: Port) {
-    const connection = yield* PeerConnection.make(socket, link)
-    const peer: Peer = { ip, connection }
+  function* (socket: Socket, link: Link, visitor: Visitor) {
+    const { lingerTimeout, writeTimeout } = yield* ServerLimits
+    const { certificate, held, ip, known, port } = visitor
+    yield* Effect.addFinalizer(() => Effect.sync(() => held.close()))
+    const connection = yield* PeerConnection.make(socket, link, held)
+    const write = writeInTime(connection.write, writeTimeout, link)
+    const accepted = Effect.sync(() => {
+      known()
+      held.known()
+    })
+    const peer = { ip, connection: { ...connection, write }, certificate, held, accepted }
     yield* converse(peer, port).pipe(
-      Effect.catchTag("BadMessage", (bad) => logEnd(peer, bad.message)),
+      Effect.catchTag(["BadMessage", "TooSlow"], (refusal) => logEnd(peer, refusal.message)),
       Effect.catchTag("EndOfStream", (end) =>
         // Who connects and goes without a word is a health check or a client at its end.
         end.pending === 0 ? Effect.logDebug(`${ip}: ${end.message}`) : logEnd(peer, end.message)
       )
     )
-    yield* linger(peer, (yield* ServerLimits).lingerTimeout)
+    yield* linger(peer, lingerTimeout)
   },
-  (effect, _socket, _link, ip) =>
-    Effect.catchTag(effect, "ConnectionLost", (lost) => logEnd({ ip }, lost.message))
+  (effect, _socket, _link, visitor) =>
+    Effect.catchTag(effect, "ConnectionLost", (lost) => logEnd(visitor, lost.message))
 )
 
 const logEnd = ({ ip }: Pick<Peer, "ip">, error: string) =>
@@ -61,15 +73,14 @@ const converse = Effect.fnUntraced(function* (peer: Peer, port: Port) {
   }
 })
 
-const tellDialect = Effect.fnUntraced(function* ({ connection: { reader } }: Peer, port: Port) {
+const tellDialect = Effect.fnUntraced(function* (peer: Peer, port: Port) {
   const { dialectTimeout, firstByteTimeout } = yield* ServerLimits
-  const firstByte = Effect.timeoutOption(reader.fill, firstByteTimeout)
-  const came = yield* port === "bets" ? firstByte : Effect.asSome(reader.fill)
-  if (Option.isNone(came)) return yield* new BadMessage({ reason: "no byte came in time" })
-  const told = yield* Effect.timeoutOption(readDialect(reader), dialectTimeout)
-  if (Option.isSome(told)) return told.value
-  const shown = hex(reader.buffered())
-  return yield* new BadMessage({ reason: `no dialect could be told in time from: ${shown}` })
+  const { reader } = peer.connection
+  yield* port === "winners"
+    ? reader.fill
+    : inTime(peer, { what: "a first byte", timeout: firstByteTimeout }, reader.fill)
+  const enough = { what: "enough to tell the dialect", timeout: dialectTimeout }
+  return yield* inTime(peer, enough, readDialect(reader))
 })
 
 const readDialect = Effect.fnUntraced(function* (
@@ -80,7 +91,9 @@ const readDialect = Effect.fnUntraced(function* (
     const detection = detect(reader.buffered(), ended !== undefined)
     if (detection === "unknown") {
       if (ended?.pending === 0) return yield* ended
-      return yield* new BadMessage({ reason: `unknown first bytes: ${hex(reader.buffered())}` })
+      return yield* new BadMessage({
+        reason: `unknown first bytes: ${showBytes(reader.buffered())}`
+      })
     }
     if (detection !== "undecided") return detection
     const filled = yield* Effect.result(reader.fill)

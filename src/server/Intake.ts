@@ -6,12 +6,14 @@ import { Effect } from "effect"
 import { logAction } from "../domain/ActionLog.ts"
 import type { BetBatch } from "../domain/BetBatch.ts"
 import type { BadMessage } from "../protocol/BytesCodec.ts"
+import type { Unauthorized } from "./Identity.ts"
 import type { UnknownAgency } from "./Lottery.ts"
 import type { NativeRefusal } from "./NativeRefusal.ts"
+import type { TooSlow } from "./Patience.ts"
 import type { StoredBatch, StoreFailure } from "./Upload.ts"
 
 /** Why a message with bets is refused. */
-export type Refusal = BadMessage | UnknownAgency | StoreFailure
+export type Refusal = BadMessage | TooSlow | UnknownAgency | Unauthorized | StoreFailure
 
 type AnyRefusal = Refusal | NativeRefusal
 
@@ -21,10 +23,11 @@ export interface Uploaded {
   readonly position: () => number
 }
 
-/** The tags of the refusals of one message; `Superseded` ends the conversation as a whole. */
+/** The tags of the refusals of a whole message; `Superseded` ends the conversation as a whole. */
 export const REFUSALS = [
   "BadMessage",
   "UnknownAgency",
+  "Unauthorized",
   "BookMismatch",
   "BookDiffers",
   "Conflict",

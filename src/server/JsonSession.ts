@@ -6,12 +6,13 @@ import * as BookSession from "./BookSession.ts"
 import type { Peer } from "./Peer.ts"
 
 const dialect: BookDialect = {
-  read: (peer) =>
-    Effect.map(Json.readJsonRequest(peer.connection.reader), (request) =>
-      request._tag === "Chunk"
-        ? { _tag: "Bets", agency: request.agency, batch: request.batch, last: request.last }
-        : { _tag: "Question", agency: request.agency }
-    ),
+  read: Effect.fnUntraced(function* ({ connection: { reader }, held }) {
+    const length = yield* Json.peekJsonLength(reader)
+    const request = yield* held.ofJson(length, Json.readJsonRequest(reader))
+    return request._tag === "Chunk"
+      ? { _tag: "Bets", agency: request.agency, batch: request.batch, last: request.last }
+      : { _tag: "Question", agency: request.agency }
+  }),
   stored: Result.getOrThrow(Json.encodeJsonReply(new Json.ChunkProcessed())),
   refused: (reason) => Result.getOrThrow(Json.encodeJsonReply(new Json.ChunkRejected({ reason }))),
   winners: (documents) => Json.encodeJsonReply(new Json.InformWinners({ documents }))

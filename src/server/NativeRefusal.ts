@@ -9,7 +9,9 @@ import type { FrameTooLarge } from "../protocol/NativeFrames.ts"
 import { Rejected, type RejectionCode } from "../protocol/NativeMessages.ts"
 import type { Discarded } from "./BetStore.ts"
 import type { BookDiffers } from "./Comparison.ts"
+import type { Unauthorized } from "./Identity.ts"
 import type { UnknownAgency } from "./Lottery.ts"
+import type { TooSlow } from "./Patience.ts"
 import type { ResumeFailure } from "./ResumedUpload.ts"
 
 /** The agency speaks of a draw that is not this server's. */
@@ -42,8 +44,10 @@ export class ShuttingDown extends Data.TaggedError("ShuttingDown") {
 export type NativeRefusal =
   | BadMessage
   | FrameTooLarge
+  | TooSlow
   | WrongDraw
   | UnknownAgency
+  | Unauthorized
   | NotFinished
   | BookDiffers
   | Discarded
@@ -53,8 +57,10 @@ export type NativeRefusal =
 export const NATIVE_REFUSALS = [
   "BadMessage",
   "FrameTooLarge",
+  "TooSlow",
   "WrongDraw",
   "UnknownAgency",
+  "Unauthorized",
   "NotFinished",
   "BookDiffers",
   "Superseded",
@@ -71,8 +77,10 @@ type Coded = Exclude<NativeRefusal, BadMessage> | ShuttingDown
 
 const CODES: Readonly<Record<Coded["_tag"], RejectionCode>> = {
   FrameTooLarge: "TooLarge",
+  TooSlow: "Timeout",
   WrongDraw: "WrongDraw",
   UnknownAgency: "UnknownAgency",
+  Unauthorized: "Unauthorized",
   NotFinished: "NotFinished",
   BookDiffers: "BookMismatch",
   Superseded: "Superseded",

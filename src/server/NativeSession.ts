@@ -15,6 +15,7 @@ import * as Native from "../protocol/NativeMessages.ts"
 import type { ConnectionLost } from "../protocol/PeerConnection.ts"
 import { Conflict, type Discarded, type StoreUnavailable } from "./BetStore.ts"
 import { BookDiffers, type Comparison } from "./Comparison.ts"
+import { authorize } from "./Identity.ts"
 import * as Intake from "./Intake.ts"
 import { Lottery } from "./Lottery.ts"
 import {
@@ -26,7 +27,8 @@ import {
 } from "./NativeRefusal.ts"
 import { say } from "./NativeReply.ts"
 import { awaitWinners } from "./NativeWinners.ts"
-import { linger, type Peer } from "./Peer.ts"
+import { awaitMessage, readInTime, type TooSlow } from "./Patience.ts"
+import { linger, type Peer, readUpTo } from "./Peer.ts"
 import type { ResumedUpload } from "./ResumedUpload.ts"
 import type { OnLeave, Superseded } from "./Turn.ts"
 
@@ -40,8 +42,14 @@ const MAX_COMMIT_BYTES = 1024 * 1024
 const LAST_WORD_TIMEOUT = "100 millis"
 
 type Ending = EndOfStream | ConnectionLost
+/** A frame that was read ahead, and where in what the peer sent it ends. */
+interface ReadFrame {
+  readonly frame: Native.NativeRequest
+  readonly end: number
+}
+type Unreadable = BadMessage | FrameTooLarge | TooSlow | Ending
 /** The frames that were read ahead; it fails with what ended the reading, after all before it. */
-type Frames = Queue.Queue<Native.NativeRequest, BadMessage | FrameTooLarge | Ending>
+type Frames = Queue.Queue<ReadFrame, Unreadable>
 
 /** How far a conversation has come. */
 interface Conversation {
@@ -108,16 +116,18 @@ const converse = Effect.fnUntraced(function* (
 const greet = Effect.fnUntraced(function* (peer: Peer, onLeave: OnLeave) {
   const lottery = yield* Lottery
   const { draw } = lottery
-  const hello = yield* readHello(peer.connection.reader)
+  const hello = yield* readInTime(peer, readHello(peer.connection.reader), true)
   if (hello._tag !== "Hello") {
     return yield* new BadMessage({ reason: `expected Hello, got ${hello._tag}` })
   }
-  const { agency } = hello
+  const { agency, token } = hello
   if (hello.draw !== draw.id) {
     return yield* new WrongDraw({ agency, draw: hello.draw, expected: draw.id })
   }
   yield* lottery.admit(agency)
+  yield* authorize(peer, agency, token)
   const upload = yield* lottery.resume(agency, onLeave)
+  yield* peer.accepted
   yield* say(
     peer,
     new Native.Welcome({
@@ -133,13 +143,12 @@ const greet = Effect.fnUntraced(function* (peer: Peer, onLeave: OnLeave) {
 })
 
 /** Reads and checks frames until there is something that is none. */
-const readAhead = Effect.fnUntraced(function* ({ connection }: Peer) {
-  const frames: Frames = yield* Queue.bounded<
-    Native.NativeRequest,
-    BadMessage | FrameTooLarge | Ending
-  >(QUEUED_FRAMES)
-  yield* readNativeRequest(connection.reader).pipe(
-    Effect.flatMap((frame) => Queue.offer(frames, frame)),
+const readAhead = Effect.fnUntraced(function* (peer: Peer) {
+  const frames: Frames = yield* Queue.bounded<ReadFrame, Unreadable>(QUEUED_FRAMES)
+  const read = readInTime(peer, readNativeRequest(peer.connection.reader))
+  yield* awaitMessage(peer).pipe(
+    Effect.andThen(read),
+    Effect.flatMap((frame) => Queue.offer(frames, { frame, end: readUpTo(peer) })),
     Effect.forever,
     Effect.catch((ending) => Queue.fail(frames, ending)),
     Effect.forkScoped
@@ -153,11 +162,11 @@ const answerFrames = Effect.fnUntraced(function* (
   upload: ResumedUpload,
   frames: Frames
 ) {
-  let arrived: ReadonlyArray<Native.NativeRequest> = []
+  let arrived: ReadonlyArray<ReadFrame> = []
   let compare: Comparing | undefined
   for (;;) {
     if (arrived.length === 0) arrived = yield* takeFrames(frames, upload)
-    const frame = arrived[0]!
+    const { frame } = arrived[0]!
     let answered = 1
     switch (frame._tag) {
       case "Bets":
@@ -183,6 +192,7 @@ const answerFrames = Effect.fnUntraced(function* (
       case "Hello":
         return yield* new BadMessage({ reason: "expected Hello once, at the start" })
     }
+    peer.held.answered(arrived[answered - 1]!.end)
     arrived = arrived.slice(answered)
   }
 })
@@ -196,10 +206,10 @@ const takeFrames = (frames: Frames, upload: ResumedUpload) =>
   })
 
 /** The frames of bets that come first, as many as go in one commit. */
-const runOfBets = (arrived: ReadonlyArray<Native.NativeRequest>): ReadonlyArray<Native.Bets> => {
+const runOfBets = (arrived: ReadonlyArray<ReadFrame>): ReadonlyArray<Native.Bets> => {
   const run: Array<Native.Bets> = []
   let bytes = 0
-  for (const frame of arrived) {
+  for (const { frame } of arrived) {
     if (frame._tag !== "Bets") break
     bytes += frame.batch.bytes.length
     if (run.length > 0 && bytes > MAX_COMMIT_BYTES) break

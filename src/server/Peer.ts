@@ -1,18 +1,39 @@
 /** A peer that is connected, as every conversation sees it, and how the server parts from it. */
 import { type Duration, Effect } from "effect"
 import type { PeerConnection } from "../protocol/PeerConnection.ts"
+import type { HeldBytes } from "./HeldBytes.ts"
+import type { Certificate } from "./Identity.ts"
 
 export interface Peer {
   /** Where it connected from. */
   readonly ip: string
   readonly connection: PeerConnection
+  /** What its TLS certificate says, where one was asked for. */
+  readonly certificate: Certificate | undefined
+  /** What is held of what it sent. */
+  readonly held: HeldBytes
+  /** Its first message was accepted: it counts no more among those who are not known. */
+  readonly accepted: Effect.Effect<void>
 }
 
+/** The position in what the peer sent up to which it has been read. */
+export const readUpTo = ({ connection, held }: Peer): number =>
+  held.arrivedSoFar - connection.reader.buffered().length
+
+/** What was read of the peer so far has been answered. */
+export const forgetRead = (peer: Peer): void => peer.held.answered(readUpTo(peer))
+
 /** Reads on and forgets what comes, until the peer says that it sends no more. */
-export const discardInput = ({ connection: { reader } }: Peer) =>
-  Effect.forever(Effect.andThen(reader.fill, () => reader.take(reader.buffered().length))).pipe(
-    Effect.catchTag("EndOfStream", () => Effect.void)
-  )
+export const discardInput = (peer: Peer) => {
+  const { reader } = peer.connection
+  const discard = Effect.suspend(() => reader.take(reader.buffered().length))
+  return Effect.forever(
+    Effect.andThen(discard, () => {
+      forgetRead(peer)
+      return reader.fill
+    })
+  ).pipe(Effect.catchTag("EndOfStream", () => Effect.void))
+}
 
 /**
  * Ends our side and reads on until the peer has closed its own, or the time is over: closing with

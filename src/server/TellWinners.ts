@@ -2,11 +2,12 @@
  * The end of an agency's conversation in every dialect: it waits at the barrier, hears its winners,
  * and is noted as told.
  */
-import { Effect, type Result } from "effect"
+import { type Duration, Effect, type Result } from "effect"
 import { logAction } from "../domain/ActionLog.ts"
 import type { Agency } from "../domain/Agency.ts"
 import type { WinningDocuments } from "../domain/Draw.ts"
 import type { BadMessage } from "../protocol/BytesCodec.ts"
+import { ConnectionLost } from "../protocol/PeerConnection.ts"
 import { Lottery } from "./Lottery.ts"
 import { discardInput, type Peer } from "./Peer.ts"
 import { ServerLimits } from "./ServerLimits.ts"
@@ -21,8 +22,20 @@ export interface Telling<E> {
   readonly closes: boolean
 }
 
+/** What a document takes at most in any dialect, with what stands around it. */
+const BYTES_PER_DOCUMENT = 13
+
+const NOT_CLOSED = "it was told its winners and did not close, so it may not have read them"
+
 /** How long a dead machine's answer to what is written to it may take, that it knows of nothing. */
 const RESET_TIMEOUT = "200 millis"
+
+/**
+ * Learns now and then whether a peer is gone that sends no more: nothing is read of it, which would
+ * say so. What is written is nothing, at which the system only says whether it could be.
+ */
+const askWhetherThere = ({ connection }: Peer, every: Duration.Duration) =>
+  Effect.forever(Effect.andThen(Effect.sleep(every), connection.write(new Uint8Array(0))))
 
 /**
  * Writes to a peer that has said long ago that it sends no more: it may wait for its winners, or
@@ -48,12 +61,12 @@ export const tellWinners = Effect.fnUntraced(function* <E>(
   { closes, meanwhile, winners }: Telling<E>
 ) {
   const lottery = yield* Lottery
-  const { connection, ip } = peer
-  const { lingerTimeout } = yield* ServerLimits
+  const { connection, held, ip } = peer
+  const { farewellTimeout, keepAliveDelay, lingerTimeout } = yield* ServerLimits
   let isSilent = false
   const watch = Effect.flatMap(discardInput(peer), () => {
     isSilent = true
-    return Effect.never
+    return askWhetherThere(peer, keepAliveDelay)
   })
   const documents = yield* Effect.raceFirst(
     lottery.winnersOf(agency),
@@ -62,11 +75,17 @@ export const tellWinners = Effect.fnUntraced(function* <E>(
   const say = Effect.gen(function* () {
     const bytes = yield* Effect.fromResult(winners(documents))
     yield* isSilent ? writeToSilent(peer, bytes) : connection.write(bytes)
-    yield* connection.end
-    const closed = Effect.raceFirst(discardInput(peer), connection.lost)
-    yield* closes ? closed : Effect.timeoutOption(discardInput(peer), lingerTimeout)
   })
-  yield* say.pipe(
+  const closed = Effect.gen(function* () {
+    yield* connection.end
+    if (!closes) return yield* Effect.timeoutOption(discardInput(peer), lingerTimeout)
+    return yield* Effect.timeoutOrElse(Effect.raceFirst(discardInput(peer), connection.lost), {
+      duration: farewellTimeout,
+      orElse: () => Effect.fail(new ConnectionLost({ reason: NOT_CLOSED }))
+    })
+  })
+  yield* held.made(documents.length * BYTES_PER_DOCUMENT, say).pipe(
+    Effect.andThen(closed),
     Effect.andThen(Effect.uninterruptible(lottery.told(agency))),
     Effect.catchTag(["BadMessage", "StoreBroken"], ({ message }) =>
       logAction("consulta_ganadores", "fail", { agencia: agency, ip, error: message })

@@ -1,7 +1,11 @@
 /** A connection within this process: the server's end, as a conversation sees it, and a peer's. */
 import { Deferred, Effect } from "effect"
 import * as ByteReader from "../../src/protocol/ByteReader.ts"
-import { ConnectionLost, type PeerConnection } from "../../src/protocol/PeerConnection.ts"
+import {
+  ConnectionLost,
+  type Inflow,
+  type PeerConnection
+} from "../../src/protocol/PeerConnection.ts"
 
 export interface ModelConnection {
   /** The server's end. */
@@ -17,7 +21,7 @@ export interface ModelConnection {
   readonly activity: () => number
 }
 
-export const make = (): ModelConnection => {
+export const make = (inflow: Inflow): ModelConnection => {
   let inbox: Array<Uint8Array> = []
   let outbox: Array<Uint8Array> = []
   let ended = false
@@ -44,6 +48,7 @@ export const make = (): ModelConnection => {
       const chunks = inbox
       inbox = []
       activity++
+      for (const chunk of chunks) inflow.arrived(chunk.length)
       return Effect.succeed(chunks)
     }
     if (ended) return Effect.fail(new ByteReader.EndOfStream({ pending: 0 }))
@@ -52,7 +57,7 @@ export const make = (): ModelConnection => {
 
   return {
     connection: {
-      reader: ByteReader.make(pull),
+      reader: ByteReader.make(pull, inflow.room),
       write: (bytes) =>
         Effect.suspend(() => {
           if (gone) return Effect.fail(failure())

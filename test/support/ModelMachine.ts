@@ -7,9 +7,11 @@ import { Cause, Context, Effect, Exit, Layer, Logger, PubSub, Scope, Stream } fr
 import { Draw, type ExpectedAgencies } from "../../src/domain/Draw.ts"
 import { BetStore } from "../../src/server/BetStore.ts"
 import * as BinarySession from "../../src/server/BinarySession.ts"
+import { HeldBytes, makeMemoryBounds } from "../../src/server/HeldBytes.ts"
 import * as JsonSession from "../../src/server/JsonSession.ts"
 import { Lottery } from "../../src/server/Lottery.ts"
 import * as NativeSession from "../../src/server/NativeSession.ts"
+import { defaultLimits } from "../../src/server/ServerLimits.ts"
 import { openStore } from "../../src/server/store/CsvStore.ts"
 import * as CrashDisk from "./CrashDisk.ts"
 import * as ModelConnection from "./ModelConnection.ts"
@@ -102,10 +104,15 @@ export class ModelMachine {
   /** Connects a peer, which speaks this dialect. */
   readonly connect = (dialect: Dialect) =>
     Effect.gen({ self: this }, function* () {
-      const link = ModelConnection.make()
+      const memory = makeMemoryBounds(defaultLimits.maxMemoryBytes)
+      const held = new HeldBytes(memory, memory.makeShare())
+      const link = ModelConnection.make(held)
       let closed = false
       const session = { binary: BinarySession, json: JsonSession, native: NativeSession }[dialect]
-      yield* session.run({ ip: "127.0.0.1", connection: link.connection }).pipe(
+      const accepted = Effect.sync(() => held.known())
+      const { connection } = link
+      const visitor = { ip: "127.0.0.1", connection, certificate: undefined, held, accepted }
+      yield* session.run(visitor).pipe(
         Effect.scoped,
         Effect.exit,
         Effect.map((exit) => {

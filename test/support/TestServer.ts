@@ -1,20 +1,24 @@
 /** A server in this process on free ports, with a real store in a folder that is then removed. */
-import { Context, Effect, Layer, Logger } from "effect"
+import { Context, Duration, Effect, Layer, Logger } from "effect"
 import { ActionLine } from "../../src/domain/ActionLog.ts"
 import { Draw, type ExpectedAgencies } from "../../src/domain/Draw.ts"
 import { BetStore } from "../../src/server/BetStore.ts"
+import { CurrentTls, type ServerTls } from "../../src/server/Certificates.ts"
+import { Identity } from "../../src/server/Identity.ts"
 import { Lottery } from "../../src/server/Lottery.ts"
 import * as Server from "../../src/server/Server.ts"
-import { ServerLimits } from "../../src/server/ServerLimits.ts"
+import { defaultLimits, ServerLimits } from "../../src/server/ServerLimits.ts"
 import * as StoreUrl from "../../src/server/store/StoreUrl.ts"
 
 /** Limits that tests can wait for. */
 export const shortLimits: ServerLimits = {
-  firstByteTimeout: "300 millis",
-  dialectTimeout: "300 millis",
-  lingerTimeout: "200 millis",
-  connectionsCloseTimeout: "2 seconds",
-  listenerCloseTimeout: "1 second"
+  ...defaultLimits,
+  firstByteTimeout: Duration.millis(300),
+  dialectTimeout: Duration.millis(300),
+  farewellTimeout: Duration.seconds(2),
+  lingerTimeout: Duration.millis(200),
+  connectionsCloseTimeout: Duration.seconds(2),
+  listenerCloseTimeout: Duration.seconds(1)
 }
 
 export interface TestServer extends Server.Listening {
@@ -24,11 +28,21 @@ export interface TestServer extends Server.Listening {
   readonly log: ReadonlyArray<string>
 }
 
+export interface Options {
+  /** Limits that are others than the short ones. */
+  readonly limits?: Partial<ServerLimits>
+  /** Plain connections where it is left out. */
+  readonly tls?: ServerTls
+  /** Everybody may speak for every agency where it is left out. */
+  readonly identity?: Identity
+}
+
 /** Starts a server for these agencies; it stops when the scope closes. */
 export const start = Effect.fnUntraced(function* (
   store: StoreUrl.StoreUrl,
   agencies: ExpectedAgencies,
-  winningNumber = 7574
+  winningNumber = 7574,
+  { identity = { certificates: false, tokens: undefined }, limits = {}, tls }: Options = {}
 ) {
   const log: Array<string> = []
   const logger = Logger.make<unknown, void>(({ message }) => {
@@ -45,7 +59,9 @@ export const start = Effect.fnUntraced(function* (
   const options = { host: "127.0.0.1", port: 0, winnersPort: 0, backlog: 511 }
   const listening = yield* Server.listen(options).pipe(
     Effect.tap(Server.start),
-    Effect.provideService(ServerLimits, shortLimits),
+    Effect.provideService(ServerLimits, { ...shortLimits, ...limits }),
+    Effect.provideService(CurrentTls, tls),
+    Effect.provideService(Identity, identity),
     Effect.provideContext(services)
   )
   return {

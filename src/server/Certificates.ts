@@ -1,0 +1,152 @@
+/**
+ * TLS on an accepted connection: the handshake, and what the peer's certificate says of the agency
+ * that it is of. Each connection takes the certificates that were given last.
+ */
+import type * as Net from "node:net"
+import * as Tls from "node:tls"
+import { Context, Data, Effect } from "effect"
+import { type Agency, fromDigits } from "../domain/Agency.ts"
+import type { Certificate } from "./Identity.ts"
+
+/** What a server proves itself with, and whom it believes; each as PEM. */
+export interface Credentials {
+  readonly cert: string
+  readonly key: string
+  /** The CA of the agencies' certificates, where these are asked for. */
+  readonly clientCa: string | undefined
+}
+
+/** Certificates that TLS cannot use. */
+export class CredentialsUnusable extends Data.TaggedError("CredentialsUnusable")<{
+  readonly reason: string
+}> {
+  override get message(): string {
+    return `these certificates cannot be used: ${this.reason}`
+  }
+}
+
+/** A connection did not become a TLS one. */
+export class HandshakeFailed extends Data.TaggedError("HandshakeFailed")<{
+  readonly reason: string
+}> {
+  override get message(): string {
+    return `expected a TLS handshake: ${this.reason}`
+  }
+}
+
+/** A connection whose handshake is done. */
+export interface Secured {
+  readonly link: Tls.TLSSocket
+  /** Undefined where none is asked for. */
+  readonly certificate: Certificate | undefined
+}
+
+export interface ServerTls {
+  /** Makes an accepted connection a TLS one. Closing that closes both. */
+  readonly handshake: (net: Net.Socket) => Effect.Effect<Secured, HandshakeFailed>
+  /** Takes other certificates for the connections to come; those that are open stay. */
+  readonly replace: (credentials: Credentials) => Effect.Effect<void, CredentialsUnusable>
+}
+
+/** How connections become TLS ones; they are plain where it is undefined. */
+export const CurrentTls = Context.Reference<ServerTls | undefined>("lottery/server/CurrentTls", {
+  defaultValue: () => undefined
+})
+
+const COMMON_NAME = /^agency-(\d{1,10})$/
+const URI_NAME = /(?:^|, )URI:lottery:agency:(\d{1,10})(?=, |$)/g
+
+/** The agencies that a certificate names; there should be one. */
+const namedAgencies = ({ subject, subjectaltname = "" }: Tls.PeerCertificate): Set<Agency> => {
+  const commonNames = [subject.CN ?? []].flat().map((name) => COMMON_NAME.exec(name)?.[1])
+  const uris = Array.from(subjectaltname.matchAll(URI_NAME), ([, digits]) => digits)
+  return new Set([...commonNames, ...uris].flatMap((digits) => fromDigits(digits ?? "") ?? []))
+}
+
+/** What the certificate of a peer says, which TLS has checked against the agencies' CA. */
+const certificateOf = (link: Tls.TLSSocket): Certificate => {
+  const presented = link.getPeerCertificate()
+  if (Object.keys(presented).length === 0) return { _tag: "Missing" }
+  if (!link.authorized) return { _tag: "Refused", reason: String(link.authorizationError) }
+  const [agency, ...others] = namedAgencies(presented)
+  if (agency !== undefined && others.length === 0) return { _tag: "Agency", agency }
+  const reason = "expected the name of one agency, such as agency-3 or lottery:agency:3"
+  return { _tag: "Refused", reason }
+}
+
+/** Tells a connection from all others that are open. */
+const nameOf = ({ localPort, remoteAddress, remotePort }: Net.Socket): string =>
+  `${localPort} ${remoteAddress} ${remotePort}`
+
+const toOptions = ({ cert, clientCa, key }: Credentials): Tls.SecureContextOptions =>
+  clientCa === undefined ? { cert, key } : { cert, key, ca: clientCa }
+
+/** OpenSSL's message has its own source's line in it, and its reason is what a person needs. */
+const reasonOf = (error: unknown): string => {
+  if (!(error instanceof Error)) return String(error)
+  return "reason" in error && typeof error.reason === "string" ? error.reason : error.message
+}
+
+const usable = <A>(use: () => A): Effect.Effect<A, CredentialsUnusable> =>
+  Effect.try({
+    try: use,
+    catch: (error) => new CredentialsUnusable({ reason: reasonOf(error) })
+  })
+
+/** How a connection's handshake ends. */
+type OnShaken = (link: Effect.Effect<Tls.TLSSocket, HandshakeFailed>) => void
+
+/** TLS with these certificates. */
+export const makeServerTls = Effect.fn("Certificates.makeServerTls")(function* (
+  credentials: Credentials
+): Effect.fn.Return<ServerTls, CredentialsUnusable> {
+  const asksForCertificates = credentials.clientCa !== undefined
+  const shaking = new Map<string, OnShaken>()
+  // It listens nowhere: it is handed each connection, and checks certificates as a server does.
+  const server = yield* usable(() =>
+    Tls.createServer({
+      ...toOptions(credentials),
+      requestCert: asksForCertificates,
+      // Who has none may still send a text line; an agency is told why it is refused.
+      rejectUnauthorized: false,
+      pauseOnConnect: true
+    })
+  )
+  server.on("secureConnection", (link) => {
+    // Whoever reads or writes learns of an error; between them nobody listens.
+    link.on("error", () => {})
+    shaking.get(nameOf(link))?.(Effect.succeed(link))
+  })
+  server.on("tlsClientError", (error, link) => {
+    shaking.get(nameOf(link))?.(Effect.fail(new HandshakeFailed({ reason: reasonOf(error) })))
+  })
+
+  const shake = (net: Net.Socket) =>
+    Effect.callback<Tls.TLSSocket, HandshakeFailed>((resume) => {
+      const name = nameOf(net)
+      const onClose = () => {
+        resume(Effect.fail(new HandshakeFailed({ reason: "the peer has gone away" })))
+      }
+      const forget = () => {
+        shaking.delete(name)
+        net.off("close", onClose)
+      }
+      if (net.destroyed) return onClose()
+      net.once("close", onClose)
+      shaking.set(name, (link) => {
+        forget()
+        resume(link)
+      })
+      server.emit("connection", net)
+      return Effect.sync(forget)
+    })
+
+  return {
+    handshake: (net) =>
+      Effect.map(shake(net), (link) => ({
+        link,
+        certificate: asksForCertificates ? certificateOf(link) : undefined
+      })),
+    replace: (next) => usable(() => server.setSecureContext(toOptions(next)))
+  }
+})

@@ -1,0 +1,246 @@
+/**
+ * What a connection holds in memory of what was sent to it, from its arrival until it has been
+ * answered. A message that has come whole is only counted; where part of it is missing, no more of
+ * it is read before there is room for all of it. So whoever has begun to read a message can end it.
+ */
+import { Clock, Effect } from "effect"
+import {
+  JSON_MEMORY_FACTOR,
+  LARGE_JSON_BYTES,
+  MAX_FRAME_BYTES,
+  MAX_JSON_BYTES
+} from "../protocol/Limits.ts"
+import type { Inflow } from "../protocol/PeerConnection.ts"
+import { ByteBound } from "./ByteBound.ts"
+import { Gate, type Inlet } from "./Gate.ts"
+
+/** What is missing of a message and not worth a claim: a header, a first word. */
+const UNCLAIMED_BYTES = 1024
+
+/** An address's share of the memory, as long as nothing of what it sent was accepted. */
+const ADDRESS_SHARE = 1 / 8
+
+/** What the server's connections may hold together. */
+export interface MemoryBounds {
+  readonly all: ByteBound
+  /** For JSON messages while they are large and not parsed: one of the largest fits. */
+  readonly largeJson: ByteBound
+  /** Makes the bound of an address. */
+  readonly makeShare: () => ByteBound
+  /** Closed while there is no room at all. */
+  readonly gate: Gate
+}
+
+/** What is set apart for large JSON messages, in bytes: the largest has its turn. */
+const LARGE_JSON_SHARE_BYTES = MAX_JSON_BYTES * JSON_MEMORY_FACTOR
+
+/** The least bound on what is held: what large JSON has, and some frames. */
+export const MIN_MEMORY_BYTES = LARGE_JSON_SHARE_BYTES + 16 * MAX_FRAME_BYTES
+
+/** The gate opens again where so much of the room is free, and not for every byte. */
+const FREE_TO_OPEN = 1 / 8
+
+export const makeMemoryBounds = (maxMemoryBytes: number): MemoryBounds => {
+  const gate = new Gate()
+  const limit = maxMemoryBytes - LARGE_JSON_SHARE_BYTES
+  const onChange = (used: number) => {
+    if (used >= limit) gate.close()
+    else if (used <= limit * (1 - FREE_TO_OPEN)) gate.open()
+  }
+  return {
+    all: new ByteBound(limit, onChange),
+    largeJson: new ByteBound(LARGE_JSON_SHARE_BYTES),
+    makeShare: () => new ByteBound(maxMemoryBytes * ADDRESS_SHARE),
+    gate
+  }
+}
+
+/** A connection as Node reads it ahead. */
+export interface ReadAhead extends Inlet {
+  /** Bytes that were read and not asked for yet. */
+  readonly bytes: () => number
+}
+
+const NOTHING_AHEAD: ReadAhead = { bytes: () => 0, start: () => {}, stop: () => {} }
+
+/** Waits until a claim is granted; `onGranted` is called as it is, also where nobody waits more. */
+const claim = (bound: ByteBound, bytes: number, onGranted: () => void): Effect.Effect<void> =>
+  Effect.callback((resume) =>
+    Effect.sync(
+      bound.claim(bytes, () => {
+        onGranted()
+        resume(Effect.void)
+      })
+    )
+  )
+
+export class HeldBytes implements Inflow {
+  private arrivedBytes = 0
+  private answeredBytes = 0
+  /** Granted by every bound, and yet to come. */
+  private granted = 0
+  /** Granted by one bound, while another one is waited for. */
+  private claimed: Array<readonly [bound: ByteBound, bytes: number]> = []
+  private waitedMillis = 0
+  private waitingSince: number | undefined
+  private isLarge = false
+  private isClosed = false
+  /** What is counted of what was read ahead. */
+  private aheadBytes = 0
+  private readonly ahead: ReadAhead
+  private readonly memory: MemoryBounds
+  /** The one of the peer's address. */
+  private readonly share: ByteBound
+  private bounds: ReadonlyArray<ByteBound>
+
+  constructor(memory: MemoryBounds, share: ByteBound, ahead: ReadAhead = NOTHING_AHEAD) {
+    this.memory = memory
+    this.share = share
+    this.bounds = [share, memory.all]
+    this.ahead = ahead
+    memory.gate.add(ahead)
+  }
+
+  /** How many bytes have come so far. */
+  get arrivedSoFar(): number {
+    return this.arrivedBytes
+  }
+
+  /** How many milliseconds it has waited for room, up to `now`. */
+  waitedUntil(now: number): number {
+    return this.waitedMillis + (this.waitingSince === undefined ? 0 : now - this.waitingSince)
+  }
+
+  /** Counts what was read ahead now. */
+  readonly countAhead = (): void => {
+    if (this.isClosed) return
+    const bytes = this.ahead.bytes()
+    const more = bytes - this.aheadBytes
+    this.aheadBytes = bytes
+    for (const bound of this.bounds) more > 0 ? bound.add(more) : bound.release(-more)
+  }
+
+  readonly arrived = (bytes: number): void => {
+    this.countAhead()
+    this.arrivedBytes += bytes
+    const unasked = Math.max(0, bytes - this.granted)
+    if (unasked > 0) for (const bound of this.bounds) bound.add(unasked)
+    if (this.granted === 0) return
+    this.granted -= bytes - unasked
+    if (this.granted > 0) return
+    this.meet()
+    if (this.memory.gate.isClosed) this.ahead.stop()
+  }
+
+  /** Waits until anything may be read at all, unless it was granted. */
+  readonly passage: Effect.Effect<void> = Effect.suspend(() =>
+    this.granted > 0 || this.isLarge || !this.memory.gate.isClosed
+      ? Effect.void
+      : this.waiting(this.memory.gate.passage)
+  )
+
+  readonly room = (missing: number): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      if (missing <= this.granted || this.isLarge) return Effect.void
+      // Where there is no room for more, whoever has begun a message still has its turn to end it.
+      if (missing <= UNCLAIMED_BYTES && !this.memory.gate.isClosed) return Effect.void
+      return this.waiting(this.claimOfAll(missing - this.granted))
+    })
+
+  /** The first `position` bytes that came have been answered, and are forgotten. */
+  answered(position: number): void {
+    const bytes = position - this.answeredBytes
+    this.answeredBytes = position
+    for (const bound of this.bounds) bound.release(bytes)
+  }
+
+  /** The peer is known: what it holds counts no more for its address. */
+  known(): void {
+    if (this.bounds.length === 1) return
+    this.bounds = [this.memory.all]
+    this.share.release(this.held)
+    if (this.granted > 0) this.share.met()
+  }
+
+  /** Reads a JSON message of this length, if it is large not before its turn has come. */
+  readonly ofJson = <A, E, R>(length: number, read: Effect.Effect<A, E, R>) => {
+    if (length <= LARGE_JSON_BYTES) return read
+    const { largeJson } = this.memory
+    const bytes = length * JSON_MEMORY_FACTOR
+    let isGranted = false
+    const turn = claim(largeJson, bytes, () => {
+      isGranted = true
+      this.isLarge = true
+      this.ahead.start()
+    })
+    return Effect.andThen(this.waiting(turn), read).pipe(
+      Effect.ensuring(
+        Effect.sync(() => {
+          this.isLarge = false
+          if (!isGranted) return
+          largeJson.release(bytes)
+          largeJson.met()
+        })
+      )
+    )
+  }
+
+  /** Makes something of so many bytes once there is room for it, and holds it while it is used. */
+  readonly made = <A, E, R>(bytes: number, use: Effect.Effect<A, E, R>) => {
+    const { all } = this.memory
+    let held = 0
+    const room = claim(all, bytes, () => {
+      held = bytes
+      all.met()
+    })
+    return Effect.andThen(room, use).pipe(Effect.ensuring(Effect.sync(() => all.release(held))))
+  }
+
+  /** Gives everything back. */
+  close(): void {
+    this.isClosed = true
+    this.memory.gate.remove(this.ahead)
+    for (const bound of this.bounds) bound.release(this.held)
+    if (this.granted > 0) this.meet()
+    for (const [bound, bytes] of this.claimed) {
+      bound.release(bytes)
+      bound.met()
+    }
+  }
+
+  private get held(): number {
+    return this.aheadBytes + this.arrivedBytes - this.answeredBytes + this.granted
+  }
+
+  private meet(): void {
+    for (const bound of this.bounds) bound.met()
+  }
+
+  /** Where it is interrupted, what was granted already is given back at the end. */
+  private claimOfAll(bytes: number): Effect.Effect<void> {
+    return Effect.forEach(
+      this.bounds,
+      (bound) => claim(bound, bytes, () => this.claimed.push([bound, bytes])),
+      { discard: true }
+    ).pipe(
+      Effect.map(() => {
+        this.claimed = []
+        this.granted += bytes
+        this.ahead.start()
+      })
+    )
+  }
+
+  private waiting(wait: Effect.Effect<void>): Effect.Effect<void> {
+    return Clock.clockWith((clock) => {
+      this.waitingSince = clock.currentTimeMillisUnsafe()
+      return Effect.ensuring(
+        wait,
+        Effect.sync(() => {
+          this.waitedMillis = this.waitedUntil(clock.currentTimeMillisUnsafe())
+          this.waitingSince = undefined
+        })
+      )
+    })
+  }
+}

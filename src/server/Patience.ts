@@ -1,0 +1,125 @@
+/**
+ * How long the server waits for what a peer is to send or to take. Time in which the server itself
+ * has no room to read does not count.
+ */
+import { Clock, Data, Duration, Effect } from "effect"
+import { ConnectionLost, type PeerConnection } from "../protocol/PeerConnection.ts"
+import { type Peer, readUpTo } from "./Peer.ts"
+import { ServerLimits } from "./ServerLimits.ts"
+import { showBytes } from "./ShownBytes.ts"
+
+/** What was to come in time did not. */
+export class TooSlow extends Data.TaggedError("TooSlow")<{
+  readonly expected: string
+  readonly timeout: Duration.Duration
+  /** How many bytes of it came. */
+  readonly bytes: number
+  /** The first of them, where they may be shown. */
+  readonly shown: string
+}> {
+  override get message(): string {
+    const { bytes, expected, shown, timeout } = this
+    const got = `expected ${expected} in ${Duration.format(timeout)}, got ${bytes} bytes`
+    return shown === "" ? got : `${got}: ${shown}`
+  }
+}
+
+/** Fails once `timeout` has passed without counting the time that was waited for room. */
+const runsOut = Effect.fnUntraced(function* (
+  { held }: Peer,
+  timeout: Duration.Duration
+): Effect.fn.Return<void> {
+  const clock = yield* Clock.Clock
+  const now = () => clock.currentTimeMillisUnsafe()
+  const start = now()
+  const waited = held.waitedUntil(start)
+  for (;;) {
+    const end = start + Duration.toMillis(timeout) + held.waitedUntil(now()) - waited
+    if (now() >= end) return
+    yield* Effect.sleep(end - now())
+  }
+})
+
+/** What a peer is given time for. */
+export interface Awaited {
+  /** In the words of the refusal. */
+  readonly what: string
+  readonly timeout: Duration.Duration
+  /** It may hold a secret, and is not shown. */
+  readonly isSecret?: boolean
+}
+
+/** Gives a peer so much time for what it is to send. */
+export const inTime = <A, E, R>(
+  peer: Peer,
+  { isSecret = false, timeout, what }: Awaited,
+  read: Effect.Effect<A, E, R>
+): Effect.Effect<A, E | TooSlow, R> => {
+  const { connection, held } = peer
+  const start = readUpTo(peer)
+  const tooSlow = Effect.flatMap(runsOut(peer, timeout), () => {
+    const bytes = held.arrivedSoFar - start
+    const shown = isSecret ? "" : showBytes(connection.reader.buffered())
+    return Effect.fail(new TooSlow({ expected: what, timeout, bytes, shown }))
+  })
+  return Effect.raceFirst(read, tooSlow)
+}
+
+/** Reads a message that has begun, or has to begin now. */
+export const readInTime = Effect.fnUntraced(function* <A, E, R>(
+  peer: Peer,
+  read: Effect.Effect<A, E, R>,
+  isSecret = false
+) {
+  const { messageTimeout } = yield* ServerLimits
+  return yield* inTime(peer, { what: "a whole message", timeout: messageTimeout, isSecret }, read)
+})
+
+/** Waits for the next message of an upload to begin. */
+export const awaitMessage = Effect.fnUntraced(function* (peer: Peer) {
+  const { reader } = peer.connection
+  if (reader.buffered().length > 0) return
+  const { idleTimeout } = yield* ServerLimits
+  yield* inTime(peer, { what: "the next message", timeout: idleTimeout }, reader.fill)
+})
+
+/** What is asked of the connection below. */
+export interface Outflow {
+  /** Bytes that wait to be written, and how many may before a write waits too. */
+  readonly writableLength: number
+  readonly writableHighWaterMark: number
+  readonly destroy: () => unknown
+}
+
+/** A peer has to take so many bytes at a time. */
+const WRITTEN_BYTES = 65_536
+
+/**
+ * A write that waits for the peer to read, but not for ever: where it takes nothing for that time
+ * the connection is broken off.
+ */
+export const writeInTime = (
+  write: PeerConnection["write"],
+  timeout: Duration.Duration,
+  link: Outflow
+): PeerConnection["write"] => {
+  const writeSome = (bytes: Uint8Array) =>
+    Effect.suspend(() => {
+      if (link.writableLength + bytes.length < link.writableHighWaterMark) return write(bytes)
+      return Effect.timeoutOrElse(write(bytes), {
+        duration: timeout,
+        orElse: () => {
+          link.destroy()
+          const reason = `the peer read nothing for ${Duration.format(timeout)}`
+          return Effect.fail(new ConnectionLost({ reason }))
+        }
+      })
+    })
+  return Effect.fnUntraced(function* (bytes) {
+    let start = 0
+    do {
+      yield* writeSome(bytes.subarray(start, start + WRITTEN_BYTES))
+      start += WRITTEN_BYTES
+    } while (start < bytes.length)
+  })
+}

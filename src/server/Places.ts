@@ -1,0 +1,152 @@
+/**
+ * The places for connections: how many the server takes, and how many an address whose peers are
+ * not known yet. A peer is known once its first message was accepted.
+ */
+import { Data, Deferred, Effect, type Scope } from "effect"
+import type { ByteBound } from "./ByteBound.ts"
+import type { ServerLimits } from "./ServerLimits.ts"
+
+/** There is no place for a connection. */
+export class NoPlace extends Data.TaggedError("NoPlace")<{ readonly connections: number }> {
+  override get message(): string {
+    return `there are ${this.connections} connections already, the most that are taken`
+  }
+}
+
+/** Why a connection had to go. */
+export const GAVE_WAY =
+  "all places are taken, and most of those for unknown peers by this address: " +
+  "it gave way to another one"
+
+export interface Visitor {
+  readonly address: string
+  /** Whether it counts for its address until it is known; on the winners' port silence is usual. */
+  readonly counts: boolean
+  /** Called where it has to go. */
+  readonly giveWay: () => void
+}
+
+export interface Place {
+  /** Waits until it is the connection's turn, which comes late where its address has too many. */
+  readonly turn: Effect.Effect<void>
+  /** The peer's first message was accepted. */
+  readonly known: () => void
+  /** The memory of those from its address that are not known. */
+  readonly share: ByteBound
+}
+
+interface Guest extends Visitor {
+  readonly turn: Deferred.Deferred<void>
+}
+
+/** Who is here from an address. */
+interface Address {
+  readonly unknown: Set<Guest>
+  /** Those of them that count, and are served. */
+  readonly served: Set<Guest>
+  readonly waiting: Set<Guest>
+  readonly share: ByteBound
+  guests: number
+}
+
+export interface Places {
+  /** Takes a place until the scope closes. */
+  readonly take: (visitor: Visitor) => Effect.Effect<Place, NoPlace, Scope.Scope>
+  /** Places that are taken. */
+  readonly taken: () => number
+}
+
+export const makePlaces = (
+  { maxConnections, maxUnidentified }: ServerLimits,
+  makeShare: () => ByteBound
+): Places => {
+  const addresses = new Map<string, Address>()
+  let taken = 0
+
+  const makeAddress = (): Address => ({
+    unknown: new Set(),
+    served: new Set(),
+    waiting: new Set(),
+    share: makeShare(),
+    guests: 0
+  })
+
+  const addressOf = (name: string): Address => {
+    const known = addresses.get(name)
+    if (known !== undefined) return known
+    const address = makeAddress()
+    addresses.set(name, address)
+    return address
+  }
+
+  const serveNext = (address: Address): void => {
+    for (const guest of address.waiting) {
+      if (address.served.size >= maxUnidentified) return
+      address.waiting.delete(guest)
+      address.served.add(guest)
+      Deferred.doneUnsafe(guest.turn, Effect.void)
+    }
+  }
+
+  const forget = (address: Address, guest: Guest): void => {
+    address.unknown.delete(guest)
+    address.waiting.delete(guest)
+    address.served.delete(guest)
+    serveNext(address)
+  }
+
+  /** The last that came of the address with most unknown peers, if these are more than `own`. */
+  const lastOfMost = (own: number): Guest | undefined => {
+    let most: Address | undefined
+    for (const address of addresses.values()) {
+      if (address.unknown.size > (most?.unknown.size ?? own + 1)) most = address
+    }
+    return most === undefined ? undefined : [...most.unknown].at(-1)
+  }
+
+  const leave = (guest: Guest): void => {
+    const address = addresses.get(guest.address)
+    if (address === undefined || !present.delete(guest)) return
+    taken--
+    address.guests--
+    forget(address, guest)
+    if (address.guests === 0) addresses.delete(guest.address)
+  }
+
+  const present = new Set<Guest>()
+
+  const enter = (guest: Guest): Address | undefined => {
+    if (taken >= maxConnections) {
+      const last = lastOfMost(addresses.get(guest.address)?.unknown.size ?? 0)
+      if (last === undefined) return undefined
+      leave(last)
+      last.giveWay()
+      Deferred.doneUnsafe(last.turn, Effect.void)
+    }
+    taken++
+    const address = addressOf(guest.address)
+    address.guests++
+    present.add(guest)
+    address.unknown.add(guest)
+    if (guest.counts) address.waiting.add(guest)
+    else Deferred.doneUnsafe(guest.turn, Effect.void)
+    serveNext(address)
+    return address
+  }
+
+  const take = Effect.fnUntraced(function* (
+    visitor: Visitor
+  ): Effect.fn.Return<Place, NoPlace, Scope.Scope> {
+    const guest: Guest = { ...visitor, turn: Deferred.makeUnsafe<void>() }
+    yield* Effect.addFinalizer(() => Effect.sync(() => leave(guest)))
+    const address = enter(guest)
+    if (address === undefined) return yield* new NoPlace({ connections: taken })
+    return {
+      turn: Deferred.await(guest.turn),
+      known: () => forget(address, guest),
+      share: address.share
+    }
+  })
+
+  return { take, taken: () => taken }
+}
