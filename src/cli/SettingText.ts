@@ -10,6 +10,7 @@ import * as SchemaTransformation from "effect/SchemaTransformation"
 import { Agency, fromDigits, MAX_AGENCY } from "../domain/Agency.ts"
 import { BetNumber } from "../domain/Bet.ts"
 import { DrawId, ExpectedAgencies } from "../domain/Draw.ts"
+import { MAX_TOKEN_BYTES } from "../protocol/Limits.ts"
 import { LOG_LEVELS, type LogLevel } from "./LogFormat.ts"
 
 /** From text to a value and back. */
@@ -227,4 +228,45 @@ export const BooleanFromText: TextSchema<boolean> = fromText(
   "expected true or false",
   (text) => (YES.test(text) ? true : NO.test(text) ? false : undefined),
   String
+)
+
+const SIZE_UNITS: Readonly<Record<string, number>> = { KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 }
+const SIZE = /^(\d{1,6})(KiB|MiB|GiB)$/
+
+/** Writes bytes in the largest unit that holds them as a whole: `256MiB`. */
+export const showSize = (bytes: number): string => {
+  for (const unit of ["GiB", "MiB"] as const) {
+    if (bytes % SIZE_UNITS[unit]! === 0) return `${bytes / SIZE_UNITS[unit]!}${unit}`
+  }
+  return `${bytes / 1024}KiB`
+}
+
+/** A size of memory as `256MiB`, at least `minimum` bytes. */
+export const sizeFrom = (minimum: number): TextSchema<number> =>
+  fromText(
+    Schema.Number,
+    `expected a size such as 256MiB or 1GiB, ${showSize(minimum)} or more`,
+    (text) => {
+      const [, digits, unit] = SIZE.exec(text) ?? []
+      const bytes = digits === undefined ? 0 : Number(digits) * SIZE_UNITS[unit!]!
+      return bytes >= minimum ? bytes : undefined
+    },
+    showSize
+  )
+
+/** A duration of a millisecond or more, for what is to have some time. */
+export const SomeTime: TextSchema<Duration.Duration> = DurationFromText.check(
+  Schema.makeFilter(
+    (duration: Duration.Duration) =>
+      Duration.toMillis(duration) >= 1 || "expected a duration such as 500ms, 1s or 5m"
+  )
+)
+
+/** What proves that an agency is the one that it says: a word, whose characters travel as JSON. */
+export const Token: TextSchema<string> = Schema.String.check(
+  Schema.makeFilter(
+    (text: string) =>
+      (text !== "" && !WHITE_SPACE.test(text) && Buffer.byteLength(text) <= MAX_TOKEN_BYTES) ||
+      `expected a token without white space, of at most ${MAX_TOKEN_BYTES} bytes`
+  )
 )

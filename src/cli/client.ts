@@ -1,5 +1,6 @@
 /** `lottery client`: an agency uploads its book and waits for its winners. */
 import * as Console from "effect/Console"
+import * as CliError from "effect/cli/CliError"
 import * as Command from "effect/cli/Command"
 import * as Data from "effect/Data"
 import type * as Duration from "effect/Duration"
@@ -16,6 +17,7 @@ import * as NativeConversation from "../client/NativeConversation.ts"
 import { logAction } from "../domain/ActionLog.ts"
 import type { DrawId } from "../domain/Draw.ts"
 import * as ClientProgress from "./ClientProgress.ts"
+import * as ClientTls from "./ClientTls.ts"
 import { bookName } from "./generate.ts"
 import { LogLevelFlag } from "./LogSettings.ts"
 import * as Setting from "./Setting.ts"
@@ -92,13 +94,14 @@ interface ConversationSettings {
   readonly dialect: Dialect
   readonly draw: DrawId
   readonly packetBytes: number
+  readonly token: Option.Option<string>
 }
 
 const makeConversation = (settings: ConversationSettings): Conversation => {
-  const { agency, dialect, draw, packetBytes } = settings
+  const { agency, dialect, draw, packetBytes, token } = settings
   switch (dialect) {
     case "native":
-      return NativeConversation.make(agency, draw)
+      return NativeConversation.make(agency, draw, Option.getOrUndefined(token))
     case "binary":
       return BinaryConversation.make(agency, packetBytes)
     case "json":
@@ -133,6 +136,11 @@ const printWinners = Effect.fnUntraced(function* (documents: ReadonlyArray<strin
   yield* logAction("consulta_ganadores", "success", { cant_ganadores: documents.length })
   for (const document of documents) yield* Console.log(document)
 })
+
+const refuseToken = (dialect: Dialect) =>
+  new CliError.ValidationError({
+    message: `token is for the native dialect; ${dialect} cannot say it, and needs certificates`
+  })
 
 export const settings = {
   agency: Setting.required("agency", {
@@ -186,6 +194,13 @@ export const settings = {
     schema: SettingText.DurationFromText,
     metavar: "duration"
   }),
+  token: Setting.optional("token", {
+    description: "What proves that it is this agency, in the native dialect; safest from a file",
+    schema: SettingText.Token,
+    metavar: "text",
+    secret: true
+  }),
+  tls: ClientTls.settings,
   bet: SingleBet.settings
 }
 
@@ -193,7 +208,9 @@ export const client = Command.make(
   "client",
   settings,
   Effect.fnUntraced(function* (given) {
-    const { agency, dialect, server } = given
+    const { agency, dialect, server, token } = given
+    if (Option.isSome(token) && dialect !== "native") return yield* refuseToken(dialect)
+    const tls = yield* ClientTls.make(given.tls)
     const winnersServer = Option.isSome(given.winnersServer)
       ? given.winnersServer.value
       : dialect === "json"
@@ -205,11 +222,12 @@ export const client = Command.make(
       log_level: yield* LogLevelFlag,
       batch_max_amount: given.batch,
       dialect,
-      draw: given.draw
+      draw: given.draw,
+      tls: tls !== undefined
     })
     const conversation = makeConversation(given)
     const book = yield* openBook(given, conversation)
-    const servers = { server, winnersServer }
+    const servers = { server: { ...server, tls }, winnersServer: { ...winnersServer, tls } }
     yield* printWinners(yield* holdConversation(given, conversation, book, servers))
   }, Effect.scoped)
 ).pipe(

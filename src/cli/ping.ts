@@ -6,11 +6,12 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
 import * as Schema from "effect/Schema"
-import { open } from "../client/ServerConnection.ts"
+import { open, type ServerAddress } from "../client/ServerConnection.ts"
 import { logAction } from "../domain/ActionLog.ts"
 import { MAX_AGENCY } from "../domain/Agency.ts"
 import { MAX_LINE_BYTES } from "../protocol/Limits.ts"
 import { encodeTextLine, LineText, readTextLine } from "../protocol/TextLine.ts"
+import * as ClientTls from "./ClientTls.ts"
 import { LogLevelFlag } from "./LogSettings.ts"
 import * as Setting from "./Setting.ts"
 import * as SettingText from "./SettingText.ts"
@@ -49,7 +50,7 @@ export class EchoFailed extends Data.TaggedError("EchoFailed")<{
 
 /** Sends a message on a connection of its own; succeeds when the same came back. */
 const echo = Effect.fn("ping.echo")(
-  function* (server: SettingText.Address, message: string) {
+  function* (server: ServerAddress, message: string) {
     const failed = (reason: string) =>
       new EchoFailed({ server: SettingText.showAddress(server), reason })
     const exchange = Effect.gen(function* () {
@@ -58,9 +59,7 @@ const echo = Effect.fn("ping.echo")(
       return yield* readTextLine(reader)
     })
     const received = yield* exchange.pipe(
-      Effect.mapError((error) =>
-        failed(error._tag === "Unreachable" ? error.reason : error.message)
-      ),
+      Effect.mapError((error) => failed("server" in error ? error.reason : error.message)),
       Effect.timeoutOrElse({
         duration: ANSWER_TIMEOUT,
         orElse: () =>
@@ -76,7 +75,7 @@ const echo = Effect.fn("ping.echo")(
 )
 
 interface PingSettings {
-  readonly server: SettingText.Address
+  readonly server: ServerAddress
   readonly count: number
   readonly period: Duration.Duration
   readonly message: Option.Option<string>
@@ -145,7 +144,8 @@ export const settings = {
     keys: ["CLI_ID"],
     fileKeys: ["id"],
     metavar: "number"
-  })
+  }),
+  tls: ClientTls.settings
 }
 
 export const ping = Command.make(
@@ -157,14 +157,16 @@ export const ping = Command.make(
       host: "localhost",
       port: given.port
     }))
+    const tls = yield* ClientTls.make(given.tls)
     yield* logAction("config", "success", {
       client_id,
       server_address: SettingText.showAddress(server),
       loop_amount: given.count,
       loop_period: SettingText.showDuration(given.period),
-      log_level: yield* LogLevelFlag
+      log_level: yield* LogLevelFlag,
+      tls: tls !== undefined
     })
-    yield* sendAll({ ...given, server }, client_id).pipe(
+    yield* sendAll({ ...given, server: { ...server, tls } }, client_id).pipe(
       Effect.tapError((error) => logAction("test_echo_server", "fail", { error: error.message }))
     )
   })

@@ -6,10 +6,16 @@ import * as Option from "effect/Option"
 import { logAction } from "../domain/ActionLog.ts"
 import { DEFAULT_WINNING_NUMBER, Draw } from "../domain/Draw.ts"
 import { loggedResource } from "../domain/LoggedResource.ts"
+import { CurrentTls } from "../server/Certificates.ts"
+import { Identity } from "../server/Identity.ts"
 import { Lottery } from "../server/Lottery.ts"
 import * as Server from "../server/Server.ts"
+import { ServerLimits } from "../server/ServerLimits.ts"
 import * as StoreUrl from "../server/store/StoreUrl.ts"
+import * as LimitSettings from "./LimitSettings.ts"
 import { LogLevelFlag } from "./LogSettings.ts"
+import { withinOpenFiles } from "./OpenFiles.ts"
+import * as ServerIdentity from "./ServerIdentity.ts"
 import * as Setting from "./Setting.ts"
 import * as SettingText from "./SettingText.ts"
 import * as sharedSettings from "./sharedSettings.ts"
@@ -60,7 +66,9 @@ export const settings = {
     metavar: "number",
     default: DEFAULT_WINNING_NUMBER
   }),
-  once: Setting.flag("once", "End when every agency has been told its winners")
+  once: Setting.flag("once", "End when every agency has been told its winners"),
+  identity: ServerIdentity.settings,
+  limits: LimitSettings.settings
 }
 
 export const server = Command.make(
@@ -74,6 +82,8 @@ export const server = Command.make(
       : port === 0
         ? 0
         : yield* sharedSettings.nextPort(port, "winners-port")
+    const { identity, tls } = yield* ServerIdentity.make(given.identity)
+    const limits = yield* withinOpenFiles(LimitSettings.toLimits(given.limits))
     yield* logAction("config", "success", {
       port,
       listen_backlog: backlog,
@@ -85,16 +95,28 @@ export const server = Command.make(
       store: StoreUrl.show(store),
       draw: given.draw,
       winning_number: winningNumber,
-      once
+      once,
+      tls: tls !== undefined,
+      certificates: identity.certificates,
+      tokens: identity.tokens !== undefined
     })
-    const listening = yield* Server.listen({ host, port, winnersPort, backlog })
+    yield* ServerIdentity.warnIfOpen(host, { identity, tls })
+    const listening = yield* Server.listen({ host, port, winnersPort, backlog }).pipe(
+      Effect.provideService(ServerLimits, limits)
+    )
     const draw = new Draw({ id: given.draw, agencies, winningNumber })
     const services = yield* loggedResource(
       "store",
       Layer.build(Lottery.layer(draw).pipe(Layer.provideMerge(StoreUrl.layer(store, given.draw)))),
       STORE_CLOSE_TIMEOUT
     )
-    yield* Server.serve(listening, once).pipe(Effect.scoped, Effect.provideContext(services))
+    yield* Server.serve(listening, once).pipe(
+      Effect.scoped,
+      Effect.provideContext(services),
+      Effect.provideService(CurrentTls, tls),
+      Effect.provideService(Identity, identity),
+      Effect.provideService(ServerLimits, limits)
+    )
   }, Effect.scoped)
 ).pipe(
   Command.withDescription("Take the agencies' bets, hold the draw, tell each agency its winners"),

@@ -120,13 +120,18 @@ const dialTls = (options: Net.TcpNetConnectOpts, { ca, cert, key }: ClientTls) =
   })
 
 /** The codes of Node and OpenSSL for what is wrong with a certificate, or with TLS itself. */
-const TLS_CODE = /^(ERR_TLS|ERR_SSL|ERR_OSSL)|CERT|SIGNATURE|ISSUER|CRL|INVALID_CA|PATH_LENGTH/
+const TLS_CODE =
+  /^(ERR_TLS|ERR_SSL|ERR_OSSL)|CERT|SIGNATURE|ISSUER|CRL|INVALID_(CA|PURPOSE)|PATH_LENGTH/
 
 /** What an error of a connection means: no certificate is mended by trying again. */
 const toOpenFailure = (server: ServerAddress, error: Error): Unreachable | NotTrusted => {
   const reason = systemReason(error)
-  const isAboutTls = "code" in error && TLS_CODE.test(String(error.code))
-  return isAboutTls ? new NotTrusted({ server, reason }) : new Unreachable({ server, reason })
+  if ("code" in error && TLS_CODE.test(String(error.code))) {
+    return new NotTrusted({ server, reason })
+  }
+  const isShaking = server.tls !== undefined && "syscall" in error && error.syscall === "read"
+  const hint = isShaking ? " in the TLS handshake; does the server speak TLS?" : ""
+  return new Unreachable({ server, reason: `${reason}${hint}` })
 }
 
 /** A connection that is being dialled; closes with the scope. */

@@ -93,6 +93,9 @@ const usable = <A>(use: () => A): Effect.Effect<A, CredentialsUnusable> =>
     catch: (error) => new CredentialsUnusable({ reason: reasonOf(error) })
   })
 
+/** The longest time that a timer takes. */
+const MAX_TIMER_MILLIS = 2 ** 31 - 1
+
 /** How a connection's handshake ends. */
 type OnShaken = (link: Effect.Effect<Tls.TLSSocket, HandshakeFailed>) => void
 
@@ -109,7 +112,9 @@ export const makeServerTls = Effect.fn("Certificates.makeServerTls")(function* (
       requestCert: asksForCertificates,
       // Who has none may still send a text line; an agency is told why it is refused.
       rejectUnauthorized: false,
-      pauseOnConnect: true
+      pauseOnConnect: true,
+      // The server has a limit of its own.
+      handshakeTimeout: MAX_TIMER_MILLIS
     })
   )
   server.on("secureConnection", (link) => {

@@ -34,7 +34,7 @@ export const Identity = Context.Reference<Identity>("lottery/server/Identity", {
   defaultValue: () => ({ certificates: false, tokens: undefined })
 })
 
-/** What a certificate comes to where `agency` is spoken for; undefined where it is that agency's. */
+/** What speaks against a certificate where `agency` is spoken for; undefined where nothing does. */
 const refusalOf = (certificate: Certificate | undefined, agency: Agency): string | undefined => {
   switch (certificate?._tag) {
     case "Agency":

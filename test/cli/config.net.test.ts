@@ -155,7 +155,8 @@ describe("the flag --config", () => {
       const env = { LOTTERY_CONFIG: "/nowhere.yaml" }
       const every = [
         ...["ping", "--server", "127.0.0.1:1", "--port", "1", "--count", "1", "--period", "1s"],
-        ...["--message", "PING", "--client-id", "1", "--log-level", "info", "--log-format", "text"]
+        ...["--message", "PING", "--client-id", "1", "--log-level", "info", "--log-format", "text"],
+        ...["--tls", "--tls-ca", "ca.pem", "--tls-cert", "cert.pem", "--tls-key", "key.pem"]
       ]
       const { code, stderr } = yield* runLottery({ args: every, env })
       expect(code).toBe(2)

@@ -19,6 +19,7 @@ import * as demo from "../../src/cli/demo.ts"
 import * as discard from "../../src/cli/discard.ts"
 import * as exportCommand from "../../src/cli/export.ts"
 import * as generate from "../../src/cli/generate.ts"
+import * as keys from "../../src/cli/keys.ts"
 import * as LogSettings from "../../src/cli/LogSettings.ts"
 import * as ping from "../../src/cli/ping.ts"
 import * as Setting from "../../src/cli/Setting.ts"
@@ -87,9 +88,29 @@ const SERVER: Case = {
   fileKeys: ["server.address"],
   wrong: ADDRESS_WRONG
 }
+const FILE = { fallback: NONE, text: "a file.pem", value: Option.some("a file.pem") }
+
+/** A bound in time that is never nothing. */
+const timeOf = (name: string, fallback: Duration.Duration): Case => ({
+  ...{ name, fallback, text: "1500ms", value: Duration.millis(1500) },
+  wrong: ["0s", "expected a duration such as 500ms, 1s or 5m"]
+})
+
+const connectionsOf = (name: string, fallback: number): Case => ({
+  ...{ name, fallback, text: "7", value: 7 },
+  wrong: ["0", `${WHOLE} 1 to 1000000`]
+})
+
 const NAME_WRONG = [" ", "expected a name, not white space alone"] as const
 
 const SWITCH = { text: "true", value: true, wrong: ["maybe", "expected true or false"] } as const
+
+const CLIENT_TLS: Readonly<Record<string, Case>> = {
+  tls: { fallback: false, name: "tls", ...SWITCH },
+  tlsCa: { name: "tls-ca", ...FILE },
+  tlsCert: { name: "tls-cert", ...FILE },
+  tlsKey: { name: "tls-key", ...FILE }
+}
 
 /** Every setting, by its command. */
 const CASES: Readonly<Record<string, Readonly<Record<string, Case>>>> = {
@@ -160,7 +181,27 @@ const CASES: Readonly<Record<string, Readonly<Record<string, Case>>>> = {
       value: 42,
       wrong: ["10000", `${WHOLE} 0 to 9999`]
     },
-    once: { fallback: false, name: "once", ...SWITCH }
+    once: { fallback: false, name: "once", ...SWITCH },
+    tlsCert: { name: "tls-cert", ...FILE },
+    tlsKey: { name: "tls-key", ...FILE },
+    tlsClientCa: { name: "tls-client-ca", ...FILE },
+    tokens: { name: "tokens", ...FILE },
+    maxConnections: connectionsOf("max-connections", 10_000),
+    maxUnidentified: connectionsOf("max-unidentified", 1024),
+    maxMemory: {
+      fallback: 256 * 1024 ** 2,
+      name: "max-memory",
+      text: "1GiB",
+      value: 1024 ** 3,
+      wrong: ["95MiB", "expected a size such as 256MiB or 1GiB, 96MiB or more"]
+    },
+    keepAlive: timeOf("keep-alive", Duration.minutes(1)),
+    handshakeTimeout: timeOf("handshake-timeout", Duration.seconds(10)),
+    firstByteTimeout: timeOf("first-byte-timeout", Duration.seconds(10)),
+    dialectTimeout: timeOf("dialect-timeout", Duration.seconds(10)),
+    messageTimeout: timeOf("message-timeout", Duration.seconds(30)),
+    idleTimeout: timeOf("idle-timeout", Duration.minutes(5)),
+    writeTimeout: timeOf("write-timeout", Duration.seconds(10))
   },
   client: {
     agency: { fallback: undefined, name: "agency", value: 3, ...CLIENT_ID, ...AGENCY },
@@ -207,6 +248,14 @@ const CASES: Readonly<Record<string, Readonly<Record<string, Case>>>> = {
       value: Option.some(Duration.minutes(90)),
       wrong: ["5", "expected a duration such as 500ms, 1s or 5m"]
     },
+    token: {
+      fallback: NONE,
+      name: "token",
+      text: "c0ntraseña",
+      value: Option.some("c0ntraseña"),
+      wrong: ["two words", "expected a token without white space, of at most 512 bytes"]
+    },
+    ...CLIENT_TLS,
     firstName: {
       fallback: NONE,
       name: "first-name",
@@ -290,7 +339,8 @@ const CASES: Readonly<Record<string, Readonly<Record<string, Case>>>> = {
       value: Option.some(0),
       ...CLIENT_ID,
       wrong: ["-1", `${WHOLE} 0 to 2147483647`]
-    }
+    },
+    ...CLIENT_TLS
   },
   compose: {
     clients: {
@@ -322,6 +372,24 @@ const CASES: Readonly<Record<string, Readonly<Record<string, Case>>>> = {
     },
     seed: SEED,
     out: { fallback: ".data", name: "out", text: "books", value: "books" }
+  },
+  keys: {
+    agencies: AGENCIES,
+    names: {
+      fallback: NONE,
+      name: "names",
+      text: "central.example, ::1",
+      value: Option.some(["central.example", "::1"]),
+      wrong: ["a b", "expected host names or IP addresses with commas between them"]
+    },
+    days: {
+      fallback: 30,
+      name: "days",
+      text: "825",
+      value: 825,
+      wrong: ["826", `${WHOLE} 1 to 825`]
+    },
+    out: { fallback: "keys", name: "out", text: "certificates", value: "certificates" }
   },
   demo: {
     clients: {
@@ -356,17 +424,20 @@ const CASES: Readonly<Record<string, Readonly<Record<string, Case>>>> = {
 
 type Settings = Readonly<Record<string, Flag.Flag<unknown>>>
 
-const { bet, ...clientSettings } = client.settings
+const { identity, limits, ...serverSettings } = server.settings
+const { bet, tls: clientTls, ...clientSettings } = client.settings
+const { tls: pingTls, ...pingSettings } = ping.settings
 // Not from every place; it has a test of its own.
 const { store: composeStore, ...composeSettings } = compose.settings
 
 const SETTINGS: Readonly<Record<string, Settings>> = {
   lottery: { logLevel: LogSettings.LogLevelFlag.flag, logFormat: LogSettings.LogFormatFlag.flag },
-  server: server.settings,
-  client: { ...clientSettings, ...bet },
-  ping: ping.settings,
+  server: { ...serverSettings, ...identity, ...limits },
+  client: { ...clientSettings, ...clientTls, ...bet },
+  ping: { ...pingSettings, ...pingTls },
   compose: composeSettings,
   generate: generate.settings,
+  keys: keys.settings,
   demo: demo.settings,
   export: exportCommand.settings,
   status: status.settings,
@@ -547,6 +618,41 @@ it.effect("a wrong store is never shown: it may hold a password", () =>
     for (const given of places) {
       const { message } = yield* Effect.flip(parse(server.settings.store, given))
       expect(message).not.toContain("hunter2")
+    }
+  })
+)
+
+it.effect("a token is of at most so many bytes, and a wrong one is never shown", () =>
+  Effect.gen(function* () {
+    const { token } = client.settings
+    const longest = "ñ".repeat(256)
+    expect(yield* parse(token, { flags: { token: longest } })).toEqual(Option.some(longest))
+    for (const text of [`hunter2${longest}`, "hunter2 and more", "hunter2\t"]) {
+      const places: ReadonlyArray<Places> = [
+        { flags: { token: text } },
+        { env: { LOTTERY_TOKEN: text } },
+        { file: [PLACES.ini.file, ini("LOTTERY_TOKEN", text)] },
+        { file: [PLACES.yaml.file, yaml("LOTTERY_TOKEN", text)] },
+        { file: [PLACES.yaml.file, `LOTTERY_TOKEN: [${text}]`] }
+      ]
+      for (const given of places) {
+        const { message } = yield* Effect.flip(parse(token, given))
+        expect(message).toMatch(/token/i)
+        expect(message).not.toContain("hunter2")
+      }
+    }
+  })
+)
+
+it.effect("a size is a whole number of its unit, and enough", () =>
+  Effect.gen(function* () {
+    const { maxMemory } = limits
+    for (const text of ["96MiB", "98304KiB"]) {
+      expect(yield* parse(maxMemory, { flags: { "max-memory": text } })).toBe(96 * 1024 ** 2)
+    }
+    for (const text of ["98303KiB", "256", "0.5GiB", "256 MiB", "256mb", "-1GiB"]) {
+      const { message } = yield* Effect.flip(parse(maxMemory, { flags: { "max-memory": text } }))
+      expect(message).toContain("expected a size such as 256MiB or 1GiB, 96MiB or more")
     }
   })
 )

@@ -1,0 +1,90 @@
+/** One exchange with a server over a real socket: all is said at once, and all is heard. */
+import * as Net from "node:net"
+import * as Tls from "node:tls"
+import { Effect } from "effect"
+import * as M from "./messages.ts"
+import { NotHeard } from "./RawPeer.ts"
+
+export interface Dialled {
+  readonly port: number
+  /** Speaks TLS, with these credentials. */
+  readonly tls?: Tls.ConnectionOptions | undefined
+}
+
+const PATIENCE = "10 seconds"
+
+/** Connects; the connection is destroyed with the scope. */
+export const dial = ({ port, tls }: Dialled) =>
+  Effect.acquireRelease(
+    Effect.callback<Net.Socket, NotHeard>((resume) => {
+      const address = { host: "127.0.0.1", port }
+      const socket = tls === undefined ? Net.connect(address) : Tls.connect({ ...address, ...tls })
+      socket.once(tls === undefined ? "connect" : "secureConnect", () =>
+        resume(Effect.succeed(socket))
+      )
+      socket.on("error", ({ message }) => resume(Effect.fail(new NotHeard({ message }))))
+    }),
+    (socket) => Effect.sync(() => socket.destroy())
+  )
+
+/** All that comes until the server has closed. */
+export const rest = (socket: Net.Socket) =>
+  Effect.callback<Buffer, NotHeard>((resume) => {
+    const heard: Array<Buffer> = []
+    socket.on("data", (chunk: Buffer) => heard.push(chunk))
+    socket.once("close", () => resume(Effect.succeed(Buffer.concat(heard))))
+    if (socket.destroyed) resume(Effect.succeed(Buffer.alloc(0)))
+  }).pipe(
+    Effect.timeoutOrElse({
+      duration: PATIENCE,
+      orElse: () => Effect.fail(new NotHeard({ message: `not closed in ${PATIENCE}` }))
+    })
+  )
+
+/** Says these bytes, and gives all that comes until the server has closed. */
+export const exchange = Effect.fnUntraced(function* (dialled: Dialled, bytes: Uint8Array) {
+  const socket = yield* dial(dialled)
+  socket.write(bytes)
+  return yield* rest(socket)
+}, Effect.scoped)
+
+/** The winning document of each agency's only bet in `BOOKS`. */
+export const documentOf = (agency: number): number => 10 * agency
+
+const betsOf = (agency: number) => [M.fields(documentOf(agency), 7574)]
+
+/** Opens a native conversation, with more in its Hello. */
+export const helloWith = (agency: number, more: object): Buffer =>
+  Buffer.concat([M.PREFACE, M.controlFrame({ _tag: "Hello", draw: "default", agency, ...more })])
+
+/** A whole book of one bet and the question for its winners, in each dialect. */
+export const BOOKS = {
+  native: (agency: number, token?: string) =>
+    Buffer.concat([
+      helloWith(agency, { token }),
+      M.betsOf(0, betsOf(agency)),
+      M.finishOf(betsOf(agency)),
+      M.AWAIT_WINNERS
+    ]),
+  binary: (agency: number) =>
+    Buffer.concat([M.packetOf(agency, betsOf(agency), false), M.packet(`${agency};`, false)]),
+  json: (agency: number) =>
+    Buffer.concat([M.chunkOf(agency, betsOf(agency), true), M.consultOf(agency)])
+}
+
+/** What the answer to a whole book ends in, once the draw is held. */
+export const winnersIn = {
+  native: (answer: Buffer): unknown => M.controlsIn(answer).at(-1),
+  binary: (answer: Buffer): unknown => answer.subarray(2).toString("latin1"),
+  json: (answer: Buffer): unknown => M.readJson(answer.subarray(M.CHUNK_PROCESSED.length))
+}
+
+/** The same as it should be. */
+export const expectedWinners = (agency: number) => ({
+  native: { _tag: "Winners", number: 7574, documents: [`${documentOf(agency)}`], more: false },
+  binary: M.winnersOf(documentOf(agency)).toString("latin1"),
+  json: { type_message: 2, payload: `${documentOf(agency)}` }
+})
+
+export type Dialect = keyof typeof BOOKS
+export const DIALECTS: ReadonlyArray<Dialect> = ["native", "binary", "json"]
