@@ -84,11 +84,11 @@ export interface ByteReader<E> {
 
 /**
  * Reads from `pull`, which fails with `EndOfStream` once nothing more will come. `room` is asked,
- * and may wait, before more is read of a run of which so many bytes are missing.
+ * and may wait, before more is read of a run of which so many bytes are missing, and so many there.
  */
 export const make = <E>(
   pull: Effect.Effect<ReadonlyArray<Uint8Array>, E | EndOfStream>,
-  room: (missing: number) => Effect.Effect<void> = () => Effect.void
+  room: (missing: number, begun: number) => Effect.Effect<void> = () => Effect.void
 ): ByteReader<E> => {
   const queue = new ByteQueue()
   let hasEnded = false
@@ -111,7 +111,8 @@ export const make = <E>(
     Effect.suspend(() => {
       if (queue.length >= count) return Effect.void
       queue.expect(count)
-      return room(count - queue.length).pipe(Effect.andThen(fill), Effect.andThen(arrived(count)))
+      const hasRoom = room(count - queue.length, queue.length)
+      return hasRoom.pipe(Effect.andThen(fill), Effect.andThen(arrived(count)))
     })
   return {
     buffered: () => queue.bytes,

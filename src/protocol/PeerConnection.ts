@@ -60,8 +60,8 @@ export interface Inflow {
   readonly passage: Effect.Effect<void>
   /** So many bytes have come. */
   readonly arrived: (bytes: number) => void
-  /** Waits until there is room for so many more bytes of a message. */
-  readonly room: (bytes: number) => Effect.Effect<void>
+  /** Waits until there is room for what is missing of a message, of which so much has come. */
+  readonly room: (missing: number, begun: number) => Effect.Effect<void>
 }
 
 const UNBOUNDED: Inflow = { passage: Effect.void, arrived: () => {}, room: () => Effect.void }

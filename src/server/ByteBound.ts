@@ -1,6 +1,8 @@
 /**
  * A bound on bytes that many hold together. What is there already is counted; whoever wants more
- * claims it first, and waits in line until there is room.
+ * claims it first, and waits in line until there is room. Where all that is held is stuck with
+ * those who wait, nobody would ever give anything back: then one of them is granted more all the
+ * same.
  */
 
 interface Waiter {
@@ -12,6 +14,8 @@ export class ByteBound {
   private used = 0
   /** Claims that were granted and not met yet. */
   private unmet = 0
+  /** Bytes of those that are held which are given back only once more was granted. */
+  private stuck = 0
   private readonly waiters = new Set<Waiter>()
   private readonly limit: number
   private readonly onChange: (used: number) => void
@@ -40,6 +44,12 @@ export class ByteBound {
     this.onChange(this.used)
   }
 
+  /** So many more of the bytes that are held are stuck with somebody who waits; or fewer. */
+  stick(bytes: number): void {
+    this.stuck += bytes
+    this.grant()
+  }
+
   /** Claims bytes, which are counted once they are granted; the result takes the claim back. */
   claim(bytes: number, onGranted: () => void): () => void {
     const waiter = { bytes, onGranted }
@@ -58,9 +68,9 @@ export class ByteBound {
 
   private grant(): void {
     for (const waiter of this.waiters) {
-      // One is granted whatever is held: where those who wait hold it all, nobody else would ever
-      // give anything back.
-      if (this.unmet > 0 && this.used + waiter.bytes > this.limit) return
+      const hasRoom = this.used + waiter.bytes <= this.limit
+      const isLocked = this.unmet === 0 && this.used <= this.stuck
+      if (!hasRoom && !isLocked) return
       this.waiters.delete(waiter)
       this.used += waiter.bytes
       this.unmet++

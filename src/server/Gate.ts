@@ -36,7 +36,7 @@ export const inletOf = (socket: Net.Socket): Inlet => {
     stop: () => {
       const current = handle()
       // One that is full has stopped by itself, and goes on by itself.
-      if (isStopped || current === null || !current.reading) return
+      if (current === null || !current.reading) return
       isStopped = true
       current.reading = false
       current.readStop()
@@ -72,8 +72,10 @@ export class Gate {
     if (!this.closed) return
     this.closed = false
     for (const inlet of this.inlets) inlet.start()
-    for (const wake of this.waiters) wake()
+    // Whoever is woken may fill the room again, for which the next ones then wait anew.
+    const waiters = [...this.waiters]
     this.waiters.clear()
+    for (const wake of waiters) wake()
   }
 
   /** Waits until it is open. */

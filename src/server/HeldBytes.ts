@@ -84,10 +84,17 @@ export class HeldBytes implements Inflow {
   private waitedMillis = 0
   private waitingSince: number | undefined
   private isLarge = false
+  /** Little is missing of what is read, for which nothing was claimed. */
+  private isSmall = false
   private isClosed = false
   /** What is counted of what was read ahead. */
   private aheadBytes = 0
+  /** What is held and can be given back only once more may be read. */
+  private stuckBytes = 0
+  private onReadAhead: (() => void) | undefined
   private readonly ahead: ReadAhead
+  /** Stopped with all others, but not in the middle of a message: it would keep what it holds. */
+  private readonly inlet: Inlet
   private readonly memory: MemoryBounds
   /** The one of the peer's address. */
   private readonly share: ByteBound
@@ -98,7 +105,13 @@ export class HeldBytes implements Inflow {
     this.share = share
     this.bounds = [share, memory.all]
     this.ahead = ahead
-    memory.gate.add(ahead)
+    this.inlet = {
+      start: ahead.start,
+      stop: () => {
+        if (!this.isReading) ahead.stop()
+      }
+    }
+    memory.gate.add(this.inlet)
   }
 
   /** How many bytes have come so far. */
@@ -118,33 +131,48 @@ export class HeldBytes implements Inflow {
     const more = bytes - this.aheadBytes
     this.aheadBytes = bytes
     for (const bound of this.bounds) more > 0 ? bound.add(more) : bound.release(-more)
+    if (this.waitingSince !== undefined) this.stick(more)
+    if (bytes > 0) this.onReadAhead?.()
   }
 
   readonly arrived = (bytes: number): void => {
     this.countAhead()
+    this.isSmall = false
     this.arrivedBytes += bytes
     const unasked = Math.max(0, bytes - this.granted)
     if (unasked > 0) for (const bound of this.bounds) bound.add(unasked)
-    if (this.granted === 0) return
+    const wasGranted = this.granted > 0
     this.granted -= bytes - unasked
-    if (this.granted > 0) return
-    this.meet()
-    if (this.memory.gate.isClosed) this.ahead.stop()
+    if (wasGranted && this.granted === 0) this.meet()
+    if (this.memory.gate.isClosed) this.inlet.stop()
   }
 
-  /** Waits until anything may be read at all, unless it was granted. */
+  /**
+   * Waits until anything may be read at all, unless it was granted. What was read ahead is there
+   * already: it is taken, so that whoever holds it claims room for the rest, and has its turn.
+   */
   readonly passage: Effect.Effect<void> = Effect.suspend(() =>
-    this.granted > 0 || this.isLarge || !this.memory.gate.isClosed
+    this.isReading || this.aheadBytes > 0 || !this.memory.gate.isClosed
       ? Effect.void
-      : this.waiting(this.memory.gate.passage)
+      : this.waiting(0, Effect.raceFirst(this.memory.gate.passage, this.readAhead))
   )
 
-  readonly room = (missing: number): Effect.Effect<void> =>
+  private readonly readAhead = Effect.callback<void>((resume) => {
+    this.onReadAhead = () => resume(Effect.void)
+    return Effect.sync(() => {
+      this.onReadAhead = undefined
+    })
+  })
+
+  readonly room = (missing: number, begun: number): Effect.Effect<void> =>
     Effect.suspend(() => {
       if (missing <= this.granted || this.isLarge) return Effect.void
       // Where there is no room for more, whoever has begun a message still has its turn to end it.
-      if (missing <= UNCLAIMED_BYTES && !this.memory.gate.isClosed) return Effect.void
-      return this.waiting(this.claimOfAll(missing - this.granted))
+      if (missing <= UNCLAIMED_BYTES && !this.memory.gate.isClosed) {
+        this.isSmall = true
+        return Effect.void
+      }
+      return this.waiting(begun, this.claimOfAll(missing - this.granted))
     })
 
   /** The first `position` bytes that came have been answered, and are forgotten. */
@@ -173,10 +201,11 @@ export class HeldBytes implements Inflow {
       this.isLarge = true
       this.ahead.start()
     })
-    return Effect.andThen(this.waiting(turn), read).pipe(
+    return Effect.andThen(this.waiting(this.arrivedBytes - this.answeredBytes, turn), read).pipe(
       Effect.ensuring(
         Effect.sync(() => {
           this.isLarge = false
+          if (this.memory.gate.isClosed) this.inlet.stop()
           if (!isGranted) return
           largeJson.release(bytes)
           largeJson.met()
@@ -199,13 +228,18 @@ export class HeldBytes implements Inflow {
   /** Gives everything back. */
   close(): void {
     this.isClosed = true
-    this.memory.gate.remove(this.ahead)
+    this.memory.gate.remove(this.inlet)
     for (const bound of this.bounds) bound.release(this.held)
     if (this.granted > 0) this.meet()
     for (const [bound, bytes] of this.claimed) {
       bound.release(bytes)
       bound.met()
     }
+  }
+
+  /** It may read on in the middle of a message, whatever all others hold. */
+  private get isReading(): boolean {
+    return this.granted > 0 || this.isLarge || this.isSmall
   }
 
   private get held(): number {
@@ -231,16 +265,24 @@ export class HeldBytes implements Inflow {
     )
   }
 
-  private waiting(wait: Effect.Effect<void>): Effect.Effect<void> {
+  /** Waits with `begun` bytes of a message that cannot be read further meanwhile. */
+  private waiting(begun: number, wait: Effect.Effect<void>): Effect.Effect<void> {
     return Clock.clockWith((clock) => {
       this.waitingSince = clock.currentTimeMillisUnsafe()
+      this.stick(begun + this.aheadBytes)
       return Effect.ensuring(
         wait,
         Effect.sync(() => {
           this.waitedMillis = this.waitedUntil(clock.currentTimeMillisUnsafe())
           this.waitingSince = undefined
+          this.stick(-this.stuckBytes)
         })
       )
     })
+  }
+
+  private stick(bytes: number): void {
+    this.stuckBytes += bytes
+    for (const bound of this.bounds) bound.stick(bytes)
   }
 }

@@ -28,7 +28,7 @@ import {
 import { say } from "./NativeReply.ts"
 import { awaitWinners } from "./NativeWinners.ts"
 import { awaitMessage, readInTime, type TooSlow } from "./Patience.ts"
-import { linger, type Peer, readUpTo } from "./Peer.ts"
+import { forgetRead, linger, type Peer, readUpTo } from "./Peer.ts"
 import type { ResumedUpload } from "./ResumedUpload.ts"
 import type { OnLeave, Superseded } from "./Turn.ts"
 
@@ -139,6 +139,7 @@ const greet = Effect.fnUntraced(function* (peer: Peer, onLeave: OnLeave) {
       maxFrame: MAX_FRAME_BYTES
     })
   )
+  forgetRead(peer)
   return upload
 })
 

@@ -20,17 +20,31 @@ export interface RawPeer {
   readonly control: Effect.Effect<Record<string, unknown>, NotHeard>
   /** Waits until the server has closed, and gives all that came and was not received. */
   readonly rest: Effect.Effect<Buffer, NotHeard>
+  /** Reads nothing more, until it is told to read on. */
+  readonly pause: Effect.Effect<void>
+  readonly resume: Effect.Effect<void>
+  /** How many bytes the system has not taken yet, as the server does not read. */
+  readonly unsent: () => number
+  /** How many bytes came and were not received. */
+  readonly unheard: () => number
+}
+
+export interface Options {
+  /** An address of this machine that it comes from. */
+  readonly from?: string | undefined
 }
 
 const PATIENCE = "10 seconds"
 
 /** Connects to a port of this machine; the connection is destroyed with the scope. */
 export const connect = Effect.fnUntraced(function* (
-  port: number
+  port: number,
+  { from = "127.0.0.1" }: Options = {}
 ): Effect.fn.Return<RawPeer, NotHeard, Scope.Scope> {
   const socket = yield* Effect.acquireRelease(
     Effect.callback<Net.Socket, NotHeard>((resume) => {
-      const socket = Net.connect({ host: "127.0.0.1", port, noDelay: true, allowHalfOpen: true })
+      const plain = { noDelay: true, allowHalfOpen: true }
+      const socket = Net.connect({ host: "127.0.0.1", port, localAddress: from, ...plain })
       socket.once("connect", () => resume(Effect.succeed(socket)))
       socket.once("error", (error) => resume(Effect.fail(new NotHeard({ message: error.message }))))
     }),
@@ -95,6 +109,10 @@ export const connect = Effect.fnUntraced(function* (
     rest: Effect.map(
       until(() => closed, "close"),
       () => takeHeard(heard.length)
-    )
+    ),
+    pause: Effect.sync(() => socket.pause()),
+    resume: Effect.sync(() => socket.resume()),
+    unsent: () => socket.writableLength,
+    unheard: () => heard.length
   }
 })

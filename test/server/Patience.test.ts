@@ -1,0 +1,194 @@
+/**
+ * Goal: a peer has the time that the limits say, to the millisecond, for a message, between two of
+ * them, and to read what it is told; and time in which the server has no room counts for nobody.
+ * Method: conversations within this process, on the test clock.
+ */
+import { it } from "@effect/vitest"
+import { Duration, Effect, Exit, Fiber } from "effect"
+import { TestClock } from "effect/testing"
+import { describe, expect } from "vitest"
+import { ConnectionLost } from "../../src/protocol/PeerConnection.ts"
+import { HeldBytes, makeMemoryBounds } from "../../src/server/HeldBytes.ts"
+import { inTime, writeInTime } from "../../src/server/Patience.ts"
+import { defaultLimits } from "../../src/server/ServerLimits.ts"
+import * as ModelConnection from "../support/ModelConnection.ts"
+import { ModelMachine, type ModelPeer } from "../support/ModelMachine.ts"
+import * as M from "../support/messages.ts"
+
+const { idleTimeout, messageTimeout, writeTimeout } = defaultLimits
+const BETS = [M.fields(10), M.fields(11)]
+
+/** How each dialect says the same. */
+const DIALECTS = [
+  {
+    dialect: "binary",
+    first: M.packetOf(1, BETS, true),
+    next: M.packetOf(1, BETS, true),
+    last: M.packetOf(1, BETS, false),
+    question: M.packet("1;", false)
+  },
+  {
+    dialect: "json",
+    first: M.chunkOf(1, BETS, false),
+    next: M.chunkOf(1, BETS, false),
+    last: M.chunkOf(1, BETS, true),
+    question: M.consultOf(1)
+  },
+  {
+    dialect: "native",
+    first: Buffer.concat([M.helloOf(1), M.betsOf(0, BETS)]),
+    next: M.betsOf(2, BETS),
+    last: M.finishOf(BETS),
+    question: M.AWAIT_WINNERS
+  }
+] as const
+
+const begin = Effect.fnUntraced(function* ({ dialect, first }: (typeof DIALECTS)[number]) {
+  const machine = new ModelMachine([1, 2], 7574)
+  yield* machine.start
+  const peer = yield* machine.connect(dialect)
+  peer.send(first)
+  yield* machine.settle
+  expect(peer.heard().length).toBeGreaterThan(0)
+  return { machine, peer }
+})
+
+const isOpenAfter = (machine: ModelMachine, peer: ModelPeer, time: Duration.Input) =>
+  Effect.gen(function* () {
+    yield* TestClock.adjust(time)
+    yield* machine.settle
+    return !peer.isClosed()
+  })
+
+describe.each(DIALECTS)("the time in $dialect", (words) => {
+  it.effect("for a message ends that long after its first byte, whatever comes meanwhile", () =>
+    Effect.gen(function* () {
+      const { machine, peer } = yield* begin(words)
+      const bytes = words.next.subarray(0, 20)
+      const between = Duration.toMillis(messageTimeout) / bytes.length
+      for (const [index, byte] of bytes.entries()) {
+        peer.send(Uint8Array.of(byte))
+        yield* machine.settle
+        const isLast = index === bytes.length - 1
+        expect(yield* isOpenAfter(machine, peer, between - (isLast ? 1 : 0))).toBe(true)
+      }
+      expect(peer.heard()).toEqual(Buffer.alloc(0))
+      expect(yield* isOpenAfter(machine, peer, 1)).toBe(false)
+      expect(peer.heard().length).toBeGreaterThan(0)
+    })
+  )
+
+  it.effect("between two messages of an upload is another one, and begins anew with each", () =>
+    Effect.gen(function* () {
+      const { machine, peer } = yield* begin(words)
+      expect(yield* isOpenAfter(machine, peer, Duration.toMillis(idleTimeout) - 1)).toBe(true)
+      peer.send(words.next.subarray(0, 1))
+      yield* machine.settle
+      expect(yield* isOpenAfter(machine, peer, Duration.toMillis(messageTimeout) - 1)).toBe(true)
+      peer.send(words.next.subarray(1))
+      yield* machine.settle
+      expect(yield* isOpenAfter(machine, peer, Duration.toMillis(idleTimeout) - 1)).toBe(true)
+      expect(yield* isOpenAfter(machine, peer, 1)).toBe(false)
+      expect((yield* machine.store.progressOf(1)).bets).toBe(4)
+    })
+  )
+
+  it.effect("is all there is for an agency that waits for the draw", () =>
+    Effect.gen(function* () {
+      const { machine, peer } = yield* begin(words)
+      peer.send(Buffer.concat([words.last, words.question]))
+      yield* machine.settle
+      expect(yield* isOpenAfter(machine, peer, "2 days")).toBe(true)
+    })
+  )
+})
+
+describe("the time for what a peer sends", () => {
+  it.effect("stands still while there is no room for it", () =>
+    Effect.gen(function* () {
+      const memory = makeMemoryBounds(defaultLimits.maxMemoryBytes)
+      // Somebody has it all, and has yet to read it.
+      const all = memory.all.bytes + defaultLimits.maxMemoryBytes
+      memory.all.claim(all, () => {})
+      const held = new HeldBytes(memory, memory.makeShare())
+      const { connection, send } = ModelConnection.make(held)
+      const peer = {
+        ...{ ip: "127.0.0.1", connection, held },
+        certificate: undefined,
+        accepted: Effect.void
+      }
+      const awaited = { what: "all of it", timeout: messageTimeout }
+      const reading = yield* Effect.forkChild(
+        Effect.exit(inTime(peer, awaited, connection.reader.take(100_000)))
+      )
+      yield* TestClock.adjust("1 day")
+      expect(reading.pollUnsafe()).toBeUndefined()
+      memory.all.release(all)
+      memory.all.met()
+      yield* TestClock.adjust(Duration.toMillis(messageTimeout) - 1)
+      expect(reading.pollUnsafe()).toBeUndefined()
+      send(Buffer.alloc(70))
+      yield* TestClock.adjust(1)
+      const exit = yield* Fiber.join(reading)
+      expect(Exit.isFailure(exit)).toBe(true)
+      expect(String(exit)).toContain("TooSlow")
+    })
+  )
+})
+
+/** A connection that takes what is written when it is told to, and whoever writes to it. */
+const makeOutflow = () => {
+  let taken: (() => void) | undefined
+  let isDestroyed = false
+  const link = {
+    writableLength: 0,
+    writableHighWaterMark: 1,
+    destroy: () => {
+      isDestroyed = true
+      taken?.()
+    }
+  }
+  const write = () =>
+    Effect.callback<void, ConnectionLost>((resume) => {
+      taken = () =>
+        resume(isDestroyed ? Effect.fail(new ConnectionLost({ reason: "gone" })) : Effect.void)
+    })
+  return {
+    write: writeInTime(write, writeTimeout, link),
+    take: () => taken?.(),
+    isDestroyed: () => isDestroyed
+  }
+}
+
+describe("the time to read what is told", () => {
+  const MIB = 1024 * 1024
+
+  it.effect("begins anew with each piece that is taken, however long all of it takes", () =>
+    Effect.gen(function* () {
+      const { isDestroyed, take, write } = makeOutflow()
+      const writing = yield* Effect.forkChild(Effect.exit(write(new Uint8Array(MIB))))
+      for (let pieces = 0; writing.pollUnsafe() === undefined; pieces++) {
+        expect(pieces).toBeLessThan(100)
+        yield* TestClock.adjust(Duration.toMillis(writeTimeout) - 1)
+        expect(isDestroyed()).toBe(false)
+        take()
+        yield* TestClock.adjust(0)
+      }
+      expect(yield* Fiber.join(writing)).toEqual(Exit.void)
+    })
+  )
+
+  it.effect("ends the connection where nothing is taken, also in what nothing interrupts", () =>
+    Effect.gen(function* () {
+      for (const within of [Effect.interruptible, Effect.uninterruptible]) {
+        const { isDestroyed, write } = makeOutflow()
+        const writing = yield* Effect.forkChild(Effect.exit(within(write(new Uint8Array(MIB)))))
+        yield* TestClock.adjust(Duration.toMillis(writeTimeout) - 1)
+        expect(isDestroyed()).toBe(false)
+        yield* TestClock.adjust(1)
+        expect(isDestroyed()).toBe(true)
+        expect(Exit.isFailure(yield* Fiber.join(writing))).toBe(true)
+      }
+    })
+  )
+})

@@ -1,0 +1,686 @@
+/**
+ * Goal: no peer, slow, silent, greedy or one of very many, costs the server more than its limits
+ * say, and whoever behaves is served whatever the others do. Method: scripted raw peers on real
+ * sockets, from several addresses of this machine, against a server with short limits.
+ */
+import { it } from "@effect/vitest"
+import { Duration, Effect, Fiber } from "effect"
+import { describe, expect } from "vitest"
+import type { ExpectedAgencies } from "../../src/domain/Draw.ts"
+import { JSON_MEMORY_FACTOR, MAX_JSON_BYTES } from "../../src/protocol/Limits.ts"
+import type { ServerLimits } from "../../src/server/ServerLimits.ts"
+import * as M from "../support/messages.ts"
+import * as RawPeer from "../support/RawPeer.ts"
+import { temporaryFolder } from "../support/TemporaryFolder.ts"
+import * as TestServer from "../support/TestServer.ts"
+
+const startServer = Effect.fnUntraced(function* (
+  limits: Partial<ServerLimits>,
+  agencies: ExpectedAgencies = [1, 2]
+) {
+  const folder = yield* temporaryFolder
+  const url = { _tag: "csv", path: `${folder}/bets.csv` } as const
+  return yield* TestServer.start(url, agencies, 7574, { limits })
+})
+
+const NOTHING = Buffer.alloc(0)
+const PING = Buffer.from("PING\n")
+
+/** The bytes as a line of the log shows them. */
+const hex = (bytes: Uint8Array): string =>
+  Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join(" ")
+
+const linesAbout = (server: TestServer.TestServer, action: string) =>
+  server.log.filter((line) => line.startsWith(`action: ${action} |`))
+
+const connectionsOf = ({ ports }: TestServer.TestServer) =>
+  ports.reduce((sum, { connections }) => sum + connections.size, 0)
+
+/** Waits until it is so. */
+const until = (isSo: () => boolean, what: string) =>
+  Effect.sleep("5 millis").pipe(
+    Effect.repeat({ while: () => !isSo() }),
+    Effect.timeoutOrElse({
+      duration: "10 seconds",
+      orElse: () => Effect.die(new Error(`it never came to this: ${what}`))
+    })
+  )
+
+/** Waits until every connection is gone, descriptor and all. */
+const allGone = (server: TestServer.TestServer) =>
+  until(() => connectionsOf(server) === 0, "no connection is left")
+
+/** Sends a byte every little while, for as long as the test runs. */
+const trickle = (peer: RawPeer.RawPeer, bytes: Uint8Array) =>
+  Effect.forEach(bytes, (byte) => Effect.delay(peer.send(Uint8Array.of(byte)), "30 millis"), {
+    discard: true
+  }).pipe(Effect.forkScoped)
+
+/** Connects, and says a line; the answer shows that the connection was served. */
+const ping = Effect.fnUntraced(function* (port: number, from?: string) {
+  const peer = yield* RawPeer.connect(port, { from })
+  yield* peer.send(PING)
+  return yield* peer.rest
+}, Effect.scoped)
+
+/** Connects as an agency that is known once it is welcomed. */
+const hello = Effect.fnUntraced(function* (port: number, agency: number, from?: string) {
+  const peer = yield* RawPeer.connect(port, { from })
+  yield* peer.send(M.helloOf(agency))
+  expect((yield* peer.control)._tag).toBe("Welcome")
+  return peer
+})
+
+/** Finishes an agency in the native dialect, and hears its winners. */
+const finishAgency = Effect.fnUntraced(function* (port: number, agency: number) {
+  const peer = yield* hello(port, agency)
+  yield* peer.send(Buffer.concat([M.finishOf([]), M.AWAIT_WINNERS]))
+  let heard = yield* peer.control
+  while (heard._tag !== "Winners") heard = yield* peer.control
+  return heard
+}, Effect.scoped)
+
+const BETS = Array.from({ length: 10 }, (_, index) => M.fields(10 + index, 7574))
+
+describe("the first bytes", () => {
+  const limits = { firstByteTimeout: Duration.millis(150), dialectTimeout: Duration.millis(150) }
+
+  it.live("are not waited for on the main port; on the winners' one silence is usual", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer(limits, [3])
+      const patient = yield* RawPeer.connect(server.winnersPort)
+      for (let times = 0; times < 3; times++) {
+        const silent = yield* RawPeer.connect(server.port)
+        expect(yield* silent.rest).toEqual(NOTHING)
+      }
+      expect(linesAbout(server, "receive_message")).toEqual(
+        Array(3).fill(
+          "action: receive_message | result: fail | ip: 127.0.0.1 | " +
+            "error: expected a first byte in 150ms, got 0 bytes"
+        )
+      )
+      yield* finishAgency(server.port, 3)
+      yield* patient.send(M.consultOf(3))
+      expect(M.readJson(yield* patient.rest)).toEqual({ type_message: 2, payload: "" })
+    })
+  )
+
+  it.live("that do not tell the dialect in time are shown, on either port, 64 at most", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer(limits)
+      for (const port of [server.port, server.winnersPort]) {
+        const peer = yield* RawPeer.connect(port)
+        yield* peer.send(Buffer.alloc(100, "A"))
+        expect(yield* peer.rest).toEqual(NOTHING)
+      }
+      const shown = hex(Buffer.alloc(64, "A"))
+      const error = `expected enough to tell the dialect in 150ms, got 100 bytes: ${shown}`
+      const line = `action: receive_message | result: fail | ip: 127.0.0.1 | error: ${error}`
+      expect(linesAbout(server, "receive_message")).toEqual([line, line])
+    })
+  )
+})
+
+describe("a message", () => {
+  const rejected = (peer: RawPeer.RawPeer) => Effect.map(peer.control, ({ code }) => code)
+  const chunkRejected = (peer: RawPeer.RawPeer) =>
+    Effect.map(peer.rest, (bytes) => M.readJson(bytes))
+  const cases: ReadonlyArray<
+    readonly [
+      what: string,
+      before: ReadonlyArray<readonly [send: Uint8Array, hear: number]>,
+      message: Buffer,
+      hear: (peer: RawPeer.RawPeer) => Effect.Effect<unknown, RawPeer.NotHeard>,
+      answer: unknown
+    ]
+  > = [
+    ["the first packet", [], M.packetOf(1, BETS, true), ({ rest }) => rest, M.REFUSED],
+    [
+      "a later packet",
+      [[M.packetOf(1, [M.fields(1)], true), 2]],
+      M.packetOf(1, BETS, true),
+      ({ rest }) => rest,
+      M.REFUSED
+    ],
+    [
+      "a JSON message",
+      [[M.chunkOf(1, [M.fields(1)], false), M.CHUNK_PROCESSED.length]],
+      M.chunkOf(1, BETS, false),
+      chunkRejected,
+      { type_message: 3, payload: expect.stringContaining("expected a whole message in 300ms") }
+    ],
+    ["a native frame", [[M.helloOf(1), 0]], M.betsOf(0, BETS), rejected, "Timeout"]
+  ]
+
+  it.live.each(cases)(
+    "that does not end in time is refused though bytes go on coming: %s",
+    ([_what, before, message, hear, answer]) =>
+      Effect.gen(function* () {
+        const server = yield* startServer({ messageTimeout: Duration.millis(300) })
+        const peer = yield* RawPeer.connect(server.port)
+        for (const [send, count] of before) {
+          yield* peer.send(send)
+          yield* count === 0 ? peer.control : peer.receive(count)
+        }
+        yield* peer.send(message.subarray(0, 100))
+        yield* trickle(peer, message.subarray(100, -1))
+        expect(yield* hear(peer)).toEqual(answer)
+        yield* peer.rest
+        const [line, ...more] = linesAbout(server, "apuesta_recibida").filter((text) =>
+          text.includes("result: fail")
+        )
+        expect(more).toEqual([])
+        expect(line).toMatch(/ip: 127.0.0.1 \| error: expected a whole message in 300ms, got /)
+        expect(line).toMatch(new RegExp(` bytes: ${hex(message.subarray(0, 64))}$`))
+        const [, got] = /got (\d+) bytes/.exec(line!)!
+        // One came at least since the first piece, and the last one never did.
+        expect(Number(got)).toBeGreaterThan(100)
+        expect(Number(got)).toBeLessThan(message.length)
+      })
+  )
+
+  it.live.each([
+    ["no byte of it", M.helloOf(1).subarray(8, 8)],
+    ["half of it", M.controlFrame({ _tag: "Hello", draw: "default", agency: 1, token: "secret" })]
+  ] as const)("that is a Hello is refused, and not shown: %s", ([_what, bytes]) =>
+    Effect.gen(function* () {
+      const server = yield* startServer({ messageTimeout: Duration.millis(300) })
+      const peer = yield* RawPeer.connect(server.port)
+      yield* peer.send(M.PREFACE)
+      yield* peer.send(bytes.subarray(0, -15))
+      yield* trickle(peer, bytes.subarray(-15, -1))
+      expect(yield* peer.control).toMatchObject({ _tag: "Rejected", code: "Timeout" })
+      expect(yield* peer.rest).toEqual(NOTHING)
+      const failed = server.log.filter((line) => line.includes("result: fail"))
+      expect(failed).toHaveLength(1)
+      expect(failed[0]).toMatch(/expected a whole message in 300ms, got \d+ bytes$/)
+    })
+  )
+
+  it.live("that is slow, but whole in time, is taken in every dialect", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer({ messageTimeout: Duration.seconds(3) }, [1, 2, 3])
+      const inPieces = Effect.fnUntraced(function* (peer: RawPeer.RawPeer, message: Buffer) {
+        const size = Math.ceil(message.length / 8)
+        for (let start = 0; start < message.length; start += size) {
+          yield* peer.send(message.subarray(start, start + size))
+          yield* Effect.sleep("40 millis")
+        }
+      })
+      const native = yield* hello(server.port, 1)
+      const [binary, json] = [
+        yield* RawPeer.connect(server.port),
+        yield* RawPeer.connect(server.port)
+      ]
+      yield* Effect.all(
+        [
+          inPieces(native, M.betsOf(0, BETS)),
+          inPieces(binary, M.packetOf(2, BETS, true)),
+          inPieces(json, M.chunkOf(3, BETS, false))
+        ],
+        { concurrency: "unbounded" }
+      )
+      expect(yield* native.control).toEqual({ _tag: "Ack", bets: 10 })
+      expect(yield* binary.receive(2)).toEqual(M.STORED)
+      expect(yield* json.receive(M.CHUNK_PROCESSED.length)).toEqual(M.CHUNK_PROCESSED)
+    })
+  )
+})
+
+describe("an upload", () => {
+  const limits = { idleTimeout: Duration.millis(250) }
+
+  it.live("that falls silent is ended with a word on why, in every dialect", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer(limits, [1, 2, 3])
+      const native = yield* hello(server.port, 1)
+      const binary = yield* RawPeer.connect(server.port)
+      yield* binary.send(M.packetOf(2, BETS, true))
+      const json = yield* RawPeer.connect(server.port)
+      yield* json.send(M.chunkOf(3, BETS, false))
+      const why = "expected the next message in 250ms, got 0 bytes"
+      expect(yield* native.control).toMatchObject({
+        _tag: "Rejected",
+        code: "Timeout",
+        message: why
+      })
+      expect(yield* native.rest).toEqual(NOTHING)
+      expect(yield* binary.rest).toEqual(Buffer.concat([M.STORED, M.REFUSED]))
+      const heard = yield* json.rest
+      expect(heard.subarray(0, M.CHUNK_PROCESSED.length)).toEqual(M.CHUNK_PROCESSED)
+      expect(M.readJson(heard.subarray(M.CHUNK_PROCESSED.length))).toEqual({
+        type_message: 3,
+        payload: why
+      })
+      const failed = linesAbout(server, "apuesta_recibida").filter((line) => line.endsWith(why))
+      expect(failed.map((line) => /agencia: (\d)/.exec(line)?.[1]).toSorted()).toEqual([
+        "1",
+        "2",
+        "3"
+      ])
+    })
+  )
+
+  it.live("that is whole may wait for the draw without a word, in every dialect", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer(limits, [1, 2, 3, 4, 5, 6])
+      const native = yield* hello(server.port, 1)
+      yield* native.send(Buffer.concat([M.finishOf([]), M.AWAIT_WINNERS]))
+      const unasked = yield* RawPeer.connect(server.port)
+      yield* unasked.send(M.packetOf(2, BETS, false))
+      const asked = yield* RawPeer.connect(server.port)
+      yield* asked.send(Buffer.concat([M.packetOf(3, BETS, false), M.packet("3;", false)]))
+      const json = yield* RawPeer.connect(server.port)
+      yield* json.send(M.chunkOf(4, BETS, true))
+      const consulting = yield* RawPeer.connect(server.winnersPort)
+      yield* consulting.send(M.consultOf(5))
+      yield* hello(server.port, 5).pipe(
+        Effect.flatMap((peer) => Effect.andThen(peer.send(M.finishOf([])), peer.control)),
+        Effect.scoped
+      )
+      yield* Effect.sleep("800 millis")
+      expect(server.log.filter((line) => line.includes("result: fail"))).toEqual([])
+      yield* finishAgency(server.port, 6)
+      for (const tag of ["Finished", "Waiting"]) expect((yield* native.control)._tag).toBe(tag)
+      let heard = yield* native.control
+      while (heard._tag === "Waiting") heard = yield* native.control
+      expect(heard).toMatchObject({ _tag: "Winners" })
+      const winners = M.winnersOf(...BETS.map((bet) => Number(bet[2])))
+      yield* unasked.send(M.packet("2;", false))
+      for (const peer of [unasked, asked]) {
+        expect(yield* peer.rest).toEqual(Buffer.concat([M.STORED, winners]))
+      }
+      yield* json.send(M.consultOf(4))
+      const payload = BETS.map((bet) => bet[2]).join(",")
+      expect(M.readJson((yield* json.rest).subarray(M.CHUNK_PROCESSED.length))).toEqual({
+        type_message: 2,
+        payload
+      })
+      expect(M.readJson(yield* consulting.rest)).toEqual({ type_message: 2, payload: "" })
+    })
+  )
+})
+
+describe("places", () => {
+  const long = { firstByteTimeout: Duration.seconds(20) }
+  const ACCEPTED = /^action: accept_connections \| result: success \| ip: (.*)$/
+
+  const acceptedFrom = (server: TestServer.TestServer, address: string) =>
+    server.log.filter((line) => ACCEPTED.exec(line)?.[1] === address).length
+
+  it.live("that are all taken by one address: one more is refused, until another leaves", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer({ ...long, maxConnections: 3 })
+      const peers = yield* Effect.forEach([1, 2, 3], () => RawPeer.connect(server.port))
+      yield* until(() => acceptedFrom(server, "127.0.0.1") === 3, "three are served")
+      for (const port of [server.port, server.winnersPort]) {
+        expect(yield* ping(port)).toEqual(NOTHING)
+      }
+      const refused =
+        "action: accept_connections | result: fail | ip: 127.0.0.1 | " +
+        "error: there are 3 connections already, the most that are taken"
+      expect(linesAbout(server, "accept_connections").slice(-2)).toEqual([refused, refused])
+      yield* peers[1]!.halfClose
+      yield* peers[1]!.rest
+      yield* until(() => connectionsOf(server) === 2, "one has left")
+      expect(yield* ping(server.port)).toEqual(PING)
+      for (const peer of [peers[0]!, peers[2]!]) {
+        yield* peer.send(PING)
+        expect(yield* peer.rest).toEqual(PING)
+      }
+    })
+  )
+
+  it.live("of an address's unknown peers: more of them wait, and nobody else does", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer({ ...long, maxUnidentified: 2 })
+      const address = "127.0.2.1"
+      const [first, second] = [
+        yield* RawPeer.connect(server.port, { from: address }),
+        yield* RawPeer.connect(server.port, { from: address })
+      ]
+      yield* until(() => acceptedFrom(server, address) === 2, "two are served")
+      const third = yield* Effect.forkScoped(ping(server.port, address))
+      yield* until(() => connectionsOf(server) === 3, "the third has come")
+      const fourth = yield* Effect.forkScoped(ping(server.port, address))
+      yield* until(() => connectionsOf(server) === 4, "the fourth has come")
+      expect(yield* ping(server.port, "127.0.2.2")).toEqual(PING)
+      expect(yield* ping(server.winnersPort, address)).toEqual(PING)
+      // The one on the winners' port was served.
+      expect(acceptedFrom(server, address)).toBe(3)
+      yield* first.send(M.packetOf(1, BETS, true))
+      expect(yield* first.receive(2)).toEqual(M.STORED)
+      expect(yield* Fiber.join(third)).toEqual(PING)
+      // The third has left by now; whoever waits also has the place of one that leaves.
+      yield* RawPeer.connect(server.port, { from: address })
+      yield* second.halfClose
+      expect(yield* Fiber.join(fourth)).toEqual(PING)
+      expect(server.log.filter((line) => line.includes("result: fail"))).toEqual([])
+    })
+  )
+
+  it.live("that are all taken go from the newest unknown of most to another address", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer({ ...long, maxConnections: 4 })
+      const [many, few] = ["127.0.3.1", "127.0.3.2"]
+      const known = yield* hello(server.port, 1, many)
+      const older = yield* RawPeer.connect(server.port, { from: many })
+      yield* until(() => acceptedFrom(server, many) === 2, "two are served")
+      const newest = yield* RawPeer.connect(server.port, { from: many })
+      yield* until(() => acceptedFrom(server, many) === 3, "three are served")
+      const other = yield* RawPeer.connect(server.port, { from: few })
+      yield* until(() => acceptedFrom(server, few) === 1, "all places are taken")
+      const newcomer = yield* hello(server.port, 2, "127.0.3.3")
+      expect(yield* newest.rest).toEqual(NOTHING)
+      expect(linesAbout(server, "accept_connections").filter((l) => l.includes("fail"))).toEqual([
+        "action: accept_connections | result: fail | ip: 127.0.3.1 | error: all places are " +
+          "taken, and most of those for unknown peers by this address: " +
+          "it gave way to another one"
+      ])
+      // Nobody has so many more now that one of them would give way.
+      expect(yield* ping(server.port, "127.0.3.4")).toEqual(NOTHING)
+      for (const peer of [older, other]) {
+        yield* peer.send(PING)
+        expect(yield* peer.rest).toEqual(PING)
+      }
+      for (const peer of [known, newcomer]) {
+        yield* peer.send(M.betsOf(0, BETS))
+        expect(yield* peer.control).toEqual({ _tag: "Ack", bets: 10 })
+      }
+    })
+  )
+
+  it.live("of known peers are theirs, however many of them an address has", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer({ ...long, maxConnections: 3 }, [1, 2, 3])
+      const peers = yield* Effect.forEach([1, 2, 3], (agency) =>
+        hello(server.port, agency, "127.0.4.1")
+      )
+      expect(yield* ping(server.port, "127.0.4.2")).toEqual(NOTHING)
+      for (const peer of peers) {
+        yield* peer.send(M.betsOf(0, BETS))
+        expect(yield* peer.control).toEqual({ _tag: "Ack", bets: 10 })
+      }
+    })
+  )
+})
+
+const MIB = 1024 * 1024
+/** What of the bound is set apart for large JSON messages. */
+const LARGE_JSON_BYTES = MAX_JSON_BYTES * JSON_MEMORY_FACTOR
+
+/** Rows of bets, so many bytes of them or few less, and how many. */
+const rowsOf = (bytes: number): readonly [rows: string, count: number] => {
+  const row = M.rowsOf([M.fields(1_000_000_000)])
+  const count = Math.floor(bytes / row.length)
+  return [row.repeat(count), count]
+}
+
+describe("memory", () => {
+  const AGENCIES = [1, 2, 3, 4, 5] as const
+  const [rows, count] = rowsOf(MIB - 100)
+  /** More than the system takes for a server that does not read. */
+  const FRAMES = 6
+  const book = Buffer.concat(
+    Array.from({ length: FRAMES }, (_, index) => M.betsFrame(index * count, count, rows))
+  )
+  /** Most of the first frame; the room for all of it has to be claimed before the rest is read. */
+  const MOST = 900_000
+  const maxMemoryBytes = LARGE_JSON_BYTES + 2.75 * MIB
+
+  /** Two agencies have all the room and stall; the others send, and find none. */
+  const crowd = Effect.fnUntraced(function* (server: TestServer.TestServer) {
+    const peers = yield* Effect.forEach(AGENCIES, (agency) => hello(server.port, agency))
+    const [stalling, waiting] = [peers.slice(0, 2), peers.slice(2)]
+    for (const peer of stalling) yield* peer.send(book.subarray(0, MOST))
+    // Their first bytes have been read by then, with which they had all the room.
+    expect(yield* ping(server.port)).toEqual(PING)
+    for (const peer of waiting) yield* Effect.forkScoped(peer.send(book))
+    yield* Effect.sleep("500 millis")
+    for (const peer of waiting) {
+      expect(peer.unsent()).toBeGreaterThan(0)
+      expect(peer.unheard()).toBe(0)
+    }
+    return { stalling, waiting }
+  })
+
+  const hearAll = Effect.fnUntraced(function* (peer: RawPeer.RawPeer) {
+    let heard = yield* peer.control
+    while (heard.bets !== count * FRAMES) {
+      expect(heard._tag).toBe("Ack")
+      heard = yield* peer.control
+    }
+  })
+
+  it.live("is granted in turn: nobody beyond it is read, and all come to the end", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer({ maxMemoryBytes }, AGENCIES)
+      const { stalling, waiting } = yield* crowd(server)
+      for (const peer of stalling) yield* Effect.forkScoped(peer.send(book.subarray(MOST)))
+      for (const peer of [...stalling, ...waiting]) yield* hearAll(peer)
+      for (const agency of AGENCIES) {
+        expect((yield* server.store.progressOf(agency)).bets).toBe(count * FRAMES)
+      }
+    })
+  )
+
+  it.live("goes from those who stall to those who wait, whose time has not passed meanwhile", () =>
+    Effect.gen(function* () {
+      const limits = { maxMemoryBytes, messageTimeout: Duration.millis(1500) }
+      const server = yield* startServer(limits, AGENCIES)
+      const { stalling, waiting } = yield* crowd(server)
+      for (const peer of stalling) {
+        expect(yield* peer.control).toMatchObject({ _tag: "Rejected", code: "Timeout" })
+        yield* peer.rest
+      }
+      for (const peer of waiting) yield* hearAll(peer)
+    })
+  )
+
+  it.live("that newcomers fill while it is gone is granted to them in turn", () =>
+    Effect.gen(function* () {
+      const agencies = Array.from({ length: 30 }, (_, index) => index + 1)
+      const [messageTimeout, firstByteTimeout] = [Duration.millis(1500), Duration.seconds(5)]
+      const limits = { maxMemoryBytes, messageTimeout, firstByteTimeout }
+      const server = yield* startServer(limits, agencies as unknown as ExpectedAgencies)
+      const { waiting } = yield* crowd(server)
+      const bets = Array.from({ length: 4000 }, () => M.fields(1_000_000_000))
+      const newcomers = yield* Effect.forEach(agencies.slice(AGENCIES.length), (agency) =>
+        Effect.gen(function* () {
+          const peer = yield* RawPeer.connect(server.port)
+          yield* Effect.forkScoped(peer.send(M.chunkOf(agency, bets, false)))
+          return peer
+        })
+      )
+      for (const peer of waiting) yield* hearAll(peer)
+      for (const peer of newcomers) {
+        expect(yield* peer.receive(M.CHUNK_PROCESSED.length)).toEqual(M.CHUNK_PROCESSED)
+      }
+    })
+  )
+
+  it.live("for large JSON messages is granted in turn too, and small ones do not wait for it", () =>
+    Effect.gen(function* () {
+      const agencies = [1, 2, 3, 4, 5, 6] as const
+      const server = yield* startServer({}, agencies)
+      const bets = Array.from({ length: 75_000 }, () => M.fields(1_000_000_000))
+      const large = (agency: number) => M.chunkOf(agency, bets, false)
+      // Three of them have a turn at a time.
+      expect(large(1).length * JSON_MEMORY_FACTOR * 3).toBeLessThan(LARGE_JSON_BYTES)
+      expect(large(1).length * JSON_MEMORY_FACTOR * 4).toBeGreaterThan(LARGE_JSON_BYTES)
+      const peers: Array<RawPeer.RawPeer> = []
+      for (const agency of [1, 2, 3]) {
+        const peer = yield* RawPeer.connect(server.port)
+        yield* peer.send(large(agency).subarray(0, -1))
+        peers.push(peer)
+      }
+      const waiting: Array<RawPeer.RawPeer> = []
+      for (const agency of [4, 5]) {
+        const peer = yield* RawPeer.connect(server.port)
+        yield* Effect.forkScoped(peer.send(large(agency)))
+        waiting.push(peer)
+      }
+      const small = yield* RawPeer.connect(server.port)
+      yield* small.send(M.chunkOf(6, BETS, true))
+      expect(yield* small.receive(M.CHUNK_PROCESSED.length)).toEqual(M.CHUNK_PROCESSED)
+      yield* Effect.sleep("500 millis")
+      for (const peer of waiting) expect(peer.unheard()).toBe(0)
+      for (const [index, peer] of peers.entries()) {
+        yield* peer.send(large(index + 1).subarray(-1))
+      }
+      for (const peer of [...peers, ...waiting]) {
+        expect(yield* peer.receive(M.CHUNK_PROCESSED.length)).toEqual(M.CHUNK_PROCESSED)
+      }
+      for (const agency of [1, 2, 3, 4, 5]) {
+        expect((yield* server.store.progressOf(agency)).bets).toBe(bets.length)
+      }
+    })
+  )
+})
+
+describe("a peer that does not read", () => {
+  const limits = { writeTimeout: Duration.millis(300) }
+
+  const GONE =
+    "action: receive_message | result: fail | ip: 127.0.0.1 | " +
+    "error: the connection is lost: the peer read nothing for 300ms"
+
+  it.live.each([
+    ["packets", M.packetOf(1, BETS, true), NOTHING],
+    ["JSON messages", M.chunkOf(1, BETS, false), NOTHING],
+    ["native frames", M.betsOf(0, BETS), M.helloOf(1)]
+  ] as const)("what it was told already is gone at its next bets: %s", ([_what, message, first]) =>
+    Effect.gen(function* () {
+      const server = yield* startServer(limits)
+      const peer = yield* RawPeer.connect(server.port)
+      yield* peer.send(first)
+      if (first.length > 0) yield* peer.control
+      yield* until(() => connectionsOf(server) === 1, "it is there")
+      yield* peer.pause
+      // More than the system takes for a peer that does not read.
+      for (const connection of server.ports[0]!.connections) connection.write(Buffer.alloc(8 * MIB))
+      yield* peer.send(message)
+      yield* allGone(server)
+      expect(linesAbout(server, "receive_message")).toEqual([GONE])
+      expect((yield* server.store.progressOf(1)).bets).toBe(BETS.length)
+      expect(yield* ping(server.port)).toEqual(PING)
+    })
+  )
+
+  // Acknowledgements are short, and the system takes more than a hundred thousand of them.
+  it.live.runIf(process.env.LOTTERY_TEST_LONG)("one acknowledgement of very many is gone", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer(limits)
+      const peer = yield* hello(server.port, 1)
+      yield* peer.pause
+      yield* peer.send(M.COMPARE)
+      const comparing = Buffer.concat(Array(10_000).fill(M.betsOf(0, [])))
+      const sending = yield* Effect.forkScoped(Effect.forever(peer.send(comparing)))
+      yield* allGone(server)
+      yield* Fiber.interrupt(sending)
+      expect(linesAbout(server, "receive_message")).toEqual([GONE])
+    })
+  )
+
+  it.live("its megabytes of winners is gone too, not told, and may ask again", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer(limits, [1])
+      // More than the system takes for a peer that does not read.
+      const winning = Array.from({ length: 400_000 }, (_, index) => [
+        "a",
+        "b",
+        `${1_000_000_000 + index}`,
+        "1999-03-17",
+        "7574"
+      ])
+      const peer = yield* hello(server.port, 1)
+      const frames: Array<Buffer> = []
+      for (let start = 0; start < winning.length; start += 30_000) {
+        frames.push(M.betsOf(start, winning.slice(start, start + 30_000)))
+      }
+      yield* peer.send(Buffer.concat([...frames, M.finishOf(winning)]))
+      while ((yield* peer.control)._tag !== "Finished") {}
+      yield* peer.pause
+      yield* peer.send(M.AWAIT_WINNERS)
+      yield* allGone(server)
+      expect(linesAbout(server, "receive_message")).toEqual([GONE])
+      expect((yield* server.store.progressOf(1)).told).toBe(false)
+      const again = yield* hello(server.port, 1)
+      yield* again.send(M.AWAIT_WINNERS)
+      expect((yield* again.control)._tag).toBe("Waiting")
+      let heard = 0
+      let more: unknown = true
+      while (more === true) {
+        const winners = yield* again.control
+        heard += (winners.documents as ReadonlyArray<string>).length
+        more = winners.more
+      }
+      expect(heard).toBe(winning.length)
+      yield* again.halfClose
+      yield* server.lottery.allTold
+    })
+  )
+
+  it.live("to the end, or does not close, is not told its winners either, and may ask again", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer({ farewellTimeout: Duration.millis(250) }, [1])
+      const peer = yield* hello(server.port, 1)
+      yield* peer.send(Buffer.concat([M.finishOf([]), M.AWAIT_WINNERS]))
+      for (const tag of ["Finished", "Waiting", "Winners"]) {
+        expect((yield* peer.control)._tag).toBe(tag)
+      }
+      yield* allGone(server)
+      expect((yield* server.store.progressOf(1)).told).toBe(false)
+      expect(linesAbout(server, "receive_message")).toEqual([
+        "action: receive_message | result: fail | ip: 127.0.0.1 | error: the connection is lost: " +
+          "it was told its winners and did not close, so it may not have read them"
+      ])
+      const again = yield* hello(server.port, 1)
+      yield* again.send(M.AWAIT_WINNERS)
+      for (const tag of ["Waiting", "Winners"]) expect((yield* again.control)._tag).toBe(tag)
+      yield* again.halfClose
+      yield* server.lottery.allTold
+    })
+  )
+})
+
+describe("a peer that has asked for its winners and sends no more", () => {
+  const limits = { keepAliveDelay: Duration.millis(100) }
+  const AGENCY = 4005
+  const question = M.consultOf(AGENCY)
+
+  it.live("is kept while it is there, and gets them", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer(limits, [2, AGENCY])
+      const book = yield* hello(server.port, AGENCY)
+      yield* book.send(M.finishOf([]))
+      yield* book.control
+      const peer = yield* RawPeer.connect(server.winnersPort)
+      yield* peer.send(question)
+      yield* peer.halfClose
+      yield* Effect.sleep("500 millis")
+      expect(server.log.filter((line) => line.includes("result: fail"))).toEqual([])
+      yield* finishAgency(server.port, 2)
+      expect(M.readJson(yield* peer.rest)).toEqual({ type_message: 2, payload: "" })
+    })
+  )
+
+  it.live("and is then gone is noticed before the draw", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer(limits, [2, AGENCY])
+      const peers = yield* Effect.forEach([server.port, server.winnersPort], (port) =>
+        RawPeer.connect(port)
+      )
+      for (const peer of peers) {
+        yield* peer.send(question)
+        yield* peer.halfClose
+      }
+      yield* until(() => connectionsOf(server) === 2, "both are there")
+      // The server has read both questions, and that nothing follows.
+      yield* Effect.sleep("100 millis")
+      expect(connectionsOf(server)).toBe(2)
+      for (const peer of peers) yield* peer.reset
+      yield* allGone(server)
+    })
+  )
+})
