@@ -8,6 +8,9 @@ export default defineConfig({
     globalSetup: ["test/support/buildCommand.ts"],
     testTimeout: TIMEOUT_MILLIS,
     hookTimeout: TIMEOUT_MILLIS,
-    maxWorkers: 2
+    maxWorkers: 2,
+    // Files that share a worker share what they import, which takes longer than many of them; none
+    // leaves anything behind that another one would see.
+    isolate: false
   }
 })

@@ -24,7 +24,7 @@ import {
 import { temporaryFolder } from "../support/TemporaryFolder.ts"
 
 /** Kills in mid-book that must be seen. */
-const KILLS = process.env.LOTTERY_TEST_LONG ? 50 : 10
+const KILLS = process.env.LOTTERY_TEST_LONG ? 50 : 5
 const DIALECTS = ["native", "native", "json", "binary", "native"] as const
 
 /** Kills the server again and again while five clients upload; gives the kills in mid-book. */

@@ -19,7 +19,7 @@ import {
 } from "../support/ModelMachine.ts"
 import * as M from "../support/messages.ts"
 
-const RUNS = process.env.LOTTERY_TEST_LONG ? 5_000 : 400
+const RUNS = process.env.LOTTERY_TEST_LONG ? 5_000 : 300
 const WINNING = 7574
 const AGENCIES = [1, 2] as const
 

@@ -41,7 +41,7 @@ import { temporaryFolder } from "../support/TemporaryFolder.ts"
 
 const { LOTTERY_MUTATION_SECONDS, LOTTERY_MUTATION_SEED, LOTTERY_TEST_LONG } = process.env
 /** Of both servers together. */
-const SECONDS = Number(LOTTERY_MUTATION_SECONDS ?? (LOTTERY_TEST_LONG ? 120 : 6))
+const SECONDS = Number(LOTTERY_MUTATION_SECONDS ?? (LOTTERY_TEST_LONG ? 120 : 5))
 const SEED = Number(LOTTERY_MUTATION_SEED ?? Math.floor(Math.random() * 2 ** 31))
 const PRINTS = LOTTERY_MUTATION_SECONDS !== undefined || LOTTERY_TEST_LONG !== undefined
 /** Starting, playing all that was saved and looking at the end take a while besides. */

@@ -3,7 +3,10 @@ import { type ChildProcess, spawn } from "node:child_process"
 import { join } from "node:path"
 import { Deferred, Effect, Exit } from "effect"
 
-export const COMMAND = join(import.meta.dirname, "..", "..", "dist", "lottery.js")
+const ROOT = join(import.meta.dirname, "..", "..")
+export const COMMAND = join(ROOT, "dist", "lottery.js")
+/** Hundreds of processes run the same file: it is compiled once. */
+const COMPILE_CACHE = join(ROOT, "node_modules", ".cache", "lottery-tests")
 
 /** How a process ended: its exit code, or null where a signal ended it, and its streams. */
 export interface Outcome {
@@ -29,6 +32,7 @@ export interface Run {
 const environment = (extra: Readonly<Record<string, string>> = {}): NodeJS.ProcessEnv => ({
   PATH: process.env.PATH,
   TZ: "UTC",
+  NODE_COMPILE_CACHE: COMPILE_CACHE,
   ...extra
 })
 
