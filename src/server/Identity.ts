@@ -4,7 +4,6 @@
  */
 import { Context, Data, Effect } from "effect"
 import type { Agency } from "../domain/Agency.ts"
-import type { Peer } from "./Peer.ts"
 import type { Tokens } from "./Tokens.ts"
 
 /** A peer did not prove that it is the agency that it says. */
@@ -53,7 +52,7 @@ const refusalOf = (certificate: Certificate | undefined, agency: Agency): string
  * have none, in the dialect that has a word for it.
  */
 export const authorize = Effect.fnUntraced(function* (
-  { certificate }: Peer,
+  { certificate }: { readonly certificate: Certificate | undefined },
   agency: Agency,
   token?: string
 ): Effect.fn.Return<void, Unauthorized> {

@@ -13,12 +13,9 @@ import type { SocketServer, SocketServerError } from "effect/socket/SocketServer
 import { logAction } from "../domain/ActionLog.ts"
 import { closable, loggedResource } from "../domain/LoggedResource.ts"
 import { BetStore } from "./BetStore.ts"
-import { CurrentTls, HandshakeFailed } from "./Certificates.ts"
-import * as Connection from "./Connection.ts"
-import { inletOf } from "./Gate.ts"
-import { HeldBytes, type MemoryBounds, makeMemoryBounds } from "./HeldBytes.ts"
+import type * as Connection from "./Connection.ts"
 import { Lottery } from "./Lottery.ts"
-import { GAVE_WAY, makePlaces, type Places } from "./Places.ts"
+import * as Reception from "./Reception.ts"
 import { ServerLimits } from "./ServerLimits.ts"
 
 export interface ServerOptions {
@@ -73,16 +70,15 @@ export const start = Effect.fn("Server.start")(function* ({
   ports,
   winnersPort
 }: Listening): Effect.fn.Return<void, never, Lottery | Scope.Scope> {
-  const limits = yield* ServerLimits
-  const memory = makeMemoryBounds(limits.maxMemoryBytes)
-  const house = { memory, places: makePlaces(limits, memory.makeShare) }
+  const { connectionsCloseTimeout } = yield* ServerLimits
+  const receive = yield* Reception.make
   yield* Effect.addFinalizer(() => Effect.forEach(ports, ({ close }) => close, { discard: true }))
   yield* loggedResource(
     "connections",
     Effect.forEach(ports, (listening) =>
-      Effect.forkScoped(listening.server.run((socket) => handle(socket, listening, house)))
+      Effect.forkScoped(listening.server.run((socket) => handle(socket, listening, receive)))
     ),
-    limits.connectionsCloseTimeout
+    connectionsCloseTimeout
   )
   yield* logAction("listen", "success", { port, winners_port: winnersPort })
   yield* logAction("accept_connections", "in_progress")
@@ -150,94 +146,14 @@ const toListenError = (host: string, port: number, error: SocketServerError): Li
   return new ListenError({ host, port, reason })
 }
 
-/** What the connections of both ports share. */
-interface House {
-  readonly places: Places
-  readonly memory: MemoryBounds
-}
-
-/** Waits until a connection is closed; where its peer takes too long for that, breaks it off. */
-const awaitClose = Effect.fnUntraced(function* (net: Net.Socket) {
-  const { writeTimeout } = yield* ServerLimits
-  const closed = Effect.callback<void>((resume) => {
-    const onClose = () => resume(Effect.void)
-    if (net.closed) return onClose()
-    net.once("close", onClose)
-    return Effect.sync(() => net.off("close", onClose))
-  })
-  yield* Effect.timeoutOption(closed, writeTimeout)
-  net.destroy()
-})
-
-/** A connection that was let in, plain or with its TLS handshake done. */
-const secured = Effect.fnUntraced(function* (socket: Socket, net: Net.Socket) {
-  const tls = yield* CurrentTls
-  if (tls === undefined) return { socket, link: net, certificate: undefined }
-  const { handshakeTimeout } = yield* ServerLimits
-  const { certificate, link } = yield* Effect.timeoutOrElse(tls.handshake(net), {
-    duration: handshakeTimeout,
-    orElse: () => {
-      const reason = `it took more than ${Duration.format(handshakeTimeout)}`
-      return Effect.fail(new HandshakeFailed({ reason }))
-    }
-  })
-  const closing = Effect.acquireRelease(Effect.succeed(link), () =>
-    Effect.sync(() => link.destroySoon())
-  )
-  return { socket: yield* NodeSocket.fromDuplex(closing), link, certificate }
-})
-
-/** Takes a place for a connection, and serves it there once it is its turn. */
-const serveInPlace = Effect.fnUntraced(function* (
-  socket: Socket,
-  net: Net.Socket,
-  { giveWay, house, ip, port }: Arrival
-) {
-  const { memory, places } = house
-  const place = yield* places.take({ address: ip, counts: port === "bets", giveWay })
-  yield* place.turn
-  yield* logAction("accept_connections", "success", { ip })
-  const secure = yield* secured(socket, net)
-  const { link } = secure
-  const ahead = { ...inletOf(link), bytes: () => link.readableLength }
-  const held = new HeldBytes(memory, place.share, ahead)
-  link.on("readable", held.countAhead)
-  yield* Connection.serve(secure.socket, link, {
-    ...{ ip, port, held, certificate: secure.certificate },
-    known: place.known
-  })
-}, Effect.scoped)
-
-interface Arrival {
-  readonly ip: string
-  readonly port: Connection.Port
-  readonly house: House
-  readonly giveWay: () => void
-}
-
-/** Serves a connection until it is closed. */
 const handle = Effect.fnUntraced(function* (
   socket: Socket,
   { connections, name: port }: ListeningPort,
-  house: House
+  receive: Reception.Receive
 ) {
   // `run` gives it to each handler, which its type does not say.
   const net = Option.getOrThrow(yield* Effect.serviceOption(NodeSocket.NetSocket))
   connections.add(net)
   net.once("close", () => connections.delete(net))
-  const ip = (net.remoteAddress ?? "unknown").replace(/^::ffff:/, "")
-  let hasGivenWay = false
-  const giveWay = () => {
-    hasGivenWay = true
-    net.destroy()
-  }
-  const logRefused = (error: string) => {
-    net.destroy()
-    return logAction("accept_connections", "fail", { ip, error })
-  }
-  yield* serveInPlace(socket, net, { giveWay, house, ip, port }).pipe(
-    Effect.catchTag(["NoPlace", "HandshakeFailed"], ({ message }) => logRefused(message))
-  )
-  if (hasGivenWay) yield* logRefused(GAVE_WAY)
-  yield* awaitClose(net)
+  yield* receive({ socket, net, port })
 })

@@ -1,0 +1,98 @@
+/**
+ * Lets connections in: each takes a place, waits for its turn, shakes hands where TLS is spoken,
+ * and is served; its place is free again once it is closed.
+ */
+import type * as Net from "node:net"
+import * as NodeSocket from "@effect/platform-node/NodeSocket"
+import { Duration, Effect } from "effect"
+import type { Socket } from "effect/socket/Socket"
+import { logAction } from "../domain/ActionLog.ts"
+import { CurrentTls, HandshakeFailed } from "./Certificates.ts"
+import * as Connection from "./Connection.ts"
+import { inletOf } from "./Gate.ts"
+import { HeldBytes, makeMemoryBounds } from "./HeldBytes.ts"
+import type { Lottery } from "./Lottery.ts"
+import { GAVE_WAY, makePlaces, type Place } from "./Places.ts"
+import { ServerLimits } from "./ServerLimits.ts"
+
+/** A connection that was accepted, and of which nothing was read. */
+export interface Arrival {
+  readonly socket: Socket
+  readonly net: Net.Socket
+  readonly port: Connection.Port
+}
+
+/** Serves a connection until it is closed. */
+export type Receive = (arrival: Arrival) => Effect.Effect<void, never, Lottery>
+
+/** The connection, or what TLS makes of it. */
+const secured = Effect.fnUntraced(function* ({ net, socket }: Arrival) {
+  const tls = yield* CurrentTls
+  if (tls === undefined) return { socket, link: net, certificate: undefined }
+  const { handshakeTimeout } = yield* ServerLimits
+  const { certificate, link } = yield* Effect.timeoutOrElse(tls.handshake(net), {
+    duration: handshakeTimeout,
+    orElse: () => {
+      const reason = `it took more than ${Duration.format(handshakeTimeout)}`
+      return Effect.fail(new HandshakeFailed({ reason }))
+    }
+  })
+  const closing = Effect.acquireRelease(Effect.succeed(link), () =>
+    Effect.sync(() => link.destroySoon())
+  )
+  return { socket: yield* NodeSocket.fromDuplex(closing), link, certificate }
+})
+
+/** Waits until a connection is closed; where its peer takes too long for that, breaks it off. */
+const awaitClose = Effect.fnUntraced(function* (net: Net.Socket) {
+  const { writeTimeout } = yield* ServerLimits
+  const closed = Effect.callback<void>((resume) => {
+    const onClose = () => resume(Effect.void)
+    if (net.closed) return onClose()
+    net.once("close", onClose)
+    return Effect.sync(() => net.off("close", onClose))
+  })
+  yield* Effect.timeoutOption(closed, writeTimeout)
+  net.destroy()
+})
+
+/** Begins to receive connections, which share the places and the memory. */
+export const make: Effect.Effect<Receive> = Effect.gen(function* () {
+  const limits = yield* ServerLimits
+  const memory = makeMemoryBounds(limits.maxMemoryBytes)
+  const places = makePlaces(limits, memory.makeShare)
+
+  const serveInPlace = Effect.fnUntraced(function* (arrival: Arrival, ip: string, place: Place) {
+    const { certificate, link, socket } = yield* secured(arrival)
+    const ahead = { ...inletOf(link), bytes: () => link.readableLength }
+    const held = new HeldBytes(memory, place.share, ahead)
+    link.on("readable", held.countAhead)
+    const { known } = place
+    yield* Connection.serve(socket, link, { ip, port: arrival.port, certificate, held, known })
+  }, Effect.scoped)
+
+  return Effect.fnUntraced(function* (arrival: Arrival) {
+    const { net, port } = arrival
+    const address = (net.remoteAddress ?? "unknown").replace(/^::ffff:/, "")
+    let hasGivenWay = false
+    const giveWay = () => {
+      hasGivenWay = true
+      net.destroy()
+    }
+    const refuse = (error: string) => {
+      net.destroy()
+      return logAction("accept_connections", "fail", { ip: address, error })
+    }
+    const serve = Effect.gen(function* () {
+      const place = yield* places.take({ address, counts: port === "bets", giveWay })
+      yield* place.turn
+      // It gave way meanwhile.
+      if (net.destroyed) return
+      yield* logAction("accept_connections", "success", { ip: address })
+      yield* serveInPlace(arrival, address, place)
+    })
+    yield* Effect.catchTag(serve, ["NoPlace", "HandshakeFailed"], ({ message }) => refuse(message))
+    if (hasGivenWay) yield* refuse(GAVE_WAY)
+    yield* awaitClose(net)
+  }, Effect.scoped)
+})
