@@ -272,7 +272,8 @@ export const JsonReplyFromBytes = bytesCodec(JsonReply, {
   encode: encodeReply
 })
 
-const decodeWholeRequest = decoder(JsonRequestFromBytes)
+/** Decodes a client's whole message. */
+export const decodeJsonRequest = decoder(JsonRequestFromBytes)
 const decodeWholeReply = decoder(JsonReplyFromBytes)
 
 /** Encodes a client's message; fails where it is too large, or a name holds a comma. */
@@ -280,23 +281,20 @@ export const encodeJsonRequest = encoder(JsonRequestFromBytes)
 /** Encodes a server's message; fails where it is too large. */
 export const encodeJsonReply = encoder(JsonReplyFromBytes)
 
-/** Waits for the length of the next message, in bytes, or why it is refused unread. */
-export const peekJsonLength = Effect.fnUntraced(function* <E>(reader: ByteReader<E>) {
-  return yield* Effect.fromResult(jsonLength(yield* reader.peek(LENGTH_BYTES)))
-})
-
-const takeMessage = Effect.fnUntraced(function* <E>(reader: ByteReader<E>) {
-  return yield* reader.take(LENGTH_BYTES + (yield* peekJsonLength(reader)))
+/** Takes the next message whole, its length included; one that is too long is refused unread. */
+export const takeJsonMessage = Effect.fnUntraced(function* <E>(reader: ByteReader<E>) {
+  const length = yield* Effect.fromResult(jsonLength(yield* reader.peek(LENGTH_BYTES)))
+  return yield* reader.take(LENGTH_BYTES + length)
 })
 
 /** Reads the next message of a client. */
 export const readJsonRequest = Effect.fnUntraced(function* <E>(reader: ByteReader<E>) {
-  return yield* Effect.fromResult(decodeWholeRequest(yield* takeMessage(reader)))
+  return yield* Effect.fromResult(decodeJsonRequest(yield* takeJsonMessage(reader)))
 })
 
 /** Reads the next message of a server. */
 export const readJsonReply = Effect.fnUntraced(function* <E>(reader: ByteReader<E>) {
-  return yield* Effect.fromResult(decodeWholeReply(yield* takeMessage(reader)))
+  return yield* Effect.fromResult(decodeWholeReply(yield* takeJsonMessage(reader)))
 })
 
 /**

@@ -4,7 +4,7 @@
  */
 import type * as Net from "node:net"
 import * as Tls from "node:tls"
-import { Context, Data, Effect } from "effect"
+import { Clock, Context, Data, Effect } from "effect"
 import { type Agency, fromDigits } from "../domain/Agency.ts"
 import type { Certificate } from "./Identity.ts"
 
@@ -63,10 +63,15 @@ const namedAgencies = ({ subject, subjectaltname = "" }: Tls.PeerCertificate): S
   return new Set([...commonNames, ...uris].flatMap((digits) => fromDigits(digits ?? "") ?? []))
 }
 
+/** As OpenSSL calls it. */
+const EXPIRED = "CERT_HAS_EXPIRED"
+
 /** What the certificate of a peer says, which TLS has checked against the agencies' CA. */
-const certificateOf = (link: Tls.TLSSocket): Certificate => {
+const certificateOf = (link: Tls.TLSSocket, nowMillis: number): Certificate => {
   const presented = link.getPeerCertificate()
   if (Object.keys(presented).length === 0) return { _tag: "Missing" }
+  // A session that is resumed was checked when it began.
+  if (Date.parse(presented.valid_to) < nowMillis) return { _tag: "Refused", reason: EXPIRED }
   if (!link.authorized) return { _tag: "Refused", reason: String(link.authorizationError) }
   const [agency, ...others] = namedAgencies(presented)
   if (agency !== undefined && others.length === 0) return { _tag: "Agency", agency }
@@ -75,8 +80,8 @@ const certificateOf = (link: Tls.TLSSocket): Certificate => {
 }
 
 /** Tells a connection from all others that are open. */
-const nameOf = ({ localPort, remoteAddress, remotePort }: Net.Socket): string =>
-  `${localPort} ${remoteAddress} ${remotePort}`
+const nameOf = ({ localAddress, localPort, remoteAddress, remotePort }: Net.Socket): string =>
+  `${localAddress} ${localPort} ${remoteAddress} ${remotePort}`
 
 const toOptions = ({ cert, clientCa, key }: Credentials): Tls.SecureContextOptions =>
   clientCa === undefined ? { cert, key } : { cert, key, ca: clientCa }
@@ -148,10 +153,11 @@ export const makeServerTls = Effect.fn("Certificates.makeServerTls")(function* (
 
   return {
     handshake: (net) =>
-      Effect.map(shake(net), (link) => ({
-        link,
-        certificate: asksForCertificates ? certificateOf(link) : undefined
-      })),
+      Effect.gen(function* () {
+        const link = yield* shake(net)
+        const now = yield* Clock.currentTimeMillis
+        return { link, certificate: asksForCertificates ? certificateOf(link, now) : undefined }
+      }),
     replace: (next) => usable(() => server.setSecureContext(toOptions(next)))
   }
 })

@@ -7,7 +7,7 @@ import type { Socket } from "effect/socket/Socket"
 import { logAction } from "../domain/ActionLog.ts"
 import { EndOfStream } from "../protocol/ByteReader.ts"
 import { BadMessage } from "../protocol/BytesCodec.ts"
-import { type Dialect, detect } from "../protocol/Dialect.ts"
+import { type Dialect, detect, NATIVE_PREFACE } from "../protocol/Dialect.ts"
 import * as PeerConnection from "../protocol/PeerConnection.ts"
 import * as BinarySession from "./BinarySession.ts"
 import * as JsonSession from "./JsonSession.ts"
@@ -83,6 +83,10 @@ const tellDialect = Effect.fnUntraced(function* (peer: Peer, port: Port) {
   return yield* inTime(peer, enough, readDialect(reader))
 })
 
+/** What begins as the native dialect does may hold a token. */
+const shown = (bytes: Uint8Array): string =>
+  showBytes(bytes[0] === NATIVE_PREFACE[0] ? bytes.subarray(0, NATIVE_PREFACE.length) : bytes)
+
 const readDialect = Effect.fnUntraced(function* (
   reader: Peer["connection"]["reader"]
 ): Effect.fn.Return<Dialect, BadMessage | PeerConnection.ConnectionLost | EndOfStream> {
@@ -92,7 +96,7 @@ const readDialect = Effect.fnUntraced(function* (
     if (detection === "unknown") {
       if (ended?.pending === 0) return yield* ended
       return yield* new BadMessage({
-        reason: `unknown first bytes: ${showBytes(reader.buffered())}`
+        reason: `unknown first bytes: ${shown(reader.buffered())}`
       })
     }
     if (detection !== "undecided") return detection

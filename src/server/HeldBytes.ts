@@ -3,7 +3,7 @@
  * answered. A message that has come whole is only counted; where part of it is missing, no more of
  * it is read before there is room for all of it. So whoever has begun to read a message can end it.
  */
-import { Clock, Effect } from "effect"
+import { Clock, Effect, Semaphore } from "effect"
 import {
   JSON_MEMORY_FACTOR,
   LARGE_JSON_BYTES,
@@ -23,33 +23,44 @@ const ADDRESS_SHARE = 1 / 8
 /** What the server's connections may hold together. */
 export interface MemoryBounds {
   readonly all: ByteBound
-  /** For JSON messages while they are large and not parsed: one of the largest fits. */
-  readonly largeJson: ByteBound
+  /** The turn to parse a large JSON message, for one of which room is set apart. */
+  readonly largeJson: Semaphore.Semaphore
+  /** For TLS handshakes, of which nothing else says what they hold. */
+  readonly handshakes: ByteBound
   /** Makes the bound of an address. */
   readonly makeShare: () => ByteBound
   /** Closed while there is no room at all. */
   readonly gate: Gate
 }
 
-/** What is set apart for large JSON messages, in bytes: the largest has its turn. */
+/** What is set apart for parsing large JSON messages, in bytes: the largest has its turn. */
 const LARGE_JSON_SHARE_BYTES = MAX_JSON_BYTES * JSON_MEMORY_FACTOR
 
-/** The least bound on what is held: what large JSON has, and some frames. */
-export const MIN_MEMORY_BYTES = LARGE_JSON_SHARE_BYTES + 16 * MAX_FRAME_BYTES
+/** What a handshake may take: a first message of 128 KiB that never ends, and its copy. */
+const HANDSHAKE_BYTES = 256 * 1024
+/** What is set apart for handshakes: so many at a time, of which an address has a half. */
+const HANDSHAKES_SHARE_BYTES = 256 * HANDSHAKE_BYTES
+
+/** What is set apart of the bound on memory, whatever is held. */
+export const SET_APART_BYTES = LARGE_JSON_SHARE_BYTES + HANDSHAKES_SHARE_BYTES
+
+/** The least bound on what is held: what is set apart, and some frames. */
+export const MIN_MEMORY_BYTES = SET_APART_BYTES + 16 * MAX_FRAME_BYTES
 
 /** The gate opens again where so much of the room is free, and not for every byte. */
 const FREE_TO_OPEN = 1 / 8
 
 export const makeMemoryBounds = (maxMemoryBytes: number): MemoryBounds => {
   const gate = new Gate()
-  const limit = maxMemoryBytes - LARGE_JSON_SHARE_BYTES
+  const limit = maxMemoryBytes - SET_APART_BYTES
   const onChange = (used: number) => {
     if (used >= limit) gate.close()
     else if (used <= limit * (1 - FREE_TO_OPEN)) gate.open()
   }
   return {
     all: new ByteBound(limit, onChange),
-    largeJson: new ByteBound(LARGE_JSON_SHARE_BYTES),
+    largeJson: Semaphore.makeUnsafe(1),
+    handshakes: new ByteBound(HANDSHAKES_SHARE_BYTES),
     makeShare: () => new ByteBound(maxMemoryBytes * ADDRESS_SHARE),
     gate
   }
@@ -63,6 +74,13 @@ export interface ReadAhead extends Inlet {
 
 const NOTHING_AHEAD: ReadAhead = { bytes: () => 0, start: () => {}, stop: () => {} }
 
+/** Shakes hands once there is room for that, also in the share of the peer's address. */
+export const duringHandshake = <A, E, R>(
+  { handshakes }: MemoryBounds,
+  share: ByteBound,
+  shake: Effect.Effect<A, E, R>
+) => holding(share, HANDSHAKE_BYTES, holding(handshakes, HANDSHAKE_BYTES, shake))
+
 /** Waits until a claim is granted; `onGranted` is called as it is, also where nobody waits more. */
 const claim = (bound: ByteBound, bytes: number, onGranted: () => void): Effect.Effect<void> =>
   Effect.callback((resume) =>
@@ -74,6 +92,17 @@ const claim = (bound: ByteBound, bytes: number, onGranted: () => void): Effect.E
     )
   )
 
+/** Holds so many bytes of a bound, once it has room for them, while something is done. */
+const holding = <A, E, R>(bound: ByteBound, bytes: number, use: Effect.Effect<A, E, R>) =>
+  Effect.suspend(() => {
+    let held = 0
+    const room = claim(bound, bytes, () => {
+      held = bytes
+      bound.met()
+    })
+    return Effect.andThen(room, use).pipe(Effect.ensuring(Effect.sync(() => bound.release(held))))
+  })
+
 export class HeldBytes implements Inflow {
   private arrivedBytes = 0
   private answeredBytes = 0
@@ -83,7 +112,6 @@ export class HeldBytes implements Inflow {
   private claimed: Array<readonly [bound: ByteBound, bytes: number]> = []
   private waitedMillis = 0
   private waitingSince: number | undefined
-  private isLarge = false
   /** Little is missing of what is read, for which nothing was claimed. */
   private isSmall = false
   private isClosed = false
@@ -166,7 +194,7 @@ export class HeldBytes implements Inflow {
 
   readonly room = (missing: number, begun: number): Effect.Effect<void> =>
     Effect.suspend(() => {
-      if (missing <= this.granted || this.isLarge) return Effect.void
+      if (missing <= this.granted) return Effect.void
       // Where there is no room for more, whoever has begun a message still has its turn to end it.
       if (missing <= UNCLAIMED_BYTES && !this.memory.gate.isClosed) {
         this.isSmall = true
@@ -190,56 +218,54 @@ export class HeldBytes implements Inflow {
     if (this.granted > 0) this.share.met()
   }
 
-  /** Reads a JSON message of this length, if it is large not before its turn has come. */
-  readonly ofJson = <A, E, R>(length: number, read: Effect.Effect<A, E, R>) => {
-    if (length <= LARGE_JSON_BYTES) return read
-    const { largeJson } = this.memory
-    const bytes = length * JSON_MEMORY_FACTOR
-    let isGranted = false
-    const turn = claim(largeJson, bytes, () => {
-      isGranted = true
-      this.isLarge = true
-      this.ahead.start()
-    })
-    return Effect.andThen(this.waiting(this.arrivedBytes - this.answeredBytes, turn), read).pipe(
-      Effect.ensuring(
-        Effect.sync(() => {
-          this.isLarge = false
-          if (this.memory.gate.isClosed) this.inlet.stop()
-          if (!isGranted) return
-          largeJson.release(bytes)
-          largeJson.met()
-        })
-      )
-    )
-  }
+  /** Parses a JSON message of this length; a large one in turn, with time for others between. */
+  readonly parsing = <A, E, R>(length: number, parse: Effect.Effect<A, E, R>) =>
+    length <= LARGE_JSON_BYTES
+      ? parse
+      : this.memory.largeJson.withPermit(Effect.andThen(Effect.yieldNow, parse))
 
   /** Makes something of so many bytes once there is room for it, and holds it while it is used. */
-  readonly made = <A, E, R>(bytes: number, use: Effect.Effect<A, E, R>) => {
-    const { all } = this.memory
-    let held = 0
-    const room = claim(all, bytes, () => {
-      held = bytes
-      all.met()
-    })
-    return Effect.andThen(room, use).pipe(Effect.ensuring(Effect.sync(() => all.release(held))))
+  readonly made = <A, E, R>(bytes: number, use: Effect.Effect<A, E, R>) =>
+    holding(this.memory.all, bytes, use)
+
+  /** No message is read any more: what was granted for one and did not come is given back. */
+  giveUp(): void {
+    const { claimed, granted } = this
+    this.claimed = []
+    this.granted = 0
+    this.isSmall = false
+    if (granted > 0) {
+      for (const bound of this.bounds) bound.release(granted)
+      this.meet()
+    }
+    for (const [bound, bytes] of claimed) {
+      bound.release(bytes)
+      bound.met()
+    }
+    if (this.memory.gate.isClosed) this.inlet.stop()
   }
 
   /** Gives everything back. */
   close(): void {
+    this.giveUp()
     this.isClosed = true
     this.memory.gate.remove(this.inlet)
     for (const bound of this.bounds) bound.release(this.held)
-    if (this.granted > 0) this.meet()
-    for (const [bound, bytes] of this.claimed) {
-      bound.release(bytes)
-      bound.met()
-    }
+  }
+
+  /** Nothing is read of it, for there is no room, and it has claimed none. */
+  get isHalted(): boolean {
+    return this.memory.gate.isClosed && !this.isReading
+  }
+
+  /** All that came has been answered. */
+  get isAnswered(): boolean {
+    return this.answeredBytes === this.arrivedBytes
   }
 
   /** It may read on in the middle of a message, whatever all others hold. */
   private get isReading(): boolean {
-    return this.granted > 0 || this.isLarge || this.isSmall
+    return this.granted > 0 || this.isSmall
   }
 
   private get held(): number {

@@ -7,8 +7,9 @@ import type { Peer } from "./Peer.ts"
 
 const dialect: BookDialect = {
   read: Effect.fnUntraced(function* ({ connection: { reader }, held }) {
-    const length = yield* Json.peekJsonLength(reader)
-    const request = yield* held.ofJson(length, Json.readJsonRequest(reader))
+    const message = yield* Json.takeJsonMessage(reader)
+    const decode = Effect.suspend(() => Effect.fromResult(Json.decodeJsonRequest(message)))
+    const request = yield* held.parsing(message.length, decode)
     return request._tag === "Chunk"
       ? { _tag: "Bets", agency: request.agency, batch: request.batch, last: request.last }
       : { _tag: "Question", agency: request.agency }

@@ -3,6 +3,7 @@
  * has no room to read does not count.
  */
 import { Clock, Data, Duration, Effect } from "effect"
+import type { EndOfStream } from "../protocol/ByteReader.ts"
 import { ConnectionLost, type PeerConnection } from "../protocol/PeerConnection.ts"
 import { type Peer, readUpTo } from "./Peer.ts"
 import { ServerLimits } from "./ServerLimits.ts"
@@ -24,6 +25,9 @@ export class TooSlow extends Data.TaggedError("TooSlow")<{
   }
 }
 
+/** A timer that is so late says that the server itself stood still, and read nothing. */
+const STANDSTILL_MILLIS = 100
+
 /** Fails once `timeout` has passed without counting the time that was waited for room. */
 const runsOut = Effect.fnUntraced(function* (
   { held }: Peer,
@@ -31,12 +35,20 @@ const runsOut = Effect.fnUntraced(function* (
 ): Effect.fn.Return<void> {
   const clock = yield* Clock.Clock
   const now = () => clock.currentTimeMillisUnsafe()
+  const millis = Duration.toMillis(timeout)
   const start = now()
   const waited = held.waitedUntil(start)
+  let extra = 0
   for (;;) {
-    const end = start + Duration.toMillis(timeout) + held.waitedUntil(now()) - waited
-    if (now() >= end) return
+    const end = start + millis + held.waitedUntil(now()) - waited + extra
+    if (now() >= end) {
+      if (!held.isHalted) return
+      extra += millis
+      continue
+    }
     yield* Effect.sleep(end - now())
+    const late = now() - end
+    if (late > STANDSTILL_MILLIS) extra += Math.min(late, millis)
   }
 })
 
@@ -80,7 +92,14 @@ export const awaitMessage = Effect.fnUntraced(function* (peer: Peer) {
   const { reader } = peer.connection
   if (reader.buffered().length > 0) return
   const { idleTimeout } = yield* ServerLimits
-  yield* inTime(peer, { what: "the next message", timeout: idleTimeout }, reader.fill)
+  const next = { what: "the next message", timeout: idleTimeout }
+  const wait: Effect.Effect<void, TooSlow | EndOfStream | ConnectionLost> = Effect.catchTag(
+    inTime(peer, next, reader.fill),
+    "TooSlow",
+    // It may be the peer that waits for an answer.
+    (slow) => (peer.held.isAnswered ? Effect.fail(slow) : wait)
+  )
+  yield* wait
 })
 
 /** What is asked of the connection below. */

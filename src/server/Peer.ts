@@ -27,12 +27,14 @@ export const forgetRead = (peer: Peer): void => peer.held.answered(readUpTo(peer
 export const discardInput = (peer: Peer) => {
   const { reader } = peer.connection
   const discard = Effect.suspend(() => reader.take(reader.buffered().length))
-  return Effect.forever(
-    Effect.andThen(discard, () => {
-      forgetRead(peer)
-      return reader.fill
-    })
-  ).pipe(Effect.catchTag("EndOfStream", () => Effect.void))
+  const onwards = Effect.andThen(discard, () => {
+    forgetRead(peer)
+    return reader.fill
+  })
+  return Effect.sync(() => peer.held.giveUp()).pipe(
+    Effect.andThen(Effect.forever(onwards)),
+    Effect.catchTag("EndOfStream", () => Effect.void)
+  )
 }
 
 /**

@@ -10,7 +10,7 @@ import { logAction } from "../domain/ActionLog.ts"
 import { CurrentTls, HandshakeFailed } from "./Certificates.ts"
 import * as Connection from "./Connection.ts"
 import { inletOf } from "./Gate.ts"
-import { HeldBytes, makeMemoryBounds } from "./HeldBytes.ts"
+import { duringHandshake, HeldBytes, type MemoryBounds, makeMemoryBounds } from "./HeldBytes.ts"
 import type { Lottery } from "./Lottery.ts"
 import { GAVE_WAY, makePlaces, type Place } from "./Places.ts"
 import { ServerLimits } from "./ServerLimits.ts"
@@ -26,17 +26,22 @@ export interface Arrival {
 export type Receive = (arrival: Arrival) => Effect.Effect<void, never, Lottery>
 
 /** The connection, or what TLS makes of it. */
-const secured = Effect.fnUntraced(function* ({ net, socket }: Arrival) {
+const secured = Effect.fnUntraced(function* (
+  { net, socket }: Arrival,
+  memory: MemoryBounds,
+  { share }: Place
+) {
   const tls = yield* CurrentTls
   if (tls === undefined) return { socket, link: net, certificate: undefined }
   const { handshakeTimeout } = yield* ServerLimits
-  const { certificate, link } = yield* Effect.timeoutOrElse(tls.handshake(net), {
+  const handshake = Effect.timeoutOrElse(tls.handshake(net), {
     duration: handshakeTimeout,
     orElse: () => {
       const reason = `it took more than ${Duration.format(handshakeTimeout)}`
       return Effect.fail(new HandshakeFailed({ reason }))
     }
   })
+  const { certificate, link } = yield* duringHandshake(memory, share, handshake)
   const closing = Effect.acquireRelease(Effect.succeed(link), () =>
     Effect.sync(() => link.destroySoon())
   )
@@ -63,7 +68,7 @@ export const make: Effect.Effect<Receive> = Effect.gen(function* () {
   const places = makePlaces(limits, memory.makeShare)
 
   const serveInPlace = Effect.fnUntraced(function* (arrival: Arrival, ip: string, place: Place) {
-    const { certificate, link, socket } = yield* secured(arrival)
+    const { certificate, link, socket } = yield* secured(arrival, memory, place)
     const ahead = { ...inletOf(link), bytes: () => link.readableLength }
     const held = new HeldBytes(memory, place.share, ahead)
     link.on("readable", held.countAhead)

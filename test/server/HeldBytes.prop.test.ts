@@ -8,9 +8,13 @@
 import { Effect, Fiber } from "effect"
 import * as fc from "fast-check"
 import { describe, expect, it } from "vitest"
-import { JSON_MEMORY_FACTOR, MAX_JSON_BYTES } from "../../src/protocol/Limits.ts"
 import { ByteBound } from "../../src/server/ByteBound.ts"
-import { HeldBytes, type MemoryBounds, makeMemoryBounds } from "../../src/server/HeldBytes.ts"
+import {
+  HeldBytes,
+  type MemoryBounds,
+  makeMemoryBounds,
+  SET_APART_BYTES
+} from "../../src/server/HeldBytes.ts"
 
 const RUNS = process.env.LOTTERY_TEST_LONG ? 10_000 : 300
 const seed = process.env.LOTTERY_TEST_SEED
@@ -24,7 +28,7 @@ const SHARE = 50 * KIB
 const AHEAD = 16 * KIB
 
 const makeMemory = (): MemoryBounds => ({
-  ...makeMemoryBounds(MAX_JSON_BYTES * JSON_MEMORY_FACTOR + ALL),
+  ...makeMemoryBounds(SET_APART_BYTES + ALL),
   makeShare: () => new ByteBound(SHARE)
 })
 
@@ -204,7 +208,7 @@ describe("what connections hold", () => {
             }
             expect(isOver()).toBe(true)
             for (const connection of connections) yield* connection.close()
-            for (const bound of [memory.all, memory.largeJson, ...shares]) {
+            for (const bound of [memory.all, ...shares]) {
               expect(bound.bytes).toBe(0)
             }
           }).pipe(Effect.runPromise)

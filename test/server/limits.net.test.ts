@@ -7,7 +7,7 @@ import { it } from "@effect/vitest"
 import { Duration, Effect, Fiber } from "effect"
 import { describe, expect } from "vitest"
 import type { ExpectedAgencies } from "../../src/domain/Draw.ts"
-import { JSON_MEMORY_FACTOR, MAX_JSON_BYTES } from "../../src/protocol/Limits.ts"
+import { SET_APART_BYTES } from "../../src/server/HeldBytes.ts"
 import type { ServerLimits } from "../../src/server/ServerLimits.ts"
 import * as M from "../support/messages.ts"
 import * as RawPeer from "../support/RawPeer.ts"
@@ -406,8 +406,6 @@ describe("places", () => {
 })
 
 const MIB = 1024 * 1024
-/** What of the bound is set apart for large JSON messages. */
-const LARGE_JSON_BYTES = MAX_JSON_BYTES * JSON_MEMORY_FACTOR
 
 /** Rows of bets, so many bytes of them or few less, and how many. */
 const rowsOf = (bytes: number): readonly [rows: string, count: number] => {
@@ -426,7 +424,7 @@ describe("memory", () => {
   )
   /** Most of the first frame; the room for all of it has to be claimed before the rest is read. */
   const MOST = 900_000
-  const maxMemoryBytes = LARGE_JSON_BYTES + 2.75 * MIB
+  const maxMemoryBytes = SET_APART_BYTES + 2.75 * MIB
 
   /** Two agencies have all the room and stall; the others send, and find none. */
   const crowd = Effect.fnUntraced(function* (server: TestServer.TestServer) {
@@ -499,36 +497,43 @@ describe("memory", () => {
     })
   )
 
-  it.live("for large JSON messages is granted in turn too, and small ones do not wait for it", () =>
+  it.live("is given back that was granted for a frame which nobody reads any more", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer({ maxMemoryBytes })
+      // Whoever has finished stays beside others at its book, and what it says after it has asked
+      // for its winners is not read as messages.
+      for (let index = 0; index < 4; index++) {
+        const peer = yield* RawPeer.connect(server.port)
+        const header = M.betsFrame(0, count, rows).subarray(0, 13)
+        const finished = [M.helloOf(1), M.finishOf([]), M.AWAIT_WINNERS, header]
+        yield* peer.send(Buffer.concat(finished))
+        while ((yield* peer.control)._tag !== "Waiting");
+      }
+      const peer = yield* hello(server.port, 2)
+      yield* Effect.forkScoped(peer.send(book))
+      yield* hearAll(peer)
+    })
+  )
+
+  it.live("has place for large JSON messages whose peers stall, and for others meanwhile", () =>
     Effect.gen(function* () {
       const agencies = [1, 2, 3, 4, 5, 6] as const
       const server = yield* startServer({}, agencies)
       const bets = Array.from({ length: 75_000 }, () => M.fields(1_000_000_000))
       const large = (agency: number) => M.chunkOf(agency, bets, false)
-      // Three of them have a turn at a time.
-      expect(large(1).length * JSON_MEMORY_FACTOR * 3).toBeLessThan(LARGE_JSON_BYTES)
-      expect(large(1).length * JSON_MEMORY_FACTOR * 4).toBeGreaterThan(LARGE_JSON_BYTES)
-      const peers: Array<RawPeer.RawPeer> = []
-      for (const agency of [1, 2, 3]) {
-        const peer = yield* RawPeer.connect(server.port)
-        yield* peer.send(large(agency).subarray(0, -1))
-        peers.push(peer)
-      }
-      const waiting: Array<RawPeer.RawPeer> = []
-      for (const agency of [4, 5]) {
-        const peer = yield* RawPeer.connect(server.port)
-        yield* Effect.forkScoped(peer.send(large(agency)))
-        waiting.push(peer)
-      }
+      const stalling = yield* Effect.forEach([1, 2, 3], (agency) =>
+        Effect.tap(RawPeer.connect(server.port), (peer) => peer.send(large(agency).subarray(0, -1)))
+      )
+      const others = yield* Effect.forEach([4, 5], (agency) =>
+        Effect.tap(RawPeer.connect(server.port), (peer) => peer.send(large(agency)))
+      )
       const small = yield* RawPeer.connect(server.port)
       yield* small.send(M.chunkOf(6, BETS, true))
-      expect(yield* small.receive(M.CHUNK_PROCESSED.length)).toEqual(M.CHUNK_PROCESSED)
-      yield* Effect.sleep("500 millis")
-      for (const peer of waiting) expect(peer.unheard()).toBe(0)
-      for (const [index, peer] of peers.entries()) {
-        yield* peer.send(large(index + 1).subarray(-1))
+      for (const peer of [small, ...others]) {
+        expect(yield* peer.receive(M.CHUNK_PROCESSED.length)).toEqual(M.CHUNK_PROCESSED)
       }
-      for (const peer of [...peers, ...waiting]) {
+      for (const [index, peer] of stalling.entries()) {
+        yield* peer.send(large(index + 1).subarray(-1))
         expect(yield* peer.receive(M.CHUNK_PROCESSED.length)).toEqual(M.CHUNK_PROCESSED)
       }
       for (const agency of [1, 2, 3, 4, 5]) {
