@@ -153,7 +153,8 @@ const handle = Effect.fnUntraced(function* (
 ) {
   // `run` gives it to each handler, which its type does not say.
   const net = Option.getOrThrow(yield* Effect.serviceOption(NodeSocket.NetSocket))
-  connections.add(net)
+  // It may be closed already, and says so once.
+  if (!net.closed) connections.add(net)
   net.once("close", () => connections.delete(net))
   yield* receive({ socket, net, port })
 })
