@@ -5,7 +5,7 @@
 import { X509Certificate } from "node:crypto"
 import type * as Tls from "node:tls"
 import { it } from "@effect/vitest"
-import { Duration, Effect, Result, Schedule } from "effect"
+import { Clock, Duration, Effect, Result, Schedule } from "effect"
 import { describe, expect } from "vitest"
 import type { Credentials } from "../../src/cli/TrialKeys.ts"
 import { makeServerTls } from "../../src/server/Certificates.ts"
@@ -170,6 +170,27 @@ describe("other certificates", () => {
       yield* tls.replace(credentialsOf(keys.server, others.authority.certificate))
       const answer = yield* exchange({ port, tls: { ...holder, session } }, M.consultOf(1))
       expect(M.readJson(answer)).toMatchObject({ type_message: 3 })
+    })
+  )
+
+  it.live("are not got round with a session of a certificate that has expired since", () =>
+    Effect.gen(function* () {
+      let laterMillis = 0
+      const clock = Object.assign(Object.create(yield* Clock.Clock), {
+        currentTimeMillis: Effect.sync(() => Date.now() + laterMillis)
+      })
+      const server = yield* Effect.provideService(startServer(keys), Clock.Clock, clock)
+      const { certificate: cert, key } = yield* keys.agency(1)
+      const holder = { ...trusted, cert, key }
+      const socket = yield* dial({ port: server.port, tls: holder })
+      const session = yield* Effect.callback<Buffer>((resume) => {
+        socket.once("session", (ticket: Buffer) => resume(Effect.succeed(ticket)))
+      })
+      laterMillis = Duration.toMillis("1000 days")
+      const tls = { ...trusted, session }
+      const answer = yield* exchange({ port: server.port, tls }, M.consultOf(1))
+      expect(M.readJson(answer)).toMatchObject({ type_message: 3 })
+      expect(server.log.at(-1)).toContain("the certificate is not accepted: CERT_HAS_EXPIRED")
     })
   )
 

@@ -9,7 +9,7 @@ import { TestClock } from "effect/testing"
 import { describe, expect } from "vitest"
 import { ConnectionLost } from "../../src/protocol/PeerConnection.ts"
 import { HeldBytes, makeMemoryBounds } from "../../src/server/HeldBytes.ts"
-import { inTime, writeInTime } from "../../src/server/Patience.ts"
+import { awaitMessage, inTime, writeInTime } from "../../src/server/Patience.ts"
 import { defaultLimits } from "../../src/server/ServerLimits.ts"
 import * as ModelConnection from "../support/ModelConnection.ts"
 import { ModelMachine, type ModelPeer } from "../support/ModelMachine.ts"
@@ -103,20 +103,52 @@ describe.each(DIALECTS)("the time in $dialect", (words) => {
   )
 })
 
+/** A peer that is connected, and says what it is told to. */
+const makePeer = () => {
+  const memory = makeMemoryBounds(defaultLimits.maxMemoryBytes)
+  const held = new HeldBytes(memory, memory.makeShare())
+  const { connection, send } = ModelConnection.make(held)
+  const accepted = Effect.void
+  const peer = { ip: "127.0.0.1", connection, held, certificate: undefined, accepted }
+  return { memory, peer, send }
+}
+
 describe("the time for what a peer sends", () => {
+  it.effect("begins anew for a silent one of whom nothing was read", () =>
+    Effect.gen(function* () {
+      const { memory, peer } = makePeer()
+      const waiting = yield* Effect.forkChild(Effect.exit(awaitMessage(peer)))
+      yield* TestClock.adjust(1)
+      memory.gate.close()
+      yield* TestClock.adjust("1 day")
+      expect(waiting.pollUnsafe()).toBeUndefined()
+      memory.gate.open()
+      yield* TestClock.adjust(idleTimeout)
+      expect(String(yield* Fiber.join(waiting))).toContain("TooSlow")
+    })
+  )
+
+  it.effect("does not run out for one that waits for an answer", () =>
+    Effect.gen(function* () {
+      const { peer, send } = makePeer()
+      send(Buffer.alloc(10))
+      yield* peer.connection.reader.take(10)
+      const waiting = yield* Effect.forkChild(Effect.exit(awaitMessage(peer)))
+      yield* TestClock.adjust(10 * Duration.toMillis(idleTimeout))
+      expect(waiting.pollUnsafe()).toBeUndefined()
+      peer.held.answered(10)
+      yield* TestClock.adjust(idleTimeout)
+      expect(String(yield* Fiber.join(waiting))).toContain("TooSlow")
+    })
+  )
+
   it.effect("stands still while there is no room for it", () =>
     Effect.gen(function* () {
-      const memory = makeMemoryBounds(defaultLimits.maxMemoryBytes)
+      const { memory, peer, send } = makePeer()
+      const { connection } = peer
       // Somebody has it all, and has yet to read it.
       const all = memory.all.bytes + defaultLimits.maxMemoryBytes
       memory.all.claim(all, () => {})
-      const held = new HeldBytes(memory, memory.makeShare())
-      const { connection, send } = ModelConnection.make(held)
-      const peer = {
-        ...{ ip: "127.0.0.1", connection, held },
-        certificate: undefined,
-        accepted: Effect.void
-      }
       const awaited = { what: "all of it", timeout: messageTimeout }
       const reading = yield* Effect.forkChild(
         Effect.exit(inTime(peer, awaited, connection.reader.take(100_000)))
