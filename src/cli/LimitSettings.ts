@@ -75,7 +75,7 @@ export const settings = {
   ),
   writeTimeout: time(
     "write-timeout",
-    "Time for a peer to read some of what it is told",
+    "Time for a peer to read 64 KiB of what it is told",
     defaultLimits.writeTimeout
   )
 }
