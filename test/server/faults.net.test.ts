@@ -10,7 +10,7 @@
 import { randomInt } from "node:crypto"
 import { NodeFileSystem } from "@effect/platform-node"
 import { it } from "@effect/vitest"
-import { Cause, Effect, Latch, Option, Random, Result, Stream } from "effect"
+import { Cause, Effect, Exit, Latch, Option, Random, Result, Scope, Stream } from "effect"
 import { describe, expect } from "vitest"
 import * as BinaryConversation from "../../src/client/BinaryConversation.ts"
 import type { Book } from "../../src/client/Book.ts"
@@ -306,7 +306,8 @@ const playRun = Effect.fnUntraced(function* (seed: number, store: "sqlite" | "cs
   const mix = Object.fromEntries(
     FAULTS.map((fault) => [fault, WORST[fault] * (0.1 + 0.9 * dice.nextDoubleUnsafe())])
   ) as Probabilities
-  const network = yield* makeNetwork(server, seed, mix)
+  const lines = yield* Scope.fork(yield* Effect.scope)
+  const network = yield* Scope.provide(makeNetwork(server, seed, mix), lines)
   // In some runs the draw has to wait for an agency that comes only once the network is calm.
   const comesLate = dice.nextDoubleUnsafe() < 0.5 ? AGENCIES.length : undefined
 
@@ -326,6 +327,8 @@ const playRun = Effect.fnUntraced(function* (seed: number, store: "sqlite" | "cs
   )
   const whole = Effect.raceFirst(Effect.andThen(everybody, network.calm), enough)
   yield* Effect.raceFirst(whole, watch(server, parties)).pipe(
+    // Then the network goes too, for now and then it keeps a line open that nobody speaks on.
+    Effect.andThen(Scope.close(lines, Exit.void)),
     Effect.andThen(expectEnd(server, parties)),
     Effect.timeout(RUN_PATIENCE),
     Random.withSeed(seed),
