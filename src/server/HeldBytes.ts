@@ -37,7 +37,7 @@ export interface MemoryBounds {
 const LARGE_JSON_SHARE_BYTES = MAX_JSON_BYTES * JSON_MEMORY_FACTOR
 
 /** What a handshake may take: a first message of 128 KiB that never ends, and its copy. */
-const HANDSHAKE_BYTES = 256 * 1024
+export const HANDSHAKE_BYTES = 256 * 1024
 /** What is set apart for handshakes: so many at a time, of which an address has a half. */
 const HANDSHAKES_SHARE_BYTES = 256 * HANDSHAKE_BYTES
 

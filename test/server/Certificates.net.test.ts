@@ -5,10 +5,12 @@
 import { X509Certificate } from "node:crypto"
 import type * as Tls from "node:tls"
 import { it } from "@effect/vitest"
-import { Clock, Duration, Effect, Result, Schedule } from "effect"
+import { Clock, Duration, Effect, Fiber, Result, Schedule } from "effect"
 import { describe, expect } from "vitest"
 import type { Credentials } from "../../src/cli/TrialKeys.ts"
 import { makeServerTls } from "../../src/server/Certificates.ts"
+import { HANDSHAKE_BYTES, MIN_MEMORY_BYTES } from "../../src/server/HeldBytes.ts"
+import type { ServerLimits } from "../../src/server/ServerLimits.ts"
 import { BOOKS, dial, exchange, expectedWinners, rest, winnersIn } from "../support/exchange.ts"
 import * as M from "../support/messages.ts"
 import { temporaryFolder } from "../support/TemporaryFolder.ts"
@@ -22,14 +24,17 @@ const credentialsOf = (
   clientCa: string | undefined = undefined
 ) => ({ cert, key, clientCa })
 
-const startServer = Effect.fnUntraced(function* (asksFor?: TrialKeys) {
+const startServer = Effect.fnUntraced(function* (
+  asksFor?: TrialKeys,
+  limits: Partial<ServerLimits> = { handshakeTimeout: Duration.millis(300) }
+) {
   const tls = yield* makeServerTls(credentialsOf(keys.server, asksFor?.authority.certificate))
   const folder = yield* temporaryFolder
   const store = { _tag: "sqlite", path: `${folder}/lottery.db` } as const
   const server = yield* TestServer.start(store, [1], 7574, {
     tls,
     identity: { certificates: asksFor !== undefined, tokens: undefined },
-    limits: { handshakeTimeout: Duration.millis(300) }
+    limits
   })
   return { ...server, tls }
 })
@@ -89,6 +94,28 @@ describe("what is no TLS is closed and logged, and the server goes on:", () => {
       const line = `${FAILED}expected a TLS handshake: it took more than 300ms`
       expect(yield* refused(server.log, 2)).toEqual([line, line])
       expect(yield* ping(server.port, trusted)).toBe("PING\n")
+    })
+  )
+
+  it.live("a crowd that does not end its handshakes, while others of its address wait", () =>
+    Effect.gen(function* () {
+      // So many handshakes have room in an address's share of the least memory there is.
+      const crowd = MIN_MEMORY_BYTES / 8 / HANDSHAKE_BYTES
+      const server = yield* startServer(undefined, {
+        handshakeTimeout: Duration.seconds(20),
+        maxMemoryBytes: MIN_MEMORY_BYTES
+      })
+      const { port } = server
+      const accepted = () => server.log.filter((line) => line.includes("success | ip")).length
+      const silent = yield* Effect.forEach(Array.from({ length: crowd }), () => dial({ port }))
+      while (accepted() < crowd) yield* Effect.sleep("10 millis")
+      const waiting = yield* Effect.forkChild(ping(port, trusted))
+      const other = exchange({ port, tls: trusted, from: "127.0.0.2" }, Buffer.from("PING\n"))
+      expect(String(yield* other)).toBe("PING\n")
+      yield* Effect.sleep("300 millis")
+      expect(waiting.pollUnsafe()).toBeUndefined()
+      silent[0]!.resetAndDestroy()
+      expect(yield* Fiber.join(waiting)).toBe("PING\n")
     })
   )
 

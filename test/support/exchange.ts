@@ -9,15 +9,17 @@ export interface Dialled {
   readonly port: number
   /** Speaks TLS, with these credentials. */
   readonly tls?: Tls.ConnectionOptions | undefined
+  /** The address that it comes from. */
+  readonly from?: string
 }
 
 const PATIENCE = "10 seconds"
 
 /** Connects; the connection is destroyed with the scope. */
-export const dial = ({ port, tls }: Dialled) =>
+export const dial = ({ from, port, tls }: Dialled) =>
   Effect.acquireRelease(
     Effect.callback<Net.Socket, NotHeard>((resume) => {
-      const address = { host: "127.0.0.1", port }
+      const address = { host: "127.0.0.1", port, ...(from !== undefined && { localAddress: from }) }
       const socket = tls === undefined ? Net.connect(address) : Tls.connect({ ...address, ...tls })
       socket.once(tls === undefined ? "connect" : "secureConnect", () =>
         resume(Effect.succeed(socket))
