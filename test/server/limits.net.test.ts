@@ -414,6 +414,47 @@ const rowsOf = (bytes: number): readonly [rows: string, count: number] => {
   return [row.repeat(count), count]
 }
 
+describe("a crowd", () => {
+  const HEADER = Buffer.from("ffff313b", "hex")
+  /** What each of the slow ones sends, and then no more than a byte now and then. */
+  const BEGINNINGS = [
+    Buffer.of(0),
+    M.PREFACE,
+    M.helloOf(1).subarray(0, M.PREFACE.length + 2),
+    HEADER,
+    Buffer.concat([HEADER, Buffer.alloc(60_000, "1")])
+  ]
+  const SLOW = 500
+  const SILENT = 1000
+
+  it.live("of slow and of silent ones is held, and agencies among it upload and hear", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer({})
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          for (let index = 0; index < SLOW; index++) {
+            const peer = yield* RawPeer.connect(server.port, { from: `127.0.1.${1 + (index % 9)}` })
+            yield* peer.send(BEGINNINGS[index % BEGINNINGS.length]!)
+          }
+          for (let index = 0; index < SILENT; index++) {
+            yield* RawPeer.connect(server.winnersPort, { from: `127.0.2.${1 + (index % 9)}` })
+          }
+          yield* until(() => connectionsOf(server) >= SILENT, "the silent ones are held")
+          const agencies = yield* Effect.forEach([1, 2], (agency) => hello(server.port, agency))
+          for (const peer of agencies) {
+            yield* peer.send(Buffer.concat([M.betsOf(0, BETS), M.finishOf(BETS), M.AWAIT_WINNERS]))
+          }
+          for (const peer of agencies) {
+            const heard = M.controlsIn(yield* peer.rest).map(({ _tag }) => _tag)
+            expect(heard.at(-1)).toBe("Winners")
+          }
+        })
+      )
+      yield* allGone(server)
+    })
+  )
+})
+
 describe("memory", () => {
   const AGENCIES = [1, 2, 3, 4, 5] as const
   const [rows, count] = rowsOf(MIB - 100)
