@@ -1,13 +1,13 @@
 /**
  * Reads an agency's book: UTF-8 CSV with LF or CRLF line ends, five fields a line, quoted as RFC
  * 4180 where need be; a field never holds a line end. A book of any size, and a line of any length,
- * takes bounded memory. No string and no object is made per bet; only a line with a quote goes the
- * slow way.
+ * takes bounded memory. No string and no object is made per bet; only a line that is out of the
+ * ordinary goes the slow way.
  */
 import { createHash } from "node:crypto"
 import { Data, Effect, FileSystem, Stream } from "effect"
 import { type BetBatch, BetBatchBuilder } from "../domain/BetBatch.ts"
-import { type BetProblem, decodeUtf8 } from "../domain/BetCheck.ts"
+import { type BetProblem, decodeUtf8, ordinaryBetEnd } from "../domain/BetCheck.ts"
 import * as Row from "../domain/BetRow.ts"
 import { FileUnavailable, fileUnavailable } from "./FileUnavailable.ts"
 
@@ -97,15 +97,18 @@ export class BookParser {
     if (this.failure !== undefined) return
     let start = 0
     if (this.inLongLine || this.carried.length > 0) start = this.pushFirstLine(chunk)
-    let quote = nextIndex(chunk, Row.QUOTE, start)
     while (start < chunk.length && this.failure === undefined) {
+      const next = this.takeOrdinaryLine(chunk, start)
+      if (next !== undefined) {
+        start = next
+        continue
+      }
       const end = chunk.indexOf(Row.LF, start)
       if (end === -1) {
         this.carry(chunk, start)
         return
       }
-      if (quote < start) quote = nextIndex(chunk, Row.QUOTE, start)
-      this.takeLine(chunk, start, end + 1, quote < end)
+      this.takeLine(chunk, start, end + 1)
       start = end + 1
     }
   }
@@ -118,7 +121,7 @@ export class BookParser {
       this.inLongLine = false
     }
     const last = this.carried
-    if (last.length > 0) this.takeLine(last, 0, last.length, last.includes(Row.QUOTE))
+    if (last.length > 0) this.takeLine(last, 0, last.length)
     if (this.failure === undefined) this.flush()
   }
 
@@ -137,7 +140,7 @@ export class BookParser {
     } else {
       const line = Buffer.concat([this.carried, chunk.subarray(0, next)])
       this.carried = new Uint8Array(0)
-      this.takeLine(line, 0, line.length, line.includes(Row.QUOTE))
+      this.takeLine(line, 0, line.length)
     }
     return next
   }
@@ -159,8 +162,28 @@ export class BookParser {
     this.carried = new Uint8Array(0)
   }
 
+  /**
+   * Takes the line at `start` where it is a good one and nothing about it out of the ordinary;
+   * gives where the next one starts, or undefined: then `takeLine` takes it.
+   */
+  private takeOrdinaryLine(bytes: Uint8Array, start: number): number | undefined {
+    const { batchSize, check, maxBatchBytes } = this.options
+    const { builder, spans } = this
+    const numberEnd = ordinaryBetEnd(bytes, start, bytes.length, Row.COMMA, spans)
+    if (numberEnd === -1) return undefined
+    const end = bytes[numberEnd] === Row.CR ? numberEnd + 1 : numberEnd
+    const atMost = numberEnd - start + 1
+    if (bytes[end] !== Row.LF || atMost > maxBatchBytes) return undefined
+    if (this.emptyLine !== undefined || check?.(bytes, spans) !== undefined) return undefined
+    if (builder.byteLength + atMost > maxBatchBytes) this.flush()
+    builder.addOrdinary(bytes, spans)
+    if (builder.count >= batchSize) this.flush()
+    this.line++
+    return end + 1
+  }
+
   /** Takes the line in `[start, next)`, line end included. */
-  private takeLine(bytes: Uint8Array, start: number, next: number, hasQuote: boolean): void {
+  private takeLine(bytes: Uint8Array, start: number, next: number): void {
     let end = bytes[next - 1] === Row.LF ? next - 1 : next
     if (end > start && bytes[end - 1] === Row.CR) end--
     this.takeEmptyLine()
@@ -172,11 +195,7 @@ export class BookParser {
       return
     }
     const problem =
-      end - first > MAX_BOOK_LINE_BYTES
-        ? LINE_TOO_LONG
-        : hasQuote
-          ? this.addQuoted(bytes.subarray(first, end))
-          : this.addPlain(bytes, first, end)
+      end - first > MAX_BOOK_LINE_BYTES ? LINE_TOO_LONG : this.addLine(bytes.subarray(first, end))
     if (problem !== undefined) {
       this.badLine(problem)
       this.reject(bytes.subarray(start, next))
@@ -184,13 +203,12 @@ export class BookParser {
     this.line++
   }
 
-  private addPlain(bytes: Uint8Array, start: number, end: number): BetProblem | undefined {
-    if (!Row.markFields(bytes, start, end, Row.COMMA, this.spans)) {
-      return wrongFieldCount(countFields(bytes, start, end))
+  private addLine(line: Uint8Array): BetProblem | undefined {
+    if (line.includes(Row.QUOTE)) return this.addQuoted(line)
+    if (!Row.markFields(line, 0, line.length, Row.COMMA, this.spans)) {
+      return wrongFieldCount(countFields(line))
     }
-    // Without quotes a line is its canonical row, but for zeros that lead the number.
-    const atMost = end - start + 1
-    return atMost > this.options.maxBatchBytes ? this.addLarge(bytes) : this.add(bytes, atMost)
+    return this.add(line)
   }
 
   private addQuoted(line: Uint8Array): BetProblem | undefined {
@@ -201,32 +219,27 @@ export class BookParser {
       return { field: "line", message: "expected a closed quote, and a comma after it" }
     }
     if (fields.length !== Row.FIELD_COUNT) return wrongFieldCount(fields.length)
-    return this.addLarge(Row.joinFields(fields, this.spans))
+    return this.add(Row.joinFields(fields, this.spans))
   }
 
-  /** Adds the marked bet whose size is not known without writing it. */
-  private addLarge(bytes: Uint8Array): BetProblem | undefined {
-    const problem = this.single.add(bytes, this.spans)
-    if (problem !== undefined) return problem
-    const row = this.single.build()
-    const { maxBatchBytes } = this.options
-    return row.bytes.length > maxBatchBytes
-      ? {
-          field: "line",
-          message: `expected at most ${maxBatchBytes} bytes a bet, got ${row.bytes.length}`
-        }
-      : this.add(bytes, row.bytes.length)
-  }
-
-  /** Adds the marked bet, which takes at most so many bytes, to a batch that has room for it. */
-  private add(bytes: Uint8Array, atMost: number): BetProblem | undefined {
+  /** Adds the marked bet to a batch that has room for it. */
+  private add(bytes: Uint8Array): BetProblem | undefined {
     const { batchSize, check, maxBatchBytes } = this.options
     const refused = check?.(bytes, this.spans)
     if (refused !== undefined) return refused
-    if (this.builder.byteLength + atMost > maxBatchBytes) this.flush()
-    const problem = this.builder.add(bytes, this.spans)
-    if (problem === undefined && this.builder.count >= batchSize) this.flush()
-    return problem
+    // Its size is not known without writing it.
+    const problem = this.single.add(bytes, this.spans)
+    if (problem !== undefined) return problem
+    const size = this.single.byteLength
+    this.single.clear()
+    if (size > maxBatchBytes) {
+      const message = `expected at most ${maxBatchBytes} bytes a bet, got ${size}`
+      return { field: "line", message }
+    }
+    if (this.builder.byteLength + size > maxBatchBytes) this.flush()
+    this.builder.add(bytes, this.spans)
+    if (this.builder.count >= batchSize) this.flush()
+    return undefined
   }
 
   private flush(): void {
@@ -266,20 +279,14 @@ const wrongFieldCount = (count: number): BetProblem => ({
   message: `expected ${Row.FIELD_COUNT} fields separated by commas, got ${count}`
 })
 
-const countFields = (bytes: Uint8Array, start: number, end: number): number => {
+const countFields = (line: Uint8Array): number => {
   let fields = 1
-  for (let at = start; at < end; at++) if (bytes[at] === Row.COMMA) fields++
+  for (const byte of line) if (byte === Row.COMMA) fields++
   return fields
 }
 
 const hasBom = (bytes: Uint8Array, start: number, end: number): boolean =>
   end - start >= BOM.length && BOM.every((byte, index) => bytes[start + index] === byte)
-
-/** Where `byte` is next, or beyond every index. */
-const nextIndex = (bytes: Uint8Array, byte: number, start: number): number => {
-  const index = bytes.indexOf(byte, start)
-  return index === -1 ? Number.POSITIVE_INFINITY : index
-}
 
 const bytesOf = (file: string, name: string) =>
   Stream.unwrap(

@@ -135,7 +135,9 @@ export class BetBatchBuilder {
         fieldsProblem(source, spans) ?? { field: "bet", message: "refused by the byte check alone" }
       )
     }
-    this.reserve(spans)
+    // Quoting at most doubles a name and adds two quotes.
+    const names = spans[1]! - spans[0]! + spans[3]! - spans[2]!
+    this.reserve(2 * names + 4 + MAX_BYTES_BESIDE_NAMES)
     this.writeName(source, spans[0]!, spans[1]!)
     this.bytes[this.length++] = Row.COMMA
     this.writeName(source, spans[2]!, spans[3]!)
@@ -150,6 +152,22 @@ export class BetBatchBuilder {
     return undefined
   }
 
+  /** Adds the bet that `ordinaryBetEnd` marked in `source`. */
+  addOrdinary(source: Uint8Array, spans: Row.FieldSpans): void {
+    const start = spans[0]!
+    const number = spans[8]!
+    this.reserve(spans[9]! - start + 1)
+    const row = this.length
+    this.write(source, start, number)
+    // Whatever separated them: commas do in a row.
+    for (let field = 0; field < Row.FIELD_COUNT - 1; field++) {
+      this.bytes[row + spans[2 * field + 1]! - start] = Row.COMMA
+    }
+    this.write(source, numberStart(source, number, spans[9]!), spans[9]!)
+    this.bytes[this.length++] = Row.LF
+    this.rows++
+  }
+
   /** Adds the bet with these five texts; as `add`. */
   addTexts(fields: ReadonlyArray<string>): BetProblem | undefined {
     return this.add(Row.joinFields(fields, this.spans), this.spans)
@@ -158,17 +176,19 @@ export class BetBatchBuilder {
   /** The batch of what was added; the builder starts anew. */
   build(): BetBatch {
     const batch = new BetBatch(this.bytes.slice(0, this.length), this.rows)
-    this.length = 0
-    this.rows = 0
+    this.clear()
     return batch
   }
 
-  /** Makes room for one bet: quoting at most doubles a name and adds two quotes. */
-  private reserve(spans: Row.FieldSpans): void {
-    let needed = this.length + 2 * 2 + Row.FIELD_COUNT
-    for (let field = 0; field < Row.FIELD_COUNT; field++) {
-      needed += 2 * (spans[2 * field + 1]! - spans[2 * field]!)
-    }
+  /** Forgets what was added. */
+  clear(): void {
+    this.length = 0
+    this.rows = 0
+  }
+
+  /** Makes room for so many bytes more. */
+  private reserve(bytes: number): void {
+    const needed = this.length + bytes
     if (needed <= this.bytes.length) return
     const larger = new Uint8Array(Math.max(needed, 2 * this.bytes.length))
     larger.set(this.bytes.subarray(0, this.length))
@@ -197,11 +217,12 @@ export class BetBatchBuilder {
   }
 }
 
-const ZERO = 0x30
+/** A document, a birthdate, a number, and what separates and ends the fields. */
+const MAX_BYTES_BESIDE_NAMES = 10 + 10 + 4 + Row.FIELD_COUNT
 
 /** Where the digits begin once leading zeros are dropped; the last digit always stays. */
 const numberStart = (bytes: Uint8Array, start: number, end: number): number => {
   let at = start
-  while (at < end - 1 && bytes[at] === ZERO) at++
+  while (at < end - 1 && bytes[at] === Row.ZERO) at++
   return at
 }

@@ -5,7 +5,7 @@
  */
 import { Result, Schema } from "effect"
 import { Bet, daysInMonth, FIRST_YEAR, MAX_NAME_BYTES, Name } from "./Bet.ts"
-import type { FieldSpans } from "./BetRow.ts"
+import { COMMA, type FieldSpans, HYPHEN, QUOTE, SEMICOLON, ZERO } from "./BetRow.ts"
 
 /** The fields of a bet in the order in which every dialect and every book writes them. */
 export const FIELDS = ["firstName", "lastName", "document", "birthdate", "number"] as const
@@ -44,69 +44,135 @@ const isNameText = (bytes: Uint8Array): boolean => {
   return text !== undefined && isName(text)
 }
 
-const nameIsValid = (bytes: Uint8Array, start: number, end: number): boolean => {
-  if (end <= start || end - start > MAX_NAME_BYTES) return false
-  let blank = true
-  for (let at = start; at < end; at++) {
-    const byte = bytes[at]!
-    if (byte < 0x20 || byte === 0x7f) return false
-    if (byte < 0x80) {
-      if (byte !== 0x20) blank = false
-      continue
+/** What a byte may be in a name, as far as it can be said of the byte alone. */
+const LETTER = 1
+const SPACE = 2
+/** The first of two bytes of U+00C0 to U+07FF: the accented letters of most names. */
+const LEAD = 3
+/** By byte; 0 for what ends a field, and for what only `Name` can judge. */
+const NAME_BYTES = new Uint8Array(256).fill(LETTER, 0x21, 0x7f).fill(LEAD, 0xc3, 0xe0)
+NAME_BYTES[0x20] = SPACE
+for (const byte of [COMMA, QUOTE, SEMICOLON]) NAME_BYTES[byte] = 0
+
+/** Where the name ends that begins at `start`, as far as it is an ordinary one. */
+const nameEnd = (bytes: Uint8Array, start: number, limit: number): number => {
+  let isBlank = true
+  let at = start
+  for (; at < limit; at++) {
+    const kind = NAME_BYTES[bytes[at]!]
+    if (kind === LETTER) {
+      isBlank = false
+    } else if (kind === LEAD && (bytes[at + 1]! & 0xc0) === 0x80) {
+      isBlank = false
+      at++
+    } else if (kind !== SPACE) {
+      break
     }
-    // U+00A1 to U+07FF, the accented letters of most names: neither controls nor white space.
-    const next = at + 1 < end ? bytes[at + 1]! : 0
-    const twoBytes = byte >= 0xc2 && byte <= 0xdf && (next & 0xc0) === 0x80
-    if (!twoBytes || (byte === 0xc2 && next <= 0xa0)) {
-      return isNameText(bytes.subarray(start, end))
-    }
-    blank = false
-    at++
   }
-  return !blank
+  return isBlank ? start : at
 }
 
-const isDigit = (byte: number): boolean => byte >= 0x30 && byte <= 0x39
+const nameIsValid = (bytes: Uint8Array, start: number, end: number): boolean =>
+  end - start <= MAX_NAME_BYTES &&
+  end > start &&
+  (nameEnd(bytes, start, end) === end || isNameText(bytes.subarray(start, end)))
 
-const digitsAreValid = (bytes: Uint8Array, start: number, end: number, most: number): boolean => {
-  if (end <= start || end - start > most) return false
-  for (let at = start; at < end; at++) if (!isDigit(bytes[at]!)) return false
-  return true
+const isDigit = (byte: number): boolean => (byte - ZERO) >>> 0 <= 9
+
+/** Where the ASCII digits end that begin at `start`, at `limit` at the latest. */
+export const digitsEnd = (bytes: Uint8Array, start: number, limit: number): number => {
+  let at = start
+  while (at < limit && isDigit(bytes[at]!)) at++
+  return at
 }
+
+const digitsAreValid = (bytes: Uint8Array, start: number, end: number, most: number): boolean =>
+  end > start && end - start <= most && digitsEnd(bytes, start, end) === end
 
 /** The value of the ASCII digits in `[start, end)`. */
 export const digitsValue = (bytes: Uint8Array, start: number, end: number): number => {
   let value = 0
-  for (let at = start; at < end; at++) value = value * 10 + bytes[at]! - 0x30
+  for (let at = start; at < end; at++) value = value * 10 + bytes[at]! - ZERO
   return value
 }
 
-const HYPHEN = 0x2d
-
-const birthdateIsValid = (bytes: Uint8Array, start: number, end: number): boolean => {
-  if (end - start !== 10) return false
-  if (bytes[start + 4] !== HYPHEN || bytes[start + 7] !== HYPHEN) return false
-  if (
-    !digitsAreValid(bytes, start, start + 4, 4) ||
-    !digitsAreValid(bytes, start + 5, start + 7, 2) ||
-    !digitsAreValid(bytes, start + 8, end, 2)
-  ) {
-    return false
-  }
-  const year = digitsValue(bytes, start, start + 4)
-  const month = digitsValue(bytes, start + 5, start + 7)
-  const day = digitsValue(bytes, start + 8, end)
-  if (year < FIRST_YEAR || month < 1 || month > 12) return false
-  return day >= 1 && day <= daysInMonth(year, month)
+/** The value of the two bytes at `at`, or -1 where they are not two digits. */
+const twoDigits = (bytes: Uint8Array, at: number): number => {
+  const tens = bytes[at]!
+  const ones = bytes[at + 1]!
+  return isDigit(tens) && isDigit(ones) ? (tens - ZERO) * 10 + ones - ZERO : -1
 }
+
+const BIRTHDATE_BYTES = 10
+
+/** Whether the ten bytes at `start` are a birthdate. */
+const birthdateIsValid = (bytes: Uint8Array, start: number): boolean => {
+  if (bytes[start + 4] !== HYPHEN || bytes[start + 7] !== HYPHEN) return false
+  const century = twoDigits(bytes, start)
+  const yearOfCentury = twoDigits(bytes, start + 2)
+  const month = twoDigits(bytes, start + 5)
+  const day = twoDigits(bytes, start + 8)
+  const year = 100 * century + yearOfCentury
+  if (century < 0 || yearOfCentury < 0 || year < FIRST_YEAR) return false
+  return month >= 1 && month <= 12 && day >= 1 && day <= daysInMonth(year, month)
+}
+
+const MAX_DOCUMENT_BYTES = 10
+const MAX_NUMBER_BYTES = 4
 
 /** Whether the five fields that `spans` marks in `bytes` are a bet. */
 export const fieldsAreValid = (bytes: Uint8Array, spans: FieldSpans): boolean =>
   nameIsValid(bytes, spans[0]!, spans[1]!) &&
   nameIsValid(bytes, spans[2]!, spans[3]!) &&
-  digitsAreValid(bytes, spans[4]!, spans[5]!, 10) &&
-  birthdateIsValid(bytes, spans[6]!, spans[7]!) &&
-  digitsAreValid(bytes, spans[8]!, spans[9]!, 4)
+  digitsAreValid(bytes, spans[4]!, spans[5]!, MAX_DOCUMENT_BYTES) &&
+  spans[7]! - spans[6]! === BIRTHDATE_BYTES &&
+  birthdateIsValid(bytes, spans[6]!) &&
+  digitsAreValid(bytes, spans[8]!, spans[9]!, MAX_NUMBER_BYTES)
+
+/**
+ * Marks and checks in one pass the ordinary bet that begins at `start`, whose five fields
+ * `separator` separates. Gives where its number ends, at `limit` at the latest, or -1: then the
+ * fields are to be marked and checked one by one, for it may be a bet all the same. No name of an
+ * ordinary bet has a comma, a semicolon or a quote.
+ */
+export const ordinaryBetEnd = (
+  bytes: Uint8Array,
+  start: number,
+  limit: number,
+  separator: number,
+  spans: FieldSpans
+): number => {
+  const firstEnd = nameEnd(bytes, start, limit)
+  const firstBytes = firstEnd - start
+  if (firstBytes < 1 || firstBytes > MAX_NAME_BYTES || bytes[firstEnd] !== separator) return -1
+  const last = firstEnd + 1
+  const lastEnd = nameEnd(bytes, last, limit)
+  const lastBytes = lastEnd - last
+  if (lastBytes < 1 || lastBytes > MAX_NAME_BYTES || bytes[lastEnd] !== separator) return -1
+  const document = lastEnd + 1
+  const documentEnd = digitsEnd(bytes, document, limit)
+  const documentBytes = documentEnd - document
+  if (documentBytes < 1 || documentBytes > MAX_DOCUMENT_BYTES) return -1
+  const birthdate = documentEnd + 1
+  const birthdateEnd = birthdate + BIRTHDATE_BYTES
+  const number = birthdateEnd + 1
+  if (number >= limit || bytes[documentEnd] !== separator) return -1
+  if (bytes[birthdateEnd] !== separator || !birthdateIsValid(bytes, birthdate)) return -1
+  const numberEnd = digitsEnd(bytes, number, limit)
+  const numberBytes = numberEnd - number
+  if (numberBytes < 1 || numberBytes > MAX_NUMBER_BYTES) return -1
+  spans[0] = start
+  spans[1] = firstEnd
+  spans[2] = last
+  spans[3] = lastEnd
+  spans[4] = document
+  spans[5] = documentEnd
+  spans[6] = birthdate
+  spans[7] = birthdateEnd
+  spans[8] = number
+  spans[9] = numberEnd
+  return numberEnd
+}
 
 /** How much of a refused field is shown. */
 const SHOWN_CHARACTERS = 40

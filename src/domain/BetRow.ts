@@ -6,7 +6,10 @@
  */
 
 export const COMMA = 0x2c
+export const SEMICOLON = 0x3b
 export const QUOTE = 0x22
+export const HYPHEN = 0x2d
+export const ZERO = 0x30
 export const LF = 0x0a
 export const CR = 0x0d
 

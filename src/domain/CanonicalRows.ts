@@ -4,7 +4,13 @@
  */
 import { Result } from "effect"
 import { BetBatch, BetBatchBuilder } from "./BetBatch.ts"
-import { type BetProblem, decodeUtf8, fieldsAreValid, fieldsProblem } from "./BetCheck.ts"
+import {
+  type BetProblem,
+  decodeUtf8,
+  fieldsAreValid,
+  fieldsProblem,
+  ordinaryBetEnd
+} from "./BetCheck.ts"
 import * as Row from "./BetRow.ts"
 
 /** Why bytes are not so many canonical rows. */
@@ -14,8 +20,6 @@ export interface RowsProblem {
   readonly index?: number
 }
 
-const ZERO = 0x30
-
 /**
  * Takes over `bytes` as a batch of `count` bets. Every field is checked, and that each row is
  * written as the canonical row is, so that equal bets have equal bytes.
@@ -24,20 +28,19 @@ export const batchFromRows = (
   bytes: Uint8Array,
   count: number
 ): Result.Result<BetBatch, RowsProblem> => {
+  const { length } = bytes
   const spans = Row.makeFieldSpans()
-  let quote = bytes.indexOf(Row.QUOTE)
   let start = 0
   let index = 0
-  while (start < bytes.length) {
-    const end = bytes.indexOf(Row.LF, start)
-    if (end === -1) return Result.fail({ reason: "line: expected a row that ends in LF", index })
-    if (quote !== -1 && quote < start) quote = bytes.indexOf(Row.QUOTE, start)
-    const problem =
-      quote !== -1 && quote < end
-        ? quotedRowProblem(bytes.subarray(start, end + 1))
-        : plainRowProblem(bytes, start, end, spans)
-    if (problem !== undefined) {
-      return Result.fail({ reason: `${problem.field}: ${problem.message}`, index })
+  while (start < length) {
+    let end = ordinaryBetEnd(bytes, start, length, Row.COMMA, spans)
+    if (end === -1 || bytes[end] !== Row.LF || hasLeadingZero(bytes, spans)) {
+      end = bytes.indexOf(Row.LF, start)
+      if (end === -1) return Result.fail({ reason: "line: expected a row that ends in LF", index })
+      const problem = rowProblem(bytes.subarray(start, end + 1))
+      if (problem !== undefined) {
+        return Result.fail({ reason: `${problem.field}: ${problem.message}`, index })
+      }
     }
     start = end + 1
     index++
@@ -47,23 +50,25 @@ export const batchFromRows = (
     : Result.fail({ reason: `expected ${count} rows, got ${index}` })
 }
 
+const hasLeadingZero = (bytes: Uint8Array, spans: Row.FieldSpans): boolean =>
+  bytes[spans[8]!] === Row.ZERO && spans[9]! - spans[8]! > 1
+
+/** What is wrong with a row, its line end included. */
+const rowProblem = (row: Uint8Array): BetProblem | undefined =>
+  row.includes(Row.QUOTE) ? quotedRowProblem(row) : unquotedRowProblem(row)
+
 const wrongFieldCount: BetProblem = {
   field: "line",
   message: `expected ${Row.FIELD_COUNT} fields separated by commas`
 }
 
-const plainRowProblem = (
-  bytes: Uint8Array,
-  start: number,
-  end: number,
-  spans: Row.FieldSpans
-): BetProblem | undefined => {
-  if (!Row.markFields(bytes, start, end, Row.COMMA, spans)) return wrongFieldCount
-  if (!fieldsAreValid(bytes, spans)) {
-    return fieldsProblem(bytes, spans) ?? { field: "bet", message: "refused by the byte check" }
+const unquotedRowProblem = (row: Uint8Array): BetProblem | undefined => {
+  const spans = Row.makeFieldSpans()
+  if (!Row.markFields(row, 0, row.length - 1, Row.COMMA, spans)) return wrongFieldCount
+  if (!fieldsAreValid(row, spans)) {
+    return fieldsProblem(row, spans) ?? { field: "bet", message: "refused by the byte check" }
   }
-  const leadingZero = bytes[spans[8]!] === ZERO && spans[9]! - spans[8]! > 1
-  return leadingZero
+  return hasLeadingZero(row, spans)
     ? { field: "number", message: "expected no leading zeros in a canonical row" }
     : undefined
 }

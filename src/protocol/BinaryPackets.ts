@@ -10,13 +10,12 @@ import { Effect, Result, Schema } from "effect"
 import { Agency, fromDigits } from "../domain/Agency.ts"
 import { Document } from "../domain/Bet.ts"
 import { BetBatchSchema } from "../domain/BetBatch.ts"
-import { FIELD_COUNT } from "../domain/BetRow.ts"
+import { FIELD_COUNT, SEMICOLON } from "../domain/BetRow.ts"
 import type { ByteReader } from "./ByteReader.ts"
 import { BadMessage, bytesCodec, decoder, encoder } from "./BytesCodec.ts"
 import { MAX_PACKET_BYTES, MIN_PACKET_BYTES } from "./Limits.ts"
 import { decodePlainRows, encodePlainRows } from "./PlainRows.ts"
 
-const SEMICOLON = 0x3b
 const SEPARATORS = { field: SEMICOLON, row: SEMICOLON }
 const ascii = new TextDecoder("latin1")
 const utf8 = new TextEncoder()

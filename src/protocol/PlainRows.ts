@@ -4,7 +4,16 @@
  */
 import { Result } from "effect"
 import { type BetBatch, BetBatchBuilder } from "../domain/BetBatch.ts"
-import { COMMA, FIELD_COUNT, LF, makeFieldSpans, QUOTE, splitQuoted } from "../domain/BetRow.ts"
+import { ordinaryBetEnd } from "../domain/BetCheck.ts"
+import {
+  COMMA,
+  FIELD_COUNT,
+  type FieldSpans,
+  LF,
+  makeFieldSpans,
+  QUOTE,
+  splitQuoted
+} from "../domain/BetRow.ts"
 import { BadMessage } from "./BytesCodec.ts"
 
 /** What stands between two fields, and what ends a bet; they may be the same byte. */
@@ -22,33 +31,52 @@ export const decodePlainRows = (
   start: number,
   separators: Separators
 ): Result.Result<BetBatch, BadMessage> => {
-  const builder = new BetBatchBuilder(bytes.length - start + 64)
+  const { length } = bytes
+  const builder = new BetBatchBuilder(length - start + 64)
   const spans = makeFieldSpans()
   let at = start
-  while (at < bytes.length) {
-    let field = 0
-    spans[0] = at
-    for (; at < bytes.length; at++) {
-      const byte = bytes[at]
-      if (byte === separators.field && field < FIELD_COUNT - 1) {
-        spans[2 * field + 1] = at
-        field++
-        spans[2 * field] = at + 1
-      } else if (byte === separators.row) {
-        break
-      }
+  while (at < length) {
+    const end = ordinaryBetEnd(bytes, at, length, separators.field, spans)
+    if (end !== -1 && (end === length || bytes[end] === separators.row)) {
+      builder.addOrdinary(bytes, spans)
+      at = end + 1
+      continue
     }
-    spans[2 * field + 1] = at
+    const fields = markPlainFields(bytes, at, separators, spans)
     const problem =
-      field < FIELD_COUNT - 1
-        ? `expected ${FIELD_COUNT} fields, got ${field + 1}`
+      fields < FIELD_COUNT
+        ? `expected ${FIELD_COUNT} fields, got ${fields}`
         : describe(builder.add(bytes, spans))
     if (problem !== undefined) {
       return Result.fail(new BadMessage({ reason: problem, index: builder.count }))
     }
-    at++
+    at = spans[2 * FIELD_COUNT - 1]! + 1
   }
   return Result.succeed(builder.build())
+}
+
+/** Marks the fields of the bet that begins at `start`; gives how many it has, five at most. */
+const markPlainFields = (
+  bytes: Uint8Array,
+  start: number,
+  separators: Separators,
+  spans: FieldSpans
+): number => {
+  let field = 0
+  let at = start
+  spans[0] = start
+  for (; at < bytes.length; at++) {
+    const byte = bytes[at]
+    if (byte === separators.field && field < FIELD_COUNT - 1) {
+      spans[2 * field + 1] = at
+      field++
+      spans[2 * field] = at + 1
+    } else if (byte === separators.row) {
+      break
+    }
+  }
+  spans[2 * field + 1] = at
+  return field + 1
 }
 
 const describe = (problem: ReturnType<BetBatchBuilder["add"]>): string | undefined =>

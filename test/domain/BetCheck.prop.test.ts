@@ -1,13 +1,14 @@
 /**
  * Goal: the check over bytes and the field Schemas accept and refuse the same bets.
- * Method: fields drawn from the Schemas, and fields that are nearly right, through both.
+ * Method: fields drawn from the Schemas, and fields that are nearly right, through both. What the
+ * check of an ordinary bet accepts in one pass is marked and checked once more, field by field.
  */
 import { it } from "@effect/vitest"
 import { Arbitrary, Effect, Result, Schema } from "effect"
 import { describe, expect } from "vitest"
 import { Bet } from "../../src/domain/Bet.ts"
-import { fieldsAreValid, fieldsProblem } from "../../src/domain/BetCheck.ts"
-import { makeFieldSpans } from "../../src/domain/BetRow.ts"
+import { fieldsAreValid, fieldsProblem, ordinaryBetEnd } from "../../src/domain/BetCheck.ts"
+import { COMMA, makeFieldSpans, markFields, SEMICOLON } from "../../src/domain/BetRow.ts"
 
 const runs = process.env.LOTTERY_TEST_LONG ? 50_000 : 2_000
 const FIELDS = ["firstName", "lastName", "document", "birthdate", "number"] as const
@@ -35,6 +36,8 @@ const PIECES = Schema.Literals([
   "😀",
   "x".repeat(50),
   "ñ".repeat(25),
+  "x".repeat(100),
+  "x".repeat(101),
   ",",
   ";",
   '"',
@@ -132,6 +135,42 @@ describe("BetCheck", () => {
         expect(fieldsAreValid(marked.bytes, marked.spans)).toBe(
           isUtf8 && acceptedBySchemas([text, "b", "1", "2000-01-01", "5"])
         )
+      }),
+    { arbitrary: { runs } }
+  )
+
+  /** Looks that one pass over `texts`, with others around them, says what field by field is said. */
+  const expectSameInOnePass = (texts: ReadonlyArray<string>, separator: number) => {
+    const text = texts.join(String.fromCharCode(separator))
+    for (const behind of ["", "\n", "\r\n", String.fromCharCode(separator), "x"]) {
+      const bytes = Buffer.from(`9,${text}${behind}`)
+      const spans = makeFieldSpans()
+      const end = ordinaryBetEnd(bytes, 2, bytes.length, separator, spans)
+      const isOrdinary = /^[ -~À-߿]*$/.test(text) && !/[,;"]/.test(texts.join(""))
+      if (isOrdinary && acceptedBySchemas(texts)) {
+        expect(end, JSON.stringify(text + behind)).toBe(bytes.length - behind.length)
+      }
+      if (end === -1) continue
+      const marked = makeFieldSpans()
+      expect(markFields(bytes, 2, end, separator, marked)).toBe(true)
+      expect(spans, JSON.stringify(text + behind)).toEqual(marked)
+      expect(fieldsAreValid(bytes, marked), JSON.stringify(text + behind)).toBe(true)
+    }
+  }
+
+  it.effect.prop(
+    "accepts an ordinary bet in one pass, and nothing that is none",
+    [
+      Bet,
+      nearly,
+      Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 9 })),
+      Schema.Literals([COMMA, SEMICOLON])
+    ],
+    ([bet, field, index, separator]) =>
+      Effect.sync(() => {
+        const texts = [bet.firstName, bet.lastName, bet.document, bet.birthdate, `${bet.number}`]
+        // In every other run all fields are a bet's.
+        expectSameInOnePass(index < 5 ? texts.with(index, field) : texts, separator)
       }),
     { arbitrary: { runs } }
   )

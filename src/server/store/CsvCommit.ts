@@ -6,7 +6,7 @@ import { Effect, type Scope } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
 import { StoreBroken } from "../BetStore.ts"
 import { rewriteWithout } from "./CsvDiscard.ts"
-import { appendRows, type CsvFile, cutTail, type Rows } from "./CsvFile.ts"
+import { appendRows, type CsvFile, cutTail, type RowBuffer, type Rows } from "./CsvFile.ts"
 import { type CsvState, StateChange, withoutAgency, writeState } from "./CsvState.ts"
 import type { Disk, DiskError } from "./Disk.ts"
 import type { Outcome, Write } from "./EmbeddedStore.ts"
@@ -90,6 +90,8 @@ export const makeCommit = (
 ) => {
   /** Something that was not acknowledged lies behind the durable rows and could not be cut. */
   let tailIsDirty = false
+  // One commit at a time uses it.
+  const buffer: RowBuffer = { bytes: new Uint8Array(0) }
 
   const cutDirtyTail = Effect.gen(function* () {
     if (!tailIsDirty) return
@@ -101,7 +103,7 @@ export const makeCommit = (
     yield* cutDirtyTail
     if (rows.length === 0) return
     tailIsDirty = true
-    yield* appendRows(disk, store.csv, rows, maxUnsyncedBytes).pipe(
+    yield* appendRows(disk, store.csv, rows, buffer, maxUnsyncedBytes).pipe(
       // After a failed sync nothing is touched any more, for nothing can be known.
       Effect.tapError((error) =>
         // Where it cannot be cut now it is before the next write, which fails until then.

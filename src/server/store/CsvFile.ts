@@ -157,6 +157,25 @@ export const keepTail = Effect.fnUntraced(function* (
 /** Cuts what lies behind the durable rows. */
 export const cutTail = (disk: Disk, { file, length }: CsvFile) => disk.truncate(file, length)
 
+/** Where rows are put together for the file; used again by the next group. */
+export interface RowBuffer {
+  bytes: Uint8Array
+}
+
+/** The rows of a group as they go into the file; a view, good until the buffer is used again. */
+const rowsOf = (batches: ReadonlyArray<Rows>, buffer: RowBuffer): Uint8Array => {
+  const size = batches.reduce(
+    (sum, { agency, bytes, count }) => sum + CsvRow.sizeOf(agency, bytes, count),
+    0
+  )
+  if (buffer.bytes.length < size) buffer.bytes = new Uint8Array(size)
+  let end = 0
+  for (const { agency, bytes } of batches) {
+    end = CsvRow.writeCanonical(agency, bytes, buffer.bytes, end)
+  }
+  return buffer.bytes.subarray(0, end)
+}
+
 /**
  * Writes rows behind the durable ones and syncs them. The index and the length grow only when all
  * of them are durable; after a failure the caller cuts the tail.
@@ -165,22 +184,19 @@ export const appendRows = Effect.fnUntraced(function* (
   disk: Disk,
   csv: CsvFile,
   batches: ReadonlyArray<Rows>,
+  buffer: RowBuffer,
   maxUnsyncedBytes: number
 ): Effect.fn.Return<void, DiskError> {
-  const runs = batches.map(({ agency, bytes, count }) => ({
-    agency,
-    count,
-    bytes: CsvRow.fromCanonical(agency, bytes, count)
-  }))
-  const all = runs.length === 1 ? runs[0]!.bytes : Buffer.concat(runs.map((run) => run.bytes))
+  const all = rowsOf(batches, buffer)
   // A crash must not leave more behind than what is taken for a torn tail.
   for (let start = 0; start < all.length; start += maxUnsyncedBytes) {
     const part = all.subarray(start, start + maxUnsyncedBytes)
     yield* writeAll(disk, csv.file, part, csv.length + start)
     yield* disk.syncData(csv.file)
   }
-  for (const { agency, count, bytes } of runs) {
-    csv.index.add(agency, csv.length, count, bytes.length)
-    csv.length += bytes.length
+  for (const { agency, bytes, count } of batches) {
+    const size = CsvRow.sizeOf(agency, bytes, count)
+    csv.index.add(agency, csv.length, count, size)
+    csv.length += size
   }
 })

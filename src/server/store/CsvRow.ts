@@ -5,7 +5,13 @@
  */
 import { type Agency, fromDigits, MAX_AGENCY } from "../../domain/Agency.ts"
 import type { BetBatchBuilder } from "../../domain/BetBatch.ts"
-import { decodeUtf8, digitsValue, fieldsAreValid } from "../../domain/BetCheck.ts"
+import {
+  decodeUtf8,
+  digitsEnd,
+  digitsValue,
+  fieldsAreValid,
+  ordinaryBetEnd
+} from "../../domain/BetCheck.ts"
 import * as Row from "../../domain/BetRow.ts"
 
 const utf8 = new TextEncoder()
@@ -14,28 +20,29 @@ const ascii = new TextDecoder()
 /** The longest row that can be a bet: two names of quotes only, doubled and quoted. */
 export const MAX_ROW_BYTES = 512
 
-/** Canonical rows as rows of the file. */
-export const fromCanonical = (agency: Agency, rows: Uint8Array, count: number): Uint8Array => {
+/** How many bytes canonical rows take as rows of the file. */
+export const sizeOf = (agency: Agency, rows: Uint8Array, count: number): number =>
+  rows.length + count * `${agency},\r`.length
+
+/** Writes canonical rows as rows of the file to `into`, from `at` on; gives where they end. */
+export const writeCanonical = (
+  agency: Agency,
+  rows: Uint8Array,
+  into: Uint8Array,
+  at: number
+): number => {
   const prefix = utf8.encode(`${agency},`)
-  const bytes = new Uint8Array(rows.length + count * (prefix.length + 1))
-  let at = 0
-  let start = 0
-  while (start < rows.length) {
-    const end = rows.indexOf(Row.LF, start)
-    bytes.set(prefix, at)
-    at += prefix.length
-    bytes.set(rows.subarray(start, end), at)
-    at += end - start
-    bytes[at++] = Row.CR
-    bytes[at++] = Row.LF
-    start = end + 1
+  let end = at
+  for (let from = 0; from < rows.length; from++) {
+    for (let index = 0; index < prefix.length; index++) into[end++] = prefix[index]!
+    for (; rows[from] !== Row.LF; from++) into[end++] = rows[from]!
+    into[end++] = Row.CR
+    into[end++] = Row.LF
   }
-  return bytes
+  return end
 }
 
 const MAX_AGENCY_DIGITS = 10
-const ZERO = 0x30
-const NINE = 0x39
 
 /**
  * Reads rows one after the other. `read` marks the row that begins at an offset; what it found
@@ -55,29 +62,43 @@ export class CsvRowReader {
    * where the bytes end too early to say.
    */
   read(bytes: Uint8Array, start: number, length: number): boolean | undefined {
+    if (this.readOrdinary(bytes, start, length)) return true
     const found = bytes.indexOf(Row.LF, start)
     const lineEnd = found >= length ? -1 : found
     if (lineEnd === -1) return length - start > MAX_ROW_BYTES ? false : undefined
     if (bytes[lineEnd - 1] !== Row.CR || lineEnd === start) return false
     this.end = lineEnd + 1
-    return this.mark(bytes, start, lineEnd - 1)
+    const row = bytes.subarray(start, lineEnd - 1)
+    return row.includes(Row.QUOTE) ? this.markQuoted(row) : this.markUnquoted(row)
   }
 
-  private mark(bytes: Uint8Array, start: number, end: number): boolean {
-    // Not `indexOf`, which would look through the whole buffer for the quote of another row.
-    for (let at = start; at < end; at++) {
-      if (bytes[at] === Row.QUOTE) return this.markQuoted(bytes.subarray(start, end))
-    }
-    let at = start
-    while (at < end && bytes[at]! >= ZERO && bytes[at]! <= NINE) at++
-    if (at === start || at - start > MAX_AGENCY_DIGITS || bytes[at] !== Row.COMMA) return false
-    this.agency = digitsValue(bytes, start, at)
+  /** Marks the row at `start` where it is a good one and nothing about it out of the ordinary. */
+  private readOrdinary(bytes: Uint8Array, start: number, length: number): boolean {
+    const at = this.readAgency(bytes, start, length)
+    if (at === -1) return false
+    const end = ordinaryBetEnd(bytes, at, length, Row.COMMA, this.spans)
+    if (end === -1 || end + 1 >= length) return false
+    if (bytes[end] !== Row.CR || bytes[end + 1] !== Row.LF) return false
     this.source = bytes
+    this.end = end + 2
+    return true
+  }
+
+  /** Reads the agency at `start` and its comma; gives where the bet begins, -1 where it is none. */
+  private readAgency(bytes: Uint8Array, start: number, limit: number): number {
+    const end = digitsEnd(bytes, start, limit)
+    if (end === start || end - start > MAX_AGENCY_DIGITS || bytes[end] !== Row.COMMA) return -1
+    this.agency = digitsValue(bytes, start, end)
+    return this.agency >= 1 && this.agency <= MAX_AGENCY ? end + 1 : -1
+  }
+
+  private markUnquoted(row: Uint8Array): boolean {
+    const at = this.readAgency(row, 0, row.length)
+    this.source = row
     return (
-      this.agency >= 1 &&
-      this.agency <= MAX_AGENCY &&
-      Row.markFields(bytes, at + 1, end, Row.COMMA, this.spans) &&
-      fieldsAreValid(bytes, this.spans)
+      at !== -1 &&
+      Row.markFields(row, at, row.length, Row.COMMA, this.spans) &&
+      fieldsAreValid(row, this.spans)
     )
   }
 
