@@ -4,7 +4,6 @@
  * 0: done, or stopped by SIGTERM or SIGINT after closing everything. 1: failed, with one line that
  * says what and why. 2: wrong usage, all of it on standard error.
  */
-import * as Fs from "node:fs"
 import * as Cause from "effect/Cause"
 import * as Console from "effect/Console"
 import * as CliConfig from "effect/cli/CliConfig"
@@ -22,6 +21,7 @@ import * as Runtime from "effect/Runtime"
 import { logAction } from "../domain/ActionLog.ts"
 import { ClosingFailed } from "../domain/LoggedResource.ts"
 import { escapeControls, type LogChoice, makeLogger } from "./LogFormat.ts"
+import { LogOutput } from "./LogOutput.ts"
 import { type Signal, whenFirst } from "./Signals.ts"
 import { CurrentStatusLine, StatusLine } from "./StatusLine.ts"
 
@@ -53,30 +53,15 @@ const flushOutput = Effect.callback<void>((resume) => {
   else process.stdout.write("", () => resume(Effect.void))
 })
 
-/**
- * Writes a line of the log. Nobody can be told where the log cannot be written, and the work goes
- * on: a full disk under the log does not end a server, and the log when there is room again.
- */
-const writeLog = (): ((line: string) => void) => {
-  process.stderr.on("error", () => {})
-  if (!Fs.fstatSync(process.stderr.fd).isFile()) return (line) => process.stderr.write(line)
-  // A stream would be destroyed by its first failed write.
-  return (line) => {
-    try {
-      Fs.writeSync(process.stderr.fd, line)
-    } catch {
-      return
-    }
-  }
-}
-
 /** Standard error as a terminal; one that says it is dumb cannot draw a line again. */
-const makeStatusLine = (): StatusLine =>
-  new StatusLine({
+const makeStatusLine = (): StatusLine => {
+  const output = new LogOutput()
+  return new StatusLine({
     isTerminal: process.stderr.isTTY === true && process.env.TERM !== "dumb",
     columns: () => process.stderr.columns || DEFAULT_COLUMNS,
-    write: writeLog()
+    write: (text) => output.write(text)
   })
+}
 
 /**
  * Help and version that were asked for go to standard output; what is shown because the usage was
