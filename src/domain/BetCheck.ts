@@ -5,7 +5,7 @@
  */
 import { Result, Schema } from "effect"
 import { Bet, daysInMonth, FIRST_YEAR, MAX_NAME_BYTES, Name } from "./Bet.ts"
-import { COMMA, type FieldSpans, HYPHEN, QUOTE, SEMICOLON, ZERO } from "./BetRow.ts"
+import { BACKSLASH, COMMA, type FieldSpans, HYPHEN, QUOTE, SEMICOLON, ZERO } from "./BetRow.ts"
 
 /** The fields of a bet in the order in which every dialect and every book writes them. */
 export const FIELDS = ["firstName", "lastName", "document", "birthdate", "number"] as const
@@ -52,7 +52,7 @@ const LEAD = 3
 /** By byte; 0 for what ends a field, and for what only `Name` can judge. */
 const NAME_BYTES = new Uint8Array(256).fill(LETTER, 0x21, 0x7f).fill(LEAD, 0xc3, 0xe0)
 NAME_BYTES[0x20] = SPACE
-for (const byte of [COMMA, QUOTE, SEMICOLON]) NAME_BYTES[byte] = 0
+for (const byte of [COMMA, SEMICOLON, QUOTE, BACKSLASH]) NAME_BYTES[byte] = 0
 
 /** Where the name ends that begins at `start`, as far as it is an ordinary one. */
 const nameEnd = (bytes: Uint8Array, start: number, limit: number): number => {
@@ -133,7 +133,7 @@ export const fieldsAreValid = (bytes: Uint8Array, spans: FieldSpans): boolean =>
  * Marks and checks in one pass the ordinary bet that begins at `start`, whose five fields
  * `separator` separates. Gives where its number ends, at `limit` at the latest, or -1: then the
  * fields are to be marked and checked one by one, for it may be a bet all the same. No name of an
- * ordinary bet has a comma, a semicolon or a quote.
+ * ordinary bet has a comma, a semicolon, a quote or a backslash.
  */
 export const ordinaryBetEnd = (
   bytes: Uint8Array,

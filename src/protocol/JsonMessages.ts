@@ -10,18 +10,20 @@
 import { Effect, Result, Schema } from "effect"
 import { Agency, fromDigits } from "../domain/Agency.ts"
 import { Document } from "../domain/Bet.ts"
-import { BetBatchSchema } from "../domain/BetBatch.ts"
+import { type BetBatch, BetBatchSchema } from "../domain/BetBatch.ts"
 import { decodeUtf8 } from "../domain/BetCheck.ts"
 import { COMMA, LF } from "../domain/BetRow.ts"
 import type { ByteReader } from "./ByteReader.ts"
 import { BadMessage, bytesCodec, decoder, encoder } from "./BytesCodec.ts"
+import { firstList, readJsonBets, writeJsonRows } from "./JsonRows.ts"
 import { scanJson } from "./JsonScan.ts"
 import { MAX_JSON_BYTES } from "./Limits.ts"
 import { decodePlainRows, encodePlainRows } from "./PlainRows.ts"
 
 const SEPARATORS = { field: COMMA, row: LF }
 const utf8 = new TextEncoder()
-const plain = new TextDecoder("utf-8", { ignoreBOM: true })
+const OBJECT_END = utf8.encode("}")
+const EMPTY_LIST = utf8.encode("[]")
 
 /** The bytes of a message before its JSON. */
 const LENGTH_BYTES = 4
@@ -119,26 +121,30 @@ const parseEnvelope = (json: Uint8Array): ReadEnvelope => {
   )
 }
 
-/** Writes ASCII only, so that characters and bytes count alike. */
-const writeEnvelope = (envelope: object): Result.Result<Uint8Array, BadMessage> => {
-  const json = utf8.encode(
-    JSON.stringify(envelope).replace(
-      /[\u007f-\uffff]/g,
-      (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`
-    )
-  )
-  if (json.length > MAX_JSON_BYTES) {
+/** A whole message of this JSON, which is ASCII, so that characters and bytes count alike. */
+const messageOf = (...parts: ReadonlyArray<Uint8Array>): Result.Result<Uint8Array, BadMessage> => {
+  const length = parts.reduce((sum, part) => sum + part.length, 0)
+  if (length > MAX_JSON_BYTES) {
     return Result.fail(
       new BadMessage({
-        reason: `expected at most ${MAX_JSON_BYTES} bytes a message, got ${json.length}`
+        reason: `expected at most ${MAX_JSON_BYTES} bytes a message, got ${length}`
       })
     )
   }
-  const bytes = new Uint8Array(LENGTH_BYTES + json.length)
-  new DataView(bytes.buffer).setUint32(0, json.length)
-  bytes.set(json, LENGTH_BYTES)
-  return Result.succeed(bytes)
+  const header = new Uint8Array(LENGTH_BYTES)
+  new DataView(header.buffer).setUint32(0, length)
+  return Result.succeed(Buffer.concat([header, ...parts]))
 }
+
+const writeEnvelope = (envelope: object): Result.Result<Uint8Array, BadMessage> =>
+  messageOf(
+    utf8.encode(
+      JSON.stringify(envelope).replace(
+        /[\u007f-\uffff]/g,
+        (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`
+      )
+    )
+  )
 
 /** An agency as a string of digits or a number. */
 const readAgency = (value: unknown): Result.Result<Agency, BadMessage> => {
@@ -162,7 +168,6 @@ const parseScanned = (json: Uint8Array): ReadEnvelope => {
   )
 }
 
-const readRequest = (bytes: Uint8Array) => Result.flatMap(jsonOf(bytes), parseScanned)
 const readReply = (bytes: Uint8Array) => Result.flatMap(jsonOf(bytes), parseEnvelope)
 
 const isStrings = (value: unknown): value is Array<string> =>
@@ -186,8 +191,37 @@ const readBets = (payload: unknown) => {
 type DecodedRequest = Result.Result<(typeof JsonRequest)["Encoded"], BadMessage>
 type DecodedReply = Result.Result<(typeof JsonReply)["Encoded"], BadMessage>
 
-const decodeRequest = (bytes: Uint8Array): DecodedRequest =>
-  Result.flatMap(readRequest(bytes), (envelope) =>
+const chunkOf = (agency: Agency, type: string, batch: BetBatch) => ({
+  _tag: "Chunk" as const,
+  agency,
+  batch,
+  last: type === "SEND_LAST_CHUNK"
+})
+
+/**
+ * A chunk whose list of bets is the first in it, read where it lies and without a string per bet;
+ * the rest of the message, with an empty list in its place, is parsed. Undefined where anything is
+ * out of the ordinary, or wrong: that is for `decodeParsed` to say. What stands in JSON between
+ * two strings is never a bet, so a list of bets that was found is one.
+ */
+const decodeOrdinaryChunk = (json: Uint8Array): (typeof JsonRequest)["Encoded"] | undefined => {
+  const start = firstList(json)
+  const list = start === -1 ? undefined : readJsonBets(json, start)
+  if (list === undefined) return undefined
+  const rest = Buffer.concat([json.subarray(0, start), EMPTY_LIST, json.subarray(list.end)])
+  const envelope = Result.getOrUndefined(parseScanned(rest))
+  if (!Array.isArray(envelope?.payload) || envelope.payload.length > 0) return undefined
+  const type = typeName(REQUEST_TYPES, envelope.type_message)
+  const agency = Result.getOrUndefined(readAgency(envelope.agency))
+  if (type === undefined || type === "CONSULT_AGENCY_WINNERS" || agency === undefined) {
+    return undefined
+  }
+  return chunkOf(agency, type, list.batch)
+}
+
+/** Decodes a client's JSON of whatever shape. */
+const decodeParsed = (json: Uint8Array): DecodedRequest =>
+  Result.flatMap(parseScanned(json), (envelope) =>
     Result.flatMap(readAgency(envelope.agency), (agency): DecodedRequest => {
       const type = typeName(REQUEST_TYPES, envelope.type_message)
       if (type === undefined) {
@@ -198,12 +232,7 @@ const decodeRequest = (bytes: Uint8Array): DecodedRequest =>
         return Result.succeed({ _tag: "ConsultWinners" as const, agency })
       }
       return Result.mapBoth(readBets(envelope.payload), {
-        onSuccess: (batch) => ({
-          _tag: "Chunk" as const,
-          agency,
-          batch,
-          last: type === "SEND_LAST_CHUNK"
-        }),
+        onSuccess: (batch) => chunkOf(agency, type, batch),
         onFailure: (bad) => {
           const count = Array.isArray(envelope.payload) ? envelope.payload.length : undefined
           return new BadMessage({ reason: bad.reason, index: bad.index, agency, count })
@@ -211,6 +240,12 @@ const decodeRequest = (bytes: Uint8Array): DecodedRequest =>
       })
     })
   )
+
+const decodeRequest = (bytes: Uint8Array): DecodedRequest =>
+  Result.flatMap(jsonOf(bytes), (json) => {
+    const chunk = decodeOrdinaryChunk(json)
+    return chunk === undefined ? decodeParsed(json) : Result.succeed(chunk)
+  })
 
 const encodeRequest = (
   request: (typeof JsonRequest)["Encoded"]
@@ -220,8 +255,9 @@ const encodeRequest = (
     return writeEnvelope({ type_message: 3, agency, payload: null })
   }
   return Result.flatMap(encodePlainRows(request.batch, SEPARATORS), (rows) => {
-    const payload = rows.length === 0 ? [] : plain.decode(rows.subarray(0, -1)).split("\n")
-    return writeEnvelope({ type_message: request.last ? 2 : 1, agency, payload })
+    const type = request.last ? 2 : 1
+    const before = utf8.encode(`{"type_message":${type},"agency":"${agency}","payload":`)
+    return messageOf(before, writeJsonRows(rows), OBJECT_END)
   })
 }
 

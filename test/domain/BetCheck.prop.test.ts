@@ -40,6 +40,7 @@ const PIECES = Schema.Literals([
   "x".repeat(101),
   ",",
   ";",
+  "\\\\",
   '"',
   "\t",
   "\n",
@@ -146,7 +147,7 @@ describe("BetCheck", () => {
       const bytes = Buffer.from(`9,${text}${behind}`)
       const spans = makeFieldSpans()
       const end = ordinaryBetEnd(bytes, 2, bytes.length, separator, spans)
-      const isOrdinary = /^[ -~À-߿]*$/.test(text) && !/[,;"]/.test(texts.join(""))
+      const isOrdinary = /^[ -~À-߿]*$/.test(text) && !/[,;"\\\\]/.test(texts.join(""))
       if (isOrdinary && acceptedBySchemas(texts)) {
         expect(end, JSON.stringify(text + behind)).toBe(bytes.length - behind.length)
       }
