@@ -77,7 +77,8 @@ const nameIsValid = (bytes: Uint8Array, start: number, end: number): boolean =>
   end > start &&
   (nameEnd(bytes, start, end) === end || isNameText(bytes.subarray(start, end)))
 
-const isDigit = (byte: number): boolean => (byte - ZERO) >>> 0 <= 9
+/** Whether a byte is an ASCII digit. */
+export const isDigit = (byte: number): boolean => (byte - ZERO) >>> 0 <= 9
 
 /** Where the ASCII digits end that begin at `start`, at `limit` at the latest. */
 export const digitsEnd = (bytes: Uint8Array, start: number, limit: number): number => {

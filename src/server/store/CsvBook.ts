@@ -7,6 +7,7 @@ import { type BetBatch, BetBatchBuilder } from "../../domain/BetBatch.ts"
 import { StoreUnavailable } from "../BetStore.ts"
 import type { CsvFile } from "./CsvFile.ts"
 import { type AgencyMarks, type Mark, scanRows } from "./CsvIndex.ts"
+import { CsvRowReader } from "./CsvRow.ts"
 import type { Disk } from "./Disk.ts"
 
 /** Bytes read at once: more would mostly be rows of others. */
@@ -66,6 +67,7 @@ const readBatch = Effect.fnUntraced(function* (
   cursor: Cursor
 ) {
   const builder = new BetBatchBuilder()
+  const row = new CsvRowReader()
   while (cursor.position < held && builder.byteLength < BATCH_BYTES) {
     let jumpTo: Mark | undefined
     const end = yield* scanRows(
@@ -74,7 +76,8 @@ const readBatch = Effect.fnUntraced(function* (
       cursor.offset,
       length,
       READ_BYTES,
-      (row, _start, rowEnd) => {
+      row,
+      (_start, rowEnd) => {
         if (row.agency !== agency) return true
         if (cursor.position >= from) row.addTo(builder)
         cursor.position++

@@ -35,11 +35,13 @@ export const indexRows = (
   index: CsvIndex,
   from: number,
   until: number
-) =>
-  scanRows(disk, file, from, until, SCAN_BYTES, (reader, start, end) => {
+) => {
+  const reader = new CsvRow.CsvRowReader()
+  return scanRows(disk, file, from, until, SCAN_BYTES, reader, (start, end) => {
     index.add(reader.agency, start, 1, end - start)
     return true
   })
+}
 
 /** The documents of the winning rows of every agency, found by reading the file once. */
 export const scanWinners = Effect.fnUntraced(function* (
@@ -48,11 +50,13 @@ export const scanWinners = Effect.fnUntraced(function* (
   winningNumber: number
 ) {
   const winners = new Map<Agency, Array<string>>()
-  const end = yield* scanRows(disk, file, 0, length, SCAN_BYTES, (reader) => {
-    if (reader.number !== winningNumber) return true
-    const documents = winners.get(reader.agency)
-    if (documents === undefined) winners.set(reader.agency, [reader.document])
-    else documents.push(reader.document)
+  const reader = new CsvRow.WinnerReader(winningNumber)
+  const end = yield* scanRows(disk, file, 0, length, SCAN_BYTES, reader, () => {
+    const { winner } = reader
+    if (winner === undefined) return true
+    const documents = winners.get(winner.agency)
+    if (documents === undefined) winners.set(winner.agency, [winner.document])
+    else documents.push(winner.document)
     return true
   })
   // A draw without some of the bets would be worse than none.

@@ -4,7 +4,6 @@
  */
 import { Effect } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
-import { CsvRowReader } from "./CsvRow.ts"
 import type { Descriptor, Disk } from "./Disk.ts"
 
 /** Own bytes between two marks, where a run of the agency's rows begins. */
@@ -94,6 +93,14 @@ export class CsvIndex {
   }
 }
 
+/** What reads rows one after the other, as `CsvRowReader` does. */
+export interface RowReader {
+  /** Whether a row begins at `start`; undefined where the bytes end too early to say. */
+  readonly read: (bytes: Uint8Array, start: number, length: number) => boolean | undefined
+  /** Where the next row begins. */
+  readonly end: number
+}
+
 /**
  * Reads the rows in `[from, until)` of the file, as long as `visit` says to go on. Gives the
  * offset behind the last row; short of `until` there is something that is not a row.
@@ -104,9 +111,9 @@ export const scanRows = Effect.fnUntraced(function* (
   from: number,
   until: number,
   bufferBytes: number,
-  visit: (reader: CsvRowReader, start: number, end: number) => boolean
+  reader: RowReader,
+  visit: (start: number, end: number) => boolean
 ) {
-  const reader = new CsvRowReader()
   const buffer = new Uint8Array(bufferBytes)
   let base = from
   let held = 0
@@ -115,18 +122,30 @@ export const scanRows = Effect.fnUntraced(function* (
     const into = buffer.subarray(held, held + wanted)
     const more = wanted > 0 ? yield* disk.read(file, into, base + held) : 0
     held += more
-    let at = 0
-    while (at < held) {
-      const isRow = reader.read(buffer, at, held)
-      if (isRow === undefined) break
-      if (!isRow) return base + at
-      const goOn = visit(reader, base + at, base + reader.end)
-      at = reader.end
-      if (!goOn) return base + at
-    }
-    if (more === 0) return base + at
+    const { at, isDone } = visitRows(buffer, held, base, reader, visit)
+    if (isDone || more === 0) return base + at
     buffer.copyWithin(0, at, held)
     base += at
     held -= at
   }
 })
+
+/** Visits the rows of a buffer that begins at `base`; gives where it stopped, and whether for good. */
+const visitRows = (
+  buffer: Uint8Array,
+  length: number,
+  base: number,
+  reader: RowReader,
+  visit: (start: number, end: number) => boolean
+) => {
+  let at = 0
+  while (at < length) {
+    const isRow = reader.read(buffer, at, length)
+    if (isRow === undefined) break
+    if (!isRow) return { at, isDone: true }
+    const goOn = visit(base + at, base + reader.end)
+    at = reader.end
+    if (!goOn) return { at, isDone: true }
+  }
+  return { at, isDone: false }
+}

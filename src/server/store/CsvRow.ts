@@ -10,6 +10,7 @@ import {
   digitsEnd,
   digitsValue,
   fieldsAreValid,
+  isDigit,
   ordinaryBetEnd
 } from "../../domain/BetCheck.ts"
 import * as Row from "../../domain/BetRow.ts"
@@ -52,6 +53,7 @@ export class CsvRowReader {
   private readonly spans = Row.makeFieldSpans()
   /** Where the fields lie: the file's bytes, or a copy of them without their quotes. */
   private source: Uint8Array = new Uint8Array(0)
+  private isOrdinary = false
 
   agency: Agency = 0
   /** Where the next row begins. */
@@ -63,6 +65,7 @@ export class CsvRowReader {
    */
   read(bytes: Uint8Array, start: number, length: number): boolean | undefined {
     if (this.readOrdinary(bytes, start, length)) return true
+    this.isOrdinary = false
     const found = bytes.indexOf(Row.LF, start)
     const lineEnd = found >= length ? -1 : found
     if (lineEnd === -1) return length - start > MAX_ROW_BYTES ? false : undefined
@@ -81,6 +84,7 @@ export class CsvRowReader {
     if (bytes[end] !== Row.CR || bytes[end + 1] !== Row.LF) return false
     this.source = bytes
     this.end = end + 2
+    this.isOrdinary = true
     return true
   }
 
@@ -115,7 +119,8 @@ export class CsvRowReader {
 
   /** Adds the bet that was read to a batch. */
   addTo(builder: BetBatchBuilder): void {
-    builder.add(this.source, this.spans)
+    if (this.isOrdinary) builder.addOrdinary(this.source, this.spans)
+    else builder.add(this.source, this.spans)
   }
 
   get number(): number {
@@ -125,4 +130,51 @@ export class CsvRowReader {
   get document(): string {
     return ascii.decode(this.source.subarray(this.spans[4]!, this.spans[5]!))
   }
+}
+
+/**
+ * Reads rows one after the other and looks for those that won, for a draw that is due: of a row on
+ * another number it is only seen that it may be one. As `CsvRowReader`, nothing is made per row.
+ */
+export class WinnerReader {
+  private readonly row = new CsvRowReader()
+  private readonly winningNumber: number
+
+  /** The row that was read, where it won. */
+  winner: CsvRowReader | undefined
+  /** Where the next row begins. */
+  end = 0
+
+  constructor(winningNumber: number) {
+    this.winningNumber = winningNumber
+  }
+
+  /** As `read` of `CsvRowReader`. */
+  read(bytes: Uint8Array, start: number, length: number): boolean | undefined {
+    this.winner = undefined
+    const lineEnd = bytes.indexOf(Row.LF, start)
+    if (lineEnd !== -1 && lineEnd < length && lineEnd - start <= MAX_ROW_BYTES) {
+      const number = lastNumber(bytes, start, lineEnd - 1)
+      if (number !== undefined && number !== this.winningNumber && bytes[lineEnd - 1] === Row.CR) {
+        this.end = lineEnd + 1
+        return true
+      }
+    }
+    const isRow = this.row.read(bytes, start, length)
+    this.end = this.row.end
+    if (isRow === true && this.row.number === this.winningNumber) this.winner = this.row
+    return isRow
+  }
+}
+
+/** The number in the digits that end at `end` and follow a comma; undefined where none do. */
+const lastNumber = (bytes: Uint8Array, start: number, end: number): number | undefined => {
+  let value = 0
+  let unit = 1
+  let at = end - 1
+  for (; at > start && isDigit(bytes[at]!); at--) {
+    value += unit * (bytes[at]! - Row.ZERO)
+    unit *= 10
+  }
+  return unit > 1 && bytes[at] === Row.COMMA ? value : undefined
 }
