@@ -1,6 +1,6 @@
-# The image of lottery: Node and one file, /app/lottery.mjs, on the PATH as `lottery`. It runs as a
-# user of its own; all of it but the volume /data and a tmpfs on /tmp may be read-only. A client
-# finds its book in .data where that is mounted at /lottery/.data.
+# The image of lottery: Node and /app/lottery.mjs, on the PATH as `lottery`, beside what it loads.
+# It runs as a user of its own; all of it but the volume /data and a tmpfs on /tmp may be read-only.
+# A client finds its book in .data where that is mounted at /lottery/.data.
 #   docker build --tag lottery . && docker run --rm lottery demo
 #   docker run --publish 12345-12346:12345-12346 --volume lottery:/data lottery server
 
@@ -13,8 +13,9 @@ COPY build.ts ./
 COPY src src
 # A link stays one only inside a folder that is copied: builders follow one that is copied itself.
 RUN node build.ts \
-  && mkdir -p image/app image/usr/local/bin data \
-  && cp dist/lottery.js image/app/lottery.mjs \
+  && mkdir -p image/usr/local/bin data \
+  && mv dist image/app \
+  && mv image/app/lottery.js image/app/lottery.mjs \
   && ln -s ../../../app/lottery.mjs image/usr/local/bin/lottery
 
 FROM node:26-bookworm-slim

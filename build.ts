@@ -1,92 +1,135 @@
 /**
- * Bundles the command line into the one file that is shipped, `dist/lottery.js`. It is written
- * under a name of its own and renamed at the end, so that builds may run at the same time and
- * nobody runs half a file.
+ * Builds the command line into what is shipped: `dist/lottery.js`, which is started, and a folder of
+ * what it loads. The folder is named after its content and there as a whole before the file is, so
+ * that builds may run at the same time and nobody runs half of one.
  */
-import { chmod, mkdir, rename, rm, writeFile } from "node:fs/promises"
-import { basename, join } from "node:path"
-import { deflateRawSync } from "node:zlib"
-import { type Plugin, rolldown } from "rolldown"
+import { execFile } from "node:child_process"
+import { createHash } from "node:crypto"
+import { chmod, mkdir, readdir, rename, rm, writeFile } from "node:fs/promises"
+import { join } from "node:path"
+import { promisify } from "node:util"
+import { type OutputChunk, type OutputOptions, rolldown } from "rolldown"
 
 const root = import.meta.dirname
-const folder = join(root, "dist")
+const dist = join(root, "dist")
+const sources = join(root, "src", "cli")
 
-// An older Node must get as far as the line that says which one is needed: what it does not have
-// may be asked for with `process.getBuiltinModule`, but not imported at the top of the file.
-const STATIC_IMPORT = /^import .*from "(.+)";$/gm
-const NOT_IN_OLDER_NODE = new Set(["node:sqlite", "node:test"])
 // Large parts of the libraries which nothing here needs; an index file of theirs brings them in.
 const UNWANTED = /node_modules\/(undici|ws|ioredis|redis)\//
 
-const checkBundle = (code: string, modules: ReadonlyArray<string>): void => {
-  for (const [, name] of code.matchAll(STATIC_IMPORT)) {
-    if (NOT_IN_OLDER_NODE.has(name!)) throw new Error(`${name} is imported statically`)
-    if (!name!.startsWith("node:")) throw new Error(`${name} is not in the bundle`)
+const checkChunk = ({ imports, moduleIds }: OutputChunk, others: ReadonlyArray<string>): void => {
+  for (const name of imports) {
+    if (!name.startsWith("node:") && !others.includes(name)) {
+      throw new Error(`${name} is not in the bundle`)
+    }
   }
-  const unwanted = modules.find((module) => UNWANTED.test(module))
+  const unwanted = moduleIds.find((module) => UNWANTED.test(module))
   if (unwanted !== undefined) throw new Error(`${unwanted} is in the bundle`)
 }
 
-/**
- * Puts a file of ours and the libraries behind it into the bundle as compressed text, compiled when
- * the file is imported: even code that never runs would have to be parsed, for some 25 ms.
- */
-const asText = (file: string): Plugin => ({
-  name: "as-text",
-  load: {
-    filter: { id: file },
-    handler: async () => {
-      const build = await rolldown({ input: file, cwd: root, platform: "node" })
-      try {
-        const { output } = await build.generate({ format: "cjs" })
-        const { code, exports, imports, moduleIds } = output[0]
-        if (imports.length > 0) throw new Error(`${file} would import ${imports}`)
-        checkBundle(code, moduleIds)
-        const text = deflateRawSync(code).toString("base64")
-        const options = { filename: basename(file) }
-        return [
-          'const { compileFunction } = process.getBuiltinModule("node:vm")',
-          'const { inflateRawSync } = process.getBuiltinModule("node:zlib")',
-          `const code = String(inflateRawSync(Buffer.from("${text}", "base64")))`,
-          "const exports = {}",
-          `compileFunction(code, ["exports"], ${JSON.stringify(options)})(exports)`,
-          `export const { ${exports.join(", ")} } = exports`
-        ].join("\n")
-      } finally {
-        await build.close()
-      }
-    }
-  }
-})
-
-const bundle = async (): Promise<string> => {
+/** Bundles `input`, with all that it imports but Node's modules and `external`. */
+const bundle = async (
+  input: string,
+  options: OutputOptions,
+  {
+    define = {},
+    external = []
+  }: { define?: Record<string, string> | undefined; external?: string[] } = {}
+): Promise<ReadonlyArray<OutputChunk>> => {
   const build = await rolldown({
-    input: join(root, "src", "cli", "main.ts"),
+    input: join(sources, input),
     cwd: root,
     platform: "node",
-    plugins: [asText(join(root, "src", "cli", "X509.ts"))]
+    external: (id) => external.some((file) => id.endsWith(file)),
+    transform: {
+      // A library asks for the first, and Node has none.
+      define: { "import.meta.env": "undefined", ...define },
+      inject: { "Intl.Segmenter": [join(sources, "LazySegmenter.ts"), "LazySegmenter"] }
+    }
   })
   try {
-    // Not minified: that saves some 15 ms of 150 at the start, and costs readable stack traces.
-    const { output } = await build.generate({
-      format: "esm",
-      codeSplitting: false,
-      banner: "#!/usr/bin/env node"
-    })
-    if (output.length !== 1) throw new Error(`expected one file, got ${output.length}`)
-    checkBundle(output[0].code, output[0].moduleIds)
-    return output[0].code
+    // Not minified: that costs readable stack traces.
+    const { output } = await build.generate({ ...options, comments: false })
+    const chunks = output.filter((file) => file.type === "chunk")
+    const others = [...chunks.map(({ fileName }) => fileName), ...external]
+    for (const chunk of chunks) checkChunk(chunk, others)
+    return chunks
   } finally {
     await build.close()
   }
 }
 
-await mkdir(folder, { recursive: true })
-const temporary = join(folder, `.lottery.${process.pid}.${crypto.randomUUID()}.js`)
-try {
-  await writeFile(temporary, await bundle())
-  await chmod(temporary, 0o755)
-  await rename(temporary, join(folder, "lottery.js"))
-} finally {
-  await rm(temporary, { force: true })
+const bundleFile = async (input: string, define?: Record<string, string>): Promise<string> => {
+  const options: OutputOptions = { format: "esm", codeSplitting: false }
+  const [chunk] = await bundle(input, { ...options, banner: "#!/usr/bin/env node" }, { define })
+  return chunk!.code
+}
+
+/** In ASCII: with one character that is not, each would take two bytes in memory. */
+const toAscii = (code: string): string => {
+  if (/\\[^\0-\x7f]/.test(code)) throw new Error("a backslash before what is not ASCII")
+  return code.replace(
+    /[^\0-\x7f]/g,
+    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`
+  )
+}
+
+/** As a function of what `CompiledCommand.ts` gives it. */
+const toScript = (code: string): string =>
+  `(function (exports, require, __filename) {${toAscii(code)}\n})\n`
+
+/** Writes the scripts, with what each start needs of them compiled where that can be done. */
+const writeCommand = async (to: string, scripts: ReadonlyMap<string, string>): Promise<void> => {
+  const recorder = join(to, "record.mjs")
+  await mkdir(to)
+  await writeFile(recorder, await bundleFile("record.ts"))
+  for (const [name, script] of scripts) await writeFile(join(to, name), script)
+  const run = promisify(execFile)
+  const options = { env: { PATH: process.env.PATH }, timeout: 30_000 }
+  try {
+    for (const args of [["--help"], ["demo", "--clients", "1", "--bets", "1000"]]) {
+      await run(process.execPath, [recorder, ...args], options)
+    }
+  } catch (error) {
+    console.warn(`left to be compiled at each start: ${error}`)
+  }
+  await rm(recorder)
+}
+
+const unique = (name: string): string =>
+  join(dist, `.${name}.${process.pid}.${crypto.randomUUID()}`)
+
+/** Moves there what is finished; a folder that is there already is the same. */
+const put = async (temporary: string, name: string): Promise<void> => {
+  try {
+    await rename(temporary, join(dist, name))
+  } catch (error) {
+    if (!(await readdir(dist)).includes(name)) throw error
+    await rm(temporary, { recursive: true, force: true })
+  }
+}
+
+await mkdir(dist, { recursive: true })
+const chunks = await bundle(
+  "command.ts",
+  { format: "cjs", entryFileNames: "[name].cjs", chunkFileNames: "[name].cjs" },
+  { external: ["Signals.ts"] }
+)
+const scripts = new Map(chunks.map(({ code, fileName }) => [fileName, toScript(code)]))
+const hash = createHash("sha256")
+  .update(process.version)
+  .update(JSON.stringify([...scripts]))
+const name = `command-${hash.digest("hex").slice(0, 16)}`
+if (!(await readdir(dist)).includes(name)) {
+  const temporary = unique(name)
+  await writeCommand(temporary, scripts)
+  await put(temporary, name)
+}
+const main = unique("lottery.js")
+await writeFile(main, await bundleFile("main.ts", { COMMAND_FOLDER: JSON.stringify(name) }))
+await chmod(main, 0o755)
+await put(main, "lottery.js")
+for (const other of await readdir(dist)) {
+  if (other.startsWith("command") && other !== name)
+    await rm(join(dist, other), { recursive: true })
 }

@@ -22,21 +22,24 @@ const valueIn = (args: ReadonlyArray<string>): string | undefined => {
   return args[index] === FLAG ? args[index + 1] : args[index]!.slice(FLAG.length + 1)
 }
 
-/** Provides the file that the arguments or the environment name; it is read at its first use. */
-export const layer = Layer.effect(
-  Setting.CurrentConfigFile,
-  Effect.gen(function* () {
-    const { args } = yield* Stdio.Stdio
-    const given = valueIn(yield* args)
-    if (given !== undefined) {
-      return yield* Effect.cached(ConfigFile.read(given, `from the flag ${FLAG}`))
-    }
-    const named = yield* Setting.fromEnvironment(VARIABLE)
-    return named === undefined
-      ? Effect.undefined
-      : yield* Effect.cached(ConfigFile.read(named.text, named.origin))
-  })
-)
+/**
+ * Provides the file that the arguments or the environment name; it is read at its first use, once
+ * `declareSettings` has made all keys known that may be in it.
+ */
+export const layer = (declareSettings: Effect.Effect<void>) => {
+  const read = (name: string, origin: string) =>
+    Effect.cached(Effect.andThen(declareSettings, ConfigFile.read(name, origin)))
+  return Layer.effect(
+    Setting.CurrentConfigFile,
+    Effect.gen(function* () {
+      const { args } = yield* Stdio.Stdio
+      const given = valueIn(yield* args)
+      if (given !== undefined) return yield* read(given, `from the flag ${FLAG}`)
+      const named = yield* Setting.fromEnvironment(VARIABLE)
+      return named === undefined ? Effect.undefined : yield* read(named.text, named.origin)
+    })
+  )
+}
 
 /** The flag itself, for the help; a file that cannot be read fails it. */
 export const ConfigFlag = GlobalFlag.Setting(NAME)({

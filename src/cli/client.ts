@@ -231,7 +231,6 @@ export const client = Command.make(
     yield* printWinners(yield* holdConversation(given, conversation, book, servers))
   }, Effect.scoped)
 ).pipe(
-  Command.withDescription("Upload an agency's book, wait for the draw, print its winners"),
   Command.withExamples([
     {
       command: "lottery client --agency 3 --bets .data/agency-3.csv --server localhost:12345",

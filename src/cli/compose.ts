@@ -72,7 +72,6 @@ export const compose = Command.make(
     yield* logAction("compose", "success", { clients, file: out })
   })
 ).pipe(
-  Command.withDescription("Write a Compose file for servers and their clients, a container each"),
   Command.withExamples([
     {
       command: "lottery compose --clients 5",

@@ -224,7 +224,6 @@ export const settings = {
 }
 
 export const demo = Command.make("demo", settings, runDemo).pipe(
-  Command.withDescription("Play the whole lottery on made-up books, and leave nothing behind"),
   Command.withExamples([
     { command: "lottery demo --clients 5", description: "Five agencies, a server, and a draw" }
   ])

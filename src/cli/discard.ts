@@ -8,6 +8,7 @@ import { BetStoreReader } from "../server/BetStore.ts"
 import * as StoreUrl from "../server/store/StoreUrl.ts"
 import * as Setting from "./Setting.ts"
 import * as SettingText from "./SettingText.ts"
+import * as StoreSetting from "./StoreSetting.ts"
 import * as sharedSettings from "./sharedSettings.ts"
 
 /** Fails with what would be dropped, and what must be given to drop it. */
@@ -27,7 +28,7 @@ const askToConfirm = Effect.fnUntraced(function* (
 })
 
 export const settings = {
-  store: sharedSettings.store,
+  store: StoreSetting.store,
   draw: sharedSettings.draw,
   agency: Setting.required("agency", {
     description: "Whose book is dropped",
@@ -47,9 +48,6 @@ export const discard = Command.make(
     yield* logAction("libro_descartado", "success", { agencia: agency, cantidad: bets, hint })
   })
 ).pipe(
-  Command.withDescription(
-    "Drop the held book of an agency before the draw, so that a corrected one can be sent"
-  ),
   Command.withExamples([
     {
       command: "lottery discard --store sqlite:lottery.db --agency 3 --yes",

@@ -10,6 +10,7 @@ import { BetStoreReader } from "../server/BetStore.ts"
 import * as StoreUrl from "../server/store/StoreUrl.ts"
 import * as Setting from "./Setting.ts"
 import * as SettingText from "./SettingText.ts"
+import * as StoreSetting from "./StoreSetting.ts"
 import * as sharedSettings from "./sharedSettings.ts"
 
 /** The rows of a batch, each with its agency before it. */
@@ -29,7 +30,7 @@ const withAgency = (agency: number, { bytes, count }: BetBatch): Uint8Array => {
 }
 
 export const settings = {
-  store: sharedSettings.store,
+  store: StoreSetting.store,
   draw: sharedSettings.draw,
   agency: Setting.optional("agency", {
     description: "Only this agency's book, as the five fields of a bet",
@@ -59,7 +60,6 @@ export const exportCommand = Command.make(
     )
   })
 ).pipe(
-  Command.withDescription("Write the stored bets as CSV: the agency and the five fields of a bet"),
   Command.withExamples([
     {
       command: "lottery export --store sqlite:lottery.db --agency 3",

@@ -57,7 +57,6 @@ export const generate = Command.make(
     }
   })
 ).pipe(
-  Command.withDescription("Write books of made-up bets, agency-N.csv each"),
   Command.withExamples([
     {
       command: "lottery generate --agencies 5 --bets 27000 --seed 1 --out .data",

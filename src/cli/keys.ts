@@ -139,10 +139,6 @@ export const keys = Command.make(
     )
   })
 ).pipe(
-  Command.withDescription(
-    "Make keys and certificates for trying out TLS: an authority, a server and each agency. " +
-      "For trials only: they lie unprotected in one folder, the authority's key too"
-  ),
   Command.withExamples([
     {
       command: "lottery keys --agencies 5 --out keys/",

@@ -1,17 +1,17 @@
 /**
- * Where the process starts, and each of its worker threads. Everything else is imported only once
- * the version of Node is known to do, so that an older one can still say what is missing.
+ * Where the process starts, and each of its worker threads. Everything else is in a folder beside
+ * this file, and is loaded only once the version of Node is known to do, so that an older one can
+ * still say what is missing.
  */
-import { isMainThread, workerData } from "node:worker_threads"
+import { join } from "node:path"
+import { isMainThread } from "node:worker_threads"
+import { loadCommand } from "./CompiledCommand.ts"
 import { listen } from "./Signals.ts"
 
-const NEEDED_NODE = 26
+/** The folder's name; build.ts puts it here. */
+declare const COMMAND_FOLDER: string
 
-/** Runs the worker thread that `role` names; the command line is not loaded there. */
-const runWorker = async (role: unknown): Promise<void> => {
-  if (role === "lottery/sqlite") return (await import("../server/store/SqliteWorker.ts")).run()
-  throw new Error(`unknown worker: ${role}`)
-}
+const NEEDED_NODE = 26
 
 if (Number.parseInt(process.versions.node, 10) < NEEDED_NODE) {
   process.stderr.write(
@@ -19,9 +19,8 @@ if (Number.parseInt(process.versions.node, 10) < NEEDED_NODE) {
       "install one from https://nodejs.org\n"
   )
   process.exitCode = 1
-} else if (isMainThread) {
-  listen()
-  ;(await import("./start.ts")).start()
 } else {
-  await runWorker(workerData?.role)
+  if (isMainThread) listen()
+  const folder = join(import.meta.dirname, COMMAND_FOLDER)
+  await loadCommand(folder, import.meta.filename).command.run()
 }

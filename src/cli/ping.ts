@@ -171,7 +171,6 @@ export const ping = Command.make(
     )
   })
 ).pipe(
-  Command.withDescription("Send a text line to a server and expect the same back"),
   Command.withExamples([
     {
       command: "lottery ping --server localhost:12345 --count 3 --period 500ms",

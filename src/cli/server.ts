@@ -18,6 +18,7 @@ import { withinOpenFiles } from "./OpenFiles.ts"
 import * as ServerIdentity from "./ServerIdentity.ts"
 import * as Setting from "./Setting.ts"
 import * as SettingText from "./SettingText.ts"
+import * as StoreSetting from "./StoreSetting.ts"
 import * as sharedSettings from "./sharedSettings.ts"
 
 const MAX_BACKLOG = 65_535
@@ -58,7 +59,7 @@ export const settings = {
     metavar: "host"
   }),
   agencies: sharedSettings.agencies,
-  store: sharedSettings.store,
+  store: StoreSetting.store,
   draw: sharedSettings.draw,
   winningNumber: Setting.withDefault("winning-number", {
     description: "Number that wins",
@@ -119,7 +120,6 @@ export const server = Command.make(
     )
   }, Effect.scoped)
 ).pipe(
-  Command.withDescription("Take the agencies' bets, hold the draw, tell each agency its winners"),
   Command.withExamples([
     {
       command: "lottery server --agencies 5 --store sqlite:lottery.db --once",

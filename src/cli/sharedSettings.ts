@@ -1,7 +1,6 @@
 /** Settings that several commands have, each declared once. */
 import * as CliError from "effect/cli/CliError"
 import * as Effect from "effect/Effect"
-import * as StoreUrl from "../server/store/StoreUrl.ts"
 import * as Setting from "./Setting.ts"
 import * as SettingText from "./SettingText.ts"
 
@@ -32,16 +31,6 @@ export const agencies = Setting.withDefault("agencies", {
   metavar: "agencies",
   default: [1, 2, 3, 4, 5],
   shownDefault: "5"
-})
-
-/** The store that a command writes or reads. */
-export const store = Setting.withDefault("store", {
-  description: "Where the bets are kept: sqlite:FILE, csv:FILE or postgres://USER@HOST/DATABASE",
-  schema: StoreUrl.StoreUrlFromText,
-  metavar: "url",
-  secret: true,
-  default: StoreUrl.defaultStore,
-  shownDefault: "sqlite:lottery.db"
 })
 
 /** The draw that a command is about. */

@@ -1,17 +1,18 @@
 /** Starts the command line on Node. */
 import * as NodeServices from "@effect/platform-node/NodeServices"
+import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import packageJson from "../../package.json" with { type: "json" }
 import * as ConfigFlag from "./ConfigFlag.ts"
-import { makeLottery } from "./commands.ts"
+import { loadAll, makeLottery } from "./commands.ts"
 import type { LogChoice } from "./LogFormat.ts"
 import { runMain } from "./run.ts"
 
-export const start = (): void => {
+export const start = async (): Promise<void> => {
   const choice: LogChoice = { format: "text", level: "INFO" }
-  runMain(makeLottery(choice), {
+  runMain(await makeLottery(choice, process.argv.slice(2)), {
     version: packageJson.version,
     choice,
-    services: Layer.provideMerge(ConfigFlag.layer, NodeServices.layer)
+    services: Layer.provideMerge(ConfigFlag.layer(Effect.promise(loadAll)), NodeServices.layer)
   })
 }

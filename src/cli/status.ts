@@ -13,6 +13,7 @@ import {
 } from "../server/BetStore.ts"
 import * as StoreUrl from "../server/store/StoreUrl.ts"
 import * as Setting from "./Setting.ts"
+import * as StoreSetting from "./StoreSetting.ts"
 import * as sharedSettings from "./sharedSettings.ts"
 
 interface Row {
@@ -75,7 +76,7 @@ const json = (stored: StoredDraw | undefined, rows: ReadonlyArray<Row>): string 
   })
 
 export const settings = {
-  store: sharedSettings.store,
+  store: StoreSetting.store,
   draw: sharedSettings.draw,
   json: Setting.flag("json", "Print one JSON object instead of a table")
 }
@@ -94,7 +95,6 @@ export const status = Command.make(
     )
   })
 ).pipe(
-  Command.withDescription("Show the draw, and of each agency the bets that are held"),
   Command.withExamples([
     {
       command: "lottery status --store sqlite:lottery.db",

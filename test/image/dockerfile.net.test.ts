@@ -26,6 +26,8 @@ import { ImageFolder } from "./ImageFolder.ts"
 const USER = "10001:10001"
 const ENTRYPOINT = ["node", "/app/lottery.mjs"]
 const CONTAINER = join(import.meta.dirname, "contained.sh")
+/** What the command loads. */
+const LOADED = /^app\/command-[0-9a-f]{16}\/[\w-]+\.cjs(\.compiled)?$/
 const BOOK = "Santiago,Lorca,30904465,1999-03-17,7574\nAgustina,Rojas,28337502,1980-01-02,1\n"
 
 /** A new PID namespace, in which what is run is process 1; gone when `unshare` is killed. */
@@ -126,14 +128,16 @@ layer(ImageFolder.layer, image)("the image", (it) => {
     })
   )
 
-  it.effect("holds one file and the link to it", () =>
+  it.effect("holds the command with what it loads, and the link to it", () =>
     Effect.gen(function* () {
       const { folder } = yield* ImageFolder
       const held = readdirSync(folder, { recursive: true, encoding: "utf8" })
-      expect(held.filter((path) => !statSync(join(folder, path)).isDirectory()).sort()).toEqual([
+      const files = held.filter((path) => !statSync(join(folder, path)).isDirectory())
+      expect(files.filter((path) => !LOADED.test(path)).sort()).toEqual([
         "app/lottery.mjs",
         "usr/local/bin/lottery"
       ])
+      expect(files.filter((path) => path.endsWith("/client.cjs.compiled"))).toHaveLength(1)
       expect(readdirSync(folder).sort()).toEqual(["app", "data", "lottery", "usr"])
       const link = join(folder, "usr/local/bin/lottery")
       expect(join(dirname(link), readlinkSync(link))).toBe(join(folder, ENTRYPOINT[1]!))

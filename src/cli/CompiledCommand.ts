@@ -1,0 +1,82 @@
+/**
+ * Loads the command from the folder in which build.ts leaves it: scripts, of which only what is
+ * needed is loaded, and beside each what V8 compiled of it while it was recorded, so that it is not
+ * parsed and compiled again at each start. All of this is only read, and lies together: whoever
+ * could change what was compiled could change the scripts.
+ *
+ * What was compiled is for one version of V8, its flags and the features of a processor. V8 passes
+ * over it anywhere else, and the command starts as well, only later.
+ */
+import { readFileSync } from "node:fs"
+import { join } from "node:path"
+import { Script } from "node:vm"
+import * as Signals from "./Signals.ts"
+
+/** What `command.ts` exports. */
+interface Command {
+  readonly run: () => Promise<void>
+}
+
+export interface Loaded {
+  readonly command: Command
+  /** The scripts that are loaded so far, by the names of their files. */
+  readonly scripts: ReadonlyMap<string, Script>
+}
+
+/** Where it is kept what was compiled of a script. */
+export const compiledFile = (script: string): string => `${script}.compiled`
+
+const readCompiled = (file: string): Buffer | undefined => {
+  try {
+    return readFileSync(compiledFile(file))
+  } catch {
+    return undefined
+  }
+}
+
+const compile = (filename: string): Script => {
+  const cachedData = readCompiled(filename)
+  const code = readFileSync(filename, "latin1")
+  return new Script(code, { filename, ...(cachedData !== undefined && { cachedData }) })
+}
+
+/** Node's modules that take long to load, and that many a command does without. */
+const SLOW = new Set(["node:child_process", "node:crypto", "node:net", "node:readline", "node:tls"])
+
+/** A module of Node that is loaded when something of it is first used. */
+const deferred = (id: string): object => {
+  let module: object | undefined
+  const get = (_: object, name: string | symbol): unknown => {
+    module ??= process.getBuiltinModule(id)
+    return Reflect.get(module!, name)
+  }
+  // The scripts may copy a module's own properties; this one seems to have none.
+  return Object.create(new Proxy({}, { get }))
+}
+
+/** Loads the command in a folder; `main` is what its worker threads are started with. */
+export const loadCommand = (folder: string, main: string): Loaded => {
+  const scripts = new Map<string, Script>()
+  const loaded = new Map<string, object>()
+
+  const provide = (id: string): unknown => {
+    // It has listened since before anything was loaded.
+    if (id.endsWith("Signals.ts")) return Signals
+    if (id.startsWith("./")) return load(id.slice(2))
+    return SLOW.has(id) ? deferred(id) : process.getBuiltinModule(id)
+  }
+
+  const load = (name: string): object => {
+    let exports = loaded.get(name)
+    if (exports === undefined) {
+      exports = {}
+      loaded.set(name, exports)
+      const script = compile(join(folder, name))
+      scripts.set(name, script)
+      script.runInThisContext()(exports, provide, main)
+    }
+    return exports
+  }
+
+  return { command: load("command.cjs") as Command, scripts }
+}
