@@ -5,10 +5,11 @@
  */
 import { execFile } from "node:child_process"
 import { createHash } from "node:crypto"
-import { chmod, mkdir, readdir, rename, rm, writeFile } from "node:fs/promises"
+import { chmod, mkdir, readdir, rename, rm, stat, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { promisify } from "node:util"
 import { type OutputChunk, type OutputOptions, rolldown } from "rolldown"
+import { WORKER } from "./src/cli/CompiledCommand.ts"
 
 const root = import.meta.dirname
 const dist = join(root, "dist")
@@ -60,8 +61,7 @@ const bundle = async (
 }
 
 const bundleFile = async (input: string, define?: Record<string, string>): Promise<string> => {
-  const options: OutputOptions = { format: "esm", codeSplitting: false }
-  const [chunk] = await bundle(input, { ...options, banner: "#!/usr/bin/env node" }, { define })
+  const [chunk] = await bundle(input, { format: "esm", codeSplitting: false }, { define })
   return chunk!.code
 }
 
@@ -78,12 +78,12 @@ const toAscii = (code: string): string => {
 const toScript = (code: string): string =>
   `(function (exports, require, __filename) {${toAscii(code)}\n})\n`
 
-/** Writes the scripts, with what each start needs of them compiled where that can be done. */
-const writeCommand = async (to: string, scripts: ReadonlyMap<string, string>): Promise<void> => {
+/** Writes these files, and what V8 compiles of the scripts where it can be recorded. */
+const writeCommand = async (to: string, files: ReadonlyMap<string, string>): Promise<void> => {
   const recorder = join(to, "record.mjs")
   await mkdir(to)
   await writeFile(recorder, await bundleFile("record.ts"))
-  for (const [name, script] of scripts) await writeFile(join(to, name), script)
+  for (const [name, code] of files) await writeFile(join(to, name), code)
   const run = promisify(execFile)
   const options = { env: { PATH: process.env.PATH }, timeout: 30_000 }
   try {
@@ -105,8 +105,21 @@ const put = async (temporary: string, name: string): Promise<void> => {
     await rename(temporary, join(dist, name))
   } catch (error) {
     if (!(await readdir(dist)).includes(name)) throw error
+  } finally {
     await rm(temporary, { recursive: true, force: true })
   }
+}
+
+/** Removes what is out of use: all but the folder that is replaced, which some may still load. */
+const removeOthers = async (name: string): Promise<void> => {
+  const others = (await readdir(dist)).filter((other) => other.startsWith("command-"))
+  const built = await Promise.all(
+    others
+      .filter((other) => other !== name)
+      .map(async (other) => ({ other, millis: (await stat(join(dist, other))).mtimeMs }))
+  )
+  const [, ...unused] = built.sort((one, another) => another.millis - one.millis)
+  for (const { other } of unused) await rm(join(dist, other), { recursive: true, force: true })
 }
 
 await mkdir(dist, { recursive: true })
@@ -115,21 +128,20 @@ const chunks = await bundle(
   { format: "cjs", entryFileNames: "[name].cjs", chunkFileNames: "[name].cjs" },
   { external: ["Signals.ts"] }
 )
-const scripts = new Map(chunks.map(({ code, fileName }) => [fileName, toScript(code)]))
+const files = new Map(chunks.map(({ code, fileName }) => [fileName, toScript(code)]))
+files.set(WORKER, await bundleFile("worker.ts"))
 const hash = createHash("sha256")
   .update(process.version)
-  .update(JSON.stringify([...scripts]))
+  .update(JSON.stringify([...files]))
 const name = `command-${hash.digest("hex").slice(0, 16)}`
 if (!(await readdir(dist)).includes(name)) {
   const temporary = unique(name)
-  await writeCommand(temporary, scripts)
+  await writeCommand(temporary, files)
   await put(temporary, name)
 }
 const main = unique("lottery.js")
-await writeFile(main, await bundleFile("main.ts", { COMMAND_FOLDER: JSON.stringify(name) }))
+const mainCode = await bundleFile("main.ts", { COMMAND_FOLDER: JSON.stringify(name) })
+await writeFile(main, `#!/usr/bin/env node\n${mainCode}`)
 await chmod(main, 0o755)
 await put(main, "lottery.js")
-for (const other of await readdir(dist)) {
-  if (other.startsWith("command") && other !== name)
-    await rm(join(dist, other), { recursive: true })
-}
+await removeOthers(name)

@@ -13,15 +13,13 @@ import { Script } from "node:vm"
 import * as Signals from "./Signals.ts"
 
 /** What `command.ts` exports. */
-interface Command {
+export interface Command {
   readonly run: () => Promise<void>
+  readonly runWorker: () => Promise<void>
 }
 
-export interface Loaded {
-  readonly command: Command
-  /** The scripts that are loaded so far, by the names of their files. */
-  readonly scripts: ReadonlyMap<string, Script>
-}
+/** The file in the folder that a worker thread is started with. */
+export const WORKER = "worker.mjs"
 
 /** Where it is kept what was compiled of a script. */
 export const compiledFile = (script: string): string => `${script}.compiled`
@@ -41,7 +39,14 @@ const compile = (filename: string): Script => {
 }
 
 /** Node's modules that take long to load, and that many a command does without. */
-const SLOW = new Set(["node:child_process", "node:crypto", "node:net", "node:readline", "node:tls"])
+const SLOW = new Set([
+  "node:child_process",
+  "node:crypto",
+  "node:net",
+  "node:readline",
+  "node:tls",
+  "node:worker_threads"
+])
 
 /** A module of Node that is loaded when something of it is first used. */
 const deferred = (id: string): object => {
@@ -54,10 +59,10 @@ const deferred = (id: string): object => {
   return Object.create(new Proxy({}, { get }))
 }
 
-/** Loads the command in a folder; `main` is what its worker threads are started with. */
-export const loadCommand = (folder: string, main: string): Loaded => {
-  const scripts = new Map<string, Script>()
+/** Loads the command in a folder; `scripts` is given what is loaded, by the names of the files. */
+export const loadCommand = (folder: string, scripts = new Map<string, Script>()): Command => {
   const loaded = new Map<string, object>()
+  const worker = join(folder, WORKER)
 
   const provide = (id: string): unknown => {
     // It has listened since before anything was loaded.
@@ -73,10 +78,11 @@ export const loadCommand = (folder: string, main: string): Loaded => {
       loaded.set(name, exports)
       const script = compile(join(folder, name))
       scripts.set(name, script)
-      script.runInThisContext()(exports, provide, main)
+      // Each takes the worker's file for its own, for a store starts its worker with that.
+      script.runInThisContext()(exports, provide, worker)
     }
     return exports
   }
 
-  return { command: load("command.cjs") as Command, scripts }
+  return load("command.cjs") as Command
 }

@@ -1,11 +1,11 @@
-/** Where the command begins: the command line, or the worker thread that `role` names. */
-import { isMainThread, workerData } from "node:worker_threads"
+/** What is loaded of the command: the command line, or the program of a worker thread. */
+import { workerData } from "node:worker_threads"
 
-/** Runs the worker thread that `role` names; the command line is not loaded there. */
-const runWorker = async (role: unknown): Promise<void> => {
+export const run = async (): Promise<void> => (await import("./start.ts")).start()
+
+/** Runs the worker thread's program that its `role` names; the command line is not loaded there. */
+export const runWorker = async (): Promise<void> => {
+  const role: unknown = workerData?.role
   if (role === "lottery/sqlite") return (await import("../server/store/SqliteWorker.ts")).run()
   throw new Error(`unknown worker: ${role}`)
 }
-
-export const run = async (): Promise<void> =>
-  isMainThread ? (await import("./start.ts")).start() : runWorker(workerData?.role)

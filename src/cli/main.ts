@@ -1,10 +1,8 @@
 /**
- * Where the process starts, and each of its worker threads. Everything else is in a folder beside
- * this file, and is loaded only once the version of Node is known to do, so that an older one can
- * still say what is missing.
+ * Where the process starts. Everything else is in a folder beside this file, and is loaded only once
+ * the version of Node is known to do, so that an older one can still say what is missing.
  */
 import { join } from "node:path"
-import { isMainThread } from "node:worker_threads"
 import { loadCommand } from "./CompiledCommand.ts"
 import { listen } from "./Signals.ts"
 
@@ -20,7 +18,6 @@ if (Number.parseInt(process.versions.node, 10) < NEEDED_NODE) {
   )
   process.exitCode = 1
 } else {
-  if (isMainThread) listen()
-  const folder = join(import.meta.dirname, COMMAND_FOLDER)
-  await loadCommand(folder, import.meta.filename).command.run()
+  listen()
+  await loadCommand(join(import.meta.dirname, COMMAND_FOLDER)).run()
 }

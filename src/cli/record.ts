@@ -4,14 +4,14 @@
  */
 import { existsSync, renameSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { isMainThread } from "node:worker_threads"
+import type { Script } from "node:vm"
 import { compiledFile, loadCommand } from "./CompiledCommand.ts"
 
 /** Whose start matters most: what they need is kept in the place of what others did. */
 const FIRST = new Set(["--help", "client"])
 
 const folder = import.meta.dirname
-const { command, scripts } = loadCommand(folder, import.meta.filename)
+const scripts = new Map<string, Script>()
 
 const keep = (): void => {
   for (const [name, script] of scripts) {
@@ -23,5 +23,5 @@ const keep = (): void => {
   }
 }
 
-if (isMainThread) process.once("exit", keep)
-await command.run()
+process.once("exit", keep)
+await loadCommand(folder, scripts).run()

@@ -17,7 +17,7 @@ const DIST = dirname(COMMAND)
 const COMPILED = ".compiled"
 
 const folderIn = (dist: string): string =>
-  join(dist, readdirSync(dist).find((name) => name.startsWith("command-"))!)
+  join(dist, /command-\w+/.exec(readFileSync(join(dist, "lottery.js"), "utf8"))![0])
 
 /** A copy of the built command; `change` is given its folder of scripts. */
 const copied = Effect.fnUntraced(function* (change: (folder: string) => void) {

@@ -27,7 +27,7 @@ const USER = "10001:10001"
 const ENTRYPOINT = ["node", "/app/lottery.mjs"]
 const CONTAINER = join(import.meta.dirname, "contained.sh")
 /** What the command loads. */
-const LOADED = /^app\/command-[0-9a-f]{16}\/[\w-]+\.cjs(\.compiled)?$/
+const LOADED = /^app\/command-[0-9a-f]{16}\/([\w-]+\.cjs(\.compiled)?|worker\.mjs)$/
 const BOOK = "Santiago,Lorca,30904465,1999-03-17,7574\nAgustina,Rojas,28337502,1980-01-02,1\n"
 
 /** A new PID namespace, in which what is run is process 1; gone when `unshare` is killed. */
