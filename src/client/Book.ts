@@ -12,7 +12,7 @@ export interface Book {
   readonly total: number
   /** The SHA-256 of its canonical rows, as 64 lower-case hex digits. */
   readonly sha256: string
-  /** Reads it again: its bets in order, in batches that fit the dialect; none of them empty. */
+  /** Reads it again, unless it was kept: its bets in order, in batches that fit the dialect; none of them empty. */
   readonly batches: Stream.Stream<
     BetBatch,
     BookReader.BadLine | FileUnavailable,
@@ -55,7 +55,10 @@ export const fromFile = Effect.fnUntraced(function* (
   file: string,
   options: Omit<BookReader.BookOptions, "skipBadLines"> & { readonly rejects: string | undefined }
 ) {
-  const { badLines, bets, sha256 } = yield* Effect.scoped(BookReader.inspect(file, options))
-  const batches = BookReader.read(file, { ...options, skipBadLines: options.rejects !== undefined })
+  const { badLines, bets, kept, sha256 } = yield* Effect.scoped(BookReader.inspect(file, options))
+  const batches =
+    kept === undefined
+      ? BookReader.read(file, { ...options, skipBadLines: options.rejects !== undefined })
+      : Stream.fromIterable(kept)
   return { book: { total: bets, sha256, batches } satisfies Book, badLines }
 })

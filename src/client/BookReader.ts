@@ -55,7 +55,12 @@ export interface BookSummary {
   /** Of the canonical rows, as 64 lower-case hex digits. */
   readonly sha256: string
   readonly badLines: number
+  /** Its batches, unless they are more than `KEPT_BYTES` together. */
+  readonly kept: ReadonlyArray<BetBatch> | undefined
 }
+
+/** A book of so many bytes is kept from the first pass to the second. */
+const KEPT_BYTES = 4 * 1024 * 1024
 
 const BOM = [0xef, 0xbb, 0xbf] as const
 
@@ -92,7 +97,7 @@ export class BookParser {
     this.builder = new BetBatchBuilder(Math.min(options.maxBatchBytes, CHUNK_BYTES))
   }
 
-  /** Takes the next piece of the book, which must not be changed afterwards. */
+  /** Takes the next piece of the book; nothing of it is kept but copies. */
   push(chunk: Uint8Array): void {
     if (this.failure !== undefined) return
     let start = 0
@@ -190,7 +195,7 @@ export class BookParser {
     if (this.failure !== undefined) return
     const first = this.line === 1 && hasBom(bytes, start, end) ? start + BOM.length : start
     if (first === end) {
-      if (next > end) this.emptyLine = bytes.subarray(start, next)
+      if (next > end) this.emptyLine = bytes.slice(start, next)
       this.line++
       return
     }
@@ -258,7 +263,7 @@ export class BookParser {
   }
 
   private reject(bytes: Uint8Array): void {
-    if (this.options.skipBadLines) this.rejected.push(bytes)
+    if (this.options.skipBadLines) this.rejected.push(bytes.slice())
   }
 
   private badLine(problem: BetProblem): void {
@@ -288,9 +293,18 @@ const countFields = (line: Uint8Array): number => {
 const hasBom = (bytes: Uint8Array, start: number, end: number): boolean =>
   end - start >= BOM.length && BOM.every((byte, index) => bytes[start + index] === byte)
 
+/** The bytes of a file piece by piece; each is good until the next is asked for. */
 const bytesOf = (file: string, name: string) =>
   Stream.unwrap(
-    Effect.map(FileSystem.FileSystem, (fs) => fs.stream(file, { chunkSize: CHUNK_BYTES }))
+    Effect.gen(function* () {
+      const fs = yield* FileSystem.FileSystem
+      const opened = yield* fs.open(file)
+      const buffer = new Uint8Array(CHUNK_BYTES)
+      const read = Effect.map(opened.read(buffer), (count) =>
+        count === 0 ? undefined : ([buffer.subarray(0, count), undefined] as const)
+      )
+      return Stream.unfold(undefined, () => read)
+    })
   ).pipe(Stream.mapError(fileUnavailable(name)))
 
 /** What a parser made of one piece of a book. */
@@ -382,6 +396,7 @@ export const inspect = Effect.fn("BookReader.inspect")(function* (
   const hash = createHash("sha256")
   let bets = 0
   let bytes = 0
+  let kept: Array<BetBatch> | undefined = []
   yield* parsed(file, parser).pipe(
     Stream.runForEach(
       Effect.fnUntraced(function* ({ batches, failure, rejected }) {
@@ -390,12 +405,14 @@ export const inspect = Effect.fn("BookReader.inspect")(function* (
           bets += batch.count
           bytes += batch.bytes.length
           hash.update(batch.bytes)
+          kept?.push(batch)
         }
+        if (bytes > KEPT_BYTES) kept = undefined
         if (write === undefined) return
         for (const line of rejected) yield* write(line)
       })
     )
   )
   const sha256 = hash.digest("hex")
-  return { bets, bytes, sha256, badLines: parser.badLines } satisfies BookSummary
+  return { bets, bytes, sha256, badLines: parser.badLines, kept } satisfies BookSummary
 }, Effect.scoped)

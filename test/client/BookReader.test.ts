@@ -86,12 +86,26 @@ layer(NodeServices.layer)("BookReader", (it) => {
     it.effect("is summed up", () =>
       Effect.gen(function* () {
         const { file } = yield* bookOf(`${GOOD}\r\n`.repeat(3))
-        expect(yield* BookReader.inspect(file, OPTIONS)).toEqual({
+        const { kept, ...summary } = yield* BookReader.inspect(file, OPTIONS)
+        expect(summary).toEqual({
           bets: 3,
           bytes: 3 * (Buffer.byteLength(GOOD) + 1),
           sha256: createHash("sha256").update(`${GOOD}\n`.repeat(3)).digest("hex"),
           badLines: 0
         })
+        expect(kept?.map(({ bytes }) => Buffer.from(bytes).toString()).join("")).toBe(
+          `${GOOD}\n`.repeat(3)
+        )
+      })
+    )
+
+    it.effect("is kept unless it is large", () =>
+      Effect.gen(function* () {
+        const rows = Math.ceil((4 * 1024 * 1024) / (Buffer.byteLength(GOOD) + 1))
+        const { file } = yield* bookOf(`${GOOD}\r\n`.repeat(rows + 1))
+        const { bets, kept } = yield* BookReader.inspect(file, OPTIONS)
+        expect(bets).toBe(rows + 1)
+        expect(kept).toBeUndefined()
       })
     )
   })
