@@ -5,11 +5,11 @@
  *
  * node_modules/.bin/node bench/memory.ts [connections]
  */
-import { readFileSync } from "node:fs"
 import * as Net from "node:net"
 import { Effect } from "effect"
 import { startServer } from "../test/support/lotteryParties.ts"
 import { temporaryFolder } from "../test/support/TemporaryFolder.ts"
+import { residentMib } from "./ProcessFigures.ts"
 
 const CONNECTIONS = Number(process.argv[2] ?? 9000)
 const ADDRESSES = 20
@@ -33,11 +33,6 @@ const FLOODS: ReadonlyArray<readonly [name: string, bytes: Buffer]> = [
   ["JSON messages of 250 kB", jsonOf(250_000, 249_000)],
   ["JSON messages of 8 MiB", jsonOf(LARGEST_JSON, LARGEST_JSON - 1000)]
 ]
-
-const residentMib = (pid: number): number => {
-  const [, kib] = /VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8")) ?? []
-  return Math.round(Number(kib) / 1024)
-}
 
 /** Connects to the port on which silence is usual. */
 const connect = Effect.fnUntraced(function* (port: number) {

@@ -5,31 +5,18 @@
  *
  * node_modules/.bin/node bench/servers.ts [bets of an agency] [runs]
  */
-import { readFileSync } from "node:fs"
 import { availableParallelism } from "node:os"
 import { Effect } from "effect"
 import { type Running, startLottery } from "../test/support/lotteryCommand.ts"
 import { clientArgs, generate, startServer } from "../test/support/lotteryParties.ts"
 import { freshSchema, query, startClusterWith } from "../test/support/PostgresCluster.ts"
 import { temporaryFolder } from "../test/support/TemporaryFolder.ts"
+import { cpuSeconds, median } from "./ProcessFigures.ts"
 
 const SERVERS = [1, 2, 4]
 const AGENCIES = 8
 const BETS = Number(process.argv[2] ?? 250_000)
 const RUNS = Number(process.argv[3] ?? 3)
-/** Linux counts processor time in hundredths of a second. */
-const TICKS_PER_SECOND = 100
-
-/** Processor time that a process has taken, in seconds; with that of children that have ended. */
-const cpuSeconds = (pid: number): number => {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "utf8")
-    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ")
-    return fields.slice(11, 15).reduce((sum, ticks) => sum + Number(ticks), 0) / TICKS_PER_SECOND
-  } catch {
-    return 0
-  }
-}
 
 /** Keeps the processor time of processes up to date, also of those that end meanwhile. */
 const watchCpu = Effect.fnUntraced(function* (processes: () => ReadonlyArray<number>) {
@@ -108,9 +95,6 @@ const measure = Effect.fnUntraced(function* (folder: string, count: number) {
     index: grown("index")
   } satisfies Figures
 }, Effect.scoped)
-
-const median = (all: ReadonlyArray<number>): number =>
-  all.toSorted((one, other) => one - other)[Math.floor(all.length / 2)]!
 
 const main = Effect.gen(function* () {
   const folder = yield* temporaryFolder

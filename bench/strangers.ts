@@ -6,13 +6,13 @@
  *
  * node_modules/.bin/node bench/strangers.ts [bets of an agency] [runs]
  */
-import { readFileSync } from "node:fs"
 import * as Net from "node:net"
 import { availableParallelism } from "node:os"
 import { Effect, type Scope } from "effect"
 import { startLottery } from "../test/support/lotteryCommand.ts"
 import { clientArgs, generate, startServer } from "../test/support/lotteryParties.ts"
 import { temporaryFolder } from "../test/support/TemporaryFolder.ts"
+import { median, residentMib } from "./ProcessFigures.ts"
 
 const AGENCIES = 4
 const BETS = Number(process.argv[2] ?? 300_000)
@@ -156,11 +156,6 @@ const gather = Effect.fnUntraced(function* (
   yield* Effect.sleep("1 second")
 })
 
-const residentMib = (pid: number): number => {
-  const [, kib] = /VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8")) ?? []
-  return Math.round(Number(kib) / 1024)
-}
-
 interface Measured {
   /** Bets a second. */
   readonly rate: number
@@ -207,9 +202,6 @@ const measure = Effect.fnUntraced(function* (folder: string, crowd: Crowd | unde
     mostMib: most
   } satisfies Measured
 }, Effect.scoped)
-
-const median = (all: ReadonlyArray<number>): number =>
-  all.toSorted((one, other) => one - other)[Math.floor(all.length / 2)]!
 
 const main = Effect.gen(function* () {
   const folder = yield* temporaryFolder

@@ -1,0 +1,142 @@
+/**
+ * What a bet costs in each step of its way, in nanoseconds, in this process: each beside a loop
+ * that looks at every byte of the same rows once.
+ */
+import { readFileSync } from "node:fs"
+import { join } from "node:path"
+import { Effect, Result, Schema } from "effect"
+import { BookParser } from "../src/client/BookReader.ts"
+import { BetBatch } from "../src/domain/BetBatch.ts"
+import { batchFromRows } from "../src/domain/CanonicalRows.ts"
+import * as Packets from "../src/protocol/BinaryPackets.ts"
+import { decoder } from "../src/protocol/BytesCodec.ts"
+import * as Json from "../src/protocol/JsonMessages.ts"
+import * as Frames from "../src/protocol/NativeFrames.ts"
+import * as Native from "../src/protocol/NativeMessages.ts"
+import { BetStore } from "../src/server/BetStore.ts"
+import * as CsvRow from "../src/server/store/CsvRow.ts"
+import * as StoreUrl from "../src/server/store/StoreUrl.ts"
+import { temporaryFolder } from "../test/support/TemporaryFolder.ts"
+import { books, STORE_NAMES } from "./Lottery.ts"
+import type { Line } from "./PerformanceTable.ts"
+import { shown } from "./PerformanceTable.ts"
+import type { Measure } from "./Section.ts"
+import { inTurns, medianOf } from "./Turns.ts"
+
+const BATCH = 1000
+const PACKET_BETS = 180
+const AGENCY = 1
+const FULL = { rounds: 9, millis: 200, bets: 500_000 }
+const QUICK = { rounds: 3, millis: 50, bets: 50_000 }
+/** Several agencies at once share a sync. */
+const APPENDING = 16
+
+/** Nanoseconds a bet of a step, over and over for so long. */
+const nanoseconds = (bets: number, millis: number, step: () => unknown) =>
+  Effect.sync(() => {
+    const begin = performance.now()
+    let times = 0
+    let passed = 0
+    // The clock is looked at now and then only.
+    while (passed < millis) {
+      for (let some = 0; some < 8; some++) step()
+      times += 8
+      passed = performance.now() - begin
+    }
+    return (passed * 1e6) / (times * bets)
+  })
+
+const everyByte = (bytes: Uint8Array) => () => {
+  let sum = 0
+  for (let at = 0; at < bytes.length; at++) sum += bytes[at]!
+  return sum
+}
+
+const unwrap = Result.getOrThrow
+
+const stepsOf = (book: Uint8Array, batch: BetBatch, small: BetBatch) => {
+  const frame = new Native.Bets({ position: 0, batch })
+  const frameBytes = unwrap(Frames.encodeNativeRequest(frame))
+  const decodeFrame = decoder(Frames.NativeRequestFromBytes)
+  const chunk = new Json.Chunk({ agency: AGENCY, batch, last: false })
+  const chunkBytes = unwrap(Json.encodeJsonRequest(chunk))
+  const packet = new Packets.BinaryPacket({ agency: AGENCY, batch: small, last: false })
+  const packetBytes = unwrap(Packets.encodeBinaryPacket(packet))
+  const decodePacket = decoder(Packets.BinaryPacketFromBytes)
+  const parse = () => {
+    const options = { batchSize: BATCH, maxBatchBytes: 1024 * 1024, skipBadLines: false }
+    const parser = new BookParser("book", options)
+    parser.push(book)
+    parser.finish()
+    if (parser.failure !== undefined) throw parser.failure
+    return parser.batches
+  }
+  return [
+    ["looking at every byte", BATCH, everyByte(batch.bytes)],
+    ["a book's lines", BATCH, parse],
+    ["batch check", BATCH, () => unwrap(batchFromRows(batch.bytes, batch.count))],
+    ["native frame, encode", BATCH, () => unwrap(Frames.encodeNativeRequest(frame))],
+    ["native frame, decode", BATCH, () => unwrap(decodeFrame(frameBytes))],
+    ["JSON chunk, encode", BATCH, () => unwrap(Json.encodeJsonRequest(chunk))],
+    ["JSON chunk, decode", BATCH, () => unwrap(Json.decodeJsonRequest(chunkBytes))],
+    ["binary packet, encode", small.count, () => unwrap(Packets.encodeBinaryPacket(packet))],
+    ["binary packet, decode", small.count, () => unwrap(decodePacket(packetBytes))],
+    ["CSV rows", BATCH, () => CsvRow.fromCanonical(AGENCY, batch.bytes, batch.count)]
+  ] as const
+}
+
+/** Nanoseconds a bet of appends through the store's own layer, each of them durable. */
+const append = Effect.fnUntraced(
+  function* (kind: "csv" | "sqlite", batch: BetBatch, bets: number) {
+    const folder = yield* temporaryFolder
+    const url = yield* Schema.decodeEffect(StoreUrl.StoreUrlFromText)(`${kind}:${folder}/bets`)
+    const batches = Math.ceil(bets / batch.count / APPENDING)
+    return yield* Effect.gen(function* () {
+      const store = yield* BetStore
+      const begin = performance.now()
+      yield* Effect.forEach(
+        Array.from({ length: APPENDING }, (_, index) => index + 1),
+        Effect.fnUntraced(function* (agency) {
+          for (let index = 0; index < batches; index++) {
+            yield* store.append(agency, index * batch.count, batch)
+          }
+        }),
+        { concurrency: "unbounded", discard: true }
+      )
+      return ((performance.now() - begin) * 1e6) / (APPENDING * batches * batch.count)
+    }).pipe(Effect.provide(StoreUrl.layer(url, "default")))
+  },
+  Effect.scoped,
+  Effect.orDie
+)
+
+export const codecs: Measure = Effect.fnUntraced(function* ({ folder, isQuick }) {
+  const { bets, millis, rounds } = isQuick ? QUICK : FULL
+  const from = yield* books(folder, 1, BATCH)
+  const book = readFileSync(join(from, "agency-1.csv"))
+  const rows = Buffer.from(book.toString().replaceAll("\r\n", "\n"))
+  const batch = new BetBatch(rows, BATCH)
+  const small = unwrap(
+    batchFromRows(rows.subarray(0, rows.length - batch.drop(PACKET_BETS).bytes.length), PACKET_BETS)
+  )
+  const steps = stepsOf(book, batch, small)
+  const warm = steps.map(([, count, step]) => nanoseconds(count, millis, step))
+  yield* Effect.all(warm)
+  const measures = Object.fromEntries([
+    ...steps.map(([name, count, step]) => [name, nanoseconds(count, millis, step)] as const),
+    ...(["csv", "sqlite"] as const).map(
+      (kind) => [`append to ${STORE_NAMES[kind]}`, append(kind, batch, bets)] as const
+    )
+  ])
+  const measured = yield* inTurns(rounds, measures)
+  const base = steps[0]![0]
+  const beside = `${base}: ${shown(medianOf(measured, (round) => round[base]!))} ns a bet`
+  const lines = Object.keys(measures).map((name): Line => {
+    const what = name === base ? `${base} once` : name
+    const nanos = `${shown(medianOf(measured, (round) => round[name]!))} ns a bet`
+    if (name === base) return { what, measured: nanos }
+    const ratio = medianOf(measured, (round) => round[name]! / round[base]!)
+    return { what, measured: nanos, beside, ratio }
+  })
+  return { title: "Steps, 1,000 bets at a time (180 in a binary packet)", lines }
+})

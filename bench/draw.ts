@@ -1,0 +1,97 @@
+/**
+ * Ten million bets: the draw over them, how soon a server is there again on them, and the memory
+ * that it took from the first bet to the last answer.
+ */
+import { Effect } from "effect"
+import type { PostgresCluster } from "../test/support/PostgresCluster.ts"
+import { temporaryFolder } from "../test/support/TemporaryFolder.ts"
+import { startPostgres } from "./Cluster.ts"
+import {
+  books,
+  freshStore,
+  STORE_NAMES,
+  STORES,
+  type StoreKind,
+  startServer,
+  upload
+} from "./Lottery.ts"
+import { atMost, type Line, rate, shown } from "./PerformanceTable.ts"
+import type { Measure } from "./Section.ts"
+import { inTurns, medianOf } from "./Turns.ts"
+
+const AGENCIES = 5
+const FULL = { rounds: 3, bets: 2_000_000 }
+const QUICK = { rounds: 1, bets: 100_000 }
+/** The draw over so few bets shows what it takes whatever their number. */
+const FEW_BETS = 1000
+
+/** Fills a store, and starts a server on it once more. */
+const fill = Effect.fnUntraced(function* (
+  kind: StoreKind,
+  cluster: PostgresCluster | undefined,
+  asked: { readonly bets: number; readonly books: string }
+) {
+  const folder = yield* temporaryFolder
+  const store = yield* freshStore(kind, cluster)
+  const first = yield* startServer(folder, store, AGENCIES)
+  const sent = { ...asked, agencies: AGENCIES, dialect: "native" as const }
+  const figures = yield* upload(folder, first, sent)
+  yield* first.stop
+  const second = yield* startServer(folder, store, AGENCIES)
+  yield* second.stop
+  return { ...figures, emptySeconds: first.startSeconds, filledSeconds: second.startSeconds }
+}, Effect.scoped)
+
+type Filled = Effect.Success<ReturnType<typeof fill>>
+
+const linesOf = (
+  rounds: ReadonlyArray<{ readonly many: Filled; readonly few: Filled }>,
+  name: string,
+  total: string
+): ReadonlyArray<Line> => {
+  const seconds = (figure: (round: { many: Filled; few: Filled }) => number) =>
+    medianOf(rounds, figure)
+  const drawn = seconds(({ many }) => many.drawSeconds)
+  const drawnOfFew = seconds(({ few }) => few.drawSeconds)
+  const filled = seconds(({ many }) => many.filledSeconds)
+  const empty = seconds(({ many }) => many.emptySeconds)
+  const peak = Math.max(...rounds.map(({ many }) => many.peakMib))
+  return [
+    {
+      what: `draw over ${total} bets in ${name}`,
+      measured: `${shown(drawn)} s from the last acknowledgement to the last answer`,
+      beside: `over ${(AGENCIES * FEW_BETS).toLocaleString("en")} bets: ${shown(drawnOfFew)} s`,
+      ratio: medianOf(rounds, ({ few, many }) => many.drawSeconds / few.drawSeconds),
+      bar: atMost(drawn, 2, " s")
+    },
+    {
+      what: `server's start on ${total} bets in ${name}`,
+      measured: `${shown(filled)} s until it listens`,
+      beside: `on an empty store: ${shown(empty)} s`,
+      ratio: medianOf(rounds, ({ many }) => many.filledSeconds / many.emptySeconds)
+    },
+    {
+      what: `server's memory for ${total} bets into ${name}`,
+      measured: `${peak} MiB at most, ${rate(seconds(({ many }) => many.rate))}`,
+      bar: atMost(peak, 200, " MiB")
+    }
+  ]
+}
+
+export const draw: Measure = Effect.fnUntraced(function* ({ folder, isQuick }) {
+  const { bets, rounds } = isQuick ? QUICK : FULL
+  const cluster = yield* startPostgres
+  const many = { bets, books: yield* books(folder, AGENCIES, bets) }
+  const few = { bets: FEW_BETS, books: yield* books(folder, AGENCIES, FEW_BETS) }
+  const lines: Array<Line> = []
+  for (const kind of STORES) {
+    if (kind === "postgres" && cluster === undefined) continue
+    const measured = yield* inTurns(rounds, {
+      many: fill(kind, cluster, many),
+      few: fill(kind, cluster, few)
+    })
+    const total = (AGENCIES * bets).toLocaleString("en")
+    lines.push(...linesOf(measured, STORE_NAMES[kind], total))
+  }
+  return { title: `The draw, and a large store: ${AGENCIES} native agencies`, lines }
+})

@@ -1,0 +1,72 @@
+/**
+ * How fast the lottery is, beside what people would use instead and what the machine can do: prints
+ * one table, and writes it into docs/performance.md after a full run. Every figure is the median of
+ * several, each measured in turns with what it is compared with.
+ *
+ * npm run bench [-- [--quick] [--write] [SECTION…]]
+ */
+import { readFileSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { parseArgs } from "node:util"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import { Console, Effect } from "effect"
+import build from "../test/support/buildCommand.ts"
+import { temporaryFolder } from "../test/support/TemporaryFolder.ts"
+import { codecs } from "./codecs.ts"
+import { connections } from "./connections.ts"
+import { draw } from "./draw.ts"
+import * as Machine from "./Machine.ts"
+import * as PerformanceTable from "./PerformanceTable.ts"
+import type { Measure } from "./Section.ts"
+import { startUp } from "./startUp.ts"
+import { tell } from "./Turns.ts"
+import { uploadGrid } from "./uploadGrid.ts"
+import { uploads } from "./uploads.ts"
+
+const DOCUMENT = join(import.meta.dirname, "..", "docs", "performance.md")
+
+const SECTIONS: Readonly<Record<string, Measure>> = {
+  uploads,
+  draw,
+  startup: startUp,
+  connections,
+  grid: uploadGrid,
+  codecs
+}
+
+const parse = () => {
+  const { positionals, values } = parseArgs({
+    allowPositionals: true,
+    options: { quick: { type: "boolean" }, write: { type: "boolean" } }
+  })
+  const names = positionals.length > 0 ? positionals : Object.keys(SECTIONS)
+  const unknown = names.find((name) => !(name in SECTIONS))
+  if (unknown !== undefined) {
+    throw new Error(`expected one of ${Object.keys(SECTIONS).join(", ")}, got ${unknown}`)
+  }
+  const isQuick = values.quick === true
+  const isFull = !isQuick && positionals.length === 0
+  return { names, isQuick, isWritten: values.write === true || isFull }
+}
+
+const main = Effect.gen(function* () {
+  const { isQuick, isWritten, names } = parse()
+  yield* Effect.promise(build)
+  const about = yield* Machine.describe
+  const sections: Array<PerformanceTable.Section> = []
+  for (const name of names) {
+    yield* tell(`${name}:`)
+    const measured = Effect.flatMap(temporaryFolder, (folder) =>
+      SECTIONS[name]!({ folder, isQuick })
+    )
+    sections.push(yield* Effect.scoped(measured))
+  }
+  yield* Console.log([...about, PerformanceTable.toText(sections)].join("\n"))
+  if (!isWritten) return
+  const figures = `${about.join("  \n")}\n\n${PerformanceTable.toMarkdown(sections)}`
+  const document = PerformanceTable.withFigures(readFileSync(DOCUMENT, "utf8"), figures)
+  yield* Effect.sync(() => writeFileSync(DOCUMENT, document))
+})
+
+// Also when it is interrupted all that was started is ended and removed.
+NodeRuntime.runMain(main)

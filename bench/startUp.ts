@@ -1,0 +1,128 @@
+/** How soon the command is there, and how soon five agencies with ordinary books are done. */
+import { spawnSync } from "node:child_process"
+import { mkdirSync } from "node:fs"
+import { join } from "node:path"
+import { Effect } from "effect"
+import { COMMAND } from "../test/support/lotteryCommand.ts"
+import { areAtHand, EXPECTED, unpack } from "../test/support/realBooks.ts"
+import { temporaryFolder } from "../test/support/TemporaryFolder.ts"
+import {
+  awaitClients,
+  freshStore,
+  STORE_NAMES,
+  type StoreKind,
+  startClient,
+  startLottery,
+  startServer,
+  untilServerEnds
+} from "./Lottery.ts"
+import { atMost, type Line, shown } from "./PerformanceTable.ts"
+import * as Program from "./Program.ts"
+import type { Measure } from "./Section.ts"
+import { inTurns, medianOf } from "./Turns.ts"
+
+const FULL = { starts: 21, rounds: 7 }
+const QUICK = { starts: 5, rounds: 2 }
+
+/** Seconds that Node takes to run these arguments to their end. */
+const nodeSeconds = (...args: ReadonlyArray<string>) =>
+  Effect.suspend(() => {
+    const begin = performance.now()
+    const { status } = spawnSync(process.execPath, args, { stdio: "ignore" })
+    const seconds = (performance.now() - begin) / 1000
+    return status === 0
+      ? Effect.succeed(seconds)
+      : Effect.fail(
+          new Program.ProgramFailed({ message: `${args.join(" ")} ended with ${status}` })
+        )
+  })
+
+const plainNode = nodeSeconds("-e", "0")
+
+/** The agencies of the real books; as many others warm the server up before. */
+const AGENCIES = EXPECTED.map(({ agency }) => agency)
+const WARMERS = AGENCIES.map((agency) => agency + AGENCIES.length)
+
+/** Books of the sizes of the real ones, for the agencies from `first` on. */
+const generated = Effect.fnUntraced(function* (folder: string, first: number) {
+  const out = join(folder, `generated-${first}`)
+  for (const { agency, bets } of EXPECTED) {
+    const numbers = ["--agencies", `${agency - 1 + first},`, "--bets", `${bets}`]
+    const program = yield* startLottery(folder, ["generate", ...numbers, "--out", out])
+    yield* program.ended
+  }
+  return out
+}, Effect.scoped)
+
+const realBooks = Effect.fnUntraced(function* (folder: string) {
+  const out = join(folder, "real")
+  yield* Effect.sync(() => mkdirSync(out))
+  yield* Effect.orDie(unpack(out))
+  return out
+})
+
+interface Books {
+  /** Of the agencies that are measured. */
+  readonly measured: string
+  /** Of those that warm the server up. */
+  readonly warming: string
+}
+
+/**
+ * Seconds from the start of the first client to the end of the last. The server has taken five
+ * other books before in the same draw, whose agencies are gone when these come.
+ */
+const fiveClients = Effect.fnUntraced(function* (kind: StoreKind, { measured, warming }: Books) {
+  const folder = yield* temporaryFolder
+  const store = yield* freshStore(kind, undefined)
+  const server = yield* startServer(folder, store, AGENCIES.length + WARMERS.length)
+  const started = (agencies: ReadonlyArray<number>, from: string) =>
+    Effect.forEach(agencies, (agency) =>
+      startClient(folder, server, { agency, book: join(from, `agency-${agency}.csv`) })
+    )
+  yield* Effect.gen(function* () {
+    const warmers = yield* started(WARMERS, warming)
+    const finished = Effect.forEach(warmers, (warmer) =>
+      Program.awaitText(warmer, warmer.log, /"action":"espera_sorteo"/)
+    )
+    yield* Effect.raceFirst(finished, untilServerEnds(server))
+  }).pipe(Effect.scoped)
+  const clients = yield* started(AGENCIES, measured)
+  const endedAt = yield* awaitClients(clients, server)
+  yield* server.stop
+  return (endedAt - clients[0]!.startedAt) / 1000
+}, Effect.scoped)
+
+export const startUp: Measure = Effect.fnUntraced(function* ({ folder, isQuick }) {
+  const { rounds, starts } = isQuick ? QUICK : FULL
+  const helps = yield* inTurns(starts, { help: nodeSeconds(COMMAND, "--help"), node: plainNode })
+  const help = medianOf(helps, (round) => round.help)
+  const node = medianOf(helps, (round) => round.node)
+  const lines: Array<Line> = [
+    {
+      what: "lottery --help",
+      measured: `${shown(help)} s`,
+      beside: `node -e 0: ${shown(node)} s`,
+      ratio: help / node,
+      bar: atMost(help / node, 5)
+    }
+  ]
+  const books: Books = {
+    measured: areAtHand ? yield* realBooks(folder) : yield* generated(folder, 1),
+    warming: yield* generated(folder, WARMERS[0]!)
+  }
+  const which = areAtHand ? "the five real books" : "five generated books of the real ones' sizes"
+  for (const kind of ["csv", "sqlite"] as const) {
+    const runs = yield* inTurns(rounds, { clients: fiveClients(kind, books), node: plainNode })
+    const clients = medianOf(runs, (round) => round.clients)
+    const beside = medianOf(runs, (round) => round.node)
+    lines.push({
+      what: `${which} into ${STORE_NAMES[kind]}, five clients at once, warm server`,
+      measured: `${shown(clients)} s`,
+      beside: `node -e 0: ${shown(beside)} s`,
+      ratio: clients / beside,
+      bar: atMost(clients / beside, 16)
+    })
+  }
+  return { title: "Start-up", lines }
+})

@@ -1,0 +1,134 @@
+/**
+ * Uploads of large books into each store, beside the engines' own loaders, the machine's limit, and
+ * the other dialects, all in turns.
+ */
+import { statSync } from "node:fs"
+import { Effect } from "effect"
+import type { SqlError } from "effect/sql/SqlError"
+import { startPostgres } from "./Cluster.ts"
+import { books, type Dialect, type Figures, measureUpload, type StoreKind } from "./Lottery.ts"
+import { isInstalled } from "./Machine.ts"
+import * as Others from "./otherLoaders.ts"
+import { atLeast, atMost, type Bar, type Line, rate, shown } from "./PerformanceTable.ts"
+import type { ProgramFailed } from "./Program.ts"
+import type { Measure } from "./Section.ts"
+import { inTurns, medianOf } from "./Turns.ts"
+
+const AGENCIES = 5
+/** A server of PostgreSQL's keeps as many commits on their way. */
+const POSTGRES_AGENCIES = 4
+const FULL = { rounds: 3, bets: 1_000_000, betsOfOne: 300_000 }
+const QUICK = { rounds: 1, bets: 60_000, betsOfOne: 30_000 }
+
+const PACKET_BYTES = 8192
+const CHUNK_BETS = 1000
+
+/** A loader of others has but its rate. */
+type Loaded = Partial<Figures> & Pick<Figures, "rate">
+type Round = Readonly<Record<string, Loaded>>
+
+const figuresOf = (rounds: ReadonlyArray<Round>, name: string): string => {
+  const of = (figure: keyof Figures) => medianOf(rounds, (round) => round[name]?.[figure] ?? 0)
+  const own = `${shown(of("cpu"))} CPU s a million, ${of("peakMib")} MiB`
+  return rounds[0]?.[name]?.cpu === undefined ? rate(of("rate")) : `${rate(of("rate"))}, ${own}`
+}
+
+const ratioOf = (rounds: ReadonlyArray<Round>, one: string, other: string): number =>
+  medianOf(rounds, (round) => round[one]!.rate / round[other]!.rate)
+
+/** A line that compares two of the measures, or says why it does not. */
+const compare = (
+  rounds: ReadonlyArray<Round>,
+  what: string,
+  [one, other]: readonly [string, string],
+  bar?: (ratio: number) => Bar
+): ReadonlyArray<Line> => {
+  if (rounds[0]?.[one] === undefined) return [{ what, measured: "not installed" }]
+  const measured = figuresOf(rounds, one)
+  if (rounds[0]?.[other] === undefined) {
+    return [{ what, measured, beside: `${other} is not installed` }]
+  }
+  const ratio = ratioOf(rounds, one, other)
+  const beside = `${other}: ${rate(medianOf(rounds, (round) => round[other]!.rate))}`
+  return [{ what, measured, beside, ratio, bar: bar?.(ratio) }]
+}
+
+const NATIVE = "native into CSV"
+const LIMIT = "loopback and fdatasync"
+const IMPORT = "sqlite3 .import"
+const COPY = "psql \\copy"
+
+export const uploads: Measure = Effect.fnUntraced(function* ({ folder, isQuick }) {
+  const { bets, betsOfOne, rounds: count } = isQuick ? QUICK : FULL
+  const many = yield* books(folder, AGENCIES, bets)
+  const one = yield* books(folder, 1, betsOfOne)
+  const all = yield* Others.prepare(folder, many, AGENCIES)
+  const forPostgres = yield* Others.prepare(folder, many, POSTGRES_AGENCIES)
+  const ofOne = yield* Others.prepare(one, one, 1)
+  const cluster = yield* startPostgres
+  // A row of the store has the agency before it, and CR.
+  const rowBytes = statSync(ofOne.csv).size / ofOne.bets - "1,\r".length
+  const packetBets = Math.floor(PACKET_BYTES / rowBytes)
+
+  const sent = (kind: StoreKind, dialect: Dialect, agencies = AGENCIES) =>
+    measureUpload(kind, cluster, { agencies, bets, dialect, books: many })
+  const alone = (dialect: Dialect) =>
+    measureUpload("csv", cluster, { agencies: 1, bets: betsOfOne, dialect, books: one })
+  const loaded = <E, R>(loading: Effect.Effect<number, E, R>) =>
+    Effect.map(loading, (betsASecond): Loaded => ({ rate: betsASecond }))
+
+  const measures: Record<string, Effect.Effect<Loaded, ProgramFailed | SqlError>> = {
+    [NATIVE]: sent("csv", "native"),
+    [LIMIT]: loaded(Others.loopback(all)),
+    ...(isInstalled("sqlite3") && { [IMPORT]: loaded(Others.sqliteImport(all)) }),
+    "native into SQLite": sent("sqlite", "native"),
+    ...(cluster && { "native into PostgreSQL": sent("postgres", "native", POSTGRES_AGENCIES) }),
+    ...(cluster &&
+      isInstalled("psql") && { [COPY]: loaded(Others.psqlCopy(cluster, forPostgres)) }),
+    "JSON into CSV": sent("csv", "json"),
+    "binary into CSV": sent("csv", "binary"),
+    "binary, one agency": alone("binary"),
+    "write and fdatasync of 8 kB": loaded(Others.writeAndSync(ofOne, packetBets)),
+    "JSON, one agency": alone("json"),
+    "write and fdatasync of 1,000 bets": loaded(Others.writeAndSync(ofOne, CHUNK_BETS))
+  }
+  const rounds: ReadonlyArray<Round> = yield* inTurns(count, measures)
+
+  const agencies = `${AGENCIES} agencies with ${bets.toLocaleString("en")} bets each`
+  const fewer = `${POSTGRES_AGENCIES} agencies`
+  const half = (ratio: number) => atLeast(ratio, 0.5)
+  const peak = Math.max(...rounds.flatMap((round) => Object.values(round).map(mostMib)))
+  return {
+    title: `Uploads: ${agencies}, unless otherwise said`,
+    lines: [
+      ...compare(rounds, NATIVE, [NATIVE, IMPORT], (ratio) => atLeast(ratio, 3)),
+      ...compare(rounds, NATIVE, [NATIVE, LIMIT], (ratio) => atLeast(ratio, 0.33)),
+      ...compare(rounds, "native into SQLite", ["native into SQLite", IMPORT], (ratio) =>
+        atLeast(ratio, 0.9)
+      ),
+      ...compare(
+        rounds,
+        `native into PostgreSQL, ${fewer}`,
+        ["native into PostgreSQL", COPY],
+        (ratio) => atLeast(ratio, 0.7)
+      ),
+      ...compare(rounds, "JSON into CSV, batches of 1,000", ["JSON into CSV", NATIVE], half),
+      ...compare(rounds, "binary into CSV, packets of 8 kB", ["binary into CSV", NATIVE], half),
+      ...compare(rounds, `JSON into CSV, one agency, ${shown(betsOfOne)} bets`, [
+        "JSON, one agency",
+        "write and fdatasync of 1,000 bets"
+      ]),
+      ...compare(rounds, `binary into CSV, one agency, ${shown(betsOfOne)} bets`, [
+        "binary, one agency",
+        "write and fdatasync of 8 kB"
+      ]),
+      {
+        what: "most memory of a server in all of these",
+        measured: `${peak} MiB`,
+        bar: atMost(peak, 200, " MiB")
+      }
+    ]
+  }
+})
+
+const mostMib = ({ peakMib }: Loaded): number => peakMib ?? 0
