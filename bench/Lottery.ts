@@ -8,7 +8,7 @@ import { Effect } from "effect"
 import { COMMAND } from "../test/support/lotteryCommand.ts"
 import { freshSchema, type PostgresCluster } from "../test/support/PostgresCluster.ts"
 import { temporaryFolder } from "../test/support/TemporaryFolder.ts"
-import { cpuSeconds, peakMib } from "./ProcessFigures.ts"
+import { cpuSeconds, peakBytes } from "./ProcessFigures.ts"
 import * as Program from "./Program.ts"
 
 /** Starts the command; its logs are kept in the folder. */
@@ -30,6 +30,7 @@ export const STORE_NAMES = { csv: "CSV", sqlite: "SQLite", postgres: "PostgreSQL
 
 export const DIALECTS = ["native", "json", "binary"] as const
 export type Dialect = (typeof DIALECTS)[number]
+export const DIALECT_NAMES = { native: "native", json: "JSON", binary: "binary" } as const
 
 /** Gives the URL of a new store, which is removed with the scope. */
 export const freshStore = Effect.fnUntraced(function* (
@@ -130,8 +131,8 @@ export interface Figures {
   readonly rate: number
   /** The server's processor seconds a million bets. */
   readonly cpu: number
-  /** The most memory that the server had resident, in MiB. */
-  readonly peakMib: number
+  /** The most memory that the server had resident. */
+  readonly peakBytes: number
   /** From the last acknowledgement, before the last Finish, to the last client's winners. */
   readonly drawSeconds: number
 }
@@ -158,7 +159,7 @@ export const upload = Effect.fnUntraced(function* (
   return {
     rate: (total * 1000) / (acknowledged - clients[0]!.startedAt),
     cpu: ((cpuSeconds(server.pid) - cpuBefore) / total) * 1e6,
-    peakMib: peakMib(server.pid),
+    peakBytes: peakBytes(server.pid),
     drawSeconds: (latest("consulta_ganadores") - acknowledged) / 1000
   } satisfies Figures
 }, Effect.scoped)

@@ -39,6 +39,13 @@ export const shown = (value: number): string =>
 
 export const rate = (betsASecond: number): string => `${shown(betsASecond)} bets/s`
 
+/** In MB of a million bytes. */
+export const megabytes = (bytes: number): string => `${Math.round(bytes / 1e6)} MB`
+
+/** Memory that is to be so many MB or less. */
+export const atMostMegabytes = (bytes: number, most: number): Bar =>
+  atMost(bytes / 1e6, most, " MB")
+
 const HEADINGS = ["what", "measured", "beside it", "ratio", "bar"] as const
 
 const barOf = ({ bar }: Line): string =>

@@ -15,17 +15,20 @@ export const cpuSeconds = (pid: number): number => {
   }
 }
 
-const mebibytes = (pid: number, name: string): number => {
+const memory = (pid: number, name: string): number => {
   const status = readFileSync(`/proc/${pid}/status`, "utf8")
   const [, kib] = new RegExp(`${name}:\\s+(\\d+)`).exec(status) ?? []
-  return Math.round(Number(kib) / 1024)
+  return Number(kib) * 1024
 }
 
-/** The memory that a process has resident now, in MiB. */
-export const residentMib = (pid: number): number => mebibytes(pid, "VmRSS")
+/** The memory that a process has resident now, in bytes. */
+export const residentBytes = (pid: number): number => memory(pid, "VmRSS")
 
-/** The most that it had resident since it started, in MiB. */
-export const peakMib = (pid: number): number => mebibytes(pid, "VmHWM")
+/** The most that it had resident since it started, in bytes. */
+export const peakBytes = (pid: number): number => memory(pid, "VmHWM")
+
+/** As `residentBytes`, in MiB. */
+export const residentMib = (pid: number): number => Math.round(residentBytes(pid) / 2 ** 20)
 
 export const median = (all: ReadonlyArray<number>): number =>
   all.toSorted((one, other) => one - other)[Math.floor(all.length / 2)]!

@@ -12,6 +12,10 @@ export const tell = (text: string) =>
     process.stderr.write(`${text}\n`)
   })
 
+/** Figures in short. */
+const short = (_key: string, value: unknown): unknown =>
+  typeof value === "number" ? Number(value.toPrecision(4)) : value
+
 /** What is written and not yet on the disk is nobody's who is measured next. */
 const settle = Effect.sync(() => spawnSync("sync"))
 
@@ -25,7 +29,7 @@ export const inTurns = Effect.fnUntraced(function* <Name extends string, Figures
     for (const name of Object.keys(measures) as Array<Name>) {
       yield* settle
       figures[name] = yield* measures[name]
-      yield* tell(`  ${round}/${rounds} ${name}: ${JSON.stringify(figures[name])}`)
+      yield* tell(`  ${round}/${rounds} ${name}: ${JSON.stringify(figures[name], short)}`)
     }
     all.push(figures)
   }

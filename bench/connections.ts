@@ -3,8 +3,8 @@ import { join } from "node:path"
 import { Effect } from "effect"
 import { temporaryFolder } from "../test/support/TemporaryFolder.ts"
 import { freshStore, startServer } from "./Lottery.ts"
-import { atMost } from "./PerformanceTable.ts"
-import { peakMib, residentMib } from "./ProcessFigures.ts"
+import { atMostMegabytes, megabytes } from "./PerformanceTable.ts"
+import { peakBytes, residentBytes } from "./ProcessFigures.ts"
 import * as Program from "./Program.ts"
 import type { Measure } from "./Section.ts"
 import { inTurns, medianOf } from "./Turns.ts"
@@ -23,14 +23,14 @@ const hold = Effect.fnUntraced(function* (agencies: number) {
   const server = yield* startServer(folder, store, agencies + 1, [
     ...["--max-connections", `${agencies + SPARE}`]
   ])
-  const before = residentMib(server.pid)
+  const before = residentBytes(server.pid)
   const holder = yield* Program.start({
     command: process.execPath,
     args: [HOLDER, `${server.port}`, "1", `${agencies}`],
     folder
   })
   yield* Program.awaitText(holder, holder.output, /all are heard/)
-  return { before, peak: peakMib(server.pid), resident: residentMib(server.pid) }
+  return { before, peak: peakBytes(server.pid) }
 }, Effect.scoped)
 
 export const connections: Measure = Effect.fnUntraced(function* ({ isQuick }) {
@@ -43,10 +43,10 @@ export const connections: Measure = Effect.fnUntraced(function* ({ isQuick }) {
     lines: [
       {
         what: `server's memory with ${agencies.toLocaleString("en")} connected agencies`,
-        measured: `${peak} MiB at most`,
-        beside: `without any: ${before} MiB`,
+        measured: `${megabytes(peak)} at most`,
+        beside: `without any: ${megabytes(before)}`,
         ratio: medianOf(held, (round) => round.held.peak / round.held.before),
-        bar: atMost(peak, 1000, " MiB")
+        bar: atMostMegabytes(peak, 1000)
       }
     ]
   }

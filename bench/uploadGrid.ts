@@ -1,11 +1,13 @@
 /**
- * The same uploads with few and many agencies, and with small and large batches: every store and
- * dialect, each cell beside that of five agencies with 1,000 bets a batch.
+ * Uploads with few and many agencies, and with small and large batches: each cell beside that of
+ * five agencies with 1,000 bets a batch. All dialects into CSV, and all stores in the native one;
+ * the other dialects into the other stores in the base cell only, beside the native one.
  */
 import { Effect } from "effect"
 import { startPostgres } from "./Cluster.ts"
 import {
   books,
+  DIALECT_NAMES,
   DIALECTS,
   type Dialect,
   type Figures,
@@ -14,30 +16,36 @@ import {
   STORES,
   type StoreKind
 } from "./Lottery.ts"
-import { type Line, rate, shown } from "./PerformanceTable.ts"
+import { type Line, megabytes, rate, shown } from "./PerformanceTable.ts"
 import type { Measure } from "./Section.ts"
 import { inTurns, medianOf } from "./Turns.ts"
 
 interface Cell {
   readonly agencies: number
   readonly batch: number
-  /** In each book: as many as a few seconds take. */
-  readonly bets: number
+  /** In each book: as many as a few seconds take, fewer where an agency waits for each answer. */
+  readonly bets: Readonly<Record<Dialect, number>>
 }
 
-const BASE: Cell = { agencies: 5, batch: 1000, bets: 100_000 }
+const cell = (agencies: number, batch: number, native: number, waiting: number): Cell => ({
+  agencies,
+  batch,
+  bets: { native, json: waiting, binary: waiting }
+})
+
+const BASE = cell(5, 1000, 200_000, 100_000)
 const CELLS: ReadonlyArray<Cell> = [
   BASE,
-  { agencies: 1, batch: 1000, bets: 300_000 },
-  { agencies: 100, batch: 1000, bets: 10_000 },
-  { agencies: 5, batch: 1, bets: 1000 },
-  { agencies: 5, batch: 10, bets: 10_000 },
-  { agencies: 5, batch: 100, bets: 50_000 },
-  { agencies: 5, batch: 8000, bets: 100_000 }
+  cell(1, 1000, 400_000, 200_000),
+  cell(100, 1000, 10_000, 10_000),
+  cell(5, 1, 2000, 500),
+  cell(5, 10, 20_000, 4000),
+  cell(5, 100, 100_000, 30_000),
+  cell(5, 8000, 200_000, 100_000)
 ]
+/** A hundred clients take more time to start than all the rest. */
 const QUICK_CELLS = CELLS.filter(({ agencies }) => agencies < 100)
 const QUICK_DIVISOR = 10
-
 const ROUNDS = 3
 
 /** Bets that fit a packet of the default size, and one of the largest, with room for long names. */
@@ -53,50 +61,58 @@ const argumentsOf = (dialect: Dialect, batch: number): ReadonlyArray<string> | u
   return [...asked, "--packet-bytes", `${LARGEST_PACKET_BYTES}`]
 }
 
-const nameOf = ({ agencies, batch }: Cell): string =>
-  `${agencies === 1 ? "1 agency" : `${agencies} agencies`}, ${batch.toLocaleString("en")} a batch`
+const nameOf = (kind: StoreKind, dialect: Dialect, { agencies, batch }: Cell): string => {
+  const shownAgencies = agencies === 1 ? "1 agency" : `${agencies} agencies`
+  const into = `${DIALECT_NAMES[dialect]} into ${STORE_NAMES[kind]}`
+  return `${into}, ${shownAgencies}, ${batch.toLocaleString("en")} a batch`
+}
 
 type Round = Readonly<Record<string, Figures>>
 
-const lineOf = (rounds: ReadonlyArray<Round>, prefix: string, cell: Cell): Line => {
-  const [base, name] = [BASE, cell].map((each) => `${prefix}, ${nameOf(each)}`) as [string, string]
+const lineOf = (rounds: ReadonlyArray<Round>, name: string, base: string): Line => {
   if (rounds[0]?.[name] === undefined) return { what: name, measured: "does not fit a packet" }
   const of = (key: string, figure: keyof Figures) =>
     medianOf(rounds, (round) => round[key]![figure])
   const measured =
     `${rate(of(name, "rate"))}, ${shown(of(name, "cpu"))} CPU s a million, ` +
-    `${of(name, "peakMib")} MiB`
+    `${megabytes(of(name, "peakBytes"))}`
   if (name === base) return { what: name, measured }
   return {
     what: name,
     measured,
-    beside: `${nameOf(BASE)}: ${rate(of(base, "rate"))}`,
+    beside: `${base}: ${rate(of(base, "rate"))}`,
     ratio: medianOf(rounds, (round) => round[name]!.rate / round[base]!.rate)
   }
 }
 
+/** What is measured in turns: the first of them is what the others are compared with. */
+type Group = ReadonlyArray<readonly [kind: StoreKind, dialect: Dialect, cell: Cell]>
+
+const groupsOf = (kinds: ReadonlyArray<StoreKind>, cells: ReadonlyArray<Cell>) =>
+  kinds.flatMap((kind): ReadonlyArray<Group> => {
+    const every = (dialect: Dialect): Group => cells.map((each) => [kind, dialect, each])
+    if (kind === "csv") return DIALECTS.map(every)
+    const others = DIALECTS.filter((dialect) => dialect !== "native")
+    return [[...every("native"), ...others.map((dialect) => [kind, dialect, BASE] as const)]]
+  })
+
 export const uploadGrid: Measure = Effect.fnUntraced(function* ({ folder, isQuick }) {
   const cluster = yield* startPostgres
-  const cells = isQuick ? QUICK_CELLS : CELLS
-  const divisor = isQuick ? QUICK_DIVISOR : 1
-  const stores: ReadonlyArray<StoreKind> = STORES.filter((kind) => kind !== "postgres" || cluster)
+  const kinds = STORES.filter((kind) => kind !== "postgres" || cluster !== undefined)
   const lines: Array<Line> = []
-  for (const kind of stores) {
-    for (const dialect of DIALECTS) {
-      const prefix = `${dialect} into ${STORE_NAMES[kind]}`
-      const measures: Record<string, ReturnType<typeof measureUpload>> = {}
-      for (const cell of cells) {
-        const { agencies, batch } = cell
-        const bets = Math.ceil(cell.bets / divisor)
-        const more = argumentsOf(dialect, batch)
-        if (more === undefined) continue
-        const from = yield* books(folder, agencies, bets)
-        const asked = { agencies, bets, dialect, books: from, more }
-        measures[`${prefix}, ${nameOf(cell)}`] = measureUpload(kind, cluster, asked)
-      }
-      const rounds = yield* inTurns(isQuick ? 1 : ROUNDS, measures)
-      for (const cell of cells) lines.push(lineOf(rounds, prefix, cell))
+  for (const group of groupsOf(kinds, isQuick ? QUICK_CELLS : CELLS)) {
+    const names = group.map(([kind, dialect, each]) => nameOf(kind, dialect, each))
+    const measures: Record<string, ReturnType<typeof measureUpload>> = {}
+    for (const [kind, dialect, each] of group) {
+      const more = argumentsOf(dialect, each.batch)
+      if (more === undefined) continue
+      const { agencies } = each
+      const bets = each.bets[dialect] / (isQuick ? QUICK_DIVISOR : 1)
+      const asked = { agencies, bets, dialect, books: yield* books(folder, agencies, bets), more }
+      measures[nameOf(kind, dialect, each)] = measureUpload(kind, cluster, asked)
     }
+    const rounds = yield* inTurns(isQuick ? 1 : ROUNDS, measures)
+    for (const name of names) lines.push(lineOf(rounds, name, names[0]!))
   }
   return { title: "Uploads with few and many agencies, and small and large batches", lines }
 })

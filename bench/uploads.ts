@@ -9,7 +9,15 @@ import { startPostgres } from "./Cluster.ts"
 import { books, type Dialect, type Figures, measureUpload, type StoreKind } from "./Lottery.ts"
 import { isInstalled } from "./Machine.ts"
 import * as Others from "./otherLoaders.ts"
-import { atLeast, atMost, type Bar, type Line, rate, shown } from "./PerformanceTable.ts"
+import {
+  atLeast,
+  atMostMegabytes,
+  type Bar,
+  type Line,
+  megabytes,
+  rate,
+  shown
+} from "./PerformanceTable.ts"
 import type { ProgramFailed } from "./Program.ts"
 import type { Measure } from "./Section.ts"
 import { inTurns, medianOf } from "./Turns.ts"
@@ -29,7 +37,7 @@ type Round = Readonly<Record<string, Loaded>>
 
 const figuresOf = (rounds: ReadonlyArray<Round>, name: string): string => {
   const of = (figure: keyof Figures) => medianOf(rounds, (round) => round[name]?.[figure] ?? 0)
-  const own = `${shown(of("cpu"))} CPU s a million, ${of("peakMib")} MiB`
+  const own = `${shown(of("cpu"))} CPU s a million, ${megabytes(of("peakBytes"))}`
   return rounds[0]?.[name]?.cpu === undefined ? rate(of("rate")) : `${rate(of("rate"))}, ${own}`
 }
 
@@ -97,7 +105,7 @@ export const uploads: Measure = Effect.fnUntraced(function* ({ folder, isQuick }
   const agencies = `${AGENCIES} agencies with ${bets.toLocaleString("en")} bets each`
   const fewer = `${POSTGRES_AGENCIES} agencies`
   const half = (ratio: number) => atLeast(ratio, 0.5)
-  const peak = Math.max(...rounds.flatMap((round) => Object.values(round).map(mostMib)))
+  const peak = Math.max(...rounds.flatMap((round) => Object.values(round).map(peakOf)))
   return {
     title: `Uploads: ${agencies}, unless otherwise said`,
     lines: [
@@ -124,11 +132,11 @@ export const uploads: Measure = Effect.fnUntraced(function* ({ folder, isQuick }
       ]),
       {
         what: "most memory of a server in all of these",
-        measured: `${peak} MiB`,
-        bar: atMost(peak, 200, " MiB")
+        measured: megabytes(peak),
+        bar: atMostMegabytes(peak, 200)
       }
     ]
   }
 })
 
-const mostMib = ({ peakMib }: Loaded): number => peakMib ?? 0
+const peakOf = ({ peakBytes }: Loaded): number => peakBytes ?? 0

@@ -1,6 +1,6 @@
 /**
- * The five real books, where they are at hand: `../shared/data/dataset.zip`, seen from the
- * project's root. They are never copied into the project.
+ * The five real books, where they are at hand: in the archive that `LOTTERY_REAL_BOOKS` names, or
+ * else `../shared/data/dataset.zip`, seen from the project's root. They are never copied into the project.
  */
 import { createReadStream, existsSync } from "node:fs"
 import { writeFile } from "node:fs/promises"
@@ -8,7 +8,9 @@ import { join } from "node:path"
 import { Effect, Stream } from "effect"
 import * as Zip from "effect/encoding/Zip"
 
-const ARCHIVE = join(import.meta.dirname, "..", "..", "..", "shared", "data", "dataset.zip")
+const ARCHIVE =
+  process.env.LOTTERY_REAL_BOOKS ||
+  join(import.meta.dirname, "..", "..", "..", "shared", "data", "dataset.zip")
 
 export const areAtHand = existsSync(ARCHIVE)
 
