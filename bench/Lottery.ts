@@ -6,8 +6,9 @@ import { existsSync } from "node:fs"
 import { join } from "node:path"
 import { Effect } from "effect"
 import { COMMAND } from "../test/support/lotteryCommand.ts"
-import { freshSchema, type PostgresCluster } from "../test/support/PostgresCluster.ts"
+import type { PostgresCluster } from "../test/support/PostgresCluster.ts"
 import { temporaryFolder } from "../test/support/TemporaryFolder.ts"
+import { freshPostgres } from "./Cluster.ts"
 import { cpuSeconds, peakBytes } from "./ProcessFigures.ts"
 import * as Program from "./Program.ts"
 
@@ -37,7 +38,7 @@ export const freshStore = Effect.fnUntraced(function* (
   kind: StoreKind,
   cluster: PostgresCluster | undefined
 ) {
-  if (kind === "postgres") return yield* freshSchema(cluster!.url())
+  if (kind === "postgres") return yield* freshPostgres(cluster!)
   return `${kind}:${join(yield* temporaryFolder, "bets")}`
 })
 

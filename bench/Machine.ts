@@ -1,7 +1,7 @@
 /** Where and with what was measured, in a line each. */
 import { spawnSync } from "node:child_process"
 import { readFileSync } from "node:fs"
-import { availableParallelism, cpus, release, totalmem, type } from "node:os"
+import { availableParallelism, cpus, loadavg, release, totalmem, type } from "node:os"
 import { join } from "node:path"
 import { Effect } from "effect"
 import { hasInitdb, startCluster } from "../test/support/PostgresCluster.ts"
@@ -26,6 +26,7 @@ const postgresVersion = Effect.gen(function* () {
 
 export const describe = Effect.gen(function* () {
   const { version } = JSON.parse(readFileSync(PACKAGE, "utf8")) as { version: string }
+  const [load = 0] = loadavg()
   const gibibytes = (totalmem() / 2 ** 30).toFixed(1)
   const model = cpus()[0]?.model ?? "an unknown processor"
   return [
@@ -33,6 +34,6 @@ export const describe = Effect.gen(function* () {
       `${type()} ${release()}.`,
     `Versions: lottery ${version}, Node ${process.versions.node}, ${sqliteVersion()} and ` +
       `${process.versions.sqlite} in Node, ${yield* postgresVersion}.`,
-    `Date: ${new Date().toISOString().slice(0, 10)}.`
+    `Date: ${new Date().toISOString().slice(0, 10)}; load before: ${load.toFixed(2)}.`
   ]
 })

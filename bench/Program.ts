@@ -35,7 +35,7 @@ export interface Program {
 }
 
 /** Settings of the machine must not decide; what Node keeps compiled is where it always is. */
-const environment = (): NodeJS.ProcessEnv => {
+export const environment = (): NodeJS.ProcessEnv => {
   const { HOME, PATH, TMPDIR } = process.env
   return { PATH, TZ: "UTC", ...(HOME && { HOME }), ...(TMPDIR && { TMPDIR }) }
 }

@@ -10,6 +10,8 @@ export interface Occasion {
   readonly folder: string
   /** A small form of everything, to try it out. */
   readonly isQuick: boolean
+  /** How many rounds there are, where there usually are so many. */
+  readonly roundsOf: (usual: number) => number
 }
 
 export type Measure = (

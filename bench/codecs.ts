@@ -9,7 +9,7 @@ import { BookParser } from "../src/client/BookReader.ts"
 import { BetBatch } from "../src/domain/BetBatch.ts"
 import { batchFromRows } from "../src/domain/CanonicalRows.ts"
 import * as Packets from "../src/protocol/BinaryPackets.ts"
-import { decoder } from "../src/protocol/BytesCodec.ts"
+import * as ByteReader from "../src/protocol/ByteReader.ts"
 import * as Json from "../src/protocol/JsonMessages.ts"
 import * as Frames from "../src/protocol/NativeFrames.ts"
 import * as Native from "../src/protocol/NativeMessages.ts"
@@ -54,15 +54,22 @@ const everyByte = (bytes: Uint8Array) => () => {
 
 const unwrap = Result.getOrThrow
 
+/** Reads a message as the server does, from a stream that has it again and again. */
+const reading = <A, E>(
+  message: Uint8Array,
+  read: (reader: ByteReader.ByteReader<never>) => Effect.Effect<A, E>
+) => {
+  const reader = ByteReader.make<never>(Effect.succeed([message]))
+  return () => Effect.runSync(read(reader))
+}
+
 const stepsOf = (book: Uint8Array, batch: BetBatch, small: BetBatch) => {
   const frame = new Native.Bets({ position: 0, batch })
   const frameBytes = unwrap(Frames.encodeNativeRequest(frame))
-  const decodeFrame = decoder(Frames.NativeRequestFromBytes)
   const chunk = new Json.Chunk({ agency: AGENCY, batch, last: false })
   const chunkBytes = unwrap(Json.encodeJsonRequest(chunk))
   const packet = new Packets.BinaryPacket({ agency: AGENCY, batch: small, last: false })
   const packetBytes = unwrap(Packets.encodeBinaryPacket(packet))
-  const decodePacket = decoder(Packets.BinaryPacketFromBytes)
   const parse = () => {
     const options = { batchSize: BATCH, maxBatchBytes: 1024 * 1024, skipBadLines: false }
     const parser = new BookParser("book", options)
@@ -76,11 +83,11 @@ const stepsOf = (book: Uint8Array, batch: BetBatch, small: BetBatch) => {
     ["a book's lines", BATCH, parse],
     ["batch check", BATCH, () => unwrap(batchFromRows(batch.bytes, batch.count))],
     ["native frame, encode", BATCH, () => unwrap(Frames.encodeNativeRequest(frame))],
-    ["native frame, decode", BATCH, () => unwrap(decodeFrame(frameBytes))],
+    ["native frame, decode", BATCH, reading(frameBytes, Frames.readNativeRequest)],
     ["JSON chunk, encode", BATCH, () => unwrap(Json.encodeJsonRequest(chunk))],
-    ["JSON chunk, decode", BATCH, () => unwrap(Json.decodeJsonRequest(chunkBytes))],
+    ["JSON chunk, decode", BATCH, reading(chunkBytes, Json.readJsonRequest)],
     ["binary packet, encode", small.count, () => unwrap(Packets.encodeBinaryPacket(packet))],
-    ["binary packet, decode", small.count, () => unwrap(decodePacket(packetBytes))],
+    ["binary packet, decode", small.count, reading(packetBytes, Packets.readBinaryPacket)],
     ["CSV rows", BATCH, () => CsvRow.fromCanonical(AGENCY, batch.bytes, batch.count)]
   ] as const
 }
@@ -110,7 +117,7 @@ const append = Effect.fnUntraced(
   Effect.orDie
 )
 
-export const codecs: Measure = Effect.fnUntraced(function* ({ folder, isQuick }) {
+export const codecs: Measure = Effect.fnUntraced(function* ({ folder, isQuick, roundsOf }) {
   const { bets, millis, rounds } = isQuick ? QUICK : FULL
   const from = yield* books(folder, 1, BATCH)
   const book = readFileSync(join(from, "agency-1.csv"))
@@ -128,7 +135,7 @@ export const codecs: Measure = Effect.fnUntraced(function* ({ folder, isQuick })
       (kind) => [`append to ${STORE_NAMES[kind]}`, append(kind, batch, bets)] as const
     )
   ])
-  const measured = yield* inTurns(rounds, measures)
+  const measured = yield* inTurns(roundsOf(rounds), measures)
   const base = steps[0]![0]
   const beside = `${base}: ${shown(medianOf(measured, (round) => round[base]!))} ns a bet`
   const lines = Object.keys(measures).map((name): Line => {

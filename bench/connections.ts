@@ -33,9 +33,9 @@ const hold = Effect.fnUntraced(function* (agencies: number) {
   return { before, peak: peakBytes(server.pid) }
 }, Effect.scoped)
 
-export const connections: Measure = Effect.fnUntraced(function* ({ isQuick }) {
+export const connections: Measure = Effect.fnUntraced(function* ({ isQuick, roundsOf }) {
   const { agencies, rounds } = isQuick ? QUICK : FULL
-  const held = yield* inTurns(rounds, { held: hold(agencies) })
+  const held = yield* inTurns(roundsOf(rounds), { held: hold(agencies) })
   const peak = medianOf(held, (round) => round.held.peak)
   const before = medianOf(held, (round) => round.held.before)
   return {

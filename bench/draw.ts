@@ -79,7 +79,7 @@ const linesOf = (
   ]
 }
 
-export const draw: Measure = Effect.fnUntraced(function* ({ folder, isQuick }) {
+export const draw: Measure = Effect.fnUntraced(function* ({ folder, isQuick, roundsOf }) {
   const { bets, rounds } = isQuick ? QUICK : FULL
   const cluster = yield* startPostgres
   const few = { bets: FEW_BETS, books: yield* books(folder, AGENCIES, FEW_BETS) }
@@ -87,7 +87,7 @@ export const draw: Measure = Effect.fnUntraced(function* ({ folder, isQuick }) {
   for (const kind of STORES) {
     if (kind === "postgres" && cluster === undefined) continue
     const many = { bets: bets[kind], books: yield* books(folder, AGENCIES, bets[kind]) }
-    const measured = yield* inTurns(rounds, {
+    const measured = yield* inTurns(roundsOf(rounds), {
       many: fill(kind, cluster, many),
       few: fill(kind, cluster, few)
     })

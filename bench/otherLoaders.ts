@@ -6,8 +6,9 @@ import { appendFileSync, readFileSync, statSync } from "node:fs"
 import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { Effect } from "effect"
-import { freshSchema, type PostgresCluster, query } from "../test/support/PostgresCluster.ts"
+import { type PostgresCluster, query } from "../test/support/PostgresCluster.ts"
 import { temporaryFolder } from "../test/support/TemporaryFolder.ts"
+import { freshPostgres } from "./Cluster.ts"
 import { startServer } from "./Lottery.ts"
 import * as Program from "./Program.ts"
 
@@ -81,7 +82,7 @@ const COLUMNS = "draw, agency, position, first_name, last_name, document, birthd
 /** How many bets a second `psql` copies into the tables in PostgreSQL. */
 export const psqlCopy = Effect.fnUntraced(function* (cluster: PostgresCluster, prepared: Prepared) {
   const folder = yield* temporaryFolder
-  const url = yield* freshSchema(cluster.url())
+  const url = yield* freshPostgres(cluster)
   yield* makeTables(url, prepared)
   const copy = `\\copy bets (${COLUMNS}) from '${prepared.rows}' with (format csv)`
   const args = ["-X", "-v", "ON_ERROR_STOP=1", "-c", copy, url]

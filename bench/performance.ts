@@ -3,7 +3,7 @@
  * one table, and writes it into docs/performance.md after a full run. Every figure is the median of
  * several, each measured in turns with what it is compared with.
  *
- * npm run bench [-- [--quick] [--write] [SECTION…]]
+ * npm run bench [-- [--quick] [--write] [--rounds N] [SECTION…]]
  */
 import { readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
@@ -37,7 +37,11 @@ const SECTIONS: Readonly<Record<string, Measure>> = {
 const parse = () => {
   const { positionals, values } = parseArgs({
     allowPositionals: true,
-    options: { quick: { type: "boolean" }, write: { type: "boolean" } }
+    options: {
+      quick: { type: "boolean" },
+      write: { type: "boolean" },
+      rounds: { type: "string" }
+    }
   })
   const names = positionals.length > 0 ? positionals : Object.keys(SECTIONS)
   const unknown = names.find((name) => !(name in SECTIONS))
@@ -45,19 +49,24 @@ const parse = () => {
     throw new Error(`expected one of ${Object.keys(SECTIONS).join(", ")}, got ${unknown}`)
   }
   const isQuick = values.quick === true
+  const rounds = values.rounds === undefined ? undefined : Number(values.rounds)
+  if (rounds !== undefined && !(Number.isInteger(rounds) && rounds > 0)) {
+    throw new Error(`expected a number of rounds, got ${values.rounds}`)
+  }
   const isFull = !isQuick && positionals.length === 0
-  return { names, isQuick, isWritten: values.write === true || isFull }
+  return { names, isQuick, rounds, isWritten: values.write === true || isFull }
 }
 
 const main = Effect.gen(function* () {
-  const { isQuick, isWritten, names } = parse()
+  const { isQuick, isWritten, names, rounds } = parse()
+  const roundsOf = (usual: number) => rounds ?? usual
   yield* Effect.promise(build)
   const about = yield* Machine.describe
   const sections: Array<PerformanceTable.Section> = []
   for (const name of names) {
     yield* tell(`${name}:`)
     const measured = Effect.flatMap(temporaryFolder, (folder) =>
-      SECTIONS[name]!({ folder, isQuick })
+      SECTIONS[name]!({ folder, isQuick, roundsOf })
     )
     sections.push(yield* Effect.scoped(measured))
   }

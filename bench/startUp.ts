@@ -28,7 +28,8 @@ const QUICK = { starts: 5, rounds: 2 }
 const nodeSeconds = (...args: ReadonlyArray<string>) =>
   Effect.suspend(() => {
     const begin = performance.now()
-    const { status } = spawnSync(process.execPath, args, { stdio: "ignore" })
+    const options = { stdio: "ignore", env: Program.environment() } as const
+    const { status } = spawnSync(process.execPath, args, options)
     const seconds = (performance.now() - begin) / 1000
     return status === 0
       ? Effect.succeed(seconds)
@@ -61,6 +62,9 @@ const realBooks = Effect.fnUntraced(function* (folder: string) {
   return out
 })
 
+/** The server has seen by then that the others are gone. */
+const PAUSE = "300 millis"
+
 interface Books {
   /** Of the agencies that are measured. */
   readonly measured: string
@@ -87,13 +91,14 @@ const fiveClients = Effect.fnUntraced(function* (kind: StoreKind, { measured, wa
     )
     yield* Effect.raceFirst(finished, untilServerEnds(server))
   }).pipe(Effect.scoped)
+  yield* Effect.sleep(PAUSE)
   const clients = yield* started(AGENCIES, measured)
   const endedAt = yield* awaitClients(clients, server)
   yield* server.stop
   return (endedAt - clients[0]!.startedAt) / 1000
 }, Effect.scoped)
 
-export const startUp: Measure = Effect.fnUntraced(function* ({ folder, isQuick }) {
+export const startUp: Measure = Effect.fnUntraced(function* ({ folder, isQuick, roundsOf }) {
   const { rounds, starts } = isQuick ? QUICK : FULL
   const helps = yield* inTurns(starts, { help: nodeSeconds(COMMAND, "--help"), node: plainNode })
   const help = medianOf(helps, (round) => round.help)
@@ -113,7 +118,10 @@ export const startUp: Measure = Effect.fnUntraced(function* ({ folder, isQuick }
   }
   const which = areAtHand ? "the five real books" : "five generated books of the real ones' sizes"
   for (const kind of ["csv", "sqlite"] as const) {
-    const runs = yield* inTurns(rounds, { clients: fiveClients(kind, books), node: plainNode })
+    const runs = yield* inTurns(roundsOf(rounds), {
+      clients: fiveClients(kind, books),
+      node: plainNode
+    })
     const clients = medianOf(runs, (round) => round.clients)
     const beside = medianOf(runs, (round) => round.node)
     lines.push({

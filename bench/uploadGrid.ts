@@ -96,7 +96,7 @@ const groupsOf = (kinds: ReadonlyArray<StoreKind>, cells: ReadonlyArray<Cell>) =
     return [[...every("native"), ...others.map((dialect) => [kind, dialect, BASE] as const)]]
   })
 
-export const uploadGrid: Measure = Effect.fnUntraced(function* ({ folder, isQuick }) {
+export const uploadGrid: Measure = Effect.fnUntraced(function* ({ folder, isQuick, roundsOf }) {
   const cluster = yield* startPostgres
   const kinds = STORES.filter((kind) => kind !== "postgres" || cluster !== undefined)
   const lines: Array<Line> = []
@@ -111,7 +111,7 @@ export const uploadGrid: Measure = Effect.fnUntraced(function* ({ folder, isQuic
       const asked = { agencies, bets, dialect, books: yield* books(folder, agencies, bets), more }
       measures[nameOf(kind, dialect, each)] = measureUpload(kind, cluster, asked)
     }
-    const rounds = yield* inTurns(isQuick ? 1 : ROUNDS, measures)
+    const rounds = yield* inTurns(roundsOf(isQuick ? 1 : ROUNDS), measures)
     for (const name of names) lines.push(lineOf(rounds, name, names[0]!))
   }
   return { title: "Uploads with few and many agencies, and small and large batches", lines }

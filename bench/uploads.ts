@@ -61,12 +61,19 @@ const compare = (
   return [{ what, measured, beside, ratio, bar: bar?.(ratio) }]
 }
 
+/** The measure in which a server had most memory, and how much. */
+const mostMemory = (rounds: ReadonlyArray<Round>): readonly [name: string, bytes: number] =>
+  rounds
+    .flatMap((round) => Object.entries(round))
+    .map(([name, { peakBytes = 0 }]) => [name, peakBytes] as const)
+    .reduce((one, other) => (other[1] > one[1] ? other : one))
+
 const NATIVE = "native into CSV"
 const LIMIT = "loopback and fdatasync"
 const IMPORT = "sqlite3 .import"
 const COPY = "psql \\copy"
 
-export const uploads: Measure = Effect.fnUntraced(function* ({ folder, isQuick }) {
+export const uploads: Measure = Effect.fnUntraced(function* ({ folder, isQuick, roundsOf }) {
   const { bets, betsOfOne, rounds: count } = isQuick ? QUICK : FULL
   const many = yield* books(folder, AGENCIES, bets)
   const one = yield* books(folder, 1, betsOfOne)
@@ -100,17 +107,20 @@ export const uploads: Measure = Effect.fnUntraced(function* ({ folder, isQuick }
     "JSON, one agency": alone("json"),
     "write and fdatasync of 1,000 bets": loaded(Others.writeAndSync(ofOne, CHUNK_BETS))
   }
-  const rounds: ReadonlyArray<Round> = yield* inTurns(count, measures)
+  const rounds: ReadonlyArray<Round> = yield* inTurns(roundsOf(count), measures)
 
   const agencies = `${AGENCIES} agencies with ${bets.toLocaleString("en")} bets each`
   const fewer = `${POSTGRES_AGENCIES} agencies`
   const half = (ratio: number) => atLeast(ratio, 0.5)
-  const peak = Math.max(...rounds.flatMap((round) => Object.values(round).map(peakOf)))
+  const [most, peak] = mostMemory(rounds)
   return {
     title: `Uploads: ${agencies}, unless otherwise said`,
     lines: [
       ...compare(rounds, NATIVE, [NATIVE, IMPORT], (ratio) => atLeast(ratio, 3)),
-      ...compare(rounds, NATIVE, [NATIVE, LIMIT], (ratio) => atLeast(ratio, 0.33)),
+      ...compare(rounds, NATIVE, [NATIVE, LIMIT], (ratio) => ({
+        text: "aim: a third",
+        isMet: ratio >= 1 / 3
+      })),
       ...compare(rounds, "native into SQLite", ["native into SQLite", IMPORT], (ratio) =>
         atLeast(ratio, 0.9)
       ),
@@ -132,11 +142,9 @@ export const uploads: Measure = Effect.fnUntraced(function* ({ folder, isQuick }
       ]),
       {
         what: "most memory of a server in all of these",
-        measured: megabytes(peak),
+        measured: `${megabytes(peak)}, ${most}`,
         bar: atMostMegabytes(peak, 200)
       }
     ]
   }
 })
-
-const peakOf = ({ peakBytes }: Loaded): number => peakBytes ?? 0

@@ -1,6 +1,7 @@
 /**
  * The five real books, where they are at hand: in the archive that `LOTTERY_REAL_BOOKS` names, or
- * else `../shared/data/dataset.zip`, seen from the project's root. They are never copied into the project.
+ * else `../shared/data/dataset.zip`, seen from the project's root. They are never copied into the
+ * project.
  */
 import { createReadStream, existsSync } from "node:fs"
 import { writeFile } from "node:fs/promises"
