@@ -11,7 +11,6 @@ import { Effect, Result } from "effect"
 import type { SqlError } from "effect/sql/SqlError"
 import type { Agency } from "../../domain/Agency.ts"
 import type { BetBatch } from "../../domain/BetBatch.ts"
-import { splitRow } from "../../domain/BetRow.ts"
 import type { Draw } from "../../domain/Draw.ts"
 import {
   AlreadyFinished,
@@ -26,6 +25,7 @@ import {
 import { ensureSameTerms } from "./DrawTerms.ts"
 import { type DrawRow, drawFromRow } from "./PostgresBooks.ts"
 import { orRolledBack, type Postgres, stateOf, toUnavailable } from "./PostgresClient.ts"
+import { RowFields } from "./RowFields.ts"
 
 /** The row of an agency, whoever wrote it. */
 interface AgencyRow {
@@ -40,30 +40,27 @@ const UNIQUE_VIOLATION = "23505"
 /** What became of a write that the agency's row was not where the writer believed it to be. */
 type Looked<A> = { readonly done: A } | "again"
 
-// Rows were checked on their way in; ignoreBOM keeps a BOM that a name begins with.
-const text = new TextDecoder("utf-8", { ignoreBOM: true })
-
 const arrayOf = (values: ReadonlyArray<unknown>, type: number) =>
   // The types below all have one of arrays.
   Result.getOrThrow(PgTypes.array(values, type))
 
-/** The columns of a batch, as arrays for `unnest`. */
+/**
+ * The columns of a batch, as arrays for `unnest`. In a select's list they go side by side, row by
+ * row; one `unnest` of them all in `from` would first put each column aside, for a fifth more of
+ * PostgreSQL's time.
+ */
 const columnsOf = ({ bytes }: BetBatch) => {
   const firstNames: Array<string> = []
   const lastNames: Array<string> = []
   const documents: Array<string> = []
   const birthdates: Array<string> = []
   const numbers: Array<number> = []
-  const rows = text.decode(bytes)
-  for (let start = 0; start < rows.length; ) {
-    const end = rows.indexOf("\n", start)
-    const [firstName, lastName, document, birthdate, number] = splitRow(rows.slice(start, end))
-    firstNames.push(firstName!)
-    lastNames.push(lastName!)
-    documents.push(document!)
-    birthdates.push(birthdate!)
-    numbers.push(Number(number))
-    start = end + 1
+  for (const row = new RowFields(bytes); row.next(); ) {
+    firstNames.push(row.firstName)
+    lastNames.push(row.lastName)
+    documents.push(row.document)
+    birthdates.push(row.birthdate)
+    numbers.push(row.number)
   }
   return {
     firstNames: arrayOf(firstNames, PgTypes.OID.text),
@@ -149,11 +146,11 @@ export const makeWriter = (
       ), stored as (
         insert into bets
           (draw, agency, position, birthdate, number, first_name, last_name, document)
-        select moved.draw, ${agency}, ${position} + row.ordinality - 1,
-          birthdate, number, first_name, last_name, document
-        from moved, unnest(${birthdates}, ${numbers}, ${firstNames}, ${lastNames}, ${documents})
-          with ordinality
-          as row (birthdate, number, first_name, last_name, document, ordinality)
+        select draw, ${agency},
+          generate_series(${position}::integer, ${position + batch.count - 1}),
+          unnest(${birthdates}), unnest(${numbers}),
+          unnest(${firstNames}), unnest(${lastNames}), unnest(${documents})
+        from moved
       )
       select exists (select from moved) as moved`
     const look = (

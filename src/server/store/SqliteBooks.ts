@@ -3,10 +3,10 @@
  * Synchronous and free of libraries, for the store's worker.
  */
 import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite"
-import { splitRow } from "../../domain/BetRow.ts"
 import type { AgencyProgress } from "../BetStore.ts"
 import type { DrawTerms } from "./DrawTerms.ts"
 import type { HeldBook, Outcome, Write } from "./EmbeddedStore.ts"
+import { RowFields } from "./RowFields.ts"
 import { type Failure, failureOf, reasonOf } from "./SqliteFile.ts"
 
 export type Read =
@@ -37,18 +37,20 @@ export interface ReadAnswers {
 export const PAGE_ROWS = 2400
 /** Rows of an insert statement; more is hardly faster, and the remainder takes longer. */
 const INSERT_ROWS = 50
-const INSERT_COLUMNS = 8
+/** What is bound of a row beside its key. */
+const ROW_VALUES = 5
 /** How much is written before the write-ahead log is copied into the file. */
 const CHECKPOINT_BYTES = 4 * 1024 * 1024
 const utf8 = new TextEncoder()
-// Rows were checked on their way in; ignoreBOM keeps a BOM that a name begins with.
-const text = new TextDecoder("utf-8", { ignoreBOM: true })
 
 const quoted = (field: string): string =>
   field.includes(",") || field.includes('"') ? `"${field.replaceAll('"', '""')}"` : field
 
-const insertSql = (rows: number): string =>
-  `insert into bets values ${Array(rows).fill(`(${Array(INSERT_COLUMNS).fill("?")})`)}`
+/** What the rows of a statement have in common is bound once. */
+const insertSql = (rows: number): string => {
+  const row = (index: number) => `($draw, $agency, $position + ${index}, ?, ?, ?, ?, ?)`
+  return `insert into bets values ${Array.from({ length: rows }, (_, index) => row(index))}`
+}
 
 /** A cached statement whose rows are plain arrays. */
 const arrays = (database: DatabaseSync, sql: string): StatementSync => {
@@ -209,22 +211,20 @@ export class SqliteBooks {
   }
 
   private insert(draw: number, agency: number, from: number, bytes: Uint8Array): void {
-    const rows = text.decode(bytes)
     let values: Array<SQLInputValue> = []
     let position = from
-    for (let start = 0; start < rows.length; ) {
-      const end = rows.indexOf("\n", start)
-      const [firstName, lastName, document, birthdate, number] = splitRow(rows.slice(start, end))
-      values.push(draw, agency, position, firstName!, lastName!, document!, birthdate!)
-      values.push(Number(number))
-      position++
-      start = end + 1
-      if (values.length === INSERT_ROWS * INSERT_COLUMNS) {
-        this.sql(insertSql(INSERT_ROWS)).run(...values)
-        values = []
-      }
+    const insertRows = () => {
+      const rows = values.length / ROW_VALUES
+      const key = { draw, agency, position }
+      this.sql(insertSql(rows)).run(key, ...values)
+      position += rows
+      values = []
     }
-    if (values.length > 0) this.sql(insertSql(values.length / INSERT_COLUMNS)).run(...values)
+    for (const row = new RowFields(bytes); row.next(); ) {
+      values.push(row.firstName, row.lastName, row.document, row.birthdate, row.number)
+      if (values.length === INSERT_ROWS * ROW_VALUES) insertRows()
+    }
+    if (values.length > 0) insertRows()
   }
 
   private finish({ agency, bets, edition }: Extract<Write, { kind: "finish" }>): Outcome {
