@@ -8,6 +8,7 @@ import * as Reactivity from "effect/reactivity/Reactivity"
 import { SqlError } from "effect/sql/SqlError"
 import { boundedWait } from "../../domain/LoggedResource.ts"
 import { StoreUnavailable } from "../BetStore.ts"
+import { makeTypes } from "./PostgresColumns.ts"
 
 /** Statements that write at a time: more are no faster, and PostgreSQL has 100 places, if that. */
 const WRITERS = 4
@@ -153,6 +154,7 @@ export const make = Effect.fnUntraced(function* (
     url,
     maxConnections: MAX_CONNECTIONS,
     keepAlive: "10 seconds",
+    types: makeTypes(),
     startupParameters: {
       ...SESSION,
       // A plan that was made while a table was empty is no plan for when it is full.

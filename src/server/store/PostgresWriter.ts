@@ -25,7 +25,7 @@ import {
 import { ensureSameTerms } from "./DrawTerms.ts"
 import { type DrawRow, drawFromRow } from "./PostgresBooks.ts"
 import { orRolledBack, type Postgres, stateOf, toUnavailable } from "./PostgresClient.ts"
-import { RowFields } from "./RowFields.ts"
+import { columnsOf } from "./PostgresColumns.ts"
 
 /** The row of an agency, whoever wrote it. */
 interface AgencyRow {
@@ -43,33 +43,6 @@ type Looked<A> = { readonly done: A } | "again"
 const arrayOf = (values: ReadonlyArray<unknown>, type: number) =>
   // The types below all have one of arrays.
   Result.getOrThrow(PgTypes.array(values, type))
-
-/**
- * The columns of a batch, as arrays for `unnest`. In a select's list they go side by side, row by
- * row; one `unnest` of them all in `from` would first put each column aside, for a fifth more of
- * PostgreSQL's time.
- */
-const columnsOf = ({ bytes }: BetBatch) => {
-  const firstNames: Array<string> = []
-  const lastNames: Array<string> = []
-  const documents: Array<string> = []
-  const birthdates: Array<string> = []
-  const numbers: Array<number> = []
-  for (const row = new RowFields(bytes); row.next(); ) {
-    firstNames.push(row.firstName)
-    lastNames.push(row.lastName)
-    documents.push(row.document)
-    birthdates.push(row.birthdate)
-    numbers.push(row.number)
-  }
-  return {
-    firstNames: arrayOf(firstNames, PgTypes.OID.text),
-    lastNames: arrayOf(lastNames, PgTypes.OID.text),
-    documents: arrayOf(documents, PgTypes.OID.text),
-    birthdates: arrayOf(birthdates, PgTypes.OID.date),
-    numbers: arrayOf(numbers, PgTypes.OID.int2)
-  }
-}
 
 type Columns = ReturnType<typeof columnsOf>
 
@@ -135,6 +108,8 @@ export const makeWriter = (
     { edition, last = false }: AppendOptions = {}
   ): Effect.fn.Return<void, Conflict | AlreadyFinished | Discarded | StoreUnavailable> {
     const token = randomUUID()
+    // In a select's list columns go side by side, row by row; one `unnest` of them all in `from`
+    // would put each of them aside first, for a fifth more of PostgreSQL's time.
     const storeColumns = ({ birthdates, documents, firstNames, lastNames, numbers }: Columns) =>
       sql<{ moved: boolean }>`
       with moved as (
