@@ -9,6 +9,7 @@
 import * as PgTypes from "@effect/sql-pg/PgTypes"
 import { Result } from "effect"
 import type { BetBatch } from "../../domain/BetBatch.ts"
+import { digitsValue } from "../../domain/BetCheck.ts"
 import * as Row from "../../domain/BetRow.ts"
 
 const HEADER_BYTES = 5 * 4
@@ -17,8 +18,6 @@ const DATE_BYTES = 4
 const NUMBER_BYTES = 2
 /** What a name or a document takes at first. */
 const TEXT_BYTES = 16
-
-const ZERO = 0x30
 
 /** The arrays' own type beside that of their elements. */
 const ARRAYS = [
@@ -94,12 +93,6 @@ class Column {
   }
 }
 
-const digits = (source: Uint8Array, start: number, end: number): number => {
-  let value = 0
-  for (let at = start; at < end; at++) value = 10 * value + source[at]! - ZERO
-  return value
-}
-
 /** The days from 0000-03-01 to a date. From March on, a year ends with its leap day. */
 const dayNumber = (year: number, month: number, day: number): number => {
   const years = month > 2 ? year : year - 1
@@ -113,9 +106,9 @@ const FIRST_DAY = dayNumber(2000, 1, 1)
 
 /** The days of `YYYY-MM-DD` since PostgreSQL's first; `Date.UTC` takes ten times as long. */
 const daysOf = (source: Uint8Array, start: number): number => {
-  const year = digits(source, start, start + 4)
-  const month = digits(source, start + 5, start + 7)
-  const day = digits(source, start + 8, start + 10)
+  const year = digitsValue(source, start, start + 4)
+  const month = digitsValue(source, start + 5, start + 7)
+  const day = digitsValue(source, start + 8, start + 10)
   return dayNumber(year, month, day) - FIRST_DAY
 }
 
@@ -138,7 +131,7 @@ export const columnsOf = ({ bytes, count }: BetBatch) => {
     lastNames.addText(row, spans[2]!, spans[3]!)
     documents.addText(row, spans[4]!, spans[5]!)
     birthdates.addElement(daysOf(row, spans[6]!), DATE_BYTES)
-    numbers.addElement(digits(row, spans[8]!, spans[9]!), NUMBER_BYTES)
+    numbers.addElement(digitsValue(row, spans[8]!, spans[9]!), NUMBER_BYTES)
     start = end + 1
   }
   return {

@@ -2,11 +2,10 @@
  * The fields of the canonical rows of a batch, as values for the columns of a database. Pure and
  * free of libraries, for a store's worker too.
  */
-import { LF, splitRow } from "../../domain/BetRow.ts"
+import { LF, splitRow, ZERO } from "../../domain/BetRow.ts"
 
 /** How much becomes one string at a time: larger ones only fill the worker's memory. */
 const PIECE_BYTES = 64 * 1024
-const ZERO = 0x30
 // Rows were checked on their way in; ignoreBOM keeps a BOM that a name begins with.
 const text = new TextDecoder("utf-8", { ignoreBOM: true })
 
