@@ -78,7 +78,9 @@ const stepsOf = (book: Uint8Array, batch: BetBatch, small: BetBatch) => {
     if (parser.failure !== undefined) throw parser.failure
     return parser.batches
   }
-  const rows = new Uint8Array(CsvRow.sizeOf(AGENCY, batch.bytes, batch.count))
+  const rows = new Uint8Array(
+    CsvRow.sizeOf({ agency: AGENCY, count: batch.count, size: batch.byteLength })
+  )
   return [
     ["looking at every byte", BATCH, everyByte(batch.bytes)],
     ["a book's lines", BATCH, parse],

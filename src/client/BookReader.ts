@@ -91,10 +91,15 @@ export class BookParser {
   /** An empty line, which is bad unless it is the last. */
   private emptyLine: Uint8Array | undefined
 
-  constructor(file: string, options: BookOptions) {
+  /** Takes what is in the builder, and leaves it empty. */
+  private readonly take: (builder: BetBatchBuilder) => void
+
+  /** `take` is for who needs no batch: it takes what is in a full builder, and leaves that empty. */
+  constructor(file: string, options: BookOptions, take?: (builder: BetBatchBuilder) => void) {
     this.name = options.name ?? file
     this.options = options
     this.builder = new BetBatchBuilder(Math.min(options.maxBatchBytes, CHUNK_BYTES))
+    this.take = take ?? ((builder) => this.batches.push(builder.build()))
   }
 
   /** Takes the next piece of the book; nothing of it is kept but copies. */
@@ -248,7 +253,7 @@ export class BookParser {
   }
 
   private flush(): void {
-    if (this.builder.count > 0) this.batches.push(this.builder.build())
+    if (this.builder.count > 0) this.take(this.builder)
   }
 
   /** There is another line, so an empty one before it was not the last. */
@@ -392,22 +397,24 @@ export const inspect = Effect.fn("BookReader.inspect")(function* (
   const { rejects, ...others } = options
   yield* checkIsFile(file, options.name ?? file)
   const write = rejects === undefined ? undefined : yield* openRejects(file, rejects)
-  const parser = new BookParser(file, { ...others, skipBadLines: rejects !== undefined })
   const hash = createHash("sha256")
   let bets = 0
   let bytes = 0
   let kept: Array<BetBatch> | undefined = []
+  const take = (builder: BetBatchBuilder) => {
+    bets += builder.count
+    bytes += builder.byteLength
+    hash.update(builder.bytes)
+    if (bytes > KEPT_BYTES) kept = undefined
+    if (kept === undefined) builder.clear()
+    else kept.push(builder.build())
+  }
+  const skipBadLines = rejects !== undefined
+  const parser = new BookParser(file, { ...others, skipBadLines }, take)
   yield* parsed(file, parser).pipe(
     Stream.runForEach(
-      Effect.fnUntraced(function* ({ batches, failure, rejected }) {
+      Effect.fnUntraced(function* ({ failure, rejected }) {
         if (failure !== undefined) return yield* failure
-        for (const batch of batches) {
-          bets += batch.count
-          bytes += batch.bytes.length
-          hash.update(batch.bytes)
-          kept?.push(batch)
-        }
-        if (bytes > KEPT_BYTES) kept = undefined
         if (write === undefined) return
         for (const line of rejected) yield* write(line)
       })

@@ -12,31 +12,36 @@ const text = new TextDecoder("utf-8", { ignoreBOM: true })
 
 /** Some bets of one agency's book, in the book's order. Equal rows are different bets. */
 export class BetBatch {
-  /** `count` canonical rows; whoever holds a batch may read them, nobody changes them. */
-  readonly bytes: Uint8Array
+  /** `count` canonical rows in runs, none of which ends within a row. Nobody changes them. */
+  readonly runs: ReadonlyArray<Uint8Array>
   readonly count: number
+  private joined: Uint8Array | undefined
 
-  /** Takes over `bytes`, `count` valid canonical rows as `BetBatchBuilder` makes them. */
-  constructor(bytes: Uint8Array, count: number) {
-    this.bytes = bytes
+  /** Takes over `runs`, `count` valid canonical rows as `BetBatchBuilder` makes them. */
+  constructor(runs: Uint8Array | ReadonlyArray<Uint8Array>, count: number) {
+    this.runs = runs instanceof Uint8Array ? [runs] : runs
     this.count = count
   }
 
   static readonly empty = new BetBatch(new Uint8Array(0), 0)
 
-  /** One batch of several; copies their bytes, unless there is but one. */
+  /** One batch of several; shares their bytes. */
   static concat(batches: ReadonlyArray<BetBatch>): BetBatch {
-    if (batches.length === 1) return batches[0]!
-    const total = batches.reduce((length, batch) => length + batch.bytes.length, 0)
-    const bytes = new Uint8Array(total)
-    let at = 0
-    let count = 0
-    for (const batch of batches) {
-      bytes.set(batch.bytes, at)
-      at += batch.bytes.length
-      count += batch.count
-    }
-    return new BetBatch(bytes, count)
+    const count = batches.reduce((sum, batch) => sum + batch.count, 0)
+    return new BetBatch(
+      batches.flatMap((batch) => batch.runs),
+      count
+    )
+  }
+
+  get byteLength(): number {
+    return bytesIn(this.runs)
+  }
+
+  /** The rows in one run; of several they are copied, once. */
+  get bytes(): Uint8Array {
+    this.joined ??= joinRuns(this.runs)
+    return this.joined
   }
 
   static fromBets(bets: Iterable<Bet>): BetBatch {
@@ -89,6 +94,13 @@ export class BetBatch {
   }
 }
 
+const bytesIn = (runs: ReadonlyArray<Uint8Array>): number =>
+  runs.reduce((sum, run) => sum + run.length, 0)
+
+/** Runs of rows as one; copies them, unless there is but one. */
+export const joinRuns = (runs: ReadonlyArray<Uint8Array>): Uint8Array =>
+  runs.length === 1 ? runs[0]! : Buffer.concat(runs, bytesIn(runs))
+
 /** A batch as a Schema, whose encoded side is the batch itself. Generated from bets. */
 export const BetBatchSchema = Schema.declare(
   (value): value is BetBatch => value instanceof BetBatch,
@@ -107,20 +119,25 @@ export const BetBatchSchema = Schema.declare(
 
 /** Collects bets into a batch; every field is checked on the way in. */
 export class BetBatchBuilder {
-  private bytes: Uint8Array<ArrayBuffer>
+  private buffer: Uint8Array<ArrayBuffer>
   private length = 0
   private rows = 0
   private readonly spans = Row.makeFieldSpans()
 
   constructor(capacityBytes = 4096) {
-    this.bytes = new Uint8Array(capacityBytes)
+    this.buffer = new Uint8Array(capacityBytes)
   }
 
   get count(): number {
     return this.rows
   }
 
-  /** The bytes that the batch has so far. */
+  /** The rows that the batch has so far; a view, good until something is added. */
+  get bytes(): Uint8Array {
+    return this.buffer.subarray(0, this.length)
+  }
+
+  /** How many bytes the batch has so far. */
   get byteLength(): number {
     return this.length
   }
@@ -139,15 +156,15 @@ export class BetBatchBuilder {
     const names = spans[1]! - spans[0]! + spans[3]! - spans[2]!
     this.reserve(2 * names + 4 + MAX_BYTES_BESIDE_NAMES)
     this.writeName(source, spans[0]!, spans[1]!)
-    this.bytes[this.length++] = Row.COMMA
+    this.buffer[this.length++] = Row.COMMA
     this.writeName(source, spans[2]!, spans[3]!)
-    this.bytes[this.length++] = Row.COMMA
+    this.buffer[this.length++] = Row.COMMA
     this.write(source, spans[4]!, spans[5]!)
-    this.bytes[this.length++] = Row.COMMA
+    this.buffer[this.length++] = Row.COMMA
     this.write(source, spans[6]!, spans[7]!)
-    this.bytes[this.length++] = Row.COMMA
+    this.buffer[this.length++] = Row.COMMA
     this.write(source, numberStart(source, spans[8]!, spans[9]!), spans[9]!)
-    this.bytes[this.length++] = Row.LF
+    this.buffer[this.length++] = Row.LF
     this.rows++
     return undefined
   }
@@ -161,10 +178,10 @@ export class BetBatchBuilder {
     this.write(source, start, number)
     // Whatever separated them: commas do in a row.
     for (let field = 0; field < Row.FIELD_COUNT - 1; field++) {
-      this.bytes[row + spans[2 * field + 1]! - start] = Row.COMMA
+      this.buffer[row + spans[2 * field + 1]! - start] = Row.COMMA
     }
     this.write(source, numberStart(source, number, spans[9]!), spans[9]!)
-    this.bytes[this.length++] = Row.LF
+    this.buffer[this.length++] = Row.LF
     this.rows++
   }
 
@@ -175,7 +192,7 @@ export class BetBatchBuilder {
 
   /** The batch of what was added; the builder starts anew. */
   build(): BetBatch {
-    const batch = new BetBatch(this.bytes.slice(0, this.length), this.rows)
+    const batch = new BetBatch(this.buffer.slice(0, this.length), this.rows)
     this.clear()
     return batch
   }
@@ -189,17 +206,17 @@ export class BetBatchBuilder {
   /** Makes room for so many bytes more. */
   private reserve(bytes: number): void {
     const needed = this.length + bytes
-    if (needed <= this.bytes.length) return
-    const larger = new Uint8Array(Math.max(needed, 2 * this.bytes.length))
-    larger.set(this.bytes.subarray(0, this.length))
-    this.bytes = larger
+    if (needed <= this.buffer.length) return
+    const larger = new Uint8Array(Math.max(needed, 2 * this.buffer.length))
+    larger.set(this.buffer.subarray(0, this.length))
+    this.buffer = larger
   }
 
   // A loop over a few bytes, with locals, is several times as fast as TypedArray.set.
   private write(source: Uint8Array, start: number, end: number): void {
-    const { bytes } = this
+    const { buffer } = this
     let { length } = this
-    for (let at = start; at < end; at++) bytes[length++] = source[at]!
+    for (let at = start; at < end; at++) buffer[length++] = source[at]!
     this.length = length
   }
 
@@ -208,12 +225,12 @@ export class BetBatchBuilder {
       this.write(source, start, end)
       return
     }
-    this.bytes[this.length++] = Row.QUOTE
+    this.buffer[this.length++] = Row.QUOTE
     for (let at = start; at < end; at++) {
-      if (source[at] === Row.QUOTE) this.bytes[this.length++] = Row.QUOTE
-      this.bytes[this.length++] = source[at]!
+      if (source[at] === Row.QUOTE) this.buffer[this.length++] = Row.QUOTE
+      this.buffer[this.length++] = source[at]!
     }
-    this.bytes[this.length++] = Row.QUOTE
+    this.buffer[this.length++] = Row.QUOTE
   }
 }
 

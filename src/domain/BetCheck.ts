@@ -5,7 +5,16 @@
  */
 import { Result, Schema } from "effect"
 import { Bet, daysInMonth, FIRST_YEAR, MAX_NAME_BYTES, Name } from "./Bet.ts"
-import { BACKSLASH, COMMA, type FieldSpans, HYPHEN, QUOTE, SEMICOLON, ZERO } from "./BetRow.ts"
+import {
+  BACKSLASH,
+  COMMA,
+  type FieldSpans,
+  HYPHEN,
+  QUOTE,
+  SEMICOLON,
+  SPACE,
+  ZERO
+} from "./BetRow.ts"
 
 /** The fields of a bet in the order in which every dialect and every book writes them. */
 export const FIELDS = ["firstName", "lastName", "document", "birthdate", "number"] as const
@@ -44,32 +53,28 @@ const isNameText = (bytes: Uint8Array): boolean => {
   return text !== undefined && isName(text)
 }
 
-/** What a byte may be in a name, as far as it can be said of the byte alone. */
-const LETTER = 1
-const SPACE = 2
+/** What a byte is in a name, as far as it can be said of the byte alone. */
+const CHARACTER = 1
 /** The first of two bytes of U+00C0 to U+07FF: the accented letters of most names. */
-const LEAD = 3
+const LEAD = 2
 /** By byte; 0 for what ends a field, and for what only `Name` can judge. */
-const NAME_BYTES = new Uint8Array(256).fill(LETTER, 0x21, 0x7f).fill(LEAD, 0xc3, 0xe0)
-NAME_BYTES[0x20] = SPACE
+const NAME_BYTES = new Uint8Array(256).fill(CHARACTER, SPACE, 0x7f).fill(LEAD, 0xc3, 0xe0)
 for (const byte of [COMMA, SEMICOLON, QUOTE, BACKSLASH]) NAME_BYTES[byte] = 0
 
-/** Where the name ends that begins at `start`, as far as it is an ordinary one. */
+/**
+ * Where the name ends that begins at `start`, as far as it is an ordinary one: `start` itself
+ * where it begins with a space, for it may be blank.
+ */
 const nameEnd = (bytes: Uint8Array, start: number, limit: number): number => {
-  let isBlank = true
   let at = start
+  if (bytes[at] === SPACE) return at
   for (; at < limit; at++) {
     const kind = NAME_BYTES[bytes[at]!]
-    if (kind === LETTER) {
-      isBlank = false
-    } else if (kind === LEAD && (bytes[at + 1]! & 0xc0) === 0x80) {
-      isBlank = false
-      at++
-    } else if (kind !== SPACE) {
-      break
-    }
+    if (kind === CHARACTER) continue
+    if (kind !== LEAD || (bytes[at + 1]! & 0xc0) !== 0x80) break
+    at++
   }
-  return isBlank ? start : at
+  return at
 }
 
 const nameIsValid = (bytes: Uint8Array, start: number, end: number): boolean =>
@@ -77,8 +82,13 @@ const nameIsValid = (bytes: Uint8Array, start: number, end: number): boolean =>
   end > start &&
   (nameEnd(bytes, start, end) === end || isNameText(bytes.subarray(start, end)))
 
+const NO_DIGIT = 0xff
+/** The value of an ASCII digit, by byte. */
+const DIGITS = new Uint8Array(256).fill(NO_DIGIT)
+for (let value = 0; value < 10; value++) DIGITS[ZERO + value] = value
+
 /** Whether a byte is an ASCII digit. */
-export const isDigit = (byte: number): boolean => (byte - ZERO) >>> 0 <= 9
+export const isDigit = (byte: number): boolean => DIGITS[byte] !== NO_DIGIT
 
 /** Where the ASCII digits end that begin at `start`, at `limit` at the latest. */
 export const digitsEnd = (bytes: Uint8Array, start: number, limit: number): number => {
@@ -97,25 +107,22 @@ export const digitsValue = (bytes: Uint8Array, start: number, end: number): numb
   return value
 }
 
-/** The value of the two bytes at `at`, or -1 where they are not two digits. */
-const twoDigits = (bytes: Uint8Array, at: number): number => {
-  const tens = bytes[at]!
-  const ones = bytes[at + 1]!
-  return isDigit(tens) && isDigit(ones) ? (tens - ZERO) * 10 + ones - ZERO : -1
-}
+/** The value of two digits; more than two digits have where they are none. */
+const twoDigits = (bytes: Uint8Array, at: number): number =>
+  10 * DIGITS[bytes[at]!]! + DIGITS[bytes[at + 1]!]!
 
 const BIRTHDATE_BYTES = 10
 
 /** Whether the ten bytes at `start` are a birthdate. */
 const birthdateIsValid = (bytes: Uint8Array, start: number): boolean => {
-  if (bytes[start + 4] !== HYPHEN || bytes[start + 7] !== HYPHEN) return false
   const century = twoDigits(bytes, start)
   const yearOfCentury = twoDigits(bytes, start + 2)
   const month = twoDigits(bytes, start + 5)
   const day = twoDigits(bytes, start + 8)
+  if (bytes[start + 4] !== HYPHEN || bytes[start + 7] !== HYPHEN) return false
+  if (century > 99 || yearOfCentury > 99 || month < 1 || month > 12 || day < 1) return false
   const year = 100 * century + yearOfCentury
-  if (century < 0 || yearOfCentury < 0 || year < FIRST_YEAR) return false
-  return month >= 1 && month <= 12 && day >= 1 && day <= daysInMonth(year, month)
+  return year >= FIRST_YEAR && (day <= 28 || day <= daysInMonth(year, month))
 }
 
 const MAX_DOCUMENT_BYTES = 10

@@ -9,6 +9,7 @@ export const COMMA = 0x2c
 export const SEMICOLON = 0x3b
 export const QUOTE = 0x22
 export const BACKSLASH = 0x5c
+export const SPACE = 0x20
 export const HYPHEN = 0x2d
 export const ZERO = 0x30
 export const LF = 0x0a

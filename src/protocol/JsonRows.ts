@@ -4,11 +4,19 @@
  */
 import { type BetBatch, BetBatchBuilder } from "../domain/BetBatch.ts"
 import { ordinaryBetEnd } from "../domain/BetCheck.ts"
-import { BACKSLASH, COMMA, CR, LF, makeFieldSpans, markFields, QUOTE } from "../domain/BetRow.ts"
+import {
+  BACKSLASH,
+  COMMA,
+  CR,
+  LF,
+  makeFieldSpans,
+  markFields,
+  QUOTE,
+  SPACE
+} from "../domain/BetRow.ts"
 
 const LIST_START = 0x5b
 const LIST_END = 0x5d
-const SPACE = 0x20
 const TAB = 0x09
 const SLASH = 0x2f
 const SMALL_U = 0x75

@@ -6,7 +6,7 @@
  * Whether it is JSON at all is left to whoever parses it: what is JSON up to some byte was read
  * here as the parser reads it, and behind that byte the parser does not go.
  */
-import { BACKSLASH, COMMA, CR, LF, QUOTE } from "../domain/BetRow.ts"
+import { BACKSLASH, COMMA, CR, LF, QUOTE, SPACE } from "../domain/BetRow.ts"
 import { MAX_JSON_DEPTH, MAX_JSON_MEMBERS, MIN_JSON_ROW_BYTES } from "./Limits.ts"
 
 /** Why JSON is not parsed; `count` and `index` as in `BadMessage`. */
@@ -22,7 +22,6 @@ const LIST_START = 0x5b
 const LIST_END = 0x5d
 const OBJECT_START = 0x7b
 const OBJECT_END = 0x7d
-const SPACE = 0x20
 const TAB = 0x09
 
 /** Where the string ends that begins at `start`: at its quote, or where the bytes end. */

@@ -24,7 +24,7 @@ export const make = (agency: Agency, store: BetStore["Service"]): BookDigest => 
   const add = (position: number, batch: BetBatch) => {
     // What lies between is read when the digest is next asked for.
     if (position !== bets) return
-    hash.update(batch.bytes)
+    for (const run of batch.runs) hash.update(run)
     bets += batch.count
   }
 

@@ -212,7 +212,7 @@ const runOfBets = (arrived: ReadonlyArray<ReadFrame>): ReadonlyArray<Native.Bets
   let bytes = 0
   for (const { frame } of arrived) {
     if (frame._tag !== "Bets") break
-    bytes += frame.batch.bytes.length
+    bytes += frame.batch.byteLength
     if (run.length > 0 && bytes > MAX_COMMIT_BYTES) break
     run.push(frame)
   }

@@ -17,7 +17,9 @@ const SCAN_BYTES = 1024 * 1024
 /** What a group adds to the file: the canonical rows of one agency. */
 export interface Rows {
   readonly agency: Agency
-  readonly bytes: Uint8Array
+  readonly runs: ReadonlyArray<Uint8Array>
+  /** How many bytes the runs have. */
+  readonly size: number
   readonly count: number
 }
 
@@ -168,14 +170,11 @@ export interface RowBuffer {
 
 /** The rows of a group as they go into the file; a view, good until the buffer is used again. */
 const rowsOf = (batches: ReadonlyArray<Rows>, buffer: RowBuffer): Uint8Array => {
-  const size = batches.reduce(
-    (sum, { agency, bytes, count }) => sum + CsvRow.sizeOf(agency, bytes, count),
-    0
-  )
+  const size = batches.reduce((sum, rows) => sum + CsvRow.sizeOf(rows), 0)
   if (buffer.bytes.length < size) buffer.bytes = new Uint8Array(size)
   let end = 0
-  for (const { agency, bytes } of batches) {
-    end = CsvRow.writeCanonical(agency, bytes, buffer.bytes, end)
+  for (const { agency, runs } of batches) {
+    for (const run of runs) end = CsvRow.writeCanonical(agency, run, buffer.bytes, end)
   }
   return buffer.bytes.subarray(0, end)
 }
@@ -198,9 +197,9 @@ export const appendRows = Effect.fnUntraced(function* (
     yield* writeAll(disk, csv.file, part, csv.length + start)
     yield* disk.syncData(csv.file)
   }
-  for (const { agency, bytes, count } of batches) {
-    const size = CsvRow.sizeOf(agency, bytes, count)
-    csv.index.add(agency, csv.length, count, size)
+  for (const rows of batches) {
+    const size = CsvRow.sizeOf(rows)
+    csv.index.add(rows.agency, csv.length, rows.count, size)
     csv.length += size
   }
 })

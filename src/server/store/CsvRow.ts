@@ -21,9 +21,16 @@ const ascii = new TextDecoder()
 /** The longest row that can be a bet: two names of quotes only, doubled and quoted. */
 export const MAX_ROW_BYTES = 512
 
-/** How many bytes canonical rows take as rows of the file. */
-export const sizeOf = (agency: Agency, rows: Uint8Array, count: number): number =>
-  rows.length + count * `${agency},\r`.length
+/** How many bytes an agency's `count` canonical rows of `size` bytes take as rows of the file. */
+export const sizeOf = ({
+  agency,
+  count,
+  size
+}: {
+  readonly agency: Agency
+  readonly count: number
+  readonly size: number
+}): number => size + count * `${agency},\r`.length
 
 /** Writes canonical rows as rows of the file to `into`, from `at` on; gives where they end. */
 export const writeCanonical = (

@@ -26,7 +26,10 @@ export type Write =
       readonly kind: "append"
       readonly agency: Agency
       readonly position: number
-      readonly bytes: Uint8Array
+      /** The rows of a batch. */
+      readonly runs: ReadonlyArray<Uint8Array>
+      /** How many bytes they have. */
+      readonly size: number
       readonly count: number
       /** The agency's book is whole with these bets. */
       readonly last: boolean
@@ -72,7 +75,7 @@ const ROW_OVERHEAD_BYTES = 12
 
 const sizeOf = (write: Write): number =>
   write.kind === "append"
-    ? WRITE_OVERHEAD_BYTES + write.bytes.length + write.count * ROW_OVERHEAD_BYTES
+    ? WRITE_OVERHEAD_BYTES + write.size + write.count * ROW_OVERHEAD_BYTES
     : WRITE_OVERHEAD_BYTES
 
 type CommitFailure = StoreUnavailable | StoreBroken
@@ -109,10 +112,10 @@ export const makeWriter = Effect.fnUntraced(function* (
   const append = Effect.fnUntraced(function* (
     agency: Agency,
     position: number,
-    { bytes, count }: BetBatch,
+    { byteLength: size, count, runs }: BetBatch,
     { edition, last = false }: AppendOptions = {}
   ) {
-    const write = { kind: "append", agency, position, bytes, count, last, edition } as const
+    const write = { kind: "append", agency, position, runs, size, count, last, edition } as const
     const outcome = yield* submit(write)
     if (outcome.kind === "otherEdition") return yield* new Discarded({ agency })
     if (outcome.kind === "conflict") {

@@ -195,22 +195,24 @@ export class SqliteBooks {
   }
 
   private append(write: Extract<Write, { kind: "append" }>): Outcome {
-    const { agency, position, bytes, count, last, edition } = write
+    const { agency, position, runs, size, count, last, edition } = write
     if (this.isOtherEdition(agency, edition)) return { kind: "otherEdition" }
     const draw = this.drawKeyToWrite()
     const { bets, finished } = this.standing(draw, agency)
     if (finished) return { kind: "alreadyFinished", bets }
     if (bets !== position) return { kind: "conflict", held: bets }
-    this.insert(draw, agency, position, bytes)
+    let next = position
+    for (const run of runs) next = this.insert(draw, agency, next, run)
     this.sql(
       `insert into agencies values (?, ?, ?, ?, 0)
         on conflict do update set bets = excluded.bets, finished = excluded.finished`
     ).run(draw, agency, position + count, last ? 1 : 0)
-    this.sinceCheckpoint += bytes.length
+    this.sinceCheckpoint += size
     return { kind: "done" }
   }
 
-  private insert(draw: number, agency: number, from: number, bytes: Uint8Array): void {
+  /** Gives the position behind the rows. */
+  private insert(draw: number, agency: number, from: number, bytes: Uint8Array): number {
     let values: Array<SQLInputValue> = []
     let position = from
     const insertRows = () => {
@@ -225,6 +227,7 @@ export class SqliteBooks {
       if (values.length === INSERT_ROWS * ROW_VALUES) insertRows()
     }
     if (values.length > 0) insertRows()
+    return position
   }
 
   private finish({ agency, bets, edition }: Extract<Write, { kind: "finish" }>): Outcome {

@@ -57,6 +57,16 @@ const openError = (store: string, reason: string) => new StoreOpenError({ store,
 const failed = (kind: Failure["kind"], reason: string) =>
   Effect.fail(new WorkerFailure({ failure: { kind, reason } }))
 
+const copyRuns = ({ runs, size }: Extract<Write, { kind: "append" }>) => {
+  const rows = new Uint8Array(size)
+  let end = 0
+  for (const run of runs) {
+    rows.set(run, end)
+    end += run.length
+  }
+  return rows
+}
+
 /** Starts the worker and waits until it has opened the file; it ends with the scope. */
 const startWorker = Effect.fnUntraced(function* (options: Options, settings: Settings) {
   const opened = yield* Deferred.make<void, StoreOpenError>()
@@ -147,13 +157,14 @@ const startWorker = Effect.fnUntraced(function* (options: Options, settings: Set
     function* (
       writes: ReadonlyArray<Write>
     ): Effect.fn.Return<ReadonlyArray<Outcome>, WorkerFailure> {
-      // A copy of the rows alone is handed over: a batch may share its buffer with others.
-      const owned = writes.map((write) =>
-        write.kind === "append" ? { ...write, bytes: new Uint8Array(write.bytes) } : write
-      )
-      const buffers = owned.flatMap((write) =>
-        write.kind === "append" ? [write.bytes.buffer as ArrayBuffer] : []
-      )
+      // A copy of the rows is handed over: a batch may share its bytes with others.
+      const buffers: Array<ArrayBuffer> = []
+      const owned = writes.map((write) => {
+        if (write.kind !== "append") return write
+        const rows = copyRuns(write)
+        buffers.push(rows.buffer)
+        return { ...write, runs: [rows] }
+      })
       const reply = yield* ask(
         (id) => ({ kind: "commit", id, writes: owned }),
         () => buffers
