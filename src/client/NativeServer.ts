@@ -9,6 +9,7 @@ import { NATIVE_PREFACE } from "../protocol/Dialect.ts"
 import * as Frames from "../protocol/NativeFrames.ts"
 import * as Native from "../protocol/NativeMessages.ts"
 import type { ConnectionLost, PeerConnection } from "../protocol/PeerConnection.ts"
+import { LAST_WORD_TIMEOUT } from "./SendAhead.ts"
 import {
   type BadAnswer,
   hearAnswer,
@@ -17,9 +18,6 @@ import {
   unexpected,
   unlessSilent
 } from "./ServerConnection.ts"
-
-/** How long a server that takes nothing more may still say why. */
-export const LAST_WORD_TIMEOUT = "1 second"
 
 /** What a server says unless it refuses, which is an error. */
 export type Answer = Exclude<Native.NativeReply, Native.Rejected>

@@ -1,9 +1,8 @@
 /**
  * Sends bets in the native dialect: many frames ahead of their acknowledgements, as far as the
- * server's window lets it (wire: "Native"). The frames go out on one fiber, while another one hears
- * the acknowledgements.
+ * server's window lets it (wire: "Native").
  */
-import { type Cause, Effect, Queue, Semaphore, Stream } from "effect"
+import { Effect, Stream } from "effect"
 import { BetBatch } from "../domain/BetBatch.ts"
 import { LF } from "../domain/BetRow.ts"
 import { BadMessage } from "../protocol/BytesCodec.ts"
@@ -11,7 +10,8 @@ import { MAX_FRAME_BYTES } from "../protocol/Limits.ts"
 import { maxRowBytes } from "../protocol/NativeFrames.ts"
 import * as Native from "../protocol/NativeMessages.ts"
 import type { BookPass, PositionedBatch } from "./BookPass.ts"
-import { LAST_WORD_TIMEOUT, type NativeServer } from "./NativeServer.ts"
+import type { NativeServer } from "./NativeServer.ts"
+import { sendAhead } from "./SendAhead.ts"
 import { BadAnswer } from "./ServerConnection.ts"
 
 /**
@@ -66,20 +66,8 @@ export const upload = Effect.fn("NativeUpload.upload")(function* (
   server: NativeServer,
   { bets, limits, onAcknowledged, start }: UploadOptions
 ) {
-  const frames = yield* Semaphore.make(limits.window)
-  const bytes = yield* Semaphore.make(MAX_BYTES_IN_FLIGHT)
-  const weightOf = ({ batch }: PositionedBatch) => Math.min(batch.bytes.length, MAX_BYTES_IN_FLIGHT)
-  const inFlight = yield* Queue.unbounded<PositionedBatch, Cause.Done>()
   let sent = start
   let acknowledged = start
-
-  const send = Effect.fnUntraced(function* (frame: PositionedBatch) {
-    yield* frames.take(1)
-    yield* bytes.take(weightOf(frame))
-    sent = endOf(frame)
-    yield* Queue.offer(inFlight, frame)
-    yield* server.sayUnheard(new Native.Bets(frame))
-  })
 
   const hearAcknowledgement = Effect.gen(function* () {
     const { bets: now } = yield* server.hearOnly("Ack")
@@ -91,24 +79,24 @@ export const upload = Effect.fn("NativeUpload.upload")(function* (
     acknowledged = now
   })
 
-  const settle = Effect.fnUntraced(function* (frame: PositionedBatch) {
-    while (acknowledged < endOf(frame)) yield* hearAcknowledgement
-    yield* bytes.release(weightOf(frame))
-    yield* frames.release(1)
-    yield* onAcknowledged(frame)
-  })
-
-  const sendAll = bets.pipe(
-    Stream.mapEffect((batch) =>
-      cut(batch, maxRowBytes(Math.min(limits.maxFrame, MAX_FRAME_BYTES)))
+  yield* sendAhead({
+    messages: bets.pipe(
+      Stream.mapEffect((batch) =>
+        cut(batch, maxRowBytes(Math.min(limits.maxFrame, MAX_FRAME_BYTES)))
+      ),
+      Stream.flattenIterable
     ),
-    Stream.flattenIterable,
-    Stream.runForEach(send),
-    Effect.andThen(Queue.end(inFlight)),
-    // Whoever hears the answers may be told yet why the server takes nothing more.
-    Effect.tapErrorTag("ConnectionLost", () => Effect.sleep(LAST_WORD_TIMEOUT)),
-    Effect.andThen(Effect.never)
-  )
-  const settleAll = Stream.runForEach(Stream.fromQueue(inFlight), settle)
-  yield* Effect.raceFirst(settleAll, sendAll)
+    sizeOf: ({ batch }) => batch.byteLength,
+    maxMessages: limits.window,
+    maxBytes: MAX_BYTES_IN_FLIGHT,
+    send: (frame) =>
+      Effect.suspend(() => {
+        sent = endOf(frame)
+        return server.sayUnheard(new Native.Bets(frame))
+      }),
+    answered: Effect.fnUntraced(function* (frame) {
+      while (acknowledged < endOf(frame)) yield* hearAcknowledgement
+      yield* onAcknowledged(frame)
+    })
+  })
 })

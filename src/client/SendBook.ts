@@ -1,6 +1,6 @@
 /**
- * Sends a book in a dialect of the old systems: batch after batch, each acknowledged before the
- * next, the last one marked.
+ * Sends a book in a dialect of the old systems: batch after batch, the last one marked, some of them
+ * ahead of their acknowledgements, which come in the same order.
  */
 import { Effect, type Result, Stream } from "effect"
 import type { Agency } from "../domain/Agency.ts"
@@ -9,6 +9,7 @@ import type { BadMessage } from "../protocol/BytesCodec.ts"
 import type { ConnectionLost, PeerConnection } from "../protocol/PeerConnection.ts"
 import type { Book } from "./Book.ts"
 import * as BookPass from "./BookPass.ts"
+import { sendAhead } from "./SendAhead.ts"
 import { logSent } from "./SentBets.ts"
 import { type BadAnswer, type Refused, unlessSilent } from "./ServerConnection.ts"
 import type { UploadProgress } from "./UploadProgress.ts"
@@ -16,11 +17,18 @@ import type { UploadProgress } from "./UploadProgress.ts"
 /** How a dialect sends a batch and hears of it. */
 export interface BatchDialect {
   readonly encode: (batch: BetBatch, last: boolean) => Result.Result<Uint8Array, BadMessage>
-  /** Waits for the acknowledgement of the batch that was sent. */
+  /** Waits for the acknowledgement of the next batch. */
   readonly acknowledged: (
     connection: PeerConnection
   ) => Effect.Effect<void, Refused | BadAnswer | ConnectionLost>
 }
+
+/**
+ * Most that is sent ahead of its acknowledgement: enough that neither side waits for the other, and
+ * that the server stores some batches at a time.
+ */
+const MAX_AHEAD_BYTES = 256 * 1024
+const MAX_AHEAD_BATCHES = 32
 
 /** Sends the whole book; done when the last batch is acknowledged. */
 export const sendBook = Effect.fn("SendBook.sendBook")(function* (
@@ -30,12 +38,21 @@ export const sendBook = Effect.fn("SendBook.sendBook")(function* (
   dialect: BatchDialect,
   progress: UploadProgress
 ) {
-  const send = Effect.fnUntraced(function* ({ batch, last, position }: BookPass.CheckedBatch) {
-    const bytes = yield* Effect.fromResult(dialect.encode(batch, last))
-    yield* unlessSilent(Effect.andThen(connection.write(bytes), dialect.acknowledged(connection)))
-    yield* logSent(agency, batch, book.total)
-    yield* progress.acknowledged(position + batch.count)
+  const empty = { batch: BetBatch.empty, position: 0, last: true }
+  yield* sendAhead({
+    messages:
+      book.total === 0
+        ? Stream.concat(BookPass.whole(book), Stream.succeed(empty))
+        : BookPass.whole(book),
+    sizeOf: ({ batch }) => batch.byteLength,
+    maxMessages: MAX_AHEAD_BATCHES,
+    maxBytes: MAX_AHEAD_BYTES,
+    send: ({ batch, last }) =>
+      Effect.flatMap(Effect.fromResult(dialect.encode(batch, last)), connection.write),
+    answered: Effect.fnUntraced(function* ({ batch, position }) {
+      yield* unlessSilent(dialect.acknowledged(connection))
+      yield* logSent(agency, batch, book.total)
+      yield* progress.acknowledged(position + batch.count)
+    })
   })
-  yield* Stream.runForEach(BookPass.whole(book), send)
-  if (book.total === 0) yield* send({ batch: BetBatch.empty, position: 0, last: true })
 })

@@ -115,6 +115,10 @@ const decodeWhole = decoder(BinaryPacketFromBytes)
 /** Encodes a packet; fails where it is too large, or a name holds a separator. */
 export const encodeBinaryPacket = encoder(BinaryPacketFromBytes)
 
+/** Whether bytes begin with a whole packet, or what is read without waiting to be none. */
+export const beginsWithPacket = (bytes: Uint8Array): boolean =>
+  bytes.length >= SIZE_BYTES && bytes.length >= SIZE_BYTES + view(bytes).getUint16(0)
+
 /** Reads the next packet of a stream. */
 export const readBinaryPacket = Effect.fnUntraced(function* <E>(reader: ByteReader<E>) {
   const size = yield* Effect.fromResult(packetSize(yield* reader.peek(SIZE_BYTES)))

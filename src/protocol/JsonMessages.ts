@@ -17,7 +17,7 @@ import type { ByteReader } from "./ByteReader.ts"
 import { BadMessage, bytesCodec, decoder, encoder } from "./BytesCodec.ts"
 import { firstList, readJsonBets, writeJsonRows } from "./JsonRows.ts"
 import { scanJson } from "./JsonScan.ts"
-import { MAX_JSON_BYTES } from "./Limits.ts"
+import { LARGE_JSON_BYTES, MAX_JSON_BYTES } from "./Limits.ts"
 import { decodePlainRows, encodePlainRows } from "./PlainRows.ts"
 
 const SEPARATORS = { field: COMMA, row: LF }
@@ -316,6 +316,13 @@ const decodeWholeReply = decoder(JsonReplyFromBytes)
 export const encodeJsonRequest = encoder(JsonRequestFromBytes)
 /** Encodes a server's message; fails where it is too large. */
 export const encodeJsonReply = encoder(JsonReplyFromBytes)
+
+/** Whether bytes begin with a whole message that is not a large one. */
+export const beginsWithJsonMessage = (bytes: Uint8Array): boolean => {
+  if (bytes.length < LENGTH_BYTES) return false
+  const length = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0)
+  return length <= LARGE_JSON_BYTES && bytes.length >= LENGTH_BYTES + length
+}
 
 /** Takes the next message whole, its length included; one that is too long is refused unread. */
 export const takeJsonMessage = Effect.fnUntraced(function* <E>(reader: ByteReader<E>) {

@@ -1,12 +1,18 @@
 /** The conversation of an agency in binary packets (wire: "Binary packets"). */
 import { Effect } from "effect"
-import { BinaryWinners, encodeBinaryWinners, readBinaryPacket } from "../protocol/BinaryPackets.ts"
+import {
+  BinaryWinners,
+  beginsWithPacket,
+  encodeBinaryWinners,
+  readBinaryPacket
+} from "../protocol/BinaryPackets.ts"
 import { BadMessage } from "../protocol/BytesCodec.ts"
 import type { Bets, BookDialect, Question } from "./BookSession.ts"
 import * as BookSession from "./BookSession.ts"
 import type { Peer } from "./Peer.ts"
 
 const dialect: BookDialect = {
+  beginsWithMessage: beginsWithPacket,
   read: (peer, finished) =>
     Effect.flatMap(
       readBinaryPacket(peer.connection.reader),

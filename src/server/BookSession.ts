@@ -1,11 +1,12 @@
 /**
  * The conversation that both dialects of the old systems have: an agency's book from its start,
  * batch by batch, each acknowledged once stored; then the question, and at the draw the agency's
- * own winners. What is said how is the dialect's.
+ * own winners. Batches that have come already are stored together. What is said how is the
+ * dialect's.
  */
-import { Deferred, Effect, type Result, type Scope } from "effect"
+import { Deferred, Effect, Result, type Scope } from "effect"
 import type { Agency } from "../domain/Agency.ts"
-import type { BetBatch } from "../domain/BetBatch.ts"
+import { BetBatch } from "../domain/BetBatch.ts"
 import type { WinningDocuments } from "../domain/Draw.ts"
 import type { EndOfStream } from "../protocol/ByteReader.ts"
 import { BadMessage } from "../protocol/BytesCodec.ts"
@@ -41,6 +42,8 @@ export interface BookDialect {
     peer: Peer,
     finished: boolean
   ) => Effect.Effect<Bets | Question, BadMessage | TooSlow | EndOfStream | ConnectionLost>
+  /** Whether bytes begin with a message that can be read without waiting, and at little cost. */
+  readonly beginsWithMessage: (bytes: Uint8Array) => boolean
   /** The acknowledgement of a batch. */
   readonly stored: Uint8Array
   /** Why a message was refused, where the dialect can say so. */
@@ -48,17 +51,28 @@ export interface BookDialect {
   readonly winners: (documents: WinningDocuments) => Result.Result<Uint8Array, BadMessage>
 }
 
+/** Some batches of one agency, which are stored together; `last` says it of the last one. */
+interface Run extends Bets {
+  /** How many messages they were. */
+  readonly messages: number
+}
+
+/** The most bytes of bets that are stored together, unless a message has more. */
+const MAX_RUN_BYTES = 1024 * 1024
+
 /** How far a conversation has come. */
 interface Progress {
   upload: Upload | undefined
   /** The last batch was accepted. */
   finished: boolean
+  /** What was read behind a run, and does not belong to it. */
+  next: Result.Result<Bets | Question, BadMessage> | undefined
 }
 
 /** Holds the conversation to its end, which is also the connection's. */
 export const run = Effect.fnUntraced(function* (peer: Peer, dialect: BookDialect) {
   const onLeave = yield* Deferred.make<never, Superseded | Discarded>()
-  const progress: Progress = { upload: undefined, finished: false }
+  const progress: Progress = { upload: undefined, finished: false, next: undefined }
   yield* converse(peer, dialect, progress, onLeave).pipe(
     Effect.raceFirst(Deferred.await(onLeave)),
     Effect.catchTag(["Superseded", "Discarded"], (left) => leave(peer, dialect, progress, left)),
@@ -114,7 +128,7 @@ const converse = Effect.fnUntraced(function* (
 ) {
   const lottery = yield* Lottery
 
-  const takeBets = Effect.fnUntraced(function* ({ agency, batch, last }: Bets) {
+  const takeBets = Effect.fnUntraced(function* ({ agency, batch, last, messages }: Run) {
     if (progress.finished) {
       return yield* new BadMessage({ reason: "no bet can follow the last batch", agency })
     }
@@ -126,7 +140,7 @@ const converse = Effect.fnUntraced(function* (
     yield* Intake.logStored(agency, batch, yield* upload.store(batch, last))
     yield* peer.accepted
     progress.finished = last
-    yield* peer.connection.write(dialect.stored)
+    yield* peer.connection.write(Buffer.concat(Array(messages).fill(dialect.stored)))
     return "taken" as const
   })
 
@@ -170,16 +184,47 @@ const converse = Effect.fnUntraced(function* (
     return reader.buffered().length > 0 ? Effect.void : reader.fill
   })
   const readMessage = Effect.suspend(() => {
+    const { next } = progress
+    progress.next = undefined
+    if (next !== undefined) return Effect.fromResult(next)
     forgetRead(peer)
-    return awaitNext
-  }).pipe(
-    Effect.andThen(Effect.suspend(() => readInTime(peer, dialect.read(peer, progress.finished))))
+    return Effect.andThen(
+      awaitNext,
+      Effect.suspend(() => readInTime(peer, dialect.read(peer, progress.finished)))
+    )
+  })
+
+  /** Reads a message, and the bets that have come behind bets. */
+  const readRun = Effect.gen(function* () {
+    const { reader } = peer.connection
+    const first = yield* readMessage
+    if (first._tag === "Question") return first
+    const batches = [first.batch]
+    let { last } = first
+    let bytes = first.batch.byteLength
+    while (!last && bytes < MAX_RUN_BYTES && dialect.beginsWithMessage(reader.buffered())) {
+      const next = yield* readWaiting
+      if (Result.isFailure(next) || !isMoreOf(first, next.success)) {
+        progress.next = next
+        break
+      }
+      batches.push(next.success.batch)
+      bytes += next.success.batch.byteLength
+      last = next.success.last
+    }
+    const { agency } = first
+    const batch = BetBatch.concat(batches)
+    return { _tag: "Bets", agency, batch, last, messages: batches.length } satisfies Run
+  })
+  const readWaiting = Effect.suspend(() => dialect.read(peer, false)).pipe(
+    Effect.map(Result.succeed),
+    Effect.catchTag("BadMessage", (bad) => Effect.succeed(Result.fail(bad)))
   )
 
   // From a whole message to its answer nothing can interrupt: a batch that is being committed is
   // also answered.
   const step = Effect.uninterruptibleMask((restore) =>
-    restore(readMessage).pipe(
+    restore(readRun).pipe(
       Effect.flatMap(
         (message): Effect.Effect<Outcome, StepFailure, Scope.Scope> =>
           message._tag === "Bets"
@@ -205,6 +250,9 @@ const converse = Effect.fnUntraced(function* (
     }
   }
 })
+
+const isMoreOf = (first: Bets, next: Bets | Question): next is Bets =>
+  next._tag === "Bets" && next.agency === first.agency
 
 const anotherAgency = (agency: Agency, other: Agency): BadMessage =>
   new BadMessage({

@@ -6,6 +6,7 @@ import * as BookSession from "./BookSession.ts"
 import type { Peer } from "./Peer.ts"
 
 const dialect: BookDialect = {
+  beginsWithMessage: Json.beginsWithJsonMessage,
   read: Effect.fnUntraced(function* ({ connection: { reader }, held }) {
     const message = yield* Json.takeJsonMessage(reader)
     const decode = Effect.suspend(() => Effect.fromResult(Json.decodeJsonRequest(message)))

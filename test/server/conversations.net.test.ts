@@ -250,10 +250,14 @@ describe("a book that starts over", () => {
       expect(yield* first.receive(4)).toEqual(Buffer.concat([M.STORED, M.STORED]))
       yield* first.reset
       const second = yield* RawPeer.connect(server.port)
-      yield* second.send(M.packetOf(1, book.slice(0, 2), true))
-      yield* second.send(M.packetOf(1, book.slice(2, 7), true))
-      yield* second.send(M.packetOf(1, book.slice(7), false))
-      expect(yield* second.receive(6)).toEqual(Buffer.concat([M.STORED, M.STORED, M.STORED]))
+      for (const [bets, more] of [
+        [book.slice(0, 2), true],
+        [book.slice(2, 7), true],
+        [book.slice(7), false]
+      ] as const) {
+        yield* second.send(M.packetOf(1, bets, more))
+        expect(yield* second.receive(2)).toEqual(M.STORED)
+      }
       expect(yield* documents(server, 1)).toEqual(book.map((bet) => bet[2]))
       expect(server.log).toContain(
         "action: apuesta_recibida | result: success | cantidad: 5 | repetidas: 3"
@@ -261,6 +265,34 @@ describe("a book that starts over", () => {
       expect(server.log).toContain(
         "action: apuestas_almacenadas | result: success | agencia: 1 | cantidad: 2"
       )
+    })
+  )
+
+  it.live("is stored together as far as it has come, each packet acknowledged", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer([1, 2])
+      const peer = yield* RawPeer.connect(server.port)
+      const packets = book.map((bet, at) => M.packetOf(1, [bet], at < book.length - 1))
+      yield* peer.send(Buffer.concat([...packets, M.packetOf(1, [], false)]))
+      expect(yield* peer.receive(2 * book.length)).toEqual(
+        Buffer.concat(packets.map(() => M.STORED))
+      )
+      expect(yield* documents(server, 1)).toEqual(book.map((bet) => bet[2]))
+      const stored = server.log.filter((line) => line.includes("apuestas_almacenadas"))
+      expect(stored.length).toBeLessThan(packets.length)
+    })
+  )
+
+  it.live("is stored up to a bad packet behind others, which alone is refused", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer([1])
+      const peer = yield* RawPeer.connect(server.port)
+      const good = [M.packetOf(1, book.slice(0, 2), true), M.packetOf(1, book.slice(2, 3), true)]
+      const bad = M.packetOf(1, [book[3]!.with(3, "1999-02-31")], true)
+      yield* peer.send(Buffer.concat([...good, bad, M.packetOf(1, book.slice(4), false)]))
+      expect(yield* peer.receive(6)).toEqual(Buffer.concat([M.STORED, M.STORED, M.REFUSED]))
+      expect(yield* peer.rest).toHaveLength(0)
+      expect(yield* documents(server, 1)).toEqual(book.slice(0, 3).map((bet) => bet[2]))
     })
   )
 
