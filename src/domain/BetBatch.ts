@@ -197,10 +197,11 @@ export class BetBatchBuilder {
     return batch
   }
 
-  /** Forgets what was added. */
+  /** Forgets what was added; room for much more than usual is given back. */
   clear(): void {
     this.length = 0
     this.rows = 0
+    if (this.buffer.length > KEPT_BYTES) this.buffer = new Uint8Array(KEPT_BYTES)
   }
 
   /** Makes room for so many bytes more. */
@@ -233,6 +234,9 @@ export class BetBatchBuilder {
     this.buffer[this.length++] = Row.QUOTE
   }
 }
+
+/** The most room that a builder keeps from one batch to the next. */
+const KEPT_BYTES = 1024 * 1024
 
 /** A document, a birthdate, a number, and what separates and ends the fields. */
 const MAX_BYTES_BESIDE_NAMES = 10 + 10 + 4 + Row.FIELD_COUNT

@@ -52,20 +52,21 @@ const codeUnit = (json: Uint8Array, at: number): number =>
 /** The longest bet is shorter: two names of 100 bytes and little else. */
 const MAX_UNESCAPED_BYTES = 512
 
+// Used for every message: memory that is asked for anew costs as much as the bets in it.
+const builder = new BetBatchBuilder()
+const spans = makeFieldSpans()
+/** A string without its escapes. */
+const unescaped = new Uint8Array(MAX_UNESCAPED_BYTES)
+
 /** Reads the list of bets that begins at a bracket. */
 class BetListReader {
   private readonly json: Uint8Array
-  private readonly builder: BetBatchBuilder
-  private readonly spans = makeFieldSpans()
   private at: number
-  /** A string without its escapes. */
-  private readonly unescaped = new Uint8Array(MAX_UNESCAPED_BYTES)
 
   constructor(json: Uint8Array, start: number) {
     this.json = json
     this.at = start + 1
-    // Bets are seldom longer than they are in JSON.
-    this.builder = new BetBatchBuilder(json.length - start)
+    builder.clear()
   }
 
   read(): ReadBets | undefined {
@@ -75,17 +76,17 @@ class BetListReader {
       if (json[this.at] !== QUOTE || !(this.readOrdinary() || this.readAny())) return undefined
       this.at = skipBlanks(json, this.at)
       const byte = json[this.at++]
-      if (byte === LIST_END) return { batch: this.builder.build(), end: this.at }
+      if (byte === LIST_END) return { batch: builder.build(), end: this.at }
       if (byte !== COMMA) return undefined
     }
   }
 
   /** Reads an ordinary bet, which has no escapes: it has no backslash. */
   private readOrdinary(): boolean {
-    const { json, spans } = this
+    const { json } = this
     const end = ordinaryBetEnd(json, this.at + 1, json.length, COMMA, spans)
     if (end === -1 || json[end] !== QUOTE) return false
-    this.builder.addOrdinary(json, spans)
+    builder.addOrdinary(json, spans)
     this.at = end + 1
     return true
   }
@@ -93,7 +94,6 @@ class BetListReader {
   private readAny(): boolean {
     const length = this.unescape()
     if (length === undefined) return false
-    const { builder, spans, unescaped } = this
     if (ordinaryBetEnd(unescaped, 0, length, COMMA, spans) === length) {
       builder.addOrdinary(unescaped, spans)
       return true
@@ -105,7 +105,7 @@ class BetListReader {
 
   /** Reads a string and gives how long it is, which may be no bet; undefined where it cannot. */
   private unescape(): number | undefined {
-    const { json, unescaped } = this
+    const { json } = this
     let length = 0
     for (let at = this.at + 1; at < json.length && length < MAX_UNESCAPED_BYTES - 3; at++) {
       const byte = json[at]!
@@ -209,14 +209,19 @@ const writeRow = (
   return length
 }
 
+/** Where a list is written; the same one for every message that is not large. */
+const list = new Uint8Array(256 * 1024)
+
 /**
  * Rows as a list of strings in JSON, all of it ASCII, as `JSON.stringify` would write them but for
- * that. Each row ends in LF, and is valid UTF-8 without controls.
+ * that: a view, good until the next list is written. Each row ends in LF, and is valid UTF-8
+ * without controls.
  */
 export const writeJsonRows = (rows: Uint8Array): Uint8Array => {
   if (rows.length === 0) return Uint8Array.of(LIST_START, LIST_END)
   // A character of two bytes takes six, a line end a comma and two quotes.
-  const json = Buffer.allocUnsafeSlow(3 * rows.length + 1)
+  const most = 3 * rows.length + 1
+  const json = most > list.length ? new Uint8Array(most) : list
   let length = 0
   for (let start = 0; start < rows.length; ) {
     const end = rows.indexOf(LF, start)

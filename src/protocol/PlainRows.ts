@@ -22,6 +22,10 @@ export interface Separators {
   readonly row: number
 }
 
+// Used for every message: memory that is asked for anew costs as much as the bets in it.
+const builder = new BetBatchBuilder()
+const spans = makeFieldSpans()
+
 /**
  * Decodes the bets in `[start, bytes.length)`; the last one may lack its end. Every field is
  * checked. Fails with the index of the first bad bet.
@@ -32,8 +36,7 @@ export const decodePlainRows = (
   separators: Separators
 ): Result.Result<BetBatch, BadMessage> => {
   const { length } = bytes
-  const builder = new BetBatchBuilder(length - start + 64)
-  const spans = makeFieldSpans()
+  builder.clear()
   let at = start
   while (at < length) {
     const end = ordinaryBetEnd(bytes, at, length, separators.field, spans)
