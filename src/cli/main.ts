@@ -19,5 +19,6 @@ if (Number.parseInt(process.versions.node, 10) < NEEDED_NODE) {
   process.exitCode = 1
 } else {
   listen()
-  await loadCommand(join(import.meta.dirname, COMMAND_FOLDER)).run()
+  // Not awaited: in the CommonJS module that it becomes there is no await at the top.
+  void loadCommand(join(import.meta.dirname, COMMAND_FOLDER)).run()
 }
