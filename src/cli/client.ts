@@ -28,6 +28,9 @@ import * as sharedSettings from "./sharedSettings.ts"
 const DIALECTS = ["native", "binary", "json"] as const
 type Dialect = (typeof DIALECTS)[number]
 const MAX_BATCH = 1_000_000
+const DEFAULT_BATCH = 1000
+/** What goes with a message costs nothing in so many, and a frame may have five times as many. */
+const NATIVE_BATCH = 4000
 /** The smallest packet: a bet with ordinary names fits in it, and most others. */
 const MIN_PACKET = 256
 const MAX_PACKET = 65_537
@@ -44,6 +47,9 @@ class TimedOut extends Data.TaggedError("TimedOut")<{
   }
 }
 
+const batchOf = ({ batch, dialect }: Pick<BookSettings, "batch" | "dialect">): number =>
+  Option.getOrElse(batch, () => (dialect === "native" ? NATIVE_BATCH : DEFAULT_BATCH))
+
 /** Standard input as a file, which is needed twice: to check the book, and to send it. */
 const spoolStandardInput = Effect.gen(function* () {
   const fs = yield* FileSystem.FileSystem
@@ -57,14 +63,16 @@ interface BookSettings {
   readonly agency: number
   readonly bets: Option.Option<string>
   readonly bet: SingleBet.Settings
-  readonly batch: number
+  readonly batch: Option.Option<number>
+  readonly dialect: Dialect
   readonly rejects: Option.Option<string>
 }
 
 const openBook = Effect.fnUntraced(function* (
-  { agency, batch, bet, bets, rejects }: BookSettings,
+  settings: BookSettings,
   { check, maxBatchBytes }: Conversation
 ) {
+  const { agency, bet, bets, rejects } = settings
   // A book that is asked for wins over a bet that may only happen to be in the environment.
   const single = Option.isSome(bets) ? Option.none() : yield* SingleBet.fromSettings(bet)
   if (Option.isSome(single)) return yield* Book.fromBet(single.value, check)
@@ -72,7 +80,7 @@ const openBook = Effect.fnUntraced(function* (
   const file = given === "-" ? yield* spoolStandardInput : given
   const options = {
     name: given === "-" ? "standard input" : given,
-    batchSize: batch,
+    batchSize: batchOf(settings),
     maxBatchBytes,
     check,
     rejects: Option.getOrUndefined(rejects)
@@ -170,13 +178,12 @@ export const settings = {
     default: "native"
   }),
   draw: sharedSettings.draw,
-  batch: Setting.withDefault("batch", {
-    description: "Most bets in a message",
+  batch: Setting.optional("batch", {
+    description: `Most bets in a message (default ${DEFAULT_BATCH}, in native ${NATIVE_BATCH})`,
     schema: SettingText.intBetween(1, MAX_BATCH),
     keys: ["CLI_BATCH_MAXAMOUNT", "CHUNK_SIZE"],
     fileKeys: ["batch.maxAmount"],
-    metavar: "number",
-    default: 1000
+    metavar: "number"
   }),
   packetBytes: Setting.withDefault("packet-bytes", {
     description: "Most bytes in a binary packet as a whole",
@@ -220,7 +227,7 @@ export const client = Command.make(
       client_id: agency,
       server_address: SettingText.showAddress(server),
       log_level: yield* LogLevelFlag,
-      batch_max_amount: given.batch,
+      batch_max_amount: batchOf(given),
       dialect,
       draw: given.draw,
       tls: tls !== undefined

@@ -18,7 +18,7 @@ import { BadAnswer } from "./ServerConnection.ts"
  * Most bytes of rows without an acknowledgement, whatever the window: enough for a fast line with
  * a round trip of a second, and a small part of any memory. One larger frame may go alone.
  */
-export const MAX_BYTES_IN_FLIGHT = 4 * 1024 * 1024
+export const MAX_BYTES_IN_FLIGHT = 2 * 1024 * 1024
 
 /** What of a Welcome decides on how bets are sent. */
 export type FrameLimits = Pick<Native.Welcome, "window" | "maxFrame">

@@ -225,7 +225,6 @@ const CASES: Readonly<Record<string, Readonly<Record<string, Case>>>> = {
     },
     draw: DRAW,
     batch: {
-      fallback: 1000,
       name: "batch",
       text: "100",
       value: 100,
