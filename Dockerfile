@@ -1,4 +1,4 @@
-# The image of lottery: Node and /app/lottery.mjs, on the PATH as `lottery`, beside what it loads.
+# The image of lottery: Node and /app/lottery.cjs, on the PATH as `lottery`, beside what it loads.
 # It runs as a user of its own; all of it but the volume /data and a tmpfs on /tmp may be read-only.
 # A client finds its book in .data where that is mounted at /lottery/.data.
 #   docker build --tag lottery . && docker run --rm lottery demo
@@ -15,8 +15,7 @@ COPY src src
 RUN node build.ts \
   && mkdir -p image/usr/local/bin data \
   && mv dist image/app \
-  && mv image/app/lottery.js image/app/lottery.mjs \
-  && ln -s ../../../app/lottery.mjs image/usr/local/bin/lottery
+  && ln -s ../../../app/lottery.cjs image/usr/local/bin/lottery
 
 FROM node:26-bookworm-slim
 LABEL org.opencontainers.image.title="lottery" \
@@ -31,4 +30,4 @@ USER 10001:10001
 EXPOSE 12345 12346
 STOPSIGNAL SIGTERM
 # Node itself is process 1, without a shell in between: it gets the signal, and stops in good order.
-ENTRYPOINT ["node", "/app/lottery.mjs"]
+ENTRYPOINT ["node", "/app/lottery.cjs"]

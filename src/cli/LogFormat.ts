@@ -124,18 +124,19 @@ export interface LogChoice {
 const SEVERITY = new Map(LOG_LEVELS.map((level, index) => [level, index]))
 
 /**
- * Writes each line to `write` with one call, in the format and from the level on that `choice`
- * holds at that time, so that lines before and after the command (a signal, the exit) are as the
- * command's.
+ * Writes each line to `write` with one call, a warning or worse as urgent, in the format and from
+ * the level on that `choice` holds at that time, so that lines before and after the command (a
+ * signal, the exit) are as the command's.
  */
 export const makeLogger = (
   choice: LogChoice,
-  write: (line: string) => void
+  write: (line: string, isUrgent: boolean) => void
 ): Logger.Logger<unknown, void> => {
   const loggers = { text: makeText(), json: makeJson() }
   return Logger.make((options) => {
     const severity = SEVERITY.get(SHOWN_LEVELS[options.logLevel])!
     if (severity < SEVERITY.get(choice.level)!) return
-    write(`${loggers[choice.format].log(options)}\n`)
+    const isUrgent = severity >= SEVERITY.get("WARNING")!
+    write(`${loggers[choice.format].log(options)}\n`, isUrgent)
   })
 }

@@ -1,8 +1,8 @@
 /**
  * Where the log is written: standard error. Lines that come shortly after each other are written
  * together, for a line alone can cost a server more than the bets that it is about: a write to a
- * file waits while the disk is being synced. Only a process that is killed takes its last lines
- * along.
+ * file waits while the disk is being synced. What goes wrong is written at once, with all before
+ * it. Only a process that is killed takes its last lines along.
  */
 import * as Fs from "node:fs"
 
@@ -40,9 +40,9 @@ export class LogOutput {
   }
 
   /** Writes a text soon, to a terminal at once. */
-  write(text: string): void {
+  write(text: string, isUrgent = false): void {
     this.gathered += text
-    if (this.isTerminal || this.gathered.length >= GATHERED_CHARACTERS) {
+    if (isUrgent || this.isTerminal || this.gathered.length >= GATHERED_CHARACTERS) {
       this.flush()
     } else {
       this.timer ??= setTimeout(() => this.flush(), GATHERED_MILLIS)

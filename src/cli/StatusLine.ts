@@ -11,7 +11,8 @@ export interface Terminal {
   readonly isTerminal: boolean
   /** How many characters fit a line, at this moment. */
   readonly columns: () => number
-  readonly write: (text: string) => void
+  /** What is not urgent may wait for more. */
+  readonly write: (text: string, isUrgent?: boolean) => void
 }
 
 const ERASE_LINE = "\r\u001b[2K"
@@ -44,8 +45,8 @@ export class StatusLine {
   }
 
   /** Writes a line that ends in LF, above what is shown. */
-  writeAbove(line: string): void {
-    if (this.drawn === "") this.terminal.write(line)
+  writeAbove(line: string, isUrgent = false): void {
+    if (this.drawn === "") this.terminal.write(line, isUrgent)
     else this.terminal.write(`${ERASE_LINE}${line}${this.drawn}`)
   }
 

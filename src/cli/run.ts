@@ -59,7 +59,7 @@ const makeStatusLine = (): StatusLine => {
   return new StatusLine({
     isTerminal: process.stderr.isTTY === true && process.env.TERM !== "dumb",
     columns: () => process.stderr.columns || DEFAULT_COLUMNS,
-    write: (text) => output.write(text)
+    write: (text, isUrgent) => output.write(text, isUrgent)
   })
 }
 
@@ -178,7 +178,7 @@ export const runMain = <Name extends string, Input, ContextInput, E>(
 ): void => {
   const { choice, services, version } = options
   const status = makeStatusLine()
-  const logger = makeLogger(choice, (line) => status.writeAbove(line))
+  const logger = makeLogger(choice, (line, isUrgent) => status.writeAbove(line, isUrgent))
   const program = Command.run(command, { version }).pipe(
     Effect.provide(Layer.mergeAll(services, cliLayer))
   )

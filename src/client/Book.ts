@@ -12,7 +12,10 @@ export interface Book {
   readonly total: number
   /** The SHA-256 of its canonical rows, as 64 lower-case hex digits. */
   readonly sha256: string
-  /** Reads it again, unless it was kept: its bets in order, in batches that fit the dialect; none of them empty. */
+  /**
+   * Reads it again, unless it was kept: its bets in order, in batches that fit the dialect; none of
+   * them empty.
+   */
   readonly batches: Stream.Stream<
     BetBatch,
     BookReader.BadLine | FileUnavailable,

@@ -94,7 +94,7 @@ export class BookParser {
   /** Takes what is in the builder, and leaves it empty. */
   private readonly take: (builder: BetBatchBuilder) => void
 
-  /** `take` is for who needs no batch: it takes what is in a full builder, and leaves that empty. */
+  /** `take` is for who needs no batch: it takes what is in a full builder, and empties that. */
   constructor(file: string, options: BookOptions, take?: (builder: BetBatchBuilder) => void) {
     this.name = options.name ?? file
     this.options = options

@@ -1,6 +1,6 @@
 /**
- * Sends a book in a dialect of the old systems: batch after batch, the last one marked, some of them
- * ahead of their acknowledgements, which come in the same order.
+ * Sends a book in a dialect of the old systems: batch after batch, the last one marked, some of
+ * them ahead of their acknowledgements, which come in the same order.
  */
 import { Effect, type Result, Stream } from "effect"
 import type { Agency } from "../domain/Agency.ts"

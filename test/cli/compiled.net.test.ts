@@ -17,7 +17,7 @@ const DIST = dirname(COMMAND)
 const COMPILED = ".compiled"
 
 const folderIn = (dist: string): string =>
-  join(dist, /command-\w+/.exec(readFileSync(join(dist, "lottery.js"), "utf8"))![0])
+  join(dist, /command-\w+/.exec(readFileSync(join(dist, "lottery.cjs"), "utf8"))![0])
 
 /** A copy of the built command; `change` is given its folder of scripts. */
 const copied = Effect.fnUntraced(function* (change: (folder: string) => void) {
@@ -30,7 +30,7 @@ const copied = Effect.fnUntraced(function* (change: (folder: string) => void) {
       runLottery({
         args,
         // Its own file in the place of the built one.
-        under: ["sh", "-c", `node="$1"; shift 2; exec "$node" '${copy}/lottery.js' "$@"`, "sh"]
+        under: ["sh", "-c", `node="$1"; shift 2; exec "$node" '${copy}/lottery.cjs' "$@"`, "sh"]
       })
   }
 })

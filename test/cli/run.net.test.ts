@@ -7,7 +7,7 @@ import { join } from "node:path"
 import { it } from "@effect/vitest"
 import { Effect } from "effect"
 import { describe, expect } from "vitest"
-import { COMMAND, runLottery, startLottery } from "../support/lotteryCommand.ts"
+import { COMMAND, type Running, runLottery, startLottery } from "../support/lotteryCommand.ts"
 
 /** A peer that answers each connection's first bytes as `answer` says; gives its port. */
 const peer = (answer: (socket: Socket, data: Buffer | string) => void) =>
@@ -176,18 +176,14 @@ describe("a signal", () => {
     it.live(`${signal} closes what is open and ends with 0`, () =>
       Effect.gen(function* () {
         let sent = false
+        let pinging: Running | undefined
         // The peer never answers, so the connection is open when the signal comes.
         const port = yield* peer(() => {
           sent = true
-          target?.kill(signal)
+          pinging?.child.kill(signal)
         })
-        let target: { kill(signal: NodeJS.Signals): boolean } | undefined
-        const { code, stderr } = yield* runLottery({
-          args: ["ping", "--server", `127.0.0.1:${port}`],
-          onStderr: (_, child) => {
-            target = child
-          }
-        })
+        pinging = yield* startLottery({ args: ["ping", "--server", `127.0.0.1:${port}`] })
+        const { code, stderr } = yield* pinging.outcome
         expect(sent).toBe(true)
         expect(code).toBe(0)
         expect(actionsOf(stderr.trimEnd())).toEqual([

@@ -235,7 +235,7 @@ describeCluster("servers that share a draw", (shared) => {
         code: 0,
         stdout: winnersOf(bookOf(folder, 1))
       })
-      expect(server.stderr()).toMatch(/action: sorteo \| result: success/)
+      yield* server.logged(/action: sorteo \| result: success/)
     })
   )
 

@@ -225,9 +225,10 @@ const CASES: Readonly<Record<string, Readonly<Record<string, Case>>>> = {
     },
     draw: DRAW,
     batch: {
+      fallback: NONE,
       name: "batch",
       text: "100",
-      value: 100,
+      value: Option.some(100),
       keys: ["CLI_BATCH_MAXAMOUNT", "CHUNK_SIZE"],
       fileKeys: ["batch.maxAmount"],
       wrong: ["many", `${WHOLE} 1 to 1000000`]

@@ -140,7 +140,7 @@ describe("BetCheck", () => {
     { arbitrary: { runs } }
   )
 
-  /** Looks that one pass over `texts`, with others around them, says what field by field is said. */
+  /** Looks that one pass over `texts` says what is said field by field. */
   const expectSameInOnePass = (texts: ReadonlyArray<string>, separator: number) => {
     const text = texts.join(String.fromCharCode(separator))
     for (const behind of ["", "\n", "\r\n", String.fromCharCode(separator), "x"]) {

@@ -70,7 +70,7 @@ b build --quiet --pull=never --volume "$work/npmrc:/root/.npmrc:ro" \
 shown "builds from $project/Dockerfile"
 
 setting() { b inspect --type image --format "{{.OCIv1.Config.$1}}" lottery; }
-expect "entrypoint" "$(setting Entrypoint)" "[node /app/lottery.mjs]"
+expect "entrypoint" "$(setting Entrypoint)" "[node /app/lottery.cjs]"
 expect "no command of the base's" "$(setting Cmd)" "[]"
 expect "user" "$(setting User)" 10001:10001
 expect "stop signal" "$(setting StopSignal)" SIGTERM
@@ -81,7 +81,7 @@ image=$(b from --pull=never lottery)
 # What the command loads is a folder that is named after its content.
 list() { (cd "$(b mount "$1")" && find . -xdev -not -path "./app/command-*" | sort); }
 expect "new in the image" "$(comm -13 <(list "$below") <(list "$image") | tr '\n' ' ')" \
-  "./app ./app/lottery.mjs ./data ./lottery ./usr/local/bin/lottery "
+  "./app ./app/lottery.cjs ./data ./lottery ./usr/local/bin/lottery "
 expect "gone from the base" "$(comm -23 <(list "$below") <(list "$image"))" ""
 
 run() { b run "$image" -- "$@"; }
@@ -90,12 +90,12 @@ expect "node_modules but npm's own" \
 expect "user and group" "$(run id -u):$(run id -g)" 10001:10001
 expect "the user in /etc/passwd" "$(run awk -F: '$3 == 10001' /etc/passwd)" ""
 expect "working folder" "$(run pwd)" /lottery
-expect "link" "$(run readlink -f /usr/local/bin/lottery)" /app/lottery.mjs
+expect "link" "$(run readlink -f /usr/local/bin/lottery)" /app/lottery.cjs
 expect "writable by the user" "$(
   run find / /app /lottery /usr/local/bin /data /tmp -maxdepth 0 -writable | tr '\n' ' '
 )" "/data /tmp "
 version="lottery v$("$node" -p "require('$project/package.json').version")"
-expect "entrypoint --version" "$(run node /app/lottery.mjs --version)" "$version"
+expect "entrypoint --version" "$(run node /app/lottery.cjs --version)" "$version"
 expect "lottery --version" "$(run lottery --version)" "$version"
 
 # In the image's root, read-only, as process 1.
@@ -126,7 +126,7 @@ awk '$2 == 3000 { agencies++; winners += $3; documents += NF - 5 }
   fail "no draw in the demo's table"
 shown "the demo on a read-only root: a draw with winners"
 
-"${contained[@]}" node /app/lottery.mjs server --port 0 --winners-port 0 2>"$work/log" &
+"${contained[@]}" node /app/lottery.cjs server --port 0 --winners-port 0 2>"$work/log" &
 unshare=$!
 until grep -q "action: listen " "$work/log"; do
   kill -0 "$unshare" || fail "the server: $(cat "$work/log")"

@@ -24,7 +24,7 @@ import { parse } from "./Dockerfile.ts"
 import { ImageFolder } from "./ImageFolder.ts"
 
 const USER = "10001:10001"
-const ENTRYPOINT = ["node", "/app/lottery.mjs"]
+const ENTRYPOINT = ["node", "/app/lottery.cjs"]
 const CONTAINER = join(import.meta.dirname, "contained.sh")
 /** What the command loads. */
 const LOADED = /^app\/command-[0-9a-f]{16}\/([\w-]+\.cjs(\.compiled)?|worker\.mjs)$/
@@ -134,7 +134,7 @@ layer(ImageFolder.layer, image)("the image", (it) => {
       const held = readdirSync(folder, { recursive: true, encoding: "utf8" })
       const files = held.filter((path) => !statSync(join(folder, path)).isDirectory())
       expect(files.filter((path) => !LOADED.test(path)).sort()).toEqual([
-        "app/lottery.mjs",
+        "app/lottery.cjs",
         "usr/local/bin/lottery"
       ])
       expect(files.filter((path) => path.endsWith("/client.cjs.compiled"))).toHaveLength(1)

@@ -4,7 +4,7 @@ import { join } from "node:path"
 import { Deferred, Effect, Exit } from "effect"
 
 const ROOT = join(import.meta.dirname, "..", "..")
-export const COMMAND = join(ROOT, "dist", "lottery.js")
+export const COMMAND = join(ROOT, "dist", "lottery.cjs")
 /** Hundreds of processes run the same file: it is compiled once. */
 const COMPILE_CACHE = join(ROOT, "node_modules", ".cache", "lottery-tests")
 

@@ -130,7 +130,7 @@ export const scanRows = Effect.fnUntraced(function* (
   }
 })
 
-/** Visits the rows of a buffer that begins at `base`; gives where it stopped, and whether for good. */
+/** Visits the rows of a buffer that begins at `base`; gives where it ended, and if for good. */
 const visitRows = (
   buffer: Uint8Array,
   length: number,
