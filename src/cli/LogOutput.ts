@@ -20,8 +20,10 @@ const makeWrite = (): ((text: string) => void) => {
   if (!Fs.fstatSync(process.stderr.fd).isFile()) return (text) => process.stderr.write(text)
   // A stream would be destroyed by its first failed write.
   return (text) => {
+    let rest = Buffer.from(text)
     try {
-      Fs.writeSync(process.stderr.fd, text)
+      // A disk that is nearly full takes a part.
+      while (rest.length > 0) rest = rest.subarray(Fs.writeSync(process.stderr.fd, rest))
     } catch {
       return
     }

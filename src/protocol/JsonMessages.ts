@@ -199,18 +199,18 @@ const chunkOf = (agency: Agency, type: string, batch: BetBatch) => ({
 })
 
 /**
- * A chunk whose list of bets is the first in it, read where it lies and without a string per bet;
+ * A chunk whose list of bets is the only one in it, read where it lies and without a string per bet;
  * the rest of the message, with an empty list in its place, is parsed. Undefined where anything is
- * out of the ordinary, or wrong: that is for `decodeParsed` to say. What stands in JSON between
- * two strings is never a bet, so a list of bets that was found is one.
+ * out of the ordinary, or wrong: that is for `decodeParsed` to say. Another bracket would be: where
+ * there is none, a payload that is a list can only be this one.
  */
 const decodeOrdinaryChunk = (json: Uint8Array): (typeof JsonRequest)["Encoded"] | undefined => {
   const start = firstList(json)
   const list = start === -1 ? undefined : readJsonBets(json, start)
-  if (list === undefined) return undefined
+  if (list === undefined || firstList(json, list.end) !== -1) return undefined
   const rest = Buffer.concat([json.subarray(0, start), EMPTY_LIST, json.subarray(list.end)])
   const envelope = Result.getOrUndefined(parseScanned(rest))
-  if (!Array.isArray(envelope?.payload) || envelope.payload.length > 0) return undefined
+  if (!Array.isArray(envelope?.payload)) return undefined
   const type = typeName(REQUEST_TYPES, envelope.type_message)
   const agency = Result.getOrUndefined(readAgency(envelope.agency))
   if (type === undefined || type === "CONSULT_AGENCY_WINNERS" || agency === undefined) {

@@ -66,7 +66,6 @@ class BetListReader {
   constructor(json: Uint8Array, start: number) {
     this.json = json
     this.at = start + 1
-    builder.clear()
   }
 
   read(): ReadBets | undefined {
@@ -151,15 +150,18 @@ const writeCodeUnit = (into: Uint8Array, at: number, code: number): number => {
   return at + 3
 }
 
-/** Where the first list in JSON begins; -1 where there is none. */
-export const firstList = (json: Uint8Array): number => json.indexOf(LIST_START)
+/** Where the first bracket of a list is in JSON, from `start` on; -1 where there is none. */
+export const firstList = (json: Uint8Array, start = 0): number => json.indexOf(LIST_START, start)
 
 /**
  * Reads the list of bets, each a string, that begins at `start`. Undefined where it is not one, or
  * where it takes a parser of JSON to read it or to say what is wrong.
  */
-export const readJsonBets = (json: Uint8Array, start: number): ReadBets | undefined =>
-  new BetListReader(json, start).read()
+export const readJsonBets = (json: Uint8Array, start: number): ReadBets | undefined => {
+  const read = new BetListReader(json, start).read()
+  builder.clear()
+  return read
+}
 
 const HEX_DIGITS = utf8.encode("0123456789abcdef")
 

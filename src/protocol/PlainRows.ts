@@ -36,7 +36,6 @@ export const decodePlainRows = (
   separators: Separators
 ): Result.Result<BetBatch, BadMessage> => {
   const { length } = bytes
-  builder.clear()
   let at = start
   while (at < length) {
     const end = ordinaryBetEnd(bytes, at, length, separators.field, spans)
@@ -51,7 +50,9 @@ export const decodePlainRows = (
         ? `expected ${FIELD_COUNT} fields, got ${fields}`
         : describe(builder.add(bytes, spans))
     if (problem !== undefined) {
-      return Result.fail(new BadMessage({ reason: problem, index: builder.count }))
+      const index = builder.count
+      builder.clear()
+      return Result.fail(new BadMessage({ reason: problem, index }))
     }
     at = spans[2 * FIELD_COUNT - 1]! + 1
   }

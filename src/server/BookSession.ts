@@ -1,8 +1,8 @@
 /**
  * The conversation that both dialects of the old systems have: an agency's book from its start,
  * batch by batch, each acknowledged once stored; then the question, and at the draw the agency's
- * own winners. Batches that have come already are stored together. What is said how is the
- * dialect's.
+ * own winners. Batches that have come already are stored together, or refused together where the
+ * store refuses them. What is said how is the dialect's.
  */
 import { Deferred, Effect, Result, type Scope } from "effect"
 import type { Agency } from "../domain/Agency.ts"
@@ -57,7 +57,7 @@ interface Run extends Bets {
   readonly messages: number
 }
 
-/** The most bytes of bets that are stored together, unless a message has more. */
+/** From so many bytes of bets on no further message is stored together with them. */
 const MAX_RUN_BYTES = 1024 * 1024
 
 /** How far a conversation has come. */

@@ -36,7 +36,7 @@ export const REFUSALS = [
   "StoreBroken"
 ] as const satisfies ReadonlyArray<Refusal["_tag"]>
 
-/** Logs a batch that was acknowledged. */
+/** Logs bets that were acknowledged: those of a message, or of several that came together. */
 export const logStored = Effect.fnUntraced(function* (
   agencia: number,
   batch: BetBatch,

@@ -75,8 +75,10 @@ export const make = Effect.fnUntraced(function* (
     const { bets, edition, finished } = progress
     const repeated = Math.min(batch.count, Math.max(0, bets - position))
     const fresh = batch.drop(repeated)
-    const comparedBytes = batch.bytes.length - fresh.bytes.length
-    yield* compare(batch.bytes.subarray(0, comparedBytes), position)
+    // Most often there is nothing to compare, and no need of the rows in one run.
+    if (repeated > 0) {
+      yield* compare(batch.bytes.subarray(0, batch.byteLength - fresh.byteLength), position)
+    }
     const end = position + batch.count
     if (finished && end > bets) return yield* new AlreadyFinished({ agency, bets })
     if (last && end < bets) return yield* new BookMismatch({ agency, bets: end, held: bets })

@@ -48,12 +48,15 @@ export const indexRows = (
 /** The documents of the winning rows of every agency, found by reading the file once. */
 export const scanWinners = Effect.fnUntraced(function* (
   disk: Disk,
-  { file, length }: CsvFile,
+  { file, index, length }: CsvFile,
   winningNumber: number
 ) {
   const winners = new Map<Agency, Array<string>>()
+  const held = index.total
+  let rows = 0
   const reader = new CsvRow.WinnerReader(winningNumber)
   const end = yield* scanRows(disk, file, 0, length, SCAN_BYTES, reader, () => {
+    rows++
     const { winner } = reader
     if (winner === undefined) return true
     const documents = winners.get(winner.agency)
@@ -64,6 +67,11 @@ export const scanWinners = Effect.fnUntraced(function* (
   // A draw without some of the bets would be worse than none.
   if (end !== length) {
     const reason = `damaged at byte ${end}: what stands there was a bet and is none any more`
+    return yield* new DiskError({ operation: "read", code: undefined, reason })
+  }
+  // Two rows without the line end between them can look like one on another number.
+  if (rows !== held) {
+    const reason = `damaged: it has ${rows} rows where there were ${held}`
     return yield* new DiskError({ operation: "read", code: undefined, reason })
   }
   return new Map([...winners].sort(([one], [other]) => one - other))

@@ -88,6 +88,13 @@ export class CsvIndex {
     return this.agencies.get(agency)?.bets ?? 0
   }
 
+  /** The bets of all agencies. */
+  get total(): number {
+    let total = 0
+    for (const { bets } of this.agencies.values()) total += bets
+    return total
+  }
+
   keys(): IterableIterator<Agency> {
     return this.agencies.keys()
   }

@@ -33,7 +33,7 @@ const CLOSE_TIMEOUT = "10 seconds"
  */
 const WORKER_YOUNG_MIB = 4
 
-// In the bundle the worker is the bundle itself, which starts it by its role.
+// In the bundle this is the worker's own file, which starts what its role names.
 const workerUrl = (): URL =>
   import.meta.url.endsWith(".ts")
     ? new URL("./SqliteWorker.ts", import.meta.url)

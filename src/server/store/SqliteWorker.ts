@@ -2,8 +2,8 @@
  * The worker thread of the SQLite store, so that only this thread waits for the disk: what it is
  * asked, what it answers. It imports no library, for a worker must start at once.
  *
- * In the shipped bundle the main module calls `run` where `workerData.role` is `ROLE`; in source
- * form this file is the worker's entry and starts itself.
+ * In the shipped bundle `command.ts` calls `run` where `workerData.role` is `ROLE`; in source form
+ * this file is the worker's entry and starts itself.
  */
 import type { DatabaseSync } from "node:sqlite"
 import { type MessagePort, parentPort, workerData } from "node:worker_threads"
@@ -111,5 +111,5 @@ export const run = (): void => {
   }
 }
 
-// In the bundle this is another file's URL, and the main module decides.
+// In the bundle this is another file's URL, and `command.ts` decides.
 if (import.meta.url.endsWith("/SqliteWorker.ts") && workerData?.role === ROLE) run()

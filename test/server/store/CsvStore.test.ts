@@ -188,20 +188,26 @@ describe("CsvStore", () => {
     })
   )
 
-  it.live("tells no winners rather than some of them where a bet was damaged meanwhile", () =>
-    Effect.gen(function* () {
-      const path = yield* filled
-      const error = yield* using(at(path), (store) =>
-        Effect.gen(function* () {
-          const whole = readFileSync(path)
-          whole[2] = 0x0a
-          writeFileSync(path, whole)
-          return yield* Effect.flip(store.winners(7574))
-        })
-      )
-      expect(error.message).toContain("damaged at byte 0:")
-    })
-  )
+  for (const [what, offset, byte, message] of [
+    ["a bet was damaged", 2, 0x0a, "damaged at byte 0:"],
+    ["a line end was damaged", -1, 0x58, "damaged: it has "]
+  ] as const) {
+    it.live(`tells no winners rather than some of them where ${what} meanwhile`, () =>
+      Effect.gen(function* () {
+        const path = yield* filled
+        const error = yield* using(at(path), (store) =>
+          Effect.gen(function* () {
+            const whole = readFileSync(path)
+            const first = whole.indexOf(0x0a)
+            whole[offset === -1 ? first : offset] = byte
+            writeFileSync(path, whole)
+            return yield* Effect.flip(store.winners(7574))
+          })
+        )
+        expect(error.message).toContain(message)
+      })
+    )
+  }
 
   it.live("refuses to cut, or to miss, bets of a book that was acknowledged as whole", () =>
     Effect.gen(function* () {
