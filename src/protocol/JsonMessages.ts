@@ -199,7 +199,7 @@ const chunkOf = (agency: Agency, type: string, batch: BetBatch) => ({
 })
 
 /**
- * A chunk whose list of bets is the only one in it, read where it lies and without a string per bet;
+ * A chunk whose list of bets is the only one in it, read where it lies, without a string per bet;
  * the rest of the message, with an empty list in its place, is parsed. Undefined where anything is
  * out of the ordinary, or wrong: that is for `decodeParsed` to say. Another bracket would be: where
  * there is none, a payload that is a list can only be this one.
