@@ -90,7 +90,7 @@ const startTwo = (store: string, agencies: string) => {
 }
 
 const AGENCIES = 30
-const BETS = process.env.LOTTERY_TEST_LONG ? 6_000 : 1_500
+const BETS = process.env.LOTTERY_TEST_LONG ? 20_000 : 4_000
 
 /** Ends the connections that listen for notifications, again and again: these are lost. */
 const deafen = (cluster: PostgresCluster) =>
@@ -132,7 +132,7 @@ describeCluster("servers that share a draw", (shared) => {
         })
         const kill = Effect.gen(function* () {
           for (;;) {
-            yield* Effect.sleep(yield* Random.nextIntBetween(100, 600))
+            yield* Effect.sleep(yield* Random.nextIntBetween(50, 300))
             yield* places[yield* Random.nextIntBetween(0, places.length - 1)]!.kill
             kills++
           }
