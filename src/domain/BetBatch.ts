@@ -98,7 +98,7 @@ const bytesIn = (runs: ReadonlyArray<Uint8Array>): number =>
   runs.reduce((sum, run) => sum + run.length, 0)
 
 /** Runs of rows as one; copies them, unless there is but one. */
-export const joinRuns = (runs: ReadonlyArray<Uint8Array>): Uint8Array =>
+const joinRuns = (runs: ReadonlyArray<Uint8Array>): Uint8Array =>
   runs.length === 1 ? runs[0]! : Buffer.concat(runs, bytesIn(runs))
 
 /** A batch as a Schema, whose encoded side is the batch itself. Generated from bets. */

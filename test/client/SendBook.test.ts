@@ -1,6 +1,6 @@
 /**
  * Goal: a server of the old systems that falls silent in the middle of a book is not waited for
- * for ever. Method: a connection that is nothing but memory, on the test clock.
+ * for ever, and is not sent the whole book meanwhile. Method: a connection that is nothing but memory, on the test clock.
  */
 import { NodeFileSystem } from "@effect/platform-node"
 import { it } from "@effect/vitest"
@@ -35,4 +35,31 @@ describe("a server that does not acknowledge", () => {
       )
     })
   )
+
+  const small = Array.from({ length: 40 }, (_, index) => rows(index, index + 1))
+  const large = [rows(0, 6_000), rows(6_000, 12_000), rows(12_000, 18_000)]
+  for (const [what, batches, sent] of [
+    ["32 small batches", small, 32],
+    ["no second large batch", large, 1]
+  ] as const) {
+    it.effect(`is sent ${what} ahead`, () =>
+      Effect.gen(function* () {
+        const { connection } = yield* AgencyLink.make
+        let encoded = 0
+        const dialect = {
+          encode: () => {
+            encoded++
+            return Result.succeed(Uint8Array.of(1))
+          },
+          acknowledged: () => Effect.never
+        }
+        yield* sendBook(connection, 1, bookOf(batches), dialect, takeDown()).pipe(
+          Effect.provide(NodeFileSystem.layer),
+          Effect.forkChild
+        )
+        yield* TestClock.adjust("1 second")
+        expect(encoded).toBe(sent)
+      })
+    )
+  }
 })
