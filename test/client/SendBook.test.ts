@@ -1,6 +1,7 @@
 /**
  * Goal: a server of the old systems that falls silent in the middle of a book is not waited for
- * for ever, and is not sent the whole book meanwhile. Method: a connection that is nothing but memory, on the test clock.
+ * for ever, and is not sent the whole book meanwhile. Method: a connection that is nothing but
+ * memory, on the test clock.
  */
 import { NodeFileSystem } from "@effect/platform-node"
 import { it } from "@effect/vitest"
