@@ -179,10 +179,22 @@ export interface StoredBooks {
   readonly book: (agency: Agency, from: number) => Stream.Stream<BetBatch, StoreUnavailable>
 }
 
+/** What is known of a book that is whole. */
+export interface WholeBook {
+  /** The SHA-256 of all its canonical rows, as 64 hex digits in lower case. */
+  readonly sha256: string
+}
+
+/** What else is said of a book that is whole. */
+export interface FinishOptions extends WholeBook {
+  /** The edition of the book; any, where it is left out. */
+  readonly edition?: number
+}
+
 /** What else a batch says beside its bets. */
 export interface AppendOptions {
   /** The agency's book is whole with this batch. */
-  readonly last?: boolean
+  readonly last?: WholeBook | undefined
   /** The edition of the book that the batch belongs to; any, where it is left out. */
   readonly edition?: number
 }
@@ -223,7 +235,7 @@ export class BetStore extends Context.Service<
     readonly finish: (
       agency: Agency,
       bets: number,
-      edition?: number
+      options: FinishOptions
     ) => Effect.Effect<void, BookMismatch | Discarded | StoreUnavailable | StoreBroken>
 
     /** Writes the draw down when it is first opened; afterwards it must be the same. */

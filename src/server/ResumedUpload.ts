@@ -103,7 +103,7 @@ export const make = Effect.fnUntraced(function* (
   > {
     if (bets !== held.bets) return yield* new BookMismatch({ agency, bets, held: held.bets })
     if (sha256 !== (yield* digest.of(held))) return yield* new DigestMismatch({ agency, bets })
-    yield* store.finish(agency, bets, held.edition)
+    yield* store.finish(agency, bets, { sha256, edition: held.edition })
     held = { ...held, finished: true }
     yield* turn.release
   })

@@ -4,6 +4,7 @@
  * compared in step with what arrives, byte for byte, and not stored again; what comes after them
  * is appended. So sending the same book again is always safe, and no bet is counted twice.
  */
+import { createHash } from "node:crypto"
 import { Effect, type Scope } from "effect"
 import type { Agency } from "../domain/Agency.ts"
 import type { BetBatch } from "../domain/BetBatch.ts"
@@ -63,6 +64,7 @@ export const make = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Upload, never, Scope.Scope> {
   const compare = yield* compareWith(agency, store.book(agency, 0))
   let position = 0
+  let hash = createHash("sha256")
   let held: AgencyProgress | undefined
   const hasLostTurn = () => held !== undefined && !held.finished && !turn.isHeld()
 
@@ -85,12 +87,16 @@ export const make = Effect.fnUntraced(function* (
 
     if (held === undefined && !finished) yield* turn.take
     held = progress
+    const hashed = hash.copy()
+    for (const run of batch.runs) hashed.update(run)
+    const whole = last ? { sha256: hashed.copy().digest("hex") } : undefined
     if (fresh.count > 0) {
-      yield* store.append(agency, position + repeated, fresh, { last, edition })
-    } else if (last) {
-      yield* store.finish(agency, end, edition)
+      yield* store.append(agency, position + repeated, fresh, { last: whole, edition })
+    } else if (whole !== undefined) {
+      yield* store.finish(agency, end, { ...whole, edition })
     }
     position = end
+    hash = hashed
     if (last) yield* turn.release
     return { stored: fresh.count, repeated }
   })

@@ -8,19 +8,20 @@ import * as StoreUrl from "../../src/server/store/StoreUrl.ts"
 import { bets, drawOf } from "../server/store/BetStore.conformance.ts"
 import { runLottery, startLottery } from "../support/lotteryCommand.ts"
 import { temporaryFolder } from "../support/TemporaryFolder.ts"
+import { whole } from "../support/wholeBook.ts"
 
 /** The book that is whole, and one that is not. */
 const fill = Effect.gen(function* () {
   const store = yield* BetStore
   yield* store.openDraw(drawOf([1, 2, 7]))
-  yield* store.append(1, 0, bets(1, 0, 1200), { last: true })
+  yield* store.append(1, 0, bets(1, 0, 1200), { last: whole(bets(1, 0, 1200)) })
   yield* store.append(7, 0, bets(7, 0, 30))
 })
 
 const holdDraw = Effect.gen(function* () {
   const store = yield* BetStore
-  yield* store.finish(2, 0)
-  yield* store.finish(7, 30)
+  yield* store.finish(2, 0, whole())
+  yield* store.finish(7, 30, whole(bets(7, 0, 30)))
   yield* store.recordDraw
   yield* store.told(7)
 })

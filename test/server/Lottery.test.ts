@@ -11,6 +11,7 @@ import * as CsvStore from "../../src/server/store/CsvStore.ts"
 import { Disk, DiskError } from "../../src/server/store/Disk.ts"
 import type { Superseded } from "../../src/server/Turn.ts"
 import { temporaryFolder } from "../support/TemporaryFolder.ts"
+import { whole } from "../support/wholeBook.ts"
 
 const bet = (document: number, number = 1) =>
   new Bet({
@@ -218,7 +219,9 @@ describe("beside another server", () => {
         const lottery = yield* Lottery
         const store = yield* BetStore
         // That server died before it held the draw, and nobody was told.
-        yield* store.append(1, 0, batchOf(bet(10), bet(11, 7574)), { last: true })
+        yield* store.append(1, 0, batchOf(bet(10), bet(11, 7574)), {
+          last: whole(batchOf(bet(10), bet(11, 7574)))
+        })
         expect(lottery.hasFinished(1)).toBe(false)
         yield* resumeOf(1)
         expect(lottery.hasFinished(1)).toBe(true)
@@ -234,7 +237,7 @@ describe("beside another server", () => {
         const store = yield* BetStore
         const late = yield* resumeOf(1)
         yield* late.store(batchOf(bet(10)))
-        yield* store.append(1, 1, batchOf(bet(11)), { last: true })
+        yield* store.append(1, 1, batchOf(bet(11)), { last: whole(batchOf(bet(11))) })
         expect(yield* Effect.flip(late.store(batchOf(bet(11))))).toMatchObject({
           _tag: "Conflict",
           position: 1,
@@ -254,7 +257,7 @@ describe("beside another server", () => {
         const upload = yield* uploadOf(1)
         yield* upload.store(batchOf(bet(10, 7574)), true)
         const waiting = yield* Effect.forkChild(lottery.winnersOf(1))
-        yield* store.append(2, 0, batchOf(bet(20)), { last: true })
+        yield* store.append(2, 0, batchOf(bet(20)), { last: whole(batchOf(bet(20))) })
         expect(yield* store.recordDraw).toBe(true)
         expect(waiting.pollUnsafe()).toBeUndefined()
         yield* tick
@@ -269,8 +272,8 @@ describe("beside another server", () => {
       Effect.gen(function* () {
         const lottery = yield* Lottery
         const store = yield* BetStore
-        yield* store.append(1, 0, batchOf(bet(10)), { last: true })
-        yield* store.append(2, 0, batchOf(bet(20)), { last: true })
+        yield* store.append(1, 0, batchOf(bet(10)), { last: whole(batchOf(bet(10))) })
+        yield* store.append(2, 0, batchOf(bet(20)), { last: whole(batchOf(bet(20))) })
         yield* tick
         yield* lottery.winnersOf(1)
         yield* store.told(1)
@@ -288,10 +291,10 @@ describe("beside another server", () => {
     withOthers([1, 2], (tick) =>
       Effect.gen(function* () {
         const store = yield* BetStore
-        yield* store.append(1, 0, batchOf(bet(10)), { last: true })
+        yield* store.append(1, 0, batchOf(bet(10)), { last: whole(batchOf(bet(10))) })
         const before = yield* resumeOf(1)
         yield* store.discard(1)
-        yield* store.append(1, 0, batchOf(bet(11)), { last: true })
+        yield* store.append(1, 0, batchOf(bet(11)), { last: whole(batchOf(bet(11))) })
         const after = yield* resumeOf(1)
         expect(yield* Effect.flip(Deferred.await(before.onLeave))).toMatchObject({
           _tag: "Discarded"
@@ -317,7 +320,7 @@ describe("beside another server", () => {
         Effect.gen(function* () {
           const lottery = yield* Lottery
           const store = yield* BetStore
-          yield* store.append(1, 0, batchOf(bet(10)), { last: true })
+          yield* store.append(1, 0, batchOf(bet(10)), { last: whole(batchOf(bet(10))) })
           const before = yield* resumeOf(1)
           expect(lottery.hasFinished(1)).toBe(true)
           yield* store.discard(1)
@@ -327,7 +330,7 @@ describe("beside another server", () => {
           expect(lottery.hasFinished(1)).toBe(false)
           const known = yield* lottery.standing
           // Word of the other agency shows that what was ticked of has been seen.
-          yield* store.append(2, 0, batchOf(bet(20)), { last: true })
+          yield* store.append(2, 0, batchOf(bet(20)), { last: whole(batchOf(bet(20))) })
           yield* tick
           yield* lottery.standingChangedFrom(known)
           expect(Deferred.isDoneUnsafe(onLeave)).toBe(false)

@@ -13,9 +13,11 @@ import {
   Conflict,
   Discarded,
   DrawAlreadyHeld,
+  type FinishOptions,
   NotAllFinished,
   type StoreBroken,
-  StoreUnavailable
+  StoreUnavailable,
+  type WholeBook
 } from "../BetStore.ts"
 import { type DrawTerms, drawFromTerms, ensureSameTerms } from "./DrawTerms.ts"
 import * as GroupCommit from "./GroupCommit.ts"
@@ -32,7 +34,7 @@ export type Write =
       readonly size: number
       readonly count: number
       /** The agency's book is whole with these bets. */
-      readonly last: boolean
+      readonly last: WholeBook | undefined
       /** The edition of the book that it belongs to; any, where it is left out. */
       readonly edition: number | undefined
     }
@@ -40,6 +42,7 @@ export type Write =
       readonly kind: "finish"
       readonly agency: Agency
       readonly bets: number
+      readonly sha256: string
       readonly edition: number | undefined
     }
   | { readonly kind: "told"; readonly agency: Agency }
@@ -113,7 +116,7 @@ export const makeWriter = Effect.fnUntraced(function* (
     agency: Agency,
     position: number,
     { byteLength: size, count, runs }: BetBatch,
-    { edition, last = false }: AppendOptions = {}
+    { edition, last }: AppendOptions = {}
   ) {
     const write = { kind: "append", agency, position, runs, size, count, last, edition } as const
     const outcome = yield* submit(write)
@@ -126,8 +129,12 @@ export const makeWriter = Effect.fnUntraced(function* (
     }
   })
 
-  const finish = Effect.fnUntraced(function* (agency: Agency, bets: number, edition?: number) {
-    const outcome = yield* submit({ kind: "finish", agency, bets, edition })
+  const finish = Effect.fnUntraced(function* (
+    agency: Agency,
+    bets: number,
+    { edition, sha256 }: FinishOptions
+  ) {
+    const outcome = yield* submit({ kind: "finish", agency, bets, sha256, edition })
     if (outcome.kind === "otherEdition") return yield* new Discarded({ agency })
     if (outcome.kind === "bookMismatch") {
       return yield* new BookMismatch({ agency, bets, held: outcome.held })

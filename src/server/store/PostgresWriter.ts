@@ -19,6 +19,7 @@ import {
   Conflict,
   Discarded,
   DrawAlreadyHeld,
+  type FinishOptions,
   NotAllFinished,
   type StoreUnavailable
 } from "../BetStore.ts"
@@ -105,7 +106,7 @@ export const makeWriter = (
     agency: Agency,
     position: number,
     batch: BetBatch,
-    { edition, last = false }: AppendOptions = {}
+    { edition, last }: AppendOptions = {}
   ): Effect.fn.Return<void, Conflict | AlreadyFinished | Discarded | StoreUnavailable> {
     const token = randomUUID()
     // In a select's list columns go side by side, row by row; one `unnest` of them all in `from`
@@ -114,7 +115,7 @@ export const makeWriter = (
       sql<{ moved: boolean }>`
       with moved as (
         update agencies
-        set bets = bets + ${batch.count}, finished = ${last}, last_write = ${token}
+        set bets = bets + ${batch.count}, finished = ${last !== undefined}, last_write = ${token}
         where draw = ${key} and agency = ${agency} and bets = ${position} and not finished
           and edition = coalesce(${edition ?? null}::integer, edition)
         returning draw
@@ -146,7 +147,7 @@ export const makeWriter = (
   const finish = Effect.fnUntraced(function* (
     agency: Agency,
     bets: number,
-    edition?: number
+    { edition }: FinishOptions
   ): Effect.fn.Return<void, BookMismatch | Discarded | StoreUnavailable> {
     const statement = sql<{ moved: boolean }>`
       with moved as (

@@ -25,6 +25,7 @@ import {
   type StoreOpenError
 } from "../../../src/server/BetStore.ts"
 import * as GroupCommit from "../../../src/server/store/GroupCommit.ts"
+import { whole } from "../../support/wholeBook.ts"
 
 export interface Stores {
   /** A place for a store of its own: a place, or a URL. */
@@ -169,7 +170,9 @@ export const conformance = (name: string, stores: Stores): void => {
       withStore((store) =>
         Effect.gen(function* () {
           yield* store.append(1, 0, bets(1, 0, 3))
-          expect(yield* errorOf(store.append(1, 2, bets(1, 2, 2), { last: true }))).toMatchObject({
+          expect(
+            yield* errorOf(store.append(1, 2, bets(1, 2, 2), { last: whole(bets(1, 0, 4)) }))
+          ).toMatchObject({
             _tag: "Conflict",
             held: 3
           })
@@ -179,7 +182,7 @@ export const conformance = (name: string, stores: Stores): void => {
             told: false,
             edition: 0
           })
-          yield* store.append(1, 3, bets(1, 3, 2), { last: true })
+          yield* store.append(1, 3, bets(1, 3, 2), { last: whole(bets(1, 0, 5)) })
           expect(yield* store.progressOf(1)).toEqual({
             bets: 5,
             finished: true,
@@ -190,7 +193,7 @@ export const conformance = (name: string, stores: Stores): void => {
             _tag: "AlreadyFinished",
             bets: 5
           })
-          yield* store.finish(1, 5)
+          yield* store.finish(1, 5, whole(bets(1, 0, 5)))
           expect((yield* bookOf(1)).text).toBe(bytesOf([bets(1, 0, 5)]))
         })
       )
@@ -200,16 +203,18 @@ export const conformance = (name: string, stores: Stores): void => {
       withStore((store) =>
         Effect.gen(function* () {
           yield* store.append(2, 0, bets(2, 0, 10))
-          expect(yield* errorOf(store.finish(2, 9))).toMatchObject({
+          expect(yield* errorOf(store.finish(2, 9, whole(bets(2, 0, 9))))).toMatchObject({
             _tag: "BookMismatch",
             agency: 2,
             bets: 9,
             held: 10
           })
           yield* store.append(2, 10, bets(2, 10, 1))
-          yield* store.finish(2, 11)
-          yield* store.finish(2, 11)
-          expect(yield* errorOf(store.finish(2, 12))).toMatchObject({ _tag: "BookMismatch" })
+          yield* store.finish(2, 11, whole(bets(2, 0, 11)))
+          yield* store.finish(2, 11, whole(bets(2, 0, 11)))
+          expect(yield* errorOf(store.finish(2, 12, whole(bets(2, 0, 12))))).toMatchObject({
+            _tag: "BookMismatch"
+          })
           expect(yield* errorOf(store.append(2, 11, bets(2, 11, 1)))).toMatchObject({
             _tag: "AlreadyFinished",
             agency: 2,
@@ -228,11 +233,11 @@ export const conformance = (name: string, stores: Stores): void => {
     it.live("finishes an empty book, and then takes nothing more of it", () =>
       withStore((store) =>
         Effect.gen(function* () {
-          expect(yield* errorOf(store.finish(3, 1))).toMatchObject({
+          expect(yield* errorOf(store.finish(3, 1, whole(bets(3, 0, 1))))).toMatchObject({
             _tag: "BookMismatch",
             held: 0
           })
-          yield* store.finish(3, 0)
+          yield* store.finish(3, 0, whole())
           expect(yield* errorOf(store.append(3, 0, bets(3, 0, 1)))).toMatchObject({
             _tag: "AlreadyFinished"
           })
@@ -251,7 +256,7 @@ export const conformance = (name: string, stores: Stores): void => {
         Effect.gen(function* () {
           yield* store.append(30, 0, bets(30, 0, 2))
           yield* store.append(4, 0, bets(4, 0, 1))
-          yield* store.finish(4, 1)
+          yield* store.finish(4, 1, whole(bets(4, 0, 1)))
           yield* store.told(4)
           yield* store.told(4)
           expect([...(yield* store.progress)]).toEqual([
@@ -348,14 +353,14 @@ export const conformance = (name: string, stores: Stores): void => {
           const draw = drawOf([1, 2, 3])
           yield* store.openDraw(draw)
           yield* store.append(1, 0, bets(1, 0, 4))
-          yield* store.finish(1, 4)
-          yield* store.finish(7, 0)
+          yield* store.finish(1, 4, whole(bets(1, 0, 4)))
+          yield* store.finish(7, 0, whole())
           expect(yield* errorOf(store.recordDraw)).toMatchObject({
             _tag: "NotAllFinished",
             missing: [2, 3]
           })
-          yield* store.finish(2, 0)
-          yield* store.finish(3, 0)
+          yield* store.finish(2, 0, whole())
+          yield* store.finish(3, 0, whole())
           const both = yield* Effect.all([store.recordDraw, store.recordDraw], {
             concurrency: "unbounded"
           })
@@ -381,7 +386,7 @@ export const conformance = (name: string, stores: Stores): void => {
             yield* store.append(1, 0, bets(1, 0, 333))
             yield* store.append(2, 0, bets(2, 0, 7))
             yield* store.append(1, 333, bets(1, 333, 400))
-            yield* store.finish(1, 733)
+            yield* store.finish(1, 733, whole(bets(1, 0, 733)))
           })
         )
         yield* within(
@@ -391,7 +396,7 @@ export const conformance = (name: string, stores: Stores): void => {
             expect(yield* store.openDraw(draw)).toEqual({ draw, recorded: false })
             expect((yield* bookOf(1)).text).toBe(bytesOf([bets(1, 0, 733)]))
             yield* store.append(2, 7, bets(2, 7, 1))
-            yield* store.finish(2, 8)
+            yield* store.finish(2, 8, whole(bets(2, 0, 8)))
             expect(yield* store.recordDraw).toBe(true)
             yield* store.told(2)
           })
@@ -423,7 +428,7 @@ export const conformance = (name: string, stores: Stores): void => {
                 for (let from = 0; from < 50; from += 10) {
                   yield* store.append(agency, from, bets(agency, from, 10))
                 }
-                yield* store.finish(agency, 50)
+                yield* store.finish(agency, 50, whole(bets(agency, 0, 50)))
               }),
             { concurrency: "unbounded", discard: true }
           )
@@ -487,7 +492,7 @@ export const conformance = (name: string, stores: Stores): void => {
             const store = yield* BetStore
             yield* store.openDraw(drawOf([1]))
             yield* store.append(1, 0, bets(1, 0, 3))
-            yield* store.finish(1, 3)
+            yield* store.finish(1, 3, whole(bets(1, 0, 3)))
             yield* store.recordDraw
             yield* store.told(1)
             expect(yield* look).toEqual(seen)
@@ -551,10 +556,12 @@ export const conformance = (name: string, stores: Stores): void => {
             const store = yield* BetStore
             yield* store.openDraw(drawOf([1, 2, 3]))
             for (let from = 0; from < 400; from += 100) {
-              yield* store.append(1, from, bets(1, from, 100), { last: from === 300 })
+              yield* store.append(1, from, bets(1, from, 100), {
+                last: from === 300 ? whole(bets(1, 0, 400)) : undefined
+              })
               yield* store.append(2, from, bets(2, from, 100))
             }
-            yield* store.append(3, 0, bets(3, 0, 9), { last: true })
+            yield* store.append(3, 0, bets(3, 0, 9), { last: whole(bets(3, 0, 9)) })
             expect(yield* store.discard(1)).toBe(400)
             expect(yield* store.progressOf(1)).toEqual({ ...NO_PROGRESS, edition: 1 })
             expect([...(yield* store.progress)]).toEqual([
@@ -566,7 +573,7 @@ export const conformance = (name: string, stores: Stores): void => {
             expect((yield* bookOf(2)).text).toBe(bytesOf([bets(2, 0, 400)]))
             expect((yield* bookOf(3)).text).toBe(bytesOf([bets(3, 0, 9)]))
             expect([...(yield* store.winners(7574)).keys()]).toEqual([2, 3])
-            yield* store.append(2, 400, bets(2, 400, 5), { last: true })
+            yield* store.append(2, 400, bets(2, 400, 5), { last: whole(bets(2, 0, 405)) })
             yield* store.append(1, 0, other)
           })
         )
@@ -575,7 +582,7 @@ export const conformance = (name: string, stores: Stores): void => {
           Effect.gen(function* () {
             const store = yield* BetStore
             expect(yield* store.progressOf(1)).toMatchObject({ bets: 60, finished: false })
-            yield* store.finish(1, 60)
+            yield* store.finish(1, 60, whole(other))
             expect((yield* bookOf(1)).text).toBe(bytesOf([other]))
             expect((yield* bookOf(2)).text).toBe(bytesOf([bets(2, 0, 405)]))
             expect((yield* bookOf(2, 399)).text).toBe(bytesOf([bets(2, 399, 6)]))
@@ -593,8 +600,8 @@ export const conformance = (name: string, stores: Stores): void => {
         const place = yield* stores.place
         const discarding = Effect.gen(function* () {
           const store = yield* BetStore
-          yield* store.append(1, 0, bets(1, 0, 20), { last: true })
-          yield* store.append(2, 0, bets(2, 0, 20), { last: true })
+          yield* store.append(1, 0, bets(1, 0, 20), { last: whole(bets(1, 0, 20)) })
+          yield* store.append(2, 0, bets(2, 0, 20), { last: whole(bets(2, 0, 20)) })
           expect(yield* store.discard(1)).toBe(20)
         })
         yield* within(place, discarding)
@@ -624,7 +631,7 @@ export const conformance = (name: string, stores: Stores): void => {
             expect(yield* store.discard(1)).toBe(more)
             expect((yield* store.progressOf(1)).edition).toBe(edition + more)
           }
-          yield* store.finish(1, 0)
+          yield* store.finish(1, 0, whole())
           yield* store.told(1)
           expect(yield* store.discard(1)).toBe(0)
           expect(yield* store.progressOf(1)).toMatchObject({ finished: false, told: false })
@@ -643,14 +650,19 @@ export const conformance = (name: string, stores: Stores): void => {
           // Another book has come exactly as far, and then further, and less far.
           yield* store.append(1, 0, bets(1, 70_000, 5), next)
           for (const at of [5, 0, 9]) {
-            const late = store.append(1, at, bets(1, at, 3), { edition, last: true })
+            const late = store.append(1, at, bets(1, at, 3), {
+              edition,
+              last: whole(bets(1, at, 3))
+            })
             expect(yield* errorOf(late)).toMatchObject({ _tag: "Discarded", agency: 1 })
           }
-          expect(yield* errorOf(store.finish(1, 5, edition))).toMatchObject({ _tag: "Discarded" })
+          expect(yield* errorOf(store.finish(1, 5, { ...whole(), edition }))).toMatchObject({
+            _tag: "Discarded"
+          })
           expect(yield* store.progressOf(1)).toMatchObject({ bets: 5, finished: false })
           yield* store.append(1, 5, bets(1, 70_005, 1), next)
-          yield* store.finish(1, 6, next.edition)
-          yield* store.finish(1, 6, next.edition)
+          yield* store.finish(1, 6, { ...whole(bets(1, 70_000, 6)), ...next })
+          yield* store.finish(1, 6, { ...whole(bets(1, 70_000, 6)), ...next })
           expect((yield* bookOf(1)).text).toBe(bytesOf([bets(1, 70_000, 6)]))
         })
       )
@@ -660,7 +672,7 @@ export const conformance = (name: string, stores: Stores): void => {
       withStore((store) =>
         Effect.gen(function* () {
           yield* store.openDraw(drawOf([1]))
-          yield* store.append(1, 0, bets(1, 0, 5), { last: true })
+          yield* store.append(1, 0, bets(1, 0, 5), { last: whole(bets(1, 0, 5)) })
           expect(yield* store.recordDraw).toBe(true)
           expect(yield* errorOf(store.discard(1))).toMatchObject({
             _tag: "DrawAlreadyHeld",
@@ -682,9 +694,9 @@ export const conformance = (name: string, stores: Stores): void => {
       withStore((store) =>
         Effect.gen(function* () {
           yield* store.openDraw(drawOf([1, 2]))
-          yield* store.finish(2, 0)
+          yield* store.finish(2, 0, whole())
           for (let round = 0; round < 20; round++) {
-            yield* store.append(1, 0, bets(1, 0, 50), { last: true })
+            yield* store.append(1, 0, bets(1, 0, 50), { last: whole(bets(1, 0, 50)) })
             const asked = [
               Effect.result(store.recordDraw),
               Effect.result(store.discard(1))
@@ -711,11 +723,11 @@ export const conformance = (name: string, stores: Stores): void => {
       withStore((store) =>
         Effect.gen(function* () {
           yield* store.openDraw(drawOf([1, 2]))
-          yield* store.finish(1, 0)
-          yield* store.append(2, 0, bets(2, 0, 2), { last: true })
+          yield* store.finish(1, 0, whole())
+          yield* store.append(2, 0, bets(2, 0, 2), { last: whole(bets(2, 0, 2)) })
           yield* store.discard(2)
           expect(yield* errorOf(store.recordDraw)).toMatchObject({ missing: [2] })
-          yield* store.append(2, 0, bets(2, 9, 1), { last: true })
+          yield* store.append(2, 0, bets(2, 9, 1), { last: whole(bets(2, 9, 1)) })
           expect(yield* store.recordDraw).toBe(true)
         })
       )
@@ -730,17 +742,17 @@ export const conformance = (name: string, stores: Stores): void => {
             [
               // The first write goes alone, the others wait for it together.
               store.append(9, 0, bets(9, 0, 1)),
-              store.append(1, 5, bets(1, 5, 5), { last: true }),
+              store.append(1, 5, bets(1, 5, 5), { last: whole(bets(1, 0, 10)) }),
               store.append(2, 0, bets(2, 0, 3)),
               errorOf(store.append(1, 10, bets(1, 10, 1))),
               store.discard(1),
               errorOf(store.append(1, 10, bets(1, 10, 1))),
               errorOf(store.append(1, 0, bets(1, 80, 4), { edition: 0 })),
               store.append(1, 0, bets(1, 80, 4), { edition: 1 }),
-              store.append(2, 3, bets(2, 3, 3), { last: true }),
+              store.append(2, 3, bets(2, 3, 3), { last: whole(bets(2, 0, 6)) }),
               store.discard(3),
               store.discard(1),
-              store.append(1, 0, bets(1, 90, 2), { last: true }),
+              store.append(1, 0, bets(1, 90, 2), { last: whole(bets(1, 90, 2)) }),
               store.append(3, 0, bets(3, 0, 1))
             ],
             { concurrency: "unbounded" }

@@ -13,6 +13,7 @@ import { Disk, DiskError } from "../../../src/server/store/Disk.ts"
 import * as CrashDisk from "../../support/CrashDisk.ts"
 import * as FailingDisk from "../../support/FailingDisk.ts"
 import { temporaryFolder } from "../../support/TemporaryFolder.ts"
+import { whole } from "../../support/wholeBook.ts"
 import { bets, bookOf, bytesOf, drawOf } from "./BetStore.conformance.ts"
 
 /** Opens the store on a disk, runs, and closes it again. */
@@ -33,7 +34,7 @@ const fill = (store: BetStore["Service"]) =>
     yield* store.openDraw(drawOf([1, 2, 3]))
     for (let from = 0; from < 30; from += 10) {
       for (const agency of [1, 2, 3]) {
-        const last = agency < 3 && from === 20
+        const last = agency < 3 && from === 20 ? whole(bets(agency, 0, 30)) : undefined
         yield* store.append(agency, from, bets(agency, from, 10), { last })
       }
     }
@@ -195,7 +196,7 @@ describe("a discard in a CSV store", () => {
                   store.append(3, 30, bets(3, 30, 1)),
                   store.append(3, 31, bets(3, 31, 1)),
                   Effect.flip(store.discard(1)),
-                  store.append(3, 32, bets(3, 32, 1), { last: true })
+                  store.append(3, 32, bets(3, 32, 1), { last: whole(bets(3, 0, 33)) })
                 ],
                 { concurrency: "unbounded" }
               )

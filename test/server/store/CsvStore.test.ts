@@ -8,6 +8,7 @@ import { BetStore, BetStoreReader } from "../../../src/server/BetStore.ts"
 import * as CsvStore from "../../../src/server/store/CsvStore.ts"
 import { Disk, DiskError } from "../../../src/server/store/Disk.ts"
 import { temporaryFolder } from "../../support/TemporaryFolder.ts"
+import { whole } from "../../support/wholeBook.ts"
 import { bets, bookOf, bytesOf, conformance } from "./BetStore.conformance.ts"
 
 conformance("CsvStore", {
@@ -96,7 +97,7 @@ describe("CsvStore", () => {
       yield* using(at(path), (store) =>
         Effect.gen(function* () {
           expect((yield* bookOf(1)).text).toBe(bytesOf([bets(1, 0, 15)]))
-          yield* store.finish(1, 15)
+          yield* store.finish(1, 15, whole(bets(1, 0, 15)))
         })
       )
     })
@@ -212,9 +213,9 @@ describe("CsvStore", () => {
   it.live("refuses to cut, or to miss, bets of a book that was acknowledged as whole", () =>
     Effect.gen(function* () {
       const path = yield* filled
-      yield* using(at(path), (store) => store.finish(1, 15))
-      const whole = readFileSync(path)
-      for (const file of [whole.subarray(0, -3), whole.subarray(0, 200)]) {
+      yield* using(at(path), (store) => store.finish(1, 15, whole(bets(1, 0, 15))))
+      const bytes = readFileSync(path)
+      for (const file of [bytes.subarray(0, -3), bytes.subarray(0, 200)]) {
         writeFileSync(path, file)
         const error = yield* Effect.flip(using(at(path), () => Effect.void))
         expect(String(error)).toMatch(/damaged at byte \d+: agency 1 has finished with 15 bets/)
@@ -280,10 +281,12 @@ describe("CsvStore", () => {
           expect((yield* bookOf(1)).text).toBe(bytesOf([bets(1, 0, 6)]))
 
           space = 30
-          expect(yield* Effect.flip(store.finish(1, 6))).toMatchObject({ _tag: "StoreUnavailable" })
+          expect(yield* Effect.flip(store.finish(1, 6, whole(bets(1, 0, 6))))).toMatchObject({
+            _tag: "StoreUnavailable"
+          })
           expect((yield* store.progressOf(1)).finished).toBe(false)
           space = 10_000
-          yield* store.finish(1, 6)
+          yield* store.finish(1, 6, whole(bets(1, 0, 6)))
         })
       ).pipe(Effect.provideService(Disk, disk))
       yield* using(at(path), (store) =>
@@ -318,7 +321,9 @@ describe("CsvStore", () => {
             expect(yield* Effect.flip(write)).toMatchObject({ _tag: "StoreBroken" })
             works = true
             expect(yield* Effect.flip(write)).toMatchObject({ _tag: "StoreBroken" })
-            expect(yield* Effect.flip(store.finish(2, 0))).toMatchObject({ _tag: "StoreBroken" })
+            expect(yield* Effect.flip(store.finish(2, 0, whole()))).toMatchObject({
+              _tag: "StoreBroken"
+            })
             expect(yield* Effect.flip(store.broken)).toMatchObject({ reason: "no sync" })
           })
         ).pipe(Effect.provideService(Disk, { ...node, [what]: sync }))

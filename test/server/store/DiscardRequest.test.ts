@@ -14,6 +14,7 @@ import * as DiscardRequest from "../../../src/server/store/DiscardRequest.ts"
 import * as SqliteStore from "../../../src/server/store/SqliteStore.ts"
 import * as StoreLock from "../../../src/server/store/StoreLock.ts"
 import { temporaryFolder } from "../../support/TemporaryFolder.ts"
+import { whole } from "../../support/wholeBook.ts"
 import { bets, drawOf } from "./BetStore.conformance.ts"
 
 type Store = BetStore["Service"]
@@ -60,8 +61,8 @@ for (const [name, stores] of Object.entries({
   const open = Effect.fnUntraced(function* (path: string) {
     const store = yield* stores.make({ path, drawId: "default" })
     yield* store.openDraw(drawOf([1, 2]))
-    yield* store.append(1, 0, bets(1, 0, 7), { last: true })
-    yield* store.append(2, 0, bets(2, 0, 3), { last: true })
+    yield* store.append(1, 0, bets(1, 0, 7), { last: whole(bets(1, 0, 7)) })
+    yield* store.append(2, 0, bets(2, 0, 3), { last: whole(bets(2, 0, 3)) })
     return store
   })
   const newPath = Effect.map(temporaryFolder, (folder) => join(folder, "store"))

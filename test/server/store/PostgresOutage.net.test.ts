@@ -22,6 +22,7 @@ import {
   query
 } from "../../support/PostgresCluster.ts"
 import { makeProxy, type Verdict } from "../../support/TcpProxy.ts"
+import { whole } from "../../support/wholeBook.ts"
 import { bets, bookOf, bytesOf, drawOf } from "./BetStore.conformance.ts"
 
 type Store = BetStore["Service"]
@@ -143,14 +144,17 @@ const watch = Effect.fnUntraced(function* (store: Store) {
 const changesBy = (
   other: Store
 ): ReadonlyArray<readonly [Effect.Effect<unknown, unknown>, string]> => [
-  [other.append(1, 0, bets(1, 0, 2), { last: true }), '[1,{"bets":2,"finished":true'],
+  [
+    other.append(1, 0, bets(1, 0, 2), { last: whole(bets(1, 0, 2)) }),
+    '[1,{"bets":2,"finished":true'
+  ],
   [
     Effect.andThen(other.append(2, 0, bets(2, 0, 1)), other.discard(2)),
     '[2,{"bets":0,"finished":false,"told":false,"edition":1'
   ],
-  [other.finish(2, 0), '[2,{"bets":0,"finished":true'],
+  [other.finish(2, 0, whole()), '[2,{"bets":0,"finished":true'],
   [other.discard(1), '[1,{"bets":0,"finished":false,"told":false,"edition":1'],
-  [other.finish(1, 0), '[1,{"bets":0,"finished":true,"told":false,"edition":1'],
+  [other.finish(1, 0, whole()), '[1,{"bets":0,"finished":true,"told":false,"edition":1'],
   [other.recordDraw, '"recorded":true'],
   [other.told(2), '[2,{"bets":0,"finished":true,"told":true']
 ]
@@ -166,9 +170,9 @@ describeCluster("PostgresStore, where PostgreSQL or the way there fails,", (shar
       const writes: ReadonlyArray<readonly [string, Effect.Effect<unknown, unknown>]> = [
         [DONE.select, store.append(1, 0, bets(1, 0, 7))],
         [DONE.select, store.append(1, 7, bets(1, 7, 300), { edition: 0 })],
-        [DONE.select, store.append(1, 307, bets(1, 307, 2), { last: true })],
+        [DONE.select, store.append(1, 307, bets(1, 307, 2), { last: whole(bets(1, 0, 309)) })],
         [DONE.select, store.append(2, 0, bets(2, 0, 1))],
-        [DONE.select, store.finish(2, 1)],
+        [DONE.select, store.finish(2, 1, whole(bets(2, 0, 1)))],
         [DONE.update, store.told(2)]
       ]
       for (const [answer, write] of writes) {
@@ -192,8 +196,8 @@ describeCluster("PostgresStore, where PostgreSQL or the way there fails,", (shar
       yield* store.openDraw(drawOf([1]))
       const writes = [
         store.append(1, 0, bets(1, 0, 3)),
-        store.append(1, 3, bets(1, 3, 2), { last: true }),
-        store.finish(1, 5),
+        store.append(1, 3, bets(1, 3, 2), { last: whole(bets(1, 0, 5)) }),
+        store.finish(1, 5, whole(bets(1, 0, 5))),
         Effect.map(store.recordDraw, (isFirst) => expect(isFirst).toBe(true)),
         store.told(1)
       ]
@@ -242,7 +246,7 @@ describeCluster("PostgresStore, where PostgreSQL or the way there fails,", (shar
       const way = yield* proxied
       const servers = [yield* open(way.direct), yield* open(way.url), yield* open(way.direct)]
       yield* servers[0]!.openDraw(drawOf([1]))
-      yield* servers[0]!.finish(1, 0)
+      yield* servers[0]!.finish(1, 0, whole())
       const lost = way.loses(DONE.commit, 1)
       expect(yield* servers[1]!.recordDraw).toBe(true)
       expect(lost()).toBe(1)
@@ -256,7 +260,7 @@ describeCluster("PostgresStore, where PostgreSQL or the way there fails,", (shar
         const way = yield* proxied
         const [store, other] = [yield* open(way.url), yield* open(way.direct)]
         yield* other.openDraw(drawOf([1]))
-        yield* other.finish(1, 0)
+        yield* other.finish(1, 0, whole())
         const lost = way.losesWithin(step)
         expect(yield* store.recordDraw).toBe(true)
         expect(yield* other.recordDraw).toBe(false)
@@ -294,7 +298,7 @@ describeCluster("PostgresStore, where PostgreSQL or the way there fails,", (shar
         const way = yield* proxied
         const servers = [yield* open(way.url), yield* open(way.url), yield* open(way.url)]
         yield* servers[0]!.openDraw(drawOf([1]))
-        yield* servers[0]!.finish(1, 0)
+        yield* servers[0]!.finish(1, 0, whole())
         const lost = way.loses(DONE.commit, 2)
         const recorded = yield* Effect.all(
           [...servers, ...servers].map(({ recordDraw }) => recordDraw),
@@ -326,7 +330,7 @@ describeCluster("PostgresStore, where PostgreSQL or the way there fails,", (shar
               position += batch
               appends += 1
             }
-            yield* store.finish(agency, position)
+            yield* store.finish(agency, position, whole(bets(agency, 0, position)))
             return position
           }),
           { concurrency: "unbounded" }
@@ -362,7 +366,7 @@ describeCluster("PostgresStore, where PostgreSQL or the way there fails,", (shar
       yield* cluster.stop("fast")
       const asked: ReadonlyArray<Effect.Effect<unknown, Error>> = [
         store.append(1, 2, bets(1, 2, 2)),
-        store.finish(1, 2),
+        store.finish(1, 2, whole(bets(1, 0, 2))),
         store.told(1),
         store.openDraw(drawOf([1])),
         store.recordDraw,
@@ -385,7 +389,7 @@ describeCluster("PostgresStore, where PostgreSQL or the way there fails,", (shar
       expect(refused).toMatchObject({ _tag: "StoreOpenError", reason })
       expect(shownOf(refused)).not.toContain(cluster.password)
       yield* cluster.start
-      yield* evenly(store.append(1, 2, bets(1, 2, 1), { last: true }))
+      yield* evenly(store.append(1, 2, bets(1, 2, 1), { last: whole(bets(1, 0, 3)) }))
       expect(yield* evenly(textOf(store, 1))).toBe(bytesOf([bets(1, 0, 3)]))
       expect(lines.join("\n")).toContain("store_listen | result: fail")
       expect(lines.join("\n")).not.toContain(cluster.password)
@@ -423,7 +427,7 @@ describeCluster("PostgresStore, where PostgreSQL or the way there fails,", (shar
       yield* until(Effect.map(cluster.query(activity), (active) => active.length === 0))
       const { bets: held } = yield* evenly(store.progressOf(1))
       expect([2, 7]).toContain(held)
-      yield* evenly(store.append(1, held, bets(1, held, 4), { last: true }))
+      yield* evenly(store.append(1, held, bets(1, held, 4), { last: whole(bets(1, held, 4)) }))
       expect(yield* evenly(textOf(store, 1))).toBe(bytesOf([bets(1, 0, held + 4)]))
       expect(yield* evenly(store.recordDraw)).toBe(true)
     })
@@ -500,7 +504,7 @@ describeCluster("PostgresStore, where PostgreSQL or the way there fails,", (shar
       })
       yield* hastened(Effect.sleep("3 seconds"))
       expect(unanswered).toBe(1)
-      yield* other.finish(1, 0)
+      yield* other.finish(1, 0, whole())
       yield* hastened(hasSeen('[1,{"bets":0,"finished":true'))
     })
   )
@@ -632,7 +636,7 @@ describeCluster("PostgresStore, in a PostgreSQL that is set up by others,", (sha
       )
       const store = yield* open(url)
       yield* store.openDraw(drawOf([1]))
-      yield* store.append(1, 0, bets(1, 0, 3), { last: true })
+      yield* store.append(1, 0, bets(1, 0, 3), { last: whole(bets(1, 0, 3)) })
       const other = yield* PgClient.makeClient({ url: Redacted.make(url) }).pipe(
         Effect.provide(Reactivity.layer)
       )
@@ -696,7 +700,7 @@ describeCluster("PostgresStore, in a PostgreSQL that is set up by others,", (sha
       yield* store.append(1, 0, bets(1, 0, 3))
       yield* store.discard(1)
       yield* PostgresStore.discard(optionsOf(url), 1)
-      yield* store.finish(1, 0)
+      yield* store.finish(1, 0, whole())
       yield* store.recordDraw
       yield* store.told(1)
       const writes = yield* query(url, "select distinct waits, idles from seen")

@@ -17,6 +17,7 @@ import {
   query,
   type TestDatabase
 } from "../../support/PostgresCluster.ts"
+import { whole } from "../../support/wholeBook.ts"
 import { bets, bookOf, bytesOf, conformance, drawOf } from "./BetStore.conformance.ts"
 
 const optionsOf = (url: string, drawId = "default"): PostgresStore.Options => ({
@@ -84,7 +85,7 @@ describePostgres("PostgresStore", (database) => {
 
   /** The same, with both books finished. */
   const withWholeBooks = Effect.tap(withThreeBets, ({ store }) =>
-    Effect.andThen(store.finish(1, 3), store.finish(2, 0))
+    Effect.andThen(store.finish(1, 3, whole(bets(1, 0, 3))), store.finish(2, 0, whole()))
   )
 
   it.live("keeps tables that people can query, documents as text and birthdates as dates", () =>
@@ -127,7 +128,9 @@ describePostgres("PostgresStore", (database) => {
           { migration_id: 1, name: "tables" }
         ])
         for (const [index, store] of three.entries()) {
-          yield* store.append(1, index, bets(1, index, 1), { last: index === 2 })
+          yield* store.append(1, index, bets(1, index, 1), {
+            last: index === 2 ? whole(bets(1, 0, 3)) : undefined
+          })
         }
         for (const store of three) {
           expect(yield* textOf(store, 1)).toBe(bytesOf([bets(1, 0, 3)]))
@@ -281,7 +284,9 @@ describePostgres("PostgresStore", (database) => {
     Effect.gen(function* () {
       const { url, store } = yield* withThreeBets
       const held = yield* hold(url, ...APPEND)
-      const appending = yield* held.keepsWaiting(store.append(1, 3, bets(1, 3, 2), { last: true }))
+      const appending = yield* held.keepsWaiting(
+        store.append(1, 3, bets(1, 3, 2), { last: whole(bets(1, 0, 5)) })
+      )
       yield* held.rollback
       yield* Fiber.join(appending)
       expect(yield* textOf(store, 1)).toBe(bytesOf([bets(1, 0, 5)]))
@@ -294,7 +299,7 @@ describePostgres("PostgresStore", (database) => {
       const { url, store } = yield* withThreeBets
       const held = yield* hold(url, ...APPEND)
       const appending = yield* held.keepsWaiting(store.append(1, 3, bets(1, 3, 2)))
-      yield* store.append(2, 0, bets(2, 0, 4), { last: true })
+      yield* store.append(2, 0, bets(2, 0, 4), { last: whole(bets(2, 0, 4)) })
       expect(yield* store.progressOf(2)).toMatchObject({ bets: 4, finished: true })
       yield* held.rollback
       yield* Fiber.join(appending)
@@ -305,7 +310,7 @@ describePostgres("PostgresStore", (database) => {
     Effect.gen(function* () {
       const { url, store } = yield* withThreeBets
       const held = yield* hold(url, ...APPEND)
-      const finishing = yield* held.keepsWaiting(store.finish(1, 3))
+      const finishing = yield* held.keepsWaiting(store.finish(1, 3, whole(bets(1, 0, 3))))
       yield* held.commit
       expect(yield* Effect.flip(Fiber.join(finishing))).toMatchObject({
         _tag: "BookMismatch",
@@ -321,7 +326,7 @@ describePostgres("PostgresStore", (database) => {
       const { url, store } = yield* withThreeBets
       const held = yield* hold(url, "update agencies set finished = true where agency = 1")
       const appending = yield* held.keepsWaiting(store.append(1, 3, bets(1, 3, 2)))
-      const finishing = yield* Effect.forkScoped(store.finish(1, 3))
+      const finishing = yield* Effect.forkScoped(store.finish(1, 3, whole(bets(1, 0, 3))))
       yield* held.commit
       expect(yield* Effect.flip(Fiber.join(appending))).toMatchObject({
         _tag: "AlreadyFinished",
@@ -452,7 +457,7 @@ describePostgres("PostgresStore", (database) => {
         _tag: "Conflict",
         held: 0
       })
-      yield* store.append(1, 0, bets(1, 0, 2), { last: true })
+      yield* store.append(1, 0, bets(1, 0, 2), { last: whole(bets(1, 0, 2)) })
       expect(yield* textOf(store, 1)).toBe(bytesOf([bets(1, 0, 2)]))
     })
   )
@@ -471,11 +476,11 @@ describePostgres("PostgresStore", (database) => {
       // It has begun to listen.
       yield* ticked(1)
       const changes: ReadonlyArray<Effect.Effect<unknown, unknown>> = [
-        other.append(1, 0, bets(1, 0, 2), { last: true }),
-        other.finish(2, 0),
+        other.append(1, 0, bets(1, 0, 2), { last: whole(bets(1, 0, 2)) }),
+        other.finish(2, 0, whole()),
         PostgresStore.discard(optionsOf(url, "today"), 1),
-        other.finish(1, 0),
-        other.finish(3, 0),
+        other.finish(1, 0, whole()),
+        other.finish(3, 0, whole()),
         other.recordDraw,
         other.told(1)
       ]
@@ -487,7 +492,7 @@ describePostgres("PostgresStore", (database) => {
       }
       const another = yield* open(url, "tomorrow")
       yield* another.openDraw(drawOf([1], 1, "tomorrow"))
-      yield* another.finish(1, 0)
+      yield* another.finish(1, 0, whole())
       yield* another.recordDraw
       // Now a tick that nothing of today is the reason of would have come.
       yield* Effect.sleep("500 millis")
