@@ -14,6 +14,7 @@ import * as Json from "../src/protocol/JsonMessages.ts"
 import * as Frames from "../src/protocol/NativeFrames.ts"
 import * as Native from "../src/protocol/NativeMessages.ts"
 import { BetStore } from "../src/server/BetStore.ts"
+import { RowMarks } from "../src/server/store/CsvIndex.ts"
 import * as CsvRow from "../src/server/store/CsvRow.ts"
 import * as StoreUrl from "../src/server/store/StoreUrl.ts"
 import { temporaryFolder } from "../test/support/TemporaryFolder.ts"
@@ -91,7 +92,11 @@ const stepsOf = (book: Uint8Array, batch: BetBatch, small: BetBatch) => {
     ["JSON chunk, decode", BATCH, reading(chunkBytes, Json.readJsonRequest)],
     ["binary packet, encode", small.count, () => unwrap(Packets.encodeBinaryPacket(packet))],
     ["binary packet, decode", small.count, reading(packetBytes, Packets.readBinaryPacket)],
-    ["CSV rows", BATCH, () => CsvRow.writeCanonical(AGENCY, batch.bytes, rows, 0)]
+    [
+      "CSV rows",
+      BATCH,
+      () => CsvRow.writeCanonical(AGENCY, batch.bytes, rows, 0, new RowMarks(), 0)
+    ]
   ] as const
 }
 

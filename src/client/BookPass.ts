@@ -4,7 +4,7 @@
  */
 import { createHash } from "node:crypto"
 import { Data, Effect, type FileSystem, Stream } from "effect"
-import { BetBatch } from "../domain/BetBatch.ts"
+import type { BetBatch } from "../domain/BetBatch.ts"
 import type { Book } from "./Book.ts"
 import type { BadLine } from "./BookReader.ts"
 import type { FileUnavailable } from "./FileUnavailable.ts"
@@ -103,7 +103,7 @@ export const first = (book: Book, bets: number): BookPass<PositionedBatch> =>
         Stream.takeUntil(({ batch, position }) => position + batch.count >= bets),
         Stream.map(({ batch, position }) => ({
           position,
-          batch: firstBets(batch, bets - position)
+          batch: batch.take(bets - position)
         }))
       )
 
@@ -116,10 +116,3 @@ export const digestOfFirst = (book: Book, bets: number) =>
     ),
     Effect.map((hash) => hash.digest("hex"))
   )
-
-/** The first bets of a batch; shares the bytes. */
-const firstBets = (batch: BetBatch, bets: number): BetBatch => {
-  if (bets >= batch.count) return batch
-  const end = batch.bytes.length - batch.drop(bets).bytes.length
-  return new BetBatch(batch.bytes.subarray(0, end), bets)
-}

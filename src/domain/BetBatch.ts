@@ -88,9 +88,21 @@ export class BetBatch {
   /** The batch without its first `bets` bets; shares the bytes. */
   drop(bets: number): BetBatch {
     if (bets === 0) return this
-    let start = 0
-    for (let row = 0; row < bets; row++) start = this.bytes.indexOf(Row.LF, start) + 1
-    return new BetBatch(this.bytes.subarray(start), this.count - bets)
+    return new BetBatch(this.bytes.subarray(this.endOf(bets)), this.count - bets)
+  }
+
+  /** The first `bets` bets of the batch, or all that it has; shares the bytes. */
+  take(bets: number): BetBatch {
+    if (bets >= this.count) return this
+    return new BetBatch(this.bytes.subarray(0, this.endOf(bets)), bets)
+  }
+
+  /** Where the first `bets` rows end. */
+  private endOf(bets: number): number {
+    if (bets === this.count) return this.bytes.length
+    let end = 0
+    for (let row = 0; row < bets; row++) end = this.bytes.indexOf(Row.LF, end) + 1
+    return end
   }
 }
 

@@ -109,6 +109,21 @@ export class DrawAlreadyHeld extends Data.TaggedError("DrawAlreadyHeld")<{
   }
 }
 
+/** A stored bet that is none any more: another program changed it. */
+export class DamagedBet extends Data.TaggedError("DamagedBet")<{
+  readonly agency: Agency
+  readonly position: number
+  readonly reason: string
+}> {
+  override get message(): string {
+    const { agency, position, reason } = this
+    return `agency ${agency}: the stored bet at position ${position} was changed: ${reason}`
+  }
+}
+
+/** An agency's winning documents, or which of its winning bets has none. */
+export type Winners = WinningDocuments | DamagedBet
+
 /**
  * A write or a read failed and nothing of it was stored; it may work later. Of a write whose
  * answer was lost on the way from another machine it is not known: whoever comes again is told
@@ -179,6 +194,14 @@ export interface StoredBooks {
   readonly book: (agency: Agency, from: number) => Stream.Stream<BetBatch, StoreUnavailable>
 }
 
+/** Some of the bets of an agency's book, of the edition that is given. */
+export interface PageOf {
+  /** The position of the first bet, and the one behind the last. */
+  readonly from: number
+  readonly until: number
+  readonly edition: number
+}
+
 /** What is known of a book that is whole. */
 export interface WholeBook {
   /** The SHA-256 of all its canonical rows, as 64 hex digits in lower case. */
@@ -210,6 +233,13 @@ export class BetStore extends Context.Service<
   StoredBooks & {
     /** What is held of one agency; `NO_PROGRESS` but for its edition where nothing is. */
     readonly progressOf: (agency: Agency) => Effect.Effect<AgencyProgress, StoreUnavailable>
+
+    /**
+     * Some of an agency's stored bets, from `from` on: at least one of those that are stored, at
+     * most about 1 MiB, none of another edition. Costs time and memory in proportion to what it
+     * gives, whatever else is stored.
+     */
+    readonly page: (agency: Agency, page: PageOf) => Effect.Effect<BetBatch, StoreUnavailable>
 
     /**
      * Adds a batch at `position`, which must be what is held; with `last` the agency's book is
@@ -255,7 +285,7 @@ export class BetStore extends Context.Service<
      */
     readonly winners: (
       winningNumber: number
-    ) => Effect.Effect<ReadonlyMap<Agency, WinningDocuments>, StoreUnavailable>
+    ) => Effect.Effect<ReadonlyMap<Agency, Winners>, StoreUnavailable>
 
     /** Records that the agency got its winners. */
     readonly told: (agency: Agency) => Effect.Effect<void, StoreUnavailable | StoreBroken>

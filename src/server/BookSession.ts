@@ -1,8 +1,7 @@
 /**
  * The conversation that both dialects of the old systems have: an agency's book from its start,
  * batch by batch, each acknowledged once stored; then the question, and at the draw the agency's
- * own winners. Batches that have come already are stored together, or refused together where the
- * store refuses them. What is said how is the dialect's.
+ * own winners. Batches that have come already are stored together. How it is said is the dialect's.
  */
 import { Deferred, Effect, Result, type Scope } from "effect"
 import type { Agency } from "../domain/Agency.ts"
@@ -14,12 +13,13 @@ import type { ConnectionLost } from "../protocol/PeerConnection.ts"
 import type { Discarded } from "./BetStore.ts"
 import { authorize, type Unauthorized } from "./Identity.ts"
 import * as Intake from "./Intake.ts"
+import { asInternalError } from "./InternalError.ts"
 import { Lottery, type UnknownAgency } from "./Lottery.ts"
 import { awaitMessage, readInTime, type TooSlow } from "./Patience.ts"
 import { discardInput, forgetRead, type Peer } from "./Peer.ts"
 import { tellWinners } from "./TellWinners.ts"
-import type { OnLeave, Superseded } from "./Turn.ts"
-import type { Upload } from "./Upload.ts"
+import type { AtBook, Superseded } from "./Turn.ts"
+import type { StoredBatch, Upload } from "./Upload.ts"
 
 /** Some bets of an agency; `last` says that its book is whole with them. */
 export interface Bets {
@@ -51,10 +51,11 @@ export interface BookDialect {
   readonly winners: (documents: WinningDocuments) => Result.Result<Uint8Array, BadMessage>
 }
 
-/** Some batches of one agency, which are stored together; `last` says it of the last one. */
-interface Run extends Bets {
-  /** How many messages they were. */
-  readonly messages: number
+/** Bets of one agency that came together, and are stored together. */
+interface Run {
+  readonly _tag: "Run"
+  readonly agency: Agency
+  readonly messages: ReadonlyArray<Bets>
 }
 
 /** From so many bytes of bets on no further message is stored together with them. */
@@ -73,9 +74,11 @@ interface Progress {
 export const run = Effect.fnUntraced(function* (peer: Peer, dialect: BookDialect) {
   const onLeave = yield* Deferred.make<never, Superseded | Discarded>()
   const progress: Progress = { upload: undefined, finished: false, next: undefined }
-  yield* converse(peer, dialect, progress, onLeave).pipe(
+  yield* converse(peer, dialect, progress, { ip: peer.ip, onLeave }).pipe(
+    asInternalError,
     Effect.raceFirst(Deferred.await(onLeave)),
     Effect.catchTag(["Superseded", "Discarded"], (left) => leave(peer, dialect, progress, left)),
+    Effect.catchTag("InternalError", (error) => refuseBets(peer, dialect, progress, error)),
     Effect.tapErrorTag(["EndOfStream", "ConnectionLost"], () => logUnfinished(peer, progress))
   )
 })
@@ -102,10 +105,10 @@ const leave = Effect.fnUntraced(function* (
   if (answer !== undefined) return yield* peer.connection.write(answer)
   const lottery = yield* Lottery
   const gone = Effect.raceFirst(discardInput(peer), peer.connection.lost)
-  yield* Effect.raceFirst(Effect.asVoid(lottery.winnersOf(left.agency)), gone)
+  yield* Effect.raceFirst(Effect.ignore(lottery.winnersOf(left.agency)), gone)
 })
 
-/** Says to the peer why a message is refused, where the dialect can. */
+/** Tells the peer why a message is refused, if the dialect can. */
 const answerRefused = (
   { connection }: Peer,
   dialect: BookDialect,
@@ -116,42 +119,101 @@ const answerRefused = (
   return answer === undefined ? Effect.void : connection.write(answer)
 }
 
+const refuseBets = Effect.fnUntraced(function* (
+  peer: Peer,
+  dialect: BookDialect,
+  progress: Progress,
+  refusal: Intake.Refusal,
+  count?: number
+) {
+  yield* Intake.logRefused(peer.ip, refusal, { upload: progress.upload, count })
+  yield* answerRefused(peer, dialect, progress, refusal.message)
+  return "refused" as const
+})
+
+const refuseQuestion = Effect.fnUntraced(function* (
+  peer: Peer,
+  dialect: BookDialect,
+  progress: Progress,
+  refusal: Intake.QuestionRefusal
+) {
+  yield* Intake.logQuestionRefused(peer.ip, refusal)
+  yield* answerRefused(peer, dialect, progress, refusal.message)
+  return "refused" as const
+})
+
 /** What a message came to: an agency's question is answered with its winners. */
 type Outcome = "taken" | "refused" | Agency
-type StepFailure = Superseded | ConnectionLost
+
+/** Whether a message ahead of the refused one may be good. */
+const isOfOneMessage = ({ _tag }: Intake.Refusal): boolean =>
+  _tag === "BookDiffers" ||
+  _tag === "BookMismatch" ||
+  _tag === "AlreadyFinished" ||
+  _tag === "Conflict"
 
 const converse = Effect.fnUntraced(function* (
   peer: Peer,
   dialect: BookDialect,
   progress: Progress,
-  onLeave: OnLeave
+  connection: AtBook
 ) {
   const lottery = yield* Lottery
 
-  const takeBets = Effect.fnUntraced(function* ({ agency, batch, last, messages }: Run) {
+  const storeBets = Effect.fnUntraced(function* (agency: Agency, messages: ReadonlyArray<Bets>) {
     if (progress.finished) {
       return yield* new BadMessage({ reason: "no bet can follow the last batch", agency })
     }
     yield* lottery.admit(agency)
     yield* authorize(peer, agency)
-    progress.upload ??= yield* lottery.upload(agency, onLeave)
+    progress.upload ??= yield* lottery.upload(agency, connection)
     const { upload } = progress
     if (agency !== upload.agency) return yield* anotherAgency(upload.agency, agency)
-    yield* Intake.logStored(agency, batch, yield* upload.store(batch, last))
-    yield* peer.accepted
-    progress.finished = last
-    yield* peer.connection.write(Buffer.concat(Array(messages).fill(dialect.stored)))
+    const batch = BetBatch.concat(messages.map((message) => message.batch))
+    const last = messages.at(-1)!.last
+    const answer = Effect.fnUntraced(function* (stored: StoredBatch) {
+      yield* Intake.logStored(agency, batch, stored)
+      yield* peer.accepted
+      progress.finished = last
+      yield* peer.connection.write(Buffer.concat(Array(messages.length).fill(dialect.stored)))
+    })
+    // What is compared for a peer ends with its connection.
+    yield* Effect.raceFirst(upload.store(batch, last, answer), peer.connection.lost)
     return "taken" as const
   })
 
-  const takeQuestion = Effect.fnUntraced(function* ({
+  const refuse = (refusal: Intake.Refusal, count?: number) =>
+    refuseBets(peer, dialect, progress, refusal, count)
+
+  const takeMessage = (agency: Agency, message: Bets) =>
+    Effect.catchTag(storeBets(agency, [message]), Intake.REFUSALS, (refusal) =>
+      refuse(refusal, message.batch.count)
+    )
+
+  /** Stores a run at once; if one of its messages is refused, those ahead of it by themselves. */
+  const takeRun = ({ agency, messages }: Run) =>
+    Effect.catchTag(
+      storeBets(agency, messages),
+      Intake.REFUSALS,
+      Effect.fnUntraced(function* (refusal) {
+        if (messages.length === 1 || !isOfOneMessage(refusal)) {
+          return yield* refuse(refusal, messages[0]!.batch.count)
+        }
+        for (const message of messages) {
+          if ((yield* takeMessage(agency, message)) === "refused") return "refused" as const
+        }
+        return "taken" as const
+      })
+    )
+
+  const checkQuestion = Effect.fnUntraced(function* ({
     agency
   }: Question): Effect.fn.Return<Outcome, BadMessage | UnknownAgency | Unauthorized, Scope.Scope> {
     yield* lottery.admit(agency)
     yield* authorize(peer, agency)
     const { finished, upload } = progress
     if (upload === undefined) {
-      yield* lottery.attend(agency, onLeave)
+      yield* lottery.attend(agency, connection)
       yield* peer.accepted
       return agency
     }
@@ -163,19 +225,12 @@ const converse = Effect.fnUntraced(function* (
     return agency
   })
 
-  const refuseBets = Effect.fnUntraced(function* (refusal: Intake.Refusal, count?: number) {
-    yield* Intake.logRefused(peer.ip, refusal, { upload: progress.upload, count })
-    yield* answerRefused(peer, dialect, progress, refusal.message)
-    return "refused" as const
-  })
-
-  const refuseQuestion = Effect.fnUntraced(function* (
-    refusal: BadMessage | UnknownAgency | Unauthorized
-  ) {
-    yield* Intake.logQuestionRefused(peer.ip, refusal)
-    yield* answerRefused(peer, dialect, progress, refusal.message)
-    return "refused" as const
-  })
+  const takeQuestion = (question: Question) =>
+    Effect.catchTag(
+      checkQuestion(question),
+      ["BadMessage", "UnknownAgency", "Unauthorized"],
+      (refusal) => refuseQuestion(peer, dialect, progress, refusal)
+    )
 
   // Where the book is whole the peer waits for the draw, and need not say anything.
   const awaitNext = Effect.suspend(() => {
@@ -199,7 +254,7 @@ const converse = Effect.fnUntraced(function* (
     const { reader } = peer.connection
     const first = yield* readMessage
     if (first._tag === "Question") return first
-    const batches = [first.batch]
+    const messages = [first]
     let { last } = first
     let bytes = first.batch.byteLength
     while (!last && bytes < MAX_RUN_BYTES && dialect.beginsWithMessage(reader.buffered())) {
@@ -208,46 +263,34 @@ const converse = Effect.fnUntraced(function* (
         progress.next = next
         break
       }
-      batches.push(next.success.batch)
+      messages.push(next.success)
       bytes += next.success.batch.byteLength
       last = next.success.last
     }
-    const { agency } = first
-    const batch = BetBatch.concat(batches)
-    return { _tag: "Bets", agency, batch, last, messages: batches.length } satisfies Run
+    return { _tag: "Run", agency: first.agency, messages } satisfies Run
   })
   const readWaiting = Effect.suspend(() => dialect.read(peer, false)).pipe(
     Effect.map(Result.succeed),
     Effect.catchTag("BadMessage", (bad) => Effect.succeed(Result.fail(bad)))
   )
 
-  // From a whole message to its answer nothing can interrupt: a batch that is being committed is
-  // also answered.
-  const step = Effect.uninterruptibleMask((restore) =>
-    restore(readRun).pipe(
-      Effect.flatMap(
-        (message): Effect.Effect<Outcome, StepFailure, Scope.Scope> =>
-          message._tag === "Bets"
-            ? Effect.catchTag(takeBets(message), Intake.REFUSALS, (refusal) =>
-                refuseBets(refusal, message.batch.count)
-              )
-            : Effect.catchTag(
-                takeQuestion(message),
-                ["BadMessage", "UnknownAgency", "Unauthorized"],
-                refuseQuestion
-              )
-      ),
-      Effect.catchTag(["BadMessage", "TooSlow"], (refusal) => refuseBets(refusal))
-    )
+  const step = Effect.suspend(() => readRun).pipe(
+    Effect.flatMap(
+      (message): Effect.Effect<Outcome, Superseded | Discarded | ConnectionLost, Scope.Scope> =>
+        message._tag === "Run" ? takeRun(message) : takeQuestion(message)
+    ),
+    Effect.catchTag(["BadMessage", "TooSlow"], (refusal) => refuse(refusal))
   )
 
   for (;;) {
-    const outcome = yield* Effect.suspend(() => step)
+    const outcome = yield* step
     if (outcome === "refused") return
-    if (outcome !== "taken") {
-      const { winners } = dialect
-      return yield* tellWinners(peer, outcome, { meanwhile: Effect.never, winners, closes: false })
-    }
+    if (outcome === "taken") continue
+    const { winners } = dialect
+    const told = tellWinners(peer, outcome, { meanwhile: Effect.never, winners, closes: false })
+    return yield* Effect.catchTag(told, ["BadMessage", "DamagedBet"], (refusal) =>
+      refuseQuestion(peer, dialect, progress, refusal)
+    )
   }
 })
 

@@ -1,14 +1,14 @@
 /**
- * Compares what an agency sends with what is held of its book, row by row, byte for byte in
+ * Compares what an agency sends with what is stored of its book, row by row, byte for byte in
  * canonical form (wire: "Exactly once, in every dialect").
  */
-import { Data, Effect, Pull, type Scope, Stream } from "effect"
+import { Data, Effect, type Semaphore } from "effect"
 import type { Agency } from "../domain/Agency.ts"
 import type { BetBatch } from "../domain/BetBatch.ts"
 import { LF } from "../domain/BetRow.ts"
-import { ifAnotherBook, StoreUnavailable } from "./BetStore.ts"
+import { type BetStore, ifAnotherBook, StoreUnavailable } from "./BetStore.ts"
 
-/** What arrives is not the book that is held of the agency. */
+/** What arrives is not the stored book of the agency. */
 export class BookDiffers extends Data.TaggedError("BookDiffers")<{
   readonly agency: Agency
   /** The first bet that differs, counted from 0. */
@@ -16,79 +16,68 @@ export class BookDiffers extends Data.TaggedError("BookDiffers")<{
 }> {
   override get message(): string {
     const { agency, position } = this
-    const differs = `agency ${agency}: the bet at position ${position} is not the one that is held`
+    const differs = `agency ${agency}: the bet at position ${position} is not the stored one`
     return `${differs}; ${ifAnotherBook(agency)}`
   }
 }
 
+/** Stored rows that a comparison reads at a time; each has at most 433 bytes. */
+const PAGE_ROWS = 512
+/** Comparisons that read at the same time, of all connections. */
+export const MAX_COMPARISONS = 16
+/** What they take in bytes: each a page, and what a store reads to make it. */
+export const COMPARISONS_BYTES = MAX_COMPARISONS * (PAGE_ROWS * 433 + 64 * 1024)
+
+/** The stored book that a comparison reads. */
+export interface StoredBook {
+  readonly agency: Agency
+  readonly store: Pick<BetStore["Service"], "page">
+  /** Bounds the comparisons of all connections. */
+  readonly comparing: Semaphore.Semaphore
+}
+
 /**
- * Compares whole rows with the held ones, each call going on where the last one ended. `position`
- * is that of the first row, for the error.
+ * Compares a batch with the stored rows from `position` on, all of which must be stored. Costs what
+ * the batch costs, whatever the size of the book; nothing is kept from one batch to the next.
  */
-export type Comparison = (
-  rows: Uint8Array,
-  position: number
-) => Effect.Effect<void, BookDiffers | StoreUnavailable>
-
-/** Begins to compare with a held book; what it reads is given back when the scope closes. */
-export const compareWith = Effect.fnUntraced(function* (
-  agency: Agency,
-  book: Stream.Stream<BetBatch, StoreUnavailable>
-): Effect.fn.Return<Comparison, never, Scope.Scope> {
-  // What is held is looked at with the first comparison: until then others may store more.
-  const pull = yield* Stream.toPull(Stream.unwrap(Effect.succeed(book)))
-  let ahead: ReadonlyArray<BetBatch> = []
-  let held: Uint8Array = new Uint8Array(0)
-
-  const more: Effect.Effect<void, StoreUnavailable | EndOfBook> = Effect.suspend(() => {
-    const [next, ...rest] = ahead
-    ahead = rest
-    if (next !== undefined) {
-      held = next.bytes
-      return Effect.void
+export const compare = Effect.fnUntraced(function* (
+  { agency, comparing, store }: StoredBook,
+  edition: number,
+  position: number,
+  { bytes, count }: BetBatch
+): Effect.fn.Return<void, BookDiffers | StoreUnavailable> {
+  const end = position + count
+  let from = position
+  let at = 0
+  const comparePage = Effect.gen(function* () {
+    const until = Math.min(end, from + PAGE_ROWS)
+    const page = yield* store.page(agency, { from, until, edition })
+    if (page.count === 0) {
+      const reason = `agency ${agency}: the stored bet at position ${from} is not there`
+      return yield* new StoreUnavailable({ reason })
     }
-    return Pull.catchDone(pull, () => Effect.fail(new EndOfBook())).pipe(
-      Effect.map((batches) => {
-        ahead = batches
-      }),
-      Effect.andThen(more)
-    )
-  })
-  return Effect.fnUntraced(function* (rows: Uint8Array, position: number) {
-    let at = 0
-    while (at < rows.length) {
-      if (held.length === 0) {
-        // While nobody else can commit the held book does not shrink, unless it is discarded.
-        yield* Effect.catchTag(more, "EndOfBook", () =>
-          Effect.fail(new StoreUnavailable({ reason: `agency ${agency}: the held book is gone` }))
-        )
-        continue
-      }
-      const length = Math.min(held.length, rows.length - at)
-      const same = commonLength(rows.subarray(at, at + length), held)
-      if (same < length) {
-        const differs = position + rowsBefore(rows, at + same)
-        return yield* new BookDiffers({ agency, position: differs })
-      }
-      held = held.subarray(length)
-      at += length
+    const same = commonLength(page.bytes, bytes, at)
+    if (same < page.bytes.length) {
+      return yield* new BookDiffers({ agency, position: from + rowsIn(page.bytes, same) })
     }
+    from += page.count
+    at += same
   })
+  while (from < end) yield* comparing.withPermit(comparePage)
 })
 
-class EndOfBook extends Data.TaggedError("EndOfBook") {}
-
-/** How many bytes are the same from the start on; `a` is not longer than `b`. */
-const commonLength = (a: Uint8Array, b: Uint8Array): number => {
-  if (Buffer.compare(a, b.subarray(0, a.length)) === 0) return a.length
+/** How many bytes of `page` are the same as those of `rows` from `start` on. */
+const commonLength = (page: Uint8Array, rows: Uint8Array, start: number): number => {
+  const other = rows.subarray(start, start + page.length)
+  if (Buffer.compare(page, other) === 0) return page.length
   let at = 0
-  while (a[at] === b[at]) at++
+  while (at < page.length && page[at] === other[at]) at++
   return at
 }
 
-/** How many whole rows end before `at`. */
-const rowsBefore = (rows: Uint8Array, at: number): number => {
+/** How many whole rows end before `end`. */
+const rowsIn = (rows: Uint8Array, end: number): number => {
   let count = 0
-  for (let index = 0; index < at; index++) if (rows[index] === LF) count++
+  for (let at = 0; at < end; at++) if (rows[at] === LF) count++
   return count
 }

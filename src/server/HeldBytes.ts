@@ -12,6 +12,7 @@ import {
 } from "../protocol/Limits.ts"
 import type { Inflow } from "../protocol/PeerConnection.ts"
 import { ByteBound } from "./ByteBound.ts"
+import { COMPARISONS_BYTES } from "./Comparison.ts"
 import { Gate, type Inlet } from "./Gate.ts"
 
 /** What is missing of a message and not worth a claim: a header, a first word. */
@@ -42,7 +43,7 @@ export const HANDSHAKE_BYTES = 256 * 1024
 const HANDSHAKES_SHARE_BYTES = 256 * HANDSHAKE_BYTES
 
 /** What is set apart of the bound on memory, whatever is held. */
-export const SET_APART_BYTES = LARGE_JSON_SHARE_BYTES + HANDSHAKES_SHARE_BYTES
+export const SET_APART_BYTES = LARGE_JSON_SHARE_BYTES + HANDSHAKES_SHARE_BYTES + COMPARISONS_BYTES
 
 /** The least bound on what is held: what is set apart, and some frames. */
 export const MIN_MEMORY_BYTES = SET_APART_BYTES + 16 * MAX_FRAME_BYTES

@@ -6,16 +6,34 @@ import { Effect } from "effect"
 import { logAction } from "../domain/ActionLog.ts"
 import type { BetBatch } from "../domain/BetBatch.ts"
 import type { BadMessage } from "../protocol/BytesCodec.ts"
+import type { DamagedBet, Discarded } from "./BetStore.ts"
 import type { Unauthorized } from "./Identity.ts"
+import type { InternalError } from "./InternalError.ts"
 import type { UnknownAgency } from "./Lottery.ts"
 import type { NativeRefusal } from "./NativeRefusal.ts"
 import type { TooSlow } from "./Patience.ts"
-import type { StoredBatch, StoreFailure } from "./Upload.ts"
+import type { Superseded } from "./Turn.ts"
+import type { StoredBatch, UploadFailure } from "./Upload.ts"
 
 /** Why a message with bets is refused. */
-export type Refusal = BadMessage | TooSlow | UnknownAgency | Unauthorized | StoreFailure
+export type Refusal =
+  | BadMessage
+  | TooSlow
+  | UnknownAgency
+  | Unauthorized
+  | UploadFailure
+  | InternalError
 
-type AnyRefusal = Refusal | NativeRefusal
+/** Why a question for the winners is refused. */
+export type QuestionRefusal =
+  | BadMessage
+  | UnknownAgency
+  | Unauthorized
+  | Superseded
+  | Discarded
+  | DamagedBet
+
+type AnyRefusal = Refusal | QuestionRefusal | NativeRefusal
 
 /** What a peer has uploaded so far. */
 export interface Uploaded {
@@ -30,6 +48,7 @@ export const REFUSALS = [
   "Unauthorized",
   "BookMismatch",
   "BookDiffers",
+  "DigestMismatch",
   "Conflict",
   "AlreadyFinished",
   "StoreUnavailable",
@@ -60,6 +79,7 @@ export const logStored = Effect.fnUntraced(function* (
 export const logQuestionRefused = (ip: string, refusal: AnyRefusal): Effect.Effect<void> =>
   logAction("consulta_ganadores", "fail", {
     agencia: "agency" in refusal ? refusal.agency : undefined,
+    posicion: refusal._tag === "DamagedBet" ? refusal.position : undefined,
     ip,
     error: refusal.message
   })
@@ -78,6 +98,7 @@ export const logRefused = (
     agencia: named ?? message.upload?.agency,
     posicion: positionOf(refusal, position),
     ip,
+    superseded_by: refusal._tag === "Superseded" ? refusal.by : undefined,
     error: refusal.message
   })
 }
@@ -87,6 +108,7 @@ const positionOf = (refusal: AnyRefusal, uploaded: number): number => {
   switch (refusal._tag) {
     case "BookDiffers":
     case "Conflict":
+    case "DamagedBet":
       return refusal.position
     case "AlreadyFinished":
     case "BookMismatch":

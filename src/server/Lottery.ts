@@ -15,19 +15,20 @@ import {
 } from "effect"
 import { logAction } from "../domain/ActionLog.ts"
 import type { Agency } from "../domain/Agency.ts"
-import type { BetBatch } from "../domain/BetBatch.ts"
 import { type Draw, describeAgencies, type WinningDocuments } from "../domain/Draw.ts"
 import {
   type AgencyProgress,
   BetStore,
+  DamagedBet,
   type DrawMismatch,
   type StoreBroken,
-  type StoreUnavailable
+  type StoreUnavailable,
+  type Winners
 } from "./BetStore.ts"
 import * as BookDigest from "./BookDigest.ts"
-import * as ResumedUpload from "./ResumedUpload.ts"
+import { MAX_COMPARISONS } from "./Comparison.ts"
 import { type Standing, Standings } from "./Standing.ts"
-import { makeTurns, type OnLeave } from "./Turn.ts"
+import { type AtBook, makeTurns } from "./Turn.ts"
 import * as Upload from "./Upload.ts"
 
 /** The agency does not take part in this draw. */
@@ -40,6 +41,9 @@ export class UnknownAgency extends Data.TaggedError("UnknownAgency")<{
     return `agency ${this.agency} does not take part in the draw, expected one of ${expected}`
   }
 }
+
+/** Books that are read at the same time to digest them; each takes up to 1 MiB. */
+const MAX_DIGESTING = 4
 
 /** How what the store could not record is tried again. */
 const WHILE_UNAVAILABLE = {
@@ -55,23 +59,14 @@ export class Lottery extends Context.Service<
     /** Checks that an agency takes part. */
     readonly admit: (agency: Agency) => Effect.Effect<void, UnknownAgency>
 
-    /**
-     * Begins an agency's upload from the start of its book on a new connection. With its first
-     * accepted batch it takes the agency over: whoever had it fails at its `onLeave`.
-     */
+    /** Begins an agency's upload on a new connection. */
     readonly upload: (
       agency: Agency,
-      onLeave: OnLeave
+      connection: AtBook
     ) => Effect.Effect<Upload.Upload, StoreUnavailable, Scope.Scope>
 
-    /** Goes on with an agency's upload where its book ends; takes the agency over at once. */
-    readonly resume: (
-      agency: Agency,
-      onLeave: OnLeave
-    ) => Effect.Effect<ResumedUpload.ResumedUpload, StoreUnavailable, Scope.Scope>
-
-    /** Waits at an agency's book without writing it: a discard sends away who does, too. */
-    readonly attend: (agency: Agency, onLeave: OnLeave) => Effect.Effect<void, never, Scope.Scope>
+    /** Waits at an agency's book without writing it; a discard sends it away as well. */
+    readonly attend: (agency: Agency, connection: AtBook) => Effect.Effect<void, never, Scope.Scope>
 
     /** How many agencies have finished. */
     readonly standing: Effect.Effect<Standing>
@@ -83,7 +78,7 @@ export class Lottery extends Context.Service<
     readonly hasFinished: (agency: Agency) => boolean
 
     /** Waits at the barrier until the draw is held, and gives the agency's own winners. */
-    readonly winnersOf: (agency: Agency) => Effect.Effect<WinningDocuments>
+    readonly winnersOf: (agency: Agency) => Effect.Effect<WinningDocuments, DamagedBet>
 
     /** Notes that the agency got its winners; goes on trying while the store cannot be used. */
     readonly told: (agency: Agency) => Effect.Effect<void, StoreBroken>
@@ -113,7 +108,9 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
   const turns = makeTurns()
   const editions = new Map(Array.from(progress, ([agency, { edition }]) => [agency, edition]))
   const digests = new Map<Agency, BookDigest.BookDigest>()
-  const barrier = yield* Deferred.make<ReadonlyMap<Agency, WinningDocuments>>()
+  const digesting = yield* Semaphore.make(MAX_DIGESTING)
+  const comparing = yield* Semaphore.make(MAX_COMPARISONS)
+  const barrier = yield* Deferred.make<ReadonlyMap<Agency, Winners>>()
   const everyoneTold = yield* Deferred.make<void>()
   const scope = yield* Effect.scope
   const drawing = yield* Semaphore.make(1)
@@ -154,46 +151,28 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
 
   /** Where word of a discard comes late it must not send away who comes with the next book. */
   const noteCurrentEdition = (agency: Agency) =>
-    Effect.flatMap(store.progressOf(agency), ({ edition }) => noteEdition(agency, edition))
-
-  const upload = Effect.fnUntraced(function* (agency: Agency, onLeave: OnLeave) {
-    yield* noteCurrentEdition(agency)
-    const turn = yield* turns.of(agency, onLeave)
-    const begun = yield* Upload.make(agency, turn, store)
-    const storeAndDraw = (batch: BetBatch, last: boolean) =>
-      begun.store(batch, last).pipe(
-        Effect.tap(() => (last ? noteFinished(agency) : Effect.void)),
-        Effect.uninterruptible
-      )
-    return { ...begun, store: storeAndDraw } satisfies Upload.Upload
-  })
-
-  const attend = Effect.fnUntraced(function* (agency: Agency, onLeave: OnLeave) {
-    // Where the store cannot say it, whoever waits for the draw is not refused for that.
-    yield* Effect.catchTag(noteCurrentEdition(agency), "StoreUnavailable", () => Effect.void)
-    yield* turns.of(agency, onLeave)
-  })
+    Effect.tap(store.progressOf(agency), ({ edition }) => noteEdition(agency, edition))
 
   const digestOf = (agency: Agency): BookDigest.BookDigest => {
     const known = digests.get(agency)
     if (known !== undefined) return known
-    const digest = BookDigest.make(agency, store)
+    const digest = BookDigest.make(agency, store, digesting)
     digests.set(agency, digest)
     return digest
   }
 
-  const resume = Effect.fnUntraced(function* (agency: Agency, onLeave: OnLeave) {
-    yield* noteCurrentEdition(agency)
-    const turn = yield* turns.of(agency, onLeave)
-    const resumed = yield* ResumedUpload.make(agency, turn, digestOf(agency), store)
-    // It may have finished at another server.
-    if (resumed.hasFinished()) yield* noteFinished(agency)
-    const finishAndDraw = (bets: number, sha256: string) =>
-      resumed.finish(bets, sha256).pipe(
-        Effect.tap(() => noteFinished(agency)),
-        Effect.uninterruptible
-      )
-    return { ...resumed, finish: finishAndDraw } satisfies ResumedUpload.ResumedUpload
+  const upload = Effect.fnUntraced(function* (agency: Agency, connection: AtBook) {
+    const seen = yield* noteCurrentEdition(agency)
+    const turn = yield* turns.of(agency, connection)
+    const digest = digestOf(agency)
+    const onFinished = noteFinished(agency)
+    return Upload.make({ agency, store, turn, digest, comparing, onFinished }, seen)
+  })
+
+  const attend = Effect.fnUntraced(function* (agency: Agency, connection: AtBook) {
+    // A store that cannot say it is no reason to refuse an agency that waits for the draw.
+    yield* Effect.catchTag(noteCurrentEdition(agency), "StoreUnavailable", () => Effect.void)
+    yield* turns.of(agency, connection)
   })
 
   const noteTold = (agencies: Iterable<Agency>) =>
@@ -252,13 +231,15 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
     admit: (agency) =>
       expected.has(agency) ? Effect.void : Effect.fail(new UnknownAgency({ agency, draw })),
     upload,
-    resume,
     attend,
     standing: Effect.sync(() => standings.now()),
     standingChangedFrom: standings.changedFrom,
     hasFinished: (agency) => standings.hasFinished(agency),
     winnersOf: (agency) =>
-      Effect.map(Deferred.await(barrier), (winners) => winners.get(agency) ?? []),
+      Effect.flatMap(Deferred.await(barrier), (all) => {
+        const winners = all.get(agency) ?? []
+        return winners instanceof DamagedBet ? Effect.fail(winners) : Effect.succeed(winners)
+      }),
     told,
     allTold: Deferred.await(everyoneTold)
   })

@@ -7,12 +7,12 @@ import type { Agency } from "../domain/Agency.ts"
 import type { BadMessage } from "../protocol/BytesCodec.ts"
 import type { FrameTooLarge } from "../protocol/NativeFrames.ts"
 import { Rejected, type RejectionCode } from "../protocol/NativeMessages.ts"
-import type { Discarded } from "./BetStore.ts"
-import type { BookDiffers } from "./Comparison.ts"
+import type { DamagedBet } from "./BetStore.ts"
 import type { Unauthorized } from "./Identity.ts"
+import type { InternalError } from "./InternalError.ts"
 import type { UnknownAgency } from "./Lottery.ts"
 import type { TooSlow } from "./Patience.ts"
-import type { ResumeFailure } from "./ResumedUpload.ts"
+import type { UploadFailure } from "./Upload.ts"
 
 /** The agency speaks of a draw that is not this server's. */
 export class WrongDraw extends Data.TaggedError("WrongDraw")<{
@@ -49,9 +49,9 @@ export type NativeRefusal =
   | UnknownAgency
   | Unauthorized
   | NotFinished
-  | BookDiffers
-  | Discarded
-  | ResumeFailure
+  | DamagedBet
+  | InternalError
+  | UploadFailure
 
 /** The tags of the refusals. */
 export const NATIVE_REFUSALS = [
@@ -69,6 +69,8 @@ export const NATIVE_REFUSALS = [
   "AlreadyFinished",
   "BookMismatch",
   "DigestMismatch",
+  "DamagedBet",
+  "InternalError",
   "StoreUnavailable",
   "StoreBroken"
 ] as const satisfies ReadonlyArray<NativeRefusal["_tag"]>
@@ -91,6 +93,9 @@ const CODES: Readonly<Record<Coded["_tag"], RejectionCode>> = {
   BookMismatch: "BookMismatch",
   DigestMismatch: "BookMismatch",
   StoreUnavailable: "StoreUnavailable",
+  // Another attempt may succeed once somebody has looked into the log.
+  DamagedBet: "StoreUnavailable",
+  InternalError: "StoreUnavailable",
   // The server ends; the one that is started again knows what is held.
   StoreBroken: "StoreUnavailable",
   ShuttingDown: "ShuttingDown"

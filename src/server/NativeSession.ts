@@ -14,9 +14,10 @@ import { type FrameTooLarge, readHello, readNativeRequest } from "../protocol/Na
 import * as Native from "../protocol/NativeMessages.ts"
 import type { ConnectionLost } from "../protocol/PeerConnection.ts"
 import { Conflict, type Discarded, type StoreUnavailable } from "./BetStore.ts"
-import { BookDiffers, type Comparison } from "./Comparison.ts"
+import { BookDiffers } from "./Comparison.ts"
 import { authorize } from "./Identity.ts"
 import * as Intake from "./Intake.ts"
+import { asInternalError } from "./InternalError.ts"
 import { Lottery } from "./Lottery.ts"
 import {
   NATIVE_REFUSALS,
@@ -29,8 +30,8 @@ import { say } from "./NativeReply.ts"
 import { awaitWinners } from "./NativeWinners.ts"
 import { awaitMessage, readInTime, type TooSlow } from "./Patience.ts"
 import { forgetRead, linger, type Peer, readUpTo } from "./Peer.ts"
-import type { ResumedUpload } from "./ResumedUpload.ts"
-import type { OnLeave, Superseded } from "./Turn.ts"
+import type { AtBook, Superseded } from "./Turn.ts"
+import type { Upload } from "./Upload.ts"
 
 /** Frames of bets that a client may send ahead of their acknowledgement. */
 export const WINDOW = 32
@@ -53,7 +54,7 @@ type Frames = Queue.Queue<ReadFrame, Unreadable>
 
 /** How far a conversation has come. */
 interface Conversation {
-  upload: ResumedUpload | undefined
+  upload: Upload | undefined
   /** The winners are on their way: nothing more is said. */
   isAnswered: boolean
 }
@@ -63,7 +64,8 @@ export const run = Effect.fnUntraced(function* (peer: Peer) {
   yield* peer.connection.reader.take(NATIVE_PREFACE.length)
   const onLeave = yield* Deferred.make<never, Superseded | Discarded>()
   const conversation: Conversation = { upload: undefined, isAnswered: false }
-  yield* converse(peer, conversation, onLeave).pipe(
+  yield* converse(peer, conversation, { ip: peer.ip, onLeave }).pipe(
+    asInternalError,
     Effect.raceFirst(Deferred.await(onLeave)),
     Effect.catchTag(NATIVE_REFUSALS, (refusal) => reject(peer, conversation, refusal)),
     Effect.tapErrorTag(["EndOfStream", "ConnectionLost"], () =>
@@ -99,9 +101,9 @@ const reject = Effect.fnUntraced(
 const converse = Effect.fnUntraced(function* (
   peer: Peer,
   conversation: Conversation,
-  onLeave: OnLeave
+  connection: AtBook
 ) {
-  const upload = yield* greet(peer, onLeave)
+  const upload = yield* greet(peer, connection)
   conversation.upload = upload
   // The reading ahead ends with the bets: whoever waits for the peer's close reads by itself.
   yield* Effect.scoped(
@@ -113,7 +115,7 @@ const converse = Effect.fnUntraced(function* (
 }, Effect.scoped)
 
 /** Takes the Hello and says what is held. */
-const greet = Effect.fnUntraced(function* (peer: Peer, onLeave: OnLeave) {
+const greet = Effect.fnUntraced(function* (peer: Peer, connection: AtBook) {
   const lottery = yield* Lottery
   const { draw } = lottery
   const hello = yield* readInTime(peer, readHello(peer.connection.reader), true)
@@ -126,15 +128,14 @@ const greet = Effect.fnUntraced(function* (peer: Peer, onLeave: OnLeave) {
   }
   yield* lottery.admit(agency)
   yield* authorize(peer, agency, token)
-  const upload = yield* lottery.resume(agency, onLeave)
+  const upload = yield* lottery.upload(agency, connection)
+  const resumed = yield* upload.resume
   yield* peer.accepted
   yield* say(
     peer,
     new Native.Welcome({
+      ...resumed,
       draw: draw.id,
-      bets: upload.position(),
-      sha256: upload.sha256,
-      finished: upload.hasFinished(),
       window: WINDOW,
       maxFrame: MAX_FRAME_BYTES
     })
@@ -158,11 +159,7 @@ const readAhead = Effect.fnUntraced(function* (peer: Peer) {
 })
 
 /** Answers frame after frame until the agency waits for its winners. */
-const answerFrames = Effect.fnUntraced(function* (
-  peer: Peer,
-  upload: ResumedUpload,
-  frames: Frames
-) {
+const answerFrames = Effect.fnUntraced(function* (peer: Peer, upload: Upload, frames: Frames) {
   let arrived: ReadonlyArray<ReadFrame> = []
   let compare: Comparing | undefined
   for (;;) {
@@ -183,7 +180,7 @@ const answerFrames = Effect.fnUntraced(function* (
         if (compare !== undefined) {
           return yield* new BadMessage({ reason: "expected Compare once" })
         }
-        compare = makeComparing(peer, upload, yield* upload.compare)
+        compare = makeComparing(peer, upload)
         break
       case "Finish":
         yield* finish(peer, upload, frame)
@@ -199,7 +196,7 @@ const answerFrames = Effect.fnUntraced(function* (
 })
 
 /** Waits for frames, and says of what is none why it is refused. */
-const takeFrames = (frames: Frames, upload: ResumedUpload) =>
+const takeFrames = (frames: Frames, upload: Upload) =>
   Effect.catchTag(Queue.takeAll(frames), "BadMessage", (bad) => {
     // Where no bet can follow, it does not matter which of them is bad.
     const refusal = bad.position === undefined ? undefined : upload.refusal(bad.position, 0)
@@ -222,12 +219,12 @@ const runOfBets = (arrived: ReadonlyArray<ReadFrame>): ReadonlyArray<Native.Bets
 /** Stores the bets of some frames and acknowledges them; of a frame out of place nothing. */
 const storeRun = Effect.fnUntraced(function* (
   peer: Peer,
-  upload: ResumedUpload,
+  upload: Upload,
   run: ReadonlyArray<Native.Bets>
 ) {
   const batches: Array<BetBatch> = []
   let pending = 0
-  let refusal: ReturnType<ResumedUpload["refusal"]>
+  let refusal: ReturnType<Upload["refusal"]>
   for (const { batch, position } of run) {
     refusal = upload.refusal(position, pending)
     if (refusal !== undefined) break
@@ -239,19 +236,18 @@ const storeRun = Effect.fnUntraced(function* (
 })
 
 /** Stores and acknowledges in one step, which nothing interrupts. */
-const storeBatch = Effect.fnUntraced(function* (
-  peer: Peer,
-  upload: ResumedUpload,
-  batch: BetBatch
-) {
-  yield* upload.store(batch)
-  yield* Intake.logStored(upload.agency, batch, { stored: batch.count, repeated: 0 })
-  yield* say(peer, new Native.Ack({ bets: upload.position() }))
-}, Effect.uninterruptible)
+const storeBatch = (peer: Peer, upload: Upload, batch: BetBatch) =>
+  upload.append(
+    batch,
+    Effect.fnUntraced(function* (stored) {
+      yield* Intake.logStored(upload.agency, batch, stored)
+      yield* say(peer, new Native.Ack({ bets: upload.position() }))
+    })
+  )
 
 const finish = Effect.fnUntraced(function* (
   peer: Peer,
-  upload: ResumedUpload,
+  upload: Upload,
   { bets, sha256 }: Native.Finish
 ) {
   yield* upload.finish(bets, sha256)
@@ -262,17 +258,15 @@ type Comparing = (
   bets: Native.Bets
 ) => Effect.Effect<void, BadMessage | ConnectionLost | BookDiffers | Conflict | StoreUnavailable>
 
-/** Compares frame after frame from position 0 on with what is held. */
-const makeComparing = (peer: Peer, upload: ResumedUpload, compare: Comparison): Comparing => {
+/** Compares frame after frame from position 0 on with what is stored. */
+const makeComparing = (peer: Peer, upload: Upload): Comparing => {
   const { agency } = upload
   let next = 0
   return Effect.fnUntraced(function* ({ batch, position }) {
     if (position !== next) return yield* new Conflict({ agency, position, held: next })
-    const beyond = batch.drop(Math.min(batch.count, upload.position() - position))
-    const comparable = batch.bytes.length - beyond.bytes.length
-    yield* compare(batch.bytes.subarray(0, comparable), position)
-    next += batch.count - beyond.count
-    if (beyond.count > 0) return yield* new BookDiffers({ agency, position: next })
+    // What is compared for a peer ends with its connection.
+    next += yield* Effect.raceFirst(upload.compareAt(position, batch), peer.connection.lost)
+    if (next < position + batch.count) return yield* new BookDiffers({ agency, position: next })
     yield* say(peer, new Native.Ack({ bets: next }))
   })
 }

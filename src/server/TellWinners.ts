@@ -53,7 +53,8 @@ const writeToSilent = Effect.fnUntraced(function* ({ connection }: Peer, bytes: 
 /**
  * Waits for the draw as long as the agency is there, and tells it its winners. No dialect
  * acknowledges them: an agency counts as told when it has closed; in a dialect whose clients may
- * stay, also when it was there for a while longer, and its connection did not break.
+ * stay, also when it was there for a while longer, and its connection did not break. Fails if the
+ * dialect cannot say the winners.
  */
 export const tellWinners = Effect.fnUntraced(function* <E>(
   peer: Peer,
@@ -87,7 +88,7 @@ export const tellWinners = Effect.fnUntraced(function* <E>(
   yield* held.made(documents.length * BYTES_PER_DOCUMENT, say).pipe(
     Effect.andThen(closed),
     Effect.andThen(Effect.uninterruptible(lottery.told(agency))),
-    Effect.catchTag(["BadMessage", "StoreBroken"], ({ message }) =>
+    Effect.catchTag("StoreBroken", ({ message }) =>
       logAction("consulta_ganadores", "fail", { agencia: agency, ip, error: message })
     )
   )

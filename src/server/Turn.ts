@@ -1,45 +1,56 @@
 /**
  * One writer per agency (wire: "One writer per agency"): the turn to write an agency's book, which
- * one connection has at a time, and which a newcomer takes from it.
+ * one connection has at a time. A connection takes it with the first bets that it adds, or with the
+ * end of the book; whoever had it must leave.
  */
 import { Data, Deferred, Effect, type Scope, Semaphore } from "effect"
 import type { Agency } from "../domain/Agency.ts"
 import { Discarded } from "./BetStore.ts"
 
 /** Another connection took over the agency. */
-export class Superseded extends Data.TaggedError("Superseded")<{ readonly agency: Agency }> {
+export class Superseded extends Data.TaggedError("Superseded")<{
+  readonly agency: Agency
+  /** Where the other connection comes from: for the log, not for the peer. */
+  readonly by: string
+}> {
   override get message(): string {
     return `another connection took over agency ${this.agency}`
   }
 }
 
-/** Failed when a connection must leave an agency's book. */
-export type OnLeave = Deferred.Deferred<never, Superseded | Discarded>
+/** A connection at an agency's book. */
+export interface AtBook {
+  readonly ip: string
+  /** Failed when the connection must leave the book. */
+  readonly onLeave: Deferred.Deferred<never, Superseded | Discarded>
+}
 
-/** A connection's place at an agency's book; what it holds is given back with its scope. */
+/** A connection's place at an agency's book; what it has is given back with its scope. */
 export interface Turn {
-  /** Takes the turn from whoever has it, who fails with `Superseded`. */
+  /** Takes the turn from the connection that has it, which fails with `Superseded`. */
   readonly take: Effect.Effect<void>
   readonly isHeld: () => boolean
   /** Gives the turn back: there is nothing left to write. */
   readonly release: Effect.Effect<void>
-  /** Held by whoever commits, so that a newcomer waits until a commit has settled. */
+  /** Fails as soon as the connection must leave the book. */
+  readonly left: Effect.Effect<never, Superseded | Discarded>
+  /** Held during a commit, so that a newcomer waits until it has settled. */
   readonly commit: Semaphore.Semaphore
 }
 
 /** The places at every agency's book. */
 export interface Turns {
   /** Gives a connection its place. */
-  readonly of: (agency: Agency, onLeave: OnLeave) => Effect.Effect<Turn, never, Scope.Scope>
-  /** Sends everybody away from a book that was discarded, with a turn or without. */
+  readonly of: (agency: Agency, connection: AtBook) => Effect.Effect<Turn, never, Scope.Scope>
+  /** Sends every connection away from a book that was discarded, with the turn or without. */
   readonly discarded: (agency: Agency) => Effect.Effect<void>
 }
 
 interface Places {
-  /** Everybody who is at the book. */
-  readonly present: Set<OnLeave>
-  /** Who has the turn. */
-  current: OnLeave | undefined
+  /** All connections at the book. */
+  readonly present: Set<AtBook>
+  /** The one that has the turn. */
+  current: AtBook | undefined
   readonly commit: Semaphore.Semaphore
 }
 
@@ -49,32 +60,33 @@ export const makeTurns = (): Turns => {
   const placesAt = (agency: Agency): Places => {
     const known = books.get(agency)
     if (known !== undefined) return known
-    const places = { present: new Set<OnLeave>(), current: undefined, commit: makePermit() }
+    const places = { present: new Set<AtBook>(), current: undefined, commit: makePermit() }
     books.set(agency, places)
     return places
   }
 
-  const of = Effect.fnUntraced(function* (agency: Agency, onLeave: OnLeave) {
+  const of = Effect.fnUntraced(function* (agency: Agency, connection: AtBook) {
     const places = placesAt(agency)
-    const isHeld = () => places.current === onLeave
+    const isHeld = () => places.current === connection
     const release = Effect.sync(() => {
       if (isHeld()) places.current = undefined
     })
     const take = Effect.suspend(() => {
       const previous = places.current
-      places.current = onLeave
-      return previous === undefined || previous === onLeave
+      places.current = connection
+      return previous === undefined || previous === connection
         ? Effect.void
-        : Deferred.fail(previous, new Superseded({ agency }))
+        : Deferred.fail(previous.onLeave, new Superseded({ agency, by: connection.ip }))
     })
-    places.present.add(onLeave)
+    places.present.add(connection)
     yield* Effect.addFinalizer(() =>
       Effect.andThen(
         release,
-        Effect.sync(() => places.present.delete(onLeave))
+        Effect.sync(() => places.present.delete(connection))
       )
     )
-    return { take, isHeld, release, commit: places.commit } satisfies Turn
+    const left = Deferred.await(connection.onLeave)
+    return { take, isHeld, release, left, commit: places.commit } satisfies Turn
   })
 
   const discarded = (agency: Agency) =>
@@ -83,7 +95,7 @@ export const makeTurns = (): Turns => {
       places.current = undefined
       return Effect.forEach(
         places.present,
-        (onLeave) => Deferred.fail(onLeave, new Discarded({ agency })),
+        ({ onLeave }) => Deferred.fail(onLeave, new Discarded({ agency })),
         { discard: true }
       )
     })

@@ -100,7 +100,7 @@ describe("what is no TLS is closed and logged, and the server goes on:", () => {
   it.live("a crowd that does not end its handshakes, while others of its address wait", () =>
     Effect.gen(function* () {
       // So many handshakes have room in an address's share of the least memory there is.
-      const crowd = MIN_MEMORY_BYTES / 8 / HANDSHAKE_BYTES
+      const crowd = Math.floor(MIN_MEMORY_BYTES / 8 / HANDSHAKE_BYTES)
       const server = yield* startServer(undefined, {
         handshakeTimeout: Duration.seconds(20),
         maxMemoryBytes: MIN_MEMORY_BYTES

@@ -10,6 +10,7 @@ import { Lottery } from "../../src/server/Lottery.ts"
 import * as CsvStore from "../../src/server/store/CsvStore.ts"
 import { Disk, DiskError } from "../../src/server/store/Disk.ts"
 import type { Superseded } from "../../src/server/Turn.ts"
+import type { StoredBatch } from "../../src/server/Upload.ts"
 import { temporaryFolder } from "../support/TemporaryFolder.ts"
 import { whole } from "../support/wholeBook.ts"
 
@@ -62,16 +63,29 @@ const withOthers = <A, E>(
     return yield* Effect.provide(run(PubSub.publish(ticks, undefined), log), layer)
   }).pipe(Effect.scoped)
 
-const resumeOf = Effect.fnUntraced(function* (agency: number) {
+const come = Effect.fnUntraced(function* (agency: number, ip: string) {
   const lottery = yield* Lottery
   const onLeave = yield* Deferred.make<never, Superseded | Discarded>()
-  return { ...(yield* lottery.resume(agency, onLeave)), onLeave }
+  return { upload: yield* lottery.upload(agency, { ip, onLeave }), onLeave }
 })
 
-const uploadOf = Effect.fnUntraced(function* (agency: number) {
-  const lottery = yield* Lottery
-  const onLeave = yield* Deferred.make<never, Superseded | Discarded>()
-  return { ...(yield* lottery.upload(agency, onLeave)), onLeave }
+/** An upload that goes on where the stored book ends. */
+const resumeOf = Effect.fnUntraced(function* (agency: number, ip = "10.0.0.1") {
+  const { onLeave, upload } = yield* come(agency, ip)
+  const resumed = yield* upload.resume
+  const append = (batch: BetBatch) => upload.append(batch, () => Effect.void)
+  return { ...upload, resumed, append, onLeave }
+})
+
+/** An upload that starts over; `store` gives what became of a batch. */
+const uploadOf = Effect.fnUntraced(function* (agency: number, ip = "10.0.0.1") {
+  const { onLeave, upload } = yield* come(agency, ip)
+  const store = Effect.fnUntraced(function* (batch: BetBatch, last: boolean) {
+    const answered: Array<StoredBatch> = []
+    yield* upload.store(batch, last, (stored) => Effect.sync(() => void answered.push(stored)))
+    return answered
+  })
+  return { ...upload, store, onLeave }
 })
 
 describe("an upload", () => {
@@ -83,10 +97,9 @@ describe("an upload", () => {
         const first = yield* uploadOf(1)
         yield* first.store(batchOf(bet(1)), false)
         const second = yield* uploadOf(1)
-        expect(yield* second.store(batchOf(bet(1), bet(2)), false)).toEqual({
-          stored: 1,
-          repeated: 1
-        })
+        expect(yield* second.store(batchOf(bet(1), bet(2)), false)).toEqual([
+          { stored: 1, repeated: 1 }
+        ])
         const lost = yield* Effect.flip(Deferred.await(first.onLeave))
         expect(lost._tag).toBe("Superseded")
         expect((yield* Effect.flip(first.store(batchOf(bet(2)), true)))._tag).toBe("Superseded")
@@ -200,14 +213,14 @@ describe("where the store cannot be read", () => {
         Layer.provideMerge(unread),
         Layer.provideMerge(Logger.layer([]))
       )
-      const come = Effect.gen(function* () {
+      const arrive = Effect.gen(function* () {
         const lottery = yield* Lottery
         const onLeave = yield* Deferred.make<never, Superseded | Discarded>()
-        yield* lottery.attend(1, onLeave)
+        yield* lottery.attend(1, { ip: "10.0.0.1", onLeave })
         expect(yield* Effect.flip(uploadOf(1))).toMatchObject({ _tag: "StoreUnavailable" })
         expect(Deferred.isDoneUnsafe(onLeave)).toBe(false)
       })
-      yield* Effect.provide(Effect.scoped(come), layer)
+      yield* Effect.provide(Effect.scoped(arrive), layer)
     })
   )
 })
@@ -236,9 +249,9 @@ describe("beside another server", () => {
       Effect.gen(function* () {
         const store = yield* BetStore
         const late = yield* resumeOf(1)
-        yield* late.store(batchOf(bet(10)))
+        yield* late.append(batchOf(bet(10)))
         yield* store.append(1, 1, batchOf(bet(11)), { last: whole(batchOf(bet(11))) })
-        expect(yield* Effect.flip(late.store(batchOf(bet(11))))).toMatchObject({
+        expect(yield* Effect.flip(late.append(batchOf(bet(11))))).toMatchObject({
           _tag: "Conflict",
           position: 1,
           held: 2
@@ -313,7 +326,7 @@ describe("beside another server", () => {
     )
   )
 
-  it.live.each(["resume", "upload", "attend"] as const)(
+  it.live.each(["upload", "attend"] as const)(
     "late word of a discard there leaves who came with the next book: %s",
     (way) =>
       withOthers([1, 2], (tick) =>
@@ -325,7 +338,7 @@ describe("beside another server", () => {
           expect(lottery.hasFinished(1)).toBe(true)
           yield* store.discard(1)
           const onLeave = yield* Deferred.make<never, Superseded | Discarded>()
-          yield* lottery[way](1, onLeave)
+          yield* lottery[way](1, { ip: "10.0.0.1", onLeave })
           expect(Deferred.isDoneUnsafe(before.onLeave)).toBe(true)
           expect(lottery.hasFinished(1)).toBe(false)
           const known = yield* lottery.standing

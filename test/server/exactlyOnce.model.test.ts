@@ -188,7 +188,9 @@ const outcomeOf = (
   const { held } = book
   if (connection.finished && connection.dialect !== "native") return "refused"
   if (connection.dialect === "native") {
-    return book.finished || position !== held.length ? "refused" : "stored"
+    const follows = position === connection.position && !connection.finished
+    const adds = position === held.length && !book.finished
+    return follows && (adds || rows.length === 0) ? "stored" : "refused"
   }
   const end = position + rows.length
   const differs = rows.some((row, index) => {
@@ -209,8 +211,12 @@ const applyStored = (
 ): ReadonlyArray<ModelledConnection> => {
   const book = model.books.get(connection.agency)!
   happened("a batch was stored")
-  const superseded = takeTurn(model, connection)
-  book.held = [...book.held, ...rows.slice(Math.max(0, book.held.length - position))]
+  connection.present = true
+  const fresh = rows.slice(Math.max(0, book.held.length - position))
+  // Comparing takes nothing from anybody.
+  const changes = fresh.length > 0 || (last && !book.finished)
+  const superseded = changes ? takeTurn(model, connection) : []
+  book.held = [...book.held, ...fresh]
   connection.position = position + rows.length
   if (last) finish(model, connection)
   return superseded
@@ -222,9 +228,8 @@ const takeTurn = (
   connection: ModelledConnection
 ): ReadonlyArray<ModelledConnection> => {
   const book = model.books.get(connection.agency)!
-  connection.present = true
   const { writer } = book
-  if (book.finished || writer === connection) return []
+  if (writer === connection) return []
   book.writer = connection
   if (writer === undefined) return []
   writer.alive = false
@@ -328,7 +333,7 @@ const connect = (agency: number, dialect: Dialect, variant: Variant) =>
       expect(M.controlsIn(peer.heard())).toMatchObject([
         { _tag: "Welcome", bets: held.length, sha256: M.sha256Of(held.join("")), finished }
       ])
-      expectSentAway(takeTurn(model, connection))
+      connection.present = true
       if (held.length > 0 && !finished) happened("an agency resumed in mid-book")
       connection.position = held.length
       connection.finished = finished
@@ -392,6 +397,18 @@ const sendRest = (index: number) =>
     })
   )
 
+/** Another connection of an agency sends the right book, up to its last bet but one. */
+const rival = (agency: number, dialect: Dialect) =>
+  command(`rival(${agency}, ${dialect})`, (model, real) =>
+    Effect.gen(function* () {
+      yield* Effect.promise(() => connect(agency, dialect, "right").run(model, real))
+      const { position } = model.connections.at(-1)!
+      const last = model.connections.filter((one) => one.alive && !one.waits).length - 1
+      const count = Math.max(0, 7 - position)
+      yield* Effect.promise(() => send(last, count, 0, false).run(model, real))
+    })
+  )
+
 const sayFinish = (connection: ModelledConnection, right: boolean) =>
   command("finish", (model, real) =>
     Effect.gen(function* () {
@@ -402,6 +419,7 @@ const sayFinish = (connection: ModelledConnection, right: boolean) =>
       const said = M.controlsIn(connection.peer.heard()).at(-1)
       if (rows.join("") === book.held.join("")) {
         expect(said).toMatchObject({ _tag: "Finished", bets: rows.length })
+        if (!book.finished) expectSentAway(takeTurn(model, connection))
         finish(model, connection)
       } else {
         expect(said).toMatchObject({ _tag: "Rejected", code: "BookMismatch" })
@@ -579,6 +597,7 @@ const COMMANDS: Array<fc.Arbitrary<Command>> = [
   fc.tuple(index, count, shift, fc.constant(false)).map((args) => send(...args)),
   index.map(sendRest),
   index.map(sendRest),
+  fc.tuple(agency, fc.constantFrom(...DIALECTS)).map((args) => rival(...args)),
   fc.tuple(index, fc.boolean(), fc.boolean()).map((args) => finishCommand(...args)),
   index.map(ask),
   index.map(drop),
@@ -630,8 +649,8 @@ describe("a central with a flaw differs from its model:", () => {
       {
         lottery: (lottery) => ({
           ...lottery,
-          resume: (...args) =>
-            Effect.map(lottery.resume(...args), (upload) => ({
+          upload: (...args) =>
+            Effect.map(lottery.upload(...args), (upload) => ({
               ...upload,
               refusal: () => undefined
             }))

@@ -1,101 +1,82 @@
 /**
  * Reads one agency's bets out of `bets.csv`, where they lie among those of others.
  */
-import { Effect, Stream } from "effect"
+import { Effect } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
-import { type BetBatch, BetBatchBuilder } from "../../domain/BetBatch.ts"
-import { StoreUnavailable } from "../BetStore.ts"
+import { BetBatch, BetBatchBuilder } from "../../domain/BetBatch.ts"
+import { type PageOf, StoreUnavailable } from "../BetStore.ts"
 import type { CsvFile } from "./CsvFile.ts"
-import { type AgencyMarks, type Mark, scanRows } from "./CsvIndex.ts"
-import { CsvRowReader } from "./CsvRow.ts"
+import { type AgencyMarks, MARK_BYTES, type Mark, scanRows } from "./CsvIndex.ts"
+import { CsvRowReader, MAX_ROW_BYTES } from "./CsvRow.ts"
 import type { Disk } from "./Disk.ts"
 
-/** Bytes read at once: more would mostly be rows of others. */
-const READ_BYTES = 128 * 1024
-/** A batch of the stream is given once it is that large. */
-const BATCH_BYTES = 512 * 1024
-/** A gap between two spans that is sooner read than jumped over. */
-const SMALL_GAP_BYTES = 64 * 1024
+/** The most bytes that are read at once. */
+const MAX_READ_BYTES = 128 * 1024
+/** A page is given once it is that large. */
+const PAGE_BYTES = 512 * 1024
+/** Marks that are nearer to each other are read through, others jumped to. */
+const NEAR_BYTES = 2 * MARK_BYTES
 
-/** Where the reading of a book has come to. */
-interface Cursor {
-  /** The position of the agency's next row from `offset` on. */
-  position: number
-  offset: number
-  /** The number of the mark that comes next. */
-  nextMark: number
+/** Rows of an agency that are read in one go. */
+interface Stretch {
+  readonly start: Mark
+  /** The position of the agency's next row behind it. */
+  readonly until: number
+  /** About how many bytes it has. */
+  readonly bytes: number
 }
 
-const toUnavailable = (error: { readonly reason: string }) =>
-  new StoreUnavailable({ reason: error.reason })
-
-/** The bets of an agency from a position on, as they are held now; in batches. */
-export const readBook = (
-  disk: Disk,
-  csv: CsvFile,
-  agency: Agency,
-  from: number
-): Stream.Stream<BetBatch, StoreUnavailable> =>
-  Stream.suspend(() => {
-    const marks = csv.index.of(agency)
-    const nearest = marks?.nearest(from) ?? -1
-    const mark = marks?.mark(nearest)
-    if (marks === undefined || mark === undefined) return Stream.empty
-    const held = marks.bets
-    const length = csv.length
-    const cursor: Cursor = { ...mark, nextMark: nearest + 1 }
-    return Stream.unfold(cursor, (at) =>
-      Effect.map(readBatch(disk, csv, agency, { marks, held, length, from }, at), (batch) =>
-        batch.count === 0 ? undefined : ([batch, at] as const)
-      )
-    )
+/** The stretches in which an agency's bets from one position to another lie. */
+function* stretchesOf(marks: AgencyMarks, from: number, until: number): Generator<Stretch, void> {
+  let start: Mark | undefined
+  let last = 0
+  const stretch = (first: Mark, end: number): Stretch => ({
+    start: first,
+    until: Math.min(until, end),
+    bytes: last - first.offset + MARK_BYTES + MAX_ROW_BYTES
   })
-
-interface Wanted {
-  readonly marks: AgencyMarks
-  readonly held: number
-  readonly length: number
-  readonly from: number
+  for (const mark of marks.from(from)) {
+    if (start !== undefined) {
+      const isNear = mark.offset - last <= NEAR_BYTES
+      const isLong = mark.offset - start.offset > MAX_READ_BYTES
+      if (mark.position >= until || !isNear || isLong) {
+        yield stretch(start, mark.position)
+        start = undefined
+      }
+    }
+    if (mark.position >= until) return
+    start ??= mark
+    last = mark.offset
+  }
+  if (start !== undefined) yield stretch(start, until)
 }
 
-/** Reads on until a batch is full or the book ends; moves the cursor. */
-const readBatch = Effect.fnUntraced(function* (
+/** Some of an agency's bets, as `BetStore.page` says; all of its editions are one here. */
+export const readPage = Effect.fnUntraced(function* (
   disk: Disk,
-  csv: CsvFile,
+  { file, index, length }: Readonly<CsvFile>,
   agency: Agency,
-  { marks, held, length, from }: Wanted,
-  cursor: Cursor
+  { from, until }: Pick<PageOf, "from" | "until">
 ) {
+  const marks = index.of(agency)
+  if (marks === undefined) return BetBatch.empty
   const builder = new BetBatchBuilder()
   const row = new CsvRowReader()
-  while (cursor.position < held && builder.byteLength < BATCH_BYTES) {
-    let jumpTo: Mark | undefined
-    const end = yield* scanRows(
-      disk,
-      csv.file,
-      cursor.offset,
-      length,
-      READ_BYTES,
-      row,
-      (_start, rowEnd) => {
-        if (row.agency !== agency) return true
-        if (cursor.position >= from) row.addTo(builder)
-        cursor.position++
-        if (cursor.position >= held || builder.byteLength >= BATCH_BYTES) return false
-        const next = marks.mark(cursor.nextMark)
-        if (next === undefined || next.position > cursor.position) return true
-        cursor.nextMark++
-        if (next.offset - rowEnd <= SMALL_GAP_BYTES) return true
-        jumpTo = next
-        return false
-      }
-    ).pipe(Effect.mapError(toUnavailable))
-    const done = cursor.position >= held || builder.byteLength >= BATCH_BYTES
-    if (!done && jumpTo === undefined) {
-      const reason = `bet ${cursor.position} of agency ${agency} is not there up to byte ${end}`
+  for (const stretch of stretchesOf(marks, from, Math.min(until, marks.bets))) {
+    let { position } = stretch.start
+    const isMore = () => position < stretch.until && builder.byteLength < PAGE_BYTES
+    const { offset } = stretch.start
+    const end = yield* scanRows(disk, file, offset, length, stretch.bytes, row, () => {
+      if (row.agency !== agency) return true
+      if (position >= from) row.addTo(builder)
+      position++
+      return isMore()
+    }).pipe(Effect.mapError(({ reason }) => new StoreUnavailable({ reason })))
+    if (isMore()) {
+      const reason = `bet ${position} of agency ${agency} is not there up to byte ${end}`
       return yield* new StoreUnavailable({ reason })
     }
-    cursor.offset = jumpTo?.offset ?? end
+    if (builder.byteLength >= PAGE_BYTES) break
   }
   return builder.build()
 })

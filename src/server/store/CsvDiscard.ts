@@ -30,7 +30,7 @@ const keepOthers = (bytes: Uint8Array, agency: Agency, index: CsvIndex, offset: 
   let kept = 0
   while (reader.read(bytes, read, bytes.length)) {
     if (reader.agency !== agency) {
-      index.add(reader.agency, offset + kept, 1, reader.end - read)
+      index.add(reader.agency, offset + kept, 1)
       bytes.copyWithin(kept, read, reader.end)
       kept += reader.end - read
     }

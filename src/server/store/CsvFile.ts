@@ -6,7 +6,7 @@ import { Effect } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
 import { LF } from "../../domain/BetRow.ts"
 import { StoreOpenError } from "../BetStore.ts"
-import { type CsvIndex, scanRows } from "./CsvIndex.ts"
+import { type CsvIndex, RowMarks, scanRows } from "./CsvIndex.ts"
 import * as CsvRow from "./CsvRow.ts"
 import { type CsvState, PYTHONS_DRAW, readState } from "./CsvState.ts"
 import { type Descriptor, type Disk, DiskError, readBytes, replaceFile, writeAll } from "./Disk.ts"
@@ -39,8 +39,8 @@ export const indexRows = (
   until: number
 ) => {
   const reader = new CsvRow.CsvRowReader()
-  return scanRows(disk, file, from, until, SCAN_BYTES, reader, (start, end) => {
-    index.add(reader.agency, start, 1, end - start)
+  return scanRows(disk, file, from, until, SCAN_BYTES, reader, (start) => {
+    index.add(reader.agency, start, 1)
     return true
   })
 }
@@ -176,15 +176,26 @@ export interface RowBuffer {
   bytes: Uint8Array
 }
 
-/** The rows of a group as they go into the file; a view, good until the buffer is used again. */
-const rowsOf = (batches: ReadonlyArray<Rows>, buffer: RowBuffer): Uint8Array => {
+/** The rows of a group as they go into the file, and the marks of each batch in them. */
+interface WrittenRows {
+  /** A view, good until the buffer is used again. */
+  readonly bytes: Uint8Array
+  readonly marks: ReadonlyArray<RowMarks>
+}
+
+const rowsOf = (batches: ReadonlyArray<Rows>, buffer: RowBuffer): WrittenRows => {
   const size = batches.reduce((sum, rows) => sum + CsvRow.sizeOf(rows), 0)
   if (buffer.bytes.length < size) buffer.bytes = new Uint8Array(size)
   let end = 0
-  for (const { agency, runs } of batches) {
-    for (const run of runs) end = CsvRow.writeCanonical(agency, run, buffer.bytes, end)
-  }
-  return buffer.bytes.subarray(0, end)
+  const marks = batches.map(({ agency, runs }) => {
+    const first = end
+    const within = new RowMarks()
+    for (const run of runs) {
+      end = CsvRow.writeCanonical(agency, run, buffer.bytes, end, within, first)
+    }
+    return within
+  })
+  return { bytes: buffer.bytes.subarray(0, end), marks }
 }
 
 /**
@@ -198,16 +209,15 @@ export const appendRows = Effect.fnUntraced(function* (
   buffer: RowBuffer,
   maxUnsyncedBytes: number
 ): Effect.fn.Return<void, DiskError> {
-  const all = rowsOf(batches, buffer)
+  const { bytes: all, marks } = rowsOf(batches, buffer)
   // A crash must not leave more behind than what is taken for a torn tail.
   for (let start = 0; start < all.length; start += maxUnsyncedBytes) {
     const part = all.subarray(start, start + maxUnsyncedBytes)
     yield* writeAll(disk, csv.file, part, csv.length + start)
     yield* disk.syncData(csv.file)
   }
-  for (const rows of batches) {
-    const size = CsvRow.sizeOf(rows)
-    csv.index.add(rows.agency, csv.length, rows.count, size)
-    csv.length += size
+  for (const [index, rows] of batches.entries()) {
+    csv.index.add(rows.agency, csv.length, rows.count, marks[index])
+    csv.length += CsvRow.sizeOf(rows)
   }
 })

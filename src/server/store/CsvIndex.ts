@@ -1,61 +1,127 @@
 /**
- * Where in `bets.csv` an agency's bets are: a sparse index in memory, a mark every few KiB of an
- * agency's own bytes, so that it stays below half a percent of the book.
+ * Where in `bets.csv` an agency's bets are: an index in memory with a mark for every few KiB of the
+ * file in which the agency has bets. A batch that lies in one piece costs a few bytes for each
+ * 4 KiB; a bet that lies alone among those of others costs its own mark, about 5 bytes.
  */
 import { Effect } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
 import type { Descriptor, Disk } from "./Disk.ts"
 
-/** Own bytes between two marks, where a run of the agency's rows begins. */
+/** An agency's rows that begin within so many bytes of a mark are found from that mark. */
 export const MARK_BYTES = 4 * 1024
-/** Own bytes between two marks within a run, which is read without going astray. */
-const MARK_BYTES_IN_RUN = 64 * 1024
 
 /** A place where an agency's rows go on. */
 export interface Mark {
+  /** The position in the agency's book of the row that begins there. */
   readonly position: number
   readonly offset: number
 }
 
-/** An agency's marks, in order. */
+/** Marks between two that can be jumped to. */
+const MARKS_PER_STEP = 64
+
+/** The marks of an agency, in order: each as its distance from the one before, in few bytes. */
 export class AgencyMarks {
   bets = 0
-  private sinceMark = 0
-  private readonly positions: Array<number> = []
-  private readonly offsets: Array<number> = []
+  private last: Mark = { position: 0, offset: 0 }
+  private count = 0
+  private distances = new Uint8Array(32)
+  private length = 0
+  /** Every `MARKS_PER_STEP`th mark, and where in `distances` the next one begins. */
+  private readonly steps: Array<Mark & { readonly next: number }> = []
 
-  /** Adds `count` rows of `bytes` bytes, which begin at `offset`. */
-  add(offset: number, count: number, bytes: number, beginsRun: boolean): void {
-    const apart = beginsRun ? MARK_BYTES : MARK_BYTES_IN_RUN
-    if (this.positions.length === 0 || this.sinceMark >= apart) {
-      this.positions.push(this.bets)
-      this.offsets.push(offset)
-      this.sinceMark = 0
-    }
+  /** Adds `count` rows that begin at `offset`; `within` are marks inside of them. */
+  add(offset: number, count: number, within: RowMarks | undefined): void {
+    if (this.count === 0 || offset - this.last.offset >= MARK_BYTES) this.mark(this.bets, offset)
+    within?.forEach((row, at) => this.mark(this.bets + row, offset + at))
     this.bets += count
-    this.sinceMark += bytes
   }
 
-  get marks(): number {
-    return this.positions.length
+  private mark(position: number, offset: number): void {
+    const isStep = this.count % MARKS_PER_STEP === 0
+    if (!isStep) {
+      this.write(position - this.last.position)
+      this.write(offset - this.last.offset)
+    }
+    if (isStep) this.steps.push({ position, offset, next: this.length })
+    this.last = { position, offset }
+    this.count++
   }
 
-  /** The mark with a number; undefined where there are not so many. */
-  mark(index: number): Mark | undefined {
-    const position = this.positions[index]
-    return position === undefined ? undefined : { position, offset: this.offsets[index]! }
+  /** Seven bits a byte, the lowest first; the last byte has its highest bit set. */
+  private write(distance: number): void {
+    if (this.length + 8 > this.distances.length) {
+      const larger = new Uint8Array(2 * this.distances.length)
+      larger.set(this.distances)
+      this.distances = larger
+    }
+    let rest = distance
+    for (; rest >= 0x80; rest = Math.floor(rest / 0x80)) this.distances[this.length++] = rest % 0x80
+    this.distances[this.length++] = rest + 0x80
   }
 
-  /** The number of the last mark that is not behind a position; -1 where nothing is held. */
-  nearest(position: number): number {
+  /** The marks from the last one on that is not behind a position; none if nothing is stored. */
+  *from(position: number): Generator<Mark, void> {
     let low = 0
-    let high = this.positions.length
+    let high = this.steps.length
     while (low < high) {
       const middle = (low + high) >>> 1
-      if (this.positions[middle]! <= position) low = middle + 1
+      if (this.steps[middle]!.position <= position) low = middle + 1
       else high = middle
     }
-    return low - 1
+    let before: Mark | undefined
+    for (const mark of this.marksFrom(low - 1)) {
+      if (before !== undefined && mark.position > position) yield before
+      before = mark
+    }
+    if (before !== undefined) yield before
+  }
+
+  private *marksFrom(step: number): Generator<Mark, void> {
+    for (let index = step; index >= 0 && index < this.steps.length; index++) {
+      const { next, offset, position } = this.steps[index]!
+      const end = this.steps[index + 1]?.next ?? this.length
+      let mark: Mark = { position, offset }
+      yield mark
+      for (let at = next; at < end; ) {
+        const rows = this.read(at)
+        const bytes = this.read(rows.end)
+        mark = { position: mark.position + rows.value, offset: mark.offset + bytes.value }
+        at = bytes.end
+        yield mark
+      }
+    }
+  }
+
+  private read(start: number): { readonly value: number; readonly end: number } {
+    let value = 0
+    let unit = 1
+    let at = start
+    for (; this.distances[at]! < 0x80; at++) {
+      value += this.distances[at]! * unit
+      unit *= 0x80
+    }
+    return { value: value + (this.distances[at]! - 0x80) * unit, end: at + 1 }
+  }
+}
+
+/** Marks inside rows that are written in one piece, `MARK_BYTES` apart. */
+export class RowMarks {
+  /** How many rows were written, and where the next mark is due. */
+  rows = 0
+  due = MARK_BYTES
+  private readonly places: Array<number> = []
+
+  /** Marks the next row, which begins `at` bytes from the first. */
+  mark(at: number): void {
+    this.places.push(this.rows, at)
+    this.due = at + MARK_BYTES
+  }
+
+  forEach(visit: (row: number, at: number) => void): void {
+    for (let index = 0; index < this.places.length; index += 2) {
+      visit(this.places[index]!, this.places[index + 1]!)
+    }
   }
 }
 
@@ -66,9 +132,8 @@ export class CsvIndex {
   private lastMarks: AgencyMarks | undefined
 
   /** Adds rows of one agency that lie next to each other, behind all that were added before. */
-  add(agency: Agency, offset: number, count: number, bytes: number): void {
-    const beginsRun = agency !== this.last
-    if (beginsRun || this.lastMarks === undefined) {
+  add(agency: Agency, offset: number, count: number, within?: RowMarks): void {
+    if (agency !== this.last || this.lastMarks === undefined) {
       this.last = agency
       this.lastMarks = this.of(agency)
       if (this.lastMarks === undefined) {
@@ -76,8 +141,7 @@ export class CsvIndex {
         this.agencies.set(agency, this.lastMarks)
       }
     }
-    // A batch begins a run of its own: it is at least worth a mark as much as one between others.
-    this.lastMarks.add(offset, count, bytes, beginsRun || count > 1)
+    this.lastMarks.add(offset, count, within)
   }
 
   of(agency: Agency): AgencyMarks | undefined {

@@ -14,6 +14,7 @@ import {
   ordinaryBetEnd
 } from "../../domain/BetCheck.ts"
 import * as Row from "../../domain/BetRow.ts"
+import type { RowMarks } from "./CsvIndex.ts"
 
 const utf8 = new TextEncoder()
 const ascii = new TextDecoder()
@@ -32,16 +33,23 @@ export const sizeOf = ({
   readonly size: number
 }): number => size + count * `${agency},\r`.length
 
-/** Writes canonical rows as rows of the file to `into`, from `at` on; gives where they end. */
+/**
+ * Writes canonical rows as rows of the file to `into`, from `at` on; gives where they end. Marks
+ * some of them for the index, in bytes from `first` on.
+ */
 export const writeCanonical = (
   agency: Agency,
   rows: Uint8Array,
   into: Uint8Array,
-  at: number
+  at: number,
+  marks: RowMarks,
+  first: number
 ): number => {
   const prefix = utf8.encode(`${agency},`)
   let end = at
   for (let from = 0; from < rows.length; from++) {
+    if (end - first >= marks.due) marks.mark(end - first)
+    marks.rows++
     for (let index = 0; index < prefix.length; index++) into[end++] = prefix[index]!
     for (; rows[from] !== Row.LF; from++) into[end++] = rows[from]!
     into[end++] = Row.CR

@@ -5,15 +5,16 @@
 import { Effect, Layer, Option, Semaphore, Stream } from "effect"
 import { ActionLine } from "../../domain/ActionLog.ts"
 import type { Agency } from "../../domain/Agency.ts"
+import { BetBatch } from "../../domain/BetBatch.ts"
 import {
   type AgencyProgress,
   BetStore,
   BetStoreReader,
-  type StoredBooks,
+  type PageOf,
   StoreOpenError,
   StoreUnavailable
 } from "../BetStore.ts"
-import { readBook } from "./CsvBook.ts"
+import { readPage } from "./CsvBook.ts"
 import { makeCommit, type OpenCsv } from "./CsvCommit.ts"
 import {
   type CsvFile,
@@ -32,6 +33,7 @@ import { Disk, type DiskError, openScoped, syncFolderOf } from "./Disk.ts"
 import { drawFromTerms } from "./DrawTerms.ts"
 import { makeWriter } from "./EmbeddedStore.ts"
 import { MAX_GROUP_BYTES } from "./GroupCommit.ts"
+import { pagedBook } from "./PagedBook.ts"
 import { acquire, canonicalPath } from "./StoreLock.ts"
 
 export interface Options {
@@ -122,16 +124,20 @@ export const openStore = Effect.fnUntraced(function* (disk: Disk, path: string, 
   const store = yield* openToWrite(disk, options, path, tailLimitBytes)
   const commit = makeCommit(disk, path, store, tailLimitBytes, yield* Effect.scope)
   const { breakNow: _, ...writer } = yield* makeWriter(drawId, commit)
-  const books: StoredBooks = {
+  const page = (agency: Agency, of: PageOf) =>
+    Effect.suspend(() =>
+      of.edition === (store.editions.get(agency) ?? 0)
+        ? readPage(disk, store.csv, agency, of)
+        : Effect.succeed(BetBatch.empty)
+    )
+  const progressOfOne = (agency: Agency) => Effect.sync(() => progressOf(store, agency))
+  return BetStore.of({
+    ...writer,
     draw: Effect.sync(() => storedDraw(store.state)),
     progress: Effect.sync(() => progressOfAll(store)),
-    // Read from the file that is the store's when somebody begins to, and on from that one.
-    book: (agency, from) => Stream.suspend(() => readBook(disk, store.csv, agency, from))
-  }
-  return BetStore.of({
-    ...books,
-    ...writer,
-    progressOf: (agency) => Effect.sync(() => progressOf(store, agency)),
+    book: (agency, from) => pagedBook(agency, from, progressOfOne(agency), page),
+    page,
+    progressOf: progressOfOne,
     winners: (winningNumber) =>
       Effect.suspend(() => scanWinners(disk, { ...store.csv }, winningNumber)).pipe(
         Effect.mapError(toUnavailable)
@@ -196,8 +202,12 @@ export const makeReader = Effect.fnUntraced(function* (options: Options) {
     progress: Effect.map(refreshed, (state) =>
       progressOfAll({ csv, state, editions: NO_EDITIONS })
     ),
-    book: (agency, from) =>
-      Stream.unwrap(Effect.map(refreshed, () => readBook(disk, csv, agency, from)))
+    book: (agency, from) => {
+      const progressOfOne = Effect.map(refreshed, (state) =>
+        progressOf({ csv, state, editions: NO_EDITIONS }, agency)
+      )
+      return pagedBook(agency, from, progressOfOne, (_, of) => readPage(disk, csv, agency, of))
+    }
   })
 })
 

@@ -2,14 +2,7 @@
 import { Effect, Stream } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
 import type { BetBatch } from "../../domain/BetBatch.ts"
-import { type AgencyProgress, StoreUnavailable } from "../BetStore.ts"
-
-/** Where a page begins, and the end of the book; of another edition it has nothing. */
-export interface PageOf {
-  readonly from: number
-  readonly until: number
-  readonly edition: number
-}
+import { type AgencyProgress, type PageOf, StoreUnavailable } from "../BetStore.ts"
 
 /**
  * The book of an agency from a position on, as far as it is held when it is asked for. Fails where
@@ -19,14 +12,14 @@ export const pagedBook = (
   agency: Agency,
   from: number,
   progress: Effect.Effect<AgencyProgress, StoreUnavailable>,
-  page: (of: PageOf) => Effect.Effect<BetBatch, StoreUnavailable>
+  page: (agency: Agency, of: PageOf) => Effect.Effect<BetBatch, StoreUnavailable>
 ): Stream.Stream<BetBatch, StoreUnavailable> =>
   Stream.unwrap(
     Effect.map(progress, ({ bets: until, edition }) =>
       Stream.unfold(from, (position) =>
         position >= until
           ? Effect.succeed(undefined)
-          : Effect.flatMap(page({ from: position, until, edition }), (batch) =>
+          : Effect.flatMap(page(agency, { from: position, until, edition }), (batch) =>
               batch.count === 0
                 ? Effect.fail(goneBook(agency))
                 : Effect.succeed([batch, position + batch.count] as const)

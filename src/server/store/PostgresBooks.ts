@@ -2,11 +2,17 @@
 import { Effect, Option } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
 import { BetBatch } from "../../domain/BetBatch.ts"
-import type { WinningDocuments } from "../../domain/Draw.ts"
-import { type AgencyProgress, NO_PROGRESS, type StoredBooks, type StoredDraw } from "../BetStore.ts"
+import {
+  type AgencyProgress,
+  NO_PROGRESS,
+  type PageOf,
+  type StoredBooks,
+  type StoredDraw
+} from "../BetStore.ts"
 import { drawFromTerms } from "./DrawTerms.ts"
-import { type PageOf, pagedBook } from "./PagedBook.ts"
+import { pagedBook } from "./PagedBook.ts"
 import type { Postgres } from "./PostgresClient.ts"
+import { type WinningRow, winnersOf } from "./WinningRows.ts"
 
 /** Rows of a page: at most 433 bytes each, so a page stays below a MiB. */
 const PAGE_ROWS = 2400
@@ -54,7 +60,7 @@ export const makeBooks = ({ read, sql }: Postgres, drawId: string) => {
   }
 
   /** Canonical rows, as PostgreSQL puts them together: none of another edition of the book. */
-  const page = (agency: Agency, { edition, from, until }: PageOf) =>
+  const pageRows = (agency: Agency, { edition, from, until }: PageOf) =>
     Effect.map(
       sql<{ count: number; rows: string }>`
         select count(*)::int4 as count, coalesce(string_agg(row, '' order by position), '') as rows
@@ -72,10 +78,16 @@ export const makeBooks = ({ read, sql }: Postgres, drawId: string) => {
       ([row]) => row ?? { count: 0, rows: "" }
     )
 
+  const page = (agency: Agency, of: PageOf) =>
+    Effect.map(
+      read(pageRows(agency, of)),
+      ({ count, rows }) => new BetBatch(utf8.encode(rows), count)
+    )
+
   // The number stands in the text: only so does the planner see that the index is meant for it.
   const winners = (winningNumber: number) =>
-    sql<{ agency: Agency; document: string }>`
-      select agency, document from bets
+    sql<WinningRow>`
+      select agency, position, document from bets
       where draw = ${key} and number = ${sql.literal(String(Number(winningNumber)))}
       order by agency, position`
 
@@ -87,27 +99,13 @@ export const makeBooks = ({ read, sql }: Postgres, drawId: string) => {
       read(progress),
       (rows) => new Map(rows.map(({ agency, ...of }) => [agency, of]))
     ),
-    book: (agency, from) =>
-      pagedBook(agency, from, read(progressOf(agency)), (of) =>
-        Effect.map(
-          read(page(agency, of)),
-          ({ count, rows }) => new BetBatch(utf8.encode(rows), count)
-        )
-      )
+    book: (agency, from) => pagedBook(agency, from, read(progressOf(agency)), page)
   }
 
   return {
     ...books,
+    page,
     progressOf: (agency: Agency) => read(progressOf(agency)),
-    winners: (winningNumber: number) =>
-      Effect.map(read(winners(winningNumber)), (rows) => {
-        const documents = new Map<Agency, Array<string>>()
-        for (const { agency, document } of rows) {
-          const known = documents.get(agency)
-          if (known === undefined) documents.set(agency, [document])
-          else known.push(document)
-        }
-        return documents as ReadonlyMap<Agency, WinningDocuments>
-      })
+    winners: (winningNumber: number) => Effect.map(read(winners(winningNumber)), winnersOf)
   }
 }

@@ -141,7 +141,7 @@ export const makeWriter = (
     }
     // A batch is taken apart when its turn has come: what waits is kept as the bytes it came in.
     yield* write(Effect.suspend(() => move(agency, storeColumns(columnsOf(batch)), look)))
-    if (last) yield* notify
+    if (last !== undefined) yield* notify
   }, Effect.uninterruptible)
 
   const finish = Effect.fnUntraced(function* (

@@ -8,6 +8,7 @@ import type { DrawTerms } from "./DrawTerms.ts"
 import type { HeldBook, Outcome, Write } from "./EmbeddedStore.ts"
 import { RowFields } from "./RowFields.ts"
 import { type Failure, failureOf, reasonOf } from "./SqliteFile.ts"
+import type { WinningRow } from "./WinningRows.ts"
 
 export type Read =
   | { readonly kind: "draw" }
@@ -30,7 +31,7 @@ export interface ReadAnswers {
   readonly progressOf: AgencyProgress
   /** Canonical rows, at most `PAGE_ROWS` of them. */
   readonly page: { readonly bytes: Uint8Array; readonly count: number }
-  readonly winners: ReadonlyArray<readonly [agency: number, documents: ReadonlyArray<string>]>
+  readonly winners: ReadonlyArray<WinningRow>
 }
 
 /** Rows of a page: at most 433 bytes each, so a page stays below a MiB. */
@@ -206,7 +207,7 @@ export class SqliteBooks {
     this.sql(
       `insert into agencies values (?, ?, ?, ?, 0)
         on conflict do update set bets = excluded.bets, finished = excluded.finished`
-    ).run(draw, agency, position + count, last ? 1 : 0)
+    ).run(draw, agency, position + count, last === undefined ? 0 : 1)
     this.sinceCheckpoint += size
     return { kind: "done" }
   }
@@ -376,17 +377,12 @@ export class SqliteBooks {
 
   private winners(winningNumber: number): ReadAnswers["winners"] {
     // The number stands in the text: only so does the planner see that the index is meant for it.
-    const rows = this.all<[number, string]>(
-      `select agency, document from bets
+    const rows = this.all<[number, number, string]>(
+      `select agency, position, document from bets
         where draw = ? and number = ${Number(winningNumber)} order by agency, position`,
       this.drawKey() ?? null
     )
-    const winners: Array<[number, Array<string>]> = []
-    for (const [agency, document] of rows) {
-      if (winners.at(-1)?.[0] !== agency) winners.push([agency, []])
-      winners.at(-1)![1].push(document)
-    }
-    return winners
+    return Array.from(rows, ([agency, position, document]) => ({ agency, position, document }))
   }
 
   /**

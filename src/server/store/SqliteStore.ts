@@ -9,6 +9,7 @@ import { BetBatch } from "../../domain/BetBatch.ts"
 import {
   BetStore,
   BetStoreReader,
+  type PageOf,
   StoreBroken,
   type StoredBooks,
   StoreOpenError,
@@ -22,6 +23,7 @@ import type { Read, ReadAnswers } from "./SqliteBooks.ts"
 import type { Failure } from "./SqliteFile.ts"
 import type { Reply, Request, Settings } from "./SqliteWorker.ts"
 import { acquire, canonicalPath } from "./StoreLock.ts"
+import { winnersOf } from "./WinningRows.ts"
 
 const BUSY_TIMEOUT_MILLIS = 5_000
 /** How long a worker may take to close; a commit and a checkpoint lie before it at most. */
@@ -195,6 +197,12 @@ const startWorker = Effect.fnUntraced(function* (options: Options, settings: Set
 
 type Reader = Effect.Success<ReturnType<typeof startWorker>>["read"]
 
+const pageWith = (read: Reader) => (agency: Agency, page: PageOf) =>
+  Effect.map(
+    read({ kind: "page", agency, ...page }),
+    ({ bytes, count }) => new BetBatch(bytes, count)
+  )
+
 const makeBooks = (drawId: string, read: Reader): StoredBooks => ({
   draw: Effect.map(read({ kind: "draw" }), (stored) =>
     stored === undefined
@@ -203,12 +211,7 @@ const makeBooks = (drawId: string, read: Reader): StoredBooks => ({
   ),
   progress: Effect.map(read({ kind: "progress" }), (rows) => new Map(rows)),
   book: (agency, from) =>
-    pagedBook(agency, from, read({ kind: "progressOf", agency }), (page) =>
-      Effect.map(
-        read({ kind: "page", agency, ...page }),
-        ({ bytes, count }) => new BetBatch(bytes, count)
-      )
-    )
+    pagedBook(agency, from, read({ kind: "progressOf", agency }), pageWith(read))
 })
 
 const settingsOf = (options: Options, path: string, readOnly: boolean): Settings => ({
@@ -232,9 +235,10 @@ export const make = Effect.fnUntraced(function* (options: Options) {
   return BetStore.of({
     ...makeBooks(drawId, read),
     ...writer,
+    page: pageWith(read),
     progressOf: (agency) => read({ kind: "progressOf", agency }),
     winners: (winningNumber) =>
-      Effect.map(read({ kind: "winners", number: winningNumber }), (rows) => new Map(rows)),
+      Effect.map(read({ kind: "winners", number: winningNumber }), winnersOf),
     changes: yield* DiscardRequest.serve(path, drawId, writer.discard)
   })
 })
