@@ -89,7 +89,7 @@ const sayShuttingDown = (peer: Peer) =>
 /** Logs why nothing more is taken from the peer, and tells it. */
 const reject = Effect.fnUntraced(
   function* (peer: Peer, { upload }: Conversation, refusal: NativeRefusal) {
-    yield* refusal._tag === "NotFinished"
+    yield* refusal._tag === "NotFinished" || refusal._tag === "DamagedBet"
       ? Intake.logQuestionRefused(peer.ip, refusal)
       : Intake.logRefused(peer.ip, refusal, { upload })
     yield* say(peer, toRejected(refusal))

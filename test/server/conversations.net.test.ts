@@ -6,6 +6,8 @@
 import { it } from "@effect/vitest"
 import { Effect, Fiber, Stream } from "effect"
 import { describe, expect } from "vitest"
+import { Bet } from "../../src/domain/Bet.ts"
+import { BetBatch } from "../../src/domain/BetBatch.ts"
 import type { ExpectedAgencies } from "../../src/domain/Draw.ts"
 import * as M from "../support/messages.ts"
 import * as RawPeer from "../support/RawPeer.ts"
@@ -23,6 +25,17 @@ const documents = (server: TestServer.TestServer, agency: number) =>
     Stream.runCollect,
     Effect.map((batches) => [...batches].flatMap((batch) => [...batch]).map((b) => b.document))
   )
+
+const betOf = (document: number): Bet => {
+  const [firstName, lastName, text, birthdate, number] = M.fields(document) as [
+    string,
+    string,
+    string,
+    string,
+    string
+  ]
+  return new Bet({ firstName, lastName, document: text, birthdate, number: Number(number) })
+}
 
 const linesAbout = (server: TestServer.TestServer, action: string) =>
   server.log.filter((line) => line.startsWith(`action: ${action} |`))
@@ -372,6 +385,37 @@ describe("a book that starts over", () => {
   )
 })
 
+describe("messages that come together", () => {
+  const good = [M.fields(10), M.fields(11)]
+
+  it.live("are answered in order: those ahead of one that is refused are acknowledged", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer([1])
+      yield* server.store.append(1, 0, BetBatch.fromBets([betOf(10), betOf(11), betOf(12)]))
+      const binary = yield* RawPeer.connect(server.port)
+      const different = M.packetOf(1, [M.fields(99)], true)
+      const unseen = M.packetOf(1, [M.fields(13)], true)
+      yield* binary.send(Buffer.concat([M.packetOf(1, good, true), different, unseen]))
+      expect(yield* binary.rest).toEqual(Buffer.concat([M.STORED, M.REFUSED]))
+      const json = yield* RawPeer.connect(server.port)
+      const early = M.chunkOf(1, [], true)
+      yield* json.send(Buffer.concat([M.chunkOf(1, good, false), early]))
+      const answers = yield* json.rest
+      expect(answers.subarray(0, M.CHUNK_PROCESSED.length)).toEqual(M.CHUNK_PROCESSED)
+      expect(M.readJson(answers.subarray(M.CHUNK_PROCESSED.length))).toMatchObject({
+        type_message: 3
+      })
+      expect(yield* documents(server, 1)).toEqual(["10", "11", "12"])
+      expect(linesAbout(server, "apuesta_recibida")).toEqual([
+        expect.stringMatching(/success \| cantidad: 2 \| repetidas: 2$/),
+        expect.stringMatching(/fail \| cantidad: 1 \| agencia: 1 \| posicion: 2 \|/),
+        expect.stringMatching(/success \| cantidad: 2 \| repetidas: 2$/),
+        expect.stringMatching(/fail \| cantidad: 0 \| agencia: 1 \| posicion: 2 \|/)
+      ])
+    })
+  )
+})
+
 describe("an agency's turn", () => {
   const book = [M.fields(10), M.fields(11)]
 
@@ -393,6 +437,28 @@ describe("an agency's turn", () => {
       }
       yield* first.send(M.packetOf(1, [M.fields(12)], false))
       expect(yield* first.receive(2)).toEqual(M.STORED)
+    })
+  )
+
+  it.live.each([
+    ["binary", (bets: ReadonlyArray<ReadonlyArray<string>>) => M.packetOf(1, bets, true)],
+    ["json", (bets: ReadonlyArray<ReadonlyArray<string>>) => M.chunkOf(1, bets, false)]
+  ] as const)("is not lost to one who only sends what is stored already: %s", ([, encode]) =>
+    Effect.gen(function* () {
+      const server = yield* startServer([1])
+      const first = yield* RawPeer.connect(server.port)
+      yield* first.send(M.packetOf(1, book, true))
+      expect(yield* first.receive(2)).toEqual(M.STORED)
+      const rival = yield* RawPeer.connect(server.port)
+      yield* rival.send(encode(book.slice(0, 1)))
+      yield* rival.receive(2)
+      yield* first.send(M.packetOf(1, [M.fields(12)], true))
+      expect(yield* first.receive(2)).toEqual(M.STORED)
+      yield* rival.send(encode([...book.slice(1), M.fields(99)]))
+      yield* rival.rest
+      yield* first.send(M.packetOf(1, [M.fields(13)], false))
+      expect(yield* first.receive(2)).toEqual(M.STORED)
+      expect(yield* documents(server, 1)).toEqual(["10", "11", "12", "13"])
     })
   )
 

@@ -143,6 +143,33 @@ describe("a native conversation", () => {
     })
   )
 
+  it.live("costs the agency's upload nothing with a Hello, a comparison or another book", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer([1])
+      const upload = yield* hello(server.port, 1)
+      yield* upload.send(M.betsOf(0, book.slice(0, 2)))
+      expect(yield* upload.control).toEqual({ _tag: "Ack", bets: 2 })
+      const compares = yield* hello(server.port, 1)
+      yield* compares.send(Buffer.concat([M.COMPARE, M.betsOf(0, book.slice(0, 1))]))
+      expect(yield* compares.control).toEqual({ _tag: "Ack", bets: 1 })
+      const ends = yield* hello(server.port, 1)
+      yield* ends.send(M.finishOf(other))
+      expect(yield* ends.control).toMatchObject({ _tag: "Rejected", code: "BookMismatch" })
+      yield* upload.send(M.betsOf(2, book.slice(2, 3)))
+      expect(yield* upload.control).toEqual({ _tag: "Ack", bets: 3 })
+      // It was welcomed when two were stored.
+      const overtaken = yield* hello(server.port, 1)
+      yield* upload.send(M.betsOf(3, book.slice(3)))
+      expect(yield* upload.control).toEqual({ _tag: "Ack", bets: 4 })
+      yield* overtaken.send(M.betsOf(3, book.slice(3)))
+      expect(yield* overtaken.control).toMatchObject({ _tag: "Rejected", code: "Conflict" })
+      yield* upload.send(M.finishOf(book))
+      expect(yield* upload.control).toMatchObject({ _tag: "Finished" })
+      expect(yield* textOf(server, 1)).toBe(M.rowsOf(book))
+      expect(server.log.filter((line) => line.includes("took over"))).toEqual([])
+    })
+  )
+
   it.live("tells who waits how many have finished", () =>
     Effect.gen(function* () {
       const server = yield* startServer([1, 2, 3])

@@ -35,6 +35,8 @@ export interface Options {
   readonly tls?: ServerTls
   /** Everybody may speak for every agency where it is left out. */
   readonly identity?: Identity
+  /** Makes the store another one. */
+  readonly flaw?: (store: BetStore["Service"]) => BetStore["Service"]
 }
 
 /** Starts a server for these agencies; it stops when the scope closes. */
@@ -42,7 +44,12 @@ export const start = Effect.fnUntraced(function* (
   store: StoreUrl.StoreUrl,
   agencies: ExpectedAgencies,
   winningNumber = 7574,
-  { identity = { certificates: false, tokens: undefined }, limits = {}, tls }: Options = {}
+  {
+    flaw = (flawless) => flawless,
+    identity = { certificates: false, tokens: undefined },
+    limits = {},
+    tls
+  }: Options = {}
 ) {
   const log: Array<string> = []
   const logger = Logger.make<unknown, void>(({ message }) => {
@@ -52,7 +59,8 @@ export const start = Effect.fnUntraced(function* (
   })
   const draw = new Draw({ id: "default", agencies, winningNumber })
   const layer = Lottery.layer(draw).pipe(
-    Layer.provideMerge(StoreUrl.layer(store, draw.id)),
+    Layer.provideMerge(Layer.effect(BetStore, Effect.map(BetStore, flaw))),
+    Layer.provide(StoreUrl.layer(store, draw.id)),
     Layer.provideMerge(Logger.layer([logger]))
   )
   const services = yield* Layer.build(layer)

@@ -7,7 +7,7 @@ import { Effect } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
 import type { Descriptor, Disk } from "./Disk.ts"
 
-/** An agency's rows that begin within so many bytes of a mark are found from that mark. */
+/** A row is found from a mark that is less than twice as many bytes before it. */
 export const MARK_BYTES = 4 * 1024
 
 /** A place where an agency's rows go on. */

@@ -122,6 +122,30 @@ export const conformance = (name: string, stores: Stores): void => {
       )
     )
 
+    it.live("gives a page of a book: what is stored of it, and nothing of another edition", () =>
+      withStore((store) =>
+        Effect.gen(function* () {
+          yield* store.append(1, 0, bets(1, 0, 120))
+          yield* store.append(2, 0, bets(2, 0, 20))
+          yield* store.append(1, 120, bets(1, 120, 30))
+          const page = (agency: number, from: number, until: number, edition = 0) =>
+            Effect.map(store.page(agency, { from, until, edition }), (batch) => bytesOf([batch]))
+          expect(yield* page(1, 0, 1)).toBe(bytesOf([bets(1, 0, 1)]))
+          expect(yield* page(1, 100, 140)).toBe(bytesOf([bets(1, 100, 40)]))
+          expect(yield* page(1, 149, 500)).toBe(bytesOf([bets(1, 149, 1)]))
+          expect(yield* page(1, 150, 500)).toBe("")
+          expect(yield* page(3, 0, 1)).toBe("")
+          expect(yield* page(1, 0, 1, 1)).toBe("")
+          yield* store.discard(1)
+          expect(yield* page(1, 0, 1)).toBe("")
+          yield* store.append(1, 0, bets(1, 70_000, 9))
+          expect(yield* page(1, 0, 1)).toBe("")
+          expect(yield* page(1, 2, 4, 1)).toBe(bytesOf([bets(1, 70_002, 2)]))
+          expect(yield* page(2, 5, 7)).toBe(bytesOf([bets(2, 5, 2)]))
+        })
+      )
+    )
+
     it.live("refuses one of two batches for the same position, and stores the other once", () =>
       withStore((store) =>
         Effect.gen(function* () {

@@ -1,0 +1,84 @@
+/**
+ * Goal: what nobody foresaw ends one conversation, in its dialect's words and with one line in the
+ * log. Method: real sockets, a database that another program changed, and a store with a mistake.
+ */
+import { DatabaseSync } from "node:sqlite"
+import { it } from "@effect/vitest"
+import { Effect } from "effect"
+import { describe, expect } from "vitest"
+import type { BetStore } from "../../src/server/BetStore.ts"
+import * as M from "../support/messages.ts"
+import * as RawPeer from "../support/RawPeer.ts"
+import { temporaryFolder } from "../support/TemporaryFolder.ts"
+import * as TestServer from "../support/TestServer.ts"
+
+const failures = (server: TestServer.TestServer) =>
+  server.log.filter((line) => line.includes("| result: fail |"))
+
+const book = [M.fields(10), M.fields(11, 7574), M.fields(12, 7574)]
+
+describe("a winning bet that another program changed", () => {
+  it.live("is named in the log and answered, and other agencies hear their winners", () =>
+    Effect.gen(function* () {
+      const path = `${yield* temporaryFolder}/lottery.db`
+      const server = yield* TestServer.start({ _tag: "sqlite", path }, [1, 2])
+      const first = yield* RawPeer.connect(server.port)
+      yield* first.send(M.packetOf(1, book, false))
+      expect(yield* first.receive(2)).toEqual(M.STORED)
+      const database = new DatabaseSync(path)
+      database.exec("update bets set document = '1;2' where agency = 1 and position = 2")
+      database.close()
+      const second = yield* RawPeer.connect(server.port)
+      yield* second.send(Buffer.concat([M.chunkOf(2, book, true), M.consultOf(2)]))
+      const answers = yield* second.rest
+      expect(M.readJson(answers.subarray(M.CHUNK_PROCESSED.length))).toEqual({
+        type_message: 2,
+        payload: "11,12"
+      })
+      yield* first.send(M.packet("1;", false))
+      expect(yield* first.rest).toEqual(Buffer.alloc(0))
+      const json = yield* RawPeer.connect(server.port)
+      yield* json.send(M.consultOf(1))
+      const why = "agency 1: the stored bet at position 2 was changed: expected a document"
+      expect(M.readJson(yield* json.rest)).toMatchObject({
+        type_message: 3,
+        payload: expect.stringContaining(why)
+      })
+      const native = yield* RawPeer.connect(server.port)
+      yield* native.send(Buffer.concat([M.helloOf(1), M.AWAIT_WINNERS]))
+      const said = M.controlsIn(yield* native.rest).at(-1)
+      expect(said).toMatchObject({ _tag: "Rejected", code: "StoreUnavailable" })
+      const line = `action: consulta_ganadores | result: fail | agencia: 1 | posicion: 2 | ip: 127.0.0.1 | error: ${why}`
+      expect(failures(server)).toEqual(Array(3).fill(expect.stringContaining(line)))
+    })
+  )
+})
+
+describe("a mistake of the server's own", () => {
+  const flaw = (store: BetStore["Service"]): BetStore["Service"] => ({
+    ...store,
+    append: () => Effect.die(new TypeError("undefined is not a bet"))
+  })
+
+  it.live("closes the conversation in its dialect's words, with one line in the log", () =>
+    Effect.gen(function* () {
+      const path = `${yield* temporaryFolder}/lottery.db`
+      const server = yield* TestServer.start({ _tag: "sqlite", path }, [1], 7574, { flaw })
+      const talk = Effect.fnUntraced(function* (bytes: Buffer) {
+        const peer = yield* RawPeer.connect(server.port)
+        yield* peer.send(bytes)
+        return yield* peer.rest
+      })
+      expect(yield* talk(M.packetOf(1, book, true))).toEqual(M.REFUSED)
+      expect(M.readJson(yield* talk(M.chunkOf(1, book, false)))).toMatchObject({ type_message: 3 })
+      const native = yield* talk(Buffer.concat([M.helloOf(1), M.betsOf(0, book)]))
+      expect(M.controlsIn(native)).toMatchObject([
+        { _tag: "Welcome" },
+        { _tag: "Rejected", code: "StoreUnavailable" }
+      ])
+      expect(yield* talk(Buffer.from("PING\n"))).toEqual(Buffer.from("PING\n"))
+      const line = /^action: apuesta_recibida .* \| error: internal error: undefined is not a bet$/
+      expect(failures(server)).toEqual(Array(3).fill(expect.stringMatching(line)))
+    })
+  )
+})
