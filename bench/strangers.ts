@@ -4,20 +4,32 @@
  * stop, or never read. Beside each crowd the rate without it is measured, in turns; the server and
  * its agencies are processes of their own, the strangers are all in this one.
  *
- * node_modules/.bin/node bench/strangers.ts [bets of an agency] [runs]
+ * node_modules/.bin/node bench/strangers.ts [bets of an agency] [runs] [crowd]
  */
+import { copyFileSync, writeFileSync } from "node:fs"
 import * as Net from "node:net"
 import { availableParallelism } from "node:os"
+import { join } from "node:path"
 import { Effect, type Scope } from "effect"
 import { startLottery } from "../test/support/lotteryCommand.ts"
-import { clientArgs, generate, startServer } from "../test/support/lotteryParties.ts"
+import { bookOf, clientArgs, generate, startServer } from "../test/support/lotteryParties.ts"
 import { temporaryFolder } from "../test/support/TemporaryFolder.ts"
 import { median, residentMib } from "./ProcessFigures.ts"
 
 const AGENCIES = 4
 const BETS = Number(process.argv[2] ?? 300_000)
 const RUNS = Number(process.argv[3] ?? 3)
+/** Measures only the crowds whose name has this in it. */
+const ONLY = process.argv[4] ?? ""
 const DIALECTS = ["native", "binary", "json", "native"]
+/**
+ * The books of two more agencies are stored before the others come: a bet of the first, some of the
+ * second, and so on, so that the first agency's bets lie far apart.
+ */
+const SCATTERED = AGENCIES + 1
+const BETWEEN = AGENCIES + 2
+const SCATTERED_BETS = 2000
+const BETS_BETWEEN = 100
 
 interface Ports {
   readonly port: number
@@ -29,8 +41,8 @@ interface Manners {
   readonly winners?: boolean
   /** Sent at once. */
   readonly first: Uint8Array
-  /** Sent every second. */
-  readonly dripped?: Uint8Array
+  /** Sent every second; of several one after the other. */
+  readonly dripped?: Uint8Array | ReadonlyArray<Uint8Array>
   /** It takes nothing of what it is told. */
   readonly deaf?: boolean
 }
@@ -56,7 +68,13 @@ const jsonOf = (length: number, sent: number): Buffer =>
 
 const LARGEST_JSON = 8 * 1024 * 1024
 
-const CROWDS: ReadonlyArray<Crowd> = [
+/** A binary packet of one bet of the scattered book, as its line says. */
+const packetOf = (line: string): Buffer => {
+  const content = Buffer.from(`${SCATTERED};${line.replaceAll(",", ";")}`)
+  return Buffer.concat([u32(content.length + 2).subarray(2), content, Buffer.of(0, 1)])
+}
+
+const crowdsWith = (scattered: ReadonlyArray<string>): ReadonlyArray<Crowd> => [
   {
     name: "500 that send the first bytes slowly",
     count: 500,
@@ -95,6 +113,16 @@ const CROWDS: ReadonlyArray<Crowd> = [
     manners: [{ first: Buffer.from("PING\n"), deaf: true }]
   },
   {
+    name: "1,000 that send one bet of a stored book",
+    count: 1000,
+    manners: [{ first: packetOf(scattered[0]!) }]
+  },
+  {
+    name: "500 that go through a stored book bet by bet",
+    count: 500,
+    manners: [{ first: Buffer.alloc(0), dripped: scattered.map(packetOf) }]
+  },
+  {
     name: "9,900 that are silent on the second port",
     count: 9900,
     manners: [{ first: Buffer.alloc(0), winners: true }]
@@ -118,8 +146,10 @@ const keepComing = (index: number, ports: Ports, manners: Manners, sockets: Set<
     let timer: NodeJS.Timeout | undefined
     socket.on("connect", () => {
       socket.write(manners.first)
-      const { dripped } = manners
-      if (dripped !== undefined) timer = setInterval(() => socket.write(dripped), 1000)
+      const drips = [manners.dripped ?? []].flat()
+      let turn = 0
+      const drip = () => socket.write(drips[turn++ % drips.length]!)
+      if (drips.length > 0) timer = setInterval(drip, 1000)
       if (manners.deaf) socket.pause()
       else socket.resume()
     })
@@ -165,9 +195,10 @@ interface Measured {
 
 const measure = Effect.fnUntraced(function* (folder: string, crowd: Crowd | undefined) {
   const own = yield* temporaryFolder
+  copyFileSync(join(folder, "bets.csv"), join(own, "bets.csv"))
   const server = yield* startServer({
     store: `csv:${own}/bets.csv`,
-    more: ["--agencies", `${AGENCIES}`]
+    more: ["--agencies", `${BETWEEN}`]
   })
   const pid = server.child.pid!
   if (crowd !== undefined) yield* gather(server, crowd)
@@ -184,7 +215,7 @@ const measure = Effect.fnUntraced(function* (folder: string, crowd: Crowd | unde
     )
   )
   const clients = yield* Effect.all(
-    DIALECTS.map((dialect, index) =>
+    [...DIALECTS, "native", "native"].map((dialect, index) =>
       startLottery({ args: clientArgs(folder, index + 1, server, dialect) })
     )
   )
@@ -203,15 +234,37 @@ const measure = Effect.fnUntraced(function* (folder: string, crowd: Crowd | unde
   } satisfies Measured
 }, Effect.scoped)
 
+const linesOf = (folder: string, agency: number, count: number): ReadonlyArray<string> =>
+  bookOf(folder, agency).split("\n").filter(Boolean).slice(0, count)
+
+/** Makes a store of the two stored books, and lets their agencies have just these bets. */
+const storeScattered = (folder: string): ReadonlyArray<string> => {
+  const scattered = linesOf(folder, SCATTERED, SCATTERED_BETS)
+  const between = linesOf(folder, BETWEEN, SCATTERED_BETS * BETS_BETWEEN)
+  const rows = scattered.flatMap((line, index) => [
+    `${SCATTERED},${line}`,
+    ...between
+      .slice(index * BETS_BETWEEN, (index + 1) * BETS_BETWEEN)
+      .map((other) => `${BETWEEN},${other}`)
+  ])
+  const write = (name: string, lines: ReadonlyArray<string>) =>
+    writeFileSync(join(folder, name), lines.map((line) => `${line}\r\n`).join(""))
+  write("bets.csv", rows)
+  write(`agency-${SCATTERED}.csv`, scattered)
+  write(`agency-${BETWEEN}.csv`, between)
+  return scattered
+}
+
 const main = Effect.gen(function* () {
   const folder = yield* temporaryFolder
-  yield* generate(folder, BETS, 7, AGENCIES)
+  yield* generate(folder, BETS, 7, BETWEEN)
+  const crowds = crowdsWith(storeScattered(folder))
   console.log(
     `${AGENCIES} agencies (${DIALECTS.join(", ")}) with ${BETS} bets each, ` +
       `${availableParallelism()} processors, median of ${RUNS} pairs`
   )
   console.log("crowd | rate with / without it | bets a second | resident MiB before, at most")
-  for (const crowd of CROWDS) {
+  for (const crowd of crowds.filter(({ name }) => name.includes(ONLY))) {
     const ratios: Array<number> = []
     const rates: Array<number> = []
     let last: Measured | undefined

@@ -48,7 +48,8 @@ describe("a winning bet that another program changed", () => {
       yield* native.send(Buffer.concat([M.helloOf(1), M.AWAIT_WINNERS]))
       const said = M.controlsIn(yield* native.rest).at(-1)
       expect(said).toMatchObject({ _tag: "Rejected", code: "StoreUnavailable" })
-      const line = `action: consulta_ganadores | result: fail | agencia: 1 | posicion: 2 | ip: 127.0.0.1 | error: ${why}`
+      const who = "action: consulta_ganadores | result: fail | agencia: 1 | posicion: 2"
+      const line = `${who} | ip: 127.0.0.1 | error: ${why}`
       expect(failures(server)).toEqual(Array(3).fill(expect.stringContaining(line)))
     })
   )
