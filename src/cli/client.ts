@@ -20,6 +20,7 @@ import * as ClientProgress from "./ClientProgress.ts"
 import * as ClientTls from "./ClientTls.ts"
 import { bookName } from "./generate.ts"
 import { LogLevelFlag } from "./LogSettings.ts"
+import * as Purpose from "./Purpose.ts"
 import * as Setting from "./Setting.ts"
 import * as SettingText from "./SettingText.ts"
 import * as SingleBet from "./SingleBet.ts"
@@ -141,6 +142,7 @@ const holdConversation = Effect.fnUntraced(function* (
 
 /** The agency's winning documents on standard output, one a line. */
 const printWinners = Effect.fnUntraced(function* (documents: ReadonlyArray<string>) {
+  yield* Purpose.served
   yield* logAction("consulta_ganadores", "success", { cant_ganadores: documents.length })
   for (const document of documents) yield* Console.log(document)
 })
@@ -235,7 +237,10 @@ export const client = Command.make(
     const conversation = makeConversation(given)
     const book = yield* openBook(given, conversation)
     const servers = { server: { ...server, tls }, winnersServer: { ...winnersServer, tls } }
-    yield* printWinners(yield* holdConversation(given, conversation, book, servers))
+    // A stop comes before the winners, or once all of them are printed.
+    yield* Effect.uninterruptibleMask((restore) =>
+      Effect.flatMap(restore(holdConversation(given, conversation, book, servers)), printWinners)
+    )
   }, Effect.scoped)
 ).pipe(
   Command.withExamples([

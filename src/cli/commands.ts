@@ -15,6 +15,7 @@ const subcommand = <Name extends string, Input, ContextInput, E, R>(
   description: string,
   load: () => Promise<Command.Command<Name, Input, ContextInput, E, R>>
 ) => ({
+  name,
   load,
   /** The command where these arguments may mean it, else what the help says of it. */
   forArguments: async (args: ReadonlyArray<string>) => {
@@ -82,6 +83,13 @@ const SUBCOMMANDS = [
 export const loadAll = async (): Promise<void> => {
   await Promise.all(SUBCOMMANDS.map(({ load }) => load()))
 }
+
+const NAMES = new Set<string>(SUBCOMMANDS.map(({ name }) => name))
+const UNTIL_STOPPED = new Set<string | undefined>(["server", "ping"])
+
+/** Whether the command of these arguments runs until it is stopped, so that SIGINT is its end. */
+export const runsUntilStopped = (args: ReadonlyArray<string>): boolean =>
+  UNTIL_STOPPED.has(args.find((arg) => NAMES.has(arg)))
 
 /**
  * The root command for a command line of these arguments; what its flags say of the log is put into

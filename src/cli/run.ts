@@ -1,8 +1,9 @@
 /**
  * Runs the command line as a process: signals, what goes to which stream, and the exit code.
  *
- * 0: done, or stopped by SIGTERM or SIGINT after closing everything. 1: failed, with one line that
- * says what and why. 2: wrong usage, all of it on standard error.
+ * 0: done, or stopped by SIGTERM after closing everything. 1: failed, with one line that says what
+ * and why. 2: wrong usage, all of it on standard error. 130: SIGINT ended the command before it had
+ * done what it is for.
  */
 import * as Cause from "effect/Cause"
 import * as Console from "effect/Console"
@@ -22,12 +23,15 @@ import { logAction } from "../domain/ActionLog.ts"
 import { ClosingFailed } from "../domain/LoggedResource.ts"
 import { escapeControls, type LogChoice, makeLogger } from "./LogFormat.ts"
 import { LogOutput } from "./LogOutput.ts"
+import { CurrentPurpose, type Purpose } from "./Purpose.ts"
 import { type Signal, whenFirst } from "./Signals.ts"
 import { CurrentStatusLine, StatusLine } from "./StatusLine.ts"
 
 const EXIT_DONE = 0
 const EXIT_FAILED = 1
 const EXIT_WRONG_USAGE = 2
+/** As a shell shows a command that SIGINT ended. */
+const EXIT_INTERRUPTED = 130
 
 /** What ended the command from outside: a signal, or its output that cannot be written. */
 type Stop = { readonly signal: Signal } | { readonly output: NodeJS.ErrnoException }
@@ -128,6 +132,12 @@ const reportFailure = Effect.fnUntraced(function* (cause: Cause.Cause<unknown>, 
   return EXIT_FAILED
 })
 
+/** The exit code of a command that a stop cut short. */
+const codeOfStop = (stop: Stop | undefined, { isServed }: Purpose): number =>
+  stop !== undefined && "signal" in stop && stop.signal === "SIGINT" && !isServed
+    ? EXIT_INTERRUPTED
+    : EXIT_DONE
+
 /** Runs `program` until it ends or a stop comes, and gives the exit code. */
 const supervise = Effect.fnUntraced(function* <E>(
   program: Effect.Effect<void, E>,
@@ -157,7 +167,7 @@ const supervise = Effect.fnUntraced(function* <E>(
     return yield* reportFailure(exit.cause, choice)
   }
   if (stopped) yield* logAction("exit", "success")
-  return EXIT_DONE
+  return Exit.isSuccess(exit) ? EXIT_DONE : codeOfStop(stop, yield* CurrentPurpose)
 })
 
 /** The exit code where output was lost: none of it was wanted any more, or it is a failure. */
@@ -173,10 +183,12 @@ export const runMain = <Name extends string, Input, ContextInput, E>(
     readonly version: string
     /** Set by the command once its flags are read. */
     readonly choice: LogChoice
+    /** Of this process: what is served already needs no more of it. */
+    readonly purpose: Purpose
     readonly services: Layer.Layer<Command.Environment>
   }
 ): void => {
-  const { choice, services, version } = options
+  const { choice, purpose, services, version } = options
   const status = makeStatusLine()
   const logger = makeLogger(choice, (line, isUrgent) => status.writeAbove(line, isUrgent))
   const program = Command.run(command, { version }).pipe(
@@ -185,6 +197,7 @@ export const runMain = <Name extends string, Input, ContextInput, E>(
   const main = supervise(program, choice).pipe(
     Effect.provide(Logger.layer([logger])),
     Effect.provideService(CurrentStatusLine, status),
+    Effect.provideService(CurrentPurpose, purpose),
     // The logger's own level is the command's, which is not known before its flags are read.
     (self) => Effect.suspend(() => Effect.provideService(self, References.MinimumLogLevel, "All"))
   )

@@ -4,15 +4,17 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import packageJson from "../../package.json" with { type: "json" }
 import * as ConfigFlag from "./ConfigFlag.ts"
-import { loadAll, makeLottery } from "./commands.ts"
+import { loadAll, makeLottery, runsUntilStopped } from "./commands.ts"
 import type { LogChoice } from "./LogFormat.ts"
 import { runMain } from "./run.ts"
 
 export const start = async (): Promise<void> => {
   const choice: LogChoice = { format: "text", level: "INFO" }
-  runMain(await makeLottery(choice, process.argv.slice(2)), {
+  const args = process.argv.slice(2)
+  runMain(await makeLottery(choice, args), {
     version: packageJson.version,
     choice,
+    purpose: { isServed: runsUntilStopped(args) },
     services: Layer.provideMerge(ConfigFlag.layer(Effect.promise(loadAll)), NodeServices.layer)
   })
 }

@@ -165,7 +165,7 @@ describe("a stop in the middle", () => {
       yield* client.logged(/apuestas_enviadas/)
       yield* client.signal("SIGINT")
       const outcome = yield* client.outcome
-      expect(outcome.code).toBe(0)
+      expect(outcome.code).toBe(130)
       expect(outcome.stdout).toBe("")
       expect(closingOf(outcome.stderr)).toEqual([
         "signal_received SIGINT",
@@ -178,7 +178,25 @@ describe("a stop in the middle", () => {
       expect((yield* server.outcome).code).toBe(0)
       yield* other.logged(/conexion .* error: the connection is lost: the server closed it/)
       yield* other.signal("SIGINT")
-      expect((yield* other.outcome).code).toBe(0)
+      expect((yield* other.outcome).code).toBe(130)
+    })
+  )
+
+  it.live("by SIGINT is none for a client that has its winners: it prints them all", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      // Printed for longer than the log is held back, so that the signal comes meanwhile.
+      const book = "Ana,Rojas,1,1999-03-17,7574\n".repeat(60_000)
+      writeFileSync(join(folder, "agency-1.csv"), book)
+      const server = yield* startServer({
+        store: `csv:${folder}/bets.csv`,
+        more: ["--agencies", "1,"]
+      })
+      const client = yield* startLottery({ args: clientArgs(folder, 1, server, "native") })
+      yield* client.logged(/consulta_ganadores/)
+      yield* client.signal("SIGINT")
+      const { code, stdout } = yield* client.outcome
+      expect({ code, printed: stdout.length }).toEqual({ code: 0, printed: 120_000 })
     })
   )
 })
@@ -432,7 +450,7 @@ describe("demo", () => {
       const running = yield* startLottery(demo(folder, "--clients", "20"))
       yield* running.logged(/acknowledged/)
       yield* running.signal("SIGINT")
-      expect((yield* running.outcome).code).toBe(0)
+      expect((yield* running.outcome).code).toBe(130)
       expect(readdirSync(folder)).toEqual([])
     })
   )

@@ -173,7 +173,7 @@ describe("exit code 2, on standard error", () => {
 
 describe("a signal", () => {
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
-    it.live(`${signal} closes what is open and ends with 0`, () =>
+    it.live(`${signal} closes what is open, and ends what runs until it is stopped with 0`, () =>
       Effect.gen(function* () {
         let sent = false
         let pinging: Running | undefined
@@ -196,6 +196,23 @@ describe("a signal", () => {
       })
     )
   }
+})
+
+describe("a signal in the middle of generate", () => {
+  it.live.each([
+    ["SIGINT", 130],
+    ["SIGTERM", 0]
+  ] as const)("%s ends it with %i", ([signal, expected]) =>
+    Effect.gen(function* () {
+      const args = ["generate", "--agencies", "100000", "--out", yield* folder]
+      const generating = yield* startLottery({ args })
+      yield* generating.logged(/action: generate/)
+      yield* generating.signal(signal)
+      const { code, stderr } = yield* generating.outcome
+      expect(code).toBe(expected)
+      expect(stderr).toMatch(/action: exit \| result: success\n$/)
+    })
+  )
 })
 
 it.live("a signal between two messages of ping ends it", () =>

@@ -1,0 +1,20 @@
+/**
+ * Whether a command has done what it is for. That decides the exit code after SIGINT, from which a
+ * script learns whether the command was cut short.
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+
+export interface Purpose {
+  isServed: boolean
+}
+
+/** The purpose of the command that runs. */
+export const CurrentPurpose = Context.Reference<Purpose>("lottery/cli/Purpose", {
+  defaultValue: () => ({ isServed: false })
+})
+
+/** Says that the command has done what it is for: what is left of it may be cut off. */
+export const served: Effect.Effect<void> = Effect.map(CurrentPurpose, (purpose) => {
+  purpose.isServed = true
+})
