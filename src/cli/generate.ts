@@ -2,11 +2,10 @@
 
 import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
-import * as FileSystem from "effect/FileSystem"
 import * as Path from "effect/Path"
 import * as Stream from "effect/Stream"
-import { fileUnavailable } from "../client/FileUnavailable.ts"
 import { logAction } from "../domain/ActionLog.ts"
+import { makeFolder } from "./Folder.ts"
 import { type BookParameters, generateBook } from "./GeneratedBook.ts"
 import * as Setting from "./Setting.ts"
 import * as SettingText from "./SettingText.ts"
@@ -49,8 +48,7 @@ export const generate = Command.make(
   "generate",
   settings,
   Effect.fnUntraced(function* ({ agencies, bets, out, seed }) {
-    const fs = yield* FileSystem.FileSystem
-    yield* Effect.mapError(fs.makeDirectory(out, { recursive: true }), fileUnavailable(out))
+    yield* makeFolder(out)
     for (const agency of agencies) {
       yield* writeBook(out, { agency, bets, seed })
       yield* logAction("generate", "success", { agencia: agency, cantidad: bets })

@@ -10,6 +10,8 @@ import * as SchemaTransformation from "effect/SchemaTransformation"
 import * as Stream from "effect/Stream"
 import { FileUnavailable, fileUnavailable } from "../client/FileUnavailable.ts"
 import { logAction } from "../domain/ActionLog.ts"
+import type { ExpectedAgencies } from "../domain/Draw.ts"
+import { makeFolder } from "./Folder.ts"
 import * as Setting from "./Setting.ts"
 import * as SettingText from "./SettingText.ts"
 import * as sharedSettings from "./sharedSettings.ts"
@@ -82,6 +84,9 @@ const AUTHORITY = "ca"
 const SERVER = "server"
 const agencyName = (agency: number): string => `agency-${agency}`
 
+const filesOf = (holders: ReadonlyArray<string>): ReadonlyArray<string> =>
+  holders.flatMap((holder) => [certificateName(holder), keyName(holder)])
+
 /** Fails where a file of one of the holders is in the folder. */
 const refuseToOverwrite = Effect.fnUntraced(function* (
   folder: string,
@@ -90,15 +95,26 @@ const refuseToOverwrite = Effect.fnUntraced(function* (
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
   const there = new Set(yield* Effect.mapError(fs.readDirectory(folder), fileUnavailable(folder)))
-  const taken = holders
-    .flatMap((holder) => [certificateName(holder), keyName(holder)])
-    .find((name) => there.has(name))
+  const taken = filesOf(holders).find((name) => there.has(name))
   if (taken === undefined) return
   return yield* new FileUnavailable({
     file: path.join(folder, taken),
     reason: "is there already; nothing was written"
   })
 })
+
+interface KeysSettings {
+  readonly agencies: ExpectedAgencies
+  readonly names: Option.Option<ReadonlyArray<string>>
+  readonly days: number
+  readonly out: string
+}
+
+const holdersOf = ({ agencies }: KeysSettings): ReadonlyArray<string> => [
+  AUTHORITY,
+  SERVER,
+  ...agencies.map(agencyName)
+]
 
 const OWNER_ONLY = 0o600
 
@@ -113,14 +129,19 @@ const writeCredentials = Effect.fnUntraced(function* (
   yield* writeWhole(path.join(folder, keyName(holder)), content(key), { mode: OWNER_ONLY })
 })
 
-export const keys = Command.make(
-  "keys",
-  settings,
-  Effect.fnUntraced(function* ({ agencies, days, names, out }) {
-    const fs = yield* FileSystem.FileSystem
-    yield* Effect.mapError(fs.makeDirectory(out, { recursive: true }), fileUnavailable(out))
-    yield* refuseToOverwrite(out, [AUTHORITY, SERVER, ...agencies.map(agencyName)])
+/** Removes the files of the holders: a part of a set is of no use, and in the way of a whole one. */
+const removeCredentials = Effect.fnUntraced(function* (
+  folder: string,
+  holders: ReadonlyArray<string>
+) {
+  const fs = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  for (const name of filesOf(holders)) yield* Effect.ignore(fs.remove(path.join(folder, name)))
+})
 
+/** Makes the keys of an authority, a server and each agency, and writes all of them or none. */
+const writeSet = Effect.fnUntraced(
+  function* ({ agencies, days, names, out }: KeysSettings) {
     const { makeAuthority, validFor } = yield* loadTrialKeys
     const validity = yield* validFor(days)
     const authority = yield* makeAuthority(validity)
@@ -131,7 +152,19 @@ export const keys = Command.make(
     for (const agency of agencies) {
       yield* writeCredentials(out, agencyName(agency), yield* authority.issue({ agency }, validity))
     }
+  },
+  (effect, settings) =>
+    Effect.onError(effect, () => removeCredentials(settings.out, holdersOf(settings)))
+)
 
+export const keys = Command.make(
+  "keys",
+  settings,
+  Effect.fnUntraced(function* (given) {
+    const { agencies, days, out } = given
+    yield* makeFolder(out)
+    yield* refuseToOverwrite(out, holdersOf(given))
+    yield* writeSet(given)
     yield* logAction("keys", "success", { agencies: agencies.length, days, folder: out })
     const authorityKey = (yield* Path.Path).join(out, keyName(AUTHORITY))
     yield* Effect.logWarning(
