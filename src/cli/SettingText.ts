@@ -4,11 +4,14 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as NetHost from "effect/net/Host"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
 import * as SchemaTransformation from "effect/SchemaTransformation"
 import { Agency, fromDigits, MAX_AGENCY } from "../domain/Agency.ts"
-import { BetNumber } from "../domain/Bet.ts"
+import { NumberFromDigits } from "../domain/Bet.ts"
 import { DrawId, ExpectedAgencies } from "../domain/Draw.ts"
 import { MAX_TOKEN_BYTES } from "../protocol/Limits.ts"
 import { LOG_LEVELS, type LogLevel } from "./LogFormat.ts"
@@ -66,12 +69,21 @@ export const Port: TextSchema<number> = intBetween(0, MAX_PORT)
 
 const WHITE_SPACE = /\s/
 
+/** The root of all names is a name, but of no host. */
+const ROOT = "."
+
+/** The host in its shortest spelling; undefined if it cannot be one. */
+export const parseHost = (text: string): string | undefined => {
+  const host = Option.getOrUndefined(Result.getSuccess(NetHost.hostFromString(text)))
+  return host === undefined || host === ROOT ? undefined : NetHost.formatHost(host)
+}
+
 /** A host name or an IP address, IPv6 without brackets. */
-export const Host: TextSchema<string> = Schema.String.check(
-  Schema.makeFilter(
-    (text: string) =>
-      (text !== "" && !WHITE_SPACE.test(text)) || "expected a host name or an IP address"
-  )
+export const Host: TextSchema<string> = fromText(
+  Schema.String,
+  "expected a host name or an IP address",
+  parseHost,
+  (host) => host
 )
 
 /** A host and a port. */
@@ -80,14 +92,11 @@ export interface Address {
   readonly port: number
 }
 
-const ADDRESS = /^(?:\[([0-9A-Fa-f:.%\w]+)\]|([^\s:[\]]+)):(\d{1,5})$/
-
 /** The address of `host:port`, IPv6 in brackets; undefined where it is not one. */
 const parseAddress = (text: string): Address | undefined => {
-  const match = ADDRESS.exec(text)
-  const host = match?.[1] ?? match?.[2]
-  const port = Number(match?.[3])
-  return host === undefined || port < 1 || port > MAX_PORT ? undefined : { host, port }
+  const address = Option.getOrUndefined(Result.getSuccess(NetHost.hostPortFromString(text)))
+  if (address === undefined || address.host === ROOT || address.port === 0) return undefined
+  return { host: NetHost.formatHost(address.host), port: address.port }
 }
 
 /** Writes an address as `host:port`, IPv6 in brackets. */
@@ -188,10 +197,8 @@ export const AgencyFromText: TextSchema<Agency> = fromText(
   String
 )
 
-/** The winning number, 0 to 9999. */
-export const WinningNumber: TextSchema<number> = intBetween(0, 9999).pipe(
-  Schema.decodeTo(BetNumber)
-)
+/** The winning number, as it is written in a book. */
+export const WinningNumber: TextSchema<number> = NumberFromDigits
 
 /** The name of a draw. */
 export const Draw: TextSchema<DrawId> = DrawId

@@ -1,5 +1,4 @@
 /** `lottery keys`: makes an authority and what it issues, for trying out TLS. */
-import { isIP } from "node:net"
 import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -21,30 +20,25 @@ import { writeWhole } from "./WholeFile.ts"
 /** Where a server is found without `--names`; Compose's service is called server. */
 const SERVER_NAMES = ["localhost", "server", "127.0.0.1", "::1"]
 
-const MAX_NAME = 253
-const LABEL = "[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
-// All digits at the end are an IP address that is wrong.
-const HOST_NAME = new RegExp(`^(?:${LABEL}\\.)*(?!\\d+$)${LABEL}$`, "i")
-
-const isHostName = (name: string): boolean => name.length <= MAX_NAME && HOST_NAME.test(name)
-
-/** An address with a zone is one on this machine only. */
-const isAddress = (name: string): boolean => isIP(name) !== 0 && !name.includes("%")
+/** A certificate has no word for the zone of an address, nor for the dot after a whole name. */
+const isCertified = (name: string): boolean =>
+  SettingText.parseHost(name) === name && !name.includes("%") && !name.endsWith(".")
 
 const ServerNames = Schema.Array(Schema.String).check(
   Schema.makeFilter(
     (names: ReadonlyArray<string>) =>
-      names.every((name) => isHostName(name) || isAddress(name)) ||
-      "expected host names or IP addresses with commas between them"
+      names.every(isCertified) || "expected host names or IP addresses with commas between them"
   )
 )
+
+const toName = (text: string): string => SettingText.parseHost(text.trim()) ?? text
 
 /** Names as `central.example,10.0.0.7`. */
 const NamesFromText: SettingText.TextSchema<ReadonlyArray<string>> = Schema.String.pipe(
   Schema.decodeTo(
     ServerNames,
     SchemaTransformation.transform<ReadonlyArray<string>, string>({
-      decode: (text) => text.split(",").map((name) => name.trim()),
+      decode: (text) => text.split(",").map(toName),
       encode: (names) => names.join(",")
     })
   )

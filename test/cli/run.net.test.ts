@@ -150,7 +150,11 @@ describe("exit code 2, on standard error", () => {
       "expected sqlite:FILE, csv:FILE or postgres://USER@HOST/DATABASE"
     ],
     [["server", "--agencies", "0"], {}, "from the flag --agencies: expected how many agencies"],
-    [["server"], { LOTTERY_WINNING_NUMBER: "10000" }, "LOTTERY_WINNING_NUMBER: expected a whole"],
+    [
+      ["server"],
+      { LOTTERY_WINNING_NUMBER: "10000" },
+      "LOTTERY_WINNING_NUMBER: expected 1 to 4 digits"
+    ],
     [["client"], {}, "agency is missing"],
     [["client"], { CLI_ID: "0" }, "CLI_ID: expected an agency number"],
     [["ping", "extra"], {}, "extra"],

@@ -10,7 +10,7 @@ import { join } from "node:path"
 import { NodeServices } from "@effect/platform-node"
 import { it } from "@effect/vitest"
 import { ConfigProvider, Duration, Effect, Option, Result } from "effect"
-import type * as Flag from "effect/cli/Flag"
+import * as Flag from "effect/cli/Flag"
 import { afterAll, describe, expect } from "vitest"
 import * as ConfigFile from "../../src/cli/ConfigFile.ts"
 import * as client from "../../src/cli/client.ts"
@@ -179,7 +179,7 @@ const CASES: Readonly<Record<string, Readonly<Record<string, Case>>>> = {
       name: "winning-number",
       text: "42",
       value: 42,
-      wrong: ["10000", `${WHOLE} 0 to 9999`]
+      wrong: ["10000", "expected 1 to 4 digits"]
     },
     once: { fallback: false, name: "once", ...SWITCH },
     tlsCert: { name: "tls-cert", ...FILE },
@@ -639,6 +639,96 @@ it.effect("a token is of at most so many bytes, and a wrong one is never shown",
         const { message } = yield* Effect.flip(parse(token, given))
         expect(message).toMatch(/token/i)
         expect(message).not.toContain("hunter2")
+      }
+    }
+  })
+)
+
+/** What is said of a text that a setting takes from nowhere. */
+const refusals = Effect.fnUntraced(function* (
+  name: string,
+  setting: Flag.Flag<unknown>,
+  text: string
+) {
+  const key = Setting.environmentName(name)
+  const places: ReadonlyArray<Places> = [
+    { flags: { [name]: text } },
+    { env: { [key]: text } },
+    { file: [PLACES.ini.file, ini(key, text)] },
+    { file: [PLACES.yaml.file, yaml(key, text)] }
+  ]
+  return yield* Effect.forEach(places, (given) =>
+    Effect.map(Effect.flip(parse(setting, given)), ({ message }) => message)
+  )
+})
+
+const LONG_LABEL = "a".repeat(64)
+const LONG_NAME = `${"a".repeat(63)}.`.repeat(4)
+const NO_HOSTS = [
+  ...["-x", "x-", "x.-y.z", "a..b", ".a", ".", "a b", "a\tb", "a/b", "a@b", "*"],
+  ...["300.1.1.1", "1.2.3", "0x7f000001", "[::1]", "::1%", "1::2::3", LONG_LABEL, LONG_NAME]
+]
+const NO_PORTS = ["", "0", "65536", "99999", "+5", "-5", "0x10", "1e3", "5.0", " 5", "05", "x"]
+
+it.effect("a host that cannot be one is refused, also in an address", () =>
+  Effect.gen(function* () {
+    for (const host of NO_HOSTS) {
+      for (const said of yield* refusals("host", server.settings.host, host)) {
+        expect(said).toContain(`: expected a host name or an IP address, got "`)
+      }
+    }
+    const bare = NO_HOSTS.filter((host) => host !== "[::1]").map((host) => `${host}:5`)
+    const bracketed = ["zzz", "1.2.3.4", "my_server", "", "1::2::3"].map((host) => `[${host}]:5`)
+    const ports = NO_PORTS.map((port) => `host:${port}`)
+    const others = ["host", ":5", "::1:5", "[::1]", "[::1]5", "[::1", "http://host:5"]
+    for (const address of [...bare, ...bracketed, ...ports, ...others]) {
+      for (const said of yield* refusals("server", client.settings.server, address)) {
+        expect(said).toContain(": expected host:port, such as localhost:12345 or [::1]:12345, got")
+      }
+    }
+  })
+)
+
+it.effect("a host is a name, of a container too, or an address of either kind", () =>
+  Effect.gen(function* () {
+    for (const [text, host] of [
+      ["my_server", "my_server"],
+      ["server-1.tp0_testing_net", "server-1.tp0_testing_net"],
+      ["Central.Example.", "central.example."],
+      ["1a", "1a"],
+      ["127.0.0.1", "127.0.0.1"]
+    ] as const) {
+      expect(yield* parse(server.settings.host, { flags: { host: text } })).toBe(host)
+      const given = { flags: { server: `${text}:65535` } }
+      expect(yield* parse(client.settings.server, given)).toEqual({ host, port: 65_535 })
+    }
+    for (const host of ["::", "::1", "fe80::1%eth0"]) {
+      expect(yield* parse(server.settings.host, { flags: { host } })).toBe(host)
+      const given = { flags: { server: `[${host}]:1` } }
+      expect(yield* parse(client.settings.server, given)).toEqual({ host, port: 1 })
+    }
+  })
+)
+
+it.effect("the winning number is written as a bet's, which a client may give", () =>
+  Effect.gen(function* () {
+    for (const [name, setting] of [
+      ["winning-number", server.settings.winningNumber],
+      ["number", Flag.map(client.settings.bet.number, Option.getOrUndefined)]
+    ] as const) {
+      for (const [text, number] of [
+        ["0", 0],
+        ["0000", 0],
+        ["0012", 12],
+        ["7574", 7574],
+        ["9999", 9999]
+      ] as const) {
+        expect(yield* parse(setting, { flags: { [name]: text } })).toBe(number)
+      }
+      for (const text of ["07574", "00000", "10000", "-0", "-1", "+1", "1e3", "0x1", "1.0", "٣"]) {
+        for (const said of yield* refusals(name, setting, text)) {
+          expect(said).toContain(`: expected 1 to 4 digits, got "${text}"`)
+        }
       }
     }
   })
