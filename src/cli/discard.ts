@@ -2,24 +2,28 @@
 import * as CliError from "effect/cli/CliError"
 import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import { logAction } from "../domain/ActionLog.ts"
 import type { Agency } from "../domain/Agency.ts"
-import { BetStoreReader } from "../server/BetStore.ts"
+import { BetStoreReader, DrawAlreadyHeld } from "../server/BetStore.ts"
 import * as StoreUrl from "../server/store/StoreUrl.ts"
 import * as Setting from "./Setting.ts"
 import * as SettingText from "./SettingText.ts"
 import * as StoreSetting from "./StoreSetting.ts"
 import * as sharedSettings from "./sharedSettings.ts"
 
-/** Fails with what would be dropped, and what must be given to drop it. */
+/** Fails with what would be dropped and what must be given to drop it, or as the discard would. */
 const askToConfirm = Effect.fnUntraced(function* (
   store: StoreUrl.StoreUrl,
   draw: string,
   agency: Agency
 ) {
-  const progress = yield* Effect.flatMap(BetStoreReader, (books) => books.progress).pipe(
-    Effect.provide(StoreUrl.layerReader(store, draw))
-  )
+  const { progress, stored } = yield* Effect.flatMap(BetStoreReader, (books) =>
+    Effect.all({ progress: books.progress, stored: books.draw })
+  ).pipe(Effect.provide(StoreUrl.layerReader(store, draw)))
+  if (Option.exists(stored, ({ recorded }) => recorded)) {
+    return yield* new DrawAlreadyHeld({ agency, drawId: draw })
+  }
   const { bets, finished } = progress.get(agency) ?? { bets: 0, finished: false }
   const book = `the ${finished ? "finished " : ""}book of agency ${agency} with ${bets} bets`
   return yield* new CliError.ValidationError({

@@ -109,6 +109,38 @@ for (const scheme of ["sqlite", "csv"] as const) {
     )
   })
 
+  describe(`lottery export of an agency from a ${scheme} store`, () => {
+    it.live("fails where there is none, and says where one has sent nothing yet", () =>
+      Effect.gen(function* () {
+        const { lottery, url, use } = yield* made
+        yield* use(fill)
+        const none = yield* lottery("export", "--agency", "200")
+        expect(none).toMatchObject({ code: 1, stdout: "" })
+        expect(none.stderr).toMatch(
+          /^.* CRITICAL \S+ has no agency 200; its agencies are 1, 2, 7\n$/
+        )
+        expect(none.stderr).toContain(` ${url} has`)
+        const empty = yield* lottery("export", "--agency", "2")
+        expect(empty).toMatchObject({ code: 0, stdout: "" })
+        expect(empty.stderr).toMatch(/^.* WARNING +agency 2 has sent no bets yet\n$/)
+        const book = yield* lottery("export", "--agency", "7")
+        expect(book).toMatchObject({ code: 0, stderr: "" })
+        expect(book.stdout.split("\n")).toHaveLength(31)
+      })
+    )
+
+    it.live("before the draw is opened knows those that bets are stored of", () =>
+      Effect.gen(function* () {
+        const { lottery, use } = yield* made
+        yield* use(Effect.flatMap(BetStore, (store) => store.append(4, 0, bets(4, 0, 2))))
+        expect((yield* lottery("export", "--agency", "4")).code).toBe(0)
+        const { code, stderr } = yield* lottery("export", "--agency", "1")
+        expect(code).toBe(1)
+        expect(stderr).toMatch(/^.* CRITICAL \S+ has no agency 1\n$/)
+      })
+    )
+  })
+
   describe(`lottery discard on a ${scheme} store`, () => {
     it.live("drops a book where no server runs, and says so in the log alone", () =>
       Effect.gen(function* () {
@@ -145,9 +177,11 @@ for (const scheme of ["sqlite", "csv"] as const) {
           expect(existsSync(path)).toBe(false)
         }
         yield* use(Effect.andThen(fill, holdDraw))
-        const { code, stderr } = yield* lottery("discard", "--agency", "1", "--yes")
-        expect(code).toBe(1)
-        expect(stderr).toMatch(/^.* CRITICAL the draw default has been held: .*\n$/)
+        for (const args of [[], ["--yes"]]) {
+          const { code, stderr } = yield* lottery("discard", "--agency", "1", ...args)
+          expect(code).toBe(1)
+          expect(stderr).toMatch(/^.* CRITICAL the draw default has been held: .*\n$/)
+        }
       })
     )
 
