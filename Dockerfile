@@ -13,6 +13,7 @@ COPY build.ts ./
 COPY src src
 # A link stays one only inside a folder that is copied: builders follow one that is copied itself.
 RUN node build.ts \
+  && rm dist/.npmignore \
   && mkdir -p image/usr/local/bin data \
   && mv dist image/app \
   && ln -s ../../../app/lottery.cjs image/usr/local/bin/lottery

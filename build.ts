@@ -5,7 +5,7 @@
  */
 import { execFile } from "node:child_process"
 import { createHash } from "node:crypto"
-import { chmod, mkdir, readdir, rename, rm, stat, writeFile } from "node:fs/promises"
+import { chmod, mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { promisify } from "node:util"
 import { type OutputChunk, type OutputOptions, rolldown } from "rolldown"
@@ -64,9 +64,33 @@ const bundleFile = async (
   input: string,
   format: "esm" | "cjs",
   define?: Record<string, string>
-): Promise<string> => {
+): Promise<OutputChunk> => {
   const [chunk] = await bundle(input, { format, codeSplitting: false }, { define })
-  return chunk!.code
+  return chunk!
+}
+
+/** The folder of a package, of its module's file. */
+const PACKAGE = /^.*\/node_modules\/(?:@[^/]+\/)?[^/]+(?=\/)/
+const LICENCE = /^(licen[cs]e|notice|copying|copyright)/i
+
+/** What a package asks to be told of it wherever it is a part of something. */
+const noticeOf = async (folder: string): Promise<string> => {
+  const { license, name, version } = JSON.parse(
+    await readFile(join(folder, "package.json"), "utf8")
+  )
+  const files = (await readdir(folder)).filter((file) => LICENCE.test(file)).sort()
+  if (files.length === 0) throw new Error(`${name} has no file with its licence`)
+  const texts = await Promise.all(files.map((file) => readFile(join(folder, file), "utf8")))
+  return [`${name} ${version} (${license})`, ...texts.map((text) => text.trim())].join("\n\n")
+}
+
+/** The notices of every package of which a module is in one of the bundles. */
+const noticesOf = async (chunks: ReadonlyArray<OutputChunk>): Promise<string> => {
+  const modules = chunks.flatMap(({ moduleIds }) => moduleIds)
+  const folders = new Set(modules.flatMap((module) => PACKAGE.exec(module) ?? []))
+  const notices = await Promise.all([...folders].sort().map(noticeOf))
+  const title = "lottery contains parts of these packages, each under the licence that follows it."
+  return `${[title, ...notices].join(`\n\n${"-".repeat(80)}\n\n`)}\n`
 }
 
 /** In ASCII: with one character that is not, each would take two bytes in memory. */
@@ -86,7 +110,7 @@ const toScript = (code: string): string =>
 const writeCommand = async (to: string, files: ReadonlyMap<string, string>): Promise<void> => {
   const recorder = join(to, "record.mjs")
   await mkdir(to)
-  await writeFile(recorder, await bundleFile("record.ts", "esm"))
+  await writeFile(recorder, (await bundleFile("record.ts", "esm")).code)
   for (const [name, code] of files) await writeFile(join(to, name), code)
   const run = promisify(execFile)
   const options = { env: { PATH: process.env.PATH }, timeout: 30_000 }
@@ -126,14 +150,23 @@ const removeOthers = async (name: string): Promise<void> => {
   for (const { other } of unused) await rm(join(dist, other), { recursive: true, force: true })
 }
 
+/** Puts a file into `dist`, as a whole. */
+const putFile = async (name: string, content: string, mode: number): Promise<void> => {
+  const file = unique(name)
+  await writeFile(file, content)
+  await chmod(file, mode)
+  await put(file, name)
+}
+
 await mkdir(dist, { recursive: true })
 const chunks = await bundle(
   "command.ts",
   { format: "cjs", entryFileNames: "[name].cjs", chunkFileNames: "[name].cjs" },
   { external: ["Signals.ts"] }
 )
+const worker = await bundleFile("worker.ts", "esm")
 const files = new Map(chunks.map(({ code, fileName }) => [fileName, toScript(code)]))
-files.set(WORKER, await bundleFile("worker.ts", "esm"))
+files.set(WORKER, worker.code)
 const hash = createHash("sha256")
   .update(process.version)
   .update(JSON.stringify([...files]))
@@ -143,10 +176,10 @@ if (!(await readdir(dist)).includes(name)) {
   await writeCommand(temporary, files)
   await put(temporary, name)
 }
-const main = unique("lottery.cjs")
 // Node starts a CommonJS module some 8 ms sooner than any other.
-const mainCode = await bundleFile("main.ts", "cjs", { COMMAND_FOLDER: JSON.stringify(name) })
-await writeFile(main, `#!/usr/bin/env node\n${mainCode}`)
-await chmod(main, 0o755)
-await put(main, "lottery.cjs")
+const main = await bundleFile("main.ts", "cjs", { COMMAND_FOLDER: JSON.stringify(name) })
+await putFile("THIRD-PARTY-NOTICES", await noticesOf([...chunks, worker, main]), 0o644)
+// Only what is loaded is packed, whatever else earlier builds left here.
+await putFile(".npmignore", `/*\n!/${name}/\n!/lottery.cjs\n!/THIRD-PARTY-NOTICES\n`, 0o644)
+await putFile("lottery.cjs", `#!/usr/bin/env node\n${main.code}`, 0o755)
 await removeOthers(name)

@@ -134,6 +134,7 @@ layer(ImageFolder.layer, image)("the image", (it) => {
       const held = readdirSync(folder, { recursive: true, encoding: "utf8" })
       const files = held.filter((path) => !statSync(join(folder, path)).isDirectory())
       expect(files.filter((path) => !LOADED.test(path)).sort()).toEqual([
+        "app/THIRD-PARTY-NOTICES",
         "app/lottery.cjs",
         "usr/local/bin/lottery"
       ])
