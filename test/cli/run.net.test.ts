@@ -7,7 +7,13 @@ import { join } from "node:path"
 import { it } from "@effect/vitest"
 import { Effect } from "effect"
 import { describe, expect } from "vitest"
-import { COMMAND, type Running, runLottery, startLottery } from "../support/lotteryCommand.ts"
+import {
+  COMMAND,
+  olderNode,
+  type Running,
+  runLottery,
+  startLottery
+} from "../support/lotteryCommand.ts"
 
 /** A peer that answers each connection's first bytes as `answer` says; gives its port. */
 const peer = (answer: (socket: Socket, data: Buffer | string) => void) =>
@@ -279,16 +285,6 @@ it.live("a terminal that is closed stops a command as a signal does", () =>
     expect(stderr).toContain("signal_received | result: success | signal: SIGHUP")
   })
 )
-
-/** An older Node than the one that is needed, on this machine. */
-const olderNode = (process.env.PATH ?? "")
-  .split(":")
-  .concat("/usr/bin", "/usr/local/bin")
-  .map((directory) => join(directory, "node"))
-  .find((path) => {
-    const { stdout } = spawnSync(path, ["--version"], { encoding: "utf8" })
-    return typeof stdout === "string" && Number.parseInt(stdout.slice(1), 10) < 26
-  })
 
 describe("an older Node", () => {
   it.live.skipIf(olderNode === undefined)("is told which one is needed, in one line", () =>

@@ -17,7 +17,7 @@ import { layer } from "@effect/vitest"
 import { Effect } from "effect"
 import { describe, expect, it } from "vitest"
 import packageJson from "../../package.json" with { type: "json" }
-import { type Running, runLottery, startLottery } from "../support/lotteryCommand.ts"
+import { instead, type Running, runLottery, startLottery } from "../support/lotteryCommand.ts"
 import { exported, LISTENS } from "../support/lotteryParties.ts"
 import { temporaryFolder } from "../support/TemporaryFolder.ts"
 import { parse } from "./Dockerfile.ts"
@@ -45,11 +45,6 @@ if (!canBeAlone) console.warn("skipped: `unshare` may not make a PID namespace h
 const MOUNTS = "mount -t tmpfs none /mnt && mkdir /mnt/a && mount -t overlay -o lowerdir=/mnt/a:/"
 const canBeContained = isRoot && works([...CONTAINED, "sh", "-c", `${MOUNTS} none /mnt/a`])
 if (!canBeContained) console.warn("skipped: containers need root, and a kernel with overlayfs")
-
-/** For `under`: runs these words, with the command's arguments, instead of the built command. */
-const instead = (words: ReadonlyArray<string>): ReadonlyArray<string> => [
-  ...["sh", "-c", `shift 2; exec ${words.map((word) => `'${word}'`).join(" ")} "$@"`, "sh"]
-]
 
 const FREE_PORTS = ["--port", "0", "--winners-port", "0"]
 

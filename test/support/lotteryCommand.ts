@@ -1,6 +1,6 @@
 /** Runs the built command as a process, as a person or a container does. */
-import { type ChildProcess, spawn } from "node:child_process"
-import { join } from "node:path"
+import { type ChildProcess, spawn, spawnSync } from "node:child_process"
+import { delimiter, dirname, join } from "node:path"
 import { Deferred, Effect, Exit } from "effect"
 
 const ROOT = join(import.meta.dirname, "..", "..")
@@ -35,6 +35,25 @@ const environment = (extra: Readonly<Record<string, string>> = {}): NodeJS.Proce
   NODE_COMPILE_CACHE: COMPILE_CACHE,
   ...extra
 })
+
+/** For `under`: runs these words, with the command's arguments, instead of the built command. */
+export const instead = (words: ReadonlyArray<string>): ReadonlyArray<string> => [
+  ...["sh", "-c", `shift 2; exec ${words.map((word) => `'${word}'`).join(" ")} "$@"`, "sh"]
+]
+
+/** A PATH on which this Node is found first. */
+export const pathWith = (node: string): string =>
+  [dirname(node), "/usr/bin", "/bin"].join(delimiter)
+
+/** A Node on this machine that is older than the one that is needed. */
+export const olderNode: string | undefined = (process.env.PATH ?? "")
+  .split(delimiter)
+  .concat("/usr/bin", "/usr/local/bin")
+  .map((folder) => join(folder, "node"))
+  .find((path) => {
+    const { stdout } = spawnSync(path, ["--version"], { encoding: "utf8" })
+    return typeof stdout === "string" && Number.parseInt(stdout.slice(1), 10) < 26
+  })
 
 /** A `lottery` that runs. */
 export interface Running {
