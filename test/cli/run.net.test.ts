@@ -1,6 +1,6 @@
 /** The built command as a process: exit codes, streams and signals. */
 import { spawnSync } from "node:child_process"
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs"
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { createServer, type Server, type Socket } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -14,6 +14,8 @@ import {
   runLottery,
   startLottery
 } from "../support/lotteryCommand.ts"
+
+const ROOT = join(import.meta.dirname, "..", "..")
 
 /** A peer that answers each connection's first bytes as `answer` says; gives its port. */
 const peer = (answer: (socket: Socket, data: Buffer | string) => void) =>
@@ -207,6 +209,24 @@ describe("a signal", () => {
     )
   }
 })
+
+it.live("SIGTERM reaches a server that is started as the README says to do without npx", () =>
+  Effect.gen(function* () {
+    const readme = readFileSync(join(ROOT, "README.md"), "utf8")
+    const [, program, script] = /`(node_modules\/\S+) (\S+) server` instead/.exec(readme)!
+    const store = `sqlite:${yield* folder}/lottery.db`
+    const server = yield* startLottery({
+      args: ["server", "--host", "127.0.0.1", "--port", "0", "--store", store],
+      under: instead([program!, script!]),
+      cwd: ROOT
+    })
+    yield* server.logged(/action: listen/)
+    yield* server.signal("SIGTERM")
+    const { code, stderr } = yield* server.outcome
+    expect(code).toBe(0)
+    expect(stderr).toMatch(/action: exit \| result: success\n$/)
+  })
+)
 
 describe("a signal in the middle of generate", () => {
   it.live.each([
