@@ -123,7 +123,7 @@ const writeCredentials = Effect.fnUntraced(function* (
   yield* writeWhole(path.join(folder, keyName(holder)), content(key), { mode: OWNER_ONLY })
 })
 
-/** Removes the files of the holders: a part of a set is of no use, and in the way of a whole one. */
+/** Removes the files of the holders: a part of a set is useless, and blocks a second try. */
 const removeCredentials = Effect.fnUntraced(function* (
   folder: string,
   holders: ReadonlyArray<string>

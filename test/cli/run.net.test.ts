@@ -9,6 +9,7 @@ import { Effect } from "effect"
 import { describe, expect } from "vitest"
 import {
   COMMAND,
+  instead,
   olderNode,
   type Running,
   runLottery,
