@@ -1,7 +1,8 @@
 /**
- * Builds the command line into what is shipped: `dist/lottery.cjs`, which is started, and a folder of
- * what it loads. The folder is named after its content and there as a whole before the file is, so
- * that builds may run at the same time and nobody runs half of one.
+ * Builds the command line into what is shipped: `dist/lottery.cjs`, which is started, a folder of
+ * what it loads, and the notices of the packages that are in it. The folder is named after its
+ * content and there as a whole before the file is, so that builds may run at the same time and
+ * nobody runs half of one.
  */
 import { execFile } from "node:child_process"
 import { createHash } from "node:crypto"
