@@ -1,7 +1,7 @@
 /**
  * Dialect 2, binary packets (wire: "Binary packets"). Every function is pure: bytes in, data out.
  *
- *     packet  = size:u16  content  continue:u16        size counts content and continue
+ *     packet  = size:u16  content  continue:u16        size counts content and continue (1 or 0)
  *     content = AGENCY ";" [ bet *( ";" bet ) [ ";" ] ]     bet = five fields separated by ";"
  *     stored  = 1:u16        refused = 0:u16
  *     winners = size:u16  document *( ";" document )
@@ -24,7 +24,7 @@ const utf8 = new TextEncoder()
 const SIZE_BYTES = 2
 const CONTINUE_BYTES = 2
 
-/** A client's packet. Without bets and after the last one, it is the question for the winners. */
+/** A client's packet of bets. */
 export class BinaryPacket extends Schema.Class<BinaryPacket>("lottery/protocol/BinaryPacket")({
   agency: Agency,
   batch: BetBatchSchema,
@@ -47,9 +47,17 @@ const packetSize = (header: Uint8Array): Result.Result<number, BadMessage> => {
       )
 }
 
-const decodePacket = (
-  bytes: Uint8Array
-): Result.Result<(typeof BinaryPacket)["Encoded"], BadMessage> => {
+/** What stands around the bets of a packet. */
+interface Envelope {
+  readonly content: Uint8Array
+  readonly agency: Agency
+  /** Where the bets begin in the content. */
+  readonly betsStart: number
+  /** The field `continue`. */
+  readonly more: number
+}
+
+const openPacket = (bytes: Uint8Array): Result.Result<Envelope, BadMessage> => {
   if (bytes.length < SIZE_BYTES + MIN_PACKET_BYTES) {
     return Result.fail(new BadMessage({ reason: `packet cut off after ${bytes.length} bytes` }))
   }
@@ -61,18 +69,30 @@ const decodePacket = (
     )
   }
   const content = bytes.subarray(SIZE_BYTES, bytes.length - CONTINUE_BYTES)
-  const last = view(bytes).getUint16(bytes.length - CONTINUE_BYTES) === 0
   const semicolon = content.indexOf(SEMICOLON)
   const digits = content.subarray(0, semicolon === -1 ? content.length : semicolon)
   const agency = fromDigits(ascii.decode(digits.subarray(0, 11)))
   if (agency === undefined) {
     return Result.fail(new BadMessage({ reason: "expected an agency number before the first ;" }))
   }
-  const rows = decodePlainRows(content, digits.length + 1, SEPARATORS)
-  return Result.isFailure(rows)
-    ? Result.fail(new BadMessage({ ...rows.failure, agency, count: countBets(content) }))
-    : Result.succeed({ agency, batch: rows.success, last })
+  const more = view(bytes).getUint16(bytes.length - CONTINUE_BYTES)
+  return Result.succeed({ content, agency, betsStart: digits.length + 1, more })
 }
+
+const decodePacket = (
+  bytes: Uint8Array
+): Result.Result<(typeof BinaryPacket)["Encoded"], BadMessage> =>
+  Result.flatMap(openPacket(bytes), ({ agency, betsStart, content, more }) => {
+    // A neighbouring framing has no such field: the end of its last number would stand here.
+    if (more > 1) {
+      const reason = `expected 0 or 1 in the last two bytes of a packet (continue), got ${more}`
+      return Result.fail(new BadMessage({ reason, agency, count: countBets(content) }))
+    }
+    return Result.mapBoth(decodePlainRows(content, betsStart, SEPARATORS), {
+      onSuccess: (batch) => ({ agency, batch, last: more === 0 }),
+      onFailure: (bad) => new BadMessage({ ...bad, agency, count: countBets(content) })
+    })
+  })
 
 /** How many bets the content of a packet seems to hold, good or bad. */
 const countBets = (content: Uint8Array): number => {
@@ -112,6 +132,14 @@ export const BinaryPacketFromBytes = bytesCodec(BinaryPacket, {
 
 const decodeWhole = decoder(BinaryPacketFromBytes)
 
+/** The question for the winners, after the last packet: one without bets and with any `continue`. */
+const decodeQuestion = (bytes: Uint8Array): Result.Result<Agency, BadMessage> =>
+  Result.flatMap(openPacket(bytes), ({ agency, betsStart, content }) => {
+    if (betsStart >= content.length) return Result.succeed(agency)
+    const reason = "expected the question after the last packet, got bets"
+    return Result.fail(new BadMessage({ reason, agency, count: countBets(content) }))
+  })
+
 /** Encodes a packet; fails where it is too large, or a name holds a separator. */
 export const encodeBinaryPacket = encoder(BinaryPacketFromBytes)
 
@@ -119,10 +147,19 @@ export const encodeBinaryPacket = encoder(BinaryPacketFromBytes)
 export const beginsWithPacket = (bytes: Uint8Array): boolean =>
   bytes.length >= SIZE_BYTES && bytes.length >= SIZE_BYTES + view(bytes).getUint16(0)
 
-/** Reads the next packet of a stream. */
-export const readBinaryPacket = Effect.fnUntraced(function* <E>(reader: ByteReader<E>) {
+const takePacket = Effect.fnUntraced(function* <E>(reader: ByteReader<E>) {
   const size = yield* Effect.fromResult(packetSize(yield* reader.peek(SIZE_BYTES)))
-  return yield* Effect.fromResult(decodeWhole(yield* reader.take(SIZE_BYTES + size)))
+  return yield* reader.take(SIZE_BYTES + size)
+})
+
+/** Reads the next packet of bets. */
+export const readBinaryPacket = Effect.fnUntraced(function* <E>(reader: ByteReader<E>) {
+  return yield* Effect.fromResult(decodeWhole(yield* takePacket(reader)))
+})
+
+/** Reads the question that follows the last packet; gives whose winners are asked for. */
+export const readBinaryQuestion = Effect.fnUntraced(function* <E>(reader: ByteReader<E>) {
+  return yield* Effect.fromResult(decodeQuestion(yield* takePacket(reader)))
 })
 
 /** The most bytes of canonical rows that fit a packet of `bytes` as a whole, whatever the rows. */

@@ -229,6 +229,11 @@ const decodeParsed = (json: Uint8Array): DecodedRequest =>
         return Result.fail(new BadMessage({ reason, agency }))
       }
       if (type === "CONSULT_AGENCY_WINNERS") {
+        // A dialect that numbers its types otherwise would have its bets taken for a question.
+        if (envelope.payload !== undefined && envelope.payload !== null) {
+          const reason = "expected null or no payload with a question for the winners"
+          return Result.fail(new BadMessage({ reason, agency }))
+        }
         return Result.succeed({ _tag: "ConsultWinners" as const, agency })
       }
       return Result.mapBoth(readBets(envelope.payload), {

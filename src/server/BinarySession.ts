@@ -4,25 +4,27 @@ import {
   BinaryWinners,
   beginsWithPacket,
   encodeBinaryWinners,
-  readBinaryPacket
+  readBinaryPacket,
+  readBinaryQuestion
 } from "../protocol/BinaryPackets.ts"
-import { BadMessage } from "../protocol/BytesCodec.ts"
 import type { Bets, BookDialect, Question } from "./BookSession.ts"
 import * as BookSession from "./BookSession.ts"
 import type { Peer } from "./Peer.ts"
 
 const dialect: BookDialect = {
   beginsWithMessage: beginsWithPacket,
-  read: (peer, finished) =>
-    Effect.flatMap(
-      readBinaryPacket(peer.connection.reader),
-      ({ agency, batch, last }): Effect.Effect<Bets | Question, BadMessage> => {
-        if (!finished) return Effect.succeed({ _tag: "Bets", agency, batch, last })
-        if (batch.count === 0) return Effect.succeed({ _tag: "Question", agency })
-        const reason = "expected the question after the last packet, got bets"
-        return Effect.fail(new BadMessage({ reason, agency, count: batch.count }))
-      }
-    ),
+  read: ({ connection: { reader } }, finished) =>
+    finished
+      ? Effect.map(readBinaryQuestion(reader), (agency): Bets | Question => ({
+          _tag: "Question",
+          agency
+        }))
+      : Effect.map(readBinaryPacket(reader), ({ agency, batch, last }): Bets | Question => ({
+          _tag: "Bets",
+          agency,
+          batch,
+          last
+        })),
   stored: Uint8Array.of(0, 1),
   // After the last packet the same two bytes would say that the agency has no winners.
   refused: (_reason, finished) => (finished ? undefined : Uint8Array.of(0, 0)),

@@ -154,3 +154,24 @@ for (const { codec, name, read, schema } of kinds) {
     )
   })
 }
+
+const Continue = Schema.Int.check(Schema.isBetween({ minimum: 2, maximum: 0xffff }))
+
+describe("binary packet", () => {
+  const decode = decoder(Binary.BinaryPacketFromBytes)
+
+  it.effect.prop(
+    "is refused where it ends in anything but 0 or 1",
+    [Binary.BinaryPacket, Continue],
+    ([packet, more]) =>
+      Effect.sync(() => {
+        const encoded = Binary.encodeBinaryPacket(packet)
+        if (Result.isFailure(encoded)) return
+        const bytes = Buffer.from(encoded.success)
+        bytes.writeUInt16BE(more, bytes.length - 2)
+        const decoded = decode(bytes)
+        expect(Result.isFailure(decoded) && decoded.failure.agency).toBe(packet.agency)
+      }),
+    { arbitrary: { runs } }
+  )
+})

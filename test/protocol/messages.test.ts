@@ -65,6 +65,24 @@ describe("a binary packet", () => {
     expect(problemOf(content)?.message).toBe("bet 1: first name: expected valid UTF-8")
   })
 
+  it("ends in 0 or 1: a neighbouring framing without this field is no bet", () => {
+    const content = Buffer.from(`1;${GOOD}`)
+    const neighbour = Buffer.concat([Buffer.from([0, content.length]), content])
+    const second = Buffer.from(packet(content))
+    second.writeUInt16BE(2, second.length - 2)
+    for (const [bytes, more] of [
+      [neighbour, 0x3734],
+      [second, 2]
+    ] as const) {
+      const decoded = decodePacket(bytes)
+      expect(Result.isFailure(decoded) && decoded.failure).toMatchObject({
+        reason: `expected 0 or 1 in the last two bytes of a packet (continue), got ${more}`,
+        agency: 1,
+        count: 1
+      })
+    }
+  })
+
   it.each(["", ";Ana", "x;", "0;", "2147483648;", "12345678901;"])(
     "is refused without an agency: %j",
     (content) => {
@@ -152,7 +170,19 @@ describe("a JSON message", () => {
     '{"type_message":1,"agency":1,"payload":"x"}',
     '{"type_message":1,"agency":1,"payload":[1]}',
     '{"type_message":1,"agency":1}',
-    '{"type_message":1,"agency":1.5,"payload":[]}'
+    '{"type_message":1,"agency":1.5,"payload":[]}',
+    '{"type_message":1,"agency":"1.0","payload":[]}',
+    '{"type_message":1,"agency":"+1","payload":[]}',
+    '{"type_message":1,"agency":" 1","payload":[]}',
+    '{"type_message":1,"agency":"1\\n","payload":[]}',
+    '{"type_message":1,"agency":[1],"payload":[]}',
+    '{"type_message":true,"agency":1,"payload":[]}',
+    '{"type_message":"1","agency":1,"payload":[]}',
+    '{"type_message":"SEND_CHUNK ","agency":1,"payload":[]}',
+    '{"type_message":1.5,"agency":1,"payload":[]}',
+    '{"type_message":[1],"agency":1,"payload":[]}',
+    '{"type_message":3,"agency":1,"payload":[]}',
+    `{"type_message":3,"agency":1,"payload":["${GOOD_ROW}"]}`
   ])("is refused where it is not one: %s", (text) => {
     expect(Result.isFailure(decodeRequest(json(text)))).toBe(true)
   })

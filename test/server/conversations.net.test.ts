@@ -126,6 +126,46 @@ describe("binary packets", () => {
     })
   )
 
+  it.live('of a neighbouring framing, without "continue", are refused and stored nowhere', () =>
+    Effect.gen(function* () {
+      const server = yield* startServer()
+      const content = Buffer.from(`1;${M.fields(10, 7574).join(";")}`)
+      const bare = Buffer.concat([Buffer.from([0, content.length]), content])
+      const good = M.packetOf(1, [M.fields(10, 7574)], true)
+      for (const bytes of [bare, Buffer.concat([bare, Buffer.from([0, 1])])]) {
+        for (const before of [[], [good]]) {
+          const peer = yield* RawPeer.connect(server.port)
+          yield* peer.send(Buffer.concat([...before, bytes]))
+          expect(yield* peer.rest).toEqual(
+            Buffer.concat([...before.map(() => M.STORED), M.REFUSED])
+          )
+          expect(linesAbout(server, "apuesta_recibida").at(-1)).toContain(
+            "error: expected 0 or 1 in the last two bytes of a packet (continue), got 14132"
+          )
+        }
+      }
+      expect(yield* documents(server, 1)).toEqual(["10"])
+    })
+  )
+
+  it.live('end in a question, with any "continue" and without bets', () =>
+    Effect.gen(function* () {
+      const server = yield* startServer([1])
+      const last = M.packetOf(1, [M.fields(11, 7574)], false)
+      const question = Buffer.from([0, 4, 0x31, 0x3b, 0x12, 0x34])
+      const ask = Effect.fnUntraced(function* (bytes: Uint8Array) {
+        const peer = yield* RawPeer.connect(server.port)
+        yield* peer.send(Buffer.concat([last, bytes]))
+        return yield* peer.rest
+      }, Effect.scoped)
+      expect(yield* ask(question)).toEqual(Buffer.concat([M.STORED, M.winnersOf(11)]))
+      expect(yield* ask(last)).toEqual(M.STORED)
+      expect(linesAbout(server, "apuesta_recibida").at(-1)).toContain(
+        "error: expected the question after the last packet, got bets"
+      )
+    })
+  )
+
   it.live("with a bad bet are refused whole, and the others notice nothing", () =>
     Effect.gen(function* () {
       const server = yield* startServer()

@@ -19,6 +19,7 @@ import { batchFromRows } from "../../src/domain/CanonicalRows.ts"
 import {
   readBinaryAnswer,
   readBinaryPacket,
+  readBinaryQuestion,
   readBinaryWinners
 } from "../../src/protocol/BinaryPackets.ts"
 import { type ByteReader, EndOfStream } from "../../src/protocol/ByteReader.ts"
@@ -137,11 +138,13 @@ const isWhole = (before: ReadonlyArray<BookRequest>): boolean =>
 
 const askedInBinary = (bytes: Buffer): Asked<BookRequest> =>
   readAll<BookRequest, unknown>(readerOf([bytes]), (reader, before) =>
-    Effect.map(readBinaryPacket(reader), ({ agency, batch, last }) =>
-      isWhole(before) && batch.count === 0
-        ? { agency, rows: undefined }
-        : { agency, rows: rowsIn(batch.bytes), last }
-    )
+    isWhole(before)
+      ? Effect.map(readBinaryQuestion(reader), (agency) => ({ agency, rows: undefined }))
+      : Effect.map(readBinaryPacket(reader), ({ agency, batch, last }) => ({
+          agency,
+          rows: rowsIn(batch.bytes),
+          last
+        }))
   )
 
 const askedInJson = (bytes: Buffer): Asked<BookRequest> =>
