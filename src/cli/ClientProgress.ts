@@ -2,12 +2,12 @@
  * Shows how far a client is: on a terminal in its status line, elsewhere in a line of the log from
  * time to time.
  */
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import type { UploadProgress } from "../client/UploadProgress.ts"
 import { logAction } from "../domain/ActionLog.ts"
 import type { Agency } from "../domain/Agency.ts"
+import { monotonicMillis } from "../domain/MonotonicTime.ts"
 import { RateMeter, uploadText, type Waiting, waitingText } from "./ProgressText.ts"
 import { CurrentStatusLine, keepDrawn } from "./StatusLine.ts"
 
@@ -33,7 +33,7 @@ interface State {
 }
 
 const sample = ({ acknowledged, meter }: State) =>
-  Effect.map(Clock.currentTimeMillis, (now) => {
+  Effect.map(monotonicMillis, (now) => {
     meter.sample(now, acknowledged)
     return now
   })
@@ -61,7 +61,7 @@ const logWaiting = (agencia: Agency, { expected, finished }: Waiting) =>
 
 /** Looks whether a line is due, and logs it. */
 const makeProgressLog = Effect.fnUntraced(function* (state: State) {
-  let uploadLogged = yield* Clock.currentTimeMillis
+  let uploadLogged = yield* monotonicMillis
   let waitingLogged = Number.NEGATIVE_INFINITY
   let shown: Waiting | undefined
   return Effect.gen(function* () {

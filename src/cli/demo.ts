@@ -1,6 +1,5 @@
 /** `lottery demo`: the whole lottery on made-up books, every party a process of its own. */
 
-import * as Clock from "effect/Clock"
 import * as Console from "effect/Console"
 import * as Command from "effect/cli/Command"
 import * as Deferred from "effect/Deferred"
@@ -12,6 +11,7 @@ import * as Semaphore from "effect/Semaphore"
 import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
 import { DEFAULT_WINNING_NUMBER, type ExpectedAgencies } from "../domain/Draw.ts"
+import { monotonicMillis } from "../domain/MonotonicTime.ts"
 import * as DemoProcess from "./DemoProcess.ts"
 import { bookName, writeBook } from "./generate.ts"
 import { RateMeter, uploadText, waitingText } from "./ProgressText.ts"
@@ -81,7 +81,7 @@ const makeProgress = Effect.fnUntraced(function* (clients: number, bets: number)
   const total = clients * bets
   if (isTerminal) {
     yield* keepDrawn((width) =>
-      Effect.map(Clock.currentTimeMillis, (now) => {
+      Effect.map(monotonicMillis, (now) => {
         const acknowledged = [...counts.values()].reduce((sum, one) => sum + one, 0)
         meter.sample(now, acknowledged)
         if (acknowledged === total) return waitingText(undefined)
@@ -148,7 +148,7 @@ const runClient = Effect.fnUntraced(function* (
   started: Effect.Effect<void>
 ) {
   const path = yield* Path.Path
-  const begin = yield* Clock.currentTimeMillis
+  const begin = yield* monotonicMillis
   const documents = yield* DemoProcess.run(
     `agency ${agency}`,
     [
@@ -164,7 +164,7 @@ const runClient = Effect.fnUntraced(function* (
       return acknowledged === undefined ? Effect.void : progress(agency, acknowledged)
     }
   )
-  const millis = (yield* Clock.currentTimeMillis) - begin
+  const millis = (yield* monotonicMillis) - begin
   return { agency, bets, documents, millis } satisfies Row
 })
 

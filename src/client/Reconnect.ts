@@ -2,9 +2,10 @@
  * Tries again by itself where the server cannot be reached, goes away, or asks for it, for ever:
  * the network of an agency comes back some day. What cannot be mended by trying again ends it.
  */
-import { Clock, Effect, Random, Result } from "effect"
+import { Effect, Random, Result } from "effect"
 import { ActionLine } from "../domain/ActionLog.ts"
 import type { Agency } from "../domain/Agency.ts"
+import { monotonicMillis } from "../domain/MonotonicTime.ts"
 import type { UploadProgress } from "./UploadProgress.ts"
 
 const SHORTEST_DELAY_MILLIS = 100
@@ -38,7 +39,7 @@ const isWorthRetrying = ({ _tag, retryable }: AttemptError): boolean =>
 const makeFailureLog = (agencia: Agency) => {
   let logged: { readonly error: string; readonly atMillis: number } | undefined
   return Effect.fnUntraced(function* (error: string, reintento_ms: number) {
-    const now = yield* Clock.currentTimeMillis
+    const now = yield* monotonicMillis
     if (logged?.error === error && now - logged.atMillis < REPEATED_LOG_MILLIS) return
     logged = { error, atMillis: now }
     yield* Effect.logWarning(new ActionLine("conexion", "fail", { agencia, error, reintento_ms }))

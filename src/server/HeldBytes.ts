@@ -4,6 +4,7 @@
  * it is read before there is room for all of it. So whoever has begun to read a message can end it.
  */
 import { Clock, Effect, Semaphore } from "effect"
+import { monotonicMillisUnsafe } from "../domain/MonotonicTime.ts"
 import {
   JSON_MEMORY_FACTOR,
   LARGE_JSON_BYTES,
@@ -148,7 +149,7 @@ export class HeldBytes implements Inflow {
     return this.arrivedBytes
   }
 
-  /** How many milliseconds it has waited for room, up to `now`. */
+  /** How many milliseconds it has waited for room, up to `now` (monotonic). */
   waitedUntil(now: number): number {
     return this.waitedMillis + (this.waitingSince === undefined ? 0 : now - this.waitingSince)
   }
@@ -295,12 +296,12 @@ export class HeldBytes implements Inflow {
   /** Waits with `begun` bytes of a message that cannot be read further meanwhile. */
   private waiting(begun: number, wait: Effect.Effect<void>): Effect.Effect<void> {
     return Clock.clockWith((clock) => {
-      this.waitingSince = clock.currentTimeMillisUnsafe()
+      this.waitingSince = monotonicMillisUnsafe(clock)
       this.stick(begun + this.aheadBytes)
       return Effect.ensuring(
         wait,
         Effect.sync(() => {
-          this.waitedMillis = this.waitedUntil(clock.currentTimeMillisUnsafe())
+          this.waitedMillis = this.waitedUntil(monotonicMillisUnsafe(clock))
           this.waitingSince = undefined
           this.stick(-this.stuckBytes)
         })

@@ -3,6 +3,7 @@
  * has no room to read does not count.
  */
 import { Clock, Data, Duration, Effect } from "effect"
+import { monotonicMillisUnsafe } from "../domain/MonotonicTime.ts"
 import type { EndOfStream } from "../protocol/ByteReader.ts"
 import { ConnectionLost, type PeerConnection } from "../protocol/PeerConnection.ts"
 import { type Peer, readUpTo } from "./Peer.ts"
@@ -34,7 +35,7 @@ const runsOut = Effect.fnUntraced(function* (
   timeout: Duration.Duration
 ): Effect.fn.Return<void> {
   const clock = yield* Clock.Clock
-  const now = () => clock.currentTimeMillisUnsafe()
+  const now = () => monotonicMillisUnsafe(clock)
   const millis = Duration.toMillis(timeout)
   const start = now()
   const waited = held.waitedUntil(start)

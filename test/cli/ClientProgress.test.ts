@@ -6,6 +6,7 @@ import { describe, expect } from "vitest"
 import * as ClientProgress from "../../src/cli/ClientProgress.ts"
 import { CurrentStatusLine, StatusLine } from "../../src/cli/StatusLine.ts"
 import { keepLog } from "../support/clientBooks.ts"
+import { makeSettableClock } from "../support/SettableClock.ts"
 
 const makeStatus = (isTerminal: boolean) => {
   const writes: Array<string> = []
@@ -36,6 +37,24 @@ const espera = (terminadas: number) =>
   `terminadas: ${terminadas} | esperadas: 5`
 
 describe("in the log", () => {
+  it.effect("an upload is told of as often where the time of day is set back", () =>
+    Effect.gen(function* () {
+      const { run, setBack } = yield* makeSettableClock
+      const log = yield* run(
+        logOf(
+          Effect.fnUntraced(function* (progress) {
+            yield* progress.acknowledged(0)
+            yield* TestClock.adjust("5 seconds")
+            yield* setBack("1 hour")
+            yield* progress.acknowledged(15_000)
+            yield* TestClock.adjust("5 seconds")
+          })
+        )
+      )
+      expect(log).toEqual([carga(15_000, 1500)])
+    })
+  )
+
   it.effect("an upload is told of every 10 s, until it is up", () =>
     Effect.gen(function* () {
       const log = yield* logOf(

@@ -13,6 +13,7 @@ import type { UploadProgress } from "../../src/client/UploadProgress.ts"
 import { BadMessage } from "../../src/protocol/BytesCodec.ts"
 import { ConnectionLost } from "../../src/protocol/PeerConnection.ts"
 import { keepLog, takeDown } from "../support/clientBooks.ts"
+import { makeSettableClock } from "../support/SettableClock.ts"
 
 const LOST = new ConnectionLost({ reason: "reset" })
 const NOWHERE = new Unreachable({ server: { host: "nowhere", port: 1 }, reason: "refused" })
@@ -154,6 +155,22 @@ describe("the log", () => {
               ` | reintento_ms: ${gap}`
           )
       )
+    })
+  )
+
+  it.effect("repeats it as often where the time of day is set back", () =>
+    Effect.gen(function* () {
+      const { run, setBack } = yield* makeSettableClock
+      const log = keepLog()
+      yield* reconnecting(3, takeDown(), () => Effect.fail(LOST)).pipe(
+        Effect.provide(log.layer),
+        run,
+        Effect.forkChild
+      )
+      yield* TestClock.adjust("1 second")
+      yield* setBack("1 hour")
+      yield* TestClock.adjust("100 seconds")
+      expect(log.lines.length).toBeGreaterThanOrEqual(6)
     })
   )
 

@@ -14,6 +14,7 @@ import { defaultLimits } from "../../src/server/ServerLimits.ts"
 import * as ModelConnection from "../support/ModelConnection.ts"
 import { ModelMachine, type ModelPeer } from "../support/ModelMachine.ts"
 import * as M from "../support/messages.ts"
+import { makeSettableClock } from "../support/SettableClock.ts"
 
 const { idleTimeout, messageTimeout, writeTimeout } = defaultLimits
 const BETS = [M.fields(10), M.fields(11)]
@@ -139,6 +140,32 @@ describe("the time for what a peer sends", () => {
       peer.held.answered(10)
       yield* TestClock.adjust(idleTimeout)
       expect(String(yield* Fiber.join(waiting))).toContain("TooSlow")
+    })
+  )
+
+  it.effect("is the same where the time of day is set back, also while there is no room", () =>
+    Effect.gen(function* () {
+      const { run, setBack } = yield* makeSettableClock
+      const { memory, peer } = makePeer()
+      const all = memory.all.bytes + defaultLimits.maxMemoryBytes
+      memory.all.claim(all, () => {})
+      const awaited = { what: "all of it", timeout: messageTimeout }
+      const reading = yield* inTime(peer, awaited, peer.connection.reader.take(100_000)).pipe(
+        Effect.exit,
+        run,
+        Effect.forkChild
+      )
+      yield* TestClock.adjust("1 minute")
+      yield* setBack("1 hour")
+      yield* TestClock.adjust("1 minute")
+      memory.all.release(all)
+      memory.all.met()
+      yield* TestClock.adjust(1)
+      yield* setBack("1 hour")
+      yield* TestClock.adjust(Duration.toMillis(messageTimeout) - 2)
+      expect(reading.pollUnsafe()).toBeUndefined()
+      yield* TestClock.adjust(1)
+      expect(reading.pollUnsafe()).toBeDefined()
     })
   )
 

@@ -1,0 +1,14 @@
+/** The time by a clock that nobody sets, for durations: the system's own may be put back an hour. */
+import { Clock, Effect } from "effect"
+
+const NANOS_PER_MILLI = 1_000_000n
+
+/** Whole milliseconds since an arbitrary moment. */
+export const monotonicMillisUnsafe = (clock: Clock.Clock): number =>
+  Number(clock.monotonicTimeNanosUnsafe() / NANOS_PER_MILLI)
+
+/** Whole milliseconds since an arbitrary moment; only the difference of two readings has a meaning. */
+export const monotonicMillis: Effect.Effect<number> = Effect.map(
+  Clock.monotonicTimeNanos,
+  (nanos) => Number(nanos / NANOS_PER_MILLI)
+)
