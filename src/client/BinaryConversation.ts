@@ -6,11 +6,10 @@ import { Effect } from "effect"
 import type { Agency } from "../domain/Agency.ts"
 import { BetBatch } from "../domain/BetBatch.ts"
 import * as Packets from "../protocol/BinaryPackets.ts"
-import type { PeerConnection } from "../protocol/PeerConnection.ts"
 import { type Conversation, namesWithout } from "./Conversation.ts"
 import { reconnecting } from "./Reconnect.ts"
 import { type BatchDialect, sendBook } from "./SendBook.ts"
-import { connect, hearAnswer, Refused } from "./ServerConnection.ts"
+import { connect, hearAnswer, Refused, type ServerConnection } from "./ServerConnection.ts"
 
 /** The dialect has no words for it. */
 const REFUSED =
@@ -20,14 +19,17 @@ const REFUSED =
 const batches = (agency: Agency): BatchDialect => ({
   encode: (batch, last) =>
     Packets.encodeBinaryPacket(new Packets.BinaryPacket({ agency, batch, last })),
-  acknowledged: Effect.fnUntraced(function* ({ reader }: PeerConnection) {
+  acknowledged: Effect.fnUntraced(function* ({ reader }: ServerConnection) {
     const { stored } = yield* hearAnswer(Packets.readBinaryAnswer(reader))
     if (!stored) return yield* new Refused({ reason: REFUSED, retryable: false })
   })
 })
 
 /** Asks on the connection on which the book was sent, and waits for the draw. */
-const askWinners = Effect.fnUntraced(function* ({ reader, write }: PeerConnection, agency: Agency) {
+const askWinners = Effect.fnUntraced(function* (
+  { reader, write }: ServerConnection,
+  agency: Agency
+) {
   const question = new Packets.BinaryPacket({ agency, batch: BetBatch.empty, last: true })
   yield* write(yield* Effect.fromResult(Packets.encodeBinaryPacket(question)))
   return (yield* hearAnswer(Packets.readBinaryWinners(reader))).documents

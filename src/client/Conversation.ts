@@ -16,6 +16,7 @@ import type {
   ServerAddress,
   Unreachable
 } from "./ServerConnection.ts"
+import type { TlsMismatch } from "./TlsMismatch.ts"
 import type { UploadProgress } from "./UploadProgress.ts"
 
 /** Where the server is; the second address is used by the JSON dialect. */
@@ -27,6 +28,7 @@ export interface Servers {
 export type ConversationError =
   | Unreachable
   | NotTrusted
+  | TlsMismatch
   | ConnectionLost
   | Refused
   | BookChanged

@@ -6,25 +6,34 @@
 import { Effect } from "effect"
 import type { Agency } from "../domain/Agency.ts"
 import * as Json from "../protocol/JsonMessages.ts"
-import type { PeerConnection } from "../protocol/PeerConnection.ts"
 import { type Conversation, namesWithout } from "./Conversation.ts"
 import { reconnecting } from "./Reconnect.ts"
 import { type BatchDialect, sendBook } from "./SendBook.ts"
-import { connect, hearAnswer, Refused, shownReason, unexpected } from "./ServerConnection.ts"
+import {
+  connect,
+  hearAnswer,
+  Refused,
+  type ServerConnection,
+  shownReason,
+  unexpected
+} from "./ServerConnection.ts"
 
 const refused = ({ reason }: Json.ChunkRejected) =>
   new Refused({ reason: shownReason(reason), retryable: false })
 
 const batches = (agency: Agency): BatchDialect => ({
   encode: (batch, last) => Json.encodeJsonRequest(new Json.Chunk({ agency, batch, last })),
-  acknowledged: Effect.fnUntraced(function* ({ reader }: PeerConnection) {
+  acknowledged: Effect.fnUntraced(function* ({ reader }: ServerConnection) {
     const reply = yield* hearAnswer(Json.readJsonReply(reader))
     if (reply._tag === "ChunkRejected") return yield* refused(reply)
     if (reply._tag !== "ChunkProcessed") return yield* unexpected(reply._tag)
   })
 })
 
-const askWinners = Effect.fnUntraced(function* ({ reader, write }: PeerConnection, agency: Agency) {
+const askWinners = Effect.fnUntraced(function* (
+  { reader, write }: ServerConnection,
+  agency: Agency
+) {
   const question = new Json.ConsultWinners({ agency })
   yield* write(yield* Effect.fromResult(Json.encodeJsonRequest(question)))
   const reply = yield* hearAnswer(Json.readJsonReply(reader))

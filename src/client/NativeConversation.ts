@@ -9,7 +9,6 @@ import type { DrawId, WinningDocuments } from "../domain/Draw.ts"
 import { MAX_FRAME_BYTES } from "../protocol/Limits.ts"
 import { maxRowBytes } from "../protocol/NativeFrames.ts"
 import * as Native from "../protocol/NativeMessages.ts"
-import type { PeerConnection } from "../protocol/PeerConnection.ts"
 import { AnotherBook, firstDifference } from "./AnotherBook.ts"
 import type { Book } from "./Book.ts"
 import { BookGone } from "./BookGone.ts"
@@ -19,7 +18,7 @@ import * as NativeServer from "./NativeServer.ts"
 import { upload } from "./NativeUpload.ts"
 import { reconnecting } from "./Reconnect.ts"
 import { logSent } from "./SentBets.ts"
-import { BadAnswer, connect, unexpected } from "./ServerConnection.ts"
+import { BadAnswer, connect, type ServerConnection, unexpected } from "./ServerConnection.ts"
 import type { UploadProgress } from "./UploadProgress.ts"
 
 /** What a conversation is about. */
@@ -123,7 +122,7 @@ const awaitWinners = Effect.fnUntraced(function* (
  * acknowledged on those before.
  */
 export const converse = Effect.fn("NativeConversation.converse")(function* (
-  connection: PeerConnection,
+  connection: ServerConnection,
   errand: Errand,
   acknowledged = 0
 ) {

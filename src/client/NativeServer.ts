@@ -8,22 +8,24 @@ import type { BadMessage } from "../protocol/BytesCodec.ts"
 import { NATIVE_PREFACE } from "../protocol/Dialect.ts"
 import * as Frames from "../protocol/NativeFrames.ts"
 import * as Native from "../protocol/NativeMessages.ts"
-import type { ConnectionLost, PeerConnection } from "../protocol/PeerConnection.ts"
+import type { ConnectionLost } from "../protocol/PeerConnection.ts"
 import { LAST_WORD_TIMEOUT } from "./SendAhead.ts"
 import {
   type BadAnswer,
   hearAnswer,
   Refused,
+  type ServerConnection,
   shownReason,
   unexpected,
   unlessSilent
 } from "./ServerConnection.ts"
+import type { TlsMismatch } from "./TlsMismatch.ts"
 
 /** What a server says unless it refuses, which is an error. */
 export type Answer = Exclude<Native.NativeReply, Native.Rejected>
 type AnswerOf<Tag extends Answer["_tag"]> = Extract<Answer, { readonly _tag: Tag }>
 
-export type NativeError = ConnectionLost | Refused | BadAnswer | BadMessage
+export type NativeError = ConnectionLost | TlsMismatch | Refused | BadAnswer | BadMessage
 
 export interface NativeServer {
   /** Opens the conversation. */
@@ -48,9 +50,7 @@ const isAnswer =
     answer._tag === tag
 
 /** The same bytes, but a server that sends none for too long is lost. */
-const impatient = (
-  reader: ByteReader.ByteReader<ConnectionLost>
-): ByteReader.ByteReader<ConnectionLost> =>
+const impatient = (reader: ServerConnection["reader"]): ServerConnection["reader"] =>
   ByteReader.make(
     unlessSilent(reader.fill).pipe(
       Effect.flatMap(() => reader.take(reader.buffered().length)),
@@ -62,19 +62,22 @@ const toRefused = ({ code, message, position }: Native.Rejected): Refused =>
   new Refused({ reason: shownReason(message), code, position, retryable: Native.isRetryable(code) })
 
 /** Reads the next answer of a server. */
-const makeHear = (reader: ByteReader.ByteReader<ConnectionLost>): NativeServer["hear"] =>
+const makeHear = (reader: ServerConnection["reader"]): NativeServer["hear"] =>
   Effect.flatMap(hearAnswer(Frames.readNativeReply(reader)), (reply) =>
     reply._tag === "Rejected" ? Effect.fail(toRefused(reply)) : Effect.succeed(reply)
   )
 
+/** What a server may have said before it closed the connection. */
+const REASONS: ReadonlySet<NativeError["_tag"]> = new Set(["Refused", "TlsMismatch"])
+
 /** The server at the other end of an open connection. */
-export const make = ({ reader, write }: PeerConnection): NativeServer => {
+export const make = ({ reader, write }: ServerConnection): NativeServer => {
   const hear = makeHear(impatient(reader))
 
   const refusalBehind = Effect.fnUntraced(function* (lost: ConnectionLost) {
     const heard = yield* Effect.result(Effect.timeoutOption(hear, LAST_WORD_TIMEOUT))
-    const isRefusal = Result.isFailure(heard) && heard.failure._tag === "Refused"
-    return yield* Effect.fail(isRefusal ? heard.failure : lost)
+    const isReason = Result.isFailure(heard) && REASONS.has(heard.failure._tag)
+    return yield* Effect.fail(isReason ? heard.failure : lost)
   })
   const writeOrHearWhy = (bytes: Uint8Array) =>
     Effect.catchTag(write(bytes), "ConnectionLost", refusalBehind)

@@ -6,12 +6,18 @@ import { Effect, type Result, Stream } from "effect"
 import type { Agency } from "../domain/Agency.ts"
 import { BetBatch } from "../domain/BetBatch.ts"
 import type { BadMessage } from "../protocol/BytesCodec.ts"
-import type { ConnectionLost, PeerConnection } from "../protocol/PeerConnection.ts"
+import type { ConnectionLost } from "../protocol/PeerConnection.ts"
 import type { Book } from "./Book.ts"
 import * as BookPass from "./BookPass.ts"
 import { sendAhead } from "./SendAhead.ts"
 import { logSent } from "./SentBets.ts"
-import { type BadAnswer, type Refused, unlessSilent } from "./ServerConnection.ts"
+import {
+  type BadAnswer,
+  type Refused,
+  type ServerConnection,
+  unlessSilent
+} from "./ServerConnection.ts"
+import type { TlsMismatch } from "./TlsMismatch.ts"
 import type { UploadProgress } from "./UploadProgress.ts"
 
 /** How a dialect sends a batch and hears of it. */
@@ -19,8 +25,8 @@ export interface BatchDialect {
   readonly encode: (batch: BetBatch, last: boolean) => Result.Result<Uint8Array, BadMessage>
   /** Waits for the acknowledgement of the next batch. */
   readonly acknowledged: (
-    connection: PeerConnection
-  ) => Effect.Effect<void, Refused | BadAnswer | ConnectionLost>
+    connection: ServerConnection
+  ) => Effect.Effect<void, Refused | BadAnswer | ConnectionLost | TlsMismatch>
 }
 
 /**
@@ -32,7 +38,7 @@ const MAX_AHEAD_BATCHES = 32
 
 /** Sends the whole book; done when the last batch is acknowledged. */
 export const sendBook = Effect.fn("SendBook.sendBook")(function* (
-  connection: PeerConnection,
+  connection: ServerConnection,
   agency: Agency,
   book: Book,
   dialect: BatchDialect,

@@ -5,11 +5,12 @@ import * as Tls from "node:tls"
 import * as NodeSocket from "@effect/platform-node/NodeSocket"
 import { Data, Effect, type Scope } from "effect"
 import { loggedResource } from "../domain/LoggedResource.ts"
-import { EndOfStream } from "../protocol/ByteReader.ts"
+import { type ByteReader, EndOfStream } from "../protocol/ByteReader.ts"
 import { BadMessage } from "../protocol/BytesCodec.ts"
 import { FrameTooLarge } from "../protocol/NativeFrames.ts"
 import * as Peer from "../protocol/PeerConnection.ts"
 import { ConnectionLost, type PeerConnection, systemReason } from "../protocol/PeerConnection.ts"
+import { isNoTls, TlsMismatch, unlessTls } from "./TlsMismatch.ts"
 
 /** What TLS is spoken with, each as PEM: without a CA the system's are believed. */
 export interface ClientTls {
@@ -25,7 +26,12 @@ export interface ServerAddress {
   readonly tls?: ClientTls | undefined
 }
 
-/** The server does not prove that it is the one that is meant, or speaks no TLS. */
+/** A connection to a server, which may turn out to speak TLS where it is spoken to in the clear. */
+export interface ServerConnection extends Omit<PeerConnection, "reader"> {
+  readonly reader: ByteReader<ConnectionLost | TlsMismatch>
+}
+
+/** The server does not prove that it is the one that is meant. */
 export class NotTrusted extends Data.TaggedError("NotTrusted")<{
   readonly server: ServerAddress
   readonly reason: string
@@ -123,13 +129,27 @@ const dialTls = (options: Net.TcpNetConnectOpts, { ca, cert, key }: ClientTls) =
 const TLS_CODE =
   /^(ERR_TLS|ERR_SSL|ERR_OSSL)|CERT|SIGNATURE|ISSUER|CRL|INVALID_(CA|PURPOSE)|PATH_LENGTH/
 
-/** What an error of a connection means: no certificate is mended by trying again. */
-const toOpenFailure = (server: ServerAddress, error: Error): Unreachable | NotTrusted => {
+/** Those of them for a certificate that comes from no CA that is known. */
+const NO_CA_CODE =
+  /^(DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_(VERIFY_LEAF|GET_ISSUER).*)$/
+
+type OpenFailure = Unreachable | NotTrusted | TlsMismatch
+
+/** What an error of a connection means: a wrong certificate stays wrong when trying again. */
+const toOpenFailure = (server: ServerAddress, error: Error): OpenFailure => {
   const reason = systemReason(error)
-  if ("code" in error && TLS_CODE.test(String(error.code))) {
-    return new NotTrusted({ server, reason })
+  if (isNoTls(error)) return new TlsMismatch({ server })
+  const code = "code" in error ? String(error.code) : ""
+  if (NO_CA_CODE.test(code)) {
+    const hint =
+      server.tls?.ca === undefined
+        ? "name the CA of the server's certificate with --tls-ca"
+        : "the certificate does not come from the CA that --tls-ca names"
+    // Node adds advice on itself.
+    return new NotTrusted({ server, reason: `${reason.replace(/;.*/s, "")}; ${hint}` })
   }
-  const isShaking = server.tls !== undefined && "syscall" in error && error.syscall === "read"
+  if (TLS_CODE.test(code)) return new NotTrusted({ server, reason })
+  const isShaking = server.tls !== undefined && code === "ECONNRESET"
   const hint = isShaking ? " in the TLS handshake; does the server speak TLS?" : ""
   return new Unreachable({ server, reason: `${reason}${hint}` })
 }
@@ -156,7 +176,7 @@ const dial = (server: ServerAddress) =>
 
 /** Waits until a connection is open, with TLS once both sides have shaken hands. */
 const opened = (net: Net.Socket, server: ServerAddress) =>
-  Effect.callback<void, Unreachable | NotTrusted>((resume) => {
+  Effect.callback<void, OpenFailure>((resume) => {
     const isOpen = server.tls === undefined ? "connect" : "secureConnect"
     net.once(isOpen, () => resume(Effect.void))
     net.once("error", (error) => resume(Effect.fail(toOpenFailure(server, error))))
@@ -170,14 +190,16 @@ const opened = (net: Net.Socket, server: ServerAddress) =>
 /** Connects without a word in the log; closes with the scope. */
 export const open = Effect.fnUntraced(function* (
   server: ServerAddress
-): Effect.fn.Return<PeerConnection, Unreachable | NotTrusted, Scope.Scope> {
+): Effect.fn.Return<ServerConnection, OpenFailure, Scope.Scope> {
   const net = yield* dial(server)
   yield* opened(net, server)
   const socket = yield* NodeSocket.fromDuplex(Effect.succeed(net))
-  return yield* Effect.mapError(
+  const connection = yield* Effect.mapError(
     Peer.make(socket, net),
     ({ reason }) => new Unreachable({ server, reason })
   )
+  if (server.tls !== undefined) return connection
+  return { ...connection, reader: unlessTls(connection.reader, server) }
 })
 
 /** Connects; closes with the scope, which the log says. */

@@ -6,7 +6,10 @@ import type * as Net from "node:net"
 import * as Tls from "node:tls"
 import { Clock, Context, Data, Effect } from "effect"
 import { type Agency, fromDigits } from "../domain/Agency.ts"
+import { detect } from "../protocol/Dialect.ts"
+import { beginsWithHandshake } from "../protocol/TlsRecord.ts"
 import type { Certificate } from "./Identity.ts"
+import { showFirstBytes } from "./ShownBytes.ts"
 
 /** What a server proves itself with, and whom it believes; each as PEM. */
 export interface Credentials {
@@ -34,6 +37,22 @@ export class HandshakeFailed extends Data.TaggedError("HandshakeFailed")<{
   }
 }
 
+/** A peer began with something else than TLS. */
+export class NotTls extends Data.TaggedError("NotTls")<{ readonly bytes: Uint8Array }> {
+  override get message(): string {
+    return `expected a TLS handshake; that is not TLS: ${wordsFor(this.bytes)}`
+  }
+}
+
+/** What a peer speaks that speaks no TLS; its bets are not shown. */
+const wordsFor = (bytes: Uint8Array): string => {
+  const dialect = detect(bytes, false)
+  if (dialect === "line") return "a line of text"
+  return dialect === "unknown" || dialect === "undecided"
+    ? showFirstBytes(bytes)
+    : `the ${dialect} dialect in the clear`
+}
+
 /** A connection whose handshake is done. */
 export interface Secured {
   readonly link: Tls.TLSSocket
@@ -43,7 +62,7 @@ export interface Secured {
 
 export interface ServerTls {
   /** Makes an accepted connection a TLS one. Closing that closes both. */
-  readonly handshake: (net: Net.Socket) => Effect.Effect<Secured, HandshakeFailed>
+  readonly handshake: (net: Net.Socket) => Effect.Effect<Secured, HandshakeFailed | NotTls>
   /** Takes other certificates for the connections to come; those that are open stay. */
   readonly replace: (credentials: Credentials) => Effect.Effect<void, CredentialsUnusable>
 }
@@ -101,6 +120,32 @@ const usable = <A>(use: () => A): Effect.Effect<A, CredentialsUnusable> =>
 /** The longest time that a timer takes. */
 const MAX_TIMER_MILLIS = 2 ** 31 - 1
 
+const goneAway = () => new HandshakeFailed({ reason: "the peer has gone away" })
+
+/** Waits for the first bytes of a connection, which are left in it. */
+const peekFirst = (net: Net.Socket) =>
+  Effect.callback<Uint8Array, HandshakeFailed>((resume) => {
+    const forget = () => {
+      net.off("close", onClose)
+      net.off("readable", onReadable)
+    }
+    const onClose = () => {
+      forget()
+      resume(Effect.fail(goneAway()))
+    }
+    const onReadable = () => {
+      const bytes: Buffer | null = net.read()
+      if (bytes === null) return onClose()
+      forget()
+      net.unshift(bytes)
+      resume(Effect.succeed(bytes))
+    }
+    if (net.destroyed) return onClose()
+    net.once("close", onClose)
+    net.once("readable", onReadable)
+    return Effect.sync(forget)
+  })
+
 /** How a connection's handshake ends. */
 type OnShaken = (link: Effect.Effect<Tls.TLSSocket, HandshakeFailed>) => void
 
@@ -134,9 +179,7 @@ export const makeServerTls = Effect.fn("Certificates.makeServerTls")(function* (
   const shake = (net: Net.Socket) =>
     Effect.callback<Tls.TLSSocket, HandshakeFailed>((resume) => {
       const name = nameOf(net)
-      const onClose = () => {
-        resume(Effect.fail(new HandshakeFailed({ reason: "the peer has gone away" })))
-      }
+      const onClose = () => resume(Effect.fail(goneAway()))
       const forget = () => {
         shaking.delete(name)
         net.off("close", onClose)
@@ -154,6 +197,8 @@ export const makeServerTls = Effect.fn("Certificates.makeServerTls")(function* (
   return {
     handshake: (net) =>
       Effect.gen(function* () {
+        const bytes = yield* peekFirst(net)
+        if (!beginsWithHandshake(bytes)) return yield* new NotTls({ bytes })
         const link = yield* shake(net)
         const now = yield* Clock.currentTimeMillis
         return { link, certificate: asksForCertificates ? certificateOf(link, now) : undefined }

@@ -7,15 +7,16 @@ import type { Socket } from "effect/socket/Socket"
 import { logAction } from "../domain/ActionLog.ts"
 import { EndOfStream } from "../protocol/ByteReader.ts"
 import { BadMessage } from "../protocol/BytesCodec.ts"
-import { type Dialect, detect, NATIVE_PREFACE } from "../protocol/Dialect.ts"
+import { type Dialect, detect } from "../protocol/Dialect.ts"
 import * as PeerConnection from "../protocol/PeerConnection.ts"
+import { beginsWithHandshake, NO_TLS_HERE } from "../protocol/TlsRecord.ts"
 import * as BinarySession from "./BinarySession.ts"
 import * as JsonSession from "./JsonSession.ts"
 import * as NativeSession from "./NativeSession.ts"
 import { inTime, type Outflow, writeInTime } from "./Patience.ts"
 import { linger, type Peer } from "./Peer.ts"
 import { ServerLimits } from "./ServerLimits.ts"
-import { showBytes } from "./ShownBytes.ts"
+import { showFirstBytes } from "./ShownBytes.ts"
 import * as TextLineSession from "./TextLineSession.ts"
 
 /** Which port a connection came to; the JSON client opens the winners' one long before it asks. */
@@ -51,7 +52,10 @@ export const serve = Effect.fnUntraced(
         end.pending === 0 ? Effect.logDebug(`${ip}: ${end.message}`) : logEnd(peer, end.message)
       )
     )
-    yield* linger(peer, lingerTimeout)
+    // All was said, and what went wrong was logged: how the peer goes tells nobody anything.
+    yield* Effect.catchTag(linger(peer, lingerTimeout), "ConnectionLost", (lost) =>
+      Effect.logDebug(`${ip}: ${lost.message}`)
+    )
   },
   (effect, _socket, _link, visitor) =>
     Effect.catchTag(effect, "ConnectionLost", (lost) => logEnd(visitor, lost.message))
@@ -80,24 +84,32 @@ const tellDialect = Effect.fnUntraced(function* (peer: Peer, port: Port) {
     ? reader.fill
     : inTime(peer, { what: "a first byte", timeout: firstByteTimeout }, reader.fill)
   const enough = { what: "enough to tell the dialect", timeout: dialectTimeout }
-  return yield* inTime(peer, enough, readDialect(reader))
+  return yield* inTime(peer, enough, readDialect(peer.connection))
 })
 
-/** What begins as the native dialect does may hold a token. */
-const shown = (bytes: Uint8Array): string =>
-  showBytes(bytes[0] === NATIVE_PREFACE[0] ? bytes.subarray(0, NATIVE_PREFACE.length) : bytes)
+/** Refuses a connection that begins as none of the dialects does. */
+const refuseUnknown = Effect.fnUntraced(function* (
+  { write }: PeerConnection.PeerConnection,
+  bytes: Uint8Array
+) {
+  if (!beginsWithHandshake(bytes)) {
+    return yield* new BadMessage({ reason: `unknown first bytes: ${showFirstBytes(bytes)}` })
+  }
+  yield* write(NO_TLS_HERE)
+  const reason = "that is TLS: this server was started without --tls-cert and --tls-key"
+  return yield* new BadMessage({ reason })
+})
 
 const readDialect = Effect.fnUntraced(function* (
-  reader: Peer["connection"]["reader"]
+  connection: PeerConnection.PeerConnection
 ): Effect.fn.Return<Dialect, BadMessage | PeerConnection.ConnectionLost | EndOfStream> {
+  const { reader } = connection
   let ended: EndOfStream | undefined
   for (;;) {
     const detection = detect(reader.buffered(), ended !== undefined)
     if (detection === "unknown") {
       if (ended?.pending === 0) return yield* ended
-      return yield* new BadMessage({
-        reason: `unknown first bytes: ${shown(reader.buffered())}`
-      })
+      return yield* refuseUnknown(connection, reader.buffered())
     }
     if (detection !== "undecided") return detection
     const filled = yield* Effect.result(reader.fill)

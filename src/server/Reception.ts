@@ -7,7 +7,9 @@ import * as NodeSocket from "@effect/platform-node/NodeSocket"
 import { Duration, Effect } from "effect"
 import type { Socket } from "effect/socket/Socket"
 import { logAction } from "../domain/ActionLog.ts"
-import { CurrentTls, HandshakeFailed } from "./Certificates.ts"
+import { HTTP_REFUSAL, isHttpRequest } from "../protocol/HttpRequest.ts"
+import { NOT_TLS_ALERT } from "../protocol/TlsRecord.ts"
+import { CurrentTls, HandshakeFailed, type NotTls } from "./Certificates.ts"
 import * as Connection from "./Connection.ts"
 import { inletOf } from "./Gate.ts"
 import { duringHandshake, HeldBytes, type MemoryBounds, makeMemoryBounds } from "./HeldBytes.ts"
@@ -49,17 +51,28 @@ const secured = Effect.fnUntraced(function* (
 })
 
 /** Waits until a connection is closed; where its peer takes too long for that, breaks it off. */
-const awaitClose = Effect.fnUntraced(function* (net: Net.Socket) {
-  const { writeTimeout } = yield* ServerLimits
+const awaitClose = Effect.fnUntraced(function* (net: Net.Socket, timeout: Duration.Duration) {
   const closed = Effect.callback<void>((resume) => {
     const onClose = () => resume(Effect.void)
     if (net.closed) return onClose()
     net.once("close", onClose)
     return Effect.sync(() => net.off("close", onClose))
   })
-  yield* Effect.timeoutOption(closed, writeTimeout)
+  yield* Effect.timeoutOption(closed, timeout)
   net.destroy()
 })
+
+/**
+ * Says to a peer that spoke no TLS that this is TLS, and reads on until it has closed: a reset could
+ * lose the answer.
+ */
+const partInPlain = (net: Net.Socket, { bytes }: NotTls, timeout: Duration.Duration) =>
+  Effect.suspend(() => {
+    const [firstLine] = Buffer.from(bytes).toString("latin1").split("\r\n", 1)
+    net.end(isHttpRequest(firstLine!) ? HTTP_REFUSAL : NOT_TLS_ALERT)
+    net.resume()
+    return awaitClose(net, timeout)
+  })
 
 /** Begins to receive connections, which share the places and the memory. */
 export const make: Effect.Effect<Receive> = Effect.gen(function* () {
@@ -84,9 +97,11 @@ export const make: Effect.Effect<Receive> = Effect.gen(function* () {
       hasGivenWay = true
       net.destroy()
     }
+    const logRefused = (error: string) =>
+      logAction("accept_connections", "fail", { ip: address, error })
     const refuse = (error: string) => {
       net.destroy()
-      return logAction("accept_connections", "fail", { ip: address, error })
+      return logRefused(error)
     }
     const serve = Effect.gen(function* () {
       const place = yield* places.take({ address, counts: port === "bets", giveWay })
@@ -96,8 +111,13 @@ export const make: Effect.Effect<Receive> = Effect.gen(function* () {
       yield* logAction("accept_connections", "success", { ip: address })
       yield* serveInPlace(arrival, address, place)
     })
-    yield* Effect.catchTag(serve, ["NoPlace", "HandshakeFailed"], ({ message }) => refuse(message))
+    yield* serve.pipe(
+      Effect.catchTag(["NoPlace", "HandshakeFailed"], ({ message }) => refuse(message)),
+      Effect.catchTag("NotTls", (refusal) =>
+        Effect.andThen(logRefused(refusal.message), partInPlain(net, refusal, limits.lingerTimeout))
+      )
+    )
     if (hasGivenWay) yield* refuse(GAVE_WAY)
-    yield* awaitClose(net)
+    yield* awaitClose(net, limits.writeTimeout)
   }, Effect.scoped)
 })

@@ -127,7 +127,9 @@ describe("a server with a certificate", () => {
       )
       expect(pings.map(({ code }) => code)).toEqual([0, 1])
       expect(pings[0]?.stderr).toContain("action: receive_message | result: success")
-      expect(pings[1]?.stderr).toMatch(/test_echo_server \| result: fail .*: unable to verify /)
+      expect(pings[1]?.stderr).toMatch(
+        /test_echo_server \| result: fail .*: unable to verify .*; name the CA .* with --tls-ca\n/
+      )
 
       const outcomes = yield* Effect.forEach(
         DIALECTS,
@@ -168,9 +170,11 @@ describe("a server with a certificate", () => {
         expect(stderr.match(/action: test_echo_server \| result: fail /g)).toHaveLength(1)
       }
       yield* secure.logged(
-        /accept_connections \| result: fail .* error: expected a TLS handshake: /
+        /accept_connections \| result: fail .* handshake; that is not TLS: a line of text\n/
       )
-      yield* plain.logged(/result: fail \| ip: 127.0.0.1 \| error: unknown first bytes: 16 03 01 /)
+      yield* plain.logged(/result: fail \| ip: 127.0.0.1 \| error: that is TLS: this server was /)
+      expect(untold.stderr).toMatch(/: the server speaks TLS: name its CA with --tls-ca/)
+      expect(unheard.stderr).toMatch(/: the server does not speak TLS: leave out --tls, /)
       yield* Effect.result(exchange({ port: secure.port }, Buffer.alloc(0)))
       yield* secure.logged(/ERROR .* expected a TLS handshake: it took more than 200ms\n/)
       // Without TLS and tokens there is nothing to be read anew.

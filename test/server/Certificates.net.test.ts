@@ -3,7 +3,8 @@
  * certificates hold for the connections to come. Method: real sockets on a port that speaks TLS.
  */
 import { X509Certificate } from "node:crypto"
-import type * as Tls from "node:tls"
+import { Duplex } from "node:stream"
+import * as Tls from "node:tls"
 import { it } from "@effect/vitest"
 import { Clock, Duration, Effect, Fiber, Result, Schedule } from "effect"
 import { describe, expect } from "vitest"
@@ -57,28 +58,41 @@ const refused = (log: ReadonlyArray<string>, count: number) =>
 const FAILED = "action: accept_connections | result: fail | ip: 127.0.0.1 | error: "
 
 describe("what is no TLS is closed and logged, and the server goes on:", () => {
-  const said: Readonly<Record<string, Buffer>> = {
-    "a text line": Buffer.from("PING\n"),
-    "a binary book": BOOKS.binary(1),
-    "a JSON book": BOOKS.json(1),
-    "a native book": BOOKS.native(1),
-    HTTP: Buffer.from("GET / HTTP/1.1\r\nHost: lottery\r\n\r\n"),
-    "no handshake in a record": Buffer.from("1603010005ffffffffff", "hex"),
-    zeros: Buffer.alloc(4096)
+  const said: Readonly<Record<string, readonly [bytes: Buffer, reason: string]>> = {
+    "a text line": [Buffer.from("PING\n"), "; that is not TLS: a line of text"],
+    "a line of one letter": [Buffer.from("A\n"), "; that is not TLS: 41 0a"],
+    "a binary book": [BOOKS.binary(1), "; that is not TLS: the binary dialect in the clear"],
+    "a JSON book": [BOOKS.json(1), "; that is not TLS: the json dialect in the clear"],
+    "a native book": [BOOKS.native(1), "; that is not TLS: the native dialect in the clear"],
+    "a native book that begins slowly": [
+      M.PREFACE.subarray(0, 5),
+      "; that is not TLS: ff 4c 54 52 59"
+    ],
+    HTTP: [
+      Buffer.from("GET / HTTP/1.1\r\nHost: lottery\r\n\r\n"),
+      "; that is not TLS: a line of text"
+    ],
+    "no handshake in a record": [Buffer.from("1603010005ffffffffff", "hex"), ": [a-z0-9 ]+"],
+    "a hello of SSL 2": [Buffer.from("802e0100020015000000", "hex"), "; that is not TLS: 80 2e .*"],
+    zeros: [Buffer.alloc(4096), "; that is not TLS: (00 ){63}00"]
   }
-  it.live.each(Object.entries(said))("%s", ([, bytes]) =>
+  it.live.each(Object.entries(said))("%s", ([, [bytes, reason]]) =>
     Effect.gen(function* () {
       const server = yield* startServer()
+      const heard: Array<Buffer> = []
       for (const port of [server.port, server.winnersPort]) {
-        // The server may say in TLS that it is none; a reset can also come before the answer.
-        yield* Effect.result(exchange({ port }, bytes))
+        heard.push(yield* exchange({ port }, bytes))
       }
       for (const line of yield* refused(server.log, 2)) {
         // One line, in words: neither OpenSSL's source nor its escaped end of line.
         expect(line.slice(0, FAILED.length)).toBe(FAILED)
-        expect(line.slice(FAILED.length)).toMatch(/^expected a TLS handshake: [a-z0-9 ]+$/)
+        expect(line.slice(FAILED.length)).toMatch(new RegExp(`^expected a TLS handshake${reason}$`))
         expect(line).not.toContain("gone away")
       }
+      // An alert of TLS: the protocol's version is wrong. HTTP has words of its own.
+      const answer =
+        bytes === said.HTTP?.[0] ? /^HTTP\/1\.1 400 Bad Request\r\n/ : /^\x15\x03\x01\0\x02\x02F$/
+      if (bytes[0] !== 0x16) for (const one of heard) expect(one.toString("latin1")).toMatch(answer)
       expect(yield* ping(server.port, trusted)).toBe("PING\n")
       expect([...(yield* server.store.progress).keys()]).toEqual([])
     })
@@ -119,6 +133,27 @@ describe("what is no TLS is closed and logged, and the server goes on:", () => {
     })
   )
 
+  it.live("but not TLS whose first byte comes alone", () =>
+    Effect.gen(function* () {
+      const { port } = yield* startServer(undefined, { handshakeTimeout: Duration.seconds(5) })
+      const net = yield* dial({ port })
+      const slow = new Duplex({
+        read: () => {},
+        write: (chunk: Buffer, _encoding, done) => {
+          net.write(chunk.subarray(0, 1))
+          setTimeout(() => net.write(chunk.subarray(1), done), 20)
+        }
+      })
+      net.on("data", (chunk) => slow.push(chunk)).on("end", () => slow.push(null))
+      const link = Tls.connect({ socket: slow, servername: "localhost", ...trusted })
+      link.write("PING\n")
+      const heard = Effect.callback<Buffer>((resume) => {
+        link.once("data", (chunk: Buffer) => resume(Effect.succeed(chunk)))
+      })
+      expect((yield* heard).toString()).toBe("PING\n")
+    })
+  )
+
   it.live("who goes away in the middle of it", () =>
     Effect.gen(function* () {
       const server = yield* startServer()
@@ -141,7 +176,7 @@ describe("what is no TLS is closed and logged, and the server goes on:", () => {
       const outcome = yield* Effect.result(ping(port, trusted))
       expect(Result.isFailure(outcome)).toBe(true)
       expect((yield* refused(server.log, 1))[0]).toMatch(
-        /^action: receive_message \| result: fail .* \| error: unknown first bytes: 16 03 01 /
+        /^action: receive_message \| result: fail .* \| error: that is TLS: this server was started /
       )
       expect((yield* exchange({ port }, Buffer.from("PING\n"))).toString()).toBe("PING\n")
     })

@@ -633,11 +633,11 @@ describe("the first bytes", () => {
     Effect.gen(function* () {
       const server = yield* startServer()
       const peer = yield* RawPeer.connect(server.port)
-      yield* peer.send(Buffer.from([0x16, 3, 1, 2, 0]))
+      yield* peer.send(Buffer.from([0x10, 3, 1, 2, 0]))
       expect(yield* peer.rest).toEqual(Buffer.alloc(0))
       expect(linesAbout(server, "receive_message")).toEqual([
         "action: receive_message | result: fail | ip: 127.0.0.1 | " +
-          "error: unknown first bytes: 16 03 01 02 00"
+          "error: unknown first bytes: 10 03 01 02 00"
       ])
     })
   )

@@ -48,6 +48,26 @@ const issueNamed = async (
   }
 }
 
+/** A server's certificate that no authority has signed, as many people make one. */
+export const makeSelfSigned = Effect.gen(function* () {
+  const { notAfter, notBefore } = yield* validFor(1)
+  return yield* Effect.promise(async (): Promise<Credentials> => {
+    const keys = await crypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"])
+    const certificate = await x509.X509CertificateGenerator.createSelfSigned({
+      notBefore: DateTime.toDateUtc(notBefore),
+      notAfter: DateTime.toDateUtc(notAfter),
+      name: [{ CN: ["localhost"] }],
+      keys,
+      extensions: [new x509.SubjectAlternativeNameExtension([{ type: "dns", value: "localhost" }])]
+    })
+    const key = await crypto.subtle.exportKey("pkcs8", keys.privateKey)
+    return {
+      certificate: certificate.toString("pem"),
+      key: x509.PemConverter.encode(key, x509.PemConverter.PrivateKeyTag)
+    }
+  })
+})
+
 /** An authority, its server's certificate, and certificates of agencies by their names. */
 export const makeTrialKeys = Effect.gen(function* () {
   const validity = yield* validFor(1)
