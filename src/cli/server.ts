@@ -102,15 +102,15 @@ export const server = Command.make(
       tokens: identity.tokens !== undefined
     })
     yield* ServerIdentity.warnIfOpen(host, { identity, tls })
-    const listening = yield* Server.listen({ host, port, winnersPort, backlog }).pipe(
-      Effect.provideService(ServerLimits, limits)
-    )
+    const ports = { host, port, winnersPort, backlog }
+    yield* Server.tryPorts(ports)
     const draw = new Draw({ id: given.draw, agencies, winningNumber })
     const services = yield* loggedResource(
       "store",
       Layer.build(Lottery.layer(draw).pipe(Layer.provideMerge(StoreUrl.layer(store, given.draw)))),
       STORE_CLOSE_TIMEOUT
     )
+    const listening = yield* Server.listen(ports).pipe(Effect.provideService(ServerLimits, limits))
     yield* Server.serve(listening, once).pipe(
       Effect.scoped,
       Effect.provideContext(services),

@@ -38,7 +38,7 @@ export class ListenError extends Data.TaggedError("ListenError")<{
   }
 }
 
-/** A server that listens, and lets connections wait until it is served. */
+/** A server that listens, and lets connections wait until `start`. */
 export interface Listening {
   readonly port: number
   readonly winnersPort: number
@@ -53,8 +53,21 @@ interface ListeningPort {
 }
 
 /**
- * Listens on both ports. Done before a store is opened, so that a port that is in use leaves no
- * trace in one; closed with the scope at the latest, and before the store by `start`.
+ * Fails where the server could not listen, and leaves both ports free. Asked before a store is
+ * opened, so that a port that is in use leaves no trace in one.
+ */
+export const tryPorts = Effect.fn("Server.tryPorts")(function* ({
+  port,
+  winnersPort,
+  ...options
+}: ServerOptions): Effect.fn.Return<void, ListenError, Scope.Scope> {
+  yield* bind({ ...options, port })
+  yield* bind({ ...options, port: winnersPort })
+}, Effect.scoped)
+
+/**
+ * Listens on both ports. Done once the store is open: connections that come at once could take the
+ * files that it needs. Closed with the scope at the latest, and before the store by `start`.
  */
 export const listen = Effect.fn("Server.listen")(function* (
   options: ServerOptions
@@ -99,6 +112,11 @@ const portOf = ({ server }: ListeningPort): number =>
     ? server.address.port
     : 0
 
+type Binding = Omit<ServerOptions, "winnersPort"> & Net.ServerOpts
+
+const bind = (options: Binding): Effect.Effect<SocketServer["Service"], ListenError, Scope.Scope> =>
+  Effect.mapError(NodeSocketServer.make(options), (error) => toListenError(options, error))
+
 const listenOn = Effect.fnUntraced(function* (
   { backlog, host }: ServerOptions,
   port: number,
@@ -127,14 +145,14 @@ const listenOn = Effect.fnUntraced(function* (
   }
   const opened = yield* closable(
     `${name}_port`,
-    Effect.tap(NodeSocketServer.make(options), () => dropConnections),
+    Effect.tap(bind(options), () => dropConnections),
     listenerCloseTimeout
-  ).pipe(Effect.mapError((error) => toListenError(host, port, error)))
+  )
   return { name, server: opened.value, connections, close: opened.close }
 })
 
 /** The reason that a person needs, which sits in the cause. */
-const toListenError = (host: string, port: number, error: SocketServerError): ListenError => {
+const toListenError = ({ host, port }: Binding, error: SocketServerError): ListenError => {
   const cause = "cause" in error.reason ? error.reason.cause : undefined
   const code = cause instanceof Error && "code" in cause ? cause.code : undefined
   const reason =

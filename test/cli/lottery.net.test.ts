@@ -269,6 +269,8 @@ describe("a server that is started again", () => {
       expect(samePort.code).toBe(1)
       expect(samePort.stderr).toMatch(/cannot listen on 127.0.0.1:\d+: the port is in use\n/)
       expect(samePort.stderr).not.toMatch(/ at .*\.js/)
+      // It leaves no trace of a store: somebody may have meant another port, or another store.
+      expect(readdirSync(folder).filter((name) => name.startsWith("b.db"))).toEqual([])
     })
   )
 })

@@ -8,7 +8,14 @@ import { readdirSync } from "node:fs"
 import { it } from "@effect/vitest"
 import { Effect, Fiber, Schedule, type Scope } from "effect"
 import { describe, expect } from "vitest"
-import { exported, inFolder, STORES, startServer } from "../support/lotteryParties.ts"
+import {
+  exported,
+  freePorts,
+  inFolder,
+  type Ports,
+  STORES,
+  startServer
+} from "../support/lotteryParties.ts"
 import * as M from "../support/messages.ts"
 import * as RawPeer from "../support/RawPeer.ts"
 import { temporaryFolder } from "../support/TemporaryFolder.ts"
@@ -35,6 +42,21 @@ const crowd = (
   port: number
 ): Effect.Effect<ReadonlyArray<RawPeer.RawPeer>, RawPeer.NotHeard, Scope.Scope> =>
   Effect.forEach(Array.from({ length: count }), () => RawPeer.connect(port), { concurrency: 50 })
+
+/** So many connect at once to either port, say nothing, and connect again where that ends. */
+const press = (count: number, { port, winnersPort }: Ports) =>
+  Effect.forEach(
+    Array.from({ length: count }, (_, index) => (index % 2 === 0 ? port : winnersPort)),
+    (one) =>
+      RawPeer.connect(one).pipe(
+        Effect.flatMap(({ rest }) => rest),
+        Effect.ignore,
+        Effect.andThen(Effect.sleep("2 millis")),
+        Effect.scoped,
+        Effect.forever
+      ),
+    { concurrency: "unbounded", discard: true }
+  )
 
 const bet = (document: number) => M.fields(document, 7574)
 
@@ -68,6 +90,26 @@ describe("a server with few files", () => {
           expect(peers).toHaveLength(300)
         })
       )
+      yield* awaitServed(server.port)
+      yield* wholeBook(server.port, 1, 10)
+      yield* server.signal("SIGTERM")
+      expect((yield* server.outcome).code).toBe(0)
+    })
+  )
+
+  it.live.each(STORES)("starts while hundreds connect, and serves: %s", (store) =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      const ports = yield* freePorts
+      const pressing = yield* Effect.forkChild(press(300, ports))
+      const server = yield* startServer({
+        store: inFolder(folder, store),
+        ports,
+        more: ["--agencies", "1"],
+        under: ["prlimit", "--nofile=96:96"]
+      })
+      yield* server.logged(/there are 32 connections already/)
+      yield* Fiber.interrupt(pressing)
       yield* awaitServed(server.port)
       yield* wholeBook(server.port, 1, 10)
       yield* server.signal("SIGTERM")
