@@ -1,4 +1,4 @@
-/** The time by a clock that nobody sets, for durations: the system's own may be put back an hour. */
+/** The time by a clock that nobody sets, for durations: the time of day may be put back an hour. */
 import { Clock, Effect } from "effect"
 
 const NANOS_PER_MILLI = 1_000_000n
@@ -7,7 +7,7 @@ const NANOS_PER_MILLI = 1_000_000n
 export const monotonicMillisUnsafe = (clock: Clock.Clock): number =>
   Number(clock.monotonicTimeNanosUnsafe() / NANOS_PER_MILLI)
 
-/** Whole milliseconds since an arbitrary moment; only the difference of two readings has a meaning. */
+/** Whole milliseconds since an arbitrary moment: only differences of two readings mean anything. */
 export const monotonicMillis: Effect.Effect<number> = Effect.map(
   Clock.monotonicTimeNanos,
   (nanos) => Number(nanos / NANOS_PER_MILLI)

@@ -132,7 +132,7 @@ export const BinaryPacketFromBytes = bytesCodec(BinaryPacket, {
 
 const decodeWhole = decoder(BinaryPacketFromBytes)
 
-/** The question for the winners, after the last packet: one without bets and with any `continue`. */
+/** The question for the winners, after the last packet: without bets, with any `continue`. */
 const decodeQuestion = (bytes: Uint8Array): Result.Result<Agency, BadMessage> =>
   Result.flatMap(openPacket(bytes), ({ agency, betsStart, content }) => {
     if (betsStart >= content.length) return Result.succeed(agency)

@@ -63,8 +63,8 @@ const awaitClose = Effect.fnUntraced(function* (net: Net.Socket, timeout: Durati
 })
 
 /**
- * Says to a peer that spoke no TLS that this is TLS, and reads on until it has closed: a reset could
- * lose the answer.
+ * Says to a peer that spoke no TLS that this is TLS, and reads on until it has closed: a reset
+ * could lose the answer.
  */
 const partInPlain = (net: Net.Socket, { bytes }: NotTls, timeout: Duration.Duration) =>
   Effect.suspend(() => {

@@ -1,4 +1,7 @@
-/** The echo of the first exercises (wire: "Text line"): one line, logged, sent back, closed; but for HTTP. */
+/**
+ * The echo of the first exercises (wire: "Text line"): one line, logged, sent back, closed. A line
+ * that is an HTTP request is refused in the words of HTTP.
+ */
 import { Effect } from "effect"
 import { logAction } from "../domain/ActionLog.ts"
 import { BadMessage } from "../protocol/BytesCodec.ts"

@@ -176,7 +176,7 @@ describe("what is no TLS is closed and logged, and the server goes on:", () => {
       const outcome = yield* Effect.result(ping(port, trusted))
       expect(Result.isFailure(outcome)).toBe(true)
       expect((yield* refused(server.log, 1))[0]).toMatch(
-        /^action: receive_message \| result: fail .* \| error: that is TLS: this server was started /
+        /^action: receive_message \| result: fail .* \| error: that is TLS: this server was /
       )
       expect((yield* exchange({ port }, Buffer.from("PING\n"))).toString()).toBe("PING\n")
     })
