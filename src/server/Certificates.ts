@@ -7,7 +7,9 @@ import * as Tls from "node:tls"
 import { Clock, Context, Data, Effect } from "effect"
 import { type Agency, fromDigits } from "../domain/Agency.ts"
 import { detect } from "../protocol/Dialect.ts"
-import { beginsWithHandshake } from "../protocol/TlsRecord.ts"
+import { HTTP_REFUSAL, isHttpRequest } from "../protocol/HttpRequest.ts"
+import { MAX_LINE_BYTES } from "../protocol/Limits.ts"
+import { beginsWithHandshake, NOT_TLS_ALERT } from "../protocol/TlsRecord.ts"
 import type { Certificate } from "./Identity.ts"
 import { showFirstBytes } from "./ShownBytes.ts"
 
@@ -38,19 +40,27 @@ export class HandshakeFailed extends Data.TaggedError("HandshakeFailed")<{
 }
 
 /** A peer began with something else than TLS. */
-export class NotTls extends Data.TaggedError("NotTls")<{ readonly bytes: Uint8Array }> {
+export class NotTls extends Data.TaggedError("NotTls")<{
+  readonly what: string
+  /** Says so to the peer, in words that its end knows. */
+  readonly answer: Uint8Array
+}> {
   override get message(): string {
-    return `expected a TLS handshake; that is not TLS: ${wordsFor(this.bytes)}`
+    return `expected a TLS handshake; that is not TLS: ${this.what}`
   }
 }
 
-/** What a peer speaks that speaks no TLS; its bets are not shown. */
-const wordsFor = (bytes: Uint8Array): string => {
+/** What it was; bets are not shown. */
+const toNotTls = (bytes: Uint8Array): NotTls => {
   const dialect = detect(bytes, false)
-  if (dialect === "line") return "a line of text"
-  return dialect === "unknown" || dialect === "undecided"
-    ? showFirstBytes(bytes)
-    : `the ${dialect} dialect in the clear`
+  if (dialect === "line") {
+    const [line] = Buffer.from(bytes.subarray(0, MAX_LINE_BYTES)).toString().split(/\r?\n/, 1)
+    const answer = isHttpRequest(line!) ? HTTP_REFUSAL : NOT_TLS_ALERT
+    return new NotTls({ what: "a line of text", answer })
+  }
+  const isUnknown = dialect === "unknown" || dialect === "undecided"
+  const what = isUnknown ? showFirstBytes(bytes) : `the ${dialect} dialect in the clear`
+  return new NotTls({ what, answer: NOT_TLS_ALERT })
 }
 
 /** A connection whose handshake is done. */
@@ -198,7 +208,7 @@ export const makeServerTls = Effect.fn("Certificates.makeServerTls")(function* (
     handshake: (net) =>
       Effect.gen(function* () {
         const bytes = yield* peekFirst(net)
-        if (!beginsWithHandshake(bytes)) return yield* new NotTls({ bytes })
+        if (!beginsWithHandshake(bytes)) return yield* toNotTls(bytes)
         const link = yield* shake(net)
         const now = yield* Clock.currentTimeMillis
         return { link, certificate: asksForCertificates ? certificateOf(link, now) : undefined }

@@ -7,8 +7,6 @@ import * as NodeSocket from "@effect/platform-node/NodeSocket"
 import { Duration, Effect } from "effect"
 import type { Socket } from "effect/socket/Socket"
 import { logAction } from "../domain/ActionLog.ts"
-import { HTTP_REFUSAL, isHttpRequest } from "../protocol/HttpRequest.ts"
-import { NOT_TLS_ALERT } from "../protocol/TlsRecord.ts"
 import { CurrentTls, HandshakeFailed, type NotTls } from "./Certificates.ts"
 import * as Connection from "./Connection.ts"
 import { inletOf } from "./Gate.ts"
@@ -66,10 +64,9 @@ const awaitClose = Effect.fnUntraced(function* (net: Net.Socket, timeout: Durati
  * Says to a peer that spoke no TLS that this is TLS, and reads on until it has closed: a reset
  * could lose the answer.
  */
-const partInPlain = (net: Net.Socket, { bytes }: NotTls, timeout: Duration.Duration) =>
+const partInPlain = (net: Net.Socket, { answer }: NotTls, timeout: Duration.Duration) =>
   Effect.suspend(() => {
-    const [firstLine] = Buffer.from(bytes).toString("latin1").split("\r\n", 1)
-    net.end(isHttpRequest(firstLine!) ? HTTP_REFUSAL : NOT_TLS_ALERT)
+    net.end(answer)
     net.resume()
     return awaitClose(net, timeout)
   })
