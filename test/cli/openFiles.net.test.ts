@@ -140,7 +140,8 @@ describe("a server with few files", () => {
       yield* Effect.scoped(
         Effect.gen(function* () {
           yield* crowd(30, server.winnersPort)
-          yield* awaitServed(server.port)
+          // Behind all of them, so that no descriptor below theirs is free once it is closed.
+          yield* awaitServed(server.winnersPort)
           yield* moreStored
           yield* setLimit(pid, openFiles(pid).length - 10)
           // Each of them finds no descriptor, on either port.
