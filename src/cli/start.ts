@@ -1,11 +1,11 @@
 /** Starts the command line on Node. */
-import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import packageJson from "../../package.json" with { type: "json" }
 import * as ConfigFlag from "./ConfigFlag.ts"
 import { loadAll, makeLottery, runsUntilStopped } from "./commands.ts"
 import type { LogChoice } from "./LogFormat.ts"
+import * as ProcessServices from "./ProcessServices.ts"
 import { runMain } from "./run.ts"
 
 export const start = async (): Promise<void> => {
@@ -15,6 +15,6 @@ export const start = async (): Promise<void> => {
     version: packageJson.version,
     choice,
     purpose: { isServed: runsUntilStopped(args) },
-    services: Layer.provideMerge(ConfigFlag.layer(Effect.promise(loadAll)), NodeServices.layer)
+    services: Layer.provideMerge(ConfigFlag.layer(Effect.promise(loadAll)), ProcessServices.layer)
   })
 }

@@ -1,0 +1,35 @@
+/**
+ * What a command has of Node: files, paths, streams and child processes, and a terminal that reads
+ * nothing. (Node's own terminal opens standard input when it is made, which puts a pipe or a socket
+ * there into non-blocking mode, also for the processes that share it.)
+ */
+import * as NodeChildProcessSpawner from "@effect/platform-node/NodeChildProcessSpawner"
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import * as NodePath from "@effect/platform-node/NodePath"
+import * as NodeStdio from "@effect/platform-node/NodeStdio"
+import type * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Queue from "effect/Queue"
+import * as Terminal from "effect/Terminal"
+
+/** A queue that has ended. */
+const nothing = <A>() => Effect.tap(Queue.make<A, Cause.Done>(), (queue) => Queue.end(queue))
+
+/** No command asks a person anything: each acts as if the person had quit at once. */
+const layerTerminal = Layer.succeed(
+  Terminal.Terminal,
+  Terminal.make({
+    columns: Effect.succeed(0),
+    rows: Effect.succeed(0),
+    size: nothing(),
+    readInput: nothing(),
+    readLine: Effect.fail(new Terminal.QuitError()),
+    display: () => Effect.void
+  })
+)
+
+export const layer = Layer.provideMerge(
+  NodeChildProcessSpawner.layer,
+  Layer.mergeAll(NodeFileSystem.layer, NodePath.layer, NodeStdio.layer, layerTerminal)
+)
