@@ -5,7 +5,8 @@
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { Effect, Result, Schema } from "effect"
-import { BookParser } from "../src/client/BookReader.ts"
+import { BookParser } from "../src/client/BookParser.ts"
+import * as Today from "../src/client/Today.ts"
 import { BetBatch } from "../src/domain/BetBatch.ts"
 import { batchFromRows } from "../src/domain/CanonicalRows.ts"
 import * as Packets from "../src/protocol/BinaryPackets.ts"
@@ -64,6 +65,8 @@ const reading = <A, E>(
   return () => Effect.runSync(read(reader))
 }
 
+const today = Today.fromText("2026-01-01")
+
 const stepsOf = (book: Uint8Array, batch: BetBatch, small: BetBatch) => {
   const frame = new Native.Bets({ position: 0, batch })
   const frameBytes = unwrap(Frames.encodeNativeRequest(frame))
@@ -72,7 +75,7 @@ const stepsOf = (book: Uint8Array, batch: BetBatch, small: BetBatch) => {
   const packet = new Packets.BinaryPacket({ agency: AGENCY, batch: small, last: false })
   const packetBytes = unwrap(Packets.encodeBinaryPacket(packet))
   const parse = () => {
-    const options = { batchSize: BATCH, maxBatchBytes: 1024 * 1024, skipBadLines: false }
+    const options = { batchSize: BATCH, maxBatchBytes: 1024 * 1024, skipBadLines: false, today }
     const parser = new BookParser("book", options)
     parser.push(book)
     parser.finish()

@@ -12,8 +12,19 @@ import { RateMeter, uploadText, type Waiting, waitingText } from "./ProgressText
 import { CurrentStatusLine, keepDrawn } from "./StatusLine.ts"
 
 export interface ClientProgress extends UploadProgress {
+  /** How far it is now. */
+  readonly standing: () => Standing
+}
+
+/** How far a client is. */
+export interface Standing {
+  readonly total: number
+  /** How many bets are known to be stored. */
+  readonly acknowledged: number
+  /** Whether the server has finished the book. */
+  readonly isFinished: boolean
   /** Why there is no connection, where the last attempt failed and none has succeeded since. */
-  readonly interruption: () => string | undefined
+  readonly interruption: string | undefined
 }
 
 /** Most often that a kind of line is logged. */
@@ -26,6 +37,7 @@ interface State {
   readonly agency: Agency
   readonly total: number
   acknowledged: number
+  isFinished: boolean
   waiting: Waiting | undefined
   /** Why there is no connection, where there is none. */
   interruption: string | undefined
@@ -87,6 +99,7 @@ export const make = Effect.fnUntraced(function* (agency: Agency, total: number) 
     agency,
     total,
     acknowledged: 0,
+    isFinished: false,
     waiting: undefined,
     interruption: undefined,
     meter
@@ -95,12 +108,20 @@ export const make = Effect.fnUntraced(function* (agency: Agency, total: number) 
   const look = isTerminal ? Effect.void : yield* makeProgressLog(state)
   if (isTerminal) yield* keepDrawn(drawnText(state))
   else yield* Effect.forkScoped(Effect.repeat(look, Schedule.spaced(LOOK_PERIOD)))
+  const acknowledge = (bets: number) => {
+    state.interruption = undefined
+    state.acknowledged = Math.max(state.acknowledged, bets)
+  }
   return {
-    acknowledged: (bets) =>
+    acknowledged: (bets) => Effect.sync(() => acknowledge(bets)),
+    resumed: (bets) =>
       Effect.sync(() => {
-        state.interruption = undefined
-        state.acknowledged = Math.max(state.acknowledged, bets)
+        meter.skip(Math.max(0, bets - state.acknowledged))
+        acknowledge(bets)
       }),
+    finished: Effect.sync(() => {
+      state.isFinished = true
+    }),
     waiting: (finished, expected) =>
       Effect.suspend(() => {
         state.interruption = undefined
@@ -111,6 +132,6 @@ export const make = Effect.fnUntraced(function* (agency: Agency, total: number) 
       Effect.sync(() => {
         state.interruption = reason
       }),
-    interruption: () => state.interruption
+    standing: () => state
   } satisfies ClientProgress
 })

@@ -15,6 +15,11 @@ export class RateMeter {
     while ((this.samples[1]?.atMillis ?? atMillis) <= atMillis - WINDOW_MILLIS) this.samples.shift()
   }
 
+  /** Leaves out that the count grows by so much at once: it says nothing of a speed. */
+  skip(count: number): void {
+    this.samples = this.samples.map((one) => ({ ...one, count: one.count + count }))
+  }
+
   /** How much the count grows in a second; 0 before it was taken down at two different times. */
   get perSecond(): number {
     const first = this.samples[0]

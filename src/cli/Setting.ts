@@ -123,14 +123,42 @@ const describe = <A>(name: string, options: SettingOptions<A>, shownDefault?: st
   return notes.length === 0 ? options.description : `${options.description} (${notes.join("; ")})`
 }
 
-const makeFlag = <A>(
+/** A setting that is used in one mode of a command only. */
+export class WhenUsed<A> {
+  /** What the flag gives; it was checked. */
+  readonly flag: Option.Option<A>
+  /**
+   * The setting wherever it is given. What the environment or a file has is read only here: where
+   * it is not used it may mean something else, and be anything.
+   */
+  readonly value: Effect.Effect<Option.Option<A>, CliError.CliError, FileSystem.FileSystem>
+
+  constructor(flag: WhenUsed<A>["flag"], value: WhenUsed<A>["value"]) {
+    this.flag = flag
+    this.value = value
+  }
+
+  /** The setting, or what holds where it is not given. */
+  orElse(fallback: NoInfer<A>) {
+    return Effect.map(
+      this.value,
+      Option.getOrElse(() => fallback)
+    )
+  }
+}
+
+/** A setting that may be left out, and is used in one mode of its command only. */
+export const whenUsed = <A>(
   name: string,
   options: SettingOptions<A>,
   shownDefault?: string
-): Flag.Flag<Option.Option<A>> => {
+): Flag.Flag<WhenUsed<A>> => {
   const decode = decodeFound(name, options)
   const keys = keysOf(name, options)
   makeKnown(keys.file)
+  const lookedUp = Effect.flatMap(lookUp(keys), (found) =>
+    found === undefined ? Effect.succeedNone : Effect.asSome(decode(found))
+  )
   const flag = Flag.String(name).pipe(
     Flag.withDescription(describe(name, options, shownDefault)),
     Flag.withMetavar(`<${options.metavar ?? "value"}>`)
@@ -138,14 +166,21 @@ const makeFlag = <A>(
   return Flag.optional(flag).pipe(
     Flag.mapEffect(
       Effect.fnUntraced(function* (given) {
-        const found = Option.isSome(given)
-          ? { text: given.value, origin: `from the flag --${name}` }
-          : yield* lookUp(keys)
-        return found === undefined ? Option.none() : Option.some(yield* decode(found))
+        if (Option.isNone(given)) return new WhenUsed(Option.none<A>(), lookedUp)
+        const text = given.value
+        const value = Option.some(yield* decode({ text, origin: `from the flag --${name}` }))
+        return new WhenUsed(value, Effect.succeed(value))
       })
     )
   )
 }
+
+const makeFlag = <A>(
+  name: string,
+  options: SettingOptions<A>,
+  shownDefault?: string
+): Flag.Flag<Option.Option<A>> =>
+  Flag.mapEffect(whenUsed(name, options, shownDefault), ({ value }) => value)
 
 /** A setting that may be left out. */
 export const optional = <A>(

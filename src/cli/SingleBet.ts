@@ -1,5 +1,6 @@
 /** A book of one bet, given field by field: by flags, or in the environment as the course does. */
 import * as CliError from "effect/cli/CliError"
+import type * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { Bet, Birthdate, Document, Name, NumberFromDigits } from "../domain/Bet.ts"
@@ -15,7 +16,7 @@ const field = <A>(
   metavar: string
 ) => ({
   hint: `--${flag} or ${key}`,
-  setting: Setting.optional(flag, { description, schema, keys: [key], metavar })
+  setting: Setting.whenUsed(flag, { description, schema, keys: [key], metavar })
 })
 
 const FIELDS = {
@@ -34,19 +35,20 @@ export const settings = {
   number: FIELDS.number.setting
 }
 
-export type Settings = {
-  readonly firstName: Option.Option<string>
-  readonly lastName: Option.Option<string>
-  readonly document: Option.Option<string>
-  readonly birthdate: Option.Option<string>
-  readonly number: Option.Option<number>
-}
+export type Settings = Command.Command.Config.Infer<typeof settings>
 
 /** The bet that the settings give, none where they give no field of one. */
 export const fromSettings = Effect.fnUntraced(function* (given: Settings) {
-  const bet = Option.all(given)
+  const values = yield* Effect.all({
+    firstName: given.firstName.value,
+    lastName: given.lastName.value,
+    document: given.document.value,
+    birthdate: given.birthdate.value,
+    number: given.number.value
+  })
+  const bet = Option.all(values)
   if (Option.isSome(bet)) return Option.some(new Bet(bet.value))
-  const fields = Object.entries(given) as ReadonlyArray<[keyof Settings, Option.Option<unknown>]>
+  const fields = Object.entries(values) as ReadonlyArray<[keyof Settings, Option.Option<unknown>]>
   const missing = fields.filter(([, value]) => Option.isNone(value))
   if (missing.length === fields.length) return Option.none()
   const hints = missing.map(([name]) => FIELDS[name].hint).join(", ")

@@ -2,29 +2,25 @@
 import * as Console from "effect/Console"
 import * as CliError from "effect/cli/CliError"
 import * as Command from "effect/cli/Command"
-import * as Data from "effect/Data"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
-import * as Stdio from "effect/Stdio"
-import * as Stream from "effect/Stream"
 import * as BinaryConversation from "../client/BinaryConversation.ts"
-import * as Book from "../client/Book.ts"
+import type * as Book from "../client/Book.ts"
 import type { Conversation, Servers } from "../client/Conversation.ts"
 import * as JsonConversation from "../client/JsonConversation.ts"
 import * as NativeConversation from "../client/NativeConversation.ts"
 import { logAction } from "../domain/ActionLog.ts"
-import type { DrawId } from "../domain/Draw.ts"
+import * as AgencyBook from "./AgencyBook.ts"
 import * as ClientProgress from "./ClientProgress.ts"
 import * as ClientTls from "./ClientTls.ts"
-import { bookName } from "./generate.ts"
 import { LogLevelFlag } from "./LogSettings.ts"
 import * as Purpose from "./Purpose.ts"
 import * as Setting from "./Setting.ts"
 import * as SettingText from "./SettingText.ts"
 import * as SingleBet from "./SingleBet.ts"
 import * as sharedSettings from "./sharedSettings.ts"
+import { TimedOut } from "./TimedOut.ts"
 
 const DIALECTS = ["native", "binary", "json"] as const
 type Dialect = (typeof DIALECTS)[number]
@@ -35,88 +31,57 @@ const NATIVE_BATCH = 4000
 /** The smallest packet: a bet with ordinary names fits in it, and most others. */
 const MIN_PACKET = 256
 const MAX_PACKET = 65_537
+const DEFAULT_PACKET = 8192
+const MAX_BETS = 4_294_967_295
 
-/** The agency did not get its winners in the time that it was given. */
-class TimedOut extends Data.TaggedError("TimedOut")<{
-  readonly timeout: Duration.Duration
-  /** Why there is no connection to the server, where there is none. */
-  readonly interruption: string | undefined
-}> {
-  override get message(): string {
-    const reason = this.interruption === undefined ? "" : `: ${this.interruption}`
-    return `no winners after ${SettingText.showDuration(this.timeout)}${reason}`
-  }
-}
-
-const batchOf = ({ batch, dialect }: Pick<BookSettings, "batch" | "dialect">): number =>
-  Option.getOrElse(batch, () => (dialect === "native" ? NATIVE_BATCH : DEFAULT_BATCH))
-
-/** Standard input as a file, which is needed twice: to check the book, and to send it. */
-const spoolStandardInput = Effect.gen(function* () {
-  const fs = yield* FileSystem.FileSystem
-  const { stdin } = yield* Stdio.Stdio
-  const file = yield* fs.makeTempFileScoped({ prefix: "lottery-book-" })
-  yield* Stream.run(stdin, fs.sink(file))
-  return file
-})
-
-interface BookSettings {
-  readonly agency: number
-  readonly bets: Option.Option<string>
-  readonly bet: SingleBet.Settings
+interface BatchSettings {
   readonly batch: Option.Option<number>
   readonly dialect: Dialect
-  readonly rejects: Option.Option<string>
 }
 
-const openBook = Effect.fnUntraced(function* (
-  settings: BookSettings,
-  { check, maxBatchBytes }: Conversation
-) {
-  const { agency, bet, bets, rejects } = settings
-  // A book that is asked for wins over a bet that may only happen to be in the environment.
-  const single = Option.isSome(bets) ? Option.none() : yield* SingleBet.fromSettings(bet)
-  if (Option.isSome(single)) return yield* Book.fromBet(single.value, check)
-  const given = Option.getOrElse(bets, () => `.data/${bookName(agency)}`)
-  const file = given === "-" ? yield* spoolStandardInput : given
-  const options = {
-    name: given === "-" ? "standard input" : given,
-    batchSize: batchOf(settings),
-    maxBatchBytes,
-    check,
-    rejects: Option.getOrUndefined(rejects)
-  }
-  const { badLines, book } = yield* Book.fromFile(file, options)
-  if (badLines > 0) {
-    yield* logAction("lineas_rechazadas", "fail", {
-      agencia: agency,
-      cantidad: badLines,
-      file: options.rejects
-    })
-  }
-  if (book.total === 0) yield* Effect.logWarning(`${options.name}: no bets; the agency has none`)
-  return book
-})
+const batchOf = ({ batch, dialect }: BatchSettings): number =>
+  Option.getOrElse(batch, () => (dialect === "native" ? NATIVE_BATCH : DEFAULT_BATCH))
 
 interface ConversationSettings {
   readonly agency: number
   readonly dialect: Dialect
-  readonly draw: DrawId
-  readonly packetBytes: number
-  readonly token: Option.Option<string>
+  readonly draw: Setting.WhenUsed<string>
+  readonly packetBytes: Setting.WhenUsed<number>
+  readonly token: Setting.WhenUsed<string>
 }
 
-const makeConversation = (settings: ConversationSettings): Conversation => {
-  const { agency, dialect, draw, packetBytes, token } = settings
+const drawOf = ({ draw }: Pick<ConversationSettings, "draw">) =>
+  draw.orElse(sharedSettings.DEFAULT_DRAW)
+
+const makeConversation = Effect.fnUntraced(function* (settings: ConversationSettings) {
+  const { agency, dialect, packetBytes, token } = settings
   switch (dialect) {
-    case "native":
-      return NativeConversation.make(agency, draw, Option.getOrUndefined(token))
+    case "native": {
+      const name = yield* drawOf(settings)
+      return NativeConversation.make(agency, name, Option.getOrUndefined(yield* token.value))
+    }
     case "binary":
-      return BinaryConversation.make(agency, packetBytes)
+      return BinaryConversation.make(agency, yield* packetBytes.orElse(DEFAULT_PACKET))
     case "json":
       return JsonConversation.make(agency)
   }
+})
+
+interface AddressSettings {
+  readonly dialect: Dialect
+  readonly server: SettingText.Address
+  readonly winnersServer: Setting.WhenUsed<SettingText.Address>
 }
+
+/** Where the agency asks for its winners. */
+const findWinnersServer = Effect.fnUntraced(function* (settings: AddressSettings) {
+  const { dialect, server, winnersServer } = settings
+  if (dialect !== "json") return server
+  const given = yield* winnersServer.value
+  if (Option.isSome(given)) return given.value
+  const { host, port } = server
+  return { host, port: yield* sharedSettings.nextPort(port, "winners-server") }
+})
 
 interface HoldSettings {
   readonly agency: number
@@ -136,7 +101,7 @@ const holdConversation = Effect.fnUntraced(function* (
   return yield* Effect.timeoutOrElse(winners, {
     duration: timeout.value,
     orElse: () =>
-      Effect.fail(new TimedOut({ timeout: timeout.value, interruption: progress.interruption() }))
+      Effect.fail(new TimedOut({ timeout: timeout.value, standing: progress.standing() }))
   })
 }, Effect.scoped)
 
@@ -147,10 +112,26 @@ const printWinners = Effect.fnUntraced(function* (documents: ReadonlyArray<strin
   for (const document of documents) yield* Console.log(document)
 })
 
-const refuseToken = (dialect: Dialect) =>
-  new CliError.ValidationError({
-    message: `token is for the native dialect; ${dialect} cannot say it, and needs certificates`
-  })
+interface FlagSettings {
+  readonly dialect: Dialect
+  readonly token: Setting.WhenUsed<string>
+  readonly rejects: Option.Option<string>
+  readonly maxRejects: Setting.WhenUsed<number>
+}
+
+/** Refuses flags that are given and would not be used. */
+const refuseUnused = Effect.fnUntraced(function* (settings: FlagSettings) {
+  const { dialect, maxRejects, rejects, token } = settings
+  if (Option.isSome(token.flag) && dialect !== "native") {
+    return yield* new CliError.ValidationError({
+      message: `token is for the native dialect; ${dialect} cannot say it, and needs certificates`
+    })
+  }
+  if (Option.isSome(maxRejects.flag) && Option.isNone(rejects)) {
+    const message = "max-rejects needs --rejects, the file that bad lines are written to"
+    return yield* new CliError.ValidationError({ message })
+  }
+})
 
 export const settings = {
   agency: Setting.required("agency", {
@@ -161,7 +142,7 @@ export const settings = {
     metavar: "number"
   }),
   server: sharedSettings.server,
-  winnersServer: Setting.optional("winners-server", {
+  winnersServer: Setting.whenUsed("winners-server", {
     description: "Where the JSON dialect asks for the winners (default the server's port + 1)",
     schema: SettingText.AddressFromText,
     keys: ["CLI_SERVER_CONSULT_ADDRESS"],
@@ -179,7 +160,7 @@ export const settings = {
     metavar: "dialect",
     default: "native"
   }),
-  draw: sharedSettings.draw,
+  draw: Setting.whenUsed("draw", sharedSettings.DRAW, sharedSettings.DEFAULT_DRAW),
   batch: Setting.optional("batch", {
     description: `Most bets in a message (default ${DEFAULT_BATCH}, in native ${NATIVE_BATCH})`,
     schema: SettingText.intBetween(1, MAX_BATCH),
@@ -187,23 +168,44 @@ export const settings = {
     fileKeys: ["batch.maxAmount"],
     metavar: "number"
   }),
-  packetBytes: Setting.withDefault("packet-bytes", {
-    description: "Most bytes in a binary packet as a whole",
-    schema: SettingText.intBetween(MIN_PACKET, MAX_PACKET),
-    metavar: "bytes",
-    default: 8192
-  }),
+  packetBytes: Setting.whenUsed(
+    "packet-bytes",
+    {
+      description: "Most bytes in a binary packet as a whole",
+      schema: SettingText.intBetween(MIN_PACKET, MAX_PACKET),
+      metavar: "bytes"
+    },
+    `${DEFAULT_PACKET}`
+  ),
   rejects: Setting.optional("rejects", {
     description: "Write bad lines to this file and send the others",
     schema: SettingText.Text,
     metavar: "file"
   }),
+  maxRejects: Setting.whenUsed(
+    "max-rejects",
+    {
+      description: "Send nothing if more lines than this would go to the file of --rejects",
+      schema: SettingText.intBetween(0, MAX_BETS),
+      metavar: "number"
+    },
+    `${AgencyBook.DEFAULT_MAX_REJECTS}`
+  ),
+  expect: Setting.optional("expect", {
+    description: "Send nothing unless the book has exactly this many bets",
+    schema: SettingText.intBetween(0, MAX_BETS),
+    metavar: "number"
+  }),
+  allowEmpty: Setting.flag(
+    "allow-empty",
+    "Send a book without bets too, which finishes the agency: it has none"
+  ),
   timeout: Setting.optional("timeout", {
     description: "Give up where the winners have not come by then (default never)",
     schema: SettingText.DurationFromText,
     metavar: "duration"
   }),
-  token: Setting.optional("token", {
+  token: Setting.whenUsed("token", {
     description: "What proves that it is this agency, in the native dialect; safest from a file",
     schema: SettingText.Token,
     metavar: "text",
@@ -217,25 +219,22 @@ export const client = Command.make(
   "client",
   settings,
   Effect.fnUntraced(function* (given) {
-    const { agency, dialect, server, token } = given
-    if (Option.isSome(token) && dialect !== "native") return yield* refuseToken(dialect)
+    const { agency, dialect, server } = given
+    yield* refuseUnused(given)
+    const conversation = yield* makeConversation(given)
     const tls = yield* ClientTls.make(given.tls)
-    const winnersServer = Option.isSome(given.winnersServer)
-      ? given.winnersServer.value
-      : dialect === "json"
-        ? { host: server.host, port: yield* sharedSettings.nextPort(server.port, "winners-server") }
-        : server
+    const winnersServer = yield* findWinnersServer(given)
+    const batchSize = batchOf(given)
     yield* logAction("config", "success", {
       client_id: agency,
       server_address: SettingText.showAddress(server),
       log_level: yield* LogLevelFlag,
-      batch_max_amount: batchOf(given),
+      batch_max_amount: batchSize,
       dialect,
-      draw: given.draw,
+      draw: dialect === "native" ? yield* drawOf(given) : undefined,
       tls: tls !== undefined
     })
-    const conversation = makeConversation(given)
-    const book = yield* openBook(given, conversation)
+    const book = yield* AgencyBook.open({ ...given, batchSize }, conversation)
     const servers = { server: { ...server, tls }, winnersServer: { ...winnersServer, tls } }
     // A stop comes before the winners, or once all of them are printed.
     yield* Effect.uninterruptibleMask((restore) =>

@@ -27,7 +27,7 @@ export const settings = {
     default: 5
   }),
   oneBet: Setting.flag("one-bet", "Give each client one made-up bet in place of a book"),
-  seed: sharedSettings.seed,
+  seed: Setting.whenUsed("seed", sharedSettings.SEED, `${sharedSettings.DEFAULT_SEED}`),
   store: Setting.withDefault("store", {
     description: "Where the servers keep the bets: sqlite or postgres, each in a volume",
     schema: SettingText.oneOf(STORES),
@@ -65,7 +65,7 @@ export const compose = Command.make(
   Effect.fnUntraced(function* ({ clients, oneBet, out, seed, servers, store }) {
     const postgresServers = store === "postgres" ? servers : undefined
     if (postgresServers === undefined && servers > 1) return yield* refuseServers(servers)
-    const oneBetSeed = oneBet ? seed : undefined
+    const oneBetSeed = oneBet ? yield* seed.orElse(sharedSettings.DEFAULT_SEED) : undefined
     const file = makeComposeFile({ clients, oneBetSeed, postgresServers })
     const text = Stream.encodeText(Stream.succeed(file))
     yield* out === STANDARD_OUTPUT ? print(text) : writeWhole(out, text)

@@ -154,6 +154,7 @@ const runClient = Effect.fnUntraced(function* (
     [
       "client",
       ...["--agency", String(agency), "--bets", path.join(folder, bookName(agency))],
+      ...["--expect", String(bets)],
       ...["--server", `127.0.0.1:${ports.port}`],
       ...["--winners-server", `127.0.0.1:${ports.winnersPort}`]
     ],

@@ -109,13 +109,16 @@ const MAX_COUNT = 1_000_000_000
 
 export const settings = {
   server: sharedSettings.optionalServer,
-  port: Setting.withDefault("port", {
-    description: "Port of the server on this machine that is meant where there is no --server",
-    schema: SettingText.intBetween(1, SettingText.MAX_PORT),
-    keys: ["SERVER_PORT"],
-    metavar: "port",
-    default: sharedSettings.DEFAULT_PORT
-  }),
+  port: Setting.whenUsed(
+    "port",
+    {
+      description: "Port of the server on this machine that is meant where there is no --server",
+      schema: SettingText.intBetween(1, SettingText.MAX_PORT),
+      keys: ["SERVER_PORT"],
+      metavar: "port"
+    },
+    `${sharedSettings.DEFAULT_PORT}`
+  ),
   count: Setting.withDefault("count", {
     description: "How many messages to send",
     schema: SettingText.intBetween(1, MAX_COUNT),
@@ -153,10 +156,9 @@ export const ping = Command.make(
   settings,
   Effect.fnUntraced(function* (given) {
     const client_id = Option.getOrElse(given.clientId, () => 0)
-    const server = Option.getOrElse(given.server, () => ({
-      host: "localhost",
-      port: given.port
-    }))
+    const server = Option.isSome(given.server)
+      ? given.server.value
+      : { host: "localhost", port: yield* given.port.orElse(sharedSettings.DEFAULT_PORT) }
     const tls = yield* ClientTls.make(given.tls)
     yield* logAction("config", "success", {
       client_id,

@@ -1,6 +1,7 @@
 /** Settings that several commands have, each declared once. */
 import * as CliError from "effect/cli/CliError"
 import * as Effect from "effect/Effect"
+import type { DrawId } from "../domain/Draw.ts"
 import * as Setting from "./Setting.ts"
 import * as SettingText from "./SettingText.ts"
 
@@ -33,23 +34,29 @@ export const agencies = Setting.withDefault("agencies", {
   shownDefault: "5"
 })
 
-/** The draw that a command is about. */
-export const draw = Setting.withDefault("draw", {
+export const DEFAULT_DRAW = "default"
+
+export const DRAW = {
   description: "Name of the draw",
   schema: SettingText.Draw,
-  metavar: "name",
-  default: "default"
-})
+  metavar: "name"
+} satisfies Setting.SettingOptions<DrawId>
+
+/** The draw that a command is about. */
+export const draw = Setting.withDefault("draw", { ...DRAW, default: DEFAULT_DRAW })
 
 const MAX_SEED = 4_294_967_295
 
-/** What chooses made-up books. */
-export const seed = Setting.withDefault("seed", {
+export const DEFAULT_SEED = 1
+
+export const SEED = {
   description: "Chooses the books; the same seed makes the same ones",
   schema: SettingText.intBetween(0, MAX_SEED),
-  metavar: "number",
-  default: 1
-})
+  metavar: "number"
+} satisfies Setting.SettingOptions<number>
+
+/** What chooses made-up books. */
+export const seed = Setting.withDefault("seed", { ...SEED, default: DEFAULT_SEED })
 
 /** The port after `port`, where the setting `name` is left out. */
 export const nextPort = (

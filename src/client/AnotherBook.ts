@@ -16,6 +16,8 @@ export class AnotherBook extends Data.TaggedError("AnotherBook")<{
   readonly total: number
   /** The first bet that is not the same, counted from 0, where that could be found. */
   readonly position?: number | undefined
+  /** Where in the book here that bet stands, such as `book.csv:17`. */
+  readonly place?: string | undefined
 }> {
   override get message(): string {
     const { agency, held, total } = this
@@ -28,13 +30,13 @@ export class AnotherBook extends Data.TaggedError("AnotherBook")<{
   }
 
   private difference(): string {
-    const { held, position, total } = this
+    const { held, place, position, total } = this
     if (position === undefined) return ""
     if (position < Math.min(held, total)) {
-      return `, and they first differ at position ${position}, counted from 0`
+      return `, and they first differ at ${place ?? `bet ${position + 1}`}`
     }
     const shorter = held < total ? "the server's" : "this one"
-    return `, and they are the same up to position ${position}, where ${shorter} ends`
+    return `, and they are the same up to bet ${position}, where ${shorter} ends`
   }
 }
 

@@ -4,8 +4,10 @@ import { Data, Effect, type FileSystem, Stream } from "effect"
 import type { Bet } from "../domain/Bet.ts"
 import { BetBatch } from "../domain/BetBatch.ts"
 import { joinFields, makeFieldSpans } from "../domain/BetRow.ts"
+import type { BadLine, BetCheck } from "./BookParser.ts"
 import * as BookReader from "./BookReader.ts"
 import type { FileUnavailable } from "./FileUnavailable.ts"
+import { bornAfter, bornAfterProblem, type Today } from "./Today.ts"
 
 export interface Book {
   /** How many bets it has. */
@@ -16,11 +18,14 @@ export interface Book {
    * Reads it again, unless it was kept: its bets in order, in batches that fit the dialect; none of
    * them empty.
    */
-  readonly batches: Stream.Stream<
-    BetBatch,
-    BookReader.BadLine | FileUnavailable,
-    FileSystem.FileSystem
-  >
+  readonly batches: Stream.Stream<BetBatch, BadLine | FileUnavailable, FileSystem.FileSystem>
+  /**
+   * Where a person finds the bet at a position, as `book.csv:17`; undefined where it stands in no
+   * file, or that cannot be read any more.
+   */
+  readonly placeOf: (
+    position: number
+  ) => Effect.Effect<string | undefined, never, FileSystem.FileSystem>
 }
 
 /** A single bet that cannot be sent in the dialect. */
@@ -36,18 +41,22 @@ export class BadBet extends Data.TaggedError("BadBet")<{
 /** A book of one bet. */
 export const fromBet = Effect.fnUntraced(function* (
   bet: Bet,
-  check: BookReader.BetCheck
+  check: BetCheck,
+  today: Today
 ): Effect.fn.Return<Book, BadBet> {
   const spans = makeFieldSpans()
   const { firstName, lastName, document, birthdate, number } = bet
   const bytes = joinFields([firstName, lastName, document, birthdate, String(number)], spans)
-  const problem = check(bytes, spans)
+  const birthdateAt = spans[6]!
+  const problem =
+    check(bytes, spans) ??
+    (bornAfter(today, bytes, birthdateAt) ? bornAfterProblem(today, bytes, birthdateAt) : undefined)
   if (problem !== undefined) {
     return yield* new BadBet({ field: problem.field, reason: problem.message })
   }
   const batch = BetBatch.fromBets([bet])
   const sha256 = createHash("sha256").update(batch.bytes).digest("hex")
-  return { total: 1, sha256, batches: Stream.succeed(batch) }
+  return { total: 1, sha256, batches: Stream.succeed(batch), placeOf: () => Effect.undefined }
 })
 
 /**
@@ -56,12 +65,20 @@ export const fromBet = Effect.fnUntraced(function* (
  */
 export const fromFile = Effect.fnUntraced(function* (
   file: string,
-  options: Omit<BookReader.BookOptions, "skipBadLines"> & { readonly rejects: string | undefined }
+  options: BookReader.InspectOptions
 ) {
-  const { badLines, bets, kept, sha256 } = yield* Effect.scoped(BookReader.inspect(file, options))
-  const batches =
-    kept === undefined
-      ? BookReader.read(file, { ...options, skipBadLines: options.rejects !== undefined })
-      : Stream.fromIterable(kept)
-  return { book: { total: bets, sha256, batches } satisfies Book, badLines }
+  const { bets, kept, sha256, ...found } = yield* Effect.scoped(BookReader.inspect(file, options))
+  const again = { ...options, skipBadLines: options.rejects !== undefined }
+  const book: Book = {
+    total: bets,
+    sha256,
+    batches: kept === undefined ? BookReader.read(file, again) : Stream.fromIterable(kept),
+    placeOf: (position) =>
+      BookReader.lineOf(file, again, position).pipe(
+        Effect.map((line) => (line === undefined ? line : `${options.name ?? file}:${line}`)),
+        // It is asked for what goes into another error, which says more.
+        Effect.catchTag("FileUnavailable", () => Effect.undefined)
+      )
+  }
+  return { ...found, book }
 })

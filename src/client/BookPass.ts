@@ -6,7 +6,7 @@ import { createHash } from "node:crypto"
 import { Data, Effect, type FileSystem, Stream } from "effect"
 import type { BetBatch } from "../domain/BetBatch.ts"
 import type { Book } from "./Book.ts"
-import type { BadLine } from "./BookReader.ts"
+import type { BadLine } from "./BookParser.ts"
 import type { FileUnavailable } from "./FileUnavailable.ts"
 
 /** The book is not the one that was checked before it was sent. */

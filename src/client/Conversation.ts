@@ -6,8 +6,8 @@ import type { ConnectionLost } from "../protocol/PeerConnection.ts"
 import type { AnotherBook } from "./AnotherBook.ts"
 import type { Book } from "./Book.ts"
 import type { BookGone } from "./BookGone.ts"
+import type { BadLine, BetCheck } from "./BookParser.ts"
 import type { BookChanged } from "./BookPass.ts"
-import type { BadLine, BetCheck } from "./BookReader.ts"
 import type { FileUnavailable } from "./FileUnavailable.ts"
 import type {
   BadAnswer,

@@ -18,7 +18,13 @@ import * as NativeServer from "./NativeServer.ts"
 import { upload } from "./NativeUpload.ts"
 import { reconnecting } from "./Reconnect.ts"
 import { logSent } from "./SentBets.ts"
-import { BadAnswer, connect, type ServerConnection, unexpected } from "./ServerConnection.ts"
+import {
+  BadAnswer,
+  connect,
+  Refused,
+  type ServerConnection,
+  unexpected
+} from "./ServerConnection.ts"
 import type { UploadProgress } from "./UploadProgress.ts"
 
 /** What a conversation is about. */
@@ -62,8 +68,18 @@ const refuseOther = Effect.fnUntraced(function* (
   yield* BookPass.verify(book)
   const { bets: held } = welcome
   const position = yield* firstDifference(server, book, held, welcome)
-  return yield* new AnotherBook({ agency, held, total: book.total, position })
+  const { total } = book
+  const differs = position !== undefined && position < Math.min(held, total)
+  const place = differs ? yield* book.placeOf(position) : undefined
+  return yield* new AnotherBook({ agency, held, total, position, place })
 })
+
+/** Says where in the book a refused bet stands. */
+const findRefused = (book: Book) =>
+  Effect.fnUntraced(function* (refused: Refused) {
+    if (refused.position === undefined) return yield* refused
+    return yield* new Refused({ ...refused, place: yield* book.placeOf(refused.position) })
+  })
 
 /** Sends what is not held yet, and says that the book is whole. */
 const deliver = Effect.fnUntraced(function* (
@@ -75,7 +91,7 @@ const deliver = Effect.fnUntraced(function* (
   if (held > 0) {
     yield* logAction("carga_reanudada", "success", { agencia: agency, posicion: held })
   }
-  yield* upload(server, {
+  const sent = upload(server, {
     limits: welcome,
     start: held,
     bets: BookPass.from(book, held),
@@ -85,6 +101,7 @@ const deliver = Effect.fnUntraced(function* (
         progress.acknowledged(position + batch.count)
       )
   })
+  yield* Effect.catchTag(sent, "Refused", findRefused(book))
   const { sha256, total } = book
   yield* server.say(new Native.Finish({ bets: total, sha256 }))
   const finished = yield* server.hearOnly("Finished")
@@ -133,8 +150,9 @@ export const converse = Effect.fn("NativeConversation.converse")(function* (
     return yield* new BookGone({ agency, acknowledged, held: welcome.bets })
   }
   if (!(yield* holdsBook(book, welcome))) return yield* refuseOther(server, errand, welcome)
-  yield* progress.acknowledged(welcome.bets)
+  yield* progress.resumed(welcome.bets)
   if (!welcome.finished) yield* deliver(server, errand, welcome)
+  yield* progress.finished
   return yield* awaitWinners(server, progress)
 })
 

@@ -58,12 +58,19 @@ export const reconnecting = Effect.fnUntraced(function* <A, E extends AttemptErr
 ) {
   let failures = 0
   let acknowledged = 0
+  const note = (bets: number) => {
+    if (bets > acknowledged) failures = 0
+    acknowledged = Math.max(acknowledged, bets)
+  }
   const watched: UploadProgress = {
     ...progress,
     acknowledged: (bets) => {
-      if (bets > acknowledged) failures = 0
-      acknowledged = Math.max(acknowledged, bets)
+      note(bets)
       return progress.acknowledged(bets)
+    },
+    resumed: (bets) => {
+      note(bets)
+      return progress.resumed(bets)
     },
     waiting: (finished, expected) => {
       failures = 0

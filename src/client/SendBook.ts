@@ -61,4 +61,5 @@ export const sendBook = Effect.fn("SendBook.sendBook")(function* (
       yield* progress.acknowledged(position + batch.count)
     })
   })
+  yield* progress.finished
 })

@@ -62,11 +62,14 @@ export class Refused extends Data.TaggedError("Refused")<{
   readonly code?: string
   /** The bet that is refused, counted from 0 in the book. */
   readonly position?: number | undefined
+  /** Where that bet stands in the book, such as `book.csv:17`. */
+  readonly place?: string | undefined
 }> {
   override get message(): string {
     const code = this.code === undefined ? "" : ` (${this.code})`
     const position = this.position === undefined ? "" : ` at position ${this.position}`
-    return `the server refused${code}${position}: ${this.reason}`
+    const place = this.place === undefined ? position : ` at ${this.place}`
+    return `the server refused${code}${place}: ${this.reason}`
   }
 }
 

@@ -1,10 +1,11 @@
 /** Goal: when a client says how far it is, in the log and on a terminal; on the test clock. */
 import { it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Duration, Effect } from "effect"
 import { TestClock } from "effect/testing"
 import { describe, expect } from "vitest"
 import * as ClientProgress from "../../src/cli/ClientProgress.ts"
 import { CurrentStatusLine, StatusLine } from "../../src/cli/StatusLine.ts"
+import { TimedOut } from "../../src/cli/TimedOut.ts"
 import { keepLog } from "../support/clientBooks.ts"
 import { makeSettableClock } from "../support/SettableClock.ts"
 
@@ -77,6 +78,25 @@ describe("in the log", () => {
     })
   )
 
+  it.effect("the speed is of what was sent now, not of what the server had", () =>
+    Effect.gen(function* () {
+      const log = yield* logOf(
+        Effect.fnUntraced(function* (progress) {
+          yield* TestClock.adjust("2 seconds")
+          yield* progress.resumed(20_000)
+          yield* TestClock.adjust("3 seconds")
+          yield* progress.acknowledged(21_000)
+          yield* TestClock.adjust("2 seconds")
+          // On another connection it has more than was acknowledged.
+          yield* progress.resumed(25_000)
+          yield* progress.acknowledged(26_000)
+          yield* TestClock.adjust("3 seconds")
+        })
+      )
+      expect(log).toEqual([carga(26_000, 200)])
+    })
+  )
+
   it.effect("the wait is told of at once, and then every 10 s where it changed", () =>
     Effect.gen(function* () {
       const log = yield* logOf(
@@ -135,17 +155,41 @@ it.effect("on a terminal it is drawn and not logged, and gone in the end", () =>
   })
 )
 
+it.effect("a client that gives up says what is stored", () =>
+  logOf(
+    Effect.fnUntraced(function* (progress) {
+      const gaveUp = () =>
+        new TimedOut({ timeout: Duration.seconds(1), standing: progress.standing() }).message
+      yield* progress.interrupted("cannot reach it")
+      expect(gaveUp()).toBe(
+        "no winners after 1s: cannot reach it; 0 of 27000 bets are known to be stored; " +
+          "the same command goes on from there"
+      )
+      yield* progress.resumed(3000)
+      expect(gaveUp()).toContain("after 1s; 3000 of 27000 bets are known to be stored; the same")
+      yield* progress.acknowledged(27_000)
+      expect(gaveUp()).toContain("after 1s; 27000 of 27000 bets are known to be stored; the same")
+      yield* progress.finished
+      yield* progress.interrupted("it went away")
+      expect(gaveUp()).toBe(
+        "no winners after 1s: it went away; the whole book (bets: 27000) is stored and finished; " +
+          "the same command goes on from there"
+      )
+    })
+  )
+)
+
 it.effect("it knows why there is no connection, until there is one", () =>
   logOf(
     Effect.fnUntraced(function* (progress) {
-      expect(progress.interruption()).toBeUndefined()
+      expect(progress.standing().interruption).toBeUndefined()
       yield* progress.interrupted("cannot reach it")
-      expect(progress.interruption()).toBe("cannot reach it")
+      expect(progress.standing().interruption).toBe("cannot reach it")
       yield* progress.acknowledged(1)
-      expect(progress.interruption()).toBeUndefined()
+      expect(progress.standing().interruption).toBeUndefined()
       yield* progress.interrupted("lost")
       yield* progress.waiting(1, 2)
-      expect(progress.interruption()).toBeUndefined()
+      expect(progress.standing().interruption).toBeUndefined()
     })
   )
 )

@@ -2,7 +2,8 @@
 import { it } from "@effect/vitest"
 import { describe, expect } from "vitest"
 import { type BookParameters, generateBook } from "../../src/cli/GeneratedBook.ts"
-import { BookParser } from "../../src/client/BookReader.ts"
+import { BookParser } from "../../src/client/BookParser.ts"
+import * as Today from "../../src/client/Today.ts"
 
 const BETS = 20_000
 
@@ -20,7 +21,8 @@ describe("a generated book", () => {
     const parser = new BookParser("book", {
       batchSize: BETS,
       maxBatchBytes: 2 ** 24,
-      skipBadLines: false
+      skipBadLines: false,
+      today: Today.fromText("2024-01-01")
     })
     parser.push(bytesOf())
     parser.finish()

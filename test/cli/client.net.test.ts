@@ -3,7 +3,7 @@
  * plainly what only a person can mend. Method: the built command, servers that are killed.
  */
 import { spawnSync } from "node:child_process"
-import { writeFileSync } from "node:fs"
+import { readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { it } from "@effect/vitest"
 import { Effect } from "effect"
@@ -84,12 +84,12 @@ describe("an agency", () => {
         /CRITICAL agency 1: the server holds another book, of 3000 bets; this one has 3000, and /
       )
       expect(differs.stderr).toMatch(
-        /differ at position 1234, .*: lottery discard --store URL --agency 1 --yes; .* new draw\n$/
+        /differ at \S+agency-1\.csv:1235\. .*: lottery discard --store URL .* new draw\n$/
       )
       replaceBook(folder, `${book}Ana,Perez,1,1999-03-17,7574\n`)
       const longer = yield* runLottery(client)
       expect(longer.code).toBe(1)
-      expect(longer.stderr).toContain("the same up to position 3000, where the server's ends")
+      expect(longer.stderr).toContain("the same up to bet 3000, where the server's ends")
       expect(yield* exported(store, 1)).toBe(book)
     })
   )
@@ -146,13 +146,35 @@ describe.skipIf(!hasTerminals)("on a terminal", () => {
   )
 })
 
-it.live("an empty book is warned of: the draw may be held on it", () =>
+it.live("a book on standard input is not emptied by --rejects, nor taken for empty", () =>
+  Effect.gen(function* () {
+    const folder = yield* temporaryFolder
+    const book = join(folder, "book.csv")
+    writeFileSync(book, "bad\n")
+    const args = ["client", "--agency", "1", "--server", "127.0.0.1:1", "--bets", "-"]
+    const from = (file: string) => ["sh", "-c", `exec "$0" "$@" < ${file}`]
+    const [same, none] = yield* Effect.all(
+      [
+        runLottery({ args: [...args, "--rejects", book], under: from(book) }),
+        runLottery({ args, under: from("/dev/null") })
+      ],
+      { concurrency: 2 }
+    )
+    expect(same.code).toBe(1)
+    expect(same.stderr).toContain(`CRITICAL ${book}: is standard input of this process`)
+    expect(readFileSync(book, "utf8")).toBe("bad\n")
+    expect(none.code).toBe(1)
+    expect(none.stderr).toContain("CRITICAL standard input: no bets; nothing was sent")
+  })
+)
+
+it.live("an empty book that may be sent is warned of: the draw is held on it", () =>
   Effect.gen(function* () {
     const folder = yield* temporaryFolder
     replaceBook(folder, "")
     const server = yield* startServer({ store: inFolder(folder, STORES[0]), more: AGENCY_1 })
     const { code, stderr, stdout } = yield* runLottery({
-      args: clientArgs(folder, 1, server, "native")
+      args: [...clientArgs(folder, 1, server, "native"), "--allow-empty"]
     })
     expect({ code, stdout }, stderr).toEqual({ code: 0, stdout: "" })
     expect(stderr).toMatch(/ WARNING +\S*agency-1\.csv: no bets; the agency has none\n/)

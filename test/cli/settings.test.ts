@@ -88,6 +88,13 @@ const SERVER: Case = {
   fileKeys: ["server.address"],
   wrong: ADDRESS_WRONG
 }
+/** The case of a setting that is read only where it is used, without its default. */
+const whenUsed = (given: Case): Case => ({
+  ...given,
+  fallback: NONE,
+  value: Option.some(given.value)
+})
+
 const FILE = { fallback: NONE, text: "a file.pem", value: Option.some("a file.pem") }
 
 /** A bound in time that is never nothing. */
@@ -223,7 +230,7 @@ const CASES: Readonly<Record<string, Readonly<Record<string, Case>>>> = {
       value: "binary",
       wrong: ["http", "expected one of native, binary, json"]
     },
-    draw: DRAW,
+    draw: whenUsed(DRAW),
     batch: {
       fallback: NONE,
       name: "batch",
@@ -233,14 +240,29 @@ const CASES: Readonly<Record<string, Readonly<Record<string, Case>>>> = {
       fileKeys: ["batch.maxAmount"],
       wrong: ["many", `${WHOLE} 1 to 1000000`]
     },
-    packetBytes: {
+    packetBytes: whenUsed({
       fallback: 8192,
       name: "packet-bytes",
       text: "256",
       value: 256,
       wrong: ["255", `${WHOLE} 256 to 65537`]
-    },
+    }),
     rejects: { fallback: NONE, name: "rejects", text: "bad.csv", value: Option.some("bad.csv") },
+    maxRejects: {
+      fallback: NONE,
+      name: "max-rejects",
+      text: "0",
+      value: Option.some(0),
+      wrong: ["-1", `${WHOLE} 0 to 4294967295`]
+    },
+    expect: {
+      fallback: NONE,
+      name: "expect",
+      text: "27000",
+      value: Option.some(27_000),
+      wrong: ["all", `${WHOLE} 0 to 4294967295`]
+    },
+    allowEmpty: { fallback: false, name: "allow-empty", ...SWITCH },
     timeout: {
       fallback: NONE,
       name: "timeout",
@@ -299,14 +321,14 @@ const CASES: Readonly<Record<string, Readonly<Record<string, Case>>>> = {
   },
   ping: {
     server: { ...SERVER, value: Option.some(SERVER.value), fallback: NONE },
-    port: {
+    port: whenUsed({
       fallback: 12345,
       name: "port",
       text: "99",
       value: 99,
       keys: ["SERVER_PORT"],
       wrong: ["0", `${WHOLE} 1 to 65535`]
-    },
+    }),
     count: {
       fallback: 1,
       name: "count",
@@ -351,7 +373,7 @@ const CASES: Readonly<Record<string, Readonly<Record<string, Case>>>> = {
       wrong: ["1001", `${WHOLE} 1 to 1000`]
     },
     oneBet: { fallback: false, name: "one-bet", ...SWITCH },
-    seed: SEED,
+    seed: whenUsed(SEED),
     servers: {
       fallback: 1,
       name: "servers",
@@ -457,9 +479,9 @@ interface Places {
 
 const parse = (setting: Flag.Flag<unknown>, { env = {}, file, flags = {} }: Places) => {
   const given = Object.entries(flags).map(([name, text]) => [name, [text]])
-  const value = Effect.map(
+  const value = Effect.flatMap(
     setting.parse({ flags: Object.fromEntries(given), arguments: [] }),
-    ([, parsed]) => parsed
+    ([, parsed]) => (parsed instanceof Setting.WhenUsed ? parsed.value : Effect.succeed(parsed))
   )
   const read = (name: string, text: string) => {
     writeFileSync(join(folder, name), text)

@@ -1,6 +1,6 @@
 /**
- * Goal: a command leaves standard input as it is, which other processes share, unless it reads a book
- * there. Method: the flags of the open file, as Linux tells them.
+ * Goal: a command leaves standard input as it is, which other processes share, unless it reads a
+ * book there. Method: the flags of the open file, as Linux tells them.
  */
 import { existsSync, readFileSync } from "node:fs"
 import { it } from "@effect/vitest"

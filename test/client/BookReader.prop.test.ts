@@ -2,10 +2,12 @@
 import { it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
 import { expect } from "vitest"
-import { BookParser } from "../../src/client/BookReader.ts"
+import { BookParser } from "../../src/client/BookParser.ts"
+import * as Today from "../../src/client/Today.ts"
 import { BetBatchSchema } from "../../src/domain/BetBatch.ts"
 
-const OPTIONS = { batchSize: 3, maxBatchBytes: 2000, skipBadLines: false }
+const today = Today.fromText("2199-12-31")
+const OPTIONS = { batchSize: 3, maxBatchBytes: 2000, skipBadLines: false, today }
 
 const Cuts = Schema.Array(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 50 })))
 

@@ -7,9 +7,13 @@ import { NodeServices } from "@effect/platform-node"
 import { layer } from "@effect/vitest"
 import { Effect, Stream } from "effect"
 import { describe, expect } from "vitest"
+import type { BetCheck, BookOptions } from "../../src/client/BookParser.ts"
 import * as BookReader from "../../src/client/BookReader.ts"
+import * as Today from "../../src/client/Today.ts"
 
-const OPTIONS = { batchSize: 1000, maxBatchBytes: 8192, skipBadLines: false }
+const today = Today.fromText("2024-02-29")
+const OPTIONS = { batchSize: 1000, maxBatchBytes: 8192, skipBadLines: false, today }
+const into = (file: string, maxRejects = 50) => ({ file, maxRejects, agency: 3 })
 const GOOD = "Ana,Pérez,01234567,1999-03-17,7574"
 
 const bookOf = Effect.fnUntraced(function* (content: string | Uint8Array) {
@@ -24,7 +28,7 @@ const bookOf = Effect.fnUntraced(function* (content: string | Uint8Array) {
 
 const rowsOf = Effect.fnUntraced(function* (
   content: string | Uint8Array,
-  options: Partial<BookReader.BookOptions> = {}
+  options: Partial<BookOptions> = {}
 ) {
   const { file } = yield* bookOf(content)
   const batches = yield* Stream.runCollect(BookReader.read(file, { ...OPTIONS, ...options }))
@@ -33,7 +37,7 @@ const rowsOf = Effect.fnUntraced(function* (
 
 const problemOf = Effect.fnUntraced(function* (
   content: string | Uint8Array,
-  options: Partial<BookReader.BookOptions> = {}
+  options: Partial<BookOptions> = {}
 ) {
   const { file } = yield* bookOf(content)
   const error = yield* Effect.flip(BookReader.inspect(file, { ...OPTIONS, ...options }))
@@ -71,7 +75,7 @@ layer(NodeServices.layer)("BookReader", (it) => {
     it.effect("is cut into batches by bets and by bytes", () =>
       Effect.gen(function* () {
         const { file } = yield* bookOf(`${GOOD}\n`.repeat(10))
-        const countsOf = (options: Partial<BookReader.BookOptions>) =>
+        const countsOf = (options: Partial<BookOptions>) =>
           BookReader.read(file, { ...OPTIONS, ...options }).pipe(
             Stream.map((batch) => batch.count),
             Stream.runCollect
@@ -91,7 +95,8 @@ layer(NodeServices.layer)("BookReader", (it) => {
           bets: 3,
           bytes: 3 * (Buffer.byteLength(GOOD) + 1),
           sha256: createHash("sha256").update(`${GOOD}\n`.repeat(3)).digest("hex"),
-          badLines: 0
+          badLines: 0,
+          unended: undefined
         })
         expect(kept?.map(({ bytes }) => Buffer.from(bytes).toString()).join("")).toBe(
           `${GOOD}\n`.repeat(3)
@@ -138,7 +143,7 @@ layer(NodeServices.layer)("BookReader", (it) => {
 
     it.effect("may be one that only a dialect refuses", () =>
       Effect.gen(function* () {
-        const check: BookReader.BetCheck = (source, spans) =>
+        const check: BetCheck = (source, spans) =>
           source.subarray(spans[0], spans[3]).includes(0x3b)
             ? { field: "name", message: "cannot hold ;" }
             : undefined
@@ -184,7 +189,9 @@ layer(NodeServices.layer)("BookReader", (it) => {
           ""
         )
         const { file, rejects } = yield* bookOf(content)
-        expect(yield* BookReader.inspect(file, { ...OPTIONS, rejects })).toMatchObject({
+        expect(
+          yield* BookReader.inspect(file, { ...OPTIONS, rejects: into(rejects) })
+        ).toMatchObject({
           bets: 3,
           badLines: 4
         })
@@ -193,15 +200,62 @@ layer(NodeServices.layer)("BookReader", (it) => {
       })
     )
 
+    it.effect("a line is found by its bet, whatever was left out before it", () =>
+      Effect.gen(function* () {
+        const { file } = yield* bookOf(`\ufeffbad\r\n${GOOD}\n\n"Ana",Paz,1,1999-03-17,7\n${GOOD}`)
+        const options = { ...OPTIONS, skipBadLines: true }
+        const lines = yield* Effect.forEach([0, 1, 2, 3], (position) =>
+          BookReader.lineOf(file, options, position)
+        )
+        expect(lines).toEqual([2, 4, 5, undefined])
+      })
+    )
+
     it.effect("never empties the book itself", () =>
       Effect.gen(function* () {
         const { file } = yield* bookOf(`${GOOD}\n`)
-        const error = yield* Effect.flip(BookReader.inspect(file, { ...OPTIONS, rejects: file }))
+        const error = yield* Effect.flip(
+          BookReader.inspect(file, { ...OPTIONS, rejects: into(file) })
+        )
         expect(error._tag).toBe("FileUnavailable")
         expect(readFileSync(file, "utf8")).toBe(`${GOOD}\n`)
       })
     )
   })
+
+  it.effect("a last line without a line end is told, as far as it can be shown", () =>
+    Effect.gen(function* () {
+      const unendedIn = Effect.fnUntraced(function* (content: string) {
+        const { file, rejects } = yield* bookOf(content)
+        const options = { ...OPTIONS, rejects: into(rejects) }
+        return (yield* BookReader.inspect(file, options)).unended
+      })
+      for (const ended of ["", "\ufeff", `${GOOD}\n`, `${GOOD}\r\n`, `${GOOD}\n\r`]) {
+        expect(yield* unendedIn(ended), ended).toBeUndefined()
+      }
+      expect(yield* unendedIn(`\ufeff${GOOD}`)).toEqual({ line: 1, text: GOOD })
+      expect(yield* unendedIn(`${GOOD}\n${GOOD}\r`)).toEqual({ line: 2, text: GOOD })
+      expect(yield* unendedIn(`${GOOD}\n${"x".repeat(500)}yz`)).toEqual({
+        line: 2,
+        text: `…${"x".repeat(78)}yz`
+      })
+    })
+  )
+
+  it.effect("a birthdate may be today, and not tomorrow, quoted or not", () =>
+    Effect.gen(function* () {
+      const born = (day: string) => `Ana,Paz,1,${day},7`
+      expect(yield* rowsOf(`${born("2024-02-29")}\n`)).toEqual([born("2024-02-29")])
+      for (const day of ["2024-03-01", "2024-10-01", "2025-01-01", "2100-01-01", "9999-12-31"]) {
+        for (const line of [born(day), born(day).replace(day, `"${day}"`)]) {
+          expect(yield* problemOf(`${GOOD}\n${line}\n`)).toBe(
+            `agency-3.csv:2: birthdate: expected a date up to today, 2024-02-29, got "${day}"`
+          )
+        }
+      }
+      expect(yield* problemOf("Ana,Paz,1,x999-01-01,7\n")).toContain("birthdate: expected a real")
+    })
+  )
 
   it.effect("a missing book is said to be missing", () =>
     Effect.gen(function* () {

@@ -27,7 +27,8 @@ const begin = Effect.fnUntraced(function* (book: Book) {
     Effect.forkChild
   )
   const documents = Fiber.join(fiber)
-  return { server, log: log.lines, told: progress.told, documents, fails: Effect.flip(documents) }
+  const { isFinished, told } = progress
+  return { server, log: log.lines, told, isFinished, documents, fails: Effect.flip(documents) }
 })
 
 /** Begins, and takes the Hello. */
@@ -57,7 +58,7 @@ describe("a whole conversation", () => {
   it.effect("says Hello, bets, Finish, AwaitWinners, and hears winners in several frames", () =>
     Effect.gen(function* () {
       const book = bookOf([rows(0, 3), rows(3, 5)])
-      const { documents, log, server, told } = yield* begin(book)
+      const { documents, isFinished, log, server, told } = yield* begin(book)
       expect(yield* Agency.hello(server)).toEqual({ _tag: "Hello", draw: "default", agency: 3 })
       yield* Agency.say(server, Agency.welcome())
       expect(yield* Agency.bets(server)).toEqual({ position: 0, count: 3, rows: rows(0, 3) })
@@ -68,8 +69,10 @@ describe("a whole conversation", () => {
         bets: 5,
         sha256: Agency.sha256(rows(0, 5))
       })
+      expect(isFinished()).toBe(false)
       yield* Agency.say(server, Agency.finished(rows(0, 5)))
       expect(yield* Agency.control(server)).toEqual({ _tag: "AwaitWinners" })
+      expect(isFinished()).toBe(true)
       yield* Agency.say(
         server,
         { _tag: "Waiting", finished: 1, expected: 2 },
@@ -126,6 +129,7 @@ describe("a whole conversation", () => {
       yield* Agency.say(done.server, Agency.winners([]))
       expect(yield* done.documents).toEqual([])
       expect(done.told).toEqual([4])
+      expect(done.isFinished()).toBe(true)
       expect(done.log).toEqual([])
     })
   )
@@ -351,9 +355,24 @@ describe("another book", () => {
       expect(error).toMatchObject({ agency: 3, held: 6, total: 6, position: 4 })
       expect(error.message).toBe(
         "agency 3: the server holds another book, of 6 bets; this one has 6, and they first " +
-          "differ at position 4, counted from 0. To send this one instead, drop the other before " +
+          "differ at bet 5. To send this one instead, drop the other before " +
           "the draw, where the server's store is: lottery discard --store URL --agency 3 --yes; " +
           "once the draw is held, it takes a new draw"
+      )
+    })
+  )
+
+  it.effect("is named with the line of the book that differs, and so is a refused bet", () =>
+    Effect.gen(function* () {
+      const placeOf = (position: number) => Effect.succeed(`book.csv:${position + 10}`)
+      const other = yield* greeted({ ...book, placeOf }, Agency.welcome(held))
+      yield* Agency.control(other.server)
+      yield* Agency.say(other.server, Agency.rejected("BookMismatch", { position: 4 }))
+      expect((yield* other.fails).message).toContain("first differ at book.csv:14. To send")
+      const refused = yield* greeted({ ...book, placeOf }, Agency.welcome())
+      yield* Agency.say(refused.server, Agency.rejected("InvalidBet", { position: 1 }))
+      expect((yield* refused.fails).message).toBe(
+        "the server refused (InvalidBet) at book.csv:11: the reason"
       )
     })
   )
@@ -369,7 +388,7 @@ describe("another book", () => {
         })
       )
       expect(error).toMatchObject({ held: 5, total: 6, position: 4 })
-      expect(error.message).toContain("they first differ at position 4")
+      expect(error.message).toContain("they first differ at bet 5.")
     })
   )
 
@@ -384,7 +403,7 @@ describe("another book", () => {
         })
       )
       expect(longer).toMatchObject({ held: 9, total: 6, position: 6 })
-      expect(longer.message).toContain("the same up to position 6, where this one ends")
+      expect(longer.message).toContain("the same up to bet 6, where this one ends")
       const shorter = yield* compared(
         Agency.welcome(rows(0, 4), { finished: true }),
         Effect.fnUntraced(function* (server) {
@@ -395,7 +414,7 @@ describe("another book", () => {
         })
       )
       expect(shorter).toMatchObject({ held: 4, total: 6, position: 4 })
-      expect(shorter.message).toContain("the same up to position 4, where the server's ends")
+      expect(shorter.message).toContain("the same up to bet 4, where the server's ends")
       const none = yield* greeted(book, Agency.welcome("", { finished: true }))
       expect(yield* none.fails).toMatchObject({ _tag: "AnotherBook", held: 0, position: 0 })
     })

@@ -13,6 +13,26 @@ import { ConnectionLost } from "../../src/protocol/PeerConnection.ts"
 import * as AgencyLink from "../support/AgencyLink.ts"
 import { bookOf, rows, takeDown } from "../support/clientBooks.ts"
 
+it.effect("a book is finished once its last batch is acknowledged", () =>
+  Effect.gen(function* () {
+    const { connection } = yield* AgencyLink.make
+    const progress = takeDown()
+    let acknowledged = 0
+    const dialect = {
+      encode: () => Result.succeed(Uint8Array.of(1)),
+      acknowledged: () =>
+        Effect.sync(() => {
+          expect(progress.isFinished()).toBe(false)
+          acknowledged++
+        })
+    }
+    const book = bookOf([rows(0, 2), rows(2, 4)])
+    yield* Effect.provide(sendBook(connection, 1, book, dialect, progress), NodeFileSystem.layer)
+    expect(acknowledged).toBe(2)
+    expect(progress.isFinished()).toBe(true)
+  })
+)
+
 describe("a server that does not acknowledge", () => {
   it.effect("is lost after 45 s", () =>
     Effect.gen(function* () {

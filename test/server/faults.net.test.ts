@@ -155,15 +155,20 @@ const watch = (server: TestServer.TestServer, parties: ReadonlyArray<Party>) =>
   }).pipe(Effect.forever)
 
 /** What a client says of its progress is held against the store at once. */
-const watchProgress = (server: TestServer.TestServer, party: Party): UploadProgress => ({
-  acknowledged: (bets) =>
+const watchProgress = (server: TestServer.TestServer, party: Party): UploadProgress => {
+  const acknowledged = (bets: number) =>
     Effect.map(Effect.orDie(server.store.progressOf(party.agency)), (progress) => {
       expect(progress.bets, `bets held of agency ${party.agency}`).toBeGreaterThanOrEqual(bets)
       party.acknowledged = Math.max(party.acknowledged, bets)
-    }),
-  waiting: () => Effect.void,
-  interrupted: () => Effect.void
-})
+    })
+  return {
+    acknowledged,
+    resumed: acknowledged,
+    finished: Effect.void,
+    waiting: () => Effect.void,
+    interrupted: () => Effect.void
+  }
+}
 
 /** Both ports through proxies of one mix; `calm` ends the faults for good. */
 const makeNetwork = Effect.fnUntraced(function* (

@@ -25,22 +25,31 @@ export const bookOf = (
   return {
     total: text.split("\n").length - 1,
     sha256: createHash("sha256").update(text).digest("hex"),
-    batches: Stream.fromIterable(then.map(batchOf), { chunkSize: 1 })
+    batches: Stream.fromIterable(then.map(batchOf), { chunkSize: 1 }),
+    placeOf: () => Effect.undefined
   }
 }
 
 export interface Told extends UploadProgress {
   /** Every count and standing that was told, and every interruption. */
   readonly told: ReadonlyArray<number | string>
+  /** Whether the book was said to be finished. */
+  readonly isFinished: () => boolean
 }
 
 /** Takes down all progress. */
 export const takeDown = (): Told => {
   const told: Array<number | string> = []
+  let isFinished = false
   const note = (what: number | string) => Effect.sync(() => void told.push(what))
   return {
     told,
     acknowledged: note,
+    resumed: note,
+    finished: Effect.sync(() => {
+      isFinished = true
+    }),
+    isFinished: () => isFinished,
     waiting: (finished, expected) => note(`${finished} of ${expected}`),
     interrupted: note
   }

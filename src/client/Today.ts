@@ -1,0 +1,43 @@
+/** The day at the agency: nobody on a bet was born after it. */
+import { Clock, Effect } from "effect"
+import type { BetProblem } from "../domain/BetCheck.ts"
+
+/** A day as YYYY-MM-DD, and its bytes. */
+export interface Today {
+  readonly text: string
+  readonly bytes: Uint8Array
+}
+
+/** The day of such a text. */
+export const fromText = (text: string): Today => ({ text, bytes: Buffer.from(text, "latin1") })
+
+const twoDigits = (value: number): string => String(value).padStart(2, "0")
+
+/** Today, by the clock of this machine and in its time zone. */
+export const today: Effect.Effect<Today> = Effect.map(Clock.currentTimeMillis, (millis) => {
+  const date = new Date(millis)
+  const monthAndDay = `${twoDigits(date.getMonth() + 1)}-${twoDigits(date.getDate())}`
+  return fromText(`${String(date.getFullYear()).padStart(4, "0")}-${monthAndDay}`)
+})
+
+/** Whether the valid birthdate that begins at `start` comes after the day. */
+export const bornAfter = ({ bytes }: Today, source: Uint8Array, start: number): boolean => {
+  // Of most birthdates the first byte tells.
+  for (let at = 0; at < bytes.length; at++) {
+    const difference = source[start + at]! - bytes[at]!
+    if (difference !== 0) return difference > 0
+  }
+  return false
+}
+
+const latin1 = new TextDecoder("latin1")
+const BYTES = "YYYY-MM-DD".length
+
+/** What is wrong with such a birthdate. */
+export const bornAfterProblem = (day: Today, source: Uint8Array, start: number): BetProblem => {
+  const birthdate = latin1.decode(source.subarray(start, start + BYTES))
+  return {
+    field: "birthdate",
+    message: `expected a date up to today, ${day.text}, got "${birthdate}"`
+  }
+}
