@@ -1,4 +1,5 @@
 /** The book that `lottery client` sends: a file, standard input, or a single bet. */
+import { fstatSync } from "node:fs"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
@@ -8,7 +9,7 @@ import * as Book from "../client/Book.ts"
 import type { UnendedLine } from "../client/BookParser.ts"
 import * as BookTotal from "../client/BookTotal.ts"
 import type { Conversation } from "../client/Conversation.ts"
-import { fileUnavailable } from "../client/FileUnavailable.ts"
+import { FileUnavailable, fileUnavailable } from "../client/FileUnavailable.ts"
 import * as Rejects from "../client/Rejects.ts"
 import { today } from "../client/Today.ts"
 import { ActionLine } from "../domain/ActionLog.ts"
@@ -37,9 +38,13 @@ const STANDARD_INPUT = "-"
 const spoolStandardInput = Effect.fnUntraced(function* (name: string) {
   const fs = yield* FileSystem.FileSystem
   const { stdin } = yield* Stdio.Stdio
+  // Node takes these for an input without content.
+  const found = fstatSync(0)
+  if (found.isDirectory() || found.isBlockDevice()) {
+    return yield* new FileUnavailable({ file: name, reason: "is not a file or a stream" })
+  }
   const file = yield* fs.makeTempFileScoped({ prefix: "lottery-book-" })
-  const sink = fs.sink(file)
-  yield* Stream.run(Stream.mapError(stdin, fileUnavailable(name)), sink)
+  yield* Stream.run(Stream.mapError(stdin, fileUnavailable(name)), fs.sink(file))
   return file
 })
 

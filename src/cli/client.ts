@@ -185,7 +185,7 @@ export const settings = {
   maxRejects: Setting.whenUsed(
     "max-rejects",
     {
-      description: "Send nothing if more lines than this would go to the file of --rejects",
+      description: "Send nothing if more bad lines than this would go to the file of --rejects",
       schema: SettingText.intBetween(0, MAX_BETS),
       metavar: "number"
     },
@@ -198,10 +198,10 @@ export const settings = {
   }),
   allowEmpty: Setting.flag(
     "allow-empty",
-    "Send a book without bets too, which finishes the agency: it has none"
+    "Send a book that has no bets: the agency takes part in the draw with none"
   ),
   timeout: Setting.optional("timeout", {
-    description: "Give up where the winners have not come by then (default never)",
+    description: "Give up if there are no winners after this long (default never)",
     schema: SettingText.DurationFromText,
     metavar: "duration"
   }),

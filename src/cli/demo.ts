@@ -90,8 +90,9 @@ const makeProgress = Effect.fnUntraced(function* (clients: number, bets: number)
     )
   }
   return Effect.fnUntraced(function* (agency: number, acknowledged: Acknowledged) {
-    const now =
-      "inAll" in acknowledged ? acknowledged.inAll : (counts.get(agency) ?? 0) + acknowledged.more
+    const before = counts.get(agency) ?? 0
+    const now = "inAll" in acknowledged ? acknowledged.inAll : before + acknowledged.more
+    if ("inAll" in acknowledged) meter.skip(now - before)
     counts.set(agency, now)
     if (isTerminal || now !== bets) return
     const line = Stream.make(`agency ${agency}: all ${bets} bets acknowledged\n`)
