@@ -90,7 +90,8 @@ describe.each(DIALECTS)("a book in the %s dialect", (dialect) => {
         writeBook(folder, book)
         const { code, stderr } = yield* runLottery(client(folder, server, dialect, 1000))
         expect(code).toBe(1)
-        if (dialect === "native") expect(stderr).toMatch(new RegExp(`position ${position}\\b`))
+        const place = book.length === position ? `bet ${position},` : `\\.csv:${position + 1}\\.`
+        if (dialect === "native") expect(stderr).toMatch(new RegExp(place))
         if (dialect !== "binary") expect(stderr).toMatch(/lottery discard .*--agency 1/)
         // Where its own book ends before a difference, the native client sees that by itself.
         const isShorter = book.length === position
