@@ -25,8 +25,8 @@ export class BookDiffers extends Data.TaggedError("BookDiffers")<{
 const PAGE_ROWS = 512
 /** Comparisons that read at the same time, of all connections. */
 export const MAX_COMPARISONS = 16
-/** What they take in bytes: each a page, and what a store reads to make it. */
-export const COMPARISONS_BYTES = MAX_COMPARISONS * (PAGE_ROWS * 433 + 64 * 1024)
+/** What they take in bytes: each a page of the longest rows, twice while a store makes it. */
+export const COMPARISONS_BYTES = 8 * 1024 * 1024
 
 /** The stored book that a comparison reads. */
 export interface StoredBook {

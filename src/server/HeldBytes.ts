@@ -47,7 +47,7 @@ const HANDSHAKES_SHARE_BYTES = 256 * HANDSHAKE_BYTES
 export const SET_APART_BYTES = LARGE_JSON_SHARE_BYTES + HANDSHAKES_SHARE_BYTES + COMPARISONS_BYTES
 
 /** The least bound on what is held: what is set apart, and some frames. */
-export const MIN_MEMORY_BYTES = SET_APART_BYTES + 16 * MAX_FRAME_BYTES
+export const MIN_MEMORY_BYTES = SET_APART_BYTES + 8 * MAX_FRAME_BYTES
 
 /** The gate opens again where so much of the room is free, and not for every byte. */
 const FREE_TO_OPEN = 1 / 8
