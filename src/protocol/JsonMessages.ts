@@ -230,11 +230,9 @@ const decodeParsed = (json: Uint8Array): DecodedRequest =>
       }
       if (type === "CONSULT_AGENCY_WINNERS") {
         // A dialect that numbers its types otherwise would have its bets taken for a question.
-        if (envelope.payload !== undefined && envelope.payload !== null) {
-          const reason = "expected null or no payload with a question for the winners"
-          return Result.fail(new BadMessage({ reason, agency }))
-        }
-        return Result.succeed({ _tag: "ConsultWinners" as const, agency })
+        return (envelope.payload ?? null) === null
+          ? Result.succeed({ _tag: "ConsultWinners" as const, agency })
+          : Result.fail(new BadMessage({ reason: "expected a question without payload", agency }))
       }
       return Result.mapBoth(readBets(envelope.payload), {
         onSuccess: (batch) => chunkOf(agency, type, batch),
