@@ -22,7 +22,7 @@ export interface FileSettings {
 const APPLICATION_ID = 0x4c4f5454
 const SCHEMA_VERSION = 1
 
-export const SCHEMA = `
+const TABLES = `
   create table draws (
     id integer primary key,
     name text not null unique,
@@ -49,10 +49,16 @@ export const SCHEMA = `
     number integer not null,
     primary key (draw, agency, position)
   ) strict, without rowid;
+`
+
+const MARKS = `
   pragma application_id = ${APPLICATION_ID};
   pragma user_version = ${SCHEMA_VERSION};
 `
 
+export const SCHEMA = `${TABLES}${MARKS}`
+
+const CORRUPT = 11
 const NOT_A_DATABASE = 26
 const IOERR_FSYNC = 1034
 const IOERR_DIR_FSYNC = 1290
@@ -96,28 +102,71 @@ const single = (database: DatabaseSync, sql: string): unknown => {
   return row === undefined ? undefined : Object.values(row)[0]
 }
 
-/** Whether the file holds our tables; false where it is new and empty. */
-const isOurs = (database: DatabaseSync): boolean => {
+const definitionOf = (sql: unknown): string => String(sql).trim().replaceAll(/\s+/g, " ")
+
+/** Whether our tables are there, each of them exactly as we make it. */
+const hasOurTables = (database: DatabaseSync): boolean => {
+  const tables = database.prepare("select sql from sqlite_schema where type = 'table'").all()
+  const there = new Set(tables.map(({ sql }) => definitionOf(sql).toLowerCase()))
+  const ours = TABLES.split(";").map(definitionOf)
+  return ours.every((sql) => sql === "" || there.has(sql))
+}
+
+/**
+ * What a restored store may lack: bets that its agencies are said to have, or agencies whose bets
+ * are there. Nobody would notice before the draw.
+ */
+const checkRestored = (database: DatabaseSync): void => {
+  const damaged = database
+    .prepare(
+      `select coalesce(said.agency, found.agency) as agency,
+          coalesce(said.bets, 0) as said, coalesce(found.bets, 0) as found
+        from agencies as said
+        full join (
+          select draw, agency, iif(max(position) < count(*), count(*), -1) as bets
+          from bets group by draw, agency
+        ) as found on found.draw = said.draw and found.agency = said.agency
+        where coalesce(said.bets, 0) <> coalesce(found.bets, 0) limit 1`
+    )
+    .get()
+  if (damaged === undefined) return
+  const { agency, found, said } = damaged
+  const there = found === -1 ? "some are missing between others" : `${found} are there`
+  throw new NotOurs(`it was restored in part: agency ${agency} has ${said} bets, but ${there}`)
+}
+
+/**
+ * What the file is: ours, new and empty, or ours without its marks, which the shell's `.dump` does
+ * not keep. Throws where it is anything else.
+ */
+const kindOf = (database: DatabaseSync): "ours" | "restored" | "empty" => {
   const application = single(database, "pragma application_id")
-  const version = single(database, "pragma user_version")
-  if (application === APPLICATION_ID) {
-    if (version === SCHEMA_VERSION) return true
-    throw new NotOurs(`it is a store of version ${version}, not ${SCHEMA_VERSION}`)
+  const version = Number(single(database, "pragma user_version"))
+  if (application === APPLICATION_ID && version === SCHEMA_VERSION) return "ours"
+  if (application === APPLICATION_ID && version > SCHEMA_VERSION) {
+    throw new NotOurs(
+      `it is a store of version ${version}, and this program knows ${SCHEMA_VERSION} at most: ` +
+        "use the lottery that wrote it, or a newer one"
+    )
   }
-  if (application === 0 && single(database, "select count(*) from sqlite_schema") === 0) {
-    return false
-  }
+  const isUnmarked =
+    (application === 0 || application === APPLICATION_ID) &&
+    (version === 0 || version === SCHEMA_VERSION)
+  if (isUnmarked && single(database, "select count(*) from sqlite_schema") === 0) return "empty"
+  if (isUnmarked && hasOurTables(database)) return "restored"
   throw new NotOurs("it is a database of something else, not a store of bets")
 }
 
 const openToWrite = (database: DatabaseSync, settings: FileSettings): void => {
   // Looks before it touches: a database of something else stays as it was.
-  isOurs(database)
+  if (kindOf(database) === "restored") checkRestored(database)
   database.exec("pragma journal_mode = wal")
   // The log is copied by `checkpoint`, which learns of a failed sync; SQLite's own would hide it.
   database.exec("pragma synchronous = full; pragma wal_autocheckpoint = 0")
   database.exec("begin immediate")
-  if (!isOurs(database)) database.exec(SCHEMA)
+  const kind = kindOf(database)
+  if (kind === "empty") database.exec(SCHEMA)
+  if (kind === "restored") database.exec(MARKS)
   database.exec("commit")
   // What a killed server left in the log may not be on the disk yet, and is soon relied upon.
   database.exec("pragma wal_checkpoint(passive)")
@@ -145,7 +194,9 @@ const immutable = (path: string): URL => {
 }
 
 const openToRead = (database: DatabaseSync, { drawId }: FileSettings): void => {
-  if (!isOurs(database)) throw new NotOurs("it is empty")
+  const kind = kindOf(database)
+  if (kind === "empty") throw new NotOurs("it is empty")
+  if (kind === "restored") checkRestored(database)
   const names = database.prepare("select name from draws order by id").all()
   // A store that a server has just made holds no draw yet.
   if (names.length === 0 || names.some(({ name }) => name === drawId)) return
@@ -172,5 +223,8 @@ export const open = (settings: FileSettings): DatabaseSync => {
 /** What `open` threw, in one line. */
 export const describeOpenFailure = (error: unknown): string => {
   if (errcodeOf(error) === NOT_A_DATABASE) return "it is not an SQLite database"
+  if (errcodeOf(error) === CORRUPT) {
+    return `damaged: ${failureOf(error).reason}; restore a copy, or save what sqlite3 .recover can`
+  }
   return error instanceof NotOurs ? error.message : failureOf(error).reason
 }

@@ -7,9 +7,10 @@ import type { BetBatch } from "../../../src/domain/BetBatch.ts"
 import { BetStore, BetStoreReader } from "../../../src/server/BetStore.ts"
 import type { Write } from "../../../src/server/store/EmbeddedStore.ts"
 import { SqliteBooks } from "../../../src/server/store/SqliteBooks.ts"
-import { failureOf, SCHEMA } from "../../../src/server/store/SqliteFile.ts"
+import * as SqliteFile from "../../../src/server/store/SqliteFile.ts"
 import * as SqliteStore from "../../../src/server/store/SqliteStore.ts"
 import { temporaryFolder } from "../../support/TemporaryFolder.ts"
+import { whole } from "../../support/wholeBook.ts"
 import { bets, bytesOf, conformance, drawOf } from "./BetStore.conformance.ts"
 
 conformance("SqliteStore", {
@@ -100,6 +101,103 @@ describe("SqliteStore", () => {
     })
   )
 
+  /** A closed store with two books, one of them whole. */
+  const stored = Effect.gen(function* () {
+    const folder = yield* temporaryFolder
+    const path = join(folder, "lottery.db")
+    yield* Effect.gen(function* () {
+      const store = yield* BetStore
+      yield* store.openDraw(drawOf([1, 2]))
+      yield* store.append(1, 0, bets(1, 0, 30), { last: whole(bets(1, 0, 30)) })
+      yield* store.append(2, 0, bets(2, 0, 9))
+    }).pipe(Effect.provide(open(path)))
+    return { path, restored: join(folder, "restored.db") }
+  })
+
+  /** What the shell's `.dump` writes, and reads: the tables and their rows, but no pragma. */
+  const dumpAndRestore = (from: string, to: string, sql = "") => {
+    const database = new DatabaseSync(to)
+    const schema = "select sql from old.sqlite_schema where sql not null"
+    database.exec(`attach '${from}' as old`)
+    for (const { sql } of database.prepare(schema).all()) database.exec(String(sql))
+    for (const table of ["draws", "agencies", "bets"]) {
+      database.exec(`insert into main.${table} select * from old.${table}`)
+    }
+    database.exec(`detach old; ${sql}`)
+    database.close()
+  }
+
+  const progressIn = (path: string) =>
+    Effect.flatMap(BetStoreReader, (books) => books.progress).pipe(
+      Effect.provide(SqliteStore.layerReader(path, "default"))
+    )
+
+  const pragmasOf = (path: string) => {
+    const database = new DatabaseSync(path, { readOnly: true })
+    const pragmas = ["application_id", "user_version"].map((name) =>
+      Object.values(database.prepare(`pragma ${name}`).get()!)
+    )
+    database.close()
+    return pragmas.flat()
+  }
+
+  it.live("knows a store that was dumped and restored by its tables, and marks it again", () =>
+    Effect.gen(function* () {
+      const { path, restored } = yield* stored
+      dumpAndRestore(path, restored)
+      expect(pragmasOf(restored)).toEqual([0, 0])
+      const expected = yield* progressIn(path)
+      expect(yield* progressIn(restored)).toEqual(expected)
+      expect(pragmasOf(restored)).toEqual([0, 0])
+      yield* Effect.gen(function* () {
+        const store = yield* BetStore
+        expect(yield* store.progress).toEqual(expected)
+        yield* store.append(2, 9, bets(2, 9, 1))
+      }).pipe(Effect.provide(open(restored)))
+      expect(pragmasOf(restored)).toEqual(pragmasOf(path))
+    })
+  )
+
+  it.live("keeps its marks when it is copied whole", () =>
+    Effect.gen(function* () {
+      const { path, restored } = yield* stored
+      const database = new DatabaseSync(path)
+      database.exec(`vacuum into '${restored}'`)
+      database.close()
+      expect(pragmasOf(restored)).toEqual(pragmasOf(path))
+      expect(yield* progressIn(restored)).toEqual(yield* progressIn(path))
+    })
+  )
+
+  it.live(
+    "refuses a store that was restored in part, or is another's, and leaves it as it was",
+    () =>
+      Effect.gen(function* () {
+        const { path, restored } = yield* stored
+        const changes = [
+          ["delete from bets where position > 25", "agency 1 has 30 bets, but 26 are there"],
+          [
+            "delete from bets where position = 3 and agency = 2",
+            "agency 2 has 9 bets, but some are"
+          ],
+          ["delete from agencies where agency = 2", "agency 2 has 0 bets, but 9 are there"],
+          ["alter table bets add note text", "a database of something else"],
+          ["pragma application_id = 7", "a database of something else"],
+          ["pragma application_id = 1280267348; pragma user_version = 9", "of version 9"]
+        ] as const
+        for (const [index, [sql, reason]] of changes.entries()) {
+          const other = `${restored}-${index}`
+          dumpAndRestore(path, other, sql)
+          const before = readFileSync(other)
+          for (const readOnly of [false, true]) {
+            const settings = { path: other, drawId: "default", readOnly, busyTimeoutMillis: 0 }
+            expect(() => SqliteFile.open(settings)).toThrow(reason)
+          }
+          expect(readFileSync(other).equals(before)).toBe(true)
+        }
+      })
+  )
+
   it.live("is unavailable while another process writes the file, and works again after", () =>
     Effect.scoped(
       Effect.gen(function* () {
@@ -140,15 +238,16 @@ describe("SqliteStore", () => {
 
   it("takes a failed sync, and nothing else, for a broken store", () => {
     const failing = (errcode: number) => Object.assign(new Error("disk I/O error"), { errcode })
-    for (const errcode of [1034, 1290]) expect(failureOf(failing(errcode)).kind).toBe("broken")
+    for (const errcode of [1034, 1290])
+      expect(SqliteFile.failureOf(failing(errcode)).kind).toBe("broken")
     for (const errcode of [5, 8, 10, 13, 778]) {
-      expect(failureOf(failing(errcode)).kind).toBe("unavailable")
+      expect(SqliteFile.failureOf(failing(errcode)).kind).toBe("unavailable")
     }
   })
 
   it("commits nothing more once a sync has failed", () => {
     const database = new DatabaseSync(":memory:")
-    database.exec(SCHEMA)
+    database.exec(SqliteFile.SCHEMA)
     const books = new SqliteBooks(database, "default")
     const told: ReadonlyArray<Write> = [{ kind: "told", agency: 1 }]
     const exec = database.exec.bind(database)
