@@ -3,7 +3,7 @@
  * open on a tiny SQLite database beside the store, `<store>.lock`: the kernel drops its `fcntl`
  * lock with the process, however that dies, and others can still read who holds it.
  */
-import { readlink, realpath, stat } from "node:fs"
+import { access, constants, readlink, realpath, stat } from "node:fs"
 import { basename, dirname, join, resolve } from "node:path"
 import type { DatabaseSync } from "node:sqlite"
 import { Data, Effect, Random, Schedule } from "effect"
@@ -13,6 +13,8 @@ import { StoreOpenError } from "../BetStore.ts"
 const CANNOT_OPEN = 14
 /** SQLITE_BUSY: another connection holds the lock. */
 const BUSY = 5
+/** SQLITE_CORRUPT and SQLITE_NOTADB: the lock file is not what was made. */
+const DAMAGED: ReadonlyArray<number | undefined> = [11, 26]
 const RETRY_MILLIS = 50
 /** Half a second: a holder needs far less between naming itself and holding the lock for good. */
 const RETRIES = 10
@@ -34,10 +36,13 @@ const toLockFailure = (error: unknown): LockFailure =>
     reason: error instanceof Error ? error.message : String(error)
   })
 
-const reasonOf = (failure: LockFailure, canonical: string): string =>
-  failure.errcode === CANNOT_OPEN
-    ? `its folder ${dirname(canonical)} is not there, or nothing can be written in it`
-    : `its lock ${canonical}.lock cannot be used: ${failure.reason}`
+const reasonOf = ({ errcode, reason }: LockFailure, canonical: string): string => {
+  if (errcode === CANNOT_OPEN) {
+    return `its folder ${dirname(canonical)} is not there, or nothing can be written in it`
+  }
+  const cannot = `its lock ${canonical}.lock cannot be used: ${reason}`
+  return DAMAGED.includes(errcode) ? `${cannot}; remove it if no server has the store open` : cannot
+}
 
 const sqlite = (): typeof import("node:sqlite") => process.getBuiltinModule("node:sqlite")
 
@@ -55,6 +60,13 @@ const isOtherThanFile = (path: string): Effect.Effect<boolean> =>
   Effect.callback((resume) => {
     stat(path, (error, stats) => resume(Effect.succeed(error === null && !stats.isFile())))
   })
+
+/** Fails where a store's path is a folder or a device; no lock is laid beside one then. */
+export const checkIsFile = Effect.fnUntraced(function* (store: string, canonical: string) {
+  if (yield* isOtherThanFile(canonical)) {
+    return yield* new StoreOpenError({ store, reason: "it is not a file" })
+  }
+})
 
 /** As many links as Linux follows. */
 const MAX_LINKS = 40
@@ -134,10 +146,7 @@ const openLock = (canonical: string) =>
  */
 export const acquire = Effect.fnUntraced(
   function* (store: string, canonical: string) {
-    // A folder or a device gets no lock laid beside it.
-    if (yield* isOtherThanFile(canonical)) {
-      return yield* new StoreOpenError({ store, reason: "it is not a file" })
-    }
+    yield* checkIsFile(store, canonical)
     const token = yield* newToken
     const database = yield* openLock(canonical)
     yield* Effect.retry(acquireOnce(database, token), {
@@ -167,3 +176,28 @@ export const isFree = (canonical: string): Effect.Effect<boolean> =>
     Effect.scoped,
     Effect.match({ onSuccess: () => true, onFailure: () => false })
   )
+
+/** What keeps a lock file from being used; undefined where nothing does. */
+const accessProblem = (path: string): Effect.Effect<string | undefined> =>
+  Effect.callback((resume) => {
+    access(path, constants.R_OK | constants.W_OK, (error) => {
+      resume(Effect.succeed(error === null ? undefined : (error.code ?? error.message)))
+    })
+  })
+
+/**
+ * Whether a server has the store open, for someone who only reads; true also where that cannot be
+ * found out. Nothing is written, not even a lock file where there is none.
+ */
+export const isInUse = Effect.fnUntraced(
+  function* (canonical: string) {
+    const problem = yield* accessProblem(`${canonical}.lock`)
+    if (problem !== undefined) return problem !== "ENOENT"
+    const database = yield* openLock(canonical)
+    yield* attempt(() => database.exec("begin immediate"))
+    yield* rollback(database)
+    return false
+  },
+  Effect.scoped,
+  Effect.orElseSucceed(() => true)
+)
