@@ -73,7 +73,9 @@ export const readPage = Effect.fnUntraced(function* (
       return isMore()
     }).pipe(Effect.mapError(({ reason }) => new StoreUnavailable({ reason })))
     if (isMore()) {
-      const reason = `bet ${position} of agency ${agency} is not there up to byte ${end}`
+      const reason =
+        `bet ${position} of agency ${agency} is not there up to byte ${end}: ` +
+        "the file was changed after it was opened"
       return yield* new StoreUnavailable({ reason })
     }
     if (builder.byteLength >= PAGE_BYTES) break

@@ -6,7 +6,7 @@ import { type AgencyProgress, type PageOf, StoreUnavailable } from "../BetStore.
 
 /**
  * The book of an agency from a position on, as far as it is held when it is asked for. Fails where
- * a page is empty before its end: then the book was discarded.
+ * a page is empty before its end: the book was discarded, or rows of it are lost.
  */
 export const pagedBook = (
   agency: Agency,
@@ -21,12 +21,16 @@ export const pagedBook = (
           ? Effect.succeed(undefined)
           : Effect.flatMap(page(agency, { from: position, until, edition }), (batch) =>
               batch.count === 0
-                ? Effect.fail(goneBook(agency))
+                ? Effect.fail(missingBet(agency, position))
                 : Effect.succeed([batch, position + batch.count] as const)
             )
       )
     )
   )
 
-const goneBook = (agency: Agency) =>
-  new StoreUnavailable({ reason: `the book of agency ${agency} was discarded while it was read` })
+const missingBet = (agency: Agency, position: number) =>
+  new StoreUnavailable({
+    reason:
+      `bet ${position} of agency ${agency} is not there: ` +
+      "its book was discarded while it was read, or the store is damaged"
+  })
