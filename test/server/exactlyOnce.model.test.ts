@@ -252,7 +252,9 @@ const finish = (model: Model, connection: ModelledConnection) => {
 type Real = ModelMachine
 type Command = fc.AsyncCommand<Model, Real>
 
-const runtime = ManagedRuntime.make(TestClock.layer())
+/** Each run has a clock of its own: on another one's nobody wakes who was left behind there. */
+const newRuntime = () => ManagedRuntime.make(TestClock.layer())
+let runtime = newRuntime()
 afterAll(() => runtime.dispose())
 
 /** A command whose effect is run on the test clock. */
@@ -559,6 +561,11 @@ const killDuring = (
     })
   )
 
+/** Whatever the central does now and then, it does. */
+const wait = command("wait", (_model, real) =>
+  Effect.andThen(TestClock.adjust("1 second"), real.settle)
+)
+
 const discard = (agency: number) =>
   command(`discard(${agency})`, (model, real) =>
     Effect.gen(function* () {
@@ -606,7 +613,8 @@ const COMMANDS: Array<fc.Arbitrary<Command>> = [
   fc
     .tuple(index, count, fc.boolean(), fc.integer({ min: 0, max: 12 }), kept)
     .map((args) => killDuring(...args)),
-  agency.map(discard)
+  agency.map(discard),
+  fc.constant(wait)
 ]
 
 /** Runs random commands; fails with seed, path and commands of the smallest failing run. */
@@ -615,6 +623,8 @@ const check = (flaws: Flaws, runs: number) =>
     fc.asyncProperty(fc.commands(COMMANDS, { maxCommands: 40, size: "max" }), (commands) =>
       fc.asyncModelRun(async () => {
         const real = new ModelMachine(AGENCIES, WINNING, flaws)
+        await runtime.dispose()
+        runtime = newRuntime()
         await runtime.runPromise(real.start)
         return { model: newModel(), real }
       }, commands)

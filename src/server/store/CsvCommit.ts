@@ -1,22 +1,31 @@
 /**
  * Commits groups of writes to an open CSV store: rows first, then the state; and discards, each by
- * itself between what comes before and after it.
+ * itself between what comes before and after it. Whenever the state is written it says how much of
+ * the file is synced; a timer has it written where nothing else has for a while.
  */
 import { Effect, type Scope } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
-import { StoreBroken } from "../BetStore.ts"
-import { rewriteWithout } from "./CsvDiscard.ts"
-import { appendRows, type CsvFile, cutTail, type RowBuffer, type Rows } from "./CsvFile.ts"
-import { type CsvState, StateChange, withoutAgency, writeState } from "./CsvState.ts"
+import { StoreBroken, StoreUnavailable } from "../BetStore.ts"
+import { giveUp, lengthWithout, rewriteWithout, type SharedFile } from "./CsvDiscard.ts"
+import { appendRows, cutTail, type RowBuffer, type Rows } from "./CsvFile.ts"
+import { type CsvState, StateChange, withoutAgency } from "./CsvState.ts"
+import { writeState } from "./CsvStateFile.ts"
 import type { Disk, DiskError } from "./Disk.ts"
 import type { Outcome, Write } from "./EmbeddedStore.ts"
 
 /** What the one who writes a CSV store holds of it. Only commits change it. */
 export interface OpenCsv {
-  csv: CsvFile
+  csv: SharedFile
+  /** As it was last written. */
   state: CsvState
   /** How many books of an agency were discarded since the store was opened. */
   readonly editions: Map<Agency, number>
+}
+
+/** How much a commit writes without a sync, and syncs before the state says so. */
+export interface CommitLimits {
+  readonly unsyncedBytes: number
+  readonly unnotedBytes: number
 }
 
 /** A write that adds something. */
@@ -50,14 +59,14 @@ const plan = ({ csv, editions, state }: OpenCsv, writes: ReadonlyArray<Addition>
     if (write.count > 0) rows.push(write)
     const now = bets + write.count
     held.set(write.agency, now)
-    if (!write.last) return { kind: "done" }
-    return change.finish(write.agency, now, now)
+    if (write.last === undefined) return { kind: "done" }
+    return change.finish(write.agency, { bets: now, ...write.last }, now)
   }
   const outcomes = writes.map((write): Outcome => {
     if (write.kind !== "append" && write.kind !== "finish") return change.apply(write)
     if (isOtherEdition(write)) return { kind: "otherEdition" }
     if (write.kind === "append") return append(write)
-    return change.finish(write.agency, write.bets, heldOf(write.agency))
+    return change.finish(write.agency, write, heldOf(write.agency))
   })
   return { change, rows, outcomes }
 }
@@ -74,18 +83,24 @@ const withoutState = (
 ): ReadonlyArray<Outcome> =>
   outcomes.map((outcome, index) => {
     const write = writes[index]!
-    const isStored = write.kind === "append" && !write.last && outcome.kind === "done"
+    const isStored = write.kind === "append" && write.last === undefined && outcome.kind === "done"
     return isStored ? outcome : { kind: "unavailable", reason }
   })
 
 const toBroken = ({ reason }: DiskError) => new StoreBroken({ reason })
 
-/** Makes the store's `commit`. What it opens is closed with `scope`. */
+/** A failure after which the store can go on. */
+const isPassing = (error: DiskError): boolean => error.operation !== "sync"
+
+/**
+ * Makes the store's `commit`, and what notes the synced length between two of them. What they open
+ * is closed with `scope`.
+ */
 export const makeCommit = (
   disk: Disk,
   path: string,
   store: OpenCsv,
-  maxUnsyncedBytes: number,
+  limits: CommitLimits,
   scope: Scope.Scope
 ) => {
   /** Something that was not acknowledged lies behind the durable rows and could not be cut. */
@@ -103,7 +118,7 @@ export const makeCommit = (
     yield* cutDirtyTail
     if (rows.length === 0) return
     tailIsDirty = true
-    yield* appendRows(disk, store.csv, rows, buffer, maxUnsyncedBytes).pipe(
+    yield* appendRows(disk, store.csv, rows, buffer, limits.unsyncedBytes).pipe(
       // After a failed sync nothing is touched any more, for nothing can be known.
       Effect.tapError((error) =>
         // Where it cannot be cut now it is before the next write, which fails until then.
@@ -113,40 +128,67 @@ export const makeCommit = (
     tailIsDirty = false
   })
 
-  const saveState = Effect.fnUntraced(function* (changed: CsvState) {
-    if (changed === store.state) return
-    yield* writeState(disk, path, changed)
-    store.state = changed
+  const putState = Effect.fnUntraced(function* (state: CsvState) {
+    yield* writeState(disk, path, state)
+    store.state = state
   })
+
+  const saveState = (changed: CsvState) =>
+    putState({ ...changed, synced: store.csv.length, discarding: false })
+
+  /** Writes down how much is synced; where that fails now it is tried again within a second. */
+  const note = Effect.suspend(() =>
+    Effect.catchIf(saveState(store.state), isPassing, () => Effect.void)
+  )
 
   const add = Effect.fnUntraced(function* (writes: ReadonlyArray<Addition>) {
     const { change, rows, outcomes } = plan(store, writes)
     yield* writeRows(rows)
+    if (!change.changed) {
+      if (store.csv.length - store.state.synced >= limits.unnotedBytes) yield* note
+      return outcomes
+    }
     return yield* saveState(change.result).pipe(
       Effect.as(outcomes),
-      Effect.catchIf(
-        (error) => error.operation !== "sync",
-        (error) => Effect.succeed(withoutState(writes, outcomes, error.reason))
+      Effect.catchIf(isPassing, (error) =>
+        Effect.succeed(withoutState(writes, outcomes, error.reason))
       )
     )
   })
 
   /**
    * The state goes first: a crash after it leaves a book that is held but not finished, while a
-   * finished book without its rows would be damage. Nor is that taken back where the rows cannot
-   * be rewritten: whoever asked for it did not want this book in a draw.
+   * finished book without its rows, or a file that is shorter than what was synced, would be
+   * damage. That the book is not finished is not taken back where the rows cannot be rewritten:
+   * whoever asked for it did not want this book in a draw.
    */
+  const dropRows = Effect.fnUntraced(function* (without: CsvState, agency: Agency) {
+    const { csv, state } = store
+    yield* putState({
+      ...without,
+      synced: lengthWithout(csv, agency),
+      discards: state.discards + 1,
+      discarding: true
+    })
+    store.csv = yield* Effect.catchIf(
+      rewriteWithout(disk, path, csv, agency, scope),
+      isPassing,
+      (error) => Effect.andThen(note, Effect.fail(error))
+    )
+    tailIsDirty = false
+    yield* giveUp(csv)
+  })
+
   const discard = Effect.fnUntraced(function* (
     agency: Agency
   ): Effect.fn.Return<Outcome, DiskError> {
     if (store.state.recorded) return { kind: "alreadyRecorded" }
-    yield* saveState(withoutAgency(store.state, agency))
+    const without = withoutAgency(store.state, agency)
     const bets = store.csv.index.bets(agency)
-    if (bets > 0) {
-      store.csv = yield* rewriteWithout(disk, path, store.csv, agency, scope)
-      tailIsDirty = false
-    }
+    if (bets > 0) yield* dropRows(without, agency)
+    else if (without !== store.state) yield* saveState(without)
     store.editions.set(agency, (store.editions.get(agency) ?? 0) + 1)
+    if (bets > 0) yield* note
     return { kind: "discarded", bets }
   })
 
@@ -154,17 +196,27 @@ export const makeCommit = (
     "discard" in run ? Effect.map(discard(run.discard), (outcome) => [outcome]) : add(run.additions)
 
   /** A run that fails refuses its own writes, and those after it are still tried. */
-  return Effect.fnUntraced(function* (writes: ReadonlyArray<Write>) {
+  const commit = Effect.fnUntraced(function* (writes: ReadonlyArray<Write>) {
     const outcomes: Array<Outcome> = []
     for (const run of runsOf(writes)) {
       const count = "discard" in run ? 1 : run.additions.length
-      const committed = yield* Effect.catchIf(
-        commitRun(run),
-        (error) => error.operation !== "sync",
-        ({ reason }) => Effect.succeed(Array<Outcome>(count).fill({ kind: "unavailable", reason }))
+      const committed = yield* Effect.catchIf(commitRun(run), isPassing, ({ reason }) =>
+        Effect.succeed(Array<Outcome>(count).fill({ kind: "unavailable", reason }))
       )
       outcomes.push(...committed)
     }
     return outcomes
   }, Effect.mapError(toBroken))
+
+  /** Writes the state unless it says already how much is synced. */
+  const noteLength = Effect.suspend(() => {
+    const { csv, state } = store
+    const isNoted = state.synced === csv.length && !state.discarding
+    return isNoted ? Effect.void : saveState(state)
+  }).pipe(
+    Effect.mapError((error) =>
+      isPassing(error) ? new StoreUnavailable({ reason: error.reason }) : toBroken(error)
+    )
+  )
+  return { commit, noteLength }
 }

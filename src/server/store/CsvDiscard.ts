@@ -1,7 +1,8 @@
 /**
  * Takes an agency's rows out of `bets.csv`: the rows of all others are written to a new file,
  * which then takes the place of the old one in one step. A crash leaves the old file or the new
- * one, and beside it at most the temporary file, which the next discard writes anew.
+ * one, and beside it at most the temporary file, which the next discard writes anew. The old file
+ * stays open as long as somebody reads it.
  */
 import { Effect, Exit, Scope } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
@@ -30,7 +31,7 @@ const keepOthers = (bytes: Uint8Array, agency: Agency, index: CsvIndex, offset: 
   let kept = 0
   while (reader.read(bytes, read, bytes.length)) {
     if (reader.agency !== agency) {
-      index.add(reader.agency, offset + kept, 1)
+      index.add(reader.agency, offset + kept, 1, reader.end - read)
       bytes.copyWithin(kept, read, reader.end)
       kept += reader.end - read
     }
@@ -64,11 +65,38 @@ const copyOthers = Effect.fnUntraced(function* (
   return { file, length, index } satisfies CsvFile
 })
 
+/** A file that is closed once nobody uses it any more, or with the store. */
+export interface SharedFile extends CsvFile {
+  readonly scope: Scope.Closeable
+  /** The store itself, and those who read. */
+  users: number
+}
+
+/** Gives the file up; whoever is the last closes it. */
+export const giveUp = (file: SharedFile): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    file.users -= 1
+    return file.users === 0 ? Scope.close(file.scope, Exit.void) : Effect.void
+  })
+
+/** The file that is the store's now, kept open until the scope closes. */
+export const share = (store: { readonly csv: SharedFile }) =>
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      store.csv.users += 1
+      return store.csv
+    }),
+    giveUp
+  )
+
+/** How long the file is without an agency's rows. */
+export const lengthWithout = ({ index, length }: CsvFile, agency: Agency): number =>
+  length - index.bytes(agency)
+
 /**
  * Puts a file without the agency's rows in the place of `bets.csv`, durably, and gives it; it is
- * open until `scope` closes. The old file stays open as long as its own scope, for whoever still
- * reads it. Where it fails before the new file is in place, which is whenever the failure is not
- * one of a sync, the old one is untouched.
+ * open until `scope` closes at the latest. Where it fails before the new file is in place, which is
+ * whenever the failure is not one of a sync, the old one is untouched.
  */
 export const rewriteWithout = Effect.fnUntraced(function* (
   disk: Disk,
@@ -84,10 +112,15 @@ export const rewriteWithout = Effect.fnUntraced(function* (
     // What only some may read stays so.
     yield* disk.copyAccess(csv.file, file)
     const rewritten = yield* copyOthers(disk, csv, agency, file)
+    // The state says by now how much must be there.
+    if (rewritten.length !== lengthWithout(csv, agency)) {
+      const reason = `damaged: the bets of agency ${agency} are not where they were`
+      return yield* new DiskError({ operation: "read", code: undefined, reason })
+    }
     yield* disk.sync(file)
     yield* disk.rename(temporary, path)
     yield* syncNewName(disk, path)
-    return rewritten
+    return { ...rewritten, scope: fileScope, users: 1 } satisfies SharedFile
   })
   return yield* Effect.flatMap(open, (file) =>
     Effect.tapError(rewrite(file), (error) =>

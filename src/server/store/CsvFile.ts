@@ -1,15 +1,13 @@
 /**
  * An open `bets.csv`: what is durable of it, its index, and how both grow. Opening it reads every
- * row once and mends what a crash left at its end.
+ * row once.
  */
 import { Effect } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
-import { LF } from "../../domain/BetRow.ts"
-import { StoreOpenError } from "../BetStore.ts"
+import type { CsvBookHashes } from "./CsvBookHashes.ts"
 import { type CsvIndex, RowMarks, scanRows } from "./CsvIndex.ts"
 import * as CsvRow from "./CsvRow.ts"
-import { type CsvState, PYTHONS_DRAW, readState } from "./CsvState.ts"
-import { type Descriptor, type Disk, DiskError, readBytes, replaceFile, writeAll } from "./Disk.ts"
+import { type Descriptor, type Disk, DiskError, writeAll } from "./Disk.ts"
 
 /** Bytes read at once when a whole file is read: a few milliseconds of work between two reads. */
 const SCAN_BYTES = 1024 * 1024
@@ -30,17 +28,20 @@ export interface CsvFile {
   readonly index: CsvIndex
 }
 
-/** Adds the rows in `[from, until)` to the index; gives the offset of what is not a row. */
+/**
+ * Adds the rows in `[from, until)` to the index, and to the hashes of their books; gives the offset
+ * of what is not a row.
+ */
 export const indexRows = (
   disk: Disk,
-  file: Descriptor,
-  index: CsvIndex,
-  from: number,
-  until: number
+  { file, index, length: from }: CsvFile,
+  until: number,
+  hashes?: CsvBookHashes
 ) => {
   const reader = new CsvRow.CsvRowReader()
-  return scanRows(disk, file, from, until, SCAN_BYTES, reader, (start) => {
-    index.add(reader.agency, start, 1)
+  return scanRows(disk, file, from, until, SCAN_BYTES, reader, (start, end) => {
+    index.add(reader.agency, start, 1, end - start)
+    hashes?.add(reader)
     return true
   })
 }
@@ -75,97 +76,6 @@ export const scanWinners = Effect.fnUntraced(function* (
     return yield* new DiskError({ operation: "read", code: undefined, reason })
   }
   return new Map([...winners].sort(([one], [other]) => one - other))
-})
-
-/** Reads the state and looks that the store is of this draw. */
-export const readStateOf = Effect.fnUntraced(
-  function* (store: string, disk: Disk, path: string, drawId: string, hasBets: boolean) {
-    const state = yield* readState(disk, path)
-    const draw = state?.draw ?? (hasBets ? PYTHONS_DRAW : drawId)
-    if (draw !== drawId) {
-      const reason = `it holds the draw ${draw}, not ${drawId}; a CSV store holds one draw`
-      return yield* new StoreOpenError({ store, reason })
-    }
-    return state
-  },
-  (effect, store, _disk, path) =>
-    Effect.catchTag(effect, "SchemaError", (error) =>
-      Effect.fail(
-        new StoreOpenError({
-          store,
-          reason: `its state file ${path}.state.json is damaged: ${oneLine(error.message)}`
-        })
-      )
-    )
-)
-
-const oneLine = (text: string): string => text.replaceAll(/\s*\n\s*/g, "; ")
-
-/**
- * What must be cut of a file whose rows end at `rowsEnd`. Only what a crash can have left is cut:
- * near the end, in a file that is known for a store, and never a bet of a book that was
- * acknowledged as whole.
- */
-export const tornBytes = Effect.fnUntraced(function* (
-  store: string,
-  index: CsvIndex,
-  state: CsvState | undefined,
-  rowsEnd: number,
-  size: number,
-  tailLimitBytes: number
-) {
-  const torn = size - rowsEnd
-  if (torn > 0 && state === undefined) {
-    const reason = `damaged at byte ${rowsEnd}, or not a store: what stands there is not a bet`
-    return yield* new StoreOpenError({ store, reason })
-  }
-  if (torn > tailLimitBytes) {
-    const reason =
-      `damaged at byte ${rowsEnd}: what stands there is not a bet, ` +
-      "and too far from the end for a write that was cut short"
-    return yield* new StoreOpenError({ store, reason })
-  }
-  for (const [agency, bets] of state?.finished ?? []) {
-    const held = index.bets(agency)
-    if (held === bets) continue
-    const reason =
-      `damaged at byte ${rowsEnd}: agency ${agency} has finished with ${bets} bets, ` +
-      `but ${held} are there`
-    return yield* new StoreOpenError({ store, reason })
-  }
-  return torn
-})
-
-/**
- * Whether the bytes from `rowsEnd` on, which are not a row, are more than the row that a server is
- * just writing: a whole line, or too long for one.
- */
-export const isDamaged = Effect.fnUntraced(function* (
-  disk: Disk,
-  file: Descriptor,
-  rowsEnd: number,
-  size: number
-) {
-  const rest = size - rowsEnd
-  if (rest > CsvRow.MAX_ROW_BYTES) return true
-  return (yield* readBytes(disk, file, rowsEnd, rest)).includes(LF)
-})
-
-/**
- * Keeps what is about to be cut in a file beside the store, `bets.csv.cut-OFFSET`, where it is
- * more than one unfinished row: somebody may want to look at it. Gives that file's name.
- */
-export const keepTail = Effect.fnUntraced(function* (
-  disk: Disk,
-  path: string,
-  { file, length }: CsvFile,
-  size: number
-) {
-  const bytes = yield* readBytes(disk, file, length, size - length)
-  if (!bytes.includes(LF)) return undefined
-  const kept = `${path}.cut-${length}`
-  yield* replaceFile(disk, kept, bytes)
-  return kept
 })
 
 /** Cuts what lies behind the durable rows. */
@@ -217,7 +127,8 @@ export const appendRows = Effect.fnUntraced(function* (
     yield* disk.syncData(csv.file)
   }
   for (const [index, rows] of batches.entries()) {
-    csv.index.add(rows.agency, csv.length, rows.count, marks[index])
-    csv.length += CsvRow.sizeOf(rows)
+    const size = CsvRow.sizeOf(rows)
+    csv.index.add(rows.agency, csv.length, rows.count, size, marks[index])
+    csv.length += size
   }
 })

@@ -23,6 +23,8 @@ const MARKS_PER_STEP = 64
 /** The marks of an agency, in order: each as its distance from the one before, in few bytes. */
 export class AgencyMarks {
   bets = 0
+  /** How many bytes of the file the rows are. */
+  bytes = 0
   private last: Mark = { position: 0, offset: 0 }
   private count = 0
   private distances = new Uint8Array(32)
@@ -30,11 +32,12 @@ export class AgencyMarks {
   /** Every `MARKS_PER_STEP`th mark, and where in `distances` the next one begins. */
   private readonly steps: Array<Mark & { readonly next: number }> = []
 
-  /** Adds `count` rows that begin at `offset`; `within` are marks inside of them. */
-  add(offset: number, count: number, within: RowMarks | undefined): void {
+  /** Adds `count` rows of `bytes` bytes from `offset` on; `within` are marks inside of them. */
+  add(offset: number, count: number, bytes: number, within: RowMarks | undefined): void {
     if (this.count === 0 || offset - this.last.offset >= MARK_BYTES) this.mark(this.bets, offset)
     within?.forEach((row, at) => this.mark(this.bets + row, offset + at))
     this.bets += count
+    this.bytes += bytes
   }
 
   private mark(position: number, offset: number): void {
@@ -132,7 +135,7 @@ export class CsvIndex {
   private lastMarks: AgencyMarks | undefined
 
   /** Adds rows of one agency that lie next to each other, behind all that were added before. */
-  add(agency: Agency, offset: number, count: number, within?: RowMarks): void {
+  add(agency: Agency, offset: number, count: number, bytes: number, within?: RowMarks): void {
     if (agency !== this.last || this.lastMarks === undefined) {
       this.last = agency
       this.lastMarks = this.of(agency)
@@ -141,7 +144,7 @@ export class CsvIndex {
         this.agencies.set(agency, this.lastMarks)
       }
     }
-    this.lastMarks.add(offset, count, within)
+    this.lastMarks.add(offset, count, bytes, within)
   }
 
   of(agency: Agency): AgencyMarks | undefined {
@@ -150,6 +153,11 @@ export class CsvIndex {
 
   bets(agency: Agency): number {
     return this.agencies.get(agency)?.bets ?? 0
+  }
+
+  /** How many bytes of the file are an agency's rows. */
+  bytes(agency: Agency): number {
+    return this.agencies.get(agency)?.bytes ?? 0
   }
 
   /** The bets of all agencies. */

@@ -1,7 +1,8 @@
 /**
  * The rows of `bets.csv`: `agency,first,last,document,birthdate,number` and CR LF, as Python's
  * `csv.writer(quoting=QUOTE_MINIMAL)` writes them. Such a row is the agency and the canonical row
- * with another line end; whatever else is a valid row is read too. Pure functions over bytes.
+ * with another line end; whatever else is a valid row is read too, also one that ends in LF alone.
+ * Pure functions over bytes.
  */
 import { type Agency, fromDigits, MAX_AGENCY } from "../../domain/Agency.ts"
 import type { BetBatchBuilder } from "../../domain/BetBatch.ts"
@@ -60,6 +61,10 @@ export const writeCanonical = (
 
 const MAX_AGENCY_DIGITS = 10
 
+/** Where the row at `start` ends whose LF is at `lineEnd`. */
+const rowEnd = (bytes: Uint8Array, start: number, lineEnd: number): number =>
+  lineEnd > start && bytes[lineEnd - 1] === Row.CR ? lineEnd - 1 : lineEnd
+
 /**
  * Reads rows one after the other. `read` marks the row that begins at an offset; what it found
  * stays until the next. One object for a whole file, for nothing is made per row.
@@ -84,9 +89,8 @@ export class CsvRowReader {
     const found = bytes.indexOf(Row.LF, start)
     const lineEnd = found >= length ? -1 : found
     if (lineEnd === -1) return length - start > MAX_ROW_BYTES ? false : undefined
-    if (bytes[lineEnd - 1] !== Row.CR || lineEnd === start) return false
     this.end = lineEnd + 1
-    const row = bytes.subarray(start, lineEnd - 1)
+    const row = bytes.subarray(start, rowEnd(bytes, start, lineEnd))
     return row.includes(Row.QUOTE) ? this.markQuoted(row) : this.markUnquoted(row)
   }
 
@@ -95,10 +99,11 @@ export class CsvRowReader {
     const at = this.readAgency(bytes, start, length)
     if (at === -1) return false
     const end = ordinaryBetEnd(bytes, at, length, Row.COMMA, this.spans)
-    if (end === -1 || end + 1 >= length) return false
-    if (bytes[end] !== Row.CR || bytes[end + 1] !== Row.LF) return false
+    if (end === -1) return false
+    const lineEnd = bytes[end] === Row.CR ? end + 1 : end
+    if (lineEnd >= length || bytes[lineEnd] !== Row.LF) return false
     this.source = bytes
-    this.end = end + 2
+    this.end = lineEnd + 1
     this.isOrdinary = true
     return true
   }
@@ -169,8 +174,8 @@ export class WinnerReader {
     this.winner = undefined
     const lineEnd = bytes.indexOf(Row.LF, start)
     if (lineEnd !== -1 && lineEnd < length && lineEnd - start <= MAX_ROW_BYTES) {
-      const number = lastNumber(bytes, start, lineEnd - 1)
-      if (number !== undefined && number !== this.winningNumber && bytes[lineEnd - 1] === Row.CR) {
+      const number = lastNumber(bytes, start, rowEnd(bytes, start, lineEnd))
+      if (number !== undefined && number !== this.winningNumber) {
         this.end = lineEnd + 1
         return true
       }

@@ -1,42 +1,37 @@
 /**
- * What a CSV store knows beside its bets, in `bets.csv.state.json`: the draw, who has finished
- * with how many bets, who was told, and whether the draw was held.
+ * What a CSV store knows beside its bets: the draw, who has finished with which book, who was told,
+ * whether the draw was held, and how much of `bets.csv` is known to be on the disk.
  */
-import { Effect, Schema } from "effect"
-import { Agency } from "../../domain/Agency.ts"
-import { BetNumber } from "../../domain/Bet.ts"
-import { DrawId, ExpectedAgencies } from "../../domain/Draw.ts"
-import { type Disk, readFile, replaceFile } from "./Disk.ts"
+import type { Agency } from "../../domain/Agency.ts"
+import type { DrawId } from "../../domain/Draw.ts"
+import type { WholeBook } from "../BetStore.ts"
 import type { DrawTerms } from "./DrawTerms.ts"
 import type { Outcome, Write } from "./EmbeddedStore.ts"
 
-const StateFile = Schema.fromJsonString(
-  Schema.Struct({
-    version: Schema.Literal(1),
-    draw: DrawId,
-    opened: Schema.NullOr(Schema.Struct({ agencies: ExpectedAgencies, winningNumber: BetNumber })),
-    recorded: Schema.Boolean,
-    finished: Schema.Array(
-      Schema.Struct({
-        agency: Agency,
-        bets: Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))
-      })
-    ),
-    told: Schema.Array(Agency)
-  })
-)
+/** A book that is whole. */
+export interface FinishedBook extends WholeBook {
+  readonly bets: number
+}
 
-const decode = Schema.decodeEffect(StateFile)
-const encode = Schema.encodeEffect(StateFile)
-
-/** The state of a store; never changed, only replaced by another. */
-export interface CsvState {
+/** The state of a store as it may be found; that of an earlier version says less. */
+export interface FoundState {
   readonly draw: DrawId
   readonly opened: DrawTerms | undefined
   readonly recorded: boolean
-  /** With how many bets each finished. */
-  readonly finished: ReadonlyMap<Agency, number>
+  readonly finished: ReadonlyMap<Agency, { readonly bets: number; readonly sha256?: string }>
   readonly told: ReadonlySet<Agency>
+  /** So many bytes of `bets.csv` were synced at least, and are never cut away. */
+  readonly synced: number | undefined
+  /** How often `bets.csv` was replaced by one without a book. */
+  readonly discards: number
+  /** It is being replaced: `synced` speaks of the new file, and the old one may still be there. */
+  readonly discarding: boolean
+}
+
+/** The state of a store that is open to be written; never changed, only replaced by another. */
+export interface CsvState extends FoundState {
+  readonly finished: ReadonlyMap<Agency, FinishedBook>
+  readonly synced: number
 }
 
 /** The draw of a `bets.csv` that Python left without a state file. */
@@ -47,7 +42,10 @@ export const newState = (draw: DrawId): CsvState => ({
   opened: undefined,
   recorded: false,
   finished: new Map(),
-  told: new Set()
+  told: new Set(),
+  synced: 0,
+  discards: 0,
+  discarding: false
 })
 
 /** The state without what is known of an agency; the same where nothing is. */
@@ -60,51 +58,10 @@ export const withoutAgency = (state: CsvState, agency: Agency): CsvState => {
   return { ...state, finished, told }
 }
 
-export const statePath = (path: string): string => `${path}.state.json`
-
-const utf8 = new TextEncoder()
-const text = new TextDecoder()
-
-/** The state as it was last written; undefined where there is no file, an error where it is bad. */
-export const readState = Effect.fnUntraced(function* (disk: Disk, path: string) {
-  const bytes = yield* readFile(disk, statePath(path))
-  if (bytes === undefined) return undefined
-  const { draw, opened, recorded, finished, told } = yield* decode(text.decode(bytes))
-  const state: CsvState = {
-    draw,
-    opened: opened ?? undefined,
-    recorded,
-    finished: new Map(finished.map(({ agency, bets }) => [agency, bets])),
-    told: new Set(told)
-  }
-  return state
-})
-
-/** Puts a state in the place of the one before, durably. */
-export const writeState = Effect.fnUntraced(function* (disk: Disk, path: string, state: CsvState) {
-  const { draw, opened, recorded, finished, told } = state
-  const json = yield* encode({
-    version: 1,
-    draw,
-    opened:
-      opened === undefined
-        ? null
-        : {
-            // Terms come from a Draw or from the file, both of which were checked.
-            agencies: opened.agencies as ExpectedAgencies,
-            winningNumber: opened.winningNumber
-          },
-    recorded,
-    finished: Array.from(finished, ([agency, bets]) => ({ agency, bets })),
-    told: [...told]
-  }).pipe(Effect.orDie)
-  yield* replaceFile(disk, statePath(path), utf8.encode(`${json}\n`))
-})
-
 /** The writes of a group that change the state alone, applied to a copy of it. */
 export class StateChange {
   private state: CsvState
-  private finished: Map<Agency, number> | undefined
+  private finished: Map<Agency, FinishedBook> | undefined
   private told: Set<Agency> | undefined
   private readonly before: CsvState
 
@@ -139,12 +96,12 @@ export class StateChange {
   }
 
   /** Notes that a book is whole; `held` is how many bets of the agency are held then. */
-  finish(agency: Agency, bets: number, held: number): Outcome {
+  finish(agency: Agency, { bets, sha256 }: FinishedBook, held: number): Outcome {
     if (bets !== held) return { kind: "bookMismatch", held }
     if (this.hasFinished(agency)) return { kind: "done" }
     // One copy for the whole group, however many finish in it.
     this.finished ??= new Map(this.state.finished)
-    this.finished.set(agency, bets)
+    this.finished.set(agency, { bets, sha256 })
     this.state = { ...this.state, finished: this.finished }
     return { kind: "done" }
   }

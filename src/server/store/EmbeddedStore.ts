@@ -81,7 +81,7 @@ const sizeOf = (write: Write): number =>
     ? WRITE_OVERHEAD_BYTES + write.size + write.count * ROW_OVERHEAD_BYTES
     : WRITE_OVERHEAD_BYTES
 
-type CommitFailure = StoreUnavailable | StoreBroken
+export type CommitFailure = StoreUnavailable | StoreBroken
 
 const exitOf = (outcome: Outcome): Exit.Exit<Outcome, CommitFailure> =>
   outcome.kind === "unavailable"
@@ -99,17 +99,15 @@ export const makeWriter = Effect.fnUntraced(function* (
   const permit = yield* Semaphore.make(1)
   const brokenBy = yield* Deferred.make<never, StoreBroken>()
 
-  const commitUnlessBroken = (writes: ReadonlyArray<Write>) =>
-    Effect.suspend(() =>
-      Deferred.isDoneUnsafe(brokenBy)
-        ? Deferred.await(brokenBy)
-        : Effect.map(commit(writes), (outcomes) => outcomes.map(exitOf))
-    ).pipe(Effect.tapErrorTag("StoreBroken", (error) => Deferred.fail(brokenBy, error)))
+  const unlessBroken = <A>(write: Effect.Effect<A, CommitFailure>) =>
+    Effect.suspend(() => (Deferred.isDoneUnsafe(brokenBy) ? Deferred.await(brokenBy) : write)).pipe(
+      Effect.tapErrorTag("StoreBroken", (error) => Deferred.fail(brokenBy, error))
+    )
 
   const submit = GroupCommit.make<Write, Outcome, CommitFailure>({
     permit,
     sizeOf,
-    commit: commitUnlessBroken
+    commit: (writes) => unlessBroken(Effect.map(commit(writes), (outcomes) => outcomes.map(exitOf)))
   })
 
   const append = Effect.fnUntraced(function* (
@@ -178,6 +176,9 @@ export const makeWriter = Effect.fnUntraced(function* (
     told,
     discard,
     broken: Deferred.await(brokenBy),
+    /** Writes something of the store's own between two commits. */
+    betweenCommits: (write: Effect.Effect<void, CommitFailure>) =>
+      permit.withPermit(unlessBroken(write)),
     /** For a store that learns of a failed sync while nobody waits for a commit. */
     breakNow: (error: StoreBroken) => Deferred.fail(brokenBy, error)
   }

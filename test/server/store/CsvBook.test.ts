@@ -43,7 +43,7 @@ describe("the index of bets.csv", () => {
             own.push(offset + row * 40)
           }
           places.set(agency, own)
-          index.add(agency, offset, rows, within)
+          index.add(agency, offset, rows, rows * 40, within)
           offset += rows * 40
         }
         for (const [agency, own] of places) expectMarks(index.of(agency)!, own)

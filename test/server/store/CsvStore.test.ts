@@ -47,6 +47,12 @@ const filled = Effect.gen(function* () {
   return path
 })
 
+/** Changes what the state file says. */
+const changeState = (path: string, change: object) => {
+  const state = JSON.parse(readFileSync(`${path}.state.json`, "utf8"))
+  writeFileSync(`${path}.state.json`, JSON.stringify({ ...state, ...change }))
+}
+
 const PYTHON_WRITES = `
 import csv, json, sys
 writer = csv.writer(sys.stdout, quoting=csv.QUOTE_MINIMAL)
@@ -110,8 +116,10 @@ describe("CsvStore", () => {
       const ends = [...whole.keys()].filter((byte) => whole[byte] === 0x0a).map((lf) => lf + 1)
       const lines: Array<unknown> = []
       const logger = Logger.make(({ message }) => lines.push(...[message].flat()))
-      for (let length = ends.at(-3)!; length <= whole.length; length++) {
+      const synced = ends.at(-3)!
+      for (let length = synced; length <= whole.length; length++) {
         writeFileSync(path, whole.subarray(0, length))
+        changeState(path, { synced })
         const rows = ends.filter((end) => end <= length)
         yield* using(at(path), (store) =>
           Effect.gen(function* () {
@@ -218,7 +226,11 @@ describe("CsvStore", () => {
       for (const file of [bytes.subarray(0, -3), bytes.subarray(0, 200)]) {
         writeFileSync(path, file)
         const error = yield* Effect.flip(using(at(path), () => Effect.void))
-        expect(String(error)).toMatch(/damaged at byte \d+: agency 1 has finished with 15 bets/)
+        expect(String(error)).toContain(`damaged: ${bytes.length - file.length} bytes are missing`)
+        changeState(path, { synced: 0 })
+        const counted = yield* Effect.flip(using(at(path), () => Effect.void))
+        expect(String(counted)).toMatch(/damaged at byte \d+: agency 1 has finished with 15 bets/)
+        changeState(path, { synced: bytes.length })
         expect(readFileSync(path).equals(file)).toBe(true)
       }
     })

@@ -1,10 +1,17 @@
 /** One server per embedded store, seen with processes of their own. */
 import { type ChildProcess, spawn } from "node:child_process"
-import { mkdirSync, symlinkSync } from "node:fs"
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync
+} from "node:fs"
 import { join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { BetStore } from "../../../src/server/BetStore.ts"
+import { BetStore, BetStoreReader } from "../../../src/server/BetStore.ts"
 import * as StoreLock from "../../../src/server/store/StoreLock.ts"
 import * as StoreUrl from "../../../src/server/store/StoreUrl.ts"
 import { temporaryFolder } from "../../support/TemporaryFolder.ts"
@@ -93,6 +100,52 @@ describe("StoreLock", () => {
       expect(error.reason).toBe(
         `its folder ${join(folder, "missing")} is not there, or nothing can be written in it`
       )
+    })
+  )
+
+  it.live("says what to do with a lock file that was damaged, and takes the store for in use", () =>
+    Effect.gen(function* () {
+      const path = join(yield* temporaryFolder, "lottery.db")
+      yield* Effect.scoped(StoreLock.acquire(path, path))
+      writeFileSync(`${path}.lock`, readFileSync(`${path}.lock`).subarray(0, 600))
+      const error = yield* Effect.flip(Effect.scoped(StoreLock.acquire(path, path)))
+      expect(error.reason).toMatch(/lottery.db.lock cannot be used: .*; remove it if no server has/)
+      expect(yield* StoreLock.isInUse(path)).toBe(true)
+    })
+  )
+
+  it.live("is seen by who only reads, without a file of its own", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      const path = join(folder, "lottery.db")
+      expect(yield* StoreLock.isInUse(path)).toBe(false)
+      expect(readdirSync(folder)).toEqual([])
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          yield* StoreLock.acquire(path, path)
+          expect(yield* StoreLock.isInUse(path)).toBe(true)
+          // Looking took nothing away.
+          expect(yield* StoreLock.isInUse(path)).toBe(true)
+          expect(yield* StoreLock.isFree(path)).toBe(false)
+        })
+      )
+      expect(yield* StoreLock.isInUse(path)).toBe(false)
+    })
+  )
+
+  it.live("is laid beside no folder, which nobody reads as a store either", () =>
+    Effect.gen(function* () {
+      const path = join(yield* temporaryFolder, "folder")
+      mkdirSync(path)
+      for (const scheme of ["sqlite", "csv"] as const) {
+        const store = { _tag: scheme, path } as const
+        const reason = "it is not a file"
+        const writer = Effect.provide(BetStore, StoreUrl.layer(store, "default"))
+        expect(yield* Effect.flip(writer)).toMatchObject({ reason })
+        const reader = Effect.provide(BetStoreReader, StoreUrl.layerReader(store, "default"))
+        expect(yield* Effect.flip(reader)).toMatchObject({ reason })
+      }
+      expect(existsSync(`${path}.lock`)).toBe(false)
     })
   )
 
