@@ -135,7 +135,8 @@ export const checkBooks = Effect.fnUntraced(function* (
     const reason =
       held === bets
         ? `damaged: the ${bets} bets of agency ${agency} are not those that it finished with`
-        : `damaged at byte ${length}: agency ${agency} has finished with ${bets} bets, but ${held} are there`
+        : `damaged at byte ${length}: agency ${agency} has finished with ${bets} bets, ` +
+          `but ${held} are there`
     return yield* new StoreOpenError({ store, reason })
   }
   return books
