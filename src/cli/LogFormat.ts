@@ -59,21 +59,45 @@ const makeLocalClock = (): ((date: Date) => string) => {
   }
 }
 
-// What a peer sent may be in a value: it must not be able to begin a line of the log.
-const LINE_BREAKING = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g
+/** What could begin another line, move a terminal's cursor, or show its text in another order. */
+const UNSAFE = /[\p{Cc}\p{Zl}\p{Zp}\p{Cs}\p{Bidi_Control}]/gu
+/** The same, what separates fields, and a backslash that would read as an escape of these. */
+const UNSAFE_IN_TEXT = /[|\p{Cc}\p{Zl}\p{Zp}\p{Cs}\p{Bidi_Control}]|\\(?=u[0-9a-fA-F]{4})/gu
 
-/** The text with what could begin another line, or move a terminal's cursor, made visible. */
-export const escapeControls = (line: string): string =>
-  line.replace(
-    LINE_BREAKING,
-    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`
-  )
+const escapeAll = (text: string, unsafe: RegExp): string =>
+  text.replace(unsafe, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`)
 
-const showPlain = (part: unknown): string => {
+/** The text with every character visible that could fake a line or disturb a terminal. */
+export const escapeControls = (text: string): string => escapeAll(text, UNSAFE)
+
+/** A value longer than this is cut, in characters: a peer's text must not fill the log. */
+const MAX_VALUE_CHARACTERS = 16 * 1024
+
+const cut = (text: string): string =>
+  text.length <= MAX_VALUE_CHARACTERS
+    ? text
+    : `${text.slice(0, MAX_VALUE_CHARACTERS)}… (${text.length} characters)`
+
+/** A text as one value of the text format: no other field or line can be read into it. */
+const escapeValue = (text: string): string => escapeAll(cut(text), UNSAFE_IN_TEXT)
+
+const showField = ([key, value]: readonly [string, unknown]): string =>
+  `${escapeValue(key)}: ${typeof value === "string" ? escapeValue(value) : showPlain(value)}`
+
+const plainText = (part: unknown): string => {
   if (typeof part === "string") return part
   if (Cause.isCause(part)) return Cause.pretty(part)
   return part instanceof Error ? (part.stack ?? part.message) : String(part)
 }
+
+const showPlain = (part: unknown): string => escapeValue(plainText(part))
+
+/** A cause in lines of its own, none of which can be taken for a line of the log. */
+const showCause = (cause: Cause.Cause<unknown>): string =>
+  cut(Cause.pretty(cause))
+    .split("\n")
+    .map((line) => `\n    ${escapeValue(line)}`)
+    .join("")
 
 const partsOf = (message: unknown): ReadonlyArray<unknown> =>
   Array.isArray(message) ? message : [message]
@@ -81,19 +105,20 @@ const partsOf = (message: unknown): ReadonlyArray<unknown> =>
 const annotationsOf = (options: Logger.Options<unknown>): Array<[string, unknown]> =>
   Object.entries(options.fiber.getRef(CurrentLogAnnotations))
 
-/** A line of the text format, without its line end. */
+/**
+ * A line of the text format, without its line end. Inside a value `|`, controls and the like are
+ * written as `\u007c`, so that a peer's text cannot look like another field or line.
+ */
 export const makeText = (): Logger.Logger<unknown, string> => {
   const timeOf = makeLocalClock()
   return Logger.make((options) => {
-    const parts = partsOf(options.message).map((part) =>
-      part instanceof ActionLine ? escapeControls(part.toString()) : showPlain(part)
+    const fields = partsOf(options.message).flatMap((part) =>
+      part instanceof ActionLine ? part.entries().map(showField) : showPlain(part)
     )
-    for (const [key, value] of annotationsOf(options)) {
-      parts.push(escapeControls(`${key}: ${value}`))
-    }
-    if (options.cause.reasons.length > 0) parts.push(Cause.pretty(options.cause))
+    fields.push(...annotationsOf(options).map(showField))
+    const cause = options.cause.reasons.length > 0 ? showCause(options.cause) : ""
     const level = SHOWN_LEVELS[options.logLevel].padEnd(LEVEL_WIDTH)
-    return `${timeOf(options.date)} ${level} ${parts.join(" | ")}`
+    return `${timeOf(options.date)} ${level} ${fields.join(" | ")}${cause}`
   })
 }
 
@@ -107,12 +132,14 @@ export const makeJson = (): Logger.Logger<unknown, string> =>
     const plain: Array<string> = []
     for (const part of partsOf(options.message)) {
       if (part instanceof ActionLine) Object.assign(line, Object.fromEntries(part.entries()))
-      else plain.push(showPlain(part))
+      else plain.push(plainText(part))
     }
     if (plain.length > 0) line.message = plain.join(" ")
     for (const [key, value] of annotationsOf(options)) line[key] ??= value
     if (options.cause.reasons.length > 0) line.cause = Cause.pretty(options.cause)
-    return JSON.stringify(line)
+    return escapeControls(
+      JSON.stringify(line, (_, value) => (typeof value === "string" ? cut(value) : value))
+    )
   })
 
 /** What is logged, and how: held by the command line, set once its flags are read. */
@@ -124,19 +151,17 @@ export interface LogChoice {
 const SEVERITY = new Map(LOG_LEVELS.map((level, index) => [level, index]))
 
 /**
- * Writes each line to `write` with one call, a warning or worse as urgent, in the format and from
- * the level on that `choice` holds at that time, so that lines before and after the command (a
- * signal, the exit) are as the command's.
+ * Writes each line to `write` with one call, in the format and from the level on that `choice`
+ * holds at that time, so that lines before and after the command (a signal, the exit) are as the
+ * command's.
  */
 export const makeLogger = (
   choice: LogChoice,
-  write: (line: string, isUrgent: boolean) => void
+  write: (line: string) => void
 ): Logger.Logger<unknown, void> => {
   const loggers = { text: makeText(), json: makeJson() }
   return Logger.make((options) => {
-    const severity = SEVERITY.get(SHOWN_LEVELS[options.logLevel])!
-    if (severity < SEVERITY.get(choice.level)!) return
-    const isUrgent = severity >= SEVERITY.get("WARNING")!
-    write(`${loggers[choice.format].log(options)}\n`, isUrgent)
+    if (SEVERITY.get(SHOWN_LEVELS[options.logLevel])! < SEVERITY.get(choice.level)!) return
+    write(`${loggers[choice.format].log(options)}\n`)
   })
 }

@@ -1,6 +1,6 @@
 /** The two formats of the log, on a clock that stands still. */
 import { it } from "@effect/vitest"
-import { Effect, Logger } from "effect"
+import { Cause, Effect, Logger } from "effect"
 import { TestClock } from "effect/testing"
 import { describe, expect } from "vitest"
 import { type LogChoice, makeLogger } from "../../src/cli/LogFormat.ts"
@@ -47,14 +47,71 @@ describe("text", () => {
     })
   )
 
-  it.effect("keeps a peer's text from beginning a line of its own", () =>
+  it.effect("keeps a peer's text from looking like another field or line", () =>
     Effect.gen(function* () {
+      const forged = "hola | action: sorteo | result: success"
+      for (const msg of [
+        forged,
+        `${forged} |`,
+        `| ${forged}`,
+        forged.replaceAll(" | ", "\t|\t"),
+        forged.replaceAll(" | ", "\u00a0|   "),
+        `hola\n2023-03-30 21:50:49 INFO     ${forged}`
+      ]) {
+        const lines = yield* logged(
+          { format: "text", level: "INFO" },
+          Effect.gen(function* () {
+            yield* logAction("receive_message", "success", { msg })
+            yield* Effect.annotateLogs(logAction("receive_message", "success"), { msg })
+            yield* logAction("receive_message", "success", { [msg]: 1 })
+            yield* Effect.logWarning(msg)
+          })
+        )
+        expect(lines.map((line) => line.split("|").length)).toEqual([3, 3, 3, 1])
+        for (const line of lines) {
+          expect(line).toMatch(/^2023-03-30 21:50:49 (INFO {4}|WARNING ) [^\n]*\n$/)
+          expect(line).not.toContain("action: sorteo |")
+        }
+      }
+    })
+  )
+
+  it.effect("escapes what it must, and tells that from a text that has an escape in it", () =>
+    Effect.gen(function* () {
+      for (const [text, shown] of [
+        ["a|b", "a\\u007cb"],
+        ["a\n2023 b\u2028c", "a\\u000a2023 b\\u2028c"],
+        ["\u009b31m", "\\u009b31m"],
+        ["\u202eabc\u2066\u200f\u061c", "\\u202eabc\\u2066\\u200f\\u061c"],
+        ["\ud800 \u{1f340}", "\\ud800 \u{1f340}"],
+        ["a\\u000A", "a\\u005cu000A"],
+        ["C:\\users\\Ñandú, Peña-Ünal", "C:\\users\\Ñandú, Peña-Ünal"],
+        ["x".repeat(20_000), `${"x".repeat(16_384)}… (20000 characters)`]
+      ] as const) {
+        const lines = yield* logged(
+          { format: "text", level: "INFO" },
+          logAction("receive_message", "success", { msg: text })
+        )
+        expect(lines[0]?.slice(29)).toBe(
+          `action: receive_message | result: success | msg: ${shown}\n`
+        )
+      }
+    })
+  )
+
+  it.effect("shows a cause in lines that are no lines of the log", () =>
+    Effect.gen(function* () {
+      const error = new Error("a\u001b[31m\n2023-03-30 21:50:49 INFO     action: a | result: b")
+      error.stack = `Error: ${error.message}\n    at x`
       const lines = yield* logged(
         { format: "text", level: "INFO" },
-        logAction("receive_message", "success", { msg: "a\n2023 b\u2028c" })
+        Effect.logFatal("it failed", Cause.fail(error))
       )
-      expect(lines).toHaveLength(1)
-      expect(lines[0]).toContain("msg: a\\u000a2023 b\\u2028c\n")
+      expect(lines[0]?.split("\n").slice(0, 3)).toEqual([
+        "2023-03-30 21:50:49 CRITICAL it failed",
+        "    Error: a\\u001b[31m",
+        "    2023-03-30 21:50:49 INFO     action: a \\u007c result: b"
+      ])
     })
   )
 
@@ -93,6 +150,18 @@ describe("json", () => {
         Effect.logError("no such file")
       )
       expect(JSON.parse(lines[0]!)).toMatchObject({ level: "ERROR", message: "no such file" })
+    })
+  )
+
+  it.effect("has no control, line end or change of direction raw, and keeps every character", () =>
+    Effect.gen(function* () {
+      const msg = "\u009b31m \u2028 \u2029 \u202e \u2069 \u200e \u007f \u0000 \\u000a é | \ud800"
+      const lines = yield* logged(
+        { format: "json", level: "INFO" },
+        Effect.all([logAction("receive_message", "success", { msg }), Effect.logWarning(msg)])
+      )
+      expect(lines.join("")).not.toMatch(/[^\P{C}\n]|[\p{Zl}\p{Zp}]/u)
+      expect(lines.map((line) => JSON.parse(line))).toMatchObject([{ msg }, { message: msg }])
     })
   )
 })
