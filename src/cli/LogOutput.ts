@@ -1,61 +1,129 @@
 /**
  * Where the log is written: standard error. Lines that come shortly after each other are written
  * together, for a line alone can cost a server more than the bets that it is about: a write to a
- * file waits while the disk is being synced. What goes wrong is written at once, with all before
- * it. Only a process that is killed takes its last lines along.
+ * file waits while the disk is being synced. Only a process that is killed takes its last lines
+ * along.
+ *
+ * No write waits for the log's reader. What a reader that stands still does not take is kept up to
+ * a bound; further lines are dropped and counted, and the count is told once it takes lines again.
  */
 import * as Fs from "node:fs"
+import { isatty } from "node:tty"
 
+const STDERR = 2
 /** How long a line waits for others, in milliseconds. */
 const GATHERED_MILLIS = 20
 /** With so many characters the lines that wait are written at once. */
 const GATHERED_CHARACTERS = 64 * 1024
+/** Bytes and characters that wait for the reader before lines are dropped. */
+export const MAX_WAITING = 1024 * 1024
+/** From a write that the reader had no room for to the next, in milliseconds. */
+const RETRY_MILLIS = 4
+/** From a write that failed to the next, in milliseconds: a full disk may have room again. */
+const FAILED_RETRY_MILLIS = 1000
+/** How many times the reader's room is looked for at the exit: for a second. */
+const EXIT_TRIES = 250
 
 /**
- * Writes to standard error. Nobody can be told where the log cannot be written, and the work goes
- * on: a full disk under the log does not end a server, and the log when there is room again.
+ * A descriptor of standard error whose writes do not wait. Node's own stream waits for a terminal
+ * that was stopped, and keeps without a bound what a pipe does not take.
  */
-const makeWrite = (): ((text: string) => void) => {
-  process.stderr.on("error", () => {})
-  if (!Fs.fstatSync(process.stderr.fd).isFile()) return (text) => process.stderr.write(text)
-  // A stream would be destroyed by its first failed write.
-  return (text) => {
-    let rest = Buffer.from(text)
-    try {
-      // A disk that is nearly full takes a part.
-      while (rest.length > 0) rest = rest.subarray(Fs.writeSync(process.stderr.fd, rest))
-    } catch {
-      return
-    }
+const openStderr = (): number => {
+  if (Fs.fstatSync(STDERR).isFile()) return STDERR
+  const { O_NOCTTY, O_NONBLOCK, O_WRONLY } = Fs.constants
+  try {
+    // Opened anew: other processes that write to the same pipe or terminal wait for it as before.
+    return Fs.openSync("/dev/stderr", O_WRONLY | O_NONBLOCK | O_NOCTTY)
+  } catch {
+    // A socket cannot be opened, nor another user's pipe: Node makes the descriptor itself so.
+    return process.stderr.fd
   }
 }
 
+/** What became of a write: "full" and "failed" leave something that waits. */
+type Written = "all" | "full" | "failed"
+
+const sleepCell = new Int32Array(new SharedArrayBuffer(4))
+
 export class LogOutput {
-  private readonly writeNow = makeWrite()
   /** Somebody looks on. */
-  private readonly isTerminal = process.stderr.isTTY === true
+  readonly isTerminal = isatty(STDERR)
+  private readonly descriptor = openStderr()
+  private readonly onDropped: (lines: number) => void
+  /** What was not tried to be written yet. */
   private gathered = ""
+  /** What the reader has not taken. */
+  private rest = Buffer.alloc(0)
+  private dropped = 0
   private timer: NodeJS.Timeout | undefined
 
-  constructor() {
-    process.on("exit", () => this.flush())
+  /** `onDropped` is called when the reader takes lines again, to write how many it missed. */
+  constructor(onDropped: (lines: number) => void) {
+    this.onDropped = onDropped
+    process.on("exit", () => this.flushAtExit())
   }
 
   /** Writes a text soon, to a terminal at once. */
-  write(text: string, isUrgent = false): void {
+  write(text: string): void {
+    // From the first line that is dropped on all are, so that they are missing in one place.
+    if (this.dropped > 0 || this.rest.length + this.gathered.length >= MAX_WAITING) {
+      if (text.includes("\n")) this.dropped += 1
+      return
+    }
     this.gathered += text
-    if (isUrgent || this.isTerminal || this.gathered.length >= GATHERED_CHARACTERS) {
-      this.flush()
-    } else {
-      this.timer ??= setTimeout(() => this.flush(), GATHERED_MILLIS)
+    const isDue = this.isTerminal || this.gathered.length >= GATHERED_CHARACTERS
+    if (isDue && this.rest.length === 0) this.flush()
+    else this.flushIn(GATHERED_MILLIS)
+  }
+
+  private flushIn(millis: number): void {
+    this.timer ??= setTimeout(() => this.flush(), millis)
+  }
+
+  private flush(): Written {
+    clearTimeout(this.timer)
+    this.timer = undefined
+    const written = this.writeAll()
+    if (written !== "all") this.flushIn(written === "full" ? RETRY_MILLIS : FAILED_RETRY_MILLIS)
+    return written
+  }
+
+  private writeAll(): Written {
+    for (;;) {
+      if (this.rest.length === 0) {
+        if (this.gathered === "" && this.dropped > 0) this.tellDropped()
+        if (this.gathered === "") return "all"
+        this.rest = Buffer.from(this.gathered)
+        this.gathered = ""
+      }
+      const written = this.writeRest()
+      if (written !== "all") return written
     }
   }
 
-  private flush(): void {
-    clearTimeout(this.timer)
-    this.timer = undefined
-    const text = this.gathered
-    this.gathered = ""
-    if (text !== "") this.writeNow(text)
+  /** Writes what the reader has room for. Where it fails nobody can be told; the work goes on. */
+  private writeRest(): Written {
+    try {
+      while (this.rest.length > 0) {
+        this.rest = this.rest.subarray(Fs.writeSync(this.descriptor, this.rest))
+      }
+      return "all"
+    } catch (error) {
+      return error instanceof Error && "code" in error && error.code === "EAGAIN"
+        ? "full"
+        : "failed"
+    }
+  }
+
+  private tellDropped(): void {
+    const lines = this.dropped
+    this.dropped = 0
+    this.onDropped(lines)
+  }
+
+  private flushAtExit(): void {
+    for (let left = EXIT_TRIES; this.flush() === "full" && left > 0; left--) {
+      Atomics.wait(sleepCell, 0, 0, RETRY_MILLIS)
+    }
   }
 }

@@ -11,8 +11,7 @@ export interface Terminal {
   readonly isTerminal: boolean
   /** How many characters fit a line, at this moment. */
   readonly columns: () => number
-  /** What is not urgent may wait for more. */
-  readonly write: (text: string, isUrgent?: boolean) => void
+  readonly write: (text: string) => void
 }
 
 const ERASE_LINE = "\r\u001b[2K"
@@ -45,8 +44,8 @@ export class StatusLine {
   }
 
   /** Writes a line that ends in LF, above what is shown. */
-  writeAbove(line: string, isUrgent = false): void {
-    if (this.drawn === "") this.terminal.write(line, isUrgent)
+  writeAbove(line: string): void {
+    if (this.drawn === "") this.terminal.write(line)
     else this.terminal.write(`${ERASE_LINE}${line}${this.drawn}`)
   }
 

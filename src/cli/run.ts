@@ -58,14 +58,25 @@ const flushOutput = Effect.callback<void>((resume) => {
 })
 
 /** Standard error as a terminal; one that says it is dumb cannot draw a line again. */
-const makeStatusLine = (): StatusLine => {
-  const output = new LogOutput()
-  return new StatusLine({
-    isTerminal: process.stderr.isTTY === true && process.env.TERM !== "dumb",
+const makeStatusLine = (output: LogOutput): StatusLine =>
+  new StatusLine({
+    isTerminal: output.isTerminal && process.env.TERM !== "dumb",
     columns: () => process.stderr.columns || DEFAULT_COLUMNS,
-    write: (text, isUrgent) => output.write(text, isUrgent)
+    write: (text) => output.write(text)
   })
+
+/** The log, whose lines stand above the status line; it says how many of them it had to drop. */
+const makeLog = (choice: LogChoice) => {
+  const output = new LogOutput((cantidad) =>
+    Effect.runSync(Effect.provide(logAction("log_dropped", "fail", { cantidad }), layer))
+  )
+  const status = makeStatusLine(output)
+  const layer = Logger.layer([makeLogger(choice, (line) => status.writeAbove(line))])
+  return { status, layer }
 }
+
+/** A message of the command line, which may have several lines, fit for a terminal. */
+const shownLines = (message: string): string => message.split("\n").map(escapeControls).join("\n")
 
 /**
  * Help and version that were asked for go to standard output; what is shown because the usage was
@@ -84,7 +95,7 @@ const presenter: CliOutput.Presenter = {
       case "InvalidInvocation": {
         const command = event.commandPath.join(" ")
         for (const error of event.errors) {
-          yield* Console.error(`${command}: ${formatter.formatCliError(error)}`)
+          yield* Console.error(`${command}: ${shownLines(formatter.formatCliError(error))}`)
         }
         return yield* Console.error(`Try: ${command} --help`)
       }
@@ -108,14 +119,13 @@ const errorText = (error: unknown): string => {
     : message
 }
 
-/** What went wrong in one line; at the debug level the whole cause follows. */
-const failureText = (cause: Cause.Cause<unknown>, choice: LogChoice): string => {
+/** Says what went wrong in one line; at the debug level the whole cause follows. */
+const logFailure = (cause: Cause.Cause<unknown>, choice: LogChoice): Effect.Effect<void> => {
   const error = Cause.squash(cause)
   const isInternal = Cause.hasDies(cause) && !(error instanceof ClosingFailed)
   const text = isInternal ? `internal error: ${errorText(error)}` : errorText(error)
-  // A peer's own words may be in it.
-  const line = escapeControls(text.replaceAll("\n", " "))
-  return choice.level === "DEBUG" ? `${line}\n${Cause.pretty(cause)}` : line
+  const line = text.replaceAll("\n", " ")
+  return choice.level === "DEBUG" ? Effect.logFatal(line, cause) : Effect.logFatal(line)
 }
 
 /**
@@ -125,10 +135,10 @@ const failureText = (cause: Cause.Cause<unknown>, choice: LogChoice): string => 
 const reportFailure = Effect.fnUntraced(function* (cause: Cause.Cause<unknown>, choice: LogChoice) {
   const error = Cause.squash(cause)
   if (CliError.isCliError(error) && error._tag !== "UserError") {
-    if (error._tag !== "ShowHelp") yield* Console.error(`lottery: ${error.message}`)
+    if (error._tag !== "ShowHelp") yield* Console.error(`lottery: ${shownLines(error.message)}`)
     return EXIT_WRONG_USAGE
   }
-  if (Runtime.getErrorReported(error)) yield* Effect.logFatal(failureText(cause, choice))
+  if (Runtime.getErrorReported(error)) yield* logFailure(cause, choice)
   return EXIT_FAILED
 })
 
@@ -189,14 +199,13 @@ export const runMain = <Name extends string, Input, ContextInput, E>(
   }
 ): void => {
   const { choice, purpose, services, version } = options
-  const status = makeStatusLine()
-  const logger = makeLogger(choice, (line, isUrgent) => status.writeAbove(line, isUrgent))
+  const log = makeLog(choice)
   const program = Command.run(command, { version }).pipe(
     Effect.provide(Layer.mergeAll(services, cliLayer))
   )
   const main = supervise(program, choice).pipe(
-    Effect.provide(Logger.layer([logger])),
-    Effect.provideService(CurrentStatusLine, status),
+    Effect.provide(log.layer),
+    Effect.provideService(CurrentStatusLine, log.status),
     Effect.provideService(CurrentPurpose, purpose),
     // The logger's own level is the command's, which is not known before its flags are read.
     (self) => Effect.suspend(() => Effect.provideService(self, References.MinimumLogLevel, "All"))
@@ -204,7 +213,7 @@ export const runMain = <Name extends string, Input, ContextInput, E>(
   Runtime.makeRunMain(({ fiber }) =>
     fiber.addObserver((exit) => {
       // What fails here is this file's own mistake: every failure of the command is an exit code.
-      if (Exit.isFailure(exit)) process.stderr.write(`${Cause.pretty(exit.cause)}\n`)
+      if (Exit.isFailure(exit)) process.stderr.write(`${shownLines(Cause.pretty(exit.cause))}\n`)
       process.exit(Exit.isSuccess(exit) ? Number(exit.value) : EXIT_FAILED)
     })
   )(main, { disableErrorReporting: true })

@@ -215,8 +215,8 @@ describe("a server that asks for certificates or tokens", () => {
       for (const [index, [, reason]] of refused.entries()) {
         const message = `not authorized for agency 1: ${reason}`
         expectRefused(refusals[index]!, `the server refused (Unauthorized): ${message}`)
-        expect(server.stderr()).toContain(
-          `agencia: 1 | posicion: 0 | ip: 127.0.0.1 | error: ${message}\n`
+        yield* server.logged(
+          new RegExp(`agencia: 1 \\| posicion: 0 \\| ip: 127\\.0\\.0\\.1 \\| error: ${message}\\n`)
         )
       }
 
