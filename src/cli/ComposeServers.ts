@@ -102,7 +102,7 @@ healthcheck:
   start_period: 60s
 ${dependsOn}\
 ${restart}\
-# A server may take 25 s to stop; mostly it is under one.
+# A server may take 10 s to stop; mostly it is under one.
 stop_grace_period: 30s
 `
 }

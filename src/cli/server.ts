@@ -22,8 +22,11 @@ import * as StoreSetting from "./StoreSetting.ts"
 import * as sharedSettings from "./sharedSettings.ts"
 
 const MAX_BACKLOG = 65_535
-/** At a stop, for the store to bring what it has acknowledged into order. */
-export const STORE_CLOSE_TIMEOUT = "15 seconds"
+/**
+ * At a stop, for the store to bring what it has acknowledged into order, which is durable already.
+ * With the connections and both ports it is at most 10 s, after which Docker kills by itself.
+ */
+export const STORE_CLOSE_TIMEOUT = "3 seconds"
 
 export const settings = {
   host: Setting.withDefault("host", {

@@ -53,8 +53,8 @@ export const defaultLimits: ServerLimits = {
   writeTimeout: Duration.seconds(10),
   farewellTimeout: Duration.seconds(30),
   lingerTimeout: Duration.seconds(1),
-  connectionsCloseTimeout: Duration.seconds(5),
-  listenerCloseTimeout: Duration.seconds(2)
+  connectionsCloseTimeout: Duration.seconds(4),
+  listenerCloseTimeout: Duration.millis(1500)
 }
 
 export const ServerLimits = Context.Reference<ServerLimits>("lottery/server/ServerLimits", {

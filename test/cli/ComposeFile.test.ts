@@ -304,14 +304,16 @@ it("the committed file is the one for five clients", () => {
   expect(committed).toBe(makeComposeFile({ clients: 5 }))
 })
 
-it("a server is given the time that it takes at most to stop", () => {
+it("a server stops in the 10 s that Docker gives it, whatever hangs, and is given more", () => {
   const limits = Effect.runSync(ServerLimits)
   const longest =
     Duration.toMillis(limits.connectionsCloseTimeout) +
     2 * Duration.toMillis(limits.listenerCloseTimeout) +
-    Duration.toMillis(STORE_CLOSE_TIMEOUT) +
-    Duration.toMillis(FLUSH_TIMEOUT)
+    Duration.toMillis(STORE_CLOSE_TIMEOUT)
+  expect(longest).toBeLessThanOrEqual(10_000)
   const given = read({ clients: 1 }).services.server?.stop_grace_period
   expect(given).toMatch(/^\d+s$/)
-  expect(Number.parseInt(String(given), 10) * 1000).toBeGreaterThan(longest)
+  expect(Number.parseInt(String(given), 10) * 1000).toBeGreaterThan(
+    longest + Duration.toMillis(FLUSH_TIMEOUT)
+  )
 })

@@ -299,4 +299,40 @@ describeCluster("servers that share a draw", (shared) => {
       expect(one.stderr() + other.stderr()).not.toContain(cluster.password)
     })
   )
+
+  for (const [how, isHung] of [
+    ["PostgreSQL hangs", true],
+    ["the way to PostgreSQL swallows its answers", false]
+  ] as const) {
+    it.live.runIf(process.env.LOTTERY_TEST_LONG)(`stop before they are killed while ${how}`, () =>
+      Effect.gen(function* () {
+        const { cluster, folder, store } = yield* prepare(1, 20_000)
+        let isLost = false
+        const proxy = yield* makeProxy({
+          targets: () => [cluster.port],
+          random: () => 0,
+          onAnswer: () => (isLost ? "drop" : "pass")
+        })
+        const url = new URL(store)
+        url.port = String(proxy.port)
+        const server = yield* startServer({ store: url.href, more: ["--agencies", "1,"] })
+        yield* startLottery({
+          args: [...clientArgs(folder, 1, server, "native"), "--batch", "50"]
+        })
+        yield* server.logged(/apuestas_almacenadas/)
+        isLost = true
+        if (isHung) yield* cluster.pause
+        yield* Effect.addFinalizer(() => cluster.resume)
+        // As a person would, or Docker.
+        const killed = yield* Effect.forkScoped(
+          Effect.andThen(Effect.sleep("15 seconds"), server.signal("SIGKILL"))
+        )
+        yield* server.signal("SIGTERM")
+        const { code, stderr } = yield* server.outcome
+        yield* Fiber.interrupt(killed)
+        expect(code, stderr).toBe(0)
+        expect(stderr).toMatch(/action: exit \| result: success\n$/)
+      })
+    )
+  }
 })

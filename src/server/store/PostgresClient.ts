@@ -3,7 +3,7 @@
  * errors mean, and how long it may be away before a statement is given up.
  */
 import * as PgClient from "@effect/sql-pg/PgClient"
-import { Data, Effect, Option, type Redacted, Schedule, type Scope, Semaphore } from "effect"
+import { Data, Effect, Fiber, Option, type Redacted, Schedule, Scope, Semaphore } from "effect"
 import * as Reactivity from "effect/reactivity/Reactivity"
 import { SqlError } from "effect/sql/SqlError"
 import { boundedWait } from "../../domain/LoggedResource.ts"
@@ -22,6 +22,8 @@ const RETRY_EVERY = "200 millis"
 const RETRIES = 25
 /** After that time without an answer a statement is given up, with its connection. */
 const STATEMENT_SECONDS = 20
+/** At a close, how long connections are waited for whose statements are not answered. */
+const CLOSE_TIMEOUT = "2 seconds"
 
 /**
  * What each connection is set to, whatever the database's own default is. The store rests on it: a
@@ -121,6 +123,14 @@ const withDeadline = Effect.fnUntraced(function* <A, E>(work: Effect.Effect<A, E
   return yield* new StoreUnavailable({ reason })
 })
 
+/** Runs something that is interrupted at once, behind the back of the one who waited for it. */
+export const leftBehind = Effect.fnUntraced(function* <A, E>(work: Effect.Effect<A, E>) {
+  const working = yield* Effect.forkDetach(work)
+  return yield* Effect.onInterrupt(Fiber.join(working), () =>
+    Effect.forkDetach(Fiber.interrupt(working))
+  )
+})
+
 /**
  * Where a connection is lost within a transaction, its rollback fails, which the library takes for
  * a defect. It is rolled back all the same, and what failed is a statement as any other.
@@ -145,6 +155,24 @@ export interface Postgres {
    */
   readonly write: Postgres["read"]
 }
+
+/**
+ * Opens what talks to PostgreSQL, in a scope whose close does not wait long for an answer. Nobody
+ * was told of what is not answered by then, and its connections end with the process.
+ */
+export const closedInTime = Effect.fnUntraced(function* <A, E>(
+  acquire: Effect.Effect<A, E, Scope.Scope>
+): Effect.fn.Return<A, E, Scope.Scope> {
+  const scope = yield* Scope.make()
+  yield* Effect.addFinalizer(
+    Effect.fnUntraced(function* (exit) {
+      const closed = yield* boundedWait(Scope.close(scope, exit), CLOSE_TIMEOUT)
+      if (Option.isSome(closed)) return yield* closed.value
+      yield* Effect.logWarning("PostgreSQL does not answer: its connections are not waited for")
+    })
+  )
+  return yield* Scope.provide(acquire, scope)
+})
 
 /** Makes the pool; connections are opened as they are needed. */
 export const make = Effect.fnUntraced(function* (

@@ -60,7 +60,7 @@ export const make = Effect.fnUntraced(
       broken: Effect.never
     })
   },
-  (effect, options) => Effect.mapError(effect, toOpenError(options))
+  (effect, options) => Effect.mapError(PostgresClient.closedInTime(effect), toOpenError(options))
 )
 
 const checkDraw = Effect.fnUntraced(function* (
@@ -81,7 +81,7 @@ const openToRead = Effect.fnUntraced(
     yield* checkDraw(postgres, options)
     return postgres
   },
-  (effect, options) => Effect.mapError(effect, toOpenError(options))
+  (effect, options) => Effect.mapError(PostgresClient.closedInTime(effect), toOpenError(options))
 )
 
 /** Opens the store to read it, beside whoever writes it. */

@@ -25,7 +25,13 @@ import {
 } from "../BetStore.ts"
 import { ensureSameTerms } from "./DrawTerms.ts"
 import { type DrawRow, drawFromRow } from "./PostgresBooks.ts"
-import { orRolledBack, type Postgres, stateOf, toUnavailable } from "./PostgresClient.ts"
+import {
+  leftBehind,
+  orRolledBack,
+  type Postgres,
+  stateOf,
+  toUnavailable
+} from "./PostgresClient.ts"
 import { columnsOf } from "./PostgresColumns.ts"
 
 /** The row of an agency, whoever wrote it. */
@@ -272,7 +278,7 @@ export const makeWriter = (
   /** Not tried again: a book may take as long as it likes, and whoever asks must know the count. */
   const discard = Effect.fnUntraced(function* (agency: Agency) {
     const discarding = Effect.andThen(makeAgency(agency), discardBook(agency))
-    const bets = yield* Effect.mapError(discarding, toUnavailable)
+    const bets = yield* Effect.mapError(leftBehind(discarding), toUnavailable)
     yield* notify
     return bets
   })

@@ -7,7 +7,7 @@
 import { inspect } from "node:util"
 import * as PgClient from "@effect/sql-pg/PgClient"
 import { expect, it } from "@effect/vitest"
-import { Effect, Fiber, Logger, Redacted, Schema, type Scope, Stream } from "effect"
+import { Clock, Effect, Exit, Fiber, Logger, Redacted, Schema, Scope, Stream } from "effect"
 import * as Reactivity from "effect/reactivity/Reactivity"
 import { TestClock } from "effect/testing"
 import { BetStore, BetStoreReader } from "../../../src/server/BetStore.ts"
@@ -430,6 +430,35 @@ describeCluster("PostgresStore, where PostgreSQL or the way there fails,", (shar
       yield* evenly(store.append(1, held, bets(1, held, 4), { last: whole(bets(1, held, 4)) }))
       expect(yield* evenly(textOf(store, 1))).toBe(bytesOf([bets(1, 0, held + 4)]))
       expect(yield* evenly(store.recordDraw)).toBe(true)
+    })
+  )
+
+  it.effect("is not waited for long at a stop while PostgreSQL hangs", () =>
+    Effect.gen(function* () {
+      const cluster = yield* shared
+      const url = yield* freshSchema(cluster.url())
+      const scope = yield* Scope.make()
+      const { layer, lines } = logged()
+      const store = yield* Scope.provide(open(url), scope)
+      yield* store.openDraw(drawOf([1, 2]))
+      yield* store.append(2, 0, bets(2, 0, 3))
+      yield* cluster.pause
+      yield* Effect.addFinalizer(() => cluster.resume)
+      yield* Effect.forkScoped(Effect.ignore(store.append(1, 0, bets(1, 0, 2))))
+      yield* Effect.forkScoped(Effect.ignore(store.progressOf(1)))
+      const discarding = yield* Effect.forkScoped(store.discard(2))
+      // Until they are asked of PostgreSQL.
+      yield* pause(50)
+      const stopped = yield* Clock.currentTimeMillis
+      yield* hastened(Fiber.interrupt(discarding))
+      yield* hastened(Effect.provide(Scope.close(scope, Exit.void), layer))
+      expect((yield* Clock.currentTimeMillis) - stopped).toBeLessThan(4_000)
+      expect(lines).toEqual(["Warn PostgreSQL does not answer: its connections are not waited for"])
+      yield* cluster.resume
+      // What was asked for is done or not; nothing of it is half done.
+      const again = yield* open(url)
+      expect([0, 3]).toContain((yield* evenly(again.progressOf(2))).bets)
+      expect([0, 2]).toContain((yield* evenly(again.progressOf(1))).bets)
     })
   )
 
