@@ -4,7 +4,7 @@
  */
 import { DatabaseSync } from "node:sqlite"
 import { it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Stream } from "effect"
 import { describe, expect } from "vitest"
 import type { BetStore } from "../../src/server/BetStore.ts"
 import * as M from "../support/messages.ts"
@@ -51,6 +51,29 @@ describe("a winning bet that another program changed", () => {
       const who = "action: consulta_ganadores | result: fail | agencia: 1 | posicion: 2"
       const line = `${who} | ip: 127.0.0.1 | error: ${why}`
       expect(failures(server)).toEqual(Array(3).fill(expect.stringContaining(line)))
+    })
+  )
+})
+
+describe("a bet that another program took out", () => {
+  it.live("is missed in the book, whose other bets are not taken for it", () =>
+    Effect.gen(function* () {
+      const path = `${yield* temporaryFolder}/lottery.db`
+      const server = yield* TestServer.start({ _tag: "sqlite", path }, [1, 2])
+      const first = yield* RawPeer.connect(server.port)
+      yield* first.send(M.packetOf(1, book, true))
+      expect(yield* first.receive(2)).toEqual(M.STORED)
+      const database = new DatabaseSync(path)
+      database.exec("delete from bets where agency = 1 and position = 1")
+      database.close()
+      const read = yield* Effect.flip(Stream.runDrain(server.store.book(1, 0)))
+      expect(read.message).toContain("bet 1 of agency 1 is not there")
+      const again = yield* RawPeer.connect(server.port)
+      yield* again.send(M.packetOf(1, book, true))
+      expect(yield* again.rest).toEqual(M.REFUSED)
+      expect(failures(server)).toEqual([
+        expect.stringContaining("the stored bet at position 1 is not there")
+      ])
     })
   )
 })

@@ -60,12 +60,14 @@ export const makeBooks = ({ read, sql }: Postgres, drawId: string) => {
   }
 
   /** Canonical rows, as PostgreSQL puts them together: none of another edition of the book. */
+  // If another program took a bet out, what follows is not where it should be.
   const pageRows = (agency: Agency, { edition, from, until }: PageOf) =>
     Effect.map(
       sql<{ count: number; rows: string }>`
         select count(*)::int4 as count, coalesce(string_agg(row, '' order by position), '') as rows
         from (
-          select position, ${quoted("first_name")} || ',' || ${quoted("last_name")} || ','
+          select position, row_number() over (order by position) - 1 as index,
+            ${quoted("first_name")} || ',' || ${quoted("last_name")} || ','
             || document || ',' || to_char(birthdate, 'YYYY-MM-DD') || ',' || number || E'\\n' as row
           from bets
           where draw = ${key} and agency = ${agency}
@@ -74,7 +76,8 @@ export const makeBooks = ({ read, sql }: Postgres, drawId: string) => {
               select from agencies
               where draw = ${key} and agency = ${agency} and edition = ${edition}
             )
-        ) as page`,
+        ) as page
+        where position = ${from}::integer + index`,
       ([row]) => row ?? { count: 0, rows: "" }
     )
 

@@ -358,8 +358,8 @@ export class SqliteBooks {
   }
 
   private page(agency: number, from: number, until: number): ReadAnswers["page"] {
-    const rows = this.all<[string, string, string, string, number]>(
-      `select first_name, last_name, document, birthdate, number from bets
+    const rows = this.all<[number, string, string, string, string, number]>(
+      `select position, first_name, last_name, document, birthdate, number from bets
         where draw = ? and agency = ? and position >= ? and position < ? order by position`,
       this.drawKey() ?? null,
       agency,
@@ -368,7 +368,9 @@ export class SqliteBooks {
     )
     let page = ""
     let count = 0
-    for (const [firstName, lastName, document, birthdate, number] of rows) {
+    for (const [position, firstName, lastName, document, birthdate, number] of rows) {
+      // Another program took a bet out: what follows is not where it should be.
+      if (position !== from + count) break
       page += `${quoted(firstName)},${quoted(lastName)},${document},${birthdate},${number}\n`
       count++
     }
