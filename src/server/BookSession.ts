@@ -74,7 +74,11 @@ interface Progress {
 export const run = Effect.fnUntraced(function* (peer: Peer, dialect: BookDialect) {
   const onLeave = yield* Deferred.make<never, Superseded | Discarded>()
   const progress: Progress = { upload: undefined, finished: false, next: undefined }
-  yield* converse(peer, dialect, progress, { ip: peer.ip, onLeave }).pipe(
+  yield* converse(peer, dialect, progress, {
+    ip: peer.ip,
+    onLeave,
+    lost: peer.connection.lost
+  }).pipe(
     asInternalError,
     Effect.raceFirst(Deferred.await(onLeave)),
     Effect.catchTag(["Superseded", "Discarded"], (left) => leave(peer, dialect, progress, left)),
@@ -177,8 +181,7 @@ const converse = Effect.fnUntraced(function* (
       progress.finished = last
       yield* peer.connection.write(Buffer.concat(Array(messages.length).fill(dialect.stored)))
     })
-    // What is compared for a peer ends with its connection.
-    yield* Effect.raceFirst(upload.store(batch, last, answer), peer.connection.lost)
+    yield* upload.store(batch, last, answer)
     return "taken" as const
   })
 

@@ -166,7 +166,8 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
     const turn = yield* turns.of(agency, connection)
     const digest = digestOf(agency)
     const onFinished = noteFinished(agency)
-    return Upload.make({ agency, store, turn, digest, comparing, onFinished }, seen)
+    const { lost } = connection
+    return Upload.make({ agency, store, turn, digest, comparing, lost, onFinished }, seen)
   })
 
   const attend = Effect.fnUntraced(function* (agency: Agency, connection: AtBook) {

@@ -64,7 +64,7 @@ export const run = Effect.fnUntraced(function* (peer: Peer) {
   yield* peer.connection.reader.take(NATIVE_PREFACE.length)
   const onLeave = yield* Deferred.make<never, Superseded | Discarded>()
   const conversation: Conversation = { upload: undefined, isAnswered: false }
-  yield* converse(peer, conversation, { ip: peer.ip, onLeave }).pipe(
+  yield* converse(peer, conversation, { ip: peer.ip, onLeave, lost: peer.connection.lost }).pipe(
     asInternalError,
     Effect.raceFirst(Deferred.await(onLeave)),
     Effect.catchTag(NATIVE_REFUSALS, (refusal) => reject(peer, conversation, refusal)),
@@ -264,8 +264,7 @@ const makeComparing = (peer: Peer, upload: Upload): Comparing => {
   let next = 0
   return Effect.fnUntraced(function* ({ batch, position }) {
     if (position !== next) return yield* new Conflict({ agency, position, held: next })
-    // What is compared for a peer ends with its connection.
-    next += yield* Effect.raceFirst(upload.compareAt(position, batch), peer.connection.lost)
+    next += yield* upload.compareAt(position, batch)
     if (next < position + batch.count) return yield* new BookDiffers({ agency, position: next })
     yield* say(peer, new Native.Ack({ bets: next }))
   })

@@ -5,6 +5,7 @@
  */
 import { Data, Deferred, Effect, type Scope, Semaphore } from "effect"
 import type { Agency } from "../domain/Agency.ts"
+import type { PeerConnection } from "../protocol/PeerConnection.ts"
 import { Discarded } from "./BetStore.ts"
 
 /** Another connection took over the agency. */
@@ -23,6 +24,8 @@ export interface AtBook {
   readonly ip: string
   /** Failed when the connection must leave the book. */
   readonly onLeave: Deferred.Deferred<never, Superseded | Discarded>
+  /** Fails once the connection is gone. */
+  readonly lost: PeerConnection["lost"]
 }
 
 /** A connection's place at an agency's book; what it has is given back with its scope. */

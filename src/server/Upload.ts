@@ -10,6 +10,7 @@
 import { Data, Effect } from "effect"
 import type { Agency } from "../domain/Agency.ts"
 import type { BetBatch } from "../domain/BetBatch.ts"
+import type { ConnectionLost, PeerConnection } from "../protocol/PeerConnection.ts"
 import {
   type AgencyProgress,
   AlreadyFinished,
@@ -86,7 +87,7 @@ export interface Upload {
     batch: BetBatch,
     last: boolean,
     answer: Answer<E, R>
-  ) => Effect.Effect<void, UploadFailure | E, R>
+  ) => Effect.Effect<void, UploadFailure | ConnectionLost | E, R>
   /** Stores a batch behind the stored book, and compares nothing. One step with its answer. */
   readonly append: <E, R>(
     batch: BetBatch,
@@ -98,13 +99,15 @@ export interface Upload {
   readonly compareAt: (
     position: number,
     batch: BetBatch
-  ) => Effect.Effect<number, BookDiffers | StoreUnavailable>
+  ) => Effect.Effect<number, BookDiffers | StoreUnavailable | ConnectionLost>
 }
 
 /** What an upload works on. */
 export interface UploadOf extends StoredBook {
   readonly store: BetStore["Service"]
   readonly turn: Turn
+  /** Fails once the connection is gone: nothing more is compared for it. */
+  readonly lost: PeerConnection["lost"]
   readonly digest: BookDigest
   /** Runs once the book is known to be complete. */
   readonly onFinished: Effect.Effect<void>
@@ -112,7 +115,7 @@ export interface UploadOf extends StoredBook {
 
 /** Begins an upload at position 0 of a book with this progress. */
 export const make = (book: UploadOf, progress: AgencyProgress): Upload => {
-  const { agency, digest, onFinished, store, turn } = book
+  const { agency, digest, lost, onFinished, store, turn } = book
   /** What is stored at the least. */
   let seen = progress
   let position = 0
@@ -124,9 +127,10 @@ export const make = (book: UploadOf, progress: AgencyProgress): Upload => {
 
   const compareAt = Effect.fnUntraced(function* (from: number, batch: BetBatch) {
     const known = overlap(from, batch)
+    if (known === 0) return 0
     const { edition } = seen
     const stored = batch.take(known)
-    yield* compare(book, edition, from, stored)
+    yield* Effect.raceFirst(compare(book, edition, from, stored), lost)
     digest.add(edition, from, stored)
     return known
   })

@@ -66,7 +66,7 @@ const withOthers = <A, E>(
 const come = Effect.fnUntraced(function* (agency: number, ip: string) {
   const lottery = yield* Lottery
   const onLeave = yield* Deferred.make<never, Superseded | Discarded>()
-  return { upload: yield* lottery.upload(agency, { ip, onLeave }), onLeave }
+  return { upload: yield* lottery.upload(agency, { ip, onLeave, lost: Effect.never }), onLeave }
 })
 
 /** An upload that goes on where the stored book ends. */
@@ -216,7 +216,7 @@ describe("where the store cannot be read", () => {
       const arrive = Effect.gen(function* () {
         const lottery = yield* Lottery
         const onLeave = yield* Deferred.make<never, Superseded | Discarded>()
-        yield* lottery.attend(1, { ip: "10.0.0.1", onLeave })
+        yield* lottery.attend(1, { ip: "10.0.0.1", onLeave, lost: Effect.never })
         expect(yield* Effect.flip(uploadOf(1))).toMatchObject({ _tag: "StoreUnavailable" })
         expect(Deferred.isDoneUnsafe(onLeave)).toBe(false)
       })
@@ -338,7 +338,7 @@ describe("beside another server", () => {
           expect(lottery.hasFinished(1)).toBe(true)
           yield* store.discard(1)
           const onLeave = yield* Deferred.make<never, Superseded | Discarded>()
-          yield* lottery[way](1, { ip: "10.0.0.1", onLeave })
+          yield* lottery[way](1, { ip: "10.0.0.1", onLeave, lost: Effect.never })
           expect(Deferred.isDoneUnsafe(before.onLeave)).toBe(true)
           expect(lottery.hasFinished(1)).toBe(false)
           const known = yield* lottery.standing
