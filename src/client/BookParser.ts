@@ -190,12 +190,11 @@ export class BookParser {
   private takeOrdinaryLine(bytes: Uint8Array, start: number): number | undefined {
     const { batchSize, check, maxBatchBytes, today } = this.options
     const { builder, spans } = this
-    const numberEnd = ordinaryBetEnd(bytes, start, bytes.length, Row.COMMA, spans)
+    const numberEnd = ordinaryBetEnd(bytes, start, bytes.length, Row.COMMA, spans, today.year)
     if (numberEnd === -1) return undefined
     const end = bytes[numberEnd] === Row.CR ? numberEnd + 1 : numberEnd
     const atMost = numberEnd - start + 1
     if (bytes[end] !== Row.LF || atMost > maxBatchBytes) return undefined
-    if (bornAfter(today, bytes, spans[6]!)) return undefined
     if (this.emptyLine !== undefined || check?.(bytes, spans) !== undefined) return undefined
     if (builder.byteLength + atMost > maxBatchBytes) this.flush()
     builder.addOrdinary(bytes, spans)

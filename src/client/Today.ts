@@ -6,10 +6,15 @@ import type { BetProblem } from "../domain/BetCheck.ts"
 export interface Today {
   readonly text: string
   readonly bytes: Uint8Array
+  readonly year: number
 }
 
 /** The day of such a text. */
-export const fromText = (text: string): Today => ({ text, bytes: Buffer.from(text, "latin1") })
+export const fromText = (text: string): Today => ({
+  text,
+  bytes: Buffer.from(text, "latin1"),
+  year: Number(text.slice(0, 4))
+})
 
 const twoDigits = (value: number): string => String(value).padStart(2, "0")
 
@@ -22,7 +27,6 @@ export const today: Effect.Effect<Today> = Effect.map(Clock.currentTimeMillis, (
 
 /** Whether the valid birthdate that begins at `start` comes after the day. */
 export const bornAfter = ({ bytes }: Today, source: Uint8Array, start: number): boolean => {
-  // Of most birthdates the first byte tells.
   for (let at = 0; at < bytes.length; at++) {
     const difference = source[start + at]! - bytes[at]!
     if (difference !== 0) return difference > 0

@@ -113,8 +113,11 @@ const twoDigits = (bytes: Uint8Array, at: number): number =>
 
 const BIRTHDATE_BYTES = 10
 
-/** Whether the ten bytes at `start` are a birthdate. */
-const birthdateIsValid = (bytes: Uint8Array, start: number): boolean => {
+/** After every year that four digits can say. */
+const AFTER_YEARS = 10_000
+
+/** Whether the ten bytes at `start` are a birthdate before the year `beforeYear`. */
+const birthdateIsValid = (bytes: Uint8Array, start: number, beforeYear: number): boolean => {
   const century = twoDigits(bytes, start)
   const yearOfCentury = twoDigits(bytes, start + 2)
   const month = twoDigits(bytes, start + 5)
@@ -122,7 +125,7 @@ const birthdateIsValid = (bytes: Uint8Array, start: number): boolean => {
   if (bytes[start + 4] !== HYPHEN || bytes[start + 7] !== HYPHEN) return false
   if (century > 99 || yearOfCentury > 99 || month < 1 || month > 12 || day < 1) return false
   const year = 100 * century + yearOfCentury
-  return year >= FIRST_YEAR && (day <= 28 || day <= daysInMonth(year, month))
+  return year >= FIRST_YEAR && year < beforeYear && (day <= 28 || day <= daysInMonth(year, month))
 }
 
 const MAX_DOCUMENT_BYTES = 10
@@ -134,21 +137,23 @@ export const fieldsAreValid = (bytes: Uint8Array, spans: FieldSpans): boolean =>
   nameIsValid(bytes, spans[2]!, spans[3]!) &&
   digitsAreValid(bytes, spans[4]!, spans[5]!, MAX_DOCUMENT_BYTES) &&
   spans[7]! - spans[6]! === BIRTHDATE_BYTES &&
-  birthdateIsValid(bytes, spans[6]!) &&
+  birthdateIsValid(bytes, spans[6]!, AFTER_YEARS) &&
   digitsAreValid(bytes, spans[8]!, spans[9]!, MAX_NUMBER_BYTES)
 
 /**
  * Marks and checks in one pass the ordinary bet that begins at `start`, whose five fields
  * `separator` separates. Gives where its number ends, at `limit` at the latest, or -1: then the
  * fields are to be marked and checked one by one, for it may be a bet all the same. No name of an
- * ordinary bet has a comma, a semicolon, a quote or a backslash.
+ * ordinary bet has a comma, a semicolon, a quote or a backslash; nobody on one was born in the year
+ * `beforeYear` or later.
  */
 export const ordinaryBetEnd = (
   bytes: Uint8Array,
   start: number,
   limit: number,
   separator: number,
-  spans: FieldSpans
+  spans: FieldSpans,
+  beforeYear = AFTER_YEARS
 ): number => {
   const firstEnd = nameEnd(bytes, start, limit)
   const firstBytes = firstEnd - start
@@ -165,7 +170,8 @@ export const ordinaryBetEnd = (
   const birthdateEnd = birthdate + BIRTHDATE_BYTES
   const number = birthdateEnd + 1
   if (number >= limit || bytes[documentEnd] !== separator) return -1
-  if (bytes[birthdateEnd] !== separator || !birthdateIsValid(bytes, birthdate)) return -1
+  if (bytes[birthdateEnd] !== separator) return -1
+  if (!birthdateIsValid(bytes, birthdate, beforeYear)) return -1
   const numberEnd = digitsEnd(bytes, number, limit)
   const numberBytes = numberEnd - number
   if (numberBytes < 1 || numberBytes > MAX_NUMBER_BYTES) return -1
