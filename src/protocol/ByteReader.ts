@@ -14,6 +14,8 @@ export class EndOfStream extends Data.TaggedError("EndOfStream")<{ readonly pend
 }
 
 const SMALLEST_BUFFER_BYTES = 1024
+/** Where less of a buffer than this part is left to be taken, it is given back. */
+const KEPT_PART = 1 / 4
 
 /**
  * Bytes that have come and are not yet taken. What is taken is a view that is never written to
@@ -66,7 +68,16 @@ export class ByteQueue {
   take(count: number): Uint8Array {
     const taken = this.buffer.subarray(this.start, this.start + count)
     this.start += count
+    this.forgetTaken()
     return taken
+  }
+
+  /** A peer may send no more for long: what is left of a large message must not keep all of it. */
+  private forgetTaken(): void {
+    if (this.length > this.buffer.length * KEPT_PART) return
+    this.buffer = new Uint8Array(this.bytes)
+    this.start = 0
+    this.end = this.buffer.length
   }
 }
 

@@ -1,4 +1,7 @@
-/** Goal: a reader knows that its stream has ended, and how much of a message was left. */
+/**
+ * Goal: a reader knows that its stream has ended, and how much of a message was left; and it keeps
+ * no bytes that were taken.
+ */
 import { it } from "@effect/vitest"
 import { Effect } from "effect"
 import { describe, expect } from "vitest"
@@ -18,6 +21,20 @@ describe("the end of a stream", () => {
       expect(yield* Effect.flip(reader.fill)).toEqual(new EndOfStream({ pending: 1 }))
       expect(yield* reader.take(1)).toEqual(Uint8Array.of(3))
       expect(yield* Effect.flip(reader.take(1))).toEqual(new EndOfStream({ pending: 0 }))
+    })
+  )
+})
+
+describe("what was taken", () => {
+  it.effect("of a large message is not kept by the few bytes behind it", () =>
+    Effect.gen(function* () {
+      const message = Buffer.alloc(1024 * 1024)
+      const reader = make<never>(Effect.succeed([message]))
+      expect((yield* reader.take(message.length - 3)).length).toBe(message.length - 3)
+      expect(reader.buffered()).toEqual(new Uint8Array(3))
+      expect(reader.buffered().buffer.byteLength).toBe(3)
+      yield* reader.take(3)
+      expect(reader.buffered().buffer.byteLength).toBe(0)
     })
   )
 })
