@@ -60,6 +60,8 @@ interface Run {
 
 /** From so many bytes of bets on no further message is stored together with them. */
 const MAX_RUN_BYTES = 1024 * 1024
+/** Messages of a run: one without bets has a few bytes as it comes, and some hundred here. */
+const MAX_RUN_MESSAGES = 256
 
 /** How far a conversation has come. */
 interface Progress {
@@ -260,7 +262,8 @@ const converse = Effect.fnUntraced(function* (
     const messages = [first]
     let { last } = first
     let bytes = first.batch.byteLength
-    while (!last && bytes < MAX_RUN_BYTES && dialect.beginsWithMessage(reader.buffered())) {
+    const hasRoom = () => bytes < MAX_RUN_BYTES && messages.length < MAX_RUN_MESSAGES
+    while (!last && hasRoom() && dialect.beginsWithMessage(reader.buffered())) {
       const next = yield* readWaiting
       if (Result.isFailure(next) || !isMoreOf(first, next.success)) {
         progress.next = next

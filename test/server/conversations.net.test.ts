@@ -456,6 +456,18 @@ describe("messages that come together", () => {
   )
 })
 
+describe("messages that come together by the thousand", () => {
+  it.live("are answered some hundred at a time: each takes more memory than its bytes", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer([1])
+      const peer = yield* RawPeer.connect(server.port)
+      yield* peer.send(Buffer.concat(Array(1000).fill(M.packetOf(1, [], true))))
+      expect(yield* peer.receive(2000)).toEqual(Buffer.concat(Array(1000).fill(M.STORED)))
+      expect(linesAbout(server, "apuesta_recibida").length).toBeGreaterThan(3)
+    })
+  )
+})
+
 describe("an agency's turn", () => {
   const book = [M.fields(10), M.fields(11)]
 
