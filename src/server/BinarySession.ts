@@ -10,6 +10,7 @@ import {
 import type { Bets, BookDialect, Question } from "./BookSession.ts"
 import * as BookSession from "./BookSession.ts"
 import type { Peer } from "./Peer.ts"
+import { madeOnce } from "./TellWinners.ts"
 
 const dialect: BookDialect = {
   beginsWithMessage: beginsWithPacket,
@@ -28,7 +29,7 @@ const dialect: BookDialect = {
   stored: Uint8Array.of(0, 1),
   // After the last packet the same two bytes would say that the agency has no winners.
   refused: (_reason, finished) => (finished ? undefined : Uint8Array.of(0, 0)),
-  winners: (documents) => encodeBinaryWinners(new BinaryWinners({ documents }))
+  winners: madeOnce((documents) => encodeBinaryWinners(new BinaryWinners({ documents })))
 }
 
 export const run = (peer: Peer) => BookSession.run(peer, dialect)

@@ -17,7 +17,7 @@ import { asInternalError } from "./InternalError.ts"
 import { Lottery, type UnknownAgency } from "./Lottery.ts"
 import { awaitMessage, readInTime, type TooSlow } from "./Patience.ts"
 import { discardInput, forgetRead, type Peer } from "./Peer.ts"
-import { tellWinners } from "./TellWinners.ts"
+import { type Answer, tellWinners } from "./TellWinners.ts"
 import type { AtBook, Superseded } from "./Turn.ts"
 import type { StoredBatch, Upload } from "./Upload.ts"
 
@@ -48,7 +48,7 @@ export interface BookDialect {
   readonly stored: Uint8Array
   /** Why a message was refused, where the dialect can say so. */
   readonly refused: (reason: string, finished: boolean) => Uint8Array | undefined
-  readonly winners: (documents: WinningDocuments) => Result.Result<Uint8Array, BadMessage>
+  readonly winners: (documents: WinningDocuments) => Answer
 }
 
 /** Bets of one agency that came together, and are stored together. */

@@ -4,6 +4,7 @@ import * as Json from "../protocol/JsonMessages.ts"
 import type { BookDialect } from "./BookSession.ts"
 import * as BookSession from "./BookSession.ts"
 import type { Peer } from "./Peer.ts"
+import { madeOnce } from "./TellWinners.ts"
 
 const dialect: BookDialect = {
   beginsWithMessage: Json.beginsWithJsonMessage,
@@ -17,7 +18,7 @@ const dialect: BookDialect = {
   }),
   stored: Result.getOrThrow(Json.encodeJsonReply(new Json.ChunkProcessed())),
   refused: (reason) => Result.getOrThrow(Json.encodeJsonReply(new Json.ChunkRejected({ reason }))),
-  winners: (documents) => Json.encodeJsonReply(new Json.InformWinners({ documents }))
+  winners: madeOnce((documents) => Json.encodeJsonReply(new Json.InformWinners({ documents })))
 }
 
 export const run = (peer: Peer) => BookSession.run(peer, dialect)

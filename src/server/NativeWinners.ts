@@ -14,7 +14,7 @@ import { NotFinished } from "./NativeRefusal.ts"
 import { say } from "./NativeReply.ts"
 import type { Peer } from "./Peer.ts"
 import type { Standing } from "./Standing.ts"
-import { tellWinners } from "./TellWinners.ts"
+import { madeOnce, tellWinners } from "./TellWinners.ts"
 
 /** The least time between two words on the standing. */
 const STANDING_AT_MOST_EVERY = "1 second"
@@ -59,10 +59,7 @@ export const awaitWinners = Effect.fnUntraced(function* (
     meanwhile: keepSayingStanding(peer, agency, said),
     winners: (documents) => {
       onAnswered()
-      const messages = winnersMessages(draw.winningNumber, documents)
-      return Result.map(Result.all(messages.map(encodeNativeReply)), (frames) =>
-        Buffer.concat(frames)
-      )
+      return winnersFrames(documents, draw.winningNumber)
     },
     closes: true
   })
@@ -83,3 +80,9 @@ const winnersMessages = (
   } while (start < documents.length)
   return messages
 }
+
+const winnersFrames = madeOnce((documents, number: number) =>
+  Result.map(Result.all(winnersMessages(number, documents).map(encodeNativeReply)), (frames) =>
+    Buffer.concat(frames)
+  )
+)

@@ -111,8 +111,8 @@ export interface Outflow {
   readonly destroy: () => unknown
 }
 
-/** A peer has to take so many bytes at a time. */
-const WRITTEN_BYTES = 65_536
+/** A peer has to take so many bytes at a time; no more are on their way to it. */
+export const WRITTEN_BYTES = 65_536
 
 /**
  * A write that waits for the peer to read, but not for ever: where it takes nothing for that time

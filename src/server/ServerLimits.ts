@@ -12,7 +12,7 @@ export interface ServerLimits {
    * them wait for their turn, so that an address cannot keep the others out.
    */
   readonly maxUnidentified: number
-  /** Bytes that all connections together have in memory: what was read, and what is to be told. */
+  /** Bytes that all connections together have in memory: what was read, and what is on its way. */
   readonly maxMemoryBytes: number
   /** Silence after which the system asks whether the peer's machine is still there. */
   readonly keepAliveDelay: Duration.Duration

@@ -9,21 +9,37 @@ import type { WinningDocuments } from "../domain/Draw.ts"
 import type { BadMessage } from "../protocol/BytesCodec.ts"
 import { ConnectionLost } from "../protocol/PeerConnection.ts"
 import { Lottery } from "./Lottery.ts"
+import { WRITTEN_BYTES } from "./Patience.ts"
 import { discardInput, type Peer } from "./Peer.ts"
 import { ServerLimits } from "./ServerLimits.ts"
+
+/** An agency's winners in a dialect, where it can say them. */
+export type Answer = Result.Result<Uint8Array, BadMessage>
 
 /** How a dialect tells an agency its winners. */
 export interface Telling<E> {
   /** What goes on until the draw is held. */
   readonly meanwhile: Effect.Effect<never, E, Lottery>
   /** What is then said. */
-  readonly winners: (documents: WinningDocuments) => Result.Result<Uint8Array, BadMessage>
+  readonly winners: (documents: WinningDocuments) => Answer
   /** A client of this dialect closes once it has its winners; not all of the old ones do. */
   readonly closes: boolean
 }
 
-/** What a document takes while it is told: with what stands around it 13 bytes, twice. */
-const BYTES_PER_DOCUMENT = 26
+/**
+ * Makes the answer of an agency once: whoever asks again, and reads it slowly, costs neither the
+ * time to make it nor the memory for another one.
+ */
+export const madeOnce = <Rest extends ReadonlyArray<unknown>>(
+  make: (documents: WinningDocuments, ...rest: Rest) => Answer
+): typeof make => {
+  const made = new WeakMap<WinningDocuments, Answer>()
+  return (documents, ...rest) => {
+    const answer = made.get(documents) ?? make(documents, ...rest)
+    made.set(documents, answer)
+    return answer
+  }
+}
 
 const NOT_CLOSED = "it was told its winners and did not close, so it may not have read them"
 
@@ -73,10 +89,10 @@ export const tellWinners = Effect.fnUntraced(function* <E>(
     lottery.winnersOf(agency),
     Effect.raceFirst(Effect.raceFirst(connection.lost, watch), meanwhile)
   )
-  const say = Effect.gen(function* () {
-    const bytes = yield* Effect.fromResult(winners(documents))
-    yield* isSilent ? writeToSilent(peer, bytes) : connection.write(bytes)
-  })
+  const bytes = yield* Effect.fromResult(winners(documents))
+  const say = Effect.suspend(() =>
+    isSilent ? writeToSilent(peer, bytes) : connection.write(bytes)
+  )
   const closed = Effect.gen(function* () {
     yield* connection.end
     if (!closes) return yield* Effect.timeoutOption(discardInput(peer), lingerTimeout)
@@ -85,7 +101,7 @@ export const tellWinners = Effect.fnUntraced(function* <E>(
       orElse: () => Effect.fail(new ConnectionLost({ reason: NOT_CLOSED }))
     })
   })
-  yield* held.made(documents.length * BYTES_PER_DOCUMENT, say).pipe(
+  yield* held.made(Math.min(bytes.length, WRITTEN_BYTES), say).pipe(
     Effect.andThen(closed),
     Effect.andThen(Effect.uninterruptible(lottery.told(agency))),
     Effect.catchTag("StoreBroken", ({ message }) =>
