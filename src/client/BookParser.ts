@@ -76,7 +76,7 @@ export class BookParser {
   /** The first bad lines, where bad lines are skipped; to be taken from here too. */
   readonly shownBadLines: Array<RejectedLine> = []
   badLines = 0
-  /** The first bad line, where bad lines are not skipped; nothing is parsed after it. */
+  /** The first bad line that is not skipped; nothing is parsed after it. */
   failure: BadLine | undefined
   /** The last line, where it is not empty and lacks its line end. */
   unended: UnendedLine | undefined
@@ -131,10 +131,7 @@ export class BookParser {
   /** Takes the end of the book: the last line may lack its line end. */
   finish(): void {
     if (this.failure !== undefined) return
-    if (this.inLongLine) {
-      this.line++
-      this.inLongLine = false
-    }
+    if (this.inLongLine) this.badLine(LINE_TOO_LONG, true)
     const last = this.carried
     if (last.length > 0) this.takeUnended(last)
     if (this.failure === undefined) this.flush()
@@ -218,7 +215,7 @@ export class BookParser {
     const problem =
       end - first > MAX_BOOK_LINE_BYTES ? LINE_TOO_LONG : this.addLine(bytes.subarray(first, end))
     if (problem !== undefined) {
-      this.badLine(problem)
+      this.badLine(problem, bytes[next - 1] !== Row.LF)
       this.reject(bytes.subarray(start, next))
     }
     this.line++
@@ -285,11 +282,14 @@ export class BookParser {
     if (this.options.skipBadLines) this.rejected.push(bytes.slice())
   }
 
-  private badLine({ field, message: reason }: BetProblem): void {
+  /** One that lacks its line end is not skipped: the book may go on behind it. */
+  private badLine({ field, message }: BetProblem, isUnended = false): void {
     const { line, name: file } = this
+    const reason = isUnended ? `${message}; ${MAY_BE_CUT_OFF}` : message
     this.badLines++
-    if (!this.options.skipBadLines) this.failure = new BadLine({ file, line, field, reason })
-    else if (this.badLines <= SHOWN_BAD_LINES) this.shownBadLines.push({ line, field, reason })
+    if (isUnended || !this.options.skipBadLines) {
+      this.failure = new BadLine({ file, line, field, reason })
+    } else if (this.badLines <= SHOWN_BAD_LINES) this.shownBadLines.push({ line, field, reason })
   }
 }
 
@@ -297,6 +297,8 @@ const LINE_TOO_LONG: BetProblem = {
   field: "line",
   message: `expected at most ${MAX_BOOK_LINE_BYTES} bytes`
 }
+
+const MAY_BE_CUT_OFF = "it has no line end: the book may have been cut off here, and is not sent"
 
 const wrongFieldCount = (count: number): BetProblem => ({
   field: "line",

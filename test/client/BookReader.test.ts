@@ -136,7 +136,8 @@ layer(NodeServices.layer)("BookReader", (it) => {
           "agency-3.csv:2: line: expected at most 1024 bytes"
         )
         expect(yield* problemOf(Buffer.from("A\xff,B,1,1999-01-01,1", "latin1"))).toBe(
-          "agency-3.csv:1: first name: expected valid UTF-8"
+          "agency-3.csv:1: first name: expected valid UTF-8; " +
+            "it has no line end: the book may have been cut off here, and is not sent"
         )
       })
     )
@@ -184,7 +185,7 @@ layer(NodeServices.layer)("BookReader", (it) => {
       Effect.gen(function* () {
         // Longer than what is read at a time, so that it comes in several pieces.
         const long = `${"x".repeat(1_000_000)}\r\n`
-        const bad = ["bad\r\n", "\n", long, "Ana,Paz,1,1999-02-31,7"]
+        const bad = ["bad\r\n", "\n", long, "Ana,Paz,1,1999-02-31,7\n"]
         const content = [bad[0], GOOD, "\n", bad[1], GOOD, "\n", bad[2], GOOD, "\n", bad[3]].join(
           ""
         )
@@ -197,6 +198,24 @@ layer(NodeServices.layer)("BookReader", (it) => {
         })
         expect(readFileSync(rejects, "utf8")).toBe(bad.join(""))
         expect(yield* rowsOf(content, { skipBadLines: true })).toEqual([GOOD, GOOD, GOOD])
+      })
+    )
+
+    it.effect("a bad last line without a line end is not left out: the book may be cut off", () =>
+      Effect.gen(function* () {
+        for (const [cut, reason] of [
+          ["Ana,Paz,1", "line: expected 5 fields separated by commas, got 3"],
+          ["\nAna,Paz,1,1999-02-31,7", "birthdate: expected a real date"],
+          ["\0".repeat(5000), "line: expected at most 1024 bytes"]
+        ] as const) {
+          const { file, rejects } = yield* bookOf(`bad\n${GOOD}\n${cut}`)
+          const { message } = yield* Effect.flip(
+            BookReader.inspect(file, { ...OPTIONS, rejects: into(rejects) })
+          )
+          const line = cut.startsWith("\n") ? 4 : 3
+          expect(message).toContain(`agency-3.csv:${line}: ${reason}`)
+          expect(message).toMatch(/; it has no line end: the book may have been cut off here, /)
+        }
       })
     )
 
@@ -235,10 +254,8 @@ layer(NodeServices.layer)("BookReader", (it) => {
       }
       expect(yield* unendedIn(`\ufeff${GOOD}`)).toEqual({ line: 1, text: GOOD })
       expect(yield* unendedIn(`${GOOD}\n${GOOD}\r`)).toEqual({ line: 2, text: GOOD })
-      expect(yield* unendedIn(`${GOOD}\n${"x".repeat(500)}yz`)).toEqual({
-        line: 2,
-        text: `…${"x".repeat(78)}yz`
-      })
+      const long = GOOD.replaceAll(/Ana|Pérez/g, "x".repeat(50))
+      expect(yield* unendedIn(`${GOOD}\n${long}`)).toEqual({ line: 2, text: `…${long.slice(-80)}` })
     })
   )
 
