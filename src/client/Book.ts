@@ -15,8 +15,8 @@ export interface Book {
   /** The SHA-256 of its canonical rows, as 64 lower-case hex digits. */
   readonly sha256: string
   /**
-   * Reads it again, unless it was kept: its bets in order, in batches that fit the dialect; none of
-   * them empty.
+   * Reads it again, unless it was kept and its file not written since: its bets in order, in
+   * batches that fit the dialect; none of them empty.
    */
   readonly batches: Stream.Stream<BetBatch, BadLine | FileUnavailable, FileSystem.FileSystem>
   /**
@@ -67,12 +67,12 @@ export const fromFile = Effect.fnUntraced(function* (
   file: string,
   options: BookReader.InspectOptions
 ) {
-  const { bets, kept, sha256, ...found } = yield* Effect.scoped(BookReader.inspect(file, options))
+  const { bets, sha256, ...found } = yield* Effect.scoped(BookReader.inspect(file, options))
   const again = { ...options, skipBadLines: options.rejects !== undefined }
   const book: Book = {
     total: bets,
     sha256,
-    batches: kept === undefined ? BookReader.read(file, again) : Stream.fromIterable(kept),
+    batches: BookReader.readKept(file, again, found),
     placeOf: (position) =>
       BookReader.lineOf(file, again, position).pipe(
         Effect.map((line) => (line === undefined ? line : `${options.name ?? file}:${line}`)),

@@ -21,6 +21,8 @@ export interface BookSummary {
   readonly unended: UnendedLine | undefined
   /** Its batches, unless they are more than `KEPT_BYTES` together. */
   readonly kept: ReadonlyArray<BetBatch> | undefined
+  /** What tells, once it is another, that its file was written since. */
+  readonly version: string
 }
 
 /** A book of so many bytes is kept from the first pass to the second. */
@@ -79,17 +81,35 @@ export const read = (
     )
   })
 
-/** A book is read twice, which only a file can be. */
-const checkIsFile = Effect.fnUntraced(function* (file: string, name: string) {
+/**
+ * What tells a file from the same one once it was written. A book is read twice, which only a file
+ * can be.
+ */
+const versionOf = Effect.fnUntraced(function* (file: string, name: string) {
   const fs = yield* FileSystem.FileSystem
-  const { type } = yield* Effect.mapError(fs.stat(file), fileUnavailable(name))
-  if (type === "File") return
+  const { dev, ino, mtime, size, type } = yield* Effect.mapError(
+    fs.stat(file),
+    fileUnavailable(name)
+  )
+  if (type === "File") return [dev, ino, mtime, size].join()
   const reason =
     type === "Directory"
       ? "is a folder, expected a file"
       : "is not a file that can be read twice; give it on standard input, as -"
   return yield* new FileUnavailable({ file: name, reason })
 })
+
+/** The bets of a book that was kept, or those that its file has now where that was written. */
+export const readKept = (
+  file: string,
+  options: BookOptions,
+  { kept, version }: Pick<BookSummary, "kept" | "version">
+) =>
+  Stream.unwrap(
+    Effect.map(versionOf(file, options.name ?? file), (now) =>
+      kept !== undefined && now === version ? Stream.fromIterable(kept) : read(file, options)
+    )
+  )
 
 /** Where bad lines go, and how many of them do. */
 export interface InspectOptions extends Omit<BookOptions, "skipBadLines"> {
@@ -106,7 +126,7 @@ export const inspect = Effect.fn("BookReader.inspect")(function* (
   options: InspectOptions
 ) {
   const name = options.name ?? file
-  yield* checkIsFile(file, name)
+  const version = yield* versionOf(file, name)
   const rejects =
     options.rejects === undefined ? undefined : yield* Rejects.open(file, name, options.rejects)
   const hash = createHash("sha256")
@@ -133,7 +153,7 @@ export const inspect = Effect.fn("BookReader.inspect")(function* (
   if (rejects !== undefined) yield* rejects.finish(parser)
   const sha256 = hash.digest("hex")
   const { badLines, unended } = parser
-  return { bets, bytes, sha256, badLines, unended, kept } satisfies BookSummary
+  return { bets, bytes, sha256, badLines, unended, kept, version } satisfies BookSummary
 }, Effect.scoped)
 
 /** The number of the line that the bet at a position stands in; undefined where there is none. */

@@ -7,7 +7,9 @@ import { NodeServices } from "@effect/platform-node"
 import { layer } from "@effect/vitest"
 import { Effect, Stream } from "effect"
 import { describe, expect } from "vitest"
+import * as Book from "../../src/client/Book.ts"
 import type { BetCheck, BookOptions } from "../../src/client/BookParser.ts"
+import * as BookPass from "../../src/client/BookPass.ts"
 import * as BookReader from "../../src/client/BookReader.ts"
 import * as Today from "../../src/client/Today.ts"
 
@@ -96,7 +98,8 @@ layer(NodeServices.layer)("BookReader", (it) => {
           bytes: 3 * (Buffer.byteLength(GOOD) + 1),
           sha256: createHash("sha256").update(`${GOOD}\n`.repeat(3)).digest("hex"),
           badLines: 0,
-          unended: undefined
+          unended: undefined,
+          version: expect.any(String)
         })
         expect(kept?.map(({ bytes }) => Buffer.from(bytes).toString()).join("")).toBe(
           `${GOOD}\n`.repeat(3)
@@ -256,6 +259,19 @@ layer(NodeServices.layer)("BookReader", (it) => {
       expect(yield* unendedIn(`${GOOD}\n${GOOD}\r`)).toEqual({ line: 2, text: GOOD })
       const long = GOOD.replaceAll(/Ana|Pérez/g, "x".repeat(50))
       expect(yield* unendedIn(`${GOOD}\n${long}`)).toEqual({ line: 2, text: `…${long.slice(-80)}` })
+    })
+  )
+
+  it.effect("a small book that was written since it was checked is another one", () =>
+    Effect.gen(function* () {
+      const { file } = yield* bookOf(`${GOOD}\n`)
+      const { book } = yield* Book.fromFile(file, OPTIONS)
+      yield* BookPass.verify(book)
+      writeFileSync(file, `${GOOD}\n${GOOD}\n`)
+      const grown = yield* Effect.flip(BookPass.verify(book))
+      expect(grown).toMatchObject({ _tag: "BookChanged", checked: 1, read: 2 })
+      writeFileSync(file, GOOD.replace("Ana", "Eva"))
+      expect(yield* Effect.flip(BookPass.verify(book))).toMatchObject({ _tag: "BookChanged" })
     })
   )
 
