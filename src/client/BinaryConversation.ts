@@ -13,8 +13,8 @@ import { connect, hearAnswer, Refused, type ServerConnection } from "./ServerCon
 
 /** The dialect has no words for it. */
 const REFUSED =
-  "its log says why (a bad bet, another book than the one that is held, " +
-  "another client of this agency, or no room)"
+  "its log says why (an agency that does not take part or is not authorized, a bad bet, " +
+  "another book than the one that is held, another client of this agency, or no room)"
 
 const batches = (agency: Agency): BatchDialect => ({
   encode: (batch, last) =>
