@@ -48,6 +48,8 @@ const spoolStandardInput = Effect.fnUntraced(function* (name: string) {
   return file
 })
 
+const defaultBook = (agency: Agency): string => `.data/${bookName(agency)}`
+
 const rejectsOf = Effect.fnUntraced(function* ({ agency, maxRejects, rejects }: Settings) {
   if (Option.isNone(rejects)) return undefined
   const options = { agency, file: rejects.value }
@@ -70,7 +72,7 @@ const openFile = Effect.fnUntraced(function* (
   { check, maxBatchBytes }: Conversation
 ) {
   const { agency, batchSize, bets } = settings
-  const given = Option.getOrElse(bets, () => `.data/${bookName(agency)}`)
+  const given = Option.getOrElse(bets, () => defaultBook(agency))
   const isSpooled = given === STANDARD_INPUT
   const name = isSpooled ? "standard input" : given
   const rejects = yield* rejectsOf(settings)
@@ -84,9 +86,22 @@ const openFile = Effect.fnUntraced(function* (
   return { book, name, badLines }
 })
 
+/** A bet that no flag gives may be left in the environment from another exercise. */
+const warnOfBook = Effect.fnUntraced(function* ({ agency, bet }: Settings) {
+  const fs = yield* FileSystem.FileSystem
+  const book = defaultBook(agency)
+  const isThere = Effect.orElseSucceed(fs.exists(book), () => false)
+  if (SingleBet.hasFlag(bet) || !(yield* isThere)) return
+  yield* Effect.logWarning(
+    `the single bet of the environment is the agency's book, and not ${book}; ` +
+      "to send that one, give --bets"
+  )
+})
+
 const openSingle = Effect.fnUntraced(function* (settings: Settings, { check }: Conversation) {
   const bet = yield* SingleBet.fromSettings(settings.bet)
   if (Option.isNone(bet)) return undefined
+  yield* warnOfBook(settings)
   const book = yield* Book.fromBet(bet.value, check, yield* today)
   return { book, name: "the single bet", badLines: 0 }
 })

@@ -37,6 +37,10 @@ export const settings = {
 
 export type Settings = Command.Command.Config.Infer<typeof settings>
 
+/** Whether a flag gives a field of it; the environment may have one by accident. */
+export const hasFlag = (given: Settings): boolean =>
+  Object.values(given).some(({ flag }) => Option.isSome<unknown>(flag))
+
 /** The bet that the settings give, none where they give no field of one. */
 export const fromSettings = Effect.fnUntraced(function* (given: Settings) {
   const values = yield* Effect.all({

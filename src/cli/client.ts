@@ -113,7 +113,10 @@ const printWinners = Effect.fnUntraced(function* (documents: ReadonlyArray<strin
 })
 
 interface FlagSettings {
+  readonly bet: SingleBet.Settings
+  readonly bets: Option.Option<string>
   readonly dialect: Dialect
+  readonly draw: Setting.WhenUsed<string>
   readonly token: Setting.WhenUsed<string>
   readonly rejects: Option.Option<string>
   readonly maxRejects: Setting.WhenUsed<number>
@@ -121,7 +124,16 @@ interface FlagSettings {
 
 /** Refuses flags that are given and would not be used. */
 const refuseUnused = Effect.fnUntraced(function* (settings: FlagSettings) {
-  const { dialect, maxRejects, rejects, token } = settings
+  const { bet, bets, dialect, draw, maxRejects, rejects, token } = settings
+  if (Option.isSome(bets) && SingleBet.hasFlag(bet)) {
+    const message = "a book (--bets or LOTTERY_BETS) and the flags of a single bet: expected one"
+    return yield* new CliError.ValidationError({ message })
+  }
+  if (Option.isSome(draw.flag) && dialect !== "native") {
+    return yield* new CliError.ValidationError({
+      message: `draw is for the native dialect; ${dialect} cannot say it`
+    })
+  }
   if (Option.isSome(token.flag) && dialect !== "native") {
     return yield* new CliError.ValidationError({
       message: `token is for the native dialect; ${dialect} cannot say it, and needs certificates`

@@ -225,6 +225,25 @@ describe("is sent", () => {
   )
 })
 
+describe("a single bet", () => {
+  const files = { "b.csv": GOOD }
+
+  it.live("is not given by flags beside a book, wherever that is named", () =>
+    Effect.gen(function* () {
+      const beside = [
+        { args: [...BET_FLAGS, "--bets", "%/b.csv"], files },
+        { args: ["--number", "7", "--bets", "%/b.csv"], files },
+        { args: BET_FLAGS, env: { LOTTERY_BETS: "b.csv" } }
+      ]
+      for (const one of beside) {
+        const { connections, message } = yield* run(one)
+        expect(message).toMatch(/^a book \(.*\) and the flags of a single bet: expected one$/)
+        expect(connections()).toBe(0)
+      }
+    })
+  )
+})
+
 describe("the file of --rejects", () => {
   const files = { "b.csv": GOOD }
   const refusals: ReadonlyArray<
@@ -316,13 +335,16 @@ describe("what is not used is not checked", () => {
     )
   }
 
-  it.live("but a flag is, and a token's dialect", () =>
+  it.live("but a flag is, and the dialect of a token and of a draw", () =>
     Effect.gen(function* () {
       const args = ["--bets", "%/b.csv", "--dialect", "json"]
       const { message } = yield* run({ args: [...args, "--packet-bytes", "1"], files })
       expect(message).toContain("from the flag --packet-bytes: expected")
       const token = yield* run({ args: [...args, "--token", "word"], files })
       expect(token.message).toContain("token is for the native dialect")
+      const draw = yield* run({ args: [...args, "--draw", "may"], files })
+      expect(draw.message).toBe("draw is for the native dialect; json cannot say it")
+      expect(draw.connections()).toBe(0)
     })
   )
 })

@@ -3,7 +3,7 @@
  * plainly what only a person can mend. Method: the built command, servers that are killed.
  */
 import { spawnSync } from "node:child_process"
-import { readFileSync, writeFileSync } from "node:fs"
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { it } from "@effect/vitest"
 import { Effect } from "effect"
@@ -181,5 +181,21 @@ it.live("an empty book that may be sent is warned of: the draw is held on it", (
     })
     expect({ code, stdout }, stderr).toEqual({ code: 0, stdout: "" })
     expect(stderr).toMatch(/ WARNING +\S*agency-1\.csv: no bets; the agency has none\n/)
+  })
+)
+
+it.live("a single bet left in the environment is warned of where there is a book", () =>
+  Effect.gen(function* () {
+    const folder = yield* temporaryFolder
+    mkdirSync(join(folder, ".data"))
+    replaceBook(join(folder, ".data"), "Eva,Paz,2,1999-03-17,7\n")
+    const person = { NOMBRE: "Ana", APELLIDO: "Paz", DOCUMENTO: "1" }
+    const env = { ...person, NACIMIENTO: "1999-03-17", NUMERO: "7" }
+    const args = ["client", "--agency", "1", "--server", "127.0.0.1:1", "--timeout", "1ms"]
+    const { stderr } = yield* runLottery({ args, env, cwd: folder })
+    expect(stderr).toContain(
+      "WARNING  the single bet of the environment is the agency's book, and not " +
+        ".data/agency-1.csv; to send that one, give --bets"
+    )
   })
 )
