@@ -1,5 +1,6 @@
 /** The book that `lottery client` sends: a file, standard input, or a single bet. */
 import { fstatSync } from "node:fs"
+import { tmpdir } from "node:os"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
@@ -35,18 +36,24 @@ export const DEFAULT_MAX_REJECTS = 50
 const STANDARD_INPUT = "-"
 
 /** Standard input as a file, which is needed twice: to check the book, and to send it. */
-const spoolStandardInput = Effect.fnUntraced(function* (name: string) {
-  const fs = yield* FileSystem.FileSystem
-  const { stdin } = yield* Stdio.Stdio
-  // Node takes these for an input without content.
-  const found = fstatSync(0)
-  if (found.isDirectory() || found.isBlockDevice()) {
-    return yield* new FileUnavailable({ file: name, reason: "is not a file or a stream" })
-  }
-  const file = yield* fs.makeTempFileScoped({ prefix: "lottery-book-" })
-  yield* Stream.run(Stream.mapError(stdin, fileUnavailable(name)), fs.sink(file))
-  return file
-})
+const spoolStandardInput = Effect.fnUntraced(
+  function* (name: string) {
+    const fs = yield* FileSystem.FileSystem
+    const { stdin } = yield* Stdio.Stdio
+    // Node takes these for an input without content.
+    const found = fstatSync(0)
+    if (found.isDirectory() || found.isBlockDevice()) {
+      return yield* new FileUnavailable({ file: name, reason: "is not a file or a stream" })
+    }
+    const file = yield* fs.makeTempFileScoped({ prefix: "lottery-book-" })
+    yield* Stream.run(Stream.mapError(stdin, fileUnavailable(name)), fs.sink(file))
+    return file
+  },
+  (effect, name) =>
+    Effect.catchTag(effect, "PlatformError", (error) =>
+      Effect.fail(fileUnavailable(`the copy of ${name} in the folder ${tmpdir()} (TMPDIR)`)(error))
+    )
+)
 
 const defaultBook = (agency: Agency): string => `.data/${bookName(agency)}`
 

@@ -153,13 +153,14 @@ it.live("a book on standard input is not emptied by --rejects, nor taken for emp
     writeFileSync(book, "bad\n")
     const args = ["client", "--agency", "1", "--server", "127.0.0.1:1", "--bets", "-"]
     const from = (file: string) => ["sh", "-c", `exec "$0" "$@" < ${file}`]
-    const [same, none, noStream] = yield* Effect.all(
+    const [same, none, noStream, noCopy] = yield* Effect.all(
       [
         runLottery({ args: [...args, "--rejects", book], under: from(book) }),
         runLottery({ args, under: from("/dev/null") }),
-        runLottery({ args: [...args, "--allow-empty"], under: from("/") })
+        runLottery({ args: [...args, "--allow-empty"], under: from("/") }),
+        runLottery({ args, env: { TMPDIR: "/nowhere" }, under: from(book) })
       ],
-      { concurrency: 3 }
+      { concurrency: 4 }
     )
     expect(same.code).toBe(1)
     expect(same.stderr).toContain(`CRITICAL ${book}: is standard input of this process`)
@@ -168,6 +169,9 @@ it.live("a book on standard input is not emptied by --rejects, nor taken for emp
     expect(none.stderr).toContain("CRITICAL standard input: no bets; nothing was sent")
     expect(noStream.code).toBe(1)
     expect(noStream.stderr).toContain("CRITICAL standard input: is not a file or a stream")
+    expect(noCopy.stderr).toContain(
+      "CRITICAL the copy of standard input in the folder /nowhere (TMPDIR): no such file or folder"
+    )
   })
 )
 
