@@ -36,8 +36,12 @@ interface Found {
   readonly isServed: boolean
 }
 
-const isSameFile = (one: FoundState | undefined, other: FoundState | undefined): boolean =>
-  one?.discards === other?.discards && !other?.discarding
+/** Whether the file that was opened between the two states is the one that both speak of. */
+const isSameFile = (
+  one: FoundState | undefined,
+  other: FoundState | undefined,
+  isServed: boolean
+): boolean => one?.discards === other?.discards && !(isServed && other?.discarding)
 
 /** Opens the file that the state speaks of: a discard may replace both while they are read. */
 const open = Effect.fnUntraced(function* (disk: Disk, store: string, path: string) {
@@ -49,8 +53,10 @@ const open = Effect.fnUntraced(function* (disk: Disk, store: string, path: strin
     const state = yield* readState(store, disk, path)
     const size = yield* disk.size(file)
     const isServed = yield* isInUse(path)
-    if (isServed && !isSameFile(before, state)) {
-      const reason = "a book is being discarded from it; look again when that is done"
+    if (!isSameFile(before, state, isServed)) {
+      const reason =
+        "a book is being discarded from it; look again when that is done, " +
+        "or, where its server was killed meanwhile, when it was started again"
       return yield* new StoreOpenError({ store, reason, inUse: true })
     }
     const found: Found = { file, size, state, isServed }
@@ -121,7 +127,7 @@ export const makeReader = Effect.fnUntraced(function* ({ drawId, path: store }: 
   const refresh = Effect.gen(function* () {
     if (!found.isServed) return known
     const state = yield* readState(store, disk, path)
-    if (!isSameFile(found.state, state)) return known
+    if (!isSameFile(found.state, state, true)) return known
     const size = yield* disk.size(found.file)
     const csv = yield* readOn({ ...found, size, state }, known.csv, noHashes)
     known = { ...known, csv, state: state ?? known.state }

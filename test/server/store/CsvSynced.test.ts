@@ -9,6 +9,7 @@ import { Deferred, Effect, Fiber, Stream } from "effect"
 import * as TestClock from "effect/testing/TestClock"
 import { BetBatch } from "../../../src/domain/BetBatch.ts"
 import { BetStoreReader } from "../../../src/server/BetStore.ts"
+import { makeReader } from "../../../src/server/store/CsvReader.ts"
 import * as CsvStore from "../../../src/server/store/CsvStore.ts"
 import { Disk, readFile } from "../../../src/server/store/Disk.ts"
 import * as StoreLock from "../../../src/server/store/StoreLock.ts"
@@ -135,6 +136,33 @@ describe("who reads a CSV store", () => {
     })
   )
 })
+
+it.live("who opens a CSV store just before a book is discarded from it reads the new file", () =>
+  Effect.gen(function* () {
+    const path = yield* inFolder
+    yield* Effect.gen(function* () {
+      const store = yield* CsvStore.make(options(path))
+      yield* store.append(1, 0, bets(1, 0, 5))
+      yield* store.append(2, 0, bets(2, 0, 7))
+    }).pipe(Effect.scoped)
+    const node = yield* Disk
+    let isDiscarded = false
+    const open = Effect.fnUntraced(function* (file: string, flags: string) {
+      const opened = yield* node.open(file, flags)
+      if (file === path && !isDiscarded) {
+        isDiscarded = true
+        yield* Effect.orDie(CsvStore.discard(options(path), 1))
+      }
+      return opened
+    })
+    const progress = yield* makeReader(options(path)).pipe(
+      Effect.flatMap((books) => books.progress),
+      Effect.provideService(Disk, { ...node, open }),
+      Effect.scoped
+    )
+    expect([...progress.keys()]).toEqual([2])
+  })
+)
 
 const ROW = Buffer.from("Ana María,Diaz López,30000001,1990-01-01,12\n")
 
