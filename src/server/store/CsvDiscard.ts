@@ -1,8 +1,8 @@
 /**
  * Takes an agency's rows out of `bets.csv`: the rows of all others are written to a new file,
  * which then takes the place of the old one in one step. A crash leaves the old file or the new
- * one, and beside it at most the temporary file, which the next discard writes anew. The old file
- * stays open as long as somebody reads it.
+ * one, and beside it at most the temporary file, which whoever opens the store next empties. The
+ * old file stays open as long as somebody reads it.
  */
 import { Effect, Exit, Scope } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
@@ -23,6 +23,14 @@ import {
 const PIECE_BYTES = 1024 * 1024
 
 export const temporaryPath = (path: string): string => `${path}.tmp`
+
+/** Gives the room back that a discard which a crash cut short had taken. */
+export const emptyTemporary = (disk: Disk, path: string) =>
+  openScoped(disk, temporaryPath(path), "r+").pipe(
+    Effect.flatMap((file) => disk.truncate(file, 0)),
+    Effect.scoped,
+    Effect.ignore
+  )
 
 /** Moves the rows that stay to the front of `bytes`. */
 const keepOthers = (bytes: Uint8Array, agency: Agency, index: CsvIndex, offset: number) => {

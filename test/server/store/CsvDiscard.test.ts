@@ -73,6 +73,17 @@ it.live("a discard leaves to the file who may read it", () =>
   })
 )
 
+it.live("a discard that was cut short gives its room back when the store is opened", () =>
+  Effect.gen(function* () {
+    const path = yield* filled
+    const state = JSON.parse(readFileSync(`${path}.state.json`, "utf8"))
+    writeFileSync(`${path}.state.json`, JSON.stringify({ ...state, discarding: true }))
+    writeFileSync(`${path}.tmp`, readFileSync(path))
+    yield* using(path, look)
+    expect(statSync(`${path}.tmp`).size).toBe(0)
+  })
+)
+
 describe("a discard in a CSV store", () => {
   it.live("that ends at any operation leaves the old book, or none, to who opens the store", () =>
     Effect.gen(function* () {
