@@ -129,16 +129,21 @@ export const syncNewName = (disk: Disk, path: string) =>
     ({ code, reason }) => new DiskError({ operation: "sync", code, reason })
   )
 
-/** Puts a file in the place of another in one step: a crash leaves the old or the new. */
+/**
+ * Puts a file in the place of another in one step: a crash leaves the old or the new. It has the
+ * access of the file `like`, where one is given.
+ */
 export const replaceFile = Effect.fnUntraced(function* (
   disk: Disk,
   path: string,
-  bytes: Uint8Array
+  bytes: Uint8Array,
+  like?: Descriptor
 ) {
   const temporary = `${path}.tmp`
   yield* Effect.scoped(
     Effect.gen(function* () {
       const file = yield* openScoped(disk, temporary, "w")
+      if (like !== undefined) yield* disk.copyAccess(like, file)
       yield* writeAll(disk, file, bytes, 0)
       yield* disk.sync(file)
     })

@@ -3,7 +3,15 @@
  * whole, and nothing that was stored is ever cut away. Method: a store that was closed is changed
  * in its file or its state, and opened to be written and to be read.
  */
-import { copyFileSync, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync
+} from "node:fs"
 import { join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Logger, Stream } from "effect"
@@ -107,13 +115,14 @@ describe("a CSV store that was damaged", () => {
       const starts = startsOf(readFileSync(path))
       changeState(path, { synced: starts[30] })
       changeByte(path, starts[31]! + 3, 0x0b)
+      chmodSync(path, 0o600)
       const { bets: held } = yield* using(
         path,
         Effect.flatMap(BetStore, (store) => store.progressOf(2))
       )
       expect(held).toBe(11)
       expect(readFileSync(path).length).toBe(starts[31])
-      expect(existsSync(`${path}.cut-${starts[31]}`)).toBe(true)
+      expect(statSync(`${path}.cut-${starts[31]}`).mode & 0o777).toBe(0o600)
     })
   )
 
