@@ -12,6 +12,9 @@ import { CsvRowReader, MAX_ROW_BYTES } from "./CsvRow.ts"
 import type { FinishedBook, FoundState } from "./CsvState.ts"
 import { type Disk, readBytes, replaceFile } from "./Disk.ts"
 
+/** What helps where bets are not there any more, or others are. */
+const RESTORE = "(restore it and its state file from the same moment)"
+
 /** Fails where the file is shorter than it was when it was last synced. */
 export const checkSize = (
   store: string,
@@ -22,7 +25,7 @@ export const checkSize = (
   if (size >= synced) return Effect.void
   const reason =
     `damaged: ${synced - size} bytes are missing at its end; it has ${size}, and its state file ` +
-    `says that ${synced} were stored (restore both from the same moment)`
+    `says that ${synced} were stored ${RESTORE}`
   return Effect.fail(new StoreOpenError({ store, reason }))
 }
 
@@ -67,7 +70,7 @@ const reasonAgainstCut = (
   if (state === undefined) return `damaged at byte ${rowsEnd}, or not a store: ${what}`
   const { synced } = state
   if (synced !== undefined && rowsEnd < synced) {
-    return `damaged at byte ${rowsEnd}: ${what}, and ${synced} bytes were stored`
+    return `damaged at byte ${rowsEnd}: ${what}, and ${synced} bytes were stored ${RESTORE}`
   }
   if (synced === undefined && hasRows(rest)) {
     return `damaged at byte ${rowsEnd}: ${what}, and bets follow it`
@@ -134,9 +137,10 @@ export const checkBooks = Effect.fnUntraced(function* (
     if (held === bets && (finished ?? sha256) === sha256) continue
     const reason =
       held === bets
-        ? `damaged: the ${bets} bets of agency ${agency} are not those that it finished with`
+        ? `damaged: the ${bets} bets of agency ${agency} are not those that it finished with ` +
+          RESTORE
         : `damaged at byte ${length}: agency ${agency} has finished with ${bets} bets, ` +
-          `but ${held} are there`
+          `but ${held} are there ${RESTORE}`
     return yield* new StoreOpenError({ store, reason })
   }
   return books

@@ -90,7 +90,9 @@ export const readState = Effect.fnUntraced(
   },
   (effect, store, _disk, path) =>
     Effect.catchTag(effect, "SchemaError", (error) => {
-      const reason = `its state file ${statePath(path)} is damaged: ${oneLine(error.message)}`
+      const reason =
+        `its state file ${statePath(path)} is damaged: ${oneLine(error.message)} ` +
+        "(restore it and the store from the same moment)"
       return Effect.fail(new StoreOpenError({ store, reason }))
     })
 )
