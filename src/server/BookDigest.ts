@@ -42,6 +42,7 @@ export const make = (
 
   const add = (of: number, position: number, batch: BetBatch) => {
     const end = position + batch.count
+    if (of > edition) startAnew(of)
     // What lies between is read when the digest is next asked for.
     if (of !== edition || position > bets || end <= bets) return
     for (const run of batch.drop(bets - position).runs) hash.update(run)

@@ -1,0 +1,119 @@
+/**
+ * Goal: what an upload costs the others at its book, and the store. Method: uploads on a store that
+ * refuses writes when it is told to, and counts how often a book is read.
+ */
+import { it } from "@effect/vitest"
+import { Deferred, Effect, Semaphore } from "effect"
+import { describe, expect } from "vitest"
+import { Bet } from "../../src/domain/Bet.ts"
+import { BetBatch } from "../../src/domain/BetBatch.ts"
+import { type BetStore, type Discarded, StoreUnavailable } from "../../src/server/BetStore.ts"
+import * as BookDigest from "../../src/server/BookDigest.ts"
+import * as CsvStore from "../../src/server/store/CsvStore.ts"
+import { makeTurns, type Superseded } from "../../src/server/Turn.ts"
+import * as Upload from "../../src/server/Upload.ts"
+import { temporaryFolder } from "../support/TemporaryFolder.ts"
+import { whole } from "../support/wholeBook.ts"
+
+const batchOf = (...documents: ReadonlyArray<string>) =>
+  BetBatch.fromBets(
+    documents.map(
+      (document) =>
+        new Bet({
+          firstName: "Ana",
+          lastName: "Perez",
+          document,
+          birthdate: "1999-03-17",
+          number: 1
+        })
+    )
+  )
+
+const setUp = Effect.gen(function* () {
+  const path = `${yield* temporaryFolder}/bets.csv`
+  const stored = yield* CsvStore.make({ path, drawId: "default" })
+  const disk = { isFull: false, booksRead: 0 }
+  const unlessFull = <A, E>(write: Effect.Effect<A, E>) =>
+    Effect.suspend((): Effect.Effect<A, E | StoreUnavailable> => {
+      return disk.isFull ? Effect.fail(new StoreUnavailable({ reason: "full" })) : write
+    })
+  const store: BetStore["Service"] = {
+    ...stored,
+    append: (...write) => unlessFull(stored.append(...write)),
+    finish: (...write) => unlessFull(stored.finish(...write)),
+    book: (...from) => {
+      disk.booksRead++
+      return stored.book(...from)
+    }
+  }
+  const turns = makeTurns()
+  const digest = BookDigest.make(1, store, yield* Semaphore.make(1))
+  const comparing = yield* Semaphore.make(1)
+  const come = Effect.gen(function* () {
+    const onLeave = yield* Deferred.make<never, Superseded | Discarded>()
+    const turn = yield* turns.of(1, { ip: "10.0.0.1", onLeave })
+    const book = { agency: 1, store, turn, digest, comparing, onFinished: Effect.void }
+    const upload = Upload.make(book, yield* store.progressOf(1))
+    const send = (batch: BetBatch, last = false) => upload.store(batch, last, () => Effect.void)
+    return { upload, send, isGone: () => Deferred.isDoneUnsafe(onLeave) }
+  })
+  return { come, disk, store }
+})
+
+describe("an upload", () => {
+  it.live("that could not add its bets leaves the turn to the one who has it", () =>
+    Effect.gen(function* () {
+      const { come, disk } = yield* setUp
+      const first = yield* come
+      yield* first.send(batchOf("1"))
+      const second = yield* come
+      disk.isFull = true
+      expect((yield* Effect.flip(second.send(batchOf("1", "2"))))._tag).toBe("StoreUnavailable")
+      expect(first.isGone()).toBe(false)
+      disk.isFull = false
+      yield* first.send(batchOf("3"), true)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("that could not finish the book leaves the turn to the one who has it", () =>
+    Effect.gen(function* () {
+      const { come, disk } = yield* setUp
+      const first = yield* come
+      const book = batchOf("1")
+      yield* first.send(book)
+      const { isGone, upload } = yield* come
+      yield* upload.resume
+      disk.isFull = true
+      const failure = yield* Effect.flip(upload.finish(1, whole(book).sha256))
+      expect(failure._tag).toBe("StoreUnavailable")
+      expect([first.isGone(), isGone()]).toEqual([false, false])
+      disk.isFull = false
+      yield* upload.finish(1, whole(book).sha256)
+      expect(first.isGone()).toBe(true)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("adds nothing to a book that was discarded before it had word of it", () =>
+    Effect.gen(function* () {
+      const { come, store } = yield* setUp
+      yield* (yield* come).send(batchOf("1"))
+      const { send } = yield* come
+      yield* send(batchOf("1"))
+      yield* store.discard(1)
+      expect((yield* Effect.flip(send(batchOf("2"))))._tag).toBe("Discarded")
+      expect((yield* store.progressOf(1)).bets).toBe(0)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("of a book in the place of a discarded one finishes without reading it back", () =>
+    Effect.gen(function* () {
+      const { come, disk, store } = yield* setUp
+      yield* (yield* come).send(batchOf("1"), true)
+      yield* store.discard(1)
+      const corrected = yield* come
+      yield* corrected.send(batchOf("2"))
+      yield* corrected.send(batchOf("3"), true)
+      expect(disk.booksRead).toBe(0)
+    }).pipe(Effect.scoped)
+  )
+})
