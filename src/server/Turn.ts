@@ -35,8 +35,8 @@ export interface Turn {
   readonly isHeld: () => boolean
   /** Gives the turn back: there is nothing left to write. */
   readonly release: Effect.Effect<void>
-  /** Fails as soon as the connection must leave the book. */
-  readonly left: Effect.Effect<never, Superseded | Discarded>
+  /** Fails if the connection must leave the book. */
+  readonly checkPresence: Effect.Effect<void, Superseded | Discarded>
   /** Held during a commit, so that a newcomer waits until it has settled. */
   readonly commit: Semaphore.Semaphore
 }
@@ -63,7 +63,11 @@ export const makeTurns = (): Turns => {
   const placesAt = (agency: Agency): Places => {
     const known = books.get(agency)
     if (known !== undefined) return known
-    const places = { present: new Set<AtBook>(), current: undefined, commit: makePermit() }
+    const places = {
+      present: new Set<AtBook>(),
+      current: undefined,
+      commit: Semaphore.makeUnsafe(1)
+    }
     books.set(agency, places)
     return places
   }
@@ -88,8 +92,10 @@ export const makeTurns = (): Turns => {
         Effect.sync(() => places.present.delete(connection))
       )
     )
-    const left = Deferred.await(connection.onLeave)
-    return { take, isHeld, release, left, commit: places.commit } satisfies Turn
+    const checkPresence = Effect.suspend(() =>
+      Deferred.isDoneUnsafe(connection.onLeave) ? Deferred.await(connection.onLeave) : Effect.void
+    )
+    return { take, isHeld, release, checkPresence, commit: places.commit } satisfies Turn
   })
 
   const discarded = (agency: Agency) =>
@@ -105,5 +111,3 @@ export const makeTurns = (): Turns => {
 
   return { of, discarded }
 }
-
-const makePermit = () => Semaphore.makeUnsafe(1)

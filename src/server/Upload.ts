@@ -119,7 +119,6 @@ export const make = (book: UploadOf, progress: AgencyProgress): Upload => {
   /** What is stored at the least. */
   let seen = progress
   let position = 0
-  let hadTurn = false
 
   /** How many bets of a batch at `from` are known to be stored. */
   const overlap = (from: number, { count }: BetBatch) =>
@@ -136,19 +135,12 @@ export const make = (book: UploadOf, progress: AgencyProgress): Upload => {
   })
 
   /** Sees what others stored, under the `commit` permit. Nobody else writes during a turn. */
-  const see = Effect.suspend((): Effect.Effect<void, Superseded | Discarded | StoreUnavailable> => {
-    if (turn.isHeld()) return Effect.void
-    if (hadTurn && !seen.finished) return turn.left
-    return Effect.flatMap(store.progressOf(agency), (now) => {
-      if (now.edition !== seen.edition) return Effect.fail(new Discarded({ agency }))
-      seen = now
-      return Effect.void
-    })
-  })
-
-  const takeTurn = Effect.suspend(() => {
-    hadTurn = true
-    return turn.take
+  const see = Effect.gen(function* () {
+    if (turn.isHeld()) return
+    yield* turn.checkPresence
+    const now = yield* store.progressOf(agency)
+    if (now.edition !== seen.edition) return yield* new Discarded({ agency })
+    seen = now
   })
 
   /** The book is complete, and has no writer. */
@@ -160,7 +152,7 @@ export const make = (book: UploadOf, progress: AgencyProgress): Upload => {
   const recordFinish = Effect.fnUntraced(function* (bets: number, sha256: string) {
     if (seen.finished) return
     yield* store.finish(agency, bets, { sha256, edition: seen.edition })
-    yield* takeTurn
+    yield* turn.take
   })
 
   const add = Effect.fnUntraced(function* (batch: BetBatch, last: boolean) {
@@ -169,7 +161,7 @@ export const make = (book: UploadOf, progress: AgencyProgress): Upload => {
     yield* store.append(agency, bets, batch, { last: finished, edition })
     digest.add(edition, bets, batch)
     seen = { ...seen, bets: bets + batch.count }
-    yield* takeTurn
+    yield* turn.take
   })
 
   /** Undefined if more is stored than the `compared` bets of the batch. */
