@@ -76,11 +76,12 @@ const stepsOf = (book: Uint8Array, batch: BetBatch, small: BetBatch) => {
   const packetBytes = unwrap(Packets.encodeBinaryPacket(packet))
   const parse = () => {
     const options = { batchSize: BATCH, maxBatchBytes: 1024 * 1024, skipBadLines: false, today }
-    const parser = new BookParser("book", options)
+    const batches: Array<BetBatch> = []
+    const parser = new BookParser("book", options, (bets) => batches.push(bets.build()))
     parser.push(book)
     parser.finish()
     if (parser.failure !== undefined) throw parser.failure
-    return parser.batches
+    return batches
   }
   const rows = new Uint8Array(
     CsvRow.sizeOf({ agency: AGENCY, count: batch.count, size: batch.byteLength })

@@ -7,7 +7,7 @@ import { joinFields, makeFieldSpans } from "../domain/BetRow.ts"
 import type { BadLine, BetCheck } from "./BookParser.ts"
 import * as BookReader from "./BookReader.ts"
 import type { FileUnavailable } from "./FileUnavailable.ts"
-import { bornAfter, bornAfterProblem, type Today } from "./Today.ts"
+import { birthdateProblem, type Today } from "./Today.ts"
 
 export interface Book {
   /** How many bets it has. */
@@ -47,10 +47,7 @@ export const fromBet = Effect.fnUntraced(function* (
   const spans = makeFieldSpans()
   const { firstName, lastName, document, birthdate, number } = bet
   const bytes = joinFields([firstName, lastName, document, birthdate, String(number)], spans)
-  const birthdateAt = spans[6]!
-  const problem =
-    check(bytes, spans) ??
-    (bornAfter(today, bytes, birthdateAt) ? bornAfterProblem(today, bytes, birthdateAt) : undefined)
+  const problem = check(bytes, spans) ?? birthdateProblem(today, bytes, spans[6]!)
   if (problem !== undefined) {
     return yield* new BadBet({ field: problem.field, reason: problem.message })
   }

@@ -5,10 +5,10 @@
  * only a line that is out of the ordinary goes the slow way.
  */
 import { Data } from "effect"
-import { type BetBatch, BetBatchBuilder } from "../domain/BetBatch.ts"
+import { BetBatchBuilder } from "../domain/BetBatch.ts"
 import { type BetProblem, decodeUtf8, ordinaryBetEnd } from "../domain/BetCheck.ts"
 import * as Row from "../domain/BetRow.ts"
-import { bornAfter, bornAfterProblem, type Today } from "./Today.ts"
+import { birthdateProblem, bornAfter, type Today } from "./Today.ts"
 
 /** The longest line in bytes, without its line end; a bet takes at most 433. */
 export const MAX_BOOK_LINE_BYTES = 1024
@@ -69,9 +69,7 @@ const BOM = [0xef, 0xbb, 0xbf] as const
 
 /** Takes a book in pieces of any size. Knows no file: bytes in, data out. */
 export class BookParser {
-  /** The batches that were completed since somebody took them from here. */
-  readonly batches: Array<BetBatch> = []
-  /** Bad lines as they are in the book, line ends included; to be taken from here too. */
+  /** Bad lines as they are in the book, line ends included; to be taken from here. */
   readonly rejected: Array<Uint8Array> = []
   /** The first bad lines, where bad lines are skipped; to be taken from here too. */
   readonly shownBadLines: Array<RejectedLine> = []
@@ -96,15 +94,14 @@ export class BookParser {
   /** An empty line, which is bad unless it is the last. */
   private emptyLine: Uint8Array | undefined
 
-  /** Takes what is in the builder, and leaves it empty. */
   private readonly take: (builder: BetBatchBuilder) => void
 
-  /** `take` is for who needs no batch: it takes what is in a full builder, and empties that. */
-  constructor(file: string, options: BookOptions, take?: (builder: BetBatchBuilder) => void) {
+  /** `take` takes the bets of a batch from the builder, and leaves that empty. */
+  constructor(file: string, options: BookOptions, take: (builder: BetBatchBuilder) => void) {
     this.name = options.name ?? file
     this.options = options
     this.builder = new BetBatchBuilder(Math.min(options.maxBatchBytes, BUILDER_BYTES))
-    this.take = take ?? ((builder) => this.batches.push(builder.build()))
+    this.take = take
   }
 
   /** Takes the next piece of the book; nothing of it is kept but copies. */
@@ -243,16 +240,13 @@ export class BookParser {
   /** Adds the marked bet to a batch that has room for it. */
   private add(bytes: Uint8Array): BetProblem | undefined {
     const { batchSize, check, maxBatchBytes, today } = this.options
-    const refused = check?.(bytes, this.spans)
-    if (refused !== undefined) return refused
     // Its size is not known without writing it.
-    const problem = this.single.add(bytes, this.spans)
-    if (problem !== undefined) return problem
+    const refused = check?.(bytes, this.spans) ?? this.single.add(bytes, this.spans)
+    if (refused !== undefined) return refused
     const size = this.single.byteLength
     this.single.clear()
-    if (bornAfter(today, bytes, this.spans[6]!)) {
-      return bornAfterProblem(today, bytes, this.spans[6]!)
-    }
+    const unborn = birthdateProblem(today, bytes, this.spans[6]!)
+    if (unborn !== undefined) return unborn
     if (size > maxBatchBytes) {
       const message = `expected at most ${maxBatchBytes} bytes a bet, got ${size}`
       return { field: "line", message }

@@ -42,24 +42,13 @@ const bytesOf = (file: string, name: string) =>
     })
   ).pipe(Stream.mapError(fileUnavailable(name)))
 
-/** What a parser made of one piece of a book. */
-interface ParsedPiece {
-  readonly batches: ReadonlyArray<BetBatch>
-  readonly rejected: ReadonlyArray<Uint8Array>
-  readonly failure: BadLine | undefined
-}
-
 /** The book piece by piece through a parser; `undefined` stands for the book's end. */
 const parsed = (file: string, parser: BookParser) =>
   Stream.concat(bytesOf(file, parser.name), Stream.succeed(undefined)).pipe(
-    Stream.map((chunk): ParsedPiece => {
+    Stream.map((chunk) => {
       if (chunk === undefined) parser.finish()
       else parser.push(chunk)
-      return {
-        batches: parser.batches.splice(0),
-        rejected: parser.rejected.splice(0),
-        failure: parser.failure
-      }
+      return { rejected: parser.rejected.splice(0), failure: parser.failure }
     })
   )
 
@@ -72,10 +61,11 @@ export const read = (
   options: BookOptions
 ): Stream.Stream<BetBatch, BadLine | FileUnavailable, FileSystem.FileSystem> =>
   Stream.suspend(() => {
-    const parser = new BookParser(file, options)
+    const batches: Array<BetBatch> = []
+    const parser = new BookParser(file, options, (builder) => batches.push(builder.build()))
     return parsed(file, parser).pipe(
-      Stream.flatMap(({ batches, failure }) => {
-        const complete = Stream.fromArray(batches)
+      Stream.flatMap(({ failure }) => {
+        const complete = Stream.fromArray(batches.splice(0))
         return failure === undefined ? complete : Stream.concat(complete, Stream.fail(failure))
       })
     )

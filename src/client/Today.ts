@@ -37,8 +37,13 @@ export const bornAfter = ({ bytes }: Today, source: Uint8Array, start: number): 
 const latin1 = new TextDecoder("latin1")
 const BYTES = "YYYY-MM-DD".length
 
-/** What is wrong with such a birthdate. */
-export const bornAfterProblem = (day: Today, source: Uint8Array, start: number): BetProblem => {
+/** What is wrong with the valid birthdate that begins at `start`; undefined: nothing. */
+export const birthdateProblem = (
+  day: Today,
+  source: Uint8Array,
+  start: number
+): BetProblem | undefined => {
+  if (!bornAfter(day, source, start)) return undefined
   const birthdate = latin1.decode(source.subarray(start, start + BYTES))
   return {
     field: "birthdate",

@@ -18,16 +18,18 @@ describe("a generated book", () => {
   })
 
   it("holds as many valid bets as asked for", () => {
-    const parser = new BookParser("book", {
+    const counts: Array<number> = []
+    const options = {
       batchSize: BETS,
       maxBatchBytes: 2 ** 24,
       skipBadLines: false,
       today: Today.fromText("2024-01-01")
-    })
+    }
+    const parser = new BookParser("book", options, (bets) => counts.push(bets.build().count))
     parser.push(bytesOf())
     parser.finish()
     expect(parser.failure).toBeUndefined()
-    expect(parser.batches.map((batch) => batch.count)).toEqual([BETS])
+    expect(counts).toEqual([BETS])
   })
 
   it("is written as the real ones are", () => {

@@ -4,7 +4,7 @@ import { Effect, Schema } from "effect"
 import { expect } from "vitest"
 import { BookParser } from "../../src/client/BookParser.ts"
 import * as Today from "../../src/client/Today.ts"
-import { BetBatchSchema } from "../../src/domain/BetBatch.ts"
+import { type BetBatch, BetBatchSchema } from "../../src/domain/BetBatch.ts"
 
 const today = Today.fromText("2199-12-31")
 const OPTIONS = { batchSize: 3, maxBatchBytes: 2000, skipBadLines: false, today }
@@ -27,11 +27,14 @@ const parse = (
   book: string,
   cuts: ReadonlyArray<number>,
   options: Partial<typeof OPTIONS> = {}
-): BookParser => {
-  const parser = new BookParser("book", { ...OPTIONS, ...options })
+) => {
+  const batches: Array<BetBatch> = []
+  const parser = new BookParser("book", { ...OPTIONS, ...options }, (bets) =>
+    batches.push(bets.build())
+  )
   for (const piece of piecesOf(Buffer.from(book), cuts)) parser.push(piece)
   parser.finish()
-  return parser
+  return { parser, batches }
 }
 
 const LineEnd = Schema.Literals(["\n", "\r\n"])
@@ -43,8 +46,8 @@ it.effect.prop(
     Effect.sync(() => {
       const rows = [...bets.rows()]
       const book = rows.map((row) => row + lineEnd).join("")
-      const { batches, failure } = parse(open ? book.slice(0, book.length - 1) : book, cuts)
-      expect(failure).toBeUndefined()
+      const { batches, parser } = parse(open ? book.slice(0, book.length - 1) : book, cuts)
+      expect(parser.failure).toBeUndefined()
       expect(batches.flatMap((batch) => [...batch.rows()])).toEqual(rows)
       for (const batch of batches) {
         expect(batch.count).toBeLessThanOrEqual(OPTIONS.batchSize)
@@ -66,10 +69,10 @@ it.effect.prop(
       const lines = [...good]
       lines.splice(before.count, 0, bad)
       const book = lines.map((line) => line + lineEnd).join("")
-      expect(parse(book, cuts).failure).toMatchObject({ line: before.count + 1 })
-      const skipping = parse(book, cuts, { skipBadLines: true })
-      expect(skipping.badLines).toBe(1)
-      expect(Buffer.concat(skipping.rejected).toString()).toBe(bad + lineEnd)
-      expect(skipping.batches.flatMap((batch) => [...batch.rows()])).toEqual(good)
+      expect(parse(book, cuts).parser.failure).toMatchObject({ line: before.count + 1 })
+      const { batches, parser } = parse(book, cuts, { skipBadLines: true })
+      expect(parser.badLines).toBe(1)
+      expect(Buffer.concat(parser.rejected).toString()).toBe(bad + lineEnd)
+      expect(batches.flatMap((batch) => [...batch.rows()])).toEqual(good)
     })
 )
