@@ -53,28 +53,6 @@ export type NativeRefusal =
   | InternalError
   | UploadFailure
 
-/** The tags of the refusals. */
-export const NATIVE_REFUSALS = [
-  "BadMessage",
-  "FrameTooLarge",
-  "TooSlow",
-  "WrongDraw",
-  "UnknownAgency",
-  "Unauthorized",
-  "NotFinished",
-  "BookDiffers",
-  "Superseded",
-  "Discarded",
-  "Conflict",
-  "AlreadyFinished",
-  "BookMismatch",
-  "DigestMismatch",
-  "DamagedBet",
-  "InternalError",
-  "StoreUnavailable",
-  "StoreBroken"
-] as const satisfies ReadonlyArray<NativeRefusal["_tag"]>
-
 type Coded = Exclude<NativeRefusal, BadMessage> | ShuttingDown
 
 const CODES: Readonly<Record<Coded["_tag"], RejectionCode>> = {
@@ -100,6 +78,10 @@ const CODES: Readonly<Record<Coded["_tag"], RejectionCode>> = {
   StoreBroken: "StoreUnavailable",
   ShuttingDown: "ShuttingDown"
 }
+
+/** Whether an error of a conversation refuses something; otherwise the peer is gone. */
+export const isNativeRefusal = (error: { readonly _tag: string }): error is NativeRefusal =>
+  error._tag === "BadMessage" || error._tag in CODES
 
 /** The longest reason that is told to a peer, in characters. */
 const MAX_MESSAGE = 500

@@ -20,7 +20,7 @@ import * as Intake from "./Intake.ts"
 import { asInternalError } from "./InternalError.ts"
 import { Lottery } from "./Lottery.ts"
 import {
-  NATIVE_REFUSALS,
+  isNativeRefusal,
   type NativeRefusal,
   ShuttingDown,
   toRejected,
@@ -67,7 +67,7 @@ export const run = Effect.fnUntraced(function* (peer: Peer) {
   yield* converse(peer, conversation, { ip: peer.ip, onLeave, lost: peer.connection.lost }).pipe(
     asInternalError,
     Effect.raceFirst(Deferred.await(onLeave)),
-    Effect.catchTag(NATIVE_REFUSALS, (refusal) => reject(peer, conversation, refusal)),
+    Effect.catchIf(isNativeRefusal, (refusal) => reject(peer, conversation, refusal)),
     Effect.tapErrorTag(["EndOfStream", "ConnectionLost"], () =>
       conversation.upload === undefined || conversation.upload.hasFinished()
         ? Effect.void
