@@ -64,14 +64,10 @@ const decodeState = Effect.fnUntraced(function* (bytes: Uint8Array) {
       ? { synced: undefined, discards: 0, discarding: false, ...(yield* decodeFirst(json)) }
       : yield* decode(json)
   const state: FoundState = {
-    draw: known.draw,
+    ...known,
     opened: known.opened ?? undefined,
-    recorded: known.recorded,
     finished: new Map(known.finished.map(({ agency, ...book }) => [agency, book])),
-    told: new Set(known.told),
-    synced: known.synced,
-    discards: known.discards,
-    discarding: known.discarding
+    told: new Set(known.told)
   }
   return state
 })
@@ -114,8 +110,8 @@ export const checkDraw = (
 export const writeState = Effect.fnUntraced(function* (disk: Disk, path: string, state: CsvState) {
   const { opened, finished, told } = state
   const json = yield* encode({
+    ...state,
     version: VERSION,
-    draw: state.draw,
     opened:
       opened === undefined
         ? null
@@ -124,12 +120,8 @@ export const writeState = Effect.fnUntraced(function* (disk: Disk, path: string,
             agencies: opened.agencies as ExpectedAgencies,
             winningNumber: opened.winningNumber
           },
-    recorded: state.recorded,
     finished: Array.from(finished, ([agency, { bets, sha256 }]) => ({ agency, bets, sha256 })),
-    told: [...told],
-    synced: state.synced,
-    discards: state.discards,
-    discarding: state.discarding
+    told: [...told]
   }).pipe(Effect.orDie)
   yield* replaceFile(disk, statePath(path), utf8.encode(`${json}\n`))
 })
