@@ -5,7 +5,7 @@
  */
 import { Effect, type Scope } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
-import { StoreBroken, StoreUnavailable } from "../BetStore.ts"
+import { StoreBroken } from "../BetStore.ts"
 import { giveUp, lengthWithout, rewriteWithout, type SharedFile } from "./CsvDiscard.ts"
 import { appendRows, cutTail, type RowBuffer, type Rows } from "./CsvFile.ts"
 import { type CsvState, StateChange, withoutAgency } from "./CsvState.ts"
@@ -212,11 +212,7 @@ export const makeCommit = (
   const noteLength = Effect.suspend(() => {
     const { csv, state } = store
     const isNoted = state.synced === csv.length && !state.discarding
-    return isNoted ? Effect.void : saveState(state)
-  }).pipe(
-    Effect.mapError((error) =>
-      isPassing(error) ? new StoreUnavailable({ reason: error.reason }) : toBroken(error)
-    )
-  )
+    return isNoted ? Effect.void : Effect.mapError(note, toBroken)
+  })
   return { commit, noteLength }
 }
