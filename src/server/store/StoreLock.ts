@@ -3,7 +3,8 @@
  * open on a tiny SQLite database beside the store, `<store>.lock`: the kernel drops its `fcntl`
  * lock with the process, however that dies, and others can still read who holds it.
  */
-import { access, constants, readlink, realpath, stat } from "node:fs"
+import { constants } from "node:fs"
+import { access, readlink, realpath, stat } from "node:fs/promises"
 import { basename, dirname, join, resolve } from "node:path"
 import type { DatabaseSync } from "node:sqlite"
 import { Data, Effect, Random, Schedule } from "effect"
@@ -46,24 +47,14 @@ const reasonOf = ({ errcode, reason }: LockFailure, canonical: string): string =
 
 const sqlite = (): typeof import("node:sqlite") => process.getBuiltinModule("node:sqlite")
 
-const realPathOf = (path: string): Effect.Effect<string | undefined> =>
-  Effect.callback((resume) => {
-    realpath(path, (error, real) => resume(Effect.succeed(error === null ? real : undefined)))
-  })
-
-const linkTargetOf = (path: string): Effect.Effect<string | undefined> =>
-  Effect.callback((resume) => {
-    readlink(path, (error, target) => resume(Effect.succeed(error === null ? target : undefined)))
-  })
-
-const isOtherThanFile = (path: string): Effect.Effect<boolean> =>
-  Effect.callback((resume) => {
-    stat(path, (error, stats) => resume(Effect.succeed(error === null && !stats.isFile())))
-  })
+/** What the file system says of a path; undefined where it says nothing. */
+const orUndefined = <A>(ask: () => Promise<A>): Effect.Effect<A | undefined> =>
+  Effect.orElseSucceed(Effect.tryPromise(ask), () => undefined)
 
 /** Fails where a store's path is a folder or a device; no lock is laid beside one then. */
 export const checkIsFile = Effect.fnUntraced(function* (store: string, canonical: string) {
-  if (yield* isOtherThanFile(canonical)) {
+  const found = yield* orUndefined(() => stat(canonical))
+  if (found !== undefined && !found.isFile()) {
     return yield* new StoreOpenError({ store, reason: "it is not a file" })
   }
 })
@@ -78,13 +69,13 @@ const MAX_LINKS = 40
 export const canonicalPath = Effect.fnUntraced(function* (path: string) {
   let at = resolve(path)
   for (let links = 0; links < MAX_LINKS; links++) {
-    const real = yield* realPathOf(at)
+    const real = yield* orUndefined(() => realpath(at))
     if (real !== undefined) return real
-    const target = yield* linkTargetOf(at)
+    const target = yield* orUndefined(() => readlink(at))
     if (target === undefined) break
     at = resolve(dirname(at), target)
   }
-  const folder = yield* realPathOf(dirname(at))
+  const folder = yield* orUndefined(() => realpath(dirname(at)))
   return folder === undefined ? at : join(folder, basename(at))
 })
 
@@ -177,13 +168,8 @@ export const isFree = (canonical: string): Effect.Effect<boolean> =>
     Effect.match({ onSuccess: () => true, onFailure: () => false })
   )
 
-/** What keeps a lock file from being used; undefined where nothing does. */
-const accessProblem = (path: string): Effect.Effect<string | undefined> =>
-  Effect.callback((resume) => {
-    access(path, constants.R_OK | constants.W_OK, (error) => {
-      resume(Effect.succeed(error === null ? undefined : (error.code ?? error.message)))
-    })
-  })
+const isMissing = (error: unknown): boolean =>
+  error instanceof Error && "code" in error && error.code === "ENOENT"
 
 /**
  * Whether a server has the store open, for someone who only reads; true also where that cannot be
@@ -191,13 +177,14 @@ const accessProblem = (path: string): Effect.Effect<string | undefined> =>
  */
 export const isInUse = Effect.fnUntraced(
   function* (canonical: string) {
-    const problem = yield* accessProblem(`${canonical}.lock`)
-    if (problem !== undefined) return problem !== "ENOENT"
+    yield* Effect.tryPromise({
+      try: () => access(`${canonical}.lock`, constants.R_OK | constants.W_OK),
+      catch: (error) => error
+    })
     const database = yield* openLock(canonical)
     yield* attempt(() => database.exec("begin immediate"))
     yield* rollback(database)
-    return false
   },
   Effect.scoped,
-  Effect.orElseSucceed(() => true)
+  Effect.match({ onSuccess: () => false, onFailure: (error) => !isMissing(error) })
 )
