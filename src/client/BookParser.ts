@@ -8,7 +8,7 @@ import { Data } from "effect"
 import { BetBatchBuilder } from "../domain/BetBatch.ts"
 import { type BetProblem, decodeUtf8, ordinaryBetEnd } from "../domain/BetCheck.ts"
 import * as Row from "../domain/BetRow.ts"
-import { birthdateProblem, bornAfter, type Today } from "./Today.ts"
+import { birthdateProblem, type Today } from "./Today.ts"
 
 /** The longest line in bytes, without its line end; a bet takes at most 433. */
 export const MAX_BOOK_LINE_BYTES = 1024

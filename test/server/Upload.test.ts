@@ -51,8 +51,11 @@ const setUp = Effect.gen(function* () {
   const comparing = yield* Semaphore.make(1)
   const come = Effect.gen(function* () {
     const onLeave = yield* Deferred.make<never, Superseded | Discarded>()
-    const turn = yield* turns.of(1, { ip: "10.0.0.1", onLeave })
-    const book = { agency: 1, store, turn, digest, comparing, onFinished: Effect.void }
+    const turn = yield* turns.of(1, { ip: "10.0.0.1", onLeave, lost: Effect.never })
+    const book = {
+      ...{ agency: 1, store, turn, digest, comparing },
+      ...{ lost: Effect.never, onFinished: Effect.void }
+    }
     const upload = Upload.make(book, yield* store.progressOf(1))
     const send = (batch: BetBatch, last = false) => upload.store(batch, last, () => Effect.void)
     return { upload, send, isGone: () => Deferred.isDoneUnsafe(onLeave) }
