@@ -109,7 +109,7 @@ const annotationsOf = (options: Logger.Options<unknown>): Array<[string, unknown
  * A line of the text format, without its line end. Inside a value `|`, controls and the like are
  * written as `\u007c`, so that a peer's text cannot look like another field or line.
  */
-export const makeText = (): Logger.Logger<unknown, string> => {
+const makeText = (): Logger.Logger<unknown, string> => {
   const timeOf = makeLocalClock()
   return Logger.make((options) => {
     const fields = partsOf(options.message).flatMap((part) =>
@@ -123,7 +123,7 @@ export const makeText = (): Logger.Logger<unknown, string> => {
 }
 
 /** A line of the JSON format, without its line end: `time` (UTC), `level`, and the keys. */
-export const makeJson = (): Logger.Logger<unknown, string> =>
+const makeJson = (): Logger.Logger<unknown, string> =>
   Logger.make((options) => {
     const line: Record<string, unknown> = {
       time: options.date.toISOString(),

@@ -151,7 +151,7 @@ export const DurationFromText: TextSchema<Duration.Duration> = fromText(
 )
 
 /** The most agencies that `N` may stand for, so that a slip of the finger is not a long list. */
-export const MAX_AGENCIES = 1_000_000
+const MAX_AGENCIES = 1_000_000
 
 const COUNT = /^\d{1,7}$/
 

@@ -11,7 +11,7 @@ import * as Row from "../domain/BetRow.ts"
 import { birthdateProblem, type Today } from "./Today.ts"
 
 /** The longest line in bytes, without its line end; a bet takes at most 433. */
-export const MAX_BOOK_LINE_BYTES = 1024
+const MAX_BOOK_LINE_BYTES = 1024
 
 /** The room that a builder begins with, in bytes. */
 const BUILDER_BYTES = 256 * 1024

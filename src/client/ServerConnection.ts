@@ -91,7 +91,7 @@ const SHOWN_CHARACTERS = 500
 export const shownReason = (reason: string): string => reason.slice(0, SHOWN_CHARACTERS)
 
 /** A server that is to answer and is silent for so long is gone, or stuck. */
-export const SILENCE_SECONDS = 45
+const SILENCE_SECONDS = 45
 
 /** Fails where nothing comes for too long. */
 export const unlessSilent = <A, E, R>(hearing: Effect.Effect<A, E, R>) =>

@@ -26,7 +26,7 @@ const toIssue = (badMessage: BadMessage): SchemaIssue.Issue =>
   new SchemaIssue.InvalidValue({ message: badMessage.message, badMessage })
 
 /** The `BadMessage` that a codec made by `bytesCodec` failed with; any other issue as its text. */
-export const fromSchemaError = (error: Schema.SchemaError): BadMessage => {
+const fromSchemaError = (error: Schema.SchemaError): BadMessage => {
   let issue = error.issue
   while ("issue" in issue) issue = issue.issue
   const badMessage = issue._tag === "InvalidValue" ? issue.annotations?.badMessage : undefined

@@ -113,7 +113,7 @@ export const FINAL_CODES = [
 ] as const
 
 /** The codes of a refusal after which a client begins again with Hello. */
-export const RETRY_CODES = [
+const RETRY_CODES = [
   "Gap",
   "Conflict",
   "StoreUnavailable",

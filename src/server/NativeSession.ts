@@ -34,7 +34,7 @@ import type { AtBook, Superseded } from "./Turn.ts"
 import type { Upload } from "./Upload.ts"
 
 /** Frames of bets that a client may send ahead of their acknowledgement. */
-export const WINDOW = 32
+const WINDOW = 32
 /** Frames that wait to be taken, while as many are being taken: together the window. */
 const QUEUED_FRAMES = WINDOW / 2
 /** The most bytes of bets that go in one commit, unless a frame has more: a stop waits for it. */

@@ -22,7 +22,7 @@ import {
 /** Bytes read, and written, at once: a few milliseconds of work between two reads. */
 const PIECE_BYTES = 1024 * 1024
 
-export const temporaryPath = (path: string): string => `${path}.tmp`
+const temporaryPath = (path: string): string => `${path}.tmp`
 
 /** Gives the room back that a discard which a crash cut short had taken. */
 export const emptyTemporary = (disk: Disk, path: string) =>

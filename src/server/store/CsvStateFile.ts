@@ -51,7 +51,7 @@ const encode = Schema.encodeEffect(Schema.fromJsonString(State))
 const utf8 = new TextEncoder()
 const text = new TextDecoder()
 
-export const statePath = (path: string): string => `${path}.state.json`
+const statePath = (path: string): string => `${path}.state.json`
 
 const oneLine = (message: string): string => message.replaceAll(/\s*\n\s*/g, "; ")
 

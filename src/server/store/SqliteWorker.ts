@@ -17,7 +17,7 @@ import {
   open
 } from "./SqliteFile.ts"
 
-export const ROLE = "lottery/sqlite"
+const ROLE = "lottery/sqlite"
 
 /** What the worker is started with. */
 export interface Settings extends FileSettings {
