@@ -127,6 +127,7 @@ describe("a discard in a CSV store", () => {
         for (; operation < TOO_MANY; operation++) {
           const path = yield* filled
           const { disk, failAt, failed } = FailingDisk.make(node, false)
+          let isBroken = false
           yield* using(
             path,
             (store) =>
@@ -139,6 +140,7 @@ describe("a discard in a CSV store", () => {
                   return
                 }
                 if (exit.failure._tag === "StoreBroken") {
+                  isBroken = true
                   expect([0, 30]).toContain((yield* store.progressOf(1)).bets)
                   expect(yield* Effect.flip(store.discard(1))).toMatchObject({
                     _tag: "StoreBroken"
@@ -156,6 +158,9 @@ describe("a discard in a CSV store", () => {
             disk
           )
           if (failed() === undefined) break
+          // A reader waits for the end of a discard that is under way.
+          const { discarding } = JSON.parse(readFileSync(`${path}.state.json`, "utf8"))
+          if (!isBroken) expect(discarding).toBe(false)
           yield* using(path, (store) =>
             Effect.gen(function* () {
               expect((yield* bookOf(2)).text).toBe(bytesOf([bets(2, 0, 30)]))
@@ -166,6 +171,21 @@ describe("a discard in a CSV store", () => {
         expect(operation).toBeGreaterThan(10)
         expect(operation).toBeLessThan(TOO_MANY)
       })
+  )
+
+  it.live("is refused where another program gave a bet of the book to another agency", () =>
+    Effect.gen(function* () {
+      const path = yield* filled
+      yield* using(path, (store) =>
+        Effect.gen(function* () {
+          const rows = readFileSync(path, "utf8")
+          writeFileSync(path, rows.replace(/^1,/, "3,"))
+          const refused = yield* Effect.flip(store.discard(1))
+          expect(refused.message).toContain("the bets of agency 1 are not where they were")
+          expect(readFileSync(path, "utf8").length).toBe(rows.length)
+        })
+      )
+    })
   )
 
   it.live("writes over what a crash left of an earlier one", () =>

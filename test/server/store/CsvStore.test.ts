@@ -297,6 +297,15 @@ describe("CsvStore", () => {
             _tag: "StoreUnavailable"
           })
           expect((yield* store.progressOf(1)).finished).toBe(false)
+          // Room for its row alone, and not for the state, which says that it is the last.
+          const last = bets(2, 0, 1)
+          space = last.byteLength + "2,\r".length
+          expect(yield* Effect.flip(store.append(2, 0, last, { last: whole(last) }))).toMatchObject(
+            {
+              _tag: "StoreUnavailable"
+            }
+          )
+          expect(yield* store.progressOf(2)).toMatchObject({ bets: 1, finished: false })
           space = 10_000
           yield* store.finish(1, 6, whole(bets(1, 0, 6)))
         })
