@@ -30,7 +30,7 @@ export interface Settings {
   readonly allowEmpty: boolean
 }
 
-/** Few bad lines are slips; many say that it is no book, or one in another format. */
+/** A few bad lines are slips; many mean that the file is not a book, or in another format. */
 export const DEFAULT_MAX_REJECTS = 50
 
 const STANDARD_INPUT = "-"
@@ -113,7 +113,7 @@ const openSingle = Effect.fnUntraced(function* (settings: Settings, { check }: C
   return { book, name: "the single bet", badLines: 0 }
 })
 
-/** Checks the whole book before anything of it is sent; fails where it is not to be sent. */
+/** Checks the whole book before any of it is sent; fails if it must not be sent. */
 export const open = Effect.fnUntraced(function* (settings: Settings, conversation: Conversation) {
   // A book that is asked for wins over a bet that may only happen to be in the environment.
   const single = Option.isSome(settings.bets)

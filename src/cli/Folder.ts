@@ -1,4 +1,4 @@
-/** A folder that a command writes to, made where it is missing. */
+/** A folder that a command writes to, created if it is missing. */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Path from "effect/Path"

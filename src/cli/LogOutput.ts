@@ -32,7 +32,7 @@ const openStderr = (): number => {
   if (Fs.fstatSync(STDERR).isFile()) return STDERR
   const { O_NOCTTY, O_NONBLOCK, O_WRONLY } = Fs.constants
   try {
-    // Opened anew: other processes that write to the same pipe or terminal wait for it as before.
+    // A new description: other processes that write to the same pipe or terminal still block.
     return Fs.openSync("/dev/stderr", O_WRONLY | O_NONBLOCK | O_NOCTTY)
   } catch {
     // A socket cannot be opened, nor another user's pipe: Node makes the descriptor itself so.
@@ -101,7 +101,7 @@ export class LogOutput {
     }
   }
 
-  /** Writes what the reader has room for. Where it fails nobody can be told; the work goes on. */
+  /** Writes what the reader has room for. If that fails, nobody can be told; the work goes on. */
   private writeRest(): Written {
     try {
       while (this.rest.length > 0) {

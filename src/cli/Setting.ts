@@ -138,7 +138,7 @@ export class WhenUsed<A> {
     this.value = value
   }
 
-  /** The setting, or what holds where it is not given. */
+  /** The setting, or `fallback` if it is not given. */
   orElse(fallback: NoInfer<A>) {
     return Effect.map(
       this.value,

@@ -112,7 +112,7 @@ export const settings = {
   port: Setting.whenUsed(
     "port",
     {
-      description: "Port of the server on this machine that is meant where there is no --server",
+      description: "Port of a server on this machine, to ping if --server is not given",
       schema: SettingText.intBetween(1, SettingText.MAX_PORT),
       keys: ["SERVER_PORT"],
       metavar: "port"

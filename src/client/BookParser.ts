@@ -24,7 +24,7 @@ export class BadLine extends Data.TaggedError("BadLine")<{
   readonly file: string
   /** From 1 on. */
   readonly line: number
-  /** The field, or "line" where the line as a whole is wrong. */
+  /** The field, or "line" if the line as a whole is wrong. */
   readonly field: string
   readonly reason: string
 }> {
@@ -43,7 +43,7 @@ export interface RejectedLine {
 /** A last line without a line end, which may have been cut off. */
 export interface UnendedLine {
   readonly line: number
-  /** The end of it, where it is long. */
+  /** The line, or its end if it is long. */
   readonly text: string
 }
 
@@ -57,7 +57,7 @@ export interface BookOptions {
   readonly batchSize: number
   /** The most bytes of a batch, in canonical form; a bet that alone takes more is a bad line. */
   readonly maxBatchBytes: number
-  /** A rule beside those of a bet. */
+  /** A rule on top of those of a bet. */
   readonly check?: BetCheck | undefined
   /** Whether bad lines are left out; otherwise the first one ends the reading. */
   readonly skipBadLines: boolean
@@ -76,7 +76,7 @@ export class BookParser {
   badLines = 0
   /** The first bad line that is not skipped; nothing is parsed after it. */
   failure: BadLine | undefined
-  /** The last line, where it is not empty and lacks its line end. */
+  /** The last line, if it is not empty and has no line end. */
   unended: UnendedLine | undefined
 
   /** What errors call the book. */
@@ -178,8 +178,8 @@ export class BookParser {
   }
 
   /**
-   * Takes the line at `start` where it is a good one and nothing about it out of the ordinary;
-   * gives where the next one starts, or undefined: then `takeLine` takes it.
+   * Takes the line at `start` if it is good and ordinary, and returns where the next one starts;
+   * otherwise undefined: `takeLine` takes it.
    */
   private takeOrdinaryLine(bytes: Uint8Array, start: number): number | undefined {
     const { batchSize, check, maxBatchBytes, today } = this.options

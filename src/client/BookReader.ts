@@ -17,7 +17,7 @@ export interface BookSummary {
   /** Of the canonical rows, as 64 lower-case hex digits. */
   readonly sha256: string
   readonly badLines: number
-  /** Its last line, where that lacks its line end. */
+  /** Its last line, if that has no line end. */
   readonly unended: UnendedLine | undefined
   /** Its batches, unless they are more than `KEPT_BYTES` together. */
   readonly kept: ReadonlyArray<BetBatch> | undefined
@@ -146,7 +146,7 @@ export const inspect = Effect.fn("BookReader.inspect")(function* (
   return { bets, bytes, sha256, badLines, unended, kept, version } satisfies BookSummary
 }, Effect.scoped)
 
-/** The number of the line that the bet at a position stands in; undefined where there is none. */
+/** The number of the line that holds the bet at a position; undefined if there is none. */
 export const lineOf = Effect.fn("BookReader.lineOf")(function* (
   file: string,
   options: BookOptions,

@@ -42,11 +42,11 @@ export interface Found {
 export interface Expected {
   /** Whether the book may be empty; never where lines of it were rejected. */
   readonly allowEmpty: boolean
-  /** How many bets it has; with 0 it may be empty. Undefined where that is not known. */
+  /** How many bets it has; with 0 it may be empty. Undefined if that is not known. */
   readonly bets: number | undefined
 }
 
-/** Fails where the book is not to be sent. */
+/** Fails if the book must not be sent. */
 export const check = Effect.fnUntraced(function* (found: Found, expected: Expected) {
   const { badLines, book, total } = found
   if (expected.bets !== undefined && expected.bets !== total) {

@@ -89,7 +89,7 @@ export const check = Effect.fnUntraced(
     )
 )
 
-/** Logs the bad lines that were taken down since the last time. */
+/** Logs the bad lines found since the last time. */
 const logShown = ({ shownBadLines }: BookParser, agencia: Agency) =>
   Effect.forEach(
     shownBadLines.splice(0),

@@ -26,7 +26,7 @@ export interface ServerAddress {
   readonly tls?: ClientTls | undefined
 }
 
-/** A connection to a server, which may turn out to speak TLS where it is spoken to in the clear. */
+/** A connection to a server; on a plain one the server may turn out to speak TLS. */
 export interface ServerConnection extends Omit<PeerConnection, "reader"> {
   readonly reader: ByteReader<ConnectionLost | TlsMismatch>
 }

@@ -21,7 +21,7 @@ export class TlsMismatch extends Data.TaggedError("TlsMismatch")<{
   }
 }
 
-/** OpenSSL's code for a first answer that is no TLS, such as text. */
+/** OpenSSL's code for a first answer that is not TLS, such as text. */
 const NO_TLS_CODE = "ERR_SSL_WRONG_VERSION_NUMBER"
 
 /** Whether an error of a handshake says that the server speaks no TLS. */

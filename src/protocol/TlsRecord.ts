@@ -18,7 +18,7 @@ const beginsWithRecord = (bytes: Uint8Array, type: number): boolean =>
 export const beginsWithHandshake = (bytes: Uint8Array): boolean =>
   beginsWithRecord(bytes, HANDSHAKE)
 
-/** Whether a server says that what it was sent is no TLS. */
+/** Whether a server says that it was not sent TLS. */
 export const beginsWithAlert = (bytes: Uint8Array): boolean => beginsWithRecord(bytes, ALERT)
 
 /** Says to a peer, in TLS, that it spoke none. */

@@ -109,7 +109,7 @@ export class DrawAlreadyHeld extends Data.TaggedError("DrawAlreadyHeld")<{
   }
 }
 
-/** A stored bet that is none any more: another program changed it. */
+/** A stored bet that is no longer valid: another program changed it. */
 export class DamagedBet extends Data.TaggedError("DamagedBet")<{
   readonly agency: Agency
   readonly position: number

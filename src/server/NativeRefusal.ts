@@ -71,7 +71,7 @@ const CODES: Readonly<Record<Coded["_tag"], RejectionCode>> = {
   BookMismatch: "BookMismatch",
   DigestMismatch: "BookMismatch",
   StoreUnavailable: "StoreUnavailable",
-  // Another attempt may succeed once somebody has looked into the log.
+  // Another attempt may succeed once an operator has acted on the log.
   DamagedBet: "StoreUnavailable",
   InternalError: "StoreUnavailable",
   // The server ends; the one that is started again knows what is held.

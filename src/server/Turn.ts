@@ -1,7 +1,7 @@
 /**
  * One writer per agency (wire: "One writer per agency"): the turn to write an agency's book, which
  * one connection has at a time. A connection takes it with the first bets that it adds, or with the
- * end of the book; whoever had it must leave.
+ * end of the book; the one that had it must leave.
  */
 import { Data, Deferred, Effect, type Scope, Semaphore } from "effect"
 import type { Agency } from "../domain/Agency.ts"

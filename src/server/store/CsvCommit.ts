@@ -1,7 +1,7 @@
 /**
  * Commits groups of writes to an open CSV store: rows first, then the state; and discards, each by
  * itself between what comes before and after it. Whenever the state is written it says how much of
- * the file is synced; a timer has it written where nothing else has for a while.
+ * the file is synced; a timer writes it if nothing else has for a while.
  */
 import { Effect, type Scope } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
@@ -136,7 +136,7 @@ export const makeCommit = (
   const saveState = (changed: CsvState) =>
     putState({ ...changed, synced: store.csv.length, discarding: false })
 
-  /** Writes down how much is synced; where that fails now it is tried again within a second. */
+  /** Records how much is synced; if that fails it is tried again within a second. */
   const note = Effect.suspend(() =>
     Effect.catchIf(saveState(store.state), isPassing, () => Effect.void)
   )
@@ -159,8 +159,8 @@ export const makeCommit = (
   /**
    * The state goes first: a crash after it leaves a book that is held but not finished, while a
    * finished book without its rows, or a file that is shorter than what was synced, would be
-   * damage. That the book is not finished is not taken back where the rows cannot be rewritten:
-   * whoever asked for it did not want this book in a draw.
+   * damage. If the rows cannot be rewritten the book stays unfinished: the operator
+   * did not want it in a draw.
    */
   const dropRows = Effect.fnUntraced(function* (without: CsvState, agency: Agency) {
     const { csv, state } = store

@@ -12,10 +12,10 @@ import { CsvRowReader, MAX_ROW_BYTES } from "./CsvRow.ts"
 import type { FinishedBook, FoundState } from "./CsvState.ts"
 import { type Disk, readBytes, replaceFile } from "./Disk.ts"
 
-/** What helps where bets are not there any more, or others are. */
+/** The cure for bets that are missing or changed. */
 const RESTORE = "(restore it and its state file from the same moment)"
 
-/** Fails where the file is shorter than it was when it was last synced. */
+/** Fails if the file is shorter than when it was last synced. */
 export const checkSize = (
   store: string,
   state: FoundState | undefined,
@@ -60,7 +60,7 @@ const hasRows = (bytes: Uint8Array): boolean => {
   return false
 }
 
-/** Why the end of a file cannot be what a crash left there; undefined where it can. */
+/** Why the end of a file cannot be what a crash left there; undefined if it can. */
 const reasonAgainstCut = (
   state: FoundState | undefined,
   rowsEnd: number,
@@ -147,8 +147,8 @@ export const checkBooks = Effect.fnUntraced(function* (
 })
 
 /**
- * Keeps what is about to be cut in a file beside the store, `bets.csv.cut-OFFSET`, where it is
- * more than one unfinished row: somebody may want to look at it. Gives that file's name.
+ * Saves what is about to be cut as `bets.csv.cut-OFFSET` if it is more than one unfinished row, for
+ * an operator to look at. Returns that file's name.
  */
 export const keepTail = Effect.fnUntraced(function* (
   disk: Disk,

@@ -1,8 +1,8 @@
 /**
  * Takes an agency's rows out of `bets.csv`: the rows of all others are written to a new file,
  * which then takes the place of the old one in one step. A crash leaves the old file or the new
- * one, and beside it at most the temporary file, which whoever opens the store next empties. The
- * old file stays open as long as somebody reads it.
+ * one, and at most a temporary file, which is emptied when the store is next opened. The old file
+ * stays open while it is being read.
  */
 import { Effect, Exit, Scope } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
@@ -80,7 +80,7 @@ export interface SharedFile extends CsvFile {
   users: number
 }
 
-/** Gives the file up; whoever is the last closes it. */
+/** Gives the file up; the last user closes it. */
 export const giveUp = (file: SharedFile): Effect.Effect<void> =>
   Effect.suspend(() => {
     file.users -= 1

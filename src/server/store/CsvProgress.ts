@@ -1,4 +1,4 @@
-/** What the two sides of a CSV store, the writer and who reads beside it, answer alike. */
+/** What the writer and a reader of a CSV store answer alike. */
 import { Option } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
 import { type AgencyProgress, StoreOpenError, StoreUnavailable } from "../BetStore.ts"

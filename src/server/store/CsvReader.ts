@@ -1,7 +1,6 @@
 /**
- * A CSV store that somebody only reads: no lock is taken and nothing is repaired. Of a store that
- * a server has open it shows what the state says is synced, which is a second old at most; of one
- * that nobody writes, every whole row.
+ * A CSV store opened to be read: takes no lock and repairs nothing. If a server has the store open
+ * it shows what the state says is synced, which is a second old at most; otherwise every whole row.
  */
 import { Effect, Schedule, Semaphore } from "effect"
 import { BetStoreReader, StoreOpenError, StoreUnavailable } from "../BetStore.ts"
@@ -77,7 +76,7 @@ const syncIfWritable = (disk: Disk, file: Descriptor) =>
     () => Effect.void
   )
 
-/** Opens the store to read it, beside whoever writes it. */
+/** Opens the store to read it, also while a server writes it. */
 export const makeReader = Effect.fnUntraced(function* ({ drawId, path: store }: Options) {
   const disk = yield* Disk
   const path = yield* canonicalPath(store)
@@ -101,7 +100,7 @@ export const makeReader = Effect.fnUntraced(function* ({ drawId, path: store }: 
     // The server cut what it had not acknowledged: what was read of it is not to be relied on.
     const csv = until < from.length ? { file, length: 0, index: new CsvIndex() } : from
     csv.length = yield* indexRows(disk, csv, until, hashes)
-    // Whoever writes without a state, as Python does, may be at the last row.
+    // A program that writes without a state, as Python does, may be at the last row.
     const isBeingWritten = state === undefined && !(yield* isDamaged(disk, csv, until))
     if (!isBeingWritten) yield* tornBytes(store, disk, csv, state, until, MAX_GROUP_BYTES)
     return csv

@@ -1,6 +1,6 @@
 /**
- * What a CSV store knows beside its bets: the draw, who has finished with which book, who was told,
- * whether the draw was held, and how much of `bets.csv` is known to be on the disk.
+ * What a CSV store knows besides its bets: the draw, the agencies that have finished and with which
+ * book, those that were told, whether the draw was held, and how much of `bets.csv` is synced.
  */
 import type { Agency } from "../../domain/Agency.ts"
 import type { DrawId } from "../../domain/Draw.ts"
@@ -20,7 +20,7 @@ export interface FoundState {
   readonly recorded: boolean
   readonly finished: ReadonlyMap<Agency, { readonly bets: number; readonly sha256?: string }>
   readonly told: ReadonlySet<Agency>
-  /** So many bytes of `bets.csv` were synced at least, and are never cut away. */
+  /** Bytes of `bets.csv` that are known to be synced, and are never cut. */
   readonly synced: number | undefined
   /** How often `bets.csv` was replaced by one without a book. */
   readonly discards: number

@@ -72,7 +72,7 @@ const decodeState = Effect.fnUntraced(function* (bytes: Uint8Array) {
   return state
 })
 
-/** The state as it was last written; undefined where there is no file. */
+/** The state as it was last written; undefined if there is no file. */
 export const readState = Effect.fnUntraced(
   function* (store: string, disk: Disk, path: string) {
     const bytes = yield* readFile(disk, statePath(path))

@@ -47,11 +47,11 @@ const reasonOf = ({ errcode, reason }: LockFailure, canonical: string): string =
 
 const sqlite = (): typeof import("node:sqlite") => process.getBuiltinModule("node:sqlite")
 
-/** What the file system says of a path; undefined where it says nothing. */
+/** What the file system says of a path; undefined if it cannot. */
 const orUndefined = <A>(ask: () => Promise<A>): Effect.Effect<A | undefined> =>
   Effect.orElseSucceed(Effect.tryPromise(ask), () => undefined)
 
-/** Fails where a store's path is a folder or a device; no lock is laid beside one then. */
+/** Fails if a store's path is a folder or a device, next to which no lock is made. */
 export const checkIsFile = Effect.fnUntraced(function* (store: string, canonical: string) {
   const found = yield* orUndefined(() => stat(canonical))
   if (found !== undefined && !found.isFile()) {
@@ -172,8 +172,8 @@ const isMissing = (error: unknown): boolean =>
   error instanceof Error && "code" in error && error.code === "ENOENT"
 
 /**
- * Whether a server has the store open, for someone who only reads; true also where that cannot be
- * found out. Nothing is written, not even a lock file where there is none.
+ * Whether a server has the store open, for a reader; true also if that cannot be found out. Writes
+ * nothing, not even a lock file.
  */
 export const isInUse = Effect.fnUntraced(
   function* (canonical: string) {
