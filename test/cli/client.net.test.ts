@@ -153,18 +153,22 @@ it.live("a book on standard input is not emptied by --rejects, nor taken for emp
     writeFileSync(book, "bad\n")
     const args = ["client", "--agency", "1", "--server", "127.0.0.1:1", "--bets", "-"]
     const from = (file: string) => ["sh", "-c", `exec "$0" "$@" < ${file}`]
-    const [same, none, noStream, noCopy] = yield* Effect.all(
+    const output = join(folder, "output")
+    const onto = ["sh", "-c", `exec "$0" "$@" < /dev/null > ${output}`]
+    const [same, onOutput, none, noStream, noCopy] = yield* Effect.all(
       [
         runLottery({ args: [...args, "--rejects", book], under: from(book) }),
+        runLottery({ args: [...args, "--rejects", output], under: onto }),
         runLottery({ args, under: from("/dev/null") }),
         runLottery({ args: [...args, "--allow-empty"], under: from("/") }),
         runLottery({ args, env: { TMPDIR: "/nowhere" }, under: from(book) })
       ],
-      { concurrency: 4 }
+      { concurrency: 5 }
     )
     expect(same.code).toBe(1)
     expect(same.stderr).toContain(`CRITICAL ${book}: is standard input of this process`)
     expect(readFileSync(book, "utf8")).toBe("bad\n")
+    expect(onOutput.stderr).toContain(`CRITICAL ${output}: is standard output of this process`)
     expect(none.code).toBe(1)
     expect(none.stderr).toContain("CRITICAL standard input: no bets; nothing was sent")
     expect(noStream.code).toBe(1)
