@@ -58,7 +58,8 @@ export const loggedResource = <A, E, R>(
 /**
  * Runs something for a finalizer, which waits for it no longer than it may; none where it did not
  * end by then. Fibers of their own, which the interruption that runs the finalizer does not reach:
- * a finalizer cannot be interrupted, but it can stop waiting for one.
+ * a finalizer cannot be interrupted, but it can stop waiting for one. Outside of a finalizer an
+ * interruption ends the work too, and does not wait for that either.
  */
 export const boundedWait = Effect.fnUntraced(function* <A, E>(
   work: Effect.Effect<A, E>,
@@ -66,7 +67,9 @@ export const boundedWait = Effect.fnUntraced(function* <A, E>(
 ): Effect.fn.Return<Option.Option<Exit.Exit<A, E>>> {
   const working = yield* Effect.forkDetach(work)
   const waiting = yield* Effect.forkDetach(Effect.timeoutOption(Fiber.await(working), timeout))
-  return yield* Fiber.join(waiting)
+  return yield* Effect.onInterrupt(Fiber.join(waiting), () =>
+    Effect.forkDetach(Fiber.interrupt(working))
+  )
 })
 
 const closeAndLog = Effect.fnUntraced(function* (

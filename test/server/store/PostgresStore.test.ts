@@ -358,6 +358,17 @@ describePostgres("PostgresStore", (database) => {
     })
   )
 
+  it.live("leaves no statement behind of a reader who has gone", () =>
+    Effect.gen(function* () {
+      const { url, store } = yield* withThreeBets
+      const held = yield* hold(url, "lock table agencies in access exclusive mode")
+      const reading = yield* held.keepsWaiting(store.progressOf(1))
+      yield* Fiber.interrupt(reading)
+      yield* Effect.timeout(until(Effect.map(held.isAwaited, (is) => !is)), "3 seconds")
+      yield* held.rollback
+    })
+  )
+
   it.live("discards also what another server has just added", () =>
     Effect.gen(function* () {
       const { url, store } = yield* withThreeBets
