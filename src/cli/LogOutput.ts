@@ -11,6 +11,9 @@ import * as Fs from "node:fs"
 import { isatty } from "node:tty"
 
 const STDERR = 2
+const stderrStat = Fs.fstatSync(STDERR)
+const LF = 10
+const PIPE_BUF = 4096
 /** How long a line waits for others, in milliseconds. */
 const GATHERED_MILLIS = 20
 /** With so many characters the lines that wait are written at once. */
@@ -29,15 +32,27 @@ const EXIT_TRIES = 250
  * that was stopped, and keeps without a bound what a pipe does not take.
  */
 const openStderr = (): number => {
-  if (Fs.fstatSync(STDERR).isFile()) return STDERR
+  if (stderrStat.isFile()) return STDERR
   const { O_NOCTTY, O_NONBLOCK, O_WRONLY } = Fs.constants
-  try {
-    // A new description: other processes that write to the same pipe or terminal still block.
-    return Fs.openSync("/dev/stderr", O_WRONLY | O_NONBLOCK | O_NOCTTY)
-  } catch {
-    // A socket cannot be opened, nor another user's pipe: Node makes the descriptor itself so.
-    return process.stderr.fd
+  // After `su` the terminal is another user's: as that of this session it can still be opened.
+  for (const path of isatty(STDERR) ? ["/dev/stderr", "/dev/tty"] : ["/dev/stderr"]) {
+    try {
+      // A new description: other processes that write to the same pipe or terminal still block.
+      return Fs.openSync(path, O_WRONLY | O_NONBLOCK | O_NOCTTY)
+    } catch {}
   }
+  // A socket cannot be opened, nor another user's pipe: Node makes the descriptor itself so.
+  return process.stderr.fd
+}
+
+/**
+ * How much of `rest` the next write is given. A pipe takes at most 4 KiB (PIPE_BUF) at once or not
+ * at all: whole lines within that are never torn by another process that shares the pipe.
+ */
+const pieceOf = (rest: Buffer): Buffer => {
+  if (!stderrStat.isFIFO() || rest.length <= PIPE_BUF) return rest
+  const end = rest.lastIndexOf(LF, PIPE_BUF - 1)
+  return end < 0 ? rest : rest.subarray(0, end + 1)
 }
 
 /** What became of a write: "full" and "failed" leave something that waits. */
@@ -105,7 +120,7 @@ export class LogOutput {
   private writeRest(): Written {
     try {
       while (this.rest.length > 0) {
-        this.rest = this.rest.subarray(Fs.writeSync(this.descriptor, this.rest))
+        this.rest = this.rest.subarray(Fs.writeSync(this.descriptor, pieceOf(this.rest)))
       }
       return "all"
     } catch (error) {

@@ -5,14 +5,14 @@
  */
 import { spawnSync } from "node:child_process"
 import { once } from "node:events"
-import { readFileSync } from "node:fs"
+import { chmodSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { it } from "@effect/vitest"
 import { Effect } from "effect"
 import { describe, expect } from "vitest"
 import { MAX_WAITING } from "../../src/cli/LogOutput.ts"
 import { exchange } from "../support/exchange.ts"
-import type { Running } from "../support/lotteryCommand.ts"
+import { COMMAND, type Running, runLottery } from "../support/lotteryCommand.ts"
 import { inFolder, STORES, startServer } from "../support/lotteryParties.ts"
 import { temporaryFolder } from "../support/TemporaryFolder.ts"
 
@@ -55,8 +55,12 @@ const WAYS: Readonly<Record<string, Way>> = {
   },
   socket: { under: [], pids: (server) => ({ server }) }
 }
+/** As after `su`: the terminal is another user's. */
+const AS_NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
 const canTrace = spawnSync("strace", ["-qq", "-o", "/dev/null", "true"]).status === 0
 const hasTerminals = spawnSync("script", ["-qfec", "true", "/dev/null"]).status === 0
+const canBeNobody =
+  spawnSync(AS_NOBODY[0]!, [...AS_NOBODY.slice(1), "test", "-r", COMMAND]).status === 0
 /** In the short form one of them is made to drop lines, which takes its time. */
 const SHORT = "pipe"
 const isShort = process.env.LOTTERY_TEST_LONG === undefined
@@ -95,8 +99,10 @@ describe("a reader of the log that stands still", () => {
 
   it.live.skipIf(!hasTerminals)("stops nothing, and then gets every line: a terminal", () =>
     Effect.gen(function* () {
-      const store = inFolder(yield* temporaryFolder, STORES[0])
-      const server = yield* startServer({ store, under: WAYS.terminal!.under })
+      const folder = yield* temporaryFolder
+      chmodSync(folder, 0o777)
+      const under = [...WAYS.terminal!.under, ...(canBeNobody ? AS_NOBODY : [])]
+      const server = yield* startServer({ store: inFolder(folder, STORES[0]), under })
       const { reader, server: pid } = WAYS.terminal!.pids(server.child.pid!)
       standStill(server, reader)
       yield* converse(server.port, SOME)
@@ -120,6 +126,27 @@ describe("a reader of the log that stands still", () => {
     })
   )
 })
+
+it.live("two processes that share a slow pipe do not tear each other's lines", () =>
+  Effect.gen(function* () {
+    const file = join(yield* temporaryFolder, `${"x".repeat(200)}.ini`)
+    const keys = Array.from({ length: 900 }, (_, index) => `A_${index} = 1\n`)
+    writeFileSync(file, keys.join(""))
+    const { stdout } = yield* runLottery({
+      args: ["status", "--config", file, "--store", "sqlite:/nowhere/lottery.db"],
+      under: [
+        ...["bash", "-c"],
+        '{ "$@" & "$@" & wait; } 2>&1 >/dev/null | { sleep 0.8; exec cat; }',
+        "bash"
+      ]
+    })
+    const lines = stdout.trimEnd().split("\n")
+    expect(lines).toHaveLength(2 * (keys.length + 1))
+    const whole =
+      /^[\d-]+ [\d:]+ (WARNING {2}.*x\.ini: A_\d+ is no setting|CRITICAL cannot open .*)$/
+    expect(lines.filter((line) => !whole.test(line))).toEqual([])
+  })
+)
 
 it.live.skipIf(!canTrace)("a flood of bad connections does not cost a write each", () =>
   Effect.gen(function* () {
