@@ -8,8 +8,6 @@ import * as Fiber from "effect/Fiber"
 import * as FileSystem from "effect/FileSystem"
 import * as Path from "effect/Path"
 import * as Semaphore from "effect/Semaphore"
-import * as Stdio from "effect/Stdio"
-import * as Stream from "effect/Stream"
 import { DEFAULT_WINNING_NUMBER, type ExpectedAgencies } from "../domain/Draw.ts"
 import { monotonicMillis } from "../domain/MonotonicTime.ts"
 import * as DemoProcess from "./DemoProcess.ts"
@@ -74,12 +72,11 @@ type ShowProgress = (agency: number, acknowledged: Acknowledged) => Effect.Effec
 
 /** Shows how many bets are acknowledged: over and over on a terminal, else each finished book. */
 const makeProgress = Effect.fnUntraced(function* (clients: number, bets: number) {
-  const { stderr } = yield* Stdio.Stdio
-  const { isTerminal } = yield* CurrentStatusLine
+  const status = yield* CurrentStatusLine
   const counts = new Map<number, number>()
   const meter = new RateMeter()
   const total = clients * bets
-  if (isTerminal) {
+  if (status.isTerminal) {
     yield* keepDrawn((width) =>
       Effect.map(monotonicMillis, (now) => {
         const acknowledged = [...counts.values()].reduce((sum, one) => sum + one, 0)
@@ -89,15 +86,16 @@ const makeProgress = Effect.fnUntraced(function* (clients: number, bets: number)
       })
     )
   }
-  return Effect.fnUntraced(function* (agency: number, acknowledged: Acknowledged) {
-    const before = counts.get(agency) ?? 0
-    const now = "inAll" in acknowledged ? acknowledged.inAll : before + acknowledged.more
-    if ("inAll" in acknowledged) meter.skip(now - before)
-    counts.set(agency, now)
-    if (isTerminal || now !== bets) return
-    const line = Stream.make(`agency ${agency}: all ${bets} bets acknowledged\n`)
-    yield* Effect.ignore(Stream.run(line, stderr({ endOnDone: false })))
-  }) satisfies ShowProgress
+  const show: ShowProgress = (agency, acknowledged) =>
+    Effect.sync(() => {
+      const before = counts.get(agency) ?? 0
+      const now = "inAll" in acknowledged ? acknowledged.inAll : before + acknowledged.more
+      if ("inAll" in acknowledged) meter.skip(now - before)
+      counts.set(agency, now)
+      if (status.isTerminal || now !== bets) return
+      status.writeAbove(`agency ${agency}: all ${bets} bets acknowledged\n`)
+    })
+  return show
 })
 
 interface DemoSettings {

@@ -75,8 +75,20 @@ const makeLog = (choice: LogChoice) => {
   return { status, layer }
 }
 
-/** A message of the command line, which may have several lines, fit for a terminal. */
-const shownLines = (message: string): string => message.split("\n").map(escapeControls).join("\n")
+/**
+ * A message of the command line, fit for a terminal. Further lines are indented: a line end in an
+ * argument cannot make a line that looks like one of the log.
+ */
+const shownLines = (message: string): string =>
+  message
+    .replace(/\n(?=\S)/g, "\n    ")
+    .split("\n")
+    .map(escapeControls)
+    .join("\n")
+
+/** Writes to standard error what is no line of the log, in its place among these. */
+const tell = (text: string): Effect.Effect<void> =>
+  Effect.map(CurrentStatusLine, (status) => status.writeAbove(`${text}\n`))
 
 /**
  * Help and version that were asked for go to standard output; what is shown because the usage was
@@ -90,14 +102,14 @@ const presenter: CliOutput.Presenter = {
         return yield* Console.log(formatter.formatVersion(event.name, event.version))
       case "Help": {
         const help = formatter.formatHelpDoc(event.helpDoc)
-        return yield* event.reason === "Requested" ? Console.log(help) : Console.error(help)
+        return yield* event.reason === "Requested" ? Console.log(help) : tell(help)
       }
       case "InvalidInvocation": {
         const command = event.commandPath.join(" ")
         for (const error of event.errors) {
-          yield* Console.error(`${command}: ${shownLines(formatter.formatCliError(error))}`)
+          yield* tell(`${command}: ${shownLines(formatter.formatCliError(error))}`)
         }
-        return yield* Console.error(`Try: ${command} --help`)
+        return yield* tell(`Try: ${command} --help`)
       }
     }
   })
@@ -135,7 +147,7 @@ const logFailure = (cause: Cause.Cause<unknown>, choice: LogChoice): Effect.Effe
 const reportFailure = Effect.fnUntraced(function* (cause: Cause.Cause<unknown>, choice: LogChoice) {
   const error = Cause.squash(cause)
   if (CliError.isCliError(error) && error._tag !== "UserError") {
-    if (error._tag !== "ShowHelp") yield* Console.error(`lottery: ${shownLines(error.message)}`)
+    if (error._tag !== "ShowHelp") yield* tell(`lottery: ${shownLines(error.message)}`)
     return EXIT_WRONG_USAGE
   }
   if (Runtime.getErrorReported(error)) yield* logFailure(cause, choice)

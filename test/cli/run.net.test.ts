@@ -171,7 +171,9 @@ describe("exit code 2, on standard error", () => {
     [["ping", "--count", "0"], {}, "from the flag --count: expected a whole number from 1"],
     [["ping"], { CLI_LOOP_PERIOD: "soon" }, "environment variable CLI_LOOP_PERIOD: expected a dur"],
     [["ping", "--log-level", "loud"], {}, "from the flag --log-level: expected one of DEBUG"],
-    [["ping"], { LOTTERY_LOG_FORMAT: "xml" }, "variable LOTTERY_LOG_FORMAT: expected one of text"]
+    [["ping"], { LOTTERY_LOG_FORMAT: "xml" }, "variable LOTTERY_LOG_FORMAT: expected one of text"],
+    [["ping", "--a\n2023-03-30 INFO"], {}, "flag: --a\n    2023-03-30 INFO in"],
+    [["client", "--agency", "1"], { NUMERO: "x" }, "tls: false\nlottery: number from the env"]
   ]
   for (const [args, env, expected] of wrong) {
     it.live(JSON.stringify({ args, env }), () =>
