@@ -1,6 +1,5 @@
 /** The book that `lottery client` sends: a file, standard input, or a single bet. */
 import { fstatSync } from "node:fs"
-import { tmpdir } from "node:os"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
@@ -10,7 +9,7 @@ import * as Book from "../client/Book.ts"
 import type { UnendedLine } from "../client/BookParser.ts"
 import * as BookTotal from "../client/BookTotal.ts"
 import type { Conversation } from "../client/Conversation.ts"
-import { FileUnavailable, fileUnavailable } from "../client/FileUnavailable.ts"
+import { FileUnavailable, fileUnavailable, TEMPORARY_FILES } from "../client/FileUnavailable.ts"
 import * as Rejects from "../client/Rejects.ts"
 import { today } from "../client/Today.ts"
 import { ActionLine } from "../domain/ActionLog.ts"
@@ -49,10 +48,7 @@ const spoolStandardInput = Effect.fnUntraced(
     yield* Stream.run(Stream.mapError(stdin, fileUnavailable(name)), fs.sink(file))
     return file
   },
-  (effect, name) =>
-    Effect.catchTag(effect, "PlatformError", (error) =>
-      Effect.fail(fileUnavailable(`the copy of ${name} in the folder ${tmpdir()} (TMPDIR)`)(error))
-    )
+  Effect.catchTag("PlatformError", (error) => Effect.fail(fileUnavailable(TEMPORARY_FILES)(error)))
 )
 
 const defaultBook = (agency: Agency): string => `.data/${bookName(agency)}`

@@ -8,6 +8,7 @@ import * as Fiber from "effect/Fiber"
 import * as FileSystem from "effect/FileSystem"
 import * as Path from "effect/Path"
 import * as Semaphore from "effect/Semaphore"
+import { fileUnavailable, TEMPORARY_FILES } from "../client/FileUnavailable.ts"
 import { DEFAULT_WINNING_NUMBER, type ExpectedAgencies } from "../domain/Draw.ts"
 import { monotonicMillis } from "../domain/MonotonicTime.ts"
 import * as DemoProcess from "./DemoProcess.ts"
@@ -195,7 +196,9 @@ const runClients = Effect.fnUntraced(function* (
 const runDemo = Effect.fnUntraced(function* (settings: DemoSettings) {
   const { bets, clients } = settings
   const fs = yield* FileSystem.FileSystem
-  const folder = yield* fs.makeTempDirectoryScoped({ prefix: "lottery-demo-" })
+  const folder = yield* fs
+    .makeTempDirectoryScoped({ prefix: "lottery-demo-" })
+    .pipe(Effect.mapError(fileUnavailable(TEMPORARY_FILES)))
   const agencies = clients === 1 ? "1 agency" : `${clients} agencies`
   const winning = `the winning number is ${DEFAULT_WINNING_NUMBER}`
   yield* Console.log(`${agencies} with ${bets} bets each; ${winning}`)

@@ -10,6 +10,9 @@ export class FileUnavailable extends Data.TaggedError("FileUnavailable")<{
   }
 }
 
+/** What is unavailable where no file of the command's own can be made. */
+export const TEMPORARY_FILES = "the folder of temporary files (TMPDIR)"
+
 const REASONS: Readonly<Record<string, string>> = {
   NotFound: "no such file or folder",
   PermissionDenied: "permission denied",

@@ -132,6 +132,18 @@ describe("exit code 1, with one line", () => {
     }).pipe(Effect.scoped)
   )
 
+  for (const args of [["demo"], ["client", "--agency", "1", "--bets", "-"]]) {
+    it.live(`${args[0]} without a folder for temporary files`, () =>
+      Effect.gen(function* () {
+        const { code, stderr } = yield* runLottery({ args, env: { TMPDIR: "/nowhere" } })
+        expect(code).toBe(1)
+        expect(stderr).toMatch(
+          /CRITICAL the folder of temporary files .*: no such file or folder\n$/
+        )
+      })
+    )
+  }
+
   it.live("generate into what is no folder; a stack trace only at the debug level", () =>
     Effect.gen(function* () {
       const file = join(yield* folder, "file")
