@@ -24,8 +24,10 @@ export const MAX_WAITING = 1024 * 1024
 const RETRY_MILLIS = 4
 /** From a write that failed to the next, in milliseconds: a full disk may have room again. */
 const FAILED_RETRY_MILLIS = 1000
-/** How many times the reader's room is looked for at the exit: for a second. */
-const EXIT_TRIES = 250
+/** How long the exit waits for a reader that stands still, in milliseconds. */
+const EXIT_IDLE_MILLIS = 1000
+/** How long it waits in all for one that is only slow, in milliseconds. */
+const EXIT_MILLIS = 5000
 
 /**
  * A descriptor of standard error whose writes do not wait. Node's own stream waits for a terminal
@@ -137,7 +139,15 @@ export class LogOutput {
   }
 
   private flushAtExit(): void {
-    for (let left = EXIT_TRIES; this.flush() === "full" && left > 0; left--) {
+    const start = performance.now()
+    let taken = start
+    let waiting = Number.POSITIVE_INFINITY
+    while (this.flush() === "full") {
+      const now = performance.now()
+      const left = this.rest.length + this.gathered.length
+      if (left < waiting) taken = now
+      waiting = left
+      if (now - taken > EXIT_IDLE_MILLIS || now - start > EXIT_MILLIS) return
       Atomics.wait(sleepCell, 0, 0, RETRY_MILLIS)
     }
   }
