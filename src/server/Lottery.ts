@@ -105,6 +105,8 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
   const expected: ReadonlySet<Agency> = new Set(draw.agencies)
   const standings = new Standings(draw.agencies, progress)
   const untold = new Set(draw.agencies)
+  /** Those of them of which it is being recorded, until it is. */
+  const recording = new Set<Agency>()
   const turns = makeTurns()
   const editions = new Map(Array.from(progress, ([agency, { edition }]) => [agency, edition]))
   const digests = new Map<Agency, BookDigest.BookDigest>()
@@ -171,8 +173,11 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
   })
 
   const attend = Effect.fnUntraced(function* (agency: Agency, connection: AtBook) {
-    // A store that cannot say it is no reason to refuse an agency that waits for the draw.
-    yield* Effect.catchTag(noteCurrentEdition(agency), "StoreUnavailable", () => Effect.void)
+    // Once the draw is held nothing is discarded: who asks then costs the store nothing.
+    if (!(yield* Deferred.isDone(barrier))) {
+      // A store that cannot say it is no reason to refuse an agency that waits for the draw.
+      yield* Effect.catchTag(noteCurrentEdition(agency), "StoreUnavailable", () => Effect.void)
+    }
     yield* turns.of(agency, connection)
   })
 
@@ -199,13 +204,15 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
   )
 
   const recordTold = Effect.fnUntraced(function* (agency: Agency) {
-    if (!untold.has(agency)) return
     yield* store.told(agency)
     yield* noteTold([agency])
   })
 
-  const told = (agency: Agency) =>
-    Effect.catchTag(recordTold(agency), "StoreUnavailable", (error) =>
+  const told = Effect.fnUntraced(function* (agency: Agency) {
+    // However often an agency asks while the store cannot be used, it is recorded by one of them.
+    if (!untold.has(agency) || recording.has(agency)) return
+    recording.add(agency)
+    yield* Effect.catchTag(recordTold(agency), "StoreUnavailable", (error) =>
       logAction("consulta_ganadores", "fail", { agencia: agency, error: error.message }).pipe(
         // The agency is not kept waiting for it.
         Effect.andThen(Effect.retry(recordTold(agency), WHILE_UNAVAILABLE)),
@@ -213,6 +220,7 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
         Effect.forkIn(scope)
       )
     )
+  })
 
   if (recorded) {
     yield* logAction("draw_held", "success", {

@@ -124,14 +124,16 @@ describe("an upload", () => {
 })
 
 describe("an agency that was told", () => {
-  it.live("is recorded once the store can be used again", () =>
+  it.live("is recorded once the store can be used again, however often it asks until then", () =>
     Effect.gen(function* () {
       const disk = yield* Disk
       let isFull = false
-      const rename: Disk["rename"] = (from, to) =>
-        isFull
-          ? Effect.fail(new DiskError({ operation: "rename", code: "ENOSPC", reason: "full" }))
-          : disk.rename(from, to)
+      let attempts = 0
+      const full = Effect.suspend(() => {
+        attempts++
+        return Effect.fail(new DiskError({ operation: "rename", code: "ENOSPC", reason: "full" }))
+      })
+      const rename: Disk["rename"] = (from, to) => (isFull ? full : disk.rename(from, to))
       const told = Effect.gen(function* () {
         const lottery = yield* Lottery
         const store = yield* BetStore
@@ -139,8 +141,9 @@ describe("an agency that was told", () => {
         yield* upload.store(batchOf(bet(1)), true)
         yield* lottery.winnersOf(3)
         isFull = true
-        yield* lottery.told(3)
+        for (let asked = 0; asked < 3; asked++) yield* lottery.told(3)
         expect((yield* store.progressOf(3)).told).toBe(false)
+        expect(attempts).toBeLessThan(3)
         isFull = false
         yield* lottery.allTold
         expect((yield* store.progressOf(3)).told).toBe(true)
@@ -194,6 +197,41 @@ describe("the barrier", () => {
         yield* Fiber.join(all)
       }).pipe(Effect.scoped)
     )
+  )
+})
+
+describe("once the draw is held", () => {
+  it.live("a question asks the store nothing", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      const draw = new Draw({ id: "default", agencies: [1], winningNumber: 7574 })
+      let reads = 0
+      const counted = Layer.effect(
+        BetStore,
+        Effect.map(BetStore, (store) => ({
+          ...store,
+          progressOf: (agency: number) => {
+            reads++
+            return store.progressOf(agency)
+          }
+        }))
+      ).pipe(Layer.provide(CsvStore.layer(`${folder}/bets.csv`, draw.id)))
+      const layer = Lottery.layer(draw).pipe(
+        Layer.provideMerge(counted),
+        Layer.provideMerge(Logger.layer([]))
+      )
+      const ask = Effect.gen(function* () {
+        const lottery = yield* Lottery
+        const upload = yield* uploadOf(1)
+        yield* upload.store(batchOf(bet(1)), true)
+        yield* lottery.winnersOf(1)
+        const before = reads
+        const onLeave = yield* Deferred.make<never, Superseded | Discarded>()
+        yield* lottery.attend(1, { ip: "10.0.0.1", onLeave })
+        expect([before > 0, reads - before]).toEqual([true, 0])
+      })
+      yield* Effect.provide(Effect.scoped(ask), layer)
+    })
   )
 })
 
