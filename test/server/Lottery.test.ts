@@ -227,7 +227,7 @@ describe("once the draw is held", () => {
         yield* lottery.winnersOf(1)
         const before = reads
         const onLeave = yield* Deferred.make<never, Superseded | Discarded>()
-        yield* lottery.attend(1, { ip: "10.0.0.1", onLeave })
+        yield* lottery.attend(1, { ip: "10.0.0.1", onLeave, lost: Effect.never })
         expect([before > 0, reads - before]).toEqual([true, 0])
       })
       yield* Effect.provide(Effect.scoped(ask), layer)
