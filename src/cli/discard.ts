@@ -9,6 +9,7 @@ import { BetStoreReader, DrawAlreadyHeld } from "../server/BetStore.ts"
 import * as StoreUrl from "../server/store/StoreUrl.ts"
 import * as Setting from "./Setting.ts"
 import * as SettingText from "./SettingText.ts"
+import * as StoredAgency from "./StoredAgency.ts"
 import * as StoreSetting from "./StoreSetting.ts"
 import * as sharedSettings from "./sharedSettings.ts"
 
@@ -18,13 +19,15 @@ const askToConfirm = Effect.fnUntraced(function* (
   draw: string,
   agency: Agency
 ) {
-  const { progress, stored } = yield* Effect.flatMap(BetStoreReader, (books) =>
-    Effect.all({ progress: books.progress, stored: books.draw })
-  ).pipe(Effect.provide(StoreUrl.layerReader(store, draw)))
+  const look = Effect.gen(function* () {
+    const { draw: stored } = yield* BetStoreReader
+    return { stored: yield* stored, progress: yield* StoredAgency.progressOf(store, agency) }
+  })
+  const { progress, stored } = yield* Effect.provide(look, StoreUrl.layerReader(store, draw))
   if (Option.exists(stored, ({ recorded }) => recorded)) {
     return yield* new DrawAlreadyHeld({ agency, drawId: draw })
   }
-  const { bets, finished } = progress.get(agency) ?? { bets: 0, finished: false }
+  const { bets, finished } = progress
   const book = `the ${finished ? "finished " : ""}book of agency ${agency} with ${bets} bets`
   return yield* new CliError.ValidationError({
     message: `this would drop ${book} from ${StoreUrl.show(store)}; give --yes to do it`
@@ -48,6 +51,10 @@ export const discard = Command.make(
   Effect.fnUntraced(function* ({ agency, draw, store, yes }) {
     if (!yes) return yield* askToConfirm(store, draw, agency)
     const bets = yield* StoreUrl.discard(store, draw, agency)
+    if (bets === 0) {
+      const reader = StoreUrl.layerReader(store, draw)
+      yield* Effect.provide(StoredAgency.progressOf(store, agency), reader)
+    }
     const hint = bets === 0 ? "nothing was held of this agency" : undefined
     yield* logAction("libro_descartado", "success", { agencia: agency, cantidad: bets, hint })
   })

@@ -1,6 +1,5 @@
 /** `lottery export`: the stored bets on standard output. */
 import * as Command from "effect/cli/Command"
-import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stdio from "effect/Stdio"
@@ -8,11 +7,11 @@ import * as Stream from "effect/Stream"
 import type { Agency } from "../domain/Agency.ts"
 import type { BetBatch } from "../domain/BetBatch.ts"
 import { LF } from "../domain/BetRow.ts"
-import { describeAgencies } from "../domain/Draw.ts"
-import { BetStoreReader, NO_PROGRESS } from "../server/BetStore.ts"
+import { BetStoreReader } from "../server/BetStore.ts"
 import * as StoreUrl from "../server/store/StoreUrl.ts"
 import * as Setting from "./Setting.ts"
 import * as SettingText from "./SettingText.ts"
+import * as StoredAgency from "./StoredAgency.ts"
 import * as StoreSetting from "./StoreSetting.ts"
 import * as sharedSettings from "./sharedSettings.ts"
 
@@ -32,33 +31,13 @@ const withAgency = (agency: number, { bytes, count }: BetBatch): Uint8Array => {
   return rows
 }
 
-/** No agency of this number takes part in the draw, and nothing is stored of one. */
-class NoSuchAgency extends Data.TaggedError("NoSuchAgency")<{
-  readonly agency: Agency
-  readonly store: string
-  /** Those that take part, once the draw has been opened. */
-  readonly agencies: ReadonlyArray<Agency> | undefined
-}> {
-  override get message(): string {
-    const { agencies, agency, store } = this
-    const known = agencies === undefined ? "" : `; its agencies are ${describeAgencies(agencies)}`
-    return `${store} has no agency ${agency}${known}`
-  }
-}
-
 /**
  * The rows of an agency's book. That of an agency which has sent nothing is empty, with a warning:
  * an empty file alone would look like a whole book.
  */
 const bookOf = Effect.fnUntraced(function* (store: StoreUrl.StoreUrl, agency: Agency) {
   const books = yield* BetStoreReader
-  const draw = Option.getOrUndefined(yield* books.draw)?.draw
-  const progress = (yield* books.progress).get(agency)
-  if (progress === undefined && !draw?.agencies.includes(agency)) {
-    const agencies = draw?.agencies
-    return yield* new NoSuchAgency({ agency, store: StoreUrl.show(store), agencies })
-  }
-  const { bets, finished } = progress ?? NO_PROGRESS
+  const { bets, finished } = yield* StoredAgency.progressOf(store, agency)
   if (bets === 0 && !finished) yield* Effect.logWarning(`agency ${agency} has sent no bets yet`)
   return Stream.map(books.book(agency, 0), ({ bytes }) => bytes)
 })

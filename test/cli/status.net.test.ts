@@ -115,7 +115,9 @@ for (const scheme of ["sqlite", "csv"] as const) {
         const { lottery, url, use } = yield* made
         yield* use(fill)
         const none = yield* lottery("export", "--agency", "200")
-        expect(none).toMatchObject({ code: 1, stdout: "" })
+        const noBook = yield* lottery("discard", "--agency", "200", "--yes")
+        expect([none.code, none.stdout, noBook.code]).toEqual([1, "", 1])
+        expect(noBook.stderr).toContain("CRITICAL")
         expect(none.stderr).toMatch(
           /^.* CRITICAL \S+ has no agency 200; its agencies are 1, 2, 7\n$/
         )
