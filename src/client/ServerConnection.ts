@@ -151,6 +151,9 @@ const toOpenFailure = (server: ServerAddress, error: Error): OpenFailure => {
     // Node adds advice on itself.
     return new NotTrusted({ server, reason: `${reason.replace(/;.*/s, "")}; ${hint}` })
   }
+  // OpenSSL's message has its own source's line in it, and its reason is what a person needs.
+  const isOpenSsl = code.startsWith("ERR_SSL") && "reason" in error
+  if (isOpenSsl) return new NotTrusted({ server, reason: String(error.reason) })
   if (TLS_CODE.test(code)) return new NotTrusted({ server, reason })
   const isShaking = server.tls !== undefined && code === "ECONNRESET"
   const hint = isShaking ? " in the TLS handshake; does the server speak TLS?" : ""

@@ -119,6 +119,23 @@ describe("a client that speaks TLS", () => {
     })
   )
 
+  it.live("says in a few words why the server wants no TLS of this kind", () =>
+    Effect.gen(function* () {
+      const server = yield* ScriptedServer.listen()
+      const opening = yield* open({ host: "127.0.0.1", port: server.port, tls: spoken }).pipe(
+        Effect.flip,
+        Effect.forkChild
+      )
+      const agency = yield* server.accept
+      yield* agency.receive(5)
+      // An alert of TLS: the handshake failed.
+      yield* agency.send(Uint8Array.of(0x15, 3, 3, 0, 2, 2, 40))
+      expect((yield* Fiber.join(opening)).message).toMatch(
+        /^no TLS connection to 127\.0\.0\.1:\d+: [a-z0-9/ ]+ alert handshake failure$/
+      )
+    })
+  )
+
   it.live("may try again where the server closes without a word: it may be a full one", () =>
     Effect.gen(function* () {
       const server = yield* ScriptedServer.listen()
