@@ -65,7 +65,7 @@ export const pathOf = (store: string): string => `${store}.discard`
 
 /** A request file as it was found. */
 export interface Found {
-  /** Since it was last renewed. */
+  /** Since it was last renewed; so long also where the clock was put back that much since. */
   readonly ageMillis: number
   /** Undefined where what stands in it is not a request, or not yet. */
   readonly request: Request | undefined
@@ -78,7 +78,7 @@ export const read = Effect.fnUntraced(
     const { mtimeMs } = yield* attempt(() => file.stat())
     const request = decode(yield* attempt(() => file.readFile("utf8")))
     const found: Found = {
-      ageMillis: (yield* Clock.currentTimeMillis) - mtimeMs,
+      ageMillis: Math.abs((yield* Clock.currentTimeMillis) - mtimeMs),
       request: request._tag === "Some" ? request.value : undefined
     }
     return found
