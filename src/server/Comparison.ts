@@ -6,7 +6,7 @@ import { Data, Effect, type Semaphore } from "effect"
 import type { Agency } from "../domain/Agency.ts"
 import type { BetBatch } from "../domain/BetBatch.ts"
 import { LF } from "../domain/BetRow.ts"
-import { type BetStore, ifAnotherBook, StoreUnavailable } from "./BetStore.ts"
+import { type BetStore, Discarded, ifAnotherBook, StoreUnavailable } from "./BetStore.ts"
 
 /** What arrives is not the stored book of the agency. */
 export class BookDiffers extends Data.TaggedError("BookDiffers")<{
@@ -31,7 +31,7 @@ export const COMPARISONS_BYTES = 8 * 1024 * 1024
 /** The stored book that a comparison reads. */
 export interface StoredBook {
   readonly agency: Agency
-  readonly store: Pick<BetStore["Service"], "page">
+  readonly store: Pick<BetStore["Service"], "page" | "progressOf">
   /** Bounds the comparisons of all connections. */
   readonly comparing: Semaphore.Semaphore
 }
@@ -45,7 +45,7 @@ export const compare = Effect.fnUntraced(function* (
   edition: number,
   position: number,
   { bytes, count }: BetBatch
-): Effect.fn.Return<void, BookDiffers | StoreUnavailable> {
+): Effect.fn.Return<void, BookDiffers | Discarded | StoreUnavailable> {
   const end = position + count
   let from = position
   let at = 0
@@ -53,6 +53,8 @@ export const compare = Effect.fnUntraced(function* (
     const until = Math.min(end, from + PAGE_ROWS)
     const page = yield* store.page(agency, { from, until, edition })
     if (page.count === 0) {
+      const now = yield* store.progressOf(agency)
+      if (now.edition !== edition) return yield* new Discarded({ agency })
       const reason = `agency ${agency}: the stored bet at position ${from} is not there`
       return yield* new StoreUnavailable({ reason })
     }

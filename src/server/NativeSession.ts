@@ -13,7 +13,7 @@ import { MAX_FRAME_BYTES } from "../protocol/Limits.ts"
 import { type FrameTooLarge, readHello, readNativeRequest } from "../protocol/NativeFrames.ts"
 import * as Native from "../protocol/NativeMessages.ts"
 import type { ConnectionLost } from "../protocol/PeerConnection.ts"
-import { Conflict, type Discarded, type StoreUnavailable } from "./BetStore.ts"
+import { Conflict, type Discarded } from "./BetStore.ts"
 import { BookDiffers } from "./Comparison.ts"
 import { authorize } from "./Identity.ts"
 import * as Intake from "./Intake.ts"
@@ -161,7 +161,7 @@ const readAhead = Effect.fnUntraced(function* (peer: Peer) {
 /** Answers frame after frame until the agency waits for its winners. */
 const answerFrames = Effect.fnUntraced(function* (peer: Peer, upload: Upload, frames: Frames) {
   let arrived: ReadonlyArray<ReadFrame> = []
-  let compare: Comparing | undefined
+  let compare: ReturnType<typeof makeComparing> | undefined
   for (;;) {
     if (arrived.length === 0) arrived = yield* takeFrames(frames, upload)
     const { frame } = arrived[0]!
@@ -254,15 +254,11 @@ const finish = Effect.fnUntraced(function* (
   yield* say(peer, new Native.Finished({ bets, sha256 }))
 }, Effect.uninterruptible)
 
-type Comparing = (
-  bets: Native.Bets
-) => Effect.Effect<void, BadMessage | ConnectionLost | BookDiffers | Conflict | StoreUnavailable>
-
 /** Compares frame after frame from position 0 on with what is stored. */
-const makeComparing = (peer: Peer, upload: Upload): Comparing => {
+const makeComparing = (peer: Peer, upload: Upload) => {
   const { agency } = upload
   let next = 0
-  return Effect.fnUntraced(function* ({ batch, position }) {
+  return Effect.fnUntraced(function* ({ batch, position }: Native.Bets) {
     if (position !== next) return yield* new Conflict({ agency, position, held: next })
     next += yield* upload.compareAt(position, batch)
     if (next < position + batch.count) return yield* new BookDiffers({ agency, position: next })

@@ -99,7 +99,7 @@ export interface Upload {
   readonly compareAt: (
     position: number,
     batch: BetBatch
-  ) => Effect.Effect<number, BookDiffers | StoreUnavailable | ConnectionLost>
+  ) => Effect.Effect<number, BookDiffers | Discarded | StoreUnavailable | ConnectionLost>
 }
 
 /** What an upload works on. */

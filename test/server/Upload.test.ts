@@ -108,6 +108,16 @@ describe("an upload", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.live("that is compared with a book which is discarded meanwhile hears so", () =>
+    Effect.gen(function* () {
+      const { come, store } = yield* setUp
+      yield* (yield* come).send(batchOf("1"))
+      const { send } = yield* come
+      yield* store.discard(1)
+      expect((yield* Effect.flip(send(batchOf("1"))))._tag).toBe("Discarded")
+    }).pipe(Effect.scoped)
+  )
+
   it.live("of a book in the place of a discarded one finishes without reading it back", () =>
     Effect.gen(function* () {
       const { come, disk, store } = yield* setUp
