@@ -3,7 +3,7 @@
  * no bytes that were taken.
  */
 import { it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Fiber } from "effect"
 import { describe, expect } from "vitest"
 import { EndOfStream, make } from "../../src/protocol/ByteReader.ts"
 
@@ -26,15 +26,19 @@ describe("the end of a stream", () => {
 })
 
 describe("what was taken", () => {
-  it.effect("of a large message is not kept by the few bytes behind it", () =>
+  it.effect("of a large message is not kept while more is waited for", () =>
     Effect.gen(function* () {
       const message = Buffer.alloc(1024 * 1024)
-      const reader = make<never>(Effect.succeed([message]))
+      const said = [Effect.succeed([message]), Effect.succeed([Uint8Array.of(1)])]
+      const reader = make<never>(Effect.suspend(() => said.shift() ?? Effect.never))
       expect((yield* reader.take(message.length - 3)).length).toBe(message.length - 3)
-      expect(reader.buffered()).toEqual(new Uint8Array(3))
-      expect(reader.buffered().buffer.byteLength).toBe(3)
-      yield* reader.take(3)
+      yield* reader.fill
+      expect(reader.buffered()).toEqual(Uint8Array.of(0, 0, 0, 1))
+      expect(reader.buffered().buffer.byteLength).toBe(1024)
+      yield* reader.take(4)
+      const waiting = yield* Effect.forkChild(reader.fill, { startImmediately: true })
       expect(reader.buffered().buffer.byteLength).toBe(0)
+      yield* Fiber.interrupt(waiting)
     })
   )
 })
