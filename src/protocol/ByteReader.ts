@@ -43,7 +43,7 @@ export class ByteQueue {
     return this.buffer.subarray(this.start, this.end)
   }
 
-  /** Says how long the run is that is taken next: room is made for it, and no more. */
+  /** Says how long the run is that is waited for: room is made for it, and no more. */
   expect(count: number): void {
     this.expected = count
   }
@@ -72,13 +72,12 @@ export class ByteQueue {
   take(count: number): Uint8Array {
     const taken = this.buffer.subarray(this.start, this.start + count)
     this.start += count
-    this.expected = 0
     return taken
   }
 
   /** Gives back what is not needed while nothing comes: a peer may send no more for long. */
   trim(): void {
-    if (this.length > 0 && this.buffer.length <= KEPT_BYTES) return
+    if (this.length > 0 && this.buffer.length <= Math.max(KEPT_BYTES, this.expected)) return
     this.buffer = this.length === 0 ? NOTHING : new Uint8Array(this.bytes)
     this.start = 0
     this.end = this.buffer.length
@@ -127,8 +126,9 @@ export const make = <E>(
   })
   const arrived = (count: number): Effect.Effect<void, E | EndOfStream> =>
     Effect.suspend(() => {
-      if (queue.length >= count) return Effect.void
-      queue.expect(count)
+      const hasCome = queue.length >= count
+      queue.expect(hasCome ? 0 : count)
+      if (hasCome) return Effect.void
       const hasRoom = room(count - queue.length, queue.length)
       return hasRoom.pipe(Effect.andThen(fill), Effect.andThen(arrived(count)))
     })

@@ -5,7 +5,7 @@
 import { it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
 import { describe, expect } from "vitest"
-import { EndOfStream, make } from "../../src/protocol/ByteReader.ts"
+import { ByteQueue, EndOfStream, make } from "../../src/protocol/ByteReader.ts"
 
 describe("the end of a stream", () => {
   it.effect("is known ever after, although the stream says it once", () =>
@@ -21,6 +21,23 @@ describe("the end of a stream", () => {
       expect(yield* Effect.flip(reader.fill)).toEqual(new EndOfStream({ pending: 1 }))
       expect(yield* reader.take(1)).toEqual(Uint8Array.of(3))
       expect(yield* Effect.flip(reader.take(1))).toEqual(new EndOfStream({ pending: 0 }))
+    })
+  )
+})
+
+describe("a run that is waited for", () => {
+  it.effect("has one buffer, however many chunks it comes in", () =>
+    Effect.gen(function* () {
+      const queue = new ByteQueue()
+      queue.expect(1024 * 1024)
+      queue.push(new Uint8Array(1000))
+      queue.push(new Uint8Array(1000))
+      const { buffer } = queue.bytes
+      for (let chunks = 0; chunks < 10; chunks++) {
+        queue.trim()
+        queue.push(new Uint8Array(1000))
+        expect(queue.bytes.buffer).toBe(buffer)
+      }
     })
   )
 })
