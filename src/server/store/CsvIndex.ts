@@ -115,9 +115,9 @@ export class RowMarks {
   due = MARK_BYTES
   private readonly places: Array<number> = []
 
-  /** Marks the next row, which begins `at` bytes from the first. */
-  mark(at: number): void {
-    this.places.push(this.rows, at)
+  /** Marks a row, which begins `at` bytes from the first. */
+  mark(row: number, at: number): void {
+    this.places.push(row, at)
     this.due = at + MARK_BYTES
   }
 

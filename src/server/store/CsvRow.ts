@@ -48,14 +48,20 @@ export const writeCanonical = (
 ): number => {
   const prefix = utf8.encode(`${agency},`)
   let end = at
+  let count = marks.rows
+  let due = first + marks.due
   for (let from = 0; from < rows.length; from++) {
-    if (end - first >= marks.due) marks.mark(end - first)
-    marks.rows++
+    if (end >= due) {
+      marks.mark(count, end - first)
+      due = first + marks.due
+    }
+    count++
     for (let index = 0; index < prefix.length; index++) into[end++] = prefix[index]!
     for (; rows[from] !== Row.LF; from++) into[end++] = rows[from]!
     into[end++] = Row.CR
     into[end++] = Row.LF
   }
+  marks.rows = count
   return end
 }
 

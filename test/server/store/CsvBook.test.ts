@@ -39,7 +39,7 @@ describe("the index of bets.csv", () => {
           const within = new RowMarks()
           const own = places.get(agency) ?? []
           for (let row = 0; row < rows; row++, within.rows++) {
-            if (row * 40 >= within.due) within.mark(row * 40)
+            if (row * 40 >= within.due) within.mark(row, row * 40)
             own.push(offset + row * 40)
           }
           places.set(agency, own)
