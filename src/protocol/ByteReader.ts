@@ -18,7 +18,7 @@ const SMALLEST_BUFFER_BYTES = 1024
  * A larger buffer is given back while more is waited for; a smaller one is used again, and making
  * one for each chunk costs a fifth of the time that a packet takes.
  */
-const KEPT_BYTES = 256 * 1024
+const KEPT_BYTES = 512 * 1024
 const NOTHING = new Uint8Array(0)
 
 /**
