@@ -1,4 +1,5 @@
 /** `lottery server`: the central. */
+import * as CliError from "effect/cli/CliError"
 import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -86,6 +87,10 @@ export const server = Command.make(
       : port === 0
         ? 0
         : yield* sharedSettings.nextPort(port, "winners-port")
+    if (port !== 0 && port === winnersPort) {
+      const message = `port and winners-port are both ${port}: expected two ports`
+      return yield* new CliError.ValidationError({ message })
+    }
     const { identity, tls } = yield* ServerIdentity.make(given.identity)
     const limits = yield* withinOpenFiles(LimitSettings.toLimits(given.limits))
     yield* logAction("config", "success", {

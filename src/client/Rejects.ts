@@ -70,6 +70,7 @@ const refusal = Effect.fnUntraced(function* (rejects: string, book: string | und
   if (found.type === "Directory") return "is a folder, expected a file"
   if (found.type !== "File") return "is not a regular file"
   if (book !== undefined && isSame(found, yield* pathIdentity(book))) return IS_BOOK
+  if (yield* fs.exists(`${rejects}.lock`)) return "is a store of bets, expected another file"
   const stream = STREAMS.find(([fd]) => isSame(found, streamIdentity(fd)))
   return stream === undefined ? undefined : `is ${stream[1]} of this process, expected another file`
 })

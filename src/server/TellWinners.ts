@@ -2,7 +2,7 @@
  * The end of an agency's conversation in every dialect: it waits at the barrier, hears its winners,
  * and is noted as told.
  */
-import { type Duration, Effect, type Result } from "effect"
+import { type Duration, Effect, type Result, Semaphore } from "effect"
 import { logAction } from "../domain/ActionLog.ts"
 import type { Agency } from "../domain/Agency.ts"
 import type { WinningDocuments } from "../domain/Draw.ts"
@@ -39,6 +39,28 @@ export const madeOnce = <Rest extends ReadonlyArray<unknown>>(
     made.set(documents, answer)
     return answer
   }
+}
+
+/** An answer that is not worth a claim on memory. */
+const SMALL_BYTES = 1024
+/** Larger answers of one agency that are on their way at a time. */
+const MAX_ON_THEIR_WAY = 64
+const onTheirWay = new WeakMap<WinningDocuments, Semaphore.Semaphore>()
+
+/**
+ * Says an agency's winners once there is room for what is on its way. Those who ask for the same
+ * winners wait for each other: however many they are, other agencies have room for theirs.
+ */
+export const inTurn = <E, R>(
+  documents: WinningDocuments,
+  bytes: Uint8Array,
+  say: Effect.Effect<void, E, R>,
+  { made }: Peer["held"]
+): Effect.Effect<void, E, R> => {
+  if (bytes.length <= SMALL_BYTES) return say
+  const permits = onTheirWay.get(documents) ?? Semaphore.makeUnsafe(MAX_ON_THEIR_WAY)
+  onTheirWay.set(documents, permits)
+  return permits.withPermit(made(Math.min(bytes.length, WRITTEN_BYTES), say))
 }
 
 const NOT_CLOSED = "it was told its winners and did not close, so it may not have read them"
@@ -101,7 +123,7 @@ export const tellWinners = Effect.fnUntraced(function* <E>(
       orElse: () => Effect.fail(new ConnectionLost({ reason: NOT_CLOSED }))
     })
   })
-  yield* held.made(Math.min(bytes.length, WRITTEN_BYTES), say).pipe(
+  yield* inTurn(documents, bytes, say, held).pipe(
     Effect.andThen(closed),
     Effect.andThen(Effect.uninterruptible(lottery.told(agency))),
     Effect.catchTag("StoreBroken", ({ message }) =>

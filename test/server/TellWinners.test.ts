@@ -1,8 +1,9 @@
-/** Goal: whoever asks for an agency's winners again is told the bytes that were made already. */
+/** Goal: an agency's winners cost the same however many ask for them, and no other agency's turn. */
 import { it } from "@effect/vitest"
-import { Result } from "effect"
+import { Effect, Result } from "effect"
 import { describe, expect } from "vitest"
-import { madeOnce } from "../../src/server/TellWinners.ts"
+import { HeldBytes, MIN_MEMORY_BYTES, makeMemoryBounds } from "../../src/server/HeldBytes.ts"
+import { inTurn, madeOnce } from "../../src/server/TellWinners.ts"
 
 describe("the answer to an agency", () => {
   it("is made once, and another agency's is another one", () => {
@@ -13,4 +14,18 @@ describe("the answer to an agency", () => {
       [1, 2, 1, 2].map((count) => Result.succeed(Uint8Array.of(count)))
     )
   })
+
+  it.live("that takes long leaves room for another agency's, whoever asks for it", () =>
+    Effect.gen(function* () {
+      const memory = makeMemoryBounds(MIN_MEMORY_BYTES)
+      const answer = new Uint8Array(1024 * 1024)
+      const tell = (documents: ReadonlyArray<string>, say: Effect.Effect<void>) =>
+        inTurn(documents, answer, say, new HeldBytes(memory, memory.makeShare()))
+      const [one, other] = [["10"], ["20"]]
+      const askers = Array.from({ length: 500 }, () => tell(one, Effect.never))
+      yield* Effect.forkChild(Effect.all(askers, { concurrency: "unbounded" }))
+      yield* Effect.yieldNow
+      yield* tell(other, Effect.void)
+    })
+  )
 })

@@ -102,6 +102,7 @@ export const make = (folder: string, ignoreSyncs = false): CrashDisk => {
           return bytes.length
         }),
       copyAccess: () => operate(() => undefined),
+      isAt: () => operate(() => true),
       truncate: (file, length) =>
         operate(() => {
           const at = opened.get(file)!

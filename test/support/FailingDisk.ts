@@ -49,6 +49,7 @@ export const make = (node: Disk, forEver: boolean): FailingDisk => {
           : guard("write", node.write(file, bytes, position))
       ),
     copyAccess: (from, to) => guard("open", node.copyAccess(from, to)),
+    isAt: (file, path) => guard("read", node.isAt(file, path)),
     truncate: (file, length) => guard("cut", node.truncate(file, length)),
     syncData: (file) => guard("sync", node.syncData(file)),
     sync: (file) => guard("sync", node.sync(file)),

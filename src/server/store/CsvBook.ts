@@ -29,15 +29,15 @@ interface Stretch {
 /** The stretches in which an agency's bets from one position to another lie. */
 function* stretchesOf(marks: AgencyMarks, from: number, until: number): Generator<Stretch, void> {
   let start: Mark | undefined
-  let last = 0
-  const stretch = (first: Mark, end: number): Stretch => ({
-    start: first,
-    until: Math.min(until, end),
-    bytes: last - first.offset + MARK_BYTES + MAX_ROW_BYTES
-  })
+  let last: Mark = { position: 0, offset: 0 }
+  const stretch = (first: Mark, end: number): Stretch => {
+    // From the last mark on there may be but one row, and then those of others.
+    const rest = Math.min(end - last.position, MARK_BYTES / MAX_ROW_BYTES + 1) * MAX_ROW_BYTES
+    return { start: first, until: Math.min(until, end), bytes: last.offset - first.offset + rest }
+  }
   for (const mark of marks.from(from)) {
     if (start !== undefined) {
-      const isNear = mark.offset - last <= NEAR_BYTES
+      const isNear = mark.offset - last.offset <= NEAR_BYTES
       const isLong = mark.offset - start.offset > MAX_READ_BYTES
       if (mark.position >= until || !isNear || isLong) {
         yield stretch(start, mark.position)
@@ -46,7 +46,7 @@ function* stretchesOf(marks: AgencyMarks, from: number, until: number): Generato
     }
     if (mark.position >= until) return
     start ??= mark
-    last = mark.offset
+    last = mark
   }
   if (start !== undefined) yield stretch(start, until)
 }

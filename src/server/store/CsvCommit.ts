@@ -10,7 +10,7 @@ import { giveUp, lengthWithout, rewriteWithout, type SharedFile } from "./CsvDis
 import { appendRows, cutTail, type RowBuffer, type Rows } from "./CsvFile.ts"
 import { type CsvState, StateChange, withoutAgency } from "./CsvState.ts"
 import { writeState } from "./CsvStateFile.ts"
-import type { Disk, DiskError } from "./Disk.ts"
+import { type Disk, DiskError } from "./Disk.ts"
 import type { Outcome, Write } from "./EmbeddedStore.ts"
 
 /** What the one who writes a CSV store holds of it. Only commits change it. */
@@ -128,7 +128,15 @@ export const makeCommit = (
     tailIsDirty = false
   })
 
+  /** Nobody would find what is written to a file that has lost its name. */
+  const checkFile = Effect.gen(function* () {
+    if (yield* disk.isAt(store.csv.file, path)) return
+    const reason = `${path} was removed or replaced by another program`
+    return yield* new DiskError({ operation: "sync", code: undefined, reason })
+  })
+
   const putState = Effect.fnUntraced(function* (state: CsvState) {
+    yield* checkFile
     yield* writeState(disk, path, state)
     store.state = state
   })

@@ -19,7 +19,7 @@ import { makeReader } from "./CsvReader.ts"
 import { type FoundState, newState } from "./CsvState.ts"
 import { checkDraw, readState, writeState } from "./CsvStateFile.ts"
 import * as DiscardRequest from "./DiscardRequest.ts"
-import { Disk, openScoped, syncFolderOf } from "./Disk.ts"
+import { Disk, DiskError, openScoped, syncFolderOf } from "./Disk.ts"
 import { makeWriter } from "./EmbeddedStore.ts"
 import { MAX_GROUP_BYTES } from "./GroupCommit.ts"
 import { pagedBook } from "./PagedBook.ts"
@@ -51,7 +51,20 @@ const openOrCreate = (disk: Disk, path: string) =>
 
 /** Opens the file. One of which something was stored must be there: no other is made then. */
 const openFile = (disk: Disk, path: string, state: FoundState | undefined) =>
-  state?.synced ? openScoped(disk, path, "r+") : openOrCreate(disk, path)
+  state?.synced
+    ? Effect.mapError(openScoped(disk, path, "r+"), (error) =>
+        error.code === "ENOENT" ? missingFile(path, state.synced) : error
+      )
+    : openOrCreate(disk, path)
+
+const missingFile = (path: string, synced: number | undefined) =>
+  new DiskError({
+    operation: "open",
+    code: undefined,
+    reason:
+      `the file is missing, and ${path}.state.json says that ${synced} bytes were stored in it ` +
+      "(restore both from the same moment; for a new draw name another store)"
+  })
 
 /** Opens file and state, cuts what a crash left behind the bets, and leaves both durable. */
 const openToWrite = Effect.fnUntraced(
@@ -95,7 +108,8 @@ const openToWrite = Effect.fnUntraced(
 export const openStore = Effect.fnUntraced(function* (disk: Disk, path: string, options: Options) {
   const { drawId, tailLimitBytes = MAX_GROUP_BYTES, unnotedLimitBytes = MAX_UNNOTED } = options
   const store = yield* openToWrite(disk, options, path, tailLimitBytes)
-  const scope = yield* Effect.scope
+  // Files are closed after the last note, which looks at them.
+  const scope = yield* Scope.fork(yield* Effect.scope)
   const limits = { unsyncedBytes: tailLimitBytes, unnotedBytes: unnotedLimitBytes }
   const { commit, noteLength } = makeCommit(disk, path, store, limits, scope)
   const { betweenCommits, breakNow: _, ...writer } = yield* makeWriter(drawId, commit)

@@ -54,6 +54,8 @@ export interface Disk {
   ) => Effect.Effect<number, DiskError>
   /** Gives a file the permissions of another, and its owner where that is allowed. */
   readonly copyAccess: (from: Descriptor, to: Descriptor) => Effect.Effect<void, DiskError>
+  /** Whether an open file is the one that a path leads to: another program may have replaced it. */
+  readonly isAt: (file: Descriptor, path: string) => Effect.Effect<boolean, DiskError>
   readonly truncate: (file: Descriptor, length: number) => Effect.Effect<void, DiskError>
   readonly syncData: (file: Descriptor) => Effect.Effect<void, DiskError>
   /** Syncs all of a file or a folder. */
@@ -78,6 +80,15 @@ const node: Disk = {
     yield* call("open", (done) => Fs.fchmod(to, mode, done))
     // Nobody else may give a file away.
     if (process.getuid?.() === 0) yield* call("open", (done) => Fs.fchown(to, uid, gid, done))
+  }),
+  isAt: Effect.fnUntraced(function* (file, path) {
+    const opened = yield* callFor<Fs.Stats>("read", (done) => Fs.fstat(file, done))
+    const found = yield* Effect.catchIf(
+      callFor<Fs.Stats | undefined>("read", (done) => Fs.stat(path, done)),
+      ({ code }) => code === "ENOENT",
+      () => Effect.succeed(undefined)
+    )
+    return found?.dev === opened.dev && found.ino === opened.ino
   }),
   truncate: (file, length) => call("cut", (done) => Fs.ftruncate(file, length, done)),
   syncData: (file) => call("sync", (done) => Fs.fdatasync(file, done)),

@@ -145,7 +145,7 @@ describe("a CSV store that was damaged", () => {
         yield* expectRefused(path, `damaged: ${missing} bytes are missing at its end`)
       }
       rmSync(path)
-      yield* expectRefused(path, "there is no such file")
+      yield* expectRefused(path, /the file is missing|there is no such file/)
     })
   )
 
@@ -290,3 +290,27 @@ describe("a bets.csv that others wrote", () => {
     })
   )
 })
+
+it.live.each(["removed", "replaced"] as const)(
+  "a file that is %s under an open store takes no end of a book, and breaks the store",
+  (how) =>
+    Effect.gen(function* () {
+      const path = yield* stored
+      yield* using(
+        path,
+        Effect.gen(function* () {
+          const store = yield* BetStore
+          const bytes = readFileSync(path)
+          rmSync(path)
+          if (how === "replaced") writeFileSync(path, bytes)
+          const failure = yield* Effect.flip(store.finish(2, 15, whole(bets(2, 0, 15))))
+          expect(failure._tag).toBe("StoreBroken")
+          expect(failure.message).toContain("was removed or replaced by another program")
+          expect((yield* Effect.flip(store.broken))._tag).toBe("StoreBroken")
+        })
+      )
+      const opened = yield* Effect.exit(using(path, Effect.asVoid(BetStore)))
+      expect(opened._tag).toBe(how === "removed" ? "Failure" : "Success")
+      if (how === "removed") expect(String(opened)).toContain("bytes were stored in it")
+    })
+)
