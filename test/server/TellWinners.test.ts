@@ -1,4 +1,4 @@
-/** Goal: an agency's winners cost the same however many ask for them, and no other agency's turn. */
+/** Goal: an agency's winners cost no more the more often they are asked for. */
 import { it } from "@effect/vitest"
 import { Effect, Result } from "effect"
 import { describe, expect } from "vitest"
