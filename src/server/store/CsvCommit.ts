@@ -90,6 +90,14 @@ const withoutState = (
 const toBroken = ({ reason }: DiskError) => new StoreBroken({ reason })
 
 /** A failure after which the store can go on. */
+const notDropped = ({ code, operation, reason }: DiskError, agency: Agency): DiskError =>
+  new DiskError({
+    ...{ code, operation },
+    reason:
+      `${reason}; the bets of agency ${agency} are still stored, but not as a finished book: ` +
+      "ask again, or have it sent again"
+  })
+
 const isPassing = (error: DiskError): boolean => error.operation !== "sync"
 
 /**
@@ -181,7 +189,7 @@ export const makeCommit = (
     store.csv = yield* Effect.catchIf(
       rewriteWithout(disk, path, csv, agency, scope),
       isPassing,
-      (error) => Effect.andThen(note, Effect.fail(error))
+      (error) => Effect.andThen(note, Effect.fail(notDropped(error, agency)))
     )
     tailIsDirty = false
     yield* giveUp(csv)
