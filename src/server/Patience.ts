@@ -111,7 +111,7 @@ export interface Outflow {
   readonly destroy: () => unknown
 }
 
-/** A peer has to take so many bytes at a time; no more are on their way to it. */
+/** Bytes that a peer has to take at a time, which are the most that are on their way to it. */
 export const WRITTEN_BYTES = 65_536
 
 /**

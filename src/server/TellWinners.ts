@@ -27,8 +27,8 @@ export interface Telling<E> {
 }
 
 /**
- * Makes the answer of an agency once: whoever asks again, and reads it slowly, costs neither the
- * time to make it nor the memory for another one.
+ * Makes the answer of an agency once: a peer that asks again, and reads it slowly, costs neither
+ * the time to make it nor the memory for another one.
  */
 export const madeOnce = <Rest extends ReadonlyArray<unknown>>(
   make: (documents: WinningDocuments, ...rest: Rest) => Answer

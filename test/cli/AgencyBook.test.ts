@@ -276,6 +276,16 @@ describe("the file of --rejects", () => {
     )
   }
 
+  it.live("is never a store of bets", () =>
+    Effect.gen(function* () {
+      const store = { ...files, "bets.csv": "1,Ana,Diaz,1,1990-01-01,1\r\n", "bets.csv.lock": "" }
+      const args = ["--bets", "%/b.csv", "--rejects", "%/bets.csv"]
+      const refused = yield* run({ args, files: store })
+      expect(refused.message).toBe("/bets.csv: is a store of bets, expected another file")
+      expect(readFileSync(join(refused.folder, "bets.csv"), "utf8")).toBe(store["bets.csv"])
+    })
+  )
+
   it.live("is never a stream or a device", () =>
     Effect.gen(function* () {
       for (const [rejects, why] of [

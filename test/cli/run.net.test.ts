@@ -165,6 +165,7 @@ describe("exit code 2, on standard error", () => {
     [["lottry"], {}, "lottry"],
     [["ping", "--bogus"], {}, "--bogus"],
     [["server", "--port", "65535"], {}, "--winners-port must be given"],
+    [["server", "--port", "9", "--winners-port", "9"], {}, "are both 9: expected two ports"],
     [
       ["server", "--store", "redis:x"],
       {},

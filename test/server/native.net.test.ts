@@ -170,6 +170,16 @@ describe("a native conversation", () => {
     })
   )
 
+  it.live("acknowledges a frame without bets, and makes no line of the log for it", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer([1])
+      const peer = yield* hello(server.port, 1)
+      yield* peer.send(M.betsOf(0, []))
+      expect(yield* peer.control).toEqual({ _tag: "Ack", bets: 0 })
+      expect(server.log.filter((line) => line.includes("apuesta_recibida"))).toEqual([])
+    })
+  )
+
   it.live("tells who waits how many have finished", () =>
     Effect.gen(function* () {
       const server = yield* startServer([1, 2, 3])
