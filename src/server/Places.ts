@@ -6,6 +6,24 @@ import { Data, Deferred, Effect, type Scope } from "effect"
 import type { ByteBound } from "./ByteBound.ts"
 import type { ServerLimits } from "./ServerLimits.ts"
 
+/** Groups of an IPv6 address that name the network; the others a peer may choose by itself. */
+const NETWORK_GROUPS = 4
+
+/**
+ * Whose connections are counted together: those of an IPv4 address, and of IPv6 those of a network
+ * of 64 bits, the least that a line is given.
+ */
+export const sourceOf = (address: string): string => {
+  if (!address.includes(":")) return address
+  const [head = "", tail] = address.split("::")
+  const groups = head.split(":")
+  if (tail !== undefined) {
+    const missing = 8 - groups.length - tail.split(":").length
+    groups.push(...Array<string>(Math.max(0, missing)).fill("0"), ...tail.split(":"))
+  }
+  return groups.slice(0, NETWORK_GROUPS).join(":")
+}
+
 /** There is no place for a connection. */
 export class NoPlace extends Data.TaggedError("NoPlace")<{ readonly connections: number }> {
   override get message(): string {

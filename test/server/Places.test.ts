@@ -8,7 +8,7 @@ import { Effect, Exit, Fiber, Result, Scope } from "effect"
 import * as fc from "fast-check"
 import { describe, expect, it } from "vitest"
 import { ByteBound } from "../../src/server/ByteBound.ts"
-import { makePlaces, type Place } from "../../src/server/Places.ts"
+import { makePlaces, type Place, sourceOf } from "../../src/server/Places.ts"
 import { defaultLimits } from "../../src/server/ServerLimits.ts"
 
 const RUNS = process.env.LOTTERY_TEST_LONG ? 20_000 : 1_000
@@ -144,4 +144,16 @@ describe("places", () => {
       expect(second).toBe(first)
       expect(other).not.toBe(first)
     }).pipe(Effect.scoped, Effect.runPromise))
+
+  it("are counted by address, and of IPv6 by network", () => {
+    expect(sourceOf("192.0.2.1")).toBe("192.0.2.1")
+    expect(sourceOf("192.0.2.2")).not.toBe(sourceOf("192.0.2.1"))
+    const source = sourceOf("2001:db8:1:2:3:4:5:6")
+    expect(sourceOf("2001:db8:1:2::7")).toBe(source)
+    expect(sourceOf("2001:db8:1:2:8000::")).toBe(source)
+    expect(sourceOf("2001:db8:1:3::7")).not.toBe(source)
+    expect(sourceOf("2001:db8::7")).toBe(sourceOf("2001:db8:0:0:1:2:3:4"))
+    expect(sourceOf("2001:db8::1:0:0:0:7")).toBe(sourceOf("2001:db8:0:1::7"))
+    expect(sourceOf("::1")).toBe(sourceOf("::2"))
+  })
 })
