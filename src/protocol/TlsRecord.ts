@@ -10,6 +10,9 @@ const MAJOR_VERSION = 3
 const FATAL = 2
 const PROTOCOL_VERSION = 70
 
+/** The longest record: a header and its content. */
+export const MAX_RECORD_BYTES = 5 + 2 ** 14
+
 /** As far as the bytes have come. */
 const beginsWithRecord = (bytes: Uint8Array, type: number): boolean =>
   bytes[0] === type && (bytes.length < 2 || bytes[1] === MAJOR_VERSION)

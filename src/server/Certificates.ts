@@ -6,12 +6,8 @@ import type * as Net from "node:net"
 import * as Tls from "node:tls"
 import { Clock, Context, Data, Effect } from "effect"
 import { type Agency, fromDigits } from "../domain/Agency.ts"
-import { detect } from "../protocol/Dialect.ts"
-import { HTTP_REFUSAL, isHttpRequest } from "../protocol/HttpRequest.ts"
-import { MAX_LINE_BYTES } from "../protocol/Limits.ts"
-import { beginsWithHandshake, NOT_TLS_ALERT } from "../protocol/TlsRecord.ts"
 import type { Certificate } from "./Identity.ts"
-import { showFirstBytes } from "./ShownBytes.ts"
+import { goneAway, HandshakeFailed } from "./TlsHello.ts"
 
 /** What a server proves itself with, and whom it believes; each as PEM. */
 export interface Credentials {
@@ -30,39 +26,6 @@ export class CredentialsUnusable extends Data.TaggedError("CredentialsUnusable")
   }
 }
 
-/** A connection did not become a TLS one. */
-export class HandshakeFailed extends Data.TaggedError("HandshakeFailed")<{
-  readonly reason: string
-}> {
-  override get message(): string {
-    return `expected a TLS handshake: ${this.reason}`
-  }
-}
-
-/** A peer began with something else than TLS. */
-export class NotTls extends Data.TaggedError("NotTls")<{
-  readonly what: string
-  /** Says so to the peer, in words that its end knows. */
-  readonly answer: Uint8Array
-}> {
-  override get message(): string {
-    return `expected a TLS handshake; that is not TLS: ${this.what}`
-  }
-}
-
-/** What it was; bets are not shown. */
-const toNotTls = (bytes: Uint8Array): NotTls => {
-  const dialect = detect(bytes, false)
-  if (dialect === "line") {
-    const [line] = Buffer.from(bytes.subarray(0, MAX_LINE_BYTES)).toString().split(/\r?\n/, 1)
-    const answer = isHttpRequest(line!) ? HTTP_REFUSAL : NOT_TLS_ALERT
-    return new NotTls({ what: "a line of text", answer })
-  }
-  const isUnknown = dialect === "unknown" || dialect === "undecided"
-  const what = isUnknown ? showFirstBytes(bytes) : `the ${dialect} dialect in the clear`
-  return new NotTls({ what, answer: NOT_TLS_ALERT })
-}
-
 /** A connection whose handshake is done. */
 export interface Secured {
   readonly link: Tls.TLSSocket
@@ -72,8 +35,11 @@ export interface Secured {
 
 export interface ServerTls {
   /** Makes an accepted connection a TLS one. Closing that closes both. */
-  readonly handshake: (net: Net.Socket) => Effect.Effect<Secured, HandshakeFailed | NotTls>
-  /** Takes other certificates for the connections to come; those that are open stay. */
+  readonly handshake: (net: Net.Socket) => Effect.Effect<Secured, HandshakeFailed>
+  /**
+   * Takes other certificates for the connections to come. Those that are open stay, unless a CA of
+   * the agencies is not accepted any more: then all are closed, for they may have come in by it.
+   */
   readonly replace: (credentials: Credentials) => Effect.Effect<void, CredentialsUnusable>
 }
 
@@ -121,40 +87,22 @@ const reasonOf = (error: unknown): string => {
   return "reason" in error && typeof error.reason === "string" ? error.reason : error.message
 }
 
+const CERTIFICATES = /-----BEGIN CERTIFICATE-----[^-]+/g
+
+/** The certificates of the agencies' CA, in whatever order. */
+const authoritiesIn = ({ clientCa = "" }: Credentials): ReadonlySet<string> =>
+  new Set(Array.from(clientCa.matchAll(CERTIFICATES), ([pem]) => pem.replace(/\s/g, "")))
+
 const usable = <A>(use: () => A): Effect.Effect<A, CredentialsUnusable> =>
   Effect.try({
     try: use,
     catch: (error) => new CredentialsUnusable({ reason: reasonOf(error) })
   })
 
+const CA_REPLACED = "the CA of the agencies' certificates was replaced"
+
 /** The longest time that a timer takes. */
 const MAX_TIMER_MILLIS = 2 ** 31 - 1
-
-const goneAway = () => new HandshakeFailed({ reason: "the peer has gone away" })
-
-/** Waits for the first bytes of a connection, which are left in it. */
-const peekFirst = (net: Net.Socket) =>
-  Effect.callback<Uint8Array, HandshakeFailed>((resume) => {
-    const forget = () => {
-      net.off("close", onClose)
-      net.off("readable", onReadable)
-    }
-    const onClose = () => {
-      forget()
-      resume(Effect.fail(goneAway()))
-    }
-    const onReadable = () => {
-      const bytes: Buffer | null = net.read()
-      if (bytes === null) return onClose()
-      forget()
-      net.unshift(bytes)
-      resume(Effect.succeed(bytes))
-    }
-    if (net.destroyed) return onClose()
-    net.once("close", onClose)
-    net.once("readable", onReadable)
-    return Effect.sync(forget)
-  })
 
 /** How a connection's handshake ends. */
 type OnShaken = (link: Effect.Effect<Tls.TLSSocket, HandshakeFailed>) => void
@@ -164,6 +112,10 @@ export const makeServerTls = Effect.fn("Certificates.makeServerTls")(function* (
   credentials: Credentials
 ): Effect.fn.Return<ServerTls, CredentialsUnusable> {
   const asksForCertificates = credentials.clientCa !== undefined
+  let authorities = authoritiesIn(credentials)
+  /** How often one of them was taken away. */
+  let revocations = 0
+  const links = new Set<Tls.TLSSocket>()
   const shaking = new Map<string, OnShaken>()
   // It listens nowhere: it is handed each connection, and checks certificates as a server does.
   const server = yield* usable(() =>
@@ -178,6 +130,10 @@ export const makeServerTls = Effect.fn("Certificates.makeServerTls")(function* (
     })
   )
   server.on("secureConnection", (link) => {
+    // From here on a peer that half-closes still gets its answers.
+    link.allowHalfOpen = true
+    links.add(link)
+    link.once("close", () => links.delete(link))
     // Whoever reads or writes learns of an error; between them nobody listens.
     link.on("error", () => {})
     shaking.get(nameOf(link))?.(Effect.succeed(link))
@@ -200,19 +156,32 @@ export const makeServerTls = Effect.fn("Certificates.makeServerTls")(function* (
         forget()
         resume(link)
       })
+      // Who closes in the middle of the handshake is gone: half-open it would keep its place.
+      net.allowHalfOpen = false
       server.emit("connection", net)
       return Effect.sync(forget)
     })
 
+  const certificateNow = Effect.fnUntraced(function* (link: Tls.TLSSocket) {
+    return certificateOf(link, yield* Clock.currentTimeMillis)
+  })
+
   return {
-    handshake: (net) =>
-      Effect.gen(function* () {
-        const bytes = yield* peekFirst(net)
-        if (!beginsWithHandshake(bytes)) return yield* toNotTls(bytes)
-        const link = yield* shake(net)
-        const now = yield* Clock.currentTimeMillis
-        return { link, certificate: asksForCertificates ? certificateOf(link, now) : undefined }
-      }),
-    replace: (next) => usable(() => server.setSecureContext(toOptions(next)))
+    handshake: Effect.fnUntraced(function* (net) {
+      const before = revocations
+      const link = yield* shake(net)
+      // It may have been let in by what is not accepted any more.
+      if (before !== revocations) return yield* new HandshakeFailed({ reason: CA_REPLACED })
+      return { link, certificate: asksForCertificates ? yield* certificateNow(link) : undefined }
+    }),
+    replace: (next) =>
+      usable(() => {
+        server.setSecureContext(toOptions(next))
+        const before = authorities
+        authorities = authoritiesIn(next)
+        if ([...before].every((pem) => authorities.has(pem))) return
+        revocations++
+        for (const link of links) link.destroy(new Error(CA_REPLACED))
+      })
   }
 })

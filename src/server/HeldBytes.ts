@@ -15,6 +15,7 @@ import type { Inflow } from "../protocol/PeerConnection.ts"
 import { ByteBound } from "./ByteBound.ts"
 import { COMPARISONS_BYTES } from "./Comparison.ts"
 import { Gate, type Inlet } from "./Gate.ts"
+import { HANDSHAKES_BYTES } from "./Handshakes.ts"
 
 /** What is missing of a message and not worth a claim: a header, a first word. */
 const UNCLAIMED_BYTES = 1024
@@ -27,8 +28,6 @@ export interface MemoryBounds {
   readonly all: ByteBound
   /** The turn to parse a large JSON message, for one of which room is set apart. */
   readonly largeJson: Semaphore.Semaphore
-  /** For TLS handshakes, of which nothing else says what they hold. */
-  readonly handshakes: ByteBound
   /** Makes the bound of an address. */
   readonly makeShare: () => ByteBound
   /** Closed while there is no room at all. */
@@ -38,13 +37,8 @@ export interface MemoryBounds {
 /** What is set apart for parsing large JSON messages, in bytes: the largest has its turn. */
 const LARGE_JSON_SHARE_BYTES = MAX_JSON_BYTES * JSON_MEMORY_FACTOR
 
-/** What a handshake may take: a first message of 128 KiB that never ends, and its copy. */
-export const HANDSHAKE_BYTES = 256 * 1024
-/** What is set apart for handshakes: so many at a time, of which an address has a half. */
-const HANDSHAKES_SHARE_BYTES = 256 * HANDSHAKE_BYTES
-
 /** What is set apart of the bound on memory, whatever is held. */
-export const SET_APART_BYTES = LARGE_JSON_SHARE_BYTES + HANDSHAKES_SHARE_BYTES + COMPARISONS_BYTES
+export const SET_APART_BYTES = LARGE_JSON_SHARE_BYTES + HANDSHAKES_BYTES + COMPARISONS_BYTES
 
 /** The least bound on what is held: what is set apart, and some frames. */
 export const MIN_MEMORY_BYTES = SET_APART_BYTES + 8 * MAX_FRAME_BYTES
@@ -62,7 +56,6 @@ export const makeMemoryBounds = (maxMemoryBytes: number): MemoryBounds => {
   return {
     all: new ByteBound(limit, onChange),
     largeJson: Semaphore.makeUnsafe(1),
-    handshakes: new ByteBound(HANDSHAKES_SHARE_BYTES),
     makeShare: () => new ByteBound(maxMemoryBytes * ADDRESS_SHARE),
     gate
   }
@@ -75,13 +68,6 @@ export interface ReadAhead extends Inlet {
 }
 
 const NOTHING_AHEAD: ReadAhead = { bytes: () => 0, start: () => {}, stop: () => {} }
-
-/** Shakes hands once there is room for that, also in the share of the peer's address. */
-export const duringHandshake = <A, E, R>(
-  { handshakes }: MemoryBounds,
-  share: ByteBound,
-  shake: Effect.Effect<A, E, R>
-) => holding(share, HANDSHAKE_BYTES, holding(handshakes, HANDSHAKE_BYTES, shake))
 
 /** Waits until a claim is granted; `onGranted` is called as it is, also where nobody waits more. */
 const claim = (bound: ByteBound, bytes: number, onGranted: () => void): Effect.Effect<void> =>

@@ -4,16 +4,19 @@
  */
 import type * as Net from "node:net"
 import * as NodeSocket from "@effect/platform-node/NodeSocket"
-import { Duration, Effect } from "effect"
+import { Duration, Effect, type Scope } from "effect"
 import type { Socket } from "effect/socket/Socket"
 import { logAction } from "../domain/ActionLog.ts"
-import { CurrentTls, HandshakeFailed, type NotTls } from "./Certificates.ts"
+import { CurrentTls, type ServerTls } from "./Certificates.ts"
 import * as Connection from "./Connection.ts"
 import { inletOf } from "./Gate.ts"
-import { duringHandshake, HeldBytes, type MemoryBounds, makeMemoryBounds } from "./HeldBytes.ts"
+import { type Handshakes, MAX_HANDSHAKES, MAX_WAITING, makeHandshakes } from "./Handshakes.ts"
+import { HeldBytes, makeMemoryBounds } from "./HeldBytes.ts"
 import type { Lottery } from "./Lottery.ts"
-import { GAVE_WAY, makePlaces, type Place } from "./Places.ts"
+import { GAVE_WAY, makePlaces, type Place, sourceOf } from "./Places.ts"
 import { ServerLimits } from "./ServerLimits.ts"
+import * as TlsHello from "./TlsHello.ts"
+import { HandshakeFailed, type NotTls } from "./TlsHello.ts"
 
 /** A connection that was accepted, and of which nothing was read. */
 export interface Arrival {
@@ -25,23 +28,40 @@ export interface Arrival {
 /** Serves a connection until it is closed. */
 export type Receive = (arrival: Arrival) => Effect.Effect<void, never, Lottery>
 
+/** Shakes hands once the handshake has a place, which it claims with its first byte. */
+const shakeHands = Effect.fnUntraced(function* (
+  net: Net.Socket,
+  address: string,
+  tls: ServerTls,
+  handshakes: Handshakes
+) {
+  const { handshakeTimeout } = yield* ServerLimits
+  const inTime = <A, E, R>(step: Effect.Effect<A, E, R>) =>
+    Effect.timeoutOrElse(step, {
+      duration: handshakeTimeout,
+      orElse: () => {
+        const reason = `it took more than ${Duration.format(handshakeTimeout)}`
+        return Effect.fail(new HandshakeFailed({ reason }))
+      }
+    })
+  const hello = yield* TlsHello.read(net)
+  yield* inTime(hello.begun)
+  const handshake = Effect.suspend(() => {
+    hello.giveBack()
+    return inTime(tls.handshake(net))
+  })
+  return yield* Effect.raceFirst(handshakes.inPlace(address, handshake), hello.lost)
+}, Effect.scoped)
+
 /** The connection, or what TLS makes of it. */
 const secured = Effect.fnUntraced(function* (
   { net, socket }: Arrival,
-  memory: MemoryBounds,
-  { share }: Place
+  address: string,
+  handshakes: Handshakes
 ) {
   const tls = yield* CurrentTls
   if (tls === undefined) return { socket, link: net, certificate: undefined }
-  const { handshakeTimeout } = yield* ServerLimits
-  const handshake = Effect.timeoutOrElse(tls.handshake(net), {
-    duration: handshakeTimeout,
-    orElse: () => {
-      const reason = `it took more than ${Duration.format(handshakeTimeout)}`
-      return Effect.fail(new HandshakeFailed({ reason }))
-    }
-  })
-  const { certificate, link } = yield* duringHandshake(memory, share, handshake)
+  const { certificate, link } = yield* shakeHands(net, address, tls, handshakes)
   const closing = Effect.acquireRelease(Effect.succeed(link), () =>
     Effect.sync(() => link.destroySoon())
   )
@@ -72,13 +92,14 @@ const partInPlain = (net: Net.Socket, { answer }: NotTls, timeout: Duration.Dura
   })
 
 /** Begins to receive connections, which share the places and the memory. */
-export const make: Effect.Effect<Receive> = Effect.gen(function* () {
+export const make: Effect.Effect<Receive, never, Scope.Scope> = Effect.gen(function* () {
   const limits = yield* ServerLimits
   const memory = makeMemoryBounds(limits.maxMemoryBytes)
   const places = makePlaces(limits, memory.makeShare)
+  const handshakes = yield* makeHandshakes(MAX_HANDSHAKES, MAX_WAITING)
 
   const serveInPlace = Effect.fnUntraced(function* (arrival: Arrival, ip: string, place: Place) {
-    const { certificate, link, socket } = yield* secured(arrival, memory, place)
+    const { certificate, link, socket } = yield* secured(arrival, sourceOf(ip), handshakes)
     const ahead = { ...inletOf(link), bytes: () => link.readableLength }
     const held = new HeldBytes(memory, place.share, ahead)
     link.on("readable", held.countAhead)
@@ -101,7 +122,11 @@ export const make: Effect.Effect<Receive> = Effect.gen(function* () {
       return logRefused(error)
     }
     const serve = Effect.gen(function* () {
-      const place = yield* places.take({ address, counts: port === "bets", giveWay })
+      const place = yield* places.take({
+        address: sourceOf(address),
+        counts: port === "bets",
+        giveWay
+      })
       yield* place.turn
       // It gave way meanwhile.
       if (net.destroyed) return
@@ -109,7 +134,9 @@ export const make: Effect.Effect<Receive> = Effect.gen(function* () {
       yield* serveInPlace(arrival, address, place)
     })
     yield* serve.pipe(
-      Effect.catchTag(["NoPlace", "HandshakeFailed"], ({ message }) => refuse(message)),
+      Effect.catchTag(["NoPlace", "HandshakeFailed", "HandshakeGaveWay"], ({ message }) =>
+        refuse(message)
+      ),
       Effect.catchTag("NotTls", (refusal) =>
         Effect.andThen(logRefused(refusal.message), partInPlain(net, refusal, limits.lingerTimeout))
       )

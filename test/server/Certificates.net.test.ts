@@ -3,6 +3,7 @@
  * certificates hold for the connections to come. Method: real sockets on a port that speaks TLS.
  */
 import { X509Certificate } from "node:crypto"
+import type * as Net from "node:net"
 import { Duplex } from "node:stream"
 import * as Tls from "node:tls"
 import { it } from "@effect/vitest"
@@ -10,7 +11,7 @@ import { Clock, Duration, Effect, Fiber, Result, Schedule } from "effect"
 import { describe, expect } from "vitest"
 import type { Credentials } from "../../src/cli/TrialKeys.ts"
 import { makeServerTls } from "../../src/server/Certificates.ts"
-import { HANDSHAKE_BYTES, MIN_MEMORY_BYTES } from "../../src/server/HeldBytes.ts"
+import { MAX_HANDSHAKES } from "../../src/server/Handshakes.ts"
 import type { ServerLimits } from "../../src/server/ServerLimits.ts"
 import { BOOKS, dial, exchange, expectedWinners, rest, winnersIn } from "../support/exchange.ts"
 import * as M from "../support/messages.ts"
@@ -45,6 +46,23 @@ const trusted = { ca: keys.authority.certificate }
 const ping = (port: number, tls: Tls.ConnectionOptions) =>
   Effect.map(exchange({ port, tls }, Buffer.from("PING\n")), String)
 
+/** Speaks TLS as an agency does over a connection to which somebody else writes what it says. */
+const connectSlowly = (
+  net: Net.Socket,
+  tls: Tls.ConnectionOptions,
+  say: (chunk: Buffer, write: (bytes: Buffer) => void) => void
+) => {
+  const socket = new Duplex({
+    read: () => {},
+    write: (chunk: Buffer, _encoding, done) => {
+      say(chunk, (bytes) => net.write(bytes))
+      done()
+    }
+  })
+  net.on("data", (chunk) => socket.push(chunk)).on("end", () => socket.push(null))
+  return Tls.connect({ socket, servername: "localhost", ...tls })
+}
+
 /** The lines about connections that were not accepted, once there are so many. */
 const refused = (log: ReadonlyArray<string>, count: number) =>
   Effect.sync(() => log.filter((line) => line.includes("result: fail"))).pipe(
@@ -56,6 +74,8 @@ const refused = (log: ReadonlyArray<string>, count: number) =>
   )
 
 const FAILED = "action: accept_connections | result: fail | ip: 127.0.0.1 | error: "
+/** The first bytes of a handshake of which no more comes. */
+const HALF_HELLO = Buffer.from("160301020001", "hex")
 
 describe("what is no TLS is closed and logged, and the server goes on:", () => {
   const said: Readonly<Record<string, readonly [bytes: Buffer, reason: string]>> = {
@@ -103,7 +123,7 @@ describe("what is no TLS is closed and logged, and the server goes on:", () => {
       const server = yield* startServer()
       const silent = yield* dial({ port: server.port })
       const half = yield* dial({ port: server.winnersPort })
-      half.write(Buffer.from("160301020001", "hex"))
+      half.write(HALF_HELLO)
       yield* Effect.all([rest(silent), rest(half)], { concurrency: "unbounded" })
       const line = `${FAILED}expected a TLS handshake: it took more than 300ms`
       expect(yield* refused(server.log, 2)).toEqual([line, line])
@@ -111,25 +131,41 @@ describe("what is no TLS is closed and logged, and the server goes on:", () => {
     })
   )
 
-  it.live("a crowd that does not end its handshakes, while others of its address wait", () =>
-    Effect.gen(function* () {
-      // So many handshakes have room in an address's share of the least memory there is.
-      const crowd = Math.floor(MIN_MEMORY_BYTES / 8 / HANDSHAKE_BYTES)
-      const server = yield* startServer(undefined, {
-        handshakeTimeout: Duration.seconds(20),
-        maxMemoryBytes: MIN_MEMORY_BYTES
+  it.live(
+    "a crowd that does not end its handshakes, and gives way to who comes from elsewhere",
+    () =>
+      Effect.gen(function* () {
+        const server = yield* startServer(undefined, { handshakeTimeout: Duration.seconds(20) })
+        const { port } = server
+        const begin = (from: string) =>
+          Effect.tap(dial({ port, from }), (socket) => Effect.sync(() => socket.write(HALF_HELLO)))
+        const accepted = () => server.log.filter((line) => line.includes("success | ip")).length
+        const crowd = yield* Effect.replicateEffect(begin("127.0.0.1"), MAX_HANDSHAKES)
+        while (accepted() < MAX_HANDSHAKES) yield* Effect.sleep("10 millis")
+        const waiting = yield* Effect.forkChild(ping(port, trusted))
+        yield* Effect.sleep("100 millis")
+        expect(waiting.pollUnsafe()).toBeUndefined()
+        const other = exchange({ port, tls: trusted, from: "127.0.0.2" }, Buffer.from("PING\n"))
+        expect(String(yield* other)).toBe("PING\n")
+        // The oldest of the crowd went for it; its place was then the next one's that waited.
+        const taken = `all ${MAX_HANDSHAKES} places for handshakes are taken`
+        expect(yield* refused(server.log, 1)).toEqual([
+          `${FAILED}${taken}: it gave way to another address, which has fewer`
+        ])
+        expect(yield* Fiber.join(waiting)).toBe("PING\n")
+        yield* rest(crowd[0]!)
       })
-      const { port } = server
-      const accepted = () => server.log.filter((line) => line.includes("success | ip")).length
-      const silent = yield* Effect.forEach(Array.from({ length: crowd }), () => dial({ port }))
-      while (accepted() < crowd) yield* Effect.sleep("10 millis")
-      const waiting = yield* Effect.forkChild(ping(port, trusted))
-      const other = exchange({ port, tls: trusted, from: "127.0.0.2" }, Buffer.from("PING\n"))
-      expect(String(yield* other)).toBe("PING\n")
-      yield* Effect.sleep("300 millis")
-      expect(waiting.pollUnsafe()).toBeUndefined()
-      silent[0]!.resetAndDestroy()
-      expect(yield* Fiber.join(waiting)).toBe("PING\n")
+  )
+
+  it.live("but not who closes its side after its question, and is still answered", () =>
+    Effect.gen(function* () {
+      const { port } = yield* startServer()
+      const socket = yield* dial({ port, tls: trusted })
+      socket.end(M.consultOf(1))
+      // The server has seen the end of it before the draw, and with it the answer, comes.
+      yield* Effect.sleep("100 millis")
+      yield* exchange({ port, tls: trusted }, BOOKS.binary(1))
+      expect(M.readJson(yield* rest(socket))).toEqual(expectedWinners(1).json)
     })
   )
 
@@ -137,15 +173,10 @@ describe("what is no TLS is closed and logged, and the server goes on:", () => {
     Effect.gen(function* () {
       const { port } = yield* startServer(undefined, { handshakeTimeout: Duration.seconds(5) })
       const net = yield* dial({ port })
-      const slow = new Duplex({
-        read: () => {},
-        write: (chunk: Buffer, _encoding, done) => {
-          net.write(chunk.subarray(0, 1))
-          setTimeout(() => net.write(chunk.subarray(1), done), 20)
-        }
+      const link = connectSlowly(net, trusted, (chunk, write) => {
+        write(chunk.subarray(0, 1))
+        setTimeout(() => write(chunk.subarray(1)), 20)
       })
-      net.on("data", (chunk) => slow.push(chunk)).on("end", () => slow.push(null))
-      const link = Tls.connect({ socket: slow, servername: "localhost", ...trusted })
       link.write("PING\n")
       const heard = Effect.callback<Buffer>((resume) => {
         link.once("data", (chunk: Buffer) => resume(Effect.succeed(chunk)))
@@ -154,18 +185,28 @@ describe("what is no TLS is closed and logged, and the server goes on:", () => {
     })
   )
 
-  it.live("who goes away in the middle of it", () =>
-    Effect.gen(function* () {
-      const server = yield* startServer()
-      const gone = yield* dial({ port: server.port })
-      gone.write(Buffer.from("160301020001", "hex"), () => gone.resetAndDestroy())
-      const [line] = yield* refused(server.log, 1)
-      expect(line).toMatch(
-        /^action: accept_connections \| result: fail .* error: expected a TLS handshake: /
-      )
-      expect(yield* ping(server.port, trusted)).toBe("PING\n")
-    })
-  )
+  describe("who goes away", () => {
+    const ways = {
+      "with a reset": (socket: Net.Socket) => socket.resetAndDestroy(),
+      "with a close": (socket: Net.Socket) => socket.end()
+    }
+    const sent = { "before it": Buffer.alloc(0), "in the middle of it": HALF_HELLO }
+    const cases = Object.entries(ways).flatMap(([way, leave]) =>
+      Object.entries(sent).map(([when, bytes]) => [`${when}, ${way}`, bytes, leave] as const)
+    )
+    it.live.each(cases)("%s", ([, bytes, leave]) =>
+      Effect.gen(function* () {
+        const server = yield* startServer(undefined, { handshakeTimeout: Duration.minutes(1) })
+        const gone = yield* dial({ port: server.port })
+        gone.write(bytes, () => leave(gone))
+        const [line] = yield* refused(server.log, 1)
+        expect(line).toMatch(
+          /^action: accept_connections \| result: fail .* error: expected a TLS handshake: /
+        )
+        expect(yield* ping(server.port, trusted)).toBe("PING\n")
+      })
+    )
+  })
 
   it.live("TLS to a port that speaks none", () =>
     Effect.gen(function* () {
@@ -192,7 +233,9 @@ describe("other certificates", () => {
       const before = yield* dial({ port, tls: { ...trusted, cert, key } })
       before.write(M.packetOf(1, [M.fields(10, 7574)], true))
 
-      yield* tls.replace(credentialsOf(others.server, others.authority.certificate))
+      // A CA more is accepted, and none less.
+      const both = `${others.authority.certificate}\n${keys.authority.certificate}`
+      yield* tls.replace(credentialsOf(others.server, both))
       expect(Result.isFailure(yield* Effect.result(ping(port, trusted)))).toBe(true)
       const next = yield* others.agency(1)
       const known = { ca: others.authority.certificate, cert: next.certificate, key: next.key }
@@ -201,17 +244,52 @@ describe("other certificates", () => {
       expect(new X509Certificate(raw).raw).toEqual(
         new X509Certificate(others.server.certificate).raw
       )
-      const old = yield* exchange({ port, tls: { ...known, cert, key } }, M.consultOf(1))
-      expect(M.readJson(old)).toMatchObject({
-        type_message: 3,
-        payload: expect.stringMatching(/agency 1: the certificate is not accepted: /)
-      })
 
       before.write(Buffer.concat([M.packet("1;", false), M.packet("1;", true)]))
       const stored = Buffer.concat([M.STORED, M.STORED])
       expect(yield* rest(before)).toEqual(Buffer.concat([stored, M.winnersOf(10)]))
       const answer = yield* exchange({ port, tls: known }, BOOKS.binary(1))
       expect(winnersIn.binary(answer)).toBe(expectedWinners(1).binary)
+    })
+  )
+
+  it.live("of another CA close what came in by the one before", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer(keys)
+      const { port, tls } = server
+      const { certificate: cert, key } = yield* keys.agency(1)
+      const before = yield* dial({ port, tls: { ...trusted, cert, key } })
+      before.write(M.packetOf(1, [M.fields(10, 7574)], false))
+      yield* Effect.callback<void>((resume) => {
+        before.once("data", () => resume(Effect.void))
+      })
+      // Another is in the middle of its handshake, and has still to prove who it is.
+      const shaking = yield* dial({ port })
+      const proof = yield* Effect.callback<() => void>((resume) => {
+        let isHello = true
+        connectSlowly(shaking, { ...trusted, cert, key }, (chunk, write) => {
+          if (!isHello) return resume(Effect.succeed(() => write(chunk)))
+          isHello = false
+          write(chunk)
+        }).on("error", () => {})
+      })
+
+      yield* tls.replace(credentialsOf(others.server, others.authority.certificate))
+      yield* rest(before)
+      proof()
+      yield* rest(shaking)
+      const replaced = "the CA of the agencies' certificates was replaced"
+      expect(yield* refused(server.log, 2)).toEqual([
+        "action: receive_message | result: fail | ip: 127.0.0.1 | " +
+          `error: the connection is lost: ${replaced}`,
+        `${FAILED}expected a TLS handshake: ${replaced}`
+      ])
+      const known = { ca: others.authority.certificate, cert, key }
+      const old = yield* exchange({ port, tls: known }, M.consultOf(1))
+      expect(M.readJson(old)).toMatchObject({
+        type_message: 3,
+        payload: expect.stringMatching(/agency 1: the certificate is not accepted: /)
+      })
     })
   )
 
