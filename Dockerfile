@@ -3,11 +3,15 @@
 # A client finds its book in .data where that is mounted at /lottery/.data.
 #   docker build --tag lottery . && docker run --rm lottery demo
 #   docker run --publish 12345-12346:12345-12346 --volume lottery:/data lottery server
+#
+# The base image is pinned by its digest. It has the Node of package-lock.json: raise both together.
+#   docker buildx imagetools inspect node:VERSION-bookworm-slim   # shows the digest of another one
 
-FROM node:26-bookworm-slim AS build
+FROM node:26.10.0-bookworm-slim@sha256:662933cf47f013bc8e4beb31a6116448427a82057ba7c42c97e4c5ba766504c2 AS build
 WORKDIR /build
-# Apart from the sources: while these two files stay the same, so does the layer of the packages.
+# Apart from the sources: while these files stay the same, so does the layer of the packages.
 COPY package.json package-lock.json ./
+COPY runtime runtime
 RUN npm ci --ignore-scripts
 COPY build.ts ./
 COPY src src
@@ -18,7 +22,7 @@ RUN node build.ts \
   && mv dist image/app \
   && ln -s ../../../app/lottery.cjs image/usr/local/bin/lottery
 
-FROM node:26-bookworm-slim
+FROM node:26.10.0-bookworm-slim@sha256:662933cf47f013bc8e4beb31a6116448427a82057ba7c42c97e4c5ba766504c2
 LABEL org.opencontainers.image.title="lottery" \
   org.opencontainers.image.description="The central of a national lottery, and its agencies"
 COPY --from=build /build/image/ /

@@ -1,6 +1,6 @@
 /**
  * Goal: the house stays as it is meant to be: who imports whom, how long lines and files are, and
- * what has no place in the sources. Method: reads them as text.
+ * what has no place in the sources; and what of others it installs. Method: reads them as text.
  */
 import { readdirSync, readFileSync } from "node:fs"
 import { dirname, join, relative } from "node:path"
@@ -57,5 +57,31 @@ describe("text", () => {
     if (file.startsWith("src")) expect(lines.length).toBeLessThanOrEqual(450)
     const forbidden = ["@ts-ig" + "nore", "TO" + "DO", "FIX" + "ME", ".on" + "ly("]
     for (const word of forbidden) expect(textOf(file)).not.toContain(word)
+  })
+})
+
+describe("package-lock.json", () => {
+  interface Locked {
+    readonly version?: string
+    readonly integrity?: string
+    readonly link?: boolean
+    readonly hasInstallScript?: boolean
+  }
+  const { packages } = JSON.parse(textOf("package-lock.json")) as {
+    readonly packages: Readonly<Record<string, Locked>>
+  }
+
+  it("has the hash of every package, and none that runs a script when it is installed", () => {
+    for (const [path, { hasInstallScript, integrity, link }] of Object.entries(packages)) {
+      expect(hasInstallScript, path).toBeUndefined()
+      // What is no package of a registry is a folder of the project, or a link to one.
+      if (path.includes("node_modules/") && !link) expect(integrity, path).toMatch(/^sha512-/)
+    }
+  })
+
+  it("has the Node that runs the tests, for each platform", () => {
+    const platforms = Object.entries(packages).filter(([path]) => /\/node(-\w+){2,3}$/.test(path))
+    expect(platforms).toHaveLength(5)
+    for (const [path, { version }] of platforms) expect(version, path).toBe(process.versions.node)
   })
 })

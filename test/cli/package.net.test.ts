@@ -18,7 +18,7 @@ const MAX_BYTES = 5 * 1024 * 1024
 const LOADED = /^dist\/command-[1-9a-f][0-9a-f]*\/([\w-]+\.cjs(\.compiled)?|worker\.mjs)$/
 /** With a licence that asks for its notice wherever a part of it goes. */
 const BUNDLED = ["effect", "@effect/platform-node", "@effect/sql-pg", "@peculiar/x509", "asn1js"]
-const NOT_BUNDLED = ["rolldown", "vitest", "fast-check", "undici", "node", "typescript"]
+const NOT_BUNDLED = ["rolldown", "vitest", "fast-check", "undici", "typescript"]
 
 /** How the installed command is run by its name, on some Node of the PATH. */
 const installed = Effect.fnUntraced(function* (node: string) {

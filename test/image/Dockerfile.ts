@@ -28,7 +28,7 @@ export interface Stage {
   readonly instructions: ReadonlyArray<Instruction>
 }
 
-const FROM = /^FROM ([\w./:-]+)(?: AS (\w+))?$/
+const FROM = /^FROM ([\w./:@-]+)(?: AS (\w+))?$/
 const PAIRS = /^(?:[\w.]+=(?:"[^"\\$]*"|[^\s"'\\$]+)(?:\s+|$))+$/
 const PAIR = /([\w.]+)=(?:"([^"]*)"|(\S+))/g
 const COPY = /^(?:--from=(?<from>\w+) )?(?:--chown=(?<chown>\d+:\d+) )?(?<paths>[\w./ -]+)$/

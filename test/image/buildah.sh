@@ -3,12 +3,12 @@
 # shown, and ends with another exit code than 0 at the first that is not so.
 #
 # The base is made here: Debian with the project's Node and this machine's npm, under the name that
-# the Dockerfile has for it. Needs root, buildah, debootstrap (or LOTTERY_IMAGE_BASE) and `npm ci`.
+# the Dockerfile has for it, which is read without its digest. Needs root, buildah, debootstrap (or
+# LOTTERY_IMAGE_BASE) and `npm ci`.
 #
 #   LOTTERY_IMAGE_BASE=FOLDER   keeps the debootstrapped Debian there, and takes it when it is there
 set -euo pipefail
 project=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-base=docker.io/library/node:26-bookworm-slim
 
 shown() { printf 'shown: %s\n' "$*"; }
 fail() {
@@ -22,10 +22,12 @@ expect() {
 
 ((EUID == 0)) || fail "needs root"
 command -v buildah >/dev/null || fail "needs buildah"
-node=$project/node_modules/node/bin/node
+node=$(realpath "$project/node_modules/.bin/node")
 [[ -x $node ]] || fail "needs $node: run npm ci"
 
 work=$(mktemp -d)
+sed 's/^\(FROM [^@ ]*\)@sha256:[0-9a-f]*/\1/' "$project/Dockerfile" >"$work/Dockerfile"
+base=docker.io/library/$(sed -n 's/^FROM \([^ ]*\).*/\1/p' "$work/Dockerfile" | sort -u)
 export BUILDAH_ISOLATION=chroot npm_config_loglevel=error
 b() { command buildah --storage-driver vfs --root "$work/storage" --runroot "$work/run" "$@"; }
 clean() {
@@ -66,7 +68,8 @@ userconfig=$(npm config get userconfig)
 ) >"$work/npmrc"
 
 b build --quiet --pull=never --volume "$work/npmrc:/root/.npmrc:ro" \
-  --volume "$certificates:/run/certificates:ro" --tag lottery "$project" >/dev/null
+  --volume "$certificates:/run/certificates:ro" --file "$work/Dockerfile" \
+  --tag lottery "$project" >/dev/null
 shown "builds from $project/Dockerfile"
 
 setting() { b inspect --type image --format "{{.OCIv1.Config.$1}}" lottery; }
