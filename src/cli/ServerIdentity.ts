@@ -11,6 +11,7 @@ import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import { FileUnavailable } from "../client/FileUnavailable.ts"
 import { logAction } from "../domain/ActionLog.ts"
+import { isLoopback } from "../protocol/Loopback.ts"
 import {
   type Credentials,
   type CredentialsUnusable,
@@ -134,14 +135,12 @@ export const make = Effect.fn("ServerIdentity.make")(function* (given: Given) {
   return { tls, identity }
 })
 
-const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|::1|::ffff:127(\.\d{1,3}){3})$/i
-
 /** Says once what a server that can be reached from elsewhere does not ask for. */
 export const warnIfOpen = (
   host: string,
   { identity, tls }: Effect.Success<ReturnType<typeof make>>
 ) => {
-  if (LOOPBACK.test(host)) return Effect.void
+  if (isLoopback(host)) return Effect.void
   if (!identity.certificates && identity.tokens === undefined) {
     return Effect.logWarning(
       `whoever reaches ${host} can speak for any agency: neither certificates (--tls-client-ca) ` +

@@ -11,6 +11,7 @@ import type { Conversation, Servers } from "../client/Conversation.ts"
 import * as JsonConversation from "../client/JsonConversation.ts"
 import * as NativeConversation from "../client/NativeConversation.ts"
 import { logAction } from "../domain/ActionLog.ts"
+import { isLoopback } from "../protocol/Loopback.ts"
 import * as AgencyBook from "./AgencyBook.ts"
 import * as ClientProgress from "./ClientProgress.ts"
 import * as ClientTls from "./ClientTls.ts"
@@ -145,6 +146,19 @@ const refuseUnused = Effect.fnUntraced(function* (settings: FlagSettings) {
   }
 })
 
+/** Refuses to send a token where another machine could read it on the way. */
+const refuseTokenInTheClear = Effect.fnUntraced(function* (
+  { dialect, server, token }: ConversationSettings & AddressSettings,
+  speaksTls: boolean
+) {
+  if (dialect !== "native" || speaksTls || isLoopback(server.host)) return
+  if (Option.isNone(yield* token.value)) return
+  const message =
+    `token needs TLS, as ${server.host} is not this machine: give --tls-ca, ` +
+    "or --tls if the server's CA is a public one; or leave out --token (LOTTERY_TOKEN)"
+  return yield* new CliError.ValidationError({ message })
+})
+
 export const settings = {
   agency: Setting.required("agency", {
     description: "Number of the agency",
@@ -218,7 +232,8 @@ export const settings = {
     metavar: "duration"
   }),
   token: Setting.whenUsed("token", {
-    description: "What proves that it is this agency, in the native dialect; safest from a file",
+    description:
+      "Proves that it is this agency, in the native dialect over TLS; safest from a file",
     schema: SettingText.Token,
     metavar: "text",
     secret: true
@@ -235,6 +250,7 @@ export const client = Command.make(
     yield* refuseUnused(given)
     const conversation = yield* makeConversation(given)
     const tls = yield* ClientTls.make(given.tls)
+    yield* refuseTokenInTheClear(given, tls !== undefined)
     const winnersServer = yield* findWinnersServer(given)
     const batchSize = batchOf(given)
     yield* logAction("config", "success", {

@@ -118,10 +118,14 @@ const CLOSE_TIMEOUT = "1 second"
 /** After so much silence the system asks whether the server's machine is still there. */
 const KEEP_ALIVE_MILLIS = 30_000
 
-/** A name is also sent to the server, which may have a certificate for each of its names. */
+/**
+ * A name is also sent to the server, which may have a certificate for each of its names. Its check
+ * is asked for, so that no variable of the environment turns it off.
+ */
 const dialTls = (options: Net.TcpNetConnectOpts, { ca, cert, key }: ClientTls) =>
   Tls.connect({
     ...options,
+    rejectUnauthorized: true,
     ...(Net.isIP(options.host ?? "") === 0 && { servername: options.host }),
     ...(ca !== undefined && { ca }),
     ...(cert !== undefined && { cert }),
