@@ -72,7 +72,7 @@ export const read = Effect.fn("ConfigFile.read")(function* (name: string, origin
   return {
     name,
     keys: entries.map(([key]) => key),
-    provider: ConfigProvider.fromUnknown(Object.fromEntries(values))
+    provider: ConfigProvider.fromUnknown(Object.fromEntries(values), { preserveEmptyStrings: true })
   } satisfies ConfigFile
 })
 

@@ -12,7 +12,7 @@ import type * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as ConfigFile from "./ConfigFile.ts"
-import { showKey } from "./SettingEntry.ts"
+import { isOwn, showKey } from "./SettingEntry.ts"
 import { BooleanFromText, type TextSchema } from "./SettingText.ts"
 
 /** Reads the file that `--config` names, once; undefined where it names none. */
@@ -69,13 +69,23 @@ const keysOf = <A>(name: string, options: SettingOptions<A>): Keys => {
   return { environment, file: [...environment, ...(options.fileKeys ?? [])] }
 }
 
-/** The text at a path; what is read here is in memory already, and cannot fail. */
-const textAt = (provider: ConfigProvider.ConfigProvider, path: ConfigProvider.Path) =>
-  Effect.map(Effect.orDie(provider.load(path)), (node) => node?.value)
+/** The environment; what is set to nothing in it can be told from what is not set. */
+export const environment = (env?: Readonly<Record<string, string>>) =>
+  ConfigProvider.layer(ConfigProvider.fromEnv({ env, preserveEmptyStrings: true }))
 
-/** What the environment has under a key; an empty text counts as none. */
+/** What a provider has under a key; what it reads here is in memory already, and cannot fail. */
+const textOf = (
+  key: string,
+  provider: ConfigProvider.ConfigProvider,
+  path: ConfigProvider.Path = [key]
+) =>
+  Effect.map(Effect.orDie(provider.load(path)), (node) =>
+    node?.value === "" && !isOwn(key) ? undefined : node?.value
+  )
+
+/** What the environment has under a key. */
 export const fromEnvironment = Effect.fnUntraced(function* (key: string) {
-  const text = yield* textAt(yield* ConfigProvider.ConfigProvider, [key])
+  const text = yield* textOf(key, yield* ConfigProvider.ConfigProvider)
   const origin = `from the environment variable ${key}`
   return text === undefined ? undefined : ({ text, origin } satisfies Found)
 })
@@ -88,7 +98,7 @@ const lookUp = Effect.fnUntraced(function* (keys: Keys) {
   const file = yield* yield* CurrentConfigFile
   if (file === undefined) return undefined
   for (const key of keys.file) {
-    const text = yield* textAt(file.provider, ConfigFile.pathOf(key))
+    const text = yield* textOf(key, file.provider, ConfigFile.pathOf(key))
     if (text !== undefined) return { text, origin: `from ${key} in ${file.name}` } satisfies Found
   }
   return undefined
@@ -98,7 +108,7 @@ const lookUp = Effect.fnUntraced(function* (keys: Keys) {
 const SHOWN_CHARACTERS = 64
 
 const got = <A>(text: string, { secret = false }: SettingOptions<A>): string => {
-  if (secret) return ""
+  if (secret && text !== "") return ""
   const shown = text.length > SHOWN_CHARACTERS ? `${text.slice(0, SHOWN_CHARACTERS)}…` : text
   return `, got ${JSON.stringify(shown)}`
 }

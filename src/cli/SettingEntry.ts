@@ -8,3 +8,9 @@ export const isDefaultSection = (name: string): boolean => /^default$/i.test(nam
 
 /** A key to be shown; one of another kind may be a value in the wrong place, and a secret. */
 export const showKey = (key: string): string => (/^[\w.-]{1,64}$/.test(key) ? key : "a key")
+
+/**
+ * Whether a key is the project's own: then a value that is missing is a mistake. A key of the
+ * course's may be another program's, and counts as not set if it is empty.
+ */
+export const isOwn = (key: string): boolean => /^lottery_/i.test(key)

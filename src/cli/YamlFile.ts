@@ -2,7 +2,7 @@
 import * as Yaml from "effect/encoding/Yaml"
 import * as Iterable from "effect/Iterable"
 import * as Result from "effect/Result"
-import { type Entry, isDefaultSection, showKey } from "./SettingEntry.ts"
+import { type Entry, isDefaultSection, isOwn, showKey } from "./SettingEntry.ts"
 
 type Mapping = Readonly<Record<string, unknown>>
 
@@ -12,13 +12,19 @@ const isMapping = (value: unknown): value is Mapping =>
 /** Deeper than any setting; a mapping below it is taken for a value. */
 const MAX_DEPTH = 8
 
-/** Every key that has a value. The keys of `DEFAULT` stand as in INI, as if outside of it. */
+/**
+ * Every key that has a value, or should have one. The keys of `DEFAULT` stand as in INI, as if
+ * outside of it.
+ */
 function* entriesOf(mapping: Mapping, outer: ReadonlyArray<string> = []): Generator<Entry> {
   for (const [name, value] of Object.entries(mapping)) {
     const keys = [...outer, name]
     if (isMapping(value) && keys.length < MAX_DEPTH) {
       yield* entriesOf(value, outer.length === 0 && isDefaultSection(name) ? [] : keys)
-    } else if (value !== null) yield [keys.join("."), value]
+      continue
+    }
+    const key = keys.join(".")
+    if (value !== null || isOwn(key)) yield [key, value ?? ""]
   }
 }
 

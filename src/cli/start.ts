@@ -7,6 +7,7 @@ import { loadAll, makeLottery, runsUntilStopped } from "./commands.ts"
 import type { LogChoice } from "./LogFormat.ts"
 import * as ProcessServices from "./ProcessServices.ts"
 import { runMain } from "./run.ts"
+import * as Setting from "./Setting.ts"
 
 export const start = async (): Promise<void> => {
   const choice: LogChoice = { format: "text", level: "INFO" }
@@ -15,6 +16,9 @@ export const start = async (): Promise<void> => {
     version: packageJson.version,
     choice,
     purpose: { isServed: runsUntilStopped(args) },
-    services: Layer.provideMerge(ConfigFlag.layer(Effect.promise(loadAll)), ProcessServices.layer)
+    services: ConfigFlag.layer(Effect.promise(loadAll)).pipe(
+      Layer.provideMerge(ProcessServices.layer),
+      Layer.provideMerge(Setting.environment())
+    )
   })
 }

@@ -49,7 +49,7 @@ describe("a file of settings", () => {
       expect(yield* valueAt(file, "SERVER_PORT")).toBe("4444")
       expect(yield* valueAt(file, "LOTTERY_STORE")).toBe("csv:/x/bets#1;2.csv")
       expect(yield* valueAt(file, "NOMBRE")).toBe("Ana # María")
-      expect(yield* valueAt(file, "APELLIDO")).toBeUndefined()
+      expect(yield* valueAt(file, "APELLIDO")).toBe("")
       expect(yield* valueAt(file, "log.level")).toBe("DEBUG")
     })
   )

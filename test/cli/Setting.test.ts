@@ -1,7 +1,7 @@
 /** Where settings come from, and what is said of a wrong one. */
 import { NodeServices } from "@effect/platform-node"
 import { it } from "@effect/vitest"
-import { ConfigProvider, Duration, Effect, Option, Result, Schema } from "effect"
+import { Duration, Effect, Option, Result, Schema } from "effect"
 import { describe, expect } from "vitest"
 import * as Setting from "../../src/cli/Setting.ts"
 import * as SettingText from "../../src/cli/SettingText.ts"
@@ -16,7 +16,7 @@ const count = Setting.withDefault("loop-count", {
 const parse = (flags: Record<string, ReadonlyArray<string>>, env: Record<string, string>) =>
   count.parse({ flags, arguments: [] }).pipe(
     Effect.map(([, value]) => value),
-    Effect.provide(ConfigProvider.layer(ConfigProvider.fromEnv({ env }))),
+    Effect.provide(Setting.environment(env)),
     Effect.provide(NodeServices.layer)
   )
 
@@ -57,10 +57,7 @@ describe("a setting", () => {
       const error = yield* Effect.flip(agency.parse({ flags: {}, arguments: [] }))
       expect(error.message).toContain("--agency")
       expect(error.message).toContain("CLI_ID")
-    }).pipe(
-      Effect.provide(ConfigProvider.layer(ConfigProvider.fromEnv({ env: {} }))),
-      Effect.provide(NodeServices.layer)
-    )
+    }).pipe(Effect.provide(Setting.environment({})), Effect.provide(NodeServices.layer))
   )
 })
 
@@ -74,10 +71,7 @@ describe("a setting of one mode", () => {
     Effect.gen(function* () {
       const [, setting] = yield* flag.parse({ flags, arguments: [] })
       return { setting, value: yield* Effect.result(setting.orElse(7)) }
-    }).pipe(
-      Effect.provide(ConfigProvider.layer(ConfigProvider.fromEnv({ env }))),
-      Effect.provide(NodeServices.layer)
-    )
+    }).pipe(Effect.provide(Setting.environment(env)), Effect.provide(NodeServices.layer))
 
   it.effect("is checked as a flag, and elsewhere only where it is used", () =>
     Effect.gen(function* () {
@@ -100,7 +94,7 @@ describe("a switch", () => {
       .parse({ flags, arguments: [] })
       .pipe(
         Effect.map(([, value]) => value),
-        Effect.provide(ConfigProvider.layer(ConfigProvider.fromEnv({ env }))),
+        Effect.provide(Setting.environment(env)),
         Effect.provide(NodeServices.layer)
       )
 

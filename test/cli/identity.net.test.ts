@@ -437,6 +437,22 @@ describe("what cannot be is refused in one line:", () => {
   )
 })
 
+describe("an empty variable of the environment", () => {
+  it.live.each([
+    ["server", "tls-client-ca", "LOTTERY_TLS_CLIENT_CA"],
+    ["server", "tokens", "LOTTERY_TOKENS"],
+    ["ping", "config", "LOTTERY_CONFIG"]
+  ] as const)("%s: %s is refused", ([command, setting, variable]) =>
+    Effect.gen(function* () {
+      const outcome = yield* runLottery({ args: [command], env: { [variable]: "" } })
+      const expected = `${setting} from the environment variable ${variable}: expected `
+      expect(outcome).toMatchObject({ code: 2, stdout: "" })
+      expect(outcome.stderr).toContain(`lottery ${command}: ${expected}`)
+      expect(outcome.stderr.trimEnd().split("\n")).toHaveLength(2)
+    })
+  )
+})
+
 describe("a server that can be reached from elsewhere", () => {
   const warnings = Effect.fnUntraced(function* (
     host: string,

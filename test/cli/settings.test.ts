@@ -9,7 +9,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { NodeServices } from "@effect/platform-node"
 import { it } from "@effect/vitest"
-import { ConfigProvider, Duration, Effect, Option, Result } from "effect"
+import { Duration, Effect, Option, Result } from "effect"
 import type * as Flag from "effect/cli/Flag"
 import { afterAll, describe, expect } from "vitest"
 import * as ConfigFile from "../../src/cli/ConfigFile.ts"
@@ -489,7 +489,7 @@ const parse = (setting: Flag.Flag<unknown>, { env = {}, file, flags = {} }: Plac
   }
   return value.pipe(
     Effect.provideService(Setting.CurrentConfigFile, file ? read(...file) : Effect.undefined),
-    Effect.provide(ConfigProvider.layer(ConfigProvider.fromEnv({ env }))),
+    Effect.provide(Setting.environment(env)),
     Effect.provide(NodeServices.layer)
   )
 }
@@ -567,6 +567,27 @@ describe.each(Object.keys(CASES))("%s", (command) => {
               `or in the environment or a file as ${key}`
           )
         } else expect(none).toEqual(Result.succeed(fallback))
+      })
+    )
+
+    it.effect(`--${name}: an empty LOTTERY_ key is refused, any other counts as not set`, () =>
+      Effect.gen(function* () {
+        const missing = { message: expect.stringContaining(`${name} is missing: `) }
+        const absent = fallback === undefined ? Result.fail(missing) : Result.succeed(fallback)
+        for (const key of inFile) {
+          const places: ReadonlyArray<readonly [string, Places]> = [
+            [`environment variable ${key}`, { env: { [key]: "" } }],
+            [`${key} in`, { file: [PLACES.ini.file, ini(key, "")] }],
+            [`${key} in`, { file: [PLACES.yaml.file, yaml(key, "")] }],
+            [`${key} in`, { file: [PLACES.yaml.file, yaml(key, "").replace('""', "")] }]
+          ]
+          for (const [where, given] of places) {
+            const found = yield* Effect.result(parse(setting, given))
+            const said = `${name} from ${given.file ? "" : "the "}${where}`
+            const refused = { message: expect.stringMatching(`^${said}.*: expected .*, got ""$`) }
+            expect(found).toMatchObject(key.startsWith("LOTTERY_") ? Result.fail(refused) : absent)
+          }
+        }
       })
     )
 
