@@ -9,6 +9,7 @@ import { SqlError } from "effect/sql/SqlError"
 import { boundedWait } from "../../domain/LoggedResource.ts"
 import { StoreUnavailable } from "../BetStore.ts"
 import { makeTypes } from "./PostgresColumns.ts"
+import { hostWithoutTls, requiresTls } from "./PostgresUrl.ts"
 
 /** Statements that write at a time: more are no faster, and PostgreSQL has 100 places, if that. */
 const WRITERS = 4
@@ -174,12 +175,25 @@ export const closedInTime = Effect.fnUntraced(function* <A, E>(
   return yield* Scope.provide(acquire, scope)
 })
 
+/** Says what others on the way learn. Any server that answers may ask for the password as text. */
+const warnUnlessPrivate = (url: Redacted.Redacted) => {
+  const host = hostWithoutTls(url)
+  if (host === undefined) return Effect.void
+  return Effect.logWarning(
+    `bets travel to PostgreSQL on ${host} in the clear, and so does the password if the server ` +
+      "asks for it in clear text: add sslmode=require to its URL"
+  )
+}
+
 /** Makes the pool; connections are opened as they are needed. */
 export const make = Effect.fnUntraced(function* (
   url: Redacted.Redacted
 ): Effect.fn.Return<Postgres, SqlError, Scope.Scope> {
+  yield* warnUnlessPrivate(url)
   const sql = yield* PgClient.make({
     url,
+    // Asked for, so that no variable of the environment turns the check of the certificate off.
+    ...(requiresTls(url) && { ssl: { rejectUnauthorized: true } }),
     maxConnections: MAX_CONNECTIONS,
     keepAlive: "10 seconds",
     types: makeTypes(),

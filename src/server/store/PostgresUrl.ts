@@ -4,6 +4,7 @@
  * the password ends, which is never shown.
  */
 import { Redacted, Result } from "effect"
+import { isLoopback } from "../../protocol/Loopback.ts"
 
 /** The parameters that mean something here; any other would be ignored without a word. */
 const PARAMETERS = [
@@ -55,13 +56,18 @@ export const parsePostgresUrl = (text: string): Result.Result<Redacted.Redacted,
   return problem === undefined ? Result.succeed(Redacted.make(text)) : Result.fail(problem)
 }
 
+/** The last value of a parameter, which is the one that counts. */
+const parameterOf = ({ searchParams }: URL, name: string): string | undefined =>
+  searchParams.getAll(name).at(-1)
+
 /** The URL without its password and parameters, fit to be shown. */
 export const showPostgresUrl = (url: Redacted.Redacted): string => {
-  const { host, pathname, searchParams, username } = new URL(Redacted.value(url))
+  const parsed = new URL(Redacted.value(url))
+  const { host, pathname, username } = parsed
   // A parameter is decoded, and may have line breaks then.
   const parameter = (name: string) => {
-    const value = searchParams.get(name)
-    return value === null ? undefined : encodeURI(value)
+    const value = parameterOf(parsed, name)
+    return value === undefined ? undefined : encodeURI(value)
   }
   const user = parameter("user") ?? username
   const at = parameter("host") ?? host
@@ -71,4 +77,26 @@ export const showPostgresUrl = (url: Redacted.Redacted): string => {
     `postgres://${user === "" ? "" : `${user}@`}${at}${port === undefined ? "" : `:${port}`}` +
     (database === "" ? "" : `/${database}`)
   )
+}
+
+/**
+ * The values of `sslmode` that insist on TLS. Each of them checks the certificate and its name, as
+ * libpq does for `verify-full` alone. `prefer` and `allow` do without TLS where the other side says
+ * that it has none.
+ */
+const TLS_MODES = new Set(["require", "verify-ca", "verify-full"])
+
+/** Whether PostgreSQL is spoken to over TLS only. */
+export const requiresTls = (url: Redacted.Redacted): boolean =>
+  TLS_MODES.has(parameterOf(new URL(Redacted.value(url)), "sslmode") ?? "")
+
+/** The folder of a socket, also as a URL has it. */
+const FOLDER = /^(\/|%2f)/i
+
+/** The host of another machine that may be spoken to without TLS. */
+export const hostWithoutTls = (url: Redacted.Redacted): string | undefined => {
+  if (requiresTls(url)) return undefined
+  const parsed = new URL(Redacted.value(url))
+  const host = parameterOf(parsed, "host") ?? parsed.hostname.replace(/^\[|\]$/g, "")
+  return host === "" || FOLDER.test(host) || isLoopback(host) ? undefined : host
 }

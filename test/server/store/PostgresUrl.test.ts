@@ -7,7 +7,12 @@ import { inspect } from "node:util"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Redacted, Result, Schema } from "effect"
 import * as PostgresStore from "../../../src/server/store/PostgresStore.ts"
-import { parsePostgresUrl, showPostgresUrl } from "../../../src/server/store/PostgresUrl.ts"
+import {
+  hostWithoutTls,
+  parsePostgresUrl,
+  requiresTls,
+  showPostgresUrl
+} from "../../../src/server/store/PostgresUrl.ts"
 
 const MARK = "hunter2"
 const EXPECTED = "expected postgres://USER:PASSWORD@HOST:PORT/DATABASE"
@@ -58,6 +63,33 @@ describe("a PostgreSQL's URL", () => {
     expect(Redacted.value(url)).toBe(text)
     expect(showPostgresUrl(url)).toBe(shown)
     expect(`${url} ${JSON.stringify(url)} ${inspect(url)}`).not.toContain(MARK)
+  })
+
+  it.each([
+    ["postgres://", undefined],
+    ["postgres:///db?host=/run/postgresql", undefined],
+    ["postgres://%2Frun%2Fpostgresql/db", undefined],
+    ["postgres://localhost/db", undefined],
+    ["postgres://127.8.8.8/db?sslmode=disable", undefined],
+    ["postgres://[::1]:5433/db", undefined],
+    ["postgres://db.example/db?host=localhost", undefined],
+    ["postgres://localhost/db?host=localhost&host=db.example", "db.example"],
+    ["postgres://bob:hunter2@db.example/db", "db.example"],
+    ["postgres://[2001:db8::1]/db", "2001:db8::1"],
+    ["postgres://localhost.example/db", "localhost.example"],
+    ["postgres://db.example/db?sslmode=disable", "db.example"],
+    ["postgres://db.example/db?sslmode=allow", "db.example"],
+    ["postgres://db.example/db?sslmode=prefer", "db.example"],
+    ["postgres://db.example/db?sslmode=require&sslmode=disable", "db.example"]
+  ])("%s may be spoken to in the clear on another machine: %s", (text, host) => {
+    expect(hostWithoutTls(readable(text))).toBe(host)
+    expect(requiresTls(readable(text))).toBe(false)
+  })
+
+  it.each(["require", "verify-ca", "verify-full"])("sslmode=%s is TLS, or nothing", (mode) => {
+    const url = readable(`postgres://db.example/db?sslmode=${mode}`)
+    expect(hostWithoutTls(url)).toBeUndefined()
+    expect(requiresTls(url)).toBe(true)
   })
 
   it.each([
