@@ -10,14 +10,12 @@ import {
   serverNames,
   serverServices,
   sharedByServers,
+  storeNetwork,
   volumes
 } from "./ComposeServers.ts"
 import { generateBook } from "./GeneratedBook.ts"
 
-/**
- * A Linux bridge has 1,023 ports: for these, for PostgreSQL, and for two who look at them from
- * beside.
- */
+/** A Linux bridge has 1,023 ports: for these, and for two who look at them from beside. */
 export const MAX_CLIENTS = 1000
 export const MAX_SERVERS = 20
 
@@ -59,6 +57,11 @@ x-container: &container
   tmpfs: [/tmp]
   cap_drop: [ALL]
   security_opt: ["no-new-privileges:true"]
+  # A command has some 12 threads, and a health check is another command.
+  pids_limit: 64
+  mem_limit: 512m
+  ulimits:
+    nofile: 1024
 `
 
 const sharedByClients = (parameters: ComposeParameters): string => `
@@ -90,14 +93,17 @@ const client = (agency: number, { oneBetSeed }: ComposeParameters): string => {
 ${environment.map(([key, value]) => `      ${key}: ${quoted(value)}\n`).join("")}`
 }
 
-const network = (containers: number): string => `
+const networks = (parameters: ComposeParameters): string => {
+  const containers = serverNames(parameters).length + parameters.clients
+  return `
 networks:
   testing_net:
     driver: bridge
     ipam:
       config:
         - subnet: ${containers > SMALL_NETWORK_CONTAINERS ? LARGE_SUBNET : SMALL_SUBNET}
-`
+${storeNetwork(parameters)}`
+}
 
 /** The Compose file for these parameters; the same parameters make the same text. */
 export const makeComposeFile = (parameters: ComposeParameters): string => {
@@ -112,7 +118,7 @@ export const makeComposeFile = (parameters: ComposeParameters): string => {
     sharedByClients(parameters),
     "\nservices:",
     ...services,
-    network(services.length),
+    networks(parameters),
     volumes(parameters)
   ].join("")
 }

@@ -27,6 +27,8 @@ ${services.map((service) => `  ${service}:\n    condition: service_healthy\n`).j
 
 /** What a server has because of its store. */
 interface Store {
+  /** The networks that it is on beside that of the clients. */
+  readonly network: string
   /** The end of its command. */
   readonly flags: string
   readonly environment: string
@@ -37,6 +39,7 @@ interface Store {
 }
 
 const SQLITE: Store = {
+  network: "",
   flags: `\
   - --store
   - sqlite:/data/lottery.db
@@ -53,11 +56,17 @@ restart: on-failure:3
 /** Compose puts in the variable of where it runs, or else what stands behind the dash. */
 const PASSWORD = `\${POSTGRES_PASSWORD:-lottery}`
 
+/** Where PostgreSQL is, and the servers, but no client. */
+const STORE_NETWORK = "store_net"
+
 const POSTGRES: Store = {
+  network: `  ${STORE_NETWORK}:\n`,
   flags: "",
   // Here, where no list of processes shows the password.
   environment: `\
 environment:
+  # In the clear, which each server warns of: only PostgreSQL and the servers are on this network,
+  # which does not leave the machine. For a PostgreSQL elsewhere add ?sslmode=require.
   LOTTERY_STORE: "postgres://lottery:${PASSWORD}@postgres:5432/lottery"
 `,
   volume: "",
@@ -72,17 +81,20 @@ const storeOf = ({ postgresServers }: ServersParameters): Store =>
   postgresServers === undefined ? SQLITE : POSTGRES
 
 /** One name for several; Docker answers with the addresses of those that run. */
-const ALIAS = `\
-networks:
-  testing_net:
-    aliases: [server]
-`
+const ALIAS = "    aliases: [server]\n"
+
+/** The networks of a server, where they are others than those of every container. */
+const networksOf = (parameters: ServersParameters): string => {
+  const { network } = storeOf(parameters)
+  const alias = serverNames(parameters).length === 1 ? "" : ALIAS
+  return network === "" ? "" : `networks:\n  testing_net:\n${alias}${network}`
+}
 
 /** What every server has, beside its name. */
 const server = (parameters: ServersParameters): string => {
   const { dependsOn, environment, flags, restart, volume } = storeOf(parameters)
   return `\
-${serverNames(parameters).length === 1 ? "" : ALIAS}\
+${networksOf(parameters)}\
 command:
   - server
   - --config
@@ -104,6 +116,10 @@ ${dependsOn}\
 ${restart}\
 # A server may take 10 s to stop; mostly it is under one.
 stop_grace_period: 30s
+# Enough for 10,000 connections, the most that a server takes, with TLS too.
+mem_limit: 3g
+ulimits:
+  nofile: 16384
 `
 }
 
@@ -117,18 +133,26 @@ ${indent(2, server(parameters))}
 `
 }
 
+/** docker buildx imagetools inspect postgres:VERSION-alpine shows the digest of another version. */
+const POSTGRES_DIGEST = "sha256:18cfe3ef5e6815560c98237d6216d1e5119702fb0f3894c8785dd58b8bbe5d73"
+
 /**
  * The official image, as it is made to run: it begins as root to own its volume, and goes on as a
  * user of its own.
  */
 const postgres = `
   postgres:
-    image: postgres:17-alpine
+    image: postgres:17.11-alpine@${POSTGRES_DIGEST}
     container_name: postgres
     # A server may take 8 connections, and there are 20 servers at most.
     command: ["postgres", "-c", "max_connections=200"]
-    networks: [testing_net]
+    networks: [${STORE_NETWORK}]
     security_opt: ["no-new-privileges:true"]
+    # A process for each connection, and those of its own.
+    pids_limit: 256
+    mem_limit: 2g
+    ulimits:
+      nofile: 4096
     environment:
       POSTGRES_USER: lottery
       # To change it, set POSTGRES_PASSWORD where Compose runs, or in a file .env beside this one:
@@ -169,6 +193,12 @@ export const serverServices = (parameters: ServersParameters): ReadonlyArray<str
   const servers = names.length === 1 ? [lone(parameters)] : names.map(oneOfSeveral)
   return parameters.postgresServers === undefined ? servers : [postgres, ...servers]
 }
+
+/** The network of PostgreSQL, from which nothing else can be reached. */
+export const storeNetwork = (parameters: ServersParameters): string =>
+  parameters.postgresServers === undefined
+    ? ""
+    : `  ${STORE_NETWORK}:\n    driver: bridge\n    internal: true\n`
 
 /** The volume with the bets. */
 export const volumes = ({ postgresServers }: ServersParameters): string => `

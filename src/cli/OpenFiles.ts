@@ -12,7 +12,7 @@ const LIMITS_FILE = "/proc/self/limits"
 const OPEN_FILES = /^Max open files\s+(\d+)\s/m
 
 /** Files for the store, its workers and Node itself, and connections that are being refused. */
-const RESERVED_FILES = 64
+export const RESERVED_FILES = 64
 
 /** The limits, with no more connections than there can be files. */
 export const withinOpenFiles = Effect.fn("OpenFiles.withinOpenFiles")(function* (

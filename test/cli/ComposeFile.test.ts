@@ -14,6 +14,7 @@ import {
   makeComposeFile,
   quoted
 } from "../../src/cli/ComposeFile.ts"
+import { RESERVED_FILES } from "../../src/cli/OpenFiles.ts"
 import { FLUSH_TIMEOUT } from "../../src/cli/run.ts"
 import { STORE_CLOSE_TIMEOUT } from "../../src/cli/server.ts"
 import { Bet } from "../../src/domain/Bet.ts"
@@ -42,7 +43,10 @@ const CONTAINED = {
   read_only: true,
   tmpfs: ["/tmp"],
   cap_drop: ["ALL"],
-  security_opt: ["no-new-privileges:true"]
+  security_opt: ["no-new-privileges:true"],
+  pids_limit: 64,
+  mem_limit: "512m",
+  ulimits: { nofile: 1024 }
 }
 
 const healthy = (services: ReadonlyArray<string>) =>
@@ -81,7 +85,9 @@ const server = (clients: number) => ({
     start_period: "60s"
   },
   restart: "on-failure:3",
-  stop_grace_period: "30s"
+  stop_grace_period: "30s",
+  mem_limit: "3g",
+  ulimits: { nofile: 16_384 }
 })
 
 describe.each([1, 5, MAX_CLIENTS])("a file for %i clients", (clients) => {
@@ -104,11 +110,14 @@ describe.each([1, 5, MAX_CLIENTS])("a file for %i clients", (clients) => {
 const PASSWORD = `\${POSTGRES_PASSWORD:-lottery}`
 
 const postgres = {
-  image: "postgres:17-alpine",
+  image: expect.stringMatching(/^postgres:17\.\d+-alpine@sha256:[0-9a-f]{64}$/),
   container_name: "postgres",
   command: ["postgres", "-c", "max_connections=200"],
-  networks: ["testing_net"],
+  networks: ["store_net"],
   security_opt: ["no-new-privileges:true"],
+  pids_limit: 256,
+  mem_limit: "2g",
+  ulimits: { nofile: 4096 },
   environment: {
     POSTGRES_USER: "lottery",
     POSTGRES_PASSWORD: PASSWORD,
@@ -130,6 +139,7 @@ const postgres = {
 const postgresServer = (name: string, clients: number) => ({
   ...server(clients),
   container_name: name,
+  networks: { testing_net: null, store_net: null },
   command: ["server", "--config", "/config/server.ini", "--agencies", String(clients)],
   environment: { LOTTERY_STORE: `postgres://lottery:${PASSWORD}@postgres:5432/lottery` },
   volumes: ["./config/server.ini:/config/server.ini:ro"],
@@ -154,7 +164,7 @@ describe("on PostgreSQL", () => {
   ])("%i servers answer to one name, and each of %i clients waits for all", (servers, clients) => {
     const { services } = read({ clients, postgresServers: servers })
     const names = Array.from({ length: servers }, (_, index) => `server${index + 1}`)
-    const networks = { testing_net: { aliases: ["server"] } }
+    const networks = { testing_net: { aliases: ["server"] }, store_net: null }
     expect(services).toEqual({
       postgres,
       ...Object.fromEntries(
@@ -215,16 +225,25 @@ it.each<[ComposeParameters, string]>([
   [{ clients: 250 }, SMALL],
   [{ clients: 251 }, LARGE],
   [{ clients: MAX_CLIENTS }, LARGE],
-  [{ clients: 249, postgresServers: 1 }, SMALL],
-  [{ clients: 250, postgresServers: 1 }, LARGE],
-  [{ clients: 240, postgresServers: 10 }, SMALL],
-  [{ clients: 240, postgresServers: 11 }, LARGE],
+  [{ clients: 250, postgresServers: 1 }, SMALL],
+  [{ clients: 251, postgresServers: 1 }, LARGE],
+  [{ clients: 240, postgresServers: 11 }, SMALL],
+  [{ clients: 240, postgresServers: 12 }, LARGE],
   [{ clients: MAX_CLIENTS, postgresServers: MAX_SERVERS }, LARGE]
-])("for %j the network is %s", (parameters, subnet) => {
+])("for %j the clients' network is %s, and PostgreSQL has another", (parameters, subnet) => {
   const { networks } = read(parameters)
   expect(networks).toEqual({
-    testing_net: { driver: "bridge", ipam: { config: [{ subnet }] } }
+    testing_net: { driver: "bridge", ipam: { config: [{ subnet }] } },
+    ...(parameters.postgresServers !== undefined && {
+      store_net: { driver: "bridge", internal: true }
+    })
   })
+})
+
+it("a server may have as many files open as it takes connections, and those of its own", () => {
+  const { maxConnections } = Effect.runSync(ServerLimits)
+  const { nofile } = server(1).ulimits
+  expect(nofile).toBeGreaterThanOrEqual(maxConnections + RESERVED_FILES)
 })
 
 describe("one bet each", () => {
