@@ -1,10 +1,9 @@
 /** A file that is written whole or not at all: nobody ever reads half of it. */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
-import * as Path from "effect/Path"
-import * as Random from "effect/Random"
 import * as Stream from "effect/Stream"
 import { FileUnavailable, fileUnavailable } from "../client/FileUnavailable.ts"
+import { temporaryName } from "../domain/TemporaryName.ts"
 
 const PERMISSIONS = 0o777
 
@@ -19,7 +18,8 @@ const fileBehind = Effect.fnUntraced(function* (name: string) {
 
 /**
  * Writes a file under a temporary name beside it, and gives it its own once it is whole. One that
- * is new has `mode` from its first moment; one that is there keeps its own.
+ * is new has `mode` from its first moment, or what the umask leaves; one that is there keeps its
+ * own.
  */
 export const writeWhole = Effect.fn("WholeFile.writeWhole")(
   function* (
@@ -28,10 +28,8 @@ export const writeWhole = Effect.fn("WholeFile.writeWhole")(
     options: { readonly mode?: number } = {}
   ) {
     const fs = yield* FileSystem.FileSystem
-    const path = yield* Path.Path
     const { file, mode = options.mode } = yield* fileBehind(name)
-    const unique = `${process.pid}.${yield* Random.nextInt}`
-    const temporary = path.join(path.dirname(file), `.${path.basename(file)}.${unique}.tmp`)
+    const temporary = yield* temporaryName(file)
     yield* Stream.run(content, fs.sink(temporary, { flag: "wx", mode })).pipe(
       Effect.andThen(fs.rename(temporary, file)),
       Effect.onError(() => Effect.ignore(fs.remove(temporary)))

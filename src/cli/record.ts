@@ -18,8 +18,8 @@ const keep = (): void => {
   for (const [name, script] of scripts) {
     const file = compiledFile(join(folder, name))
     if (existsSync(file) && !FIRST.has(process.argv[2] ?? "")) continue
-    const temporary = `${file}.${process.pid}`
-    writeFileSync(temporary, script.createCachedData())
+    const temporary = `${file}.${crypto.randomUUID()}.tmp`
+    writeFileSync(temporary, script.createCachedData(), { flag: "wx" })
     renameSync(temporary, file)
   }
 }
