@@ -56,6 +56,8 @@ const isSame = (one: Identity, other: Identity): boolean =>
   one.ino !== undefined && one.dev === other.dev && one.ino === other.ino
 
 const NULL_DEVICE = "/dev/null"
+/** Bad lines are bets too. */
+const OWNER_ONLY = 0o600
 const IS_BOOK = "is the book itself, and cannot take its bad lines"
 
 /**
@@ -65,7 +67,14 @@ const IS_BOOK = "is the book itself, and cannot take its bad lines"
 const refusal = Effect.fnUntraced(function* (rejects: string, book: string | undefined) {
   const fs = yield* FileSystem.FileSystem
   if (rejects === "-") return "expected a file for the bad lines"
-  if (rejects === NULL_DEVICE || !(yield* fs.exists(rejects))) return undefined
+  if (rejects === NULL_DEVICE) return undefined
+  // Another user may have put it there.
+  const isLink = Effect.match(fs.readLink(rejects), {
+    onSuccess: () => true,
+    onFailure: () => false
+  })
+  if (yield* isLink) return "is a symbolic link, expected a file"
+  if (!(yield* fs.exists(rejects))) return undefined
   const found = yield* pathIdentity(rejects)
   if (found.type === "Directory") return "is a folder, expected a file"
   if (found.type !== "File") return "is not a regular file"
@@ -115,7 +124,8 @@ export const open = Effect.fnUntraced(function* (book: string, name: string, opt
   const { agency, file, maxRejects } = options
   const fs = yield* FileSystem.FileSystem
   yield* check(file, book)
-  const opened = yield* Effect.mapError(fs.open(file, { flag: "w" }), fileUnavailable(file))
+  const how = { flag: "w", mode: OWNER_ONLY, noFollow: true } as const
+  const opened = yield* Effect.mapError(fs.open(file, how), fileUnavailable(file))
   return {
     /** Writes and logs what a parser has found since the last time; fails with too many. */
     take: Effect.fnUntraced(function* (parser: BookParser, rejected: ReadonlyArray<Uint8Array>) {

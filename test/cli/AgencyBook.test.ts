@@ -257,10 +257,16 @@ describe("the file of --rejects", () => {
       "is the book itself, and cannot take its bad lines"
     ],
     [
-      "a symbolic link to the book",
+      "a symbolic link",
       (folder) => symlinkSync("b.csv", join(folder, "l.csv")),
       "l.csv",
-      "is the book itself, and cannot take its bad lines"
+      "is a symbolic link, expected a file"
+    ],
+    [
+      "a link to nothing",
+      (folder) => symlinkSync("nowhere", join(folder, "l.csv")),
+      "l.csv",
+      "is a symbolic link, expected a file"
     ],
     ["a folder", (folder) => mkdirSync(join(folder, "l")), "l", "is a folder, expected a file"]
   ]

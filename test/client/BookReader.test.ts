@@ -1,6 +1,6 @@
 /** What is a good book, what is a bad line and how it is named, and what becomes of it. */
 import { createHash } from "node:crypto"
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { NodeServices } from "@effect/platform-node"
@@ -200,6 +200,7 @@ layer(NodeServices.layer)("BookReader", (it) => {
           badLines: 4
         })
         expect(readFileSync(rejects, "utf8")).toBe(bad.join(""))
+        expect(statSync(rejects).mode & 0o777).toBe(0o600 & ~process.umask())
         expect(yield* rowsOf(content, { skipBadLines: true })).toEqual([GOOD, GOOD, GOOD])
       })
     )
