@@ -117,7 +117,8 @@ export const make = (folder: string, ignoreSyncs = false): CrashDisk => {
           names.delete(from)
           names.set(to, file)
           return undefined
-        })
+        }),
+      remove: (path) => operate(() => void names.delete(path))
     }
   }
 

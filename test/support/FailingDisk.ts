@@ -53,7 +53,8 @@ export const make = (node: Disk, forEver: boolean): FailingDisk => {
     truncate: (file, length) => guard("cut", node.truncate(file, length)),
     syncData: (file) => guard("sync", node.syncData(file)),
     sync: (file) => guard("sync", node.sync(file)),
-    rename: (from, to) => guard("rename", node.rename(from, to))
+    rename: (from, to) => guard("rename", node.rename(from, to)),
+    remove: (path) => guard("remove", node.remove(path))
   }
   return {
     disk,

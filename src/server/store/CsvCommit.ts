@@ -145,7 +145,7 @@ export const makeCommit = (
 
   const putState = Effect.fnUntraced(function* (state: CsvState) {
     yield* checkFile
-    yield* writeState(disk, path, state)
+    yield* writeState(disk, path, store.csv.file, state)
     store.state = state
   })
 

@@ -159,7 +159,6 @@ export const keepTail = Effect.fnUntraced(function* (
   const bytes = yield* readBytes(disk, file, length, size - length)
   if (!bytes.includes(LF)) return undefined
   const kept = `${path}.cut-${length}`
-  // Bets that only some may read stay so.
   yield* replaceFile(disk, kept, bytes, file)
   return kept
 })

@@ -1,8 +1,7 @@
 /**
  * Takes an agency's rows out of `bets.csv`: the rows of all others are written to a new file,
  * which then takes the place of the old one in one step. A crash leaves the old file or the new
- * one, and at most a temporary file, which is emptied when the store is next opened. The old file
- * stays open while it is being read.
+ * one, and at most a temporary file. The old file stays open while it is being read.
  */
 import { Effect, Exit, Scope } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
@@ -13,7 +12,7 @@ import {
   type Descriptor,
   type Disk,
   DiskError,
-  openScoped,
+  openTemporary,
   readBytes,
   syncNewName,
   writeAll
@@ -21,16 +20,6 @@ import {
 
 /** Bytes read, and written, at once: a few milliseconds of work between two reads. */
 const PIECE_BYTES = 1024 * 1024
-
-const temporaryPath = (path: string): string => `${path}.tmp`
-
-/** Gives the room back that a discard which a crash cut short had taken. */
-export const emptyTemporary = (disk: Disk, path: string) =>
-  openScoped(disk, temporaryPath(path), "r+").pipe(
-    Effect.flatMap((file) => disk.truncate(file, 0)),
-    Effect.scoped,
-    Effect.ignore
-  )
 
 /** Moves the rows that stay to the front of `bytes`. */
 const keepOthers = (bytes: Uint8Array, agency: Agency, index: CsvIndex, offset: number) => {
@@ -113,12 +102,9 @@ export const rewriteWithout = Effect.fnUntraced(function* (
   agency: Agency,
   scope: Scope.Scope
 ) {
-  const temporary = temporaryPath(path)
   const fileScope = yield* Scope.fork(scope)
-  const open = Scope.provide(openScoped(disk, temporary, "w+"), fileScope)
-  const rewrite = Effect.fnUntraced(function* (file: Descriptor) {
-    // What only some may read stays so.
-    yield* disk.copyAccess(csv.file, file)
+  return yield* Effect.gen(function* () {
+    const { file, name } = yield* Scope.provide(openTemporary(disk, path, csv.file), fileScope)
     const rewritten = yield* copyOthers(disk, csv, agency, file)
     // The state says by now how much must be there.
     if (rewritten.length !== lengthWithout(csv, agency)) {
@@ -126,14 +112,8 @@ export const rewriteWithout = Effect.fnUntraced(function* (
       return yield* new DiskError({ operation: "read", code: undefined, reason })
     }
     yield* disk.sync(file)
-    yield* disk.rename(temporary, path)
+    yield* disk.rename(name, path)
     yield* syncNewName(disk, path)
     return { ...rewritten, scope: fileScope, users: 1 } satisfies SharedFile
-  })
-  return yield* Effect.flatMap(open, (file) =>
-    Effect.tapError(rewrite(file), (error) =>
-      // A disk that is full needs the room; after a failed sync nothing is touched any more.
-      error.operation === "sync" ? Effect.void : Effect.ignore(disk.truncate(file, 0))
-    )
-  ).pipe(Effect.onError((cause) => Scope.close(fileScope, Exit.failCause(cause))))
+  }).pipe(Effect.onError((cause) => Scope.close(fileScope, Exit.failCause(cause))))
 })

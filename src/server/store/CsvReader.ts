@@ -15,7 +15,8 @@ import { checkDraw, readState } from "./CsvStateFile.ts"
 import { type Descriptor, Disk, type DiskError, openScoped } from "./Disk.ts"
 import { MAX_GROUP_BYTES } from "./GroupCommit.ts"
 import { pagedBook } from "./PagedBook.ts"
-import { canonicalPath, checkIsFile, isInUse } from "./StoreLock.ts"
+import { checkFiles } from "./StoreFiles.ts"
+import { canonicalPath, isInUse } from "./StoreLock.ts"
 
 export interface Options {
   readonly path: string
@@ -80,7 +81,7 @@ const syncIfWritable = (disk: Disk, file: Descriptor) =>
 export const makeReader = Effect.fnUntraced(function* ({ drawId, path: store }: Options) {
   const disk = yield* Disk
   const path = yield* canonicalPath(store)
-  yield* checkIsFile(store, path)
+  yield* checkFiles(store, path)
   const withOpenError = Effect.mapError((error: DiskError | StoreOpenError) =>
     error._tag === "DiskError" ? toOpenError(store)(error) : error
   )

@@ -8,7 +8,7 @@ import { BetNumber } from "../../domain/Bet.ts"
 import { DrawId, ExpectedAgencies } from "../../domain/Draw.ts"
 import { StoreOpenError } from "../BetStore.ts"
 import { type CsvState, type FoundState, PYTHONS_DRAW } from "./CsvState.ts"
-import { type Disk, readFile, replaceFile } from "./Disk.ts"
+import { type Descriptor, type Disk, readFile, replaceFile } from "./Disk.ts"
 
 const VERSION = 2
 
@@ -106,8 +106,13 @@ export const checkDraw = (
   return Effect.fail(new StoreOpenError({ store, reason }))
 }
 
-/** Puts a state in the place of the one before, durably. */
-export const writeState = Effect.fnUntraced(function* (disk: Disk, path: string, state: CsvState) {
+/** Puts a state in the place of the one before, durably; who may read the bets may read it. */
+export const writeState = Effect.fnUntraced(function* (
+  disk: Disk,
+  path: string,
+  bets: Descriptor,
+  state: CsvState
+) {
   const { opened, finished, told } = state
   const json = yield* encode({
     ...state,
@@ -123,5 +128,5 @@ export const writeState = Effect.fnUntraced(function* (disk: Disk, path: string,
     finished: Array.from(finished, ([agency, { bets, sha256 }]) => ({ agency, bets, sha256 })),
     told: [...told]
   }).pipe(Effect.orDie)
-  yield* replaceFile(disk, statePath(path), utf8.encode(`${json}\n`))
+  yield* replaceFile(disk, statePath(path), utf8.encode(`${json}\n`), bets)
 })

@@ -11,7 +11,7 @@ import { readPage } from "./CsvBook.ts"
 import { CsvBookHashes } from "./CsvBookHashes.ts"
 import { makeCommit, type OpenCsv } from "./CsvCommit.ts"
 import { checkBooks, checkSize, keepTail, tornBytes } from "./CsvDamage.ts"
-import { emptyTemporary, type SharedFile, share } from "./CsvDiscard.ts"
+import { type SharedFile, share } from "./CsvDiscard.ts"
 import { cutTail, indexRows, scanWinners } from "./CsvFile.ts"
 import { CsvIndex } from "./CsvIndex.ts"
 import { progressOf, progressOfAll, storedDraw, toOpenError, toUnavailable } from "./CsvProgress.ts"
@@ -91,8 +91,7 @@ const openToWrite = Effect.fnUntraced(
     }
     const synced = csv.length
     const state = { ...(found ?? newState(drawId)), finished, synced, discarding: false }
-    if (found?.discarding) yield* emptyTemporary(disk, path)
-    if (found?.synced !== synced || found.discarding) yield* writeState(disk, path, state)
+    if (found?.synced !== synced || found.discarding) yield* writeState(disk, path, file, state)
     yield* syncFolderOf(disk, path)
     const opened: OpenCsv = { csv, state, editions: new Map() }
     return opened

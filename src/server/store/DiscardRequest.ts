@@ -14,6 +14,7 @@ import type {
   StoreUnavailable
 } from "../BetStore.ts"
 import * as RequestFile from "./RequestFile.ts"
+import { canWrite, foreign } from "./StoreFiles.ts"
 import { canonicalPath, isFree } from "./StoreLock.ts"
 
 /** How often the server looks for a request. */
@@ -65,14 +66,26 @@ export class DiscardBusy extends Data.TaggedError("DiscardBusy")<{ readonly stor
 type Discard = BetStore["Service"]["discard"]
 
 /**
+ * Reads the request beside the store at the canonical `path`. One of a user who cannot write the
+ * store is an error: it stays where it is, and nothing is done for it.
+ */
+const readBelieved = Effect.fnUntraced(function* (path: string) {
+  const file = RequestFile.pathOf(path)
+  const found = yield* RequestFile.read(file)
+  if (found === undefined || (yield* canWrite(found.user, path))) return found
+  const reason = `${file} ${foreign(found.user)}`
+  return yield* new RequestFile.RequestFileError({ code: undefined, reason })
+})
+
+/**
  * Removes a request that was made of an earlier server: whoever asked it is told to look first.
  * An answer stays for whoever waits for it. `path` is the store's canonical path.
  */
 export const clear = Effect.fnUntraced(
   function* (path: string) {
-    const file = RequestFile.pathOf(path)
-    const found = yield* RequestFile.read(file)
-    if (found !== undefined && found.request?.answer === undefined) yield* RequestFile.remove(file)
+    const found = yield* readBelieved(path)
+    if (found === undefined || found.request?.answer !== undefined) return
+    yield* RequestFile.remove(RequestFile.pathOf(path))
   },
   (effect) => Effect.ignore(effect)
 )
@@ -114,6 +127,8 @@ export const serve = Effect.fnUntraced(function* (path: string, drawId: string, 
   const ticks = yield* PubSub.sliding<void>({ capacity: 1, replay: 1 })
   /** An answer that could not be written is kept: the request is not executed again. */
   let last: { readonly token: string; readonly answer: RequestFile.Answer } | undefined
+  /** Why a request could not be looked at or answered, as it was last logged. */
+  let warned: string | undefined
 
   const answer = Effect.fnUntraced(function* (request: RequestFile.Request) {
     const { token } = request
@@ -124,7 +139,7 @@ export const serve = Effect.fnUntraced(function* (path: string, drawId: string, 
   }, Effect.uninterruptible)
 
   const look = Effect.gen(function* () {
-    const found = yield* RequestFile.read(file)
+    const found = yield* readBelieved(path)
     if (found === undefined) return
     const { ageMillis, request } = found
     if (ageMillis > STALE_MILLIS) yield* RequestFile.remove(file)
@@ -136,9 +151,16 @@ export const serve = Effect.fnUntraced(function* (path: string, drawId: string, 
     }
   })
 
+  /** The file is looked at again, and the reason told once. */
+  const warn = ({ reason }: RequestFile.RequestFileError) =>
+    Effect.suspend(() => {
+      if (reason === warned) return Effect.void
+      warned = reason
+      return Effect.logWarning(`requests to discard a book cannot be served: ${reason}`)
+    })
+
   yield* Effect.sleep(SERVER_LOOKS_EVERY).pipe(
-    // A file that cannot be used now is looked at again: whoever asked gives up by himself.
-    Effect.andThen(Effect.ignore(look)),
+    Effect.andThen(Effect.catchTag(look, "RequestFileError", warn)),
     Effect.forever,
     Effect.forkScoped
   )
@@ -153,17 +175,18 @@ export interface Asked {
   readonly agency: Agency
 }
 
-const removeStale = Effect.fnUntraced(function* (file: string) {
-  const found = yield* RequestFile.read(file)
-  if (found !== undefined && found.ageMillis > STALE_MILLIS) yield* RequestFile.remove(file)
+const removeStale = Effect.fnUntraced(function* (path: string) {
+  const found = yield* readBelieved(path)
+  if (found === undefined || found.ageMillis <= STALE_MILLIS) return
+  yield* RequestFile.remove(RequestFile.pathOf(path))
 })
 
 /** Makes the request file, once nobody else has one there. */
-const create = (store: string, file: string, request: RequestFile.Request) =>
-  RequestFile.create(file, request).pipe(
+const create = (store: string, path: string, request: RequestFile.Request) =>
+  RequestFile.create(path, request).pipe(
     Effect.catchIf(
       (error) => error.code === "EEXIST",
-      () => Effect.andThen(removeStale(file), Effect.fail(new DiscardBusy({ store })))
+      () => Effect.andThen(removeStale(path), Effect.fail(new DiscardBusy({ store })))
     ),
     Effect.retry({
       while: (error) => error._tag === "DiscardBusy",
@@ -179,7 +202,7 @@ export const ask = Effect.fnUntraced(function* ({ agency, drawId, path: store }:
   const token = `${process.pid}-${yield* Random.nextInt}`
   const request = new RequestFile.Request({ agency, draw: drawId, token })
   const unanswered = (reason: string) => Effect.fail(new DiscardUnanswered({ store, reason }))
-  const handle = yield* create(store, file, request)
+  const handle = yield* create(store, path, request)
 
   const look = Effect.gen(function* () {
     const found = yield* RequestFile.read(file)

@@ -6,10 +6,12 @@
  */
 import * as Fs from "node:fs"
 import { dirname } from "node:path"
-import { Context, Data, Effect } from "effect"
+import { Context, Data, Effect, Exit } from "effect"
+import { temporaryName } from "../../domain/TemporaryName.ts"
+import { OWNER_ONLY } from "./PrivateFile.ts"
 
 export class DiskError extends Data.TaggedError("DiskError")<{
-  readonly operation: "open" | "read" | "write" | "cut" | "rename" | "sync"
+  readonly operation: "open" | "read" | "write" | "cut" | "rename" | "remove" | "sync"
   readonly code: string | undefined
   readonly reason: string
 }> {}
@@ -36,8 +38,19 @@ const callFor = <A>(
 /** An open file. */
 export type Descriptor = number
 
+const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR } = Fs.constants
+
+/** How a file is opened. Another user may have put a link or a FIFO there, which would block. */
+const FLAGS = {
+  r: O_RDONLY | O_NOFOLLOW | O_NONBLOCK,
+  "r+": O_RDWR | O_NOFOLLOW | O_NONBLOCK,
+  "wx+": O_RDWR | O_CREAT | O_EXCL
+}
+export type Flags = keyof typeof FLAGS
+
 export interface Disk {
-  readonly open: (path: string, flags: string) => Effect.Effect<Descriptor, DiskError>
+  /** Follows no link in the place of the file. A new one is its owner's alone. */
+  readonly open: (path: string, flags: Flags) => Effect.Effect<Descriptor, DiskError>
   readonly close: (file: Descriptor) => Effect.Effect<void, DiskError>
   readonly size: (file: Descriptor) => Effect.Effect<number, DiskError>
   /** How many bytes were read; 0 at the end. */
@@ -61,10 +74,11 @@ export interface Disk {
   /** Syncs all of a file or a folder. */
   readonly sync: (file: Descriptor) => Effect.Effect<void, DiskError>
   readonly rename: (from: string, to: string) => Effect.Effect<void, DiskError>
+  readonly remove: (path: string) => Effect.Effect<void, DiskError>
 }
 
 const node: Disk = {
-  open: (path, flags) => callFor("open", (done) => Fs.open(path, flags, 0o644, done)),
+  open: (path, flags) => callFor("open", (done) => Fs.open(path, FLAGS[flags], OWNER_ONLY, done)),
   close: (file) => call("open", (done) => Fs.close(file, (error) => done(error ?? null))),
   size: (file) =>
     Effect.map(
@@ -77,9 +91,13 @@ const node: Disk = {
     callFor("write", (done) => Fs.write(file, bytes, 0, bytes.length, position, done)),
   copyAccess: Effect.fnUntraced(function* (from, to) {
     const { gid, mode, uid } = yield* callFor<Fs.Stats>("open", (done) => Fs.fstat(from, done))
-    yield* call("open", (done) => Fs.fchmod(to, mode, done))
+    const found = yield* callFor<Fs.Stats>("open", (done) => Fs.fstat(to, done))
+    // A file system that knows no permissions refuses to change them.
+    if (found.mode !== mode) yield* call("open", (done) => Fs.fchmod(to, mode, done))
+    const isOwned = found.uid === uid && found.gid === gid
     // Nobody else may give a file away.
-    if (process.getuid?.() === 0) yield* call("open", (done) => Fs.fchown(to, uid, gid, done))
+    const isRoot = process.geteuid?.() === 0
+    if (isRoot && !isOwned) yield* call("open", (done) => Fs.fchown(to, uid, gid, done))
   }),
   isAt: Effect.fnUntraced(function* (file, path) {
     const opened = yield* callFor<Fs.Stats>("read", (done) => Fs.fstat(file, done))
@@ -93,7 +111,8 @@ const node: Disk = {
   truncate: (file, length) => call("cut", (done) => Fs.ftruncate(file, length, done)),
   syncData: (file) => call("sync", (done) => Fs.fdatasync(file, done)),
   sync: (file) => call("sync", (done) => Fs.fsync(file, done)),
-  rename: (from, to) => call("rename", (done) => Fs.rename(from, to, done))
+  rename: (from, to) => call("rename", (done) => Fs.rename(from, to, done)),
+  remove: (path) => call("remove", (done) => Fs.unlink(path, done))
 }
 
 /** The disk; Node's unless a test provides another. */
@@ -102,7 +121,7 @@ export const Disk = Context.Reference<Disk>("lottery/server/store/Disk", {
 })
 
 /** Opens a file until the scope closes. */
-export const openScoped = (disk: Disk, path: string, flags: string) =>
+export const openScoped = (disk: Disk, path: string, flags: Flags) =>
   Effect.acquireRelease(disk.open(path, flags), (file) =>
     // Everything that matters was synced before; a descriptor that cannot be closed is a bug.
     Effect.orDie(disk.close(file))
@@ -141,27 +160,39 @@ export const syncNewName = (disk: Disk, path: string) =>
   )
 
 /**
+ * Opens a new file that is to take the place of `path`, with the access of the file `like`. If the
+ * scope fails it is removed.
+ */
+export const openTemporary = Effect.fnUntraced(function* (
+  disk: Disk,
+  path: string,
+  like: Descriptor
+) {
+  const name = yield* temporaryName(path)
+  const file = yield* openScoped(disk, name, "wx+")
+  yield* Effect.addFinalizer((exit) =>
+    Exit.isSuccess(exit) ? Effect.void : Effect.ignore(disk.remove(name))
+  )
+  yield* disk.copyAccess(like, file)
+  return { name, file }
+})
+
+/**
  * Puts a file in the place of another in one step: a crash leaves the old or the new. It has the
- * access of the file `like`, where one is given.
+ * access of the file `like`.
  */
 export const replaceFile = Effect.fnUntraced(function* (
   disk: Disk,
   path: string,
   bytes: Uint8Array,
-  like?: Descriptor
+  like: Descriptor
 ) {
-  const temporary = `${path}.tmp`
-  yield* Effect.scoped(
-    Effect.gen(function* () {
-      const file = yield* openScoped(disk, temporary, "w")
-      if (like !== undefined) yield* disk.copyAccess(like, file)
-      yield* writeAll(disk, file, bytes, 0)
-      yield* disk.sync(file)
-    })
-  )
-  yield* disk.rename(temporary, path)
+  const { file, name } = yield* openTemporary(disk, path, like)
+  yield* writeAll(disk, file, bytes, 0)
+  yield* disk.sync(file)
+  yield* disk.rename(name, path)
   yield* syncNewName(disk, path)
-})
+}, Effect.scoped)
 
 /** So many bytes of a file from a position on, or fewer where it ends before. */
 export const readBytes = Effect.fnUntraced(function* (

@@ -5,10 +5,14 @@
  * It is made whole by whoever asks, renewed as long as somebody waits, and replaced in one step by
  * the same request with its answer.
  */
-import { type FileHandle, open, rename, unlink, writeFile } from "node:fs/promises"
+import { constants } from "node:fs"
+import { type FileHandle, lstat, open, unlink } from "node:fs/promises"
 import { Clock, Data, Effect, Schema } from "effect"
 import { Agency } from "../../domain/Agency.ts"
 import { DrawId } from "../../domain/Draw.ts"
+import { Disk, openScoped as openOnDisk, replaceFile } from "./Disk.ts"
+import { OWNER_ONLY } from "./PrivateFile.ts"
+import { NOT_A_FILE, orUndefined } from "./StoreFiles.ts"
 
 /** What became of a request: how many bets were dropped, or why none was. */
 const Answer = Schema.Union([
@@ -54,17 +58,26 @@ const toRequestFileError = (error: unknown): RequestFileError => {
 const attempt = <A>(run: () => Promise<A>): Effect.Effect<A, RequestFileError> =>
   Effect.tryPromise({ try: run, catch: toRequestFileError })
 
-const openScoped = (path: string, flags: string) =>
+const openScoped = (path: string, flags: string | number) =>
   Effect.acquireRelease(
-    attempt(() => open(path, flags, 0o644)),
+    attempt(() => open(path, flags, OWNER_ONLY)),
     (file) => Effect.ignore(attempt(() => file.close()))
   )
 
 /** Where the request beside a store is; `store` is the store's canonical path. */
 export const pathOf = (store: string): string => `${store}.discard`
 
+/** Opens no link, and does not wait for the other end of a FIFO. */
+const CAREFULLY = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
+/** What opening a link or a socket fails with. */
+const NOT_OPENED: ReadonlyArray<string | undefined> = ["ELOOP", "ENXIO"]
+/** More than a request has; what is longer is none. */
+const MAX_BYTES = 64 * 1024
+
 /** A request file as it was found. */
 export interface Found {
+  /** Whose file it is. */
+  readonly user: number
   /** Since it was last renewed; so long also where the clock was put back that much since. */
   readonly ageMillis: number
   /** Undefined where what stands in it is not a request, or not yet. */
@@ -74,10 +87,17 @@ export interface Found {
 /** Reads the request file; undefined where there is none. */
 export const read = Effect.fnUntraced(
   function* (path: string) {
-    const file = yield* openScoped(path, "r")
-    const { mtimeMs } = yield* attempt(() => file.stat())
-    const request = decode(yield* attempt(() => file.readFile("utf8")))
+    const notAFile = new RequestFileError({ code: undefined, reason: `${path} ${NOT_A_FILE}` })
+    const file = yield* openScoped(path, CAREFULLY).pipe(
+      Effect.mapError((error) => (NOT_OPENED.includes(error.code) ? notAFile : error))
+    )
+    const stats = yield* attempt(() => file.stat())
+    if (!stats.isFile()) return yield* notAFile
+    const { mtimeMs, size, uid: user } = stats
+    const { buffer, bytesRead } = yield* attempt(() => file.read(Buffer.alloc(MAX_BYTES), 0))
+    const request = decode(size > MAX_BYTES ? "" : buffer.toString("utf8", 0, bytesRead))
     const found: Found = {
+      user,
       ageMillis: Math.abs((yield* Clock.currentTimeMillis) - mtimeMs),
       request: request._tag === "Some" ? request.value : undefined
     }
@@ -108,14 +128,24 @@ const removeOwn = Effect.fnUntraced(
   (effect) => Effect.ignore(effect)
 )
 
+/** Lets the server read what root asks: gives a file to the user who has made the store's lock. */
+const giveToServer = Effect.fnUntraced(function* (file: FileHandle, store: string) {
+  if (process.geteuid?.() !== 0) return
+  const lock = yield* orUndefined(() => lstat(`${store}.lock`))
+  if (lock !== undefined) yield* attempt(() => file.chown(lock.uid, lock.gid))
+})
+
 /**
- * Makes the request file, and removes it with the scope unless it is another's by then. Fails with
- * the code `EEXIST` where there is one. Gives the file to `renew`, which is this request's alone.
+ * Makes the request file beside a store, and removes it with the scope unless it is another's by
+ * then. Fails with the code `EEXIST` where there is one. Gives the file to `renew`, which is this
+ * request's alone.
  */
-export const create = Effect.fnUntraced(function* (path: string, request: Request) {
+export const create = Effect.fnUntraced(function* (store: string, request: Request) {
+  const path = pathOf(store)
   const text = yield* textOf(request)
   const file = yield* openScoped(path, "wx")
-  yield* attempt(() => file.writeFile(text)).pipe(
+  yield* giveToServer(file, store).pipe(
+    Effect.andThen(attempt(() => file.writeFile(text))),
     Effect.onError(() => Effect.ignore(remove(path))),
     Effect.uninterruptible
   )
@@ -130,11 +160,19 @@ export const renew = Effect.fnUntraced(function* (file: FileHandle) {
 })
 
 /** Answers a request, unless nobody waits for the answer any more. */
-export const answer = Effect.fnUntraced(function* (path: string, request: Request, given: Answer) {
-  const found = yield* read(path)
-  if (found?.request?.token !== request.token) return
-  const text = yield* textOf(new Request({ ...request, answer: given }))
-  const temporary = `${path}.tmp`
-  yield* attempt(() => writeFile(temporary, text))
-  yield* attempt(() => rename(temporary, path))
-})
+export const answer = Effect.fnUntraced(
+  function* (path: string, request: Request, given: Answer) {
+    const found = yield* read(path)
+    if (found?.request?.token !== request.token) return
+    const text = yield* textOf(new Request({ ...request, answer: given }))
+    const disk = yield* Disk
+    // Who asked may read the answer.
+    const asked = yield* openOnDisk(disk, path, "r")
+    yield* replaceFile(disk, path, Buffer.from(text), asked)
+  },
+  Effect.scoped,
+  Effect.catchTag("DiskError", ({ code, reason }) =>
+    // Taken away just now.
+    code === "ENOENT" ? Effect.void : Effect.fail(new RequestFileError({ code, reason }))
+  )
+)

@@ -6,6 +6,7 @@ import { accessSync, closeSync, constants, existsSync, fsyncSync, openSync } fro
 import { dirname } from "node:path"
 import type { DatabaseSync } from "node:sqlite"
 import { pathToFileURL } from "node:url"
+import { createPrivate } from "./PrivateFile.ts"
 
 /** Which file, and how it is opened. */
 export interface FileSettings {
@@ -203,10 +204,20 @@ const openToRead = (database: DatabaseSync, { drawId }: FileSettings): void => {
   throw new NotOurs(`it holds no draw ${drawId}, only ${names.map(({ name }) => name).join(", ")}`)
 }
 
+const checkReadable = (path: string): void => {
+  if (!existsSync(path)) throw new NotOurs("there is no such file")
+  try {
+    accessSync(path, constants.R_OK)
+  } catch {
+    throw new NotOurs("permission denied; run the command as the store's owner")
+  }
+}
+
 /** Opens the file, and makes the store where it is new; throws where it cannot be one. */
 export const open = (settings: FileSettings): DatabaseSync => {
   const { readOnly, path, busyTimeoutMillis } = settings
-  if (readOnly && !existsSync(path)) throw new NotOurs("there is no such file")
+  if (readOnly) checkReadable(path)
+  else createPrivate(path)
   const { DatabaseSync } = process.getBuiltinModule("node:sqlite")
   const location = readOnly && isOnlyToBeRead(path) ? immutable(path) : path
   const database = new DatabaseSync(location, { readOnly, timeout: busyTimeoutMillis })

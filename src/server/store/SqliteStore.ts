@@ -22,7 +22,8 @@ import { pagedBook } from "./PagedBook.ts"
 import type { Read, ReadAnswers } from "./SqliteBooks.ts"
 import type { Failure } from "./SqliteFile.ts"
 import type { Reply, Request, Settings } from "./SqliteWorker.ts"
-import { acquire, canonicalPath, checkIsFile } from "./StoreLock.ts"
+import { checkFiles } from "./StoreFiles.ts"
+import { acquire, canonicalPath } from "./StoreLock.ts"
 import { winnersOf } from "./WinningRows.ts"
 
 const BUSY_TIMEOUT_MILLIS = 5_000
@@ -246,7 +247,7 @@ export const make = Effect.fnUntraced(function* (options: Options) {
 /** Opens the store to read it, beside whoever writes it. */
 export const makeReader = Effect.fnUntraced(function* (options: Options) {
   const path = yield* canonicalPath(options.path)
-  yield* checkIsFile(options.path, path)
+  yield* checkFiles(options.path, path)
   const { read } = yield* startWorker(options, settingsOf(options, path, true))
   return BetStoreReader.of(makeBooks(options.drawId, read))
 })

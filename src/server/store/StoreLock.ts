@@ -3,12 +3,15 @@
  * open on a tiny SQLite database beside the store, `<store>.lock`: the kernel drops its `fcntl`
  * lock with the process, however that dies, and others can still read who holds it.
  */
-import { constants } from "node:fs"
-import { access, readlink, realpath, stat } from "node:fs/promises"
+import { accessSync, constants } from "node:fs"
+import { access, readlink, realpath } from "node:fs/promises"
 import { basename, dirname, join, resolve } from "node:path"
 import type { DatabaseSync } from "node:sqlite"
 import { Data, Effect, Random, Schedule } from "effect"
 import { StoreOpenError } from "../BetStore.ts"
+import { lockHolder } from "./LockHolder.ts"
+import { createPrivate } from "./PrivateFile.ts"
+import { checkFiles, orUndefined, removeTemporaries } from "./StoreFiles.ts"
 
 /** SQLITE_CANTOPEN */
 const CANNOT_OPEN = 14
@@ -19,6 +22,11 @@ const DAMAGED: ReadonlyArray<number | undefined> = [11, 26]
 const RETRY_MILLIS = 50
 /** Half a second: a holder needs far less between naming itself and holding the lock for good. */
 const RETRIES = 10
+
+const READ_AND_WRITE = constants.R_OK | constants.W_OK
+
+const codeOf = (error: unknown): unknown =>
+  error instanceof Error && "code" in error ? error.code : undefined
 
 class LockFailure extends Data.TaggedError("LockFailure")<{
   readonly errcode: number | undefined
@@ -37,27 +45,28 @@ const toLockFailure = (error: unknown): LockFailure =>
     reason: error instanceof Error ? error.message : String(error)
   })
 
+const isDenied = (path: string): boolean => {
+  try {
+    accessSync(path, READ_AND_WRITE)
+    return false
+  } catch (error) {
+    return codeOf(error) === "EACCES"
+  }
+}
+
 const reasonOf = ({ errcode, reason }: LockFailure, canonical: string): string => {
+  const lock = `${canonical}.lock`
+  if (errcode === CANNOT_OPEN && isDenied(lock)) {
+    return `this user may not open its lock ${lock}; run the command as the store's owner`
+  }
   if (errcode === CANNOT_OPEN) {
     return `its folder ${dirname(canonical)} is not there, or nothing can be written in it`
   }
-  const cannot = `its lock ${canonical}.lock cannot be used: ${reason}`
+  const cannot = `its lock ${lock} cannot be used: ${reason}`
   return DAMAGED.includes(errcode) ? `${cannot}; remove it if no server has the store open` : cannot
 }
 
 const sqlite = (): typeof import("node:sqlite") => process.getBuiltinModule("node:sqlite")
-
-/** What the file system says of a path; undefined if it cannot. */
-const orUndefined = <A>(ask: () => Promise<A>): Effect.Effect<A | undefined> =>
-  Effect.orElseSucceed(Effect.tryPromise(ask), () => undefined)
-
-/** Fails if a store's path is a folder or a device, next to which no lock is made. */
-export const checkIsFile = Effect.fnUntraced(function* (store: string, canonical: string) {
-  const found = yield* orUndefined(() => stat(canonical))
-  if (found !== undefined && !found.isFile()) {
-    return yield* new StoreOpenError({ store, reason: "it is not a file" })
-  }
-})
 
 /** As many links as Linux follows. */
 const MAX_LINKS = 40
@@ -126,10 +135,30 @@ const newToken = Effect.map(Random.nextInt, (number) => `${process.pid}-${number
 
 const openLock = (canonical: string) =>
   Effect.acquireRelease(
-    attempt(() => new (sqlite().DatabaseSync)(`${canonical}.lock`, { timeout: 0 })),
+    attempt(() => {
+      createPrivate(`${canonical}.lock`, canonical)
+      return new (sqlite().DatabaseSync)(`${canonical}.lock`, { timeout: 0 })
+    }),
     // Closing rolls the held transaction back.
     (opened) => Effect.sync(() => opened.close())
   )
+
+/** Says who keeps a store from being opened; `written` is the process that the lock file names. */
+const inUse = Effect.fnUntraced(function* (
+  store: string,
+  canonical: string,
+  written: number | undefined
+) {
+  const holder = yield* lockHolder(canonical)
+  if (holder?.intruder === undefined) {
+    const reason = `in use by process ${holder?.pid ?? written ?? "unknown"}`
+    return yield* new StoreOpenError({ store, reason, inUse: true })
+  }
+  const reason =
+    `its lock is held by process ${holder.pid} of user ${holder.intruder}, who cannot write the ` +
+    `store; end that process, and let only the owner open the lock: chmod 600 ${canonical}.lock`
+  return yield* new StoreOpenError({ store, reason })
+})
 
 /**
  * Holds the lock of a store until the scope closes. `canonical` comes from `canonicalPath`; the
@@ -137,7 +166,7 @@ const openLock = (canonical: string) =>
  */
 export const acquire = Effect.fnUntraced(
   function* (store: string, canonical: string) {
-    yield* checkIsFile(store, canonical)
+    yield* checkFiles(store, canonical)
     const token = yield* newToken
     const database = yield* openLock(canonical)
     yield* Effect.retry(acquireOnce(database, token), {
@@ -145,15 +174,13 @@ export const acquire = Effect.fnUntraced(
       schedule: Schedule.spaced(RETRY_MILLIS),
       times: RETRIES
     })
+    yield* removeTemporaries(canonical)
   },
   (effect, store, canonical) =>
-    Effect.mapError(effect, (error) => {
-      if (error._tag === "StoreOpenError") return error
-      const reason =
-        error._tag === "Held"
-          ? `in use by process ${error.pid ?? "unknown"}`
-          : reasonOf(error, canonical)
-      return new StoreOpenError({ store, reason, inUse: error._tag === "Held" })
+    Effect.catchTags(effect, {
+      Held: ({ pid }) => inUse(store, canonical, pid),
+      LockFailure: (error) =>
+        Effect.fail(new StoreOpenError({ store, reason: reasonOf(error, canonical) }))
     })
 )
 
@@ -168,9 +195,6 @@ export const isFree = (canonical: string): Effect.Effect<boolean> =>
     Effect.match({ onSuccess: () => true, onFailure: () => false })
   )
 
-const isMissing = (error: unknown): boolean =>
-  error instanceof Error && "code" in error && error.code === "ENOENT"
-
 /**
  * Whether a server has the store open, for a reader; true also if that cannot be found out. Writes
  * nothing, not even a lock file.
@@ -178,7 +202,7 @@ const isMissing = (error: unknown): boolean =>
 export const isInUse = Effect.fnUntraced(
   function* (canonical: string) {
     yield* Effect.tryPromise({
-      try: () => access(`${canonical}.lock`, constants.R_OK | constants.W_OK),
+      try: () => access(`${canonical}.lock`, READ_AND_WRITE),
       catch: (error) => error
     })
     const database = yield* openLock(canonical)
@@ -186,5 +210,5 @@ export const isInUse = Effect.fnUntraced(
     yield* rollback(database)
   },
   Effect.scoped,
-  Effect.match({ onSuccess: () => false, onFailure: (error) => !isMissing(error) })
+  Effect.match({ onSuccess: () => false, onFailure: (error) => codeOf(error) !== "ENOENT" })
 )

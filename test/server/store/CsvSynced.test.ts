@@ -11,7 +11,7 @@ import { BetBatch } from "../../../src/domain/BetBatch.ts"
 import { BetStoreReader } from "../../../src/server/BetStore.ts"
 import { makeReader } from "../../../src/server/store/CsvReader.ts"
 import * as CsvStore from "../../../src/server/store/CsvStore.ts"
-import { Disk, readFile } from "../../../src/server/store/Disk.ts"
+import { Disk, type Flags, readFile } from "../../../src/server/store/Disk.ts"
 import * as StoreLock from "../../../src/server/store/StoreLock.ts"
 import * as CrashDisk from "../../support/CrashDisk.ts"
 import { temporaryFolder } from "../../support/TemporaryFolder.ts"
@@ -147,7 +147,7 @@ it.live("who opens a CSV store just before a book is discarded from it reads the
     }).pipe(Effect.scoped)
     const node = yield* Disk
     let isDiscarded = false
-    const open = Effect.fnUntraced(function* (file: string, flags: string) {
+    const open = Effect.fnUntraced(function* (file: string, flags: Flags) {
       const opened = yield* node.open(file, flags)
       if (file === path && !isDiscarded) {
         isDiscarded = true

@@ -1,0 +1,69 @@
+/**
+ * The files beside an embedded store, where other users may be able to put theirs. What is not a
+ * regular file, or belongs to a user who cannot write the store, is neither read nor waited for.
+ */
+import type { Stats } from "node:fs"
+import { lstat, readdir, stat, unlink } from "node:fs/promises"
+import { basename, dirname, join } from "node:path"
+import { Effect } from "effect"
+import { StoreOpenError } from "../BetStore.ts"
+
+/** What the file system says of a path; undefined if it cannot. */
+export const orUndefined = <A>(ask: () => Promise<A>): Effect.Effect<A | undefined> =>
+  Effect.orElseSucceed(Effect.tryPromise(ask), () => undefined)
+
+const WRITABLE_BY_OTHERS = 0o022
+
+const mayWrite = (user: number, store: Stats | undefined): boolean =>
+  user === 0 ||
+  user === process.geteuid?.() ||
+  user === store?.uid ||
+  // The operator has opened the store to others, and which ones is not looked into.
+  (store !== undefined && (store.mode & WRITABLE_BY_OTHERS) !== 0)
+
+/** Whether a user can write a store. On a store that does not exist yet only we and root count. */
+export const canWrite = (user: number, canonical: string): Effect.Effect<boolean> =>
+  Effect.map(
+    orUndefined(() => stat(canonical)),
+    (store) => mayWrite(user, store)
+  )
+
+export const NOT_A_FILE = "is not a regular file; remove it"
+
+/** Why a file of another user is not believed. */
+export const foreign = (user: number): string =>
+  `belongs to user ${user}, who cannot write the store; ` +
+  "remove it, or give it to the store's owner if you trust it (chown)"
+
+/** What lies beside a store while it is open, or after a crash, and is read. */
+const BESIDE = ["-wal", "-shm", "-journal", ".lock", ".lock-journal", ".state.json"]
+
+/** Fails if a store, or a file beside it, is not a regular file, or cannot be believed. */
+export const checkFiles = Effect.fnUntraced(function* (path: string, canonical: string) {
+  const fail = (reason: string) => Effect.fail(new StoreOpenError({ store: path, reason }))
+  const [store, ...files] = yield* Effect.forEach(
+    ["", ...BESIDE],
+    (suffix) => orUndefined(() => lstat(`${canonical}${suffix}`)),
+    { concurrency: "unbounded" }
+  )
+  if (store?.isFile() === false) return yield* fail("it is not a file")
+  for (const [index, found] of files.entries()) {
+    const file = `${canonical}${BESIDE[index]}`
+    if (found?.isFile() === false) return yield* fail(`${file} ${NOT_A_FILE}`)
+    if (found === undefined || mayWrite(found.uid, store)) continue
+    return yield* fail(`${file} ${foreign(found.uid)}`)
+  }
+})
+
+/** The rest of a temporary's name after the store's; earlier versions used no number. */
+const TEMPORARY = /^\.(state\.json\.|discard\.|cut-\d+\.)?(\d+\.)?tmp$/
+
+/** Removes what killed processes left of files that were being written; for the lock's holder. */
+export const removeTemporaries = Effect.fnUntraced(function* (canonical: string) {
+  const [folder, store] = [dirname(canonical), basename(canonical)]
+  const names = (yield* orUndefined(() => readdir(folder))) ?? []
+  for (const name of names) {
+    if (!name.startsWith(store) || !TEMPORARY.test(name.slice(store.length))) continue
+    yield* orUndefined(() => unlink(join(folder, name)))
+  }
+})
