@@ -1,7 +1,8 @@
 /**
  * A disk in memory that keeps apart what was written and what was synced: at a power cut the rest
- * is lost, but for as much of it as `kept` says. Each process gets a handle of its own, which is
- * dead after the cut: what it asks for then is never answered.
+ * is lost, but for as much of it as `kept` says; at a kill of the processes it stays, and is still
+ * not synced. Each process gets a handle of its own, which is dead after either: what it asks for
+ * then is never answered.
  */
 import { Effect } from "effect"
 import { type Disk, DiskError } from "../../src/server/store/Disk.ts"
@@ -13,14 +14,19 @@ interface File {
   synced: Uint8Array
 }
 
-/** A part of what was not synced, from 0 to 1. */
-export type Kept = number
+/**
+ * What a power cut leaves of what was not synced: a part of it, from 0 to 1, or the end of it
+ * behind zeros, for a disk writes in any order.
+ */
+export type Kept = number | "end"
 
 export interface CrashDisk {
   /** Gives a process its handle. */
   readonly attach: () => Disk
   /** Cuts the power: every handle is dead, and what was not synced is gone but for a part. */
   readonly cut: (kept: Kept) => void
+  /** Kills the processes: every handle is dead, and what was written can still be read. */
+  readonly kill: () => void
   /** The machine stops by itself after so many more operations. */
   readonly stopAfter: (operations: number) => void
   readonly hasStopped: () => boolean
@@ -124,21 +130,29 @@ export const make = (folder: string, ignoreSyncs = false): CrashDisk => {
 
   /** What is left of a file: what was synced, and perhaps some of what was written behind it. */
   const afterCut = (file: File, kept: Kept): File => {
-    const grown = file.bytes.length - file.synced.length
-    const isAppended = grown > 0 && Buffer.compare(file.synced, start(file)) === 0
-    const end = file.synced.length + (isAppended ? Math.round(grown * kept) : 0)
-    const bytes = isAppended ? file.bytes.slice(0, end) : file.synced
+    const { length } = file.synced
+    const grown = file.bytes.length - length
+    const isAppended =
+      grown > 0 && Buffer.compare(file.synced, file.bytes.subarray(0, length)) === 0
+    if (!isAppended) return { bytes: file.synced, synced: file.synced }
+    const part = length + Math.round(grown * (kept === "end" ? 0.5 : kept))
+    const bytes =
+      kept === "end" ? file.bytes.slice().fill(0, length, part) : file.bytes.slice(0, part)
     return { bytes, synced: bytes }
   }
-  const start = ({ bytes, synced }: File) => bytes.subarray(0, synced.length)
+
+  const kill = () => {
+    epoch++
+    left = Number.POSITIVE_INFINITY
+  }
 
   return {
     attach,
+    kill,
     cut: (kept) => {
-      epoch++
-      left = Number.POSITIVE_INFINITY
+      kill()
       // A new name may have come to the disk by itself.
-      const survivors = kept > 0.5 ? names : syncedNames
+      const survivors = kept === "end" || kept > 0.5 ? names : syncedNames
       const files = new Map<File, File>()
       names = new Map(
         [...survivors].map(([path, file]) => {

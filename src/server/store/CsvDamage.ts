@@ -96,7 +96,8 @@ export const tornBytes = Effect.fnUntraced(function* (
   const rest = yield* readBytes(disk, file, rowsEnd, Math.min(torn, tailLimitBytes))
   const against = reasonAgainstCut(state, rowsEnd, rest)
   if (against !== undefined) return yield* new StoreOpenError({ store, reason: against })
-  if (torn > tailLimitBytes) {
+  // What was not synced may begin in the middle of a row.
+  if (torn > tailLimitBytes + MAX_ROW_BYTES) {
     const reason =
       `damaged at byte ${rowsEnd}: what stands there is not a bet, ` +
       "and too far from the end for a write that was cut short"

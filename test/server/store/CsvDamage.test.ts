@@ -16,6 +16,7 @@ import { join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Logger, Stream } from "effect"
 import { BetStore, BetStoreReader, NO_PROGRESS } from "../../../src/server/BetStore.ts"
+import { MAX_ROW_BYTES } from "../../../src/server/store/CsvRow.ts"
 import * as CsvStore from "../../../src/server/store/CsvStore.ts"
 import { temporaryFolder } from "../../support/TemporaryFolder.ts"
 import { whole } from "../../support/wholeBook.ts"
@@ -123,6 +124,24 @@ describe("a CSV store that was damaged", () => {
       expect(held).toBe(11)
       expect(readFileSync(path).length).toBe(starts[31])
       expect(statSync(`${path}.cut-${starts[31]}`).mode & 0o777).toBe(0o600)
+    })
+  )
+
+  it.live("is cut of as much as a crash can have left, and of no byte more", () =>
+    Effect.gen(function* () {
+      const path = yield* stored
+      const good = readFileSync(path)
+      const open = Effect.scoped(
+        CsvStore.make({ path, drawId: "default", tailLimitBytes: 1000 })
+      ).pipe(Effect.provide(Logger.layer([])))
+      // What is synced at once, and the row that it may begin in.
+      const most = 1000 + MAX_ROW_BYTES
+      writeFileSync(path, Buffer.concat([good, Buffer.alloc(most + 1)]))
+      expect((yield* Effect.flip(open)).message).toContain("too far from the end")
+      expect(readFileSync(path).length).toBe(good.length + most + 1)
+      writeFileSync(path, Buffer.concat([good, Buffer.alloc(most)]))
+      yield* open
+      expect(readFileSync(path).equals(good)).toBe(true)
     })
   )
 

@@ -5,7 +5,7 @@
 import { readdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber, Stream } from "effect"
+import { Deferred, Effect, Fiber, Logger, Scope, Stream } from "effect"
 import * as TestClock from "effect/testing/TestClock"
 import { BetBatch } from "../../../src/domain/BetBatch.ts"
 import { BetStoreReader } from "../../../src/server/BetStore.ts"
@@ -78,6 +78,32 @@ describe("a CSV store notes how much of it is synced", () => {
     }).pipe(Effect.scoped)
   )
 })
+
+it.effect("a CSV store can be opened wherever the power is cut in a batch that is large", () =>
+  Effect.gen(function* () {
+    const path = "/there/bets.csv"
+    const limits = { ...options(path), tailLimitBytes: 1000 }
+    const book = bets(1, 0, 90)
+    let hasStopped = true
+    for (let operation = 1; hasStopped; operation++) {
+      const machine = CrashDisk.make("/there")
+      const open = Effect.suspend(() => CsvStore.openStore(machine.attach(), path, limits))
+      // What waits for a disk that has stopped waits for ever: it is left to itself.
+      const store = yield* Scope.provide(open, Scope.makeUnsafe())
+      machine.stopAfter(operation)
+      const appending = yield* Effect.forkDetach(store.append(1, 0, book))
+      yield* settle
+      hasStopped = appending.pollUnsafe() === undefined
+      // The disk has written the end of what was not synced, and not its beginning.
+      machine.cut("end")
+      const again = yield* Effect.provide(open, Logger.layer([]))
+      const { bets: held } = yield* again.progressOf(1)
+      expect(held > 0 || hasStopped).toBe(true)
+      yield* again.append(1, held, book.drop(held))
+      expect(bytesOf(yield* Stream.runCollect(again.book(1, 0)))).toBe(bytesOf([book]))
+    }
+  }).pipe(Effect.scoped)
+)
 
 describe("who reads a CSV store", () => {
   it.live("beside a server is shown no batch that is not synced, but all that is noted", () =>
