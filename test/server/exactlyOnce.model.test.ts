@@ -15,7 +15,8 @@ import {
   type Dialect,
   type Flaws,
   ModelMachine,
-  type ModelPeer
+  type ModelPeer,
+  type Stop
 } from "../support/ModelMachine.ts"
 import * as M from "../support/messages.ts"
 
@@ -168,6 +169,7 @@ const HAPPENINGS = [
   "a machine stopped in the middle of a batch",
   "an unacknowledged batch was stored",
   "an unacknowledged batch was lost",
+  "a killed server had written an unacknowledged batch",
   "a book was discarded",
   "a draw was held",
   "an agency heard its winners"
@@ -504,23 +506,23 @@ const forgetConnections = (model: Model) => {
   for (const connection of model.connections) leave(model, connection)
 }
 
-const restart = (kept: number) =>
-  command(`restart(${kept})`, (model, real) =>
+const restart = (stop: Stop) =>
+  command(`restart(${stop})`, (model, real) =>
     Effect.gen(function* () {
-      yield* real.restart(kept)
+      yield* real.restart(stop)
       forgetConnections(model)
     })
   )
 
-/** The machine stops somewhere in the middle of taking a batch. */
-const killDuring = (
+/** The machine stops somewhere in the middle of taking a batch, and perhaps once more after it. */
+const stopDuring = (
   index: number,
   count: number,
   last: boolean,
   operations: number,
-  kept: number
+  [stop, next]: readonly [Stop, Stop?]
 ) =>
-  command(`killDuring(${index}, ${count}, ${last}, ${operations}, ${kept})`, (model, real) =>
+  command(`stopDuring(${[index, count, last, operations, stop, next]})`, (model, real) =>
     Effect.gen(function* () {
       const connection = yield* pickOrConnect(model, real, index)
       const book = model.books.get(connection.agency)!
@@ -535,7 +537,7 @@ const killDuring = (
       yield* real.settle
       if (real.hasStopped()) happened("a machine stopped in the middle of a batch")
       const acknowledged = isStored(connection, connection.peer.heard(), position + rows.length)
-      yield* real.restart(kept)
+      yield* real.restart(stop)
       if (outcome === "stored") applyStored(model, connection, position, rows, saysLast)
       else expect(acknowledged).toBe(false)
       forgetConnections(model)
@@ -553,11 +555,16 @@ const killDuring = (
             ? "an unacknowledged batch was lost"
             : "an unacknowledged batch was stored"
         )
+        if (stop === "killed" && bets > before.length) {
+          happened("a killed server had written an unacknowledged batch")
+        }
       }
       if (finished) expect(book.finished && bets === book.held.length).toBe(true)
       book.held = book.held.slice(0, bets)
       book.finished = finished
       model.drawn = [...model.books.values()].every((one) => one.finished)
+      // What the server has said is stored then, it must find again.
+      if (next !== undefined) yield* real.restart(next)
     })
   )
 
@@ -586,7 +593,7 @@ const discard = (agency: number) =>
 
 const index = fc.nat(5)
 const count = fc.nat(4)
-const kept = fc.constantFrom(0, 0.3, 0.7, 1)
+const STOPS: ReadonlyArray<Stop> = [0, 0.3, 0.7, 1, "end", "killed"]
 const agency = fc.constantFrom(...AGENCIES)
 const variant = fc.oneof(
   { weight: 6, arbitrary: fc.constant<Variant>("right") },
@@ -596,6 +603,12 @@ const shift = fc.oneof(
   { weight: 8, arbitrary: fc.constant(0) },
   { weight: 1, arbitrary: fc.integer({ min: -3, max: 3 }) }
 )
+const stops = fc.oneof(
+  fc.constantFrom(...STOPS).map((stop) => [stop] as const),
+  fc.constantFrom(0, 0.7).map((kept) => ["killed", kept] as const)
+)
+/** The first ones write bets and sync them, the others the state. */
+const operations = fc.oneof(fc.nat(2), fc.nat(12))
 
 const COMMANDS: Array<fc.Arbitrary<Command>> = [
   fc.tuple(agency, fc.constantFrom(...DIALECTS), variant).map((args) => connect(...args)),
@@ -609,10 +622,8 @@ const COMMANDS: Array<fc.Arbitrary<Command>> = [
   index.map(ask),
   index.map(drop),
   fc.tuple(index, count, fc.boolean()).map((args) => loseAnswer(...args)),
-  kept.map(restart),
-  fc
-    .tuple(index, count, fc.boolean(), fc.integer({ min: 0, max: 12 }), kept)
-    .map((args) => killDuring(...args)),
+  fc.constantFrom(...STOPS).map(restart),
+  fc.tuple(index, count, fc.boolean(), operations, stops).map((args) => stopDuring(...args)),
   agency.map(discard),
   fc.constant(wait)
 ]

@@ -19,6 +19,9 @@ import * as ModelConnection from "./ModelConnection.ts"
 export const DIALECTS = ["binary", "json", "native"] as const
 export type Dialect = (typeof DIALECTS)[number]
 
+/** How a server ends: its power is cut, which leaves some of what was not synced, or not. */
+export type Stop = CrashDisk.Kept | "killed"
+
 type Store = BetStore["Service"]
 type LotteryService = Lottery["Service"]
 
@@ -87,10 +90,11 @@ export class ModelMachine {
     yield* this.settle
   })
 
-  /** Cuts the power, and starts the server again. */
-  readonly restart = (kept: CrashDisk.Kept) =>
+  /** Cuts the power, or kills the server alone, and starts it again. */
+  readonly restart = (stop: Stop) =>
     Effect.suspend(() => {
-      this.disk.cut(kept)
+      if (stop === "killed") this.disk.kill()
+      else this.disk.cut(stop)
       // What ran on it waits for its disk for ever, and is forgotten.
       for (const peer of this.peers) peer.drop()
       this.peers.clear()
