@@ -108,6 +108,22 @@ describe("an upload", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.live("that has the turn adds nothing to the book that took the place of its own", () =>
+    Effect.gen(function* () {
+      const { come, store } = yield* setUp
+      const { send, upload } = yield* come
+      yield* send(batchOf("1"))
+      // Another process discards it, and another server takes the next book as far.
+      yield* store.discard(1)
+      yield* store.append(1, 0, batchOf("7"))
+      expect((yield* Effect.flip(send(batchOf("2"))))._tag).toBe("Discarded")
+      expect((yield* Effect.flip(send(batchOf(), true)))._tag).toBe("Discarded")
+      const finishing = upload.finish(1, whole(batchOf("1")).sha256)
+      expect((yield* Effect.flip(finishing))._tag).toBe("Discarded")
+      expect(yield* store.progressOf(1)).toMatchObject({ bets: 1, finished: false })
+    }).pipe(Effect.scoped)
+  )
+
   it.live("that is compared with a book which is discarded meanwhile hears so", () =>
     Effect.gen(function* () {
       const { come, store } = yield* setUp

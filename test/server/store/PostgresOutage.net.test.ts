@@ -396,6 +396,29 @@ describeCluster("PostgresStore, where PostgreSQL or the way there fails,", (shar
     })
   )
 
+  it.effect("waits for a PostgreSQL that is read-only, as one is that was the primary", () =>
+    Effect.gen(function* () {
+      const cluster = yield* shared
+      const url = yield* freshSchema(cluster.url())
+      const store = yield* open(url)
+      yield* store.openDraw(drawOf([1]))
+      const readOnly = yield* Scope.fork(yield* Effect.scope)
+      const setting = withSetting(cluster, "default_transaction_read_only", "on")
+      yield* Scope.provide(setting, readOnly)
+      expect(yield* Effect.flip(hastened(store.append(1, 0, bets(1, 0, 2))))).toMatchObject({
+        _tag: "StoreUnavailable",
+        reason: expect.stringContaining("(PostgreSQL 25006)")
+      })
+      const refusals = Effect.map(cluster.log, (log) => log.split("read-only transaction").length)
+      const before = yield* refusals
+      const appending = yield* Effect.forkScoped(store.append(1, 0, bets(1, 0, 2)))
+      yield* until(Effect.map(refusals, (count) => count > before))
+      yield* Scope.close(readOnly, Exit.void)
+      yield* hastened(Fiber.join(appending))
+      expect(yield* hastened(textOf(store, 1))).toBe(bytesOf([bets(1, 0, 2)]))
+    })
+  )
+
   it.effect("gives up what hangs, works again after, and then knows what became of it", () =>
     Effect.gen(function* () {
       const cluster = yield* shared

@@ -9,11 +9,14 @@ import {
   writeFileSync
 } from "node:fs"
 import { join } from "node:path"
+import { DatabaseSync } from "node:sqlite"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Exit, Fiber, Scope } from "effect"
+import { TestClock } from "effect/testing"
 import { BetStore, BetStoreReader } from "../../../src/server/BetStore.ts"
 import * as StoreLock from "../../../src/server/store/StoreLock.ts"
 import * as StoreUrl from "../../../src/server/store/StoreUrl.ts"
+import { pause } from "../../support/HeldTransaction.ts"
 import { temporaryFolder } from "../../support/TemporaryFolder.ts"
 
 const root = join(import.meta.dirname, "../../..")
@@ -49,6 +52,15 @@ const holder = (url: string) =>
     kill
   )
 
+/** Lets the test's time go on, and the files of the lock be asked meanwhile. */
+const goOn = Effect.andThen(TestClock.adjust("50 millis"), pause(5))
+
+const awaitWithTime = <A, E>(fiber: Fiber.Fiber<A, E>) =>
+  Effect.gen(function* () {
+    while (fiber.pollUnsafe() === undefined) yield* goOn
+    return yield* Fiber.join(fiber)
+  })
+
 describe("StoreLock", () => {
   for (const [scheme, file] of [
     ["sqlite", "lottery.db"],
@@ -78,6 +90,36 @@ describe("StoreLock", () => {
       })
     )
   }
+
+  it.effect("is asked for again for half a second, in which its holder may go away", () =>
+    Effect.gen(function* () {
+      const path = join(yield* temporaryFolder, "lottery.db")
+      const holder = yield* Scope.make()
+      yield* Scope.provide(StoreLock.acquire(path, path), holder)
+      const asking = yield* Effect.forkScoped(StoreLock.acquire(path, path))
+      for (let times = 0; times < 9; times++) yield* goOn
+      expect(asking.pollUnsafe()).toBeUndefined()
+      yield* Scope.close(holder, Exit.void)
+      yield* awaitWithTime(asking)
+    })
+  )
+
+  it.effect("is waited for while its holder is just writing its name", () =>
+    Effect.gen(function* () {
+      const path = join(yield* temporaryFolder, "lottery.db")
+      // There is no table yet; then there is one, which cannot be read at this moment.
+      for (const begin of ["begin immediate", "begin exclusive"]) {
+        const holder = new DatabaseSync(`${path}.lock`, { timeout: 0 })
+        holder.exec(begin)
+        const asking = yield* Effect.forkChild(Effect.scoped(StoreLock.acquire(path, path)))
+        yield* goOn
+        yield* goOn
+        expect(asking.pollUnsafe()).toBeUndefined()
+        holder.close()
+        yield* awaitWithTime(asking)
+      }
+    })
+  )
 
   it.live("takes two spellings of a file for one store, also before it exists", () =>
     Effect.gen(function* () {
