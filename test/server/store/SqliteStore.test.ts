@@ -1,9 +1,10 @@
-import { readFileSync, writeFileSync } from "node:fs"
+import { readFileSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Stream } from "effect"
-import type { BetBatch } from "../../../src/domain/BetBatch.ts"
+import { Effect, Exit, Fiber, Scope, Stream } from "effect"
+import { TestClock } from "effect/testing"
+import { BetBatch } from "../../../src/domain/BetBatch.ts"
 import { BetStore, BetStoreReader } from "../../../src/server/BetStore.ts"
 import type { Write } from "../../../src/server/store/EmbeddedStore.ts"
 import { SqliteBooks } from "../../../src/server/store/SqliteBooks.ts"
@@ -21,6 +22,8 @@ conformance("SqliteStore", {
   isEmbedded: true
 })
 
+const programOf = (name: string) => new URL(`../../support/${name}.ts`, import.meta.url)
+
 const open = (path: string) => SqliteStore.layer(path, "default")
 
 describe("SqliteStore", () => {
@@ -36,7 +39,10 @@ describe("SqliteStore", () => {
           Stream.runForEach(book(1, 0), (batch) => {
             seen.push(batch)
             return seen.length === 1 ? replace : Effect.void
-          })
+          }).pipe(
+            Effect.andThen(Stream.runCollect(book(1, 0))),
+            Effect.map((next) => expect(bytesOf(next)).toBe(bytesOf([bets(9, 0, 6000)])))
+          )
         ).pipe(Effect.provide(SqliteStore.layerReader(path, "default")))
         expect(seen.length).toBeGreaterThan(1)
         expect(bytesOf(seen)).toBe(bytesOf([bets(1, 0, 6000)]))
@@ -218,11 +224,26 @@ describe("SqliteStore", () => {
     )
   )
 
+  it.live("waits for another process that writes the file, but not for ever", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const path = join(yield* temporaryFolder, "lottery.db")
+        const store = yield* SqliteStore.make({ path, drawId: "default" })
+        const other = new DatabaseSync(path)
+        other.exec("begin immediate")
+        const appending = yield* Effect.forkScoped(store.append(1, 0, bets(1, 0, 2)))
+        yield* Effect.sleep("50 millis")
+        other.close()
+        yield* Fiber.join(appending)
+      })
+    )
+  )
+
   it.live("answers everyone when its worker dies, and is broken then", () =>
     Effect.scoped(
       Effect.gen(function* () {
         const path = join(yield* temporaryFolder, "lottery.db")
-        const worker = new URL("../../support/DyingWorker.ts", import.meta.url)
+        const worker = programOf("DyingWorker")
         const store = yield* SqliteStore.make({ path, drawId: "default", worker })
         const errors = yield* Effect.forEach(
           [1, 2, 3],
@@ -236,6 +257,35 @@ describe("SqliteStore", () => {
     )
   )
 
+  it.live("is broken by a sync that fails while what is stored is copied", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const path = join(yield* temporaryFolder, "lottery.db")
+        const worker = programOf("UnsyncedWorker")
+        const store = yield* SqliteStore.make({ path, drawId: "default", worker })
+        yield* store.append(1, 0, bets(1, 0, 1))
+        // After a discard the log is copied.
+        expect(yield* store.discard(1)).toBe(1)
+        expect(yield* Effect.flip(store.broken)).toMatchObject({ _tag: "StoreBroken" })
+        expect(yield* Effect.flip(store.told(1))).toMatchObject({ _tag: "StoreBroken" })
+      })
+    )
+  )
+
+  it.effect("does not wait for ever for a worker that does not close", () =>
+    Effect.gen(function* () {
+      const path = join(yield* temporaryFolder, "lottery.db")
+      const scope = yield* Scope.make()
+      const store = SqliteStore.make({ path, drawId: "default", worker: programOf("DeafWorker") })
+      yield* Scope.provide(store, scope)
+      const closing = yield* Effect.forkChild(Scope.close(scope, Exit.void))
+      yield* TestClock.adjust("9 seconds")
+      expect(closing.pollUnsafe()).toBeUndefined()
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.join(closing)
+    })
+  )
+
   it("takes a failed sync, and nothing else, for a broken store", () => {
     const failing = (errcode: number) => Object.assign(new Error("disk I/O error"), { errcode })
     for (const errcode of [1034, 1290])
@@ -245,20 +295,105 @@ describe("SqliteStore", () => {
     }
   })
 
-  it("commits nothing more once a sync has failed", () => {
+  const TOLD: ReadonlyArray<Write> = [{ kind: "told", agency: 1 }]
+
+  const appendOf = (batch: BetBatch): Write => ({
+    ...{ kind: "append", agency: 1, position: 0, last: undefined, edition: undefined },
+    ...{ runs: batch.runs, size: batch.byteLength, count: batch.count }
+  })
+
+  const inMemory = () => {
     const database = new DatabaseSync(":memory:")
     database.exec(SqliteFile.SCHEMA)
-    const books = new SqliteBooks(database, "default")
-    const told: ReadonlyArray<Write> = [{ kind: "told", agency: 1 }]
     const exec = database.exec.bind(database)
-    database.exec = (sql) => {
-      if (sql === "commit") throw Object.assign(new Error("disk I/O error"), { errcode: 1034 })
-      exec(sql)
+    return {
+      database,
+      books: new SqliteBooks(database, "default"),
+      /** Lets these statements fail with a code of SQLite, and no others. */
+      fails: (...failing: ReadonlyArray<readonly [sql: string, errcode: number]>) => {
+        database.exec = (sql) => {
+          const errcode = new Map(failing).get(sql)
+          if (errcode === undefined) exec(sql)
+          else throw Object.assign(new Error("disk I/O error"), { errcode })
+        }
+      }
     }
-    const broken = { kind: "broken", reason: "disk I/O error (SQLite 1034)" }
-    expect(books.commit(told)).toEqual(broken)
-    database.exec = exec
-    expect(books.commit(told)).toEqual(broken)
+  }
+
+  it("commits nothing more once a sync has failed, or what failed cannot be undone", () => {
+    for (const [failing, reason] of [
+      [[["commit", 1034]], "disk I/O error (SQLite 1034)"],
+      [
+        [
+          ["commit", 13],
+          ["rollback", 10]
+        ],
+        "disk I/O error (SQLite 13); then disk I/O error"
+      ]
+    ] as const) {
+      const { books, database, fails } = inMemory()
+      fails(...failing)
+      const broken = { kind: "broken", reason }
+      expect(books.commit(TOLD)).toEqual(broken)
+      fails()
+      expect(books.commit(TOLD)).toEqual(broken)
+      database.close()
+    }
+  })
+
+  it("forgets all of a commit that there is no room for, and stores it when there is some", () => {
+    const { books, database } = inMemory()
+    const limit = (pages: number) => database.exec(`pragma max_page_count = ${pages}`)
+    limit(8)
+    // The draw's own row had room.
+    expect(books.commit([appendOf(bets(1, 0, 500))])).toMatchObject({
+      kind: "unavailable",
+      reason: "database or disk is full (SQLite 13)"
+    })
+    limit(1000)
+    expect(books.commit([appendOf(bets(1, 0, 500))])).toEqual([{ kind: "done" }])
+    const again = new SqliteBooks(database, "default")
+    expect(again.read({ kind: "progressOf", agency: 1 })).toMatchObject({ bets: 500 })
     database.close()
   })
+
+  it("counts no edition of a book whose discard could not be committed", () => {
+    const { books, database, fails } = inMemory()
+    books.commit([appendOf(bets(1, 0, 5))])
+    fails(["commit", 13])
+    expect(books.commit([{ kind: "discard", agency: 1 }])).toMatchObject({ kind: "unavailable" })
+    fails()
+    expect(books.read({ kind: "progressOf", agency: 1 })).toMatchObject({ bets: 5, edition: 0 })
+    database.close()
+  })
+
+  it.effect("copies what is stored into the file by 4 MiB, after a discard, and at its end", () =>
+    Effect.gen(function* () {
+      const path = join(yield* temporaryFolder, "lottery.db")
+      const settings = { path, drawId: "default", readOnly: false, busyTimeoutMillis: 0 }
+      const database = SqliteFile.open(settings)
+      const books = new SqliteBooks(database, "default")
+      /** Whether the file has changed once what follows a commit is done. */
+      const isCopied = (write: Write, grownBytes?: number) => {
+        expect(books.commit([write])).not.toHaveProperty("kind")
+        const before = readFileSync(path)
+        expect(books.checkpoint(grownBytes)).toBeUndefined()
+        return !readFileSync(path).equals(before)
+      }
+      const told = (agency: number): Write => ({ kind: "told", agency })
+      const name = "a".repeat(100)
+      const row = Buffer.from(`${name},${name},1,1990-01-01,1\n`)
+      const count = Math.ceil((4 * 2 ** 20) / row.length)
+      const book = new BetBatch(Buffer.alloc(count * row.length, row), count)
+      const before = statSync(path).size
+      // SQLite's own copying would hide a sync that fails.
+      expect(books.commit([appendOf(book)])).toEqual([{ kind: "done" }])
+      expect(statSync(path).size).toBe(before)
+      expect(isCopied(told(2))).toBe(true)
+      expect(isCopied(told(3))).toBe(false)
+      expect(isCopied({ kind: "discard", agency: 1 })).toBe(true)
+      expect(isCopied(told(4), 1)).toBe(true)
+      database.close()
+    }).pipe(Effect.scoped)
+  )
 })
