@@ -14,7 +14,7 @@ import {
 } from "node:fs"
 import { join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Logger, Stream } from "effect"
+import { Effect, Logger, Result, Stream } from "effect"
 import { BetStore, BetStoreReader, NO_PROGRESS } from "../../../src/server/BetStore.ts"
 import { MAX_ROW_BYTES } from "../../../src/server/store/CsvRow.ts"
 import * as CsvStore from "../../../src/server/store/CsvStore.ts"
@@ -285,6 +285,25 @@ describe("a bets.csv that others wrote", () => {
       )
       expect((yield* progressIn(path)).get(1)).toMatchObject({ bets: 5 })
     })
+  )
+
+  it.live(
+    "is read beside the program that is writing its last row, but not if that is no row",
+    () =>
+      Effect.gen(function* () {
+        const path = yield* inFolder
+        for (const [rest, bets] of [
+          ["2,Eva", 2],
+          ["2".padEnd(MAX_ROW_BYTES, "x"), 2],
+          ["2".padEnd(MAX_ROW_BYTES + 1, "x"), undefined],
+          ["2,Eva\n", undefined]
+        ] as const) {
+          writeFileSync(path, `${LINES.join("\n")}\n${rest}`)
+          const seen = yield* Effect.result(progressIn(path))
+          if (bets !== undefined) expect(Result.getOrThrow(seen).get(1)).toMatchObject({ bets })
+          else expect(String(seen)).toContain("damaged at byte")
+        }
+      })
   )
 
   it.live("is refused by what is wrong with it", () =>

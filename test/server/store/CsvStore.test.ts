@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process"
-import { appendFileSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { appendFileSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Logger, Schema, Stream } from "effect"
@@ -239,12 +239,35 @@ describe("CsvStore", () => {
   it.live("refuses a damaged state file in one line", () =>
     Effect.gen(function* () {
       const path = yield* filled
-      for (const state of ["", "{", '{"version":2}', "null"]) {
+      const state = JSON.parse(readFileSync(`${path}.state.json`, "utf8"))
+      const changes = [
+        { synced: -1 },
+        { finished: [{ agency: 1, bets: -1, ...whole() }] },
+        { finished: [{ agency: 1, bets: 15, sha256: "0" }] }
+      ]
+      const changed = changes.map((change) => JSON.stringify({ ...state, ...change }))
+      for (const state of ["", "{", '{"version":2}', "null", ...changed]) {
         writeFileSync(`${path}.state.json`, state)
         const error = yield* Effect.flip(using(at(path), () => Effect.void))
         expect(String(error)).toContain("its state file")
         expect(error.message).not.toContain("\n")
       }
+    })
+  )
+
+  it.live("reads all that there is on a disk that gives few bytes at a time", () =>
+    Effect.gen(function* () {
+      const path = yield* filled
+      const node = yield* Disk
+      const read: Disk["read"] = (file, into, position) =>
+        node.read(file, into.subarray(0, 100), position)
+      yield* using(at(path), (store) =>
+        Effect.gen(function* () {
+          expect((yield* bookOf(1)).text).toBe(bytesOf([bets(1, 0, 15)]))
+          expect(yield* store.discard(2)).toBe(9)
+          expect((yield* store.winners(7574)).get(1)).toHaveLength(2)
+        })
+      ).pipe(Effect.provideService(Disk, { ...node, read }))
     })
   )
 
@@ -254,10 +277,15 @@ describe("CsvStore", () => {
       const node = yield* Disk
       let space = 700
       let canCut = true
+      let isStuck = false
       const disk: Disk = {
         ...node,
         write: (file, bytes, position) =>
           Effect.suspend(() => {
+            if (isStuck) {
+              isStuck = false
+              return Effect.succeed(0)
+            }
             const part = bytes.subarray(0, Math.min(bytes.length, 100, space))
             space -= part.length
             return part.length === 0
@@ -306,7 +334,34 @@ describe("CsvStore", () => {
             }
           )
           expect(yield* store.progressOf(2)).toMatchObject({ bets: 1, finished: false })
+
+          // Of a group that is stored without its state, the bets alone are acknowledged.
+          space = 2 * (last.byteLength + "2,\r".length)
+          const group = yield* Effect.all(
+            [
+              store.append(3, 0, last),
+              Effect.result(store.append(4, 0, last)),
+              Effect.result(store.finish(1, 6, whole(bets(1, 0, 6)))),
+              Effect.result(store.append(1, 6, last))
+            ],
+            { concurrency: "unbounded" }
+          )
+          const refused = { failure: { _tag: "StoreUnavailable", reason: "full" } }
+          expect(group.slice(1)).toMatchObject([{ _tag: "Success" }, refused, refused])
+          space = 0
+          const none = yield* Effect.forEach(
+            [5, 6, 7],
+            (agency) => Effect.flip(store.append(agency, 0, last)),
+            { concurrency: "unbounded" }
+          )
+          expect(none).toMatchObject(Array(3).fill(refused.failure))
+
           space = 10_000
+          isStuck = true
+          expect(yield* Effect.flip(store.append(5, 0, last))).toMatchObject({
+            _tag: "StoreUnavailable",
+            reason: "nothing could be written"
+          })
           yield* store.finish(1, 6, whole(bets(1, 0, 6)))
         })
       ).pipe(Effect.provideService(Disk, disk))
@@ -340,6 +395,8 @@ describe("CsvStore", () => {
             const write = what === "sync" ? store.told(1) : store.append(1, 0, bets(1, 0, 1))
             works = false
             expect(yield* Effect.flip(write)).toMatchObject({ _tag: "StoreBroken" })
+            // Nothing can be known of what was written, and so it is not touched.
+            expect(statSync(path).size > 0).toBe(what === "syncData")
             works = true
             expect(yield* Effect.flip(write)).toMatchObject({ _tag: "StoreBroken" })
             expect(yield* Effect.flip(store.finish(2, 0, whole()))).toMatchObject({

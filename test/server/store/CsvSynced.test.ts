@@ -2,16 +2,23 @@
  * What the state of a CSV store says of the file, when it says so, and what is shown of the store
  * to who reads beside its server.
  */
-import { readdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from "node:fs"
+import {
+  copyFileSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  statSync,
+  writeFileSync
+} from "node:fs"
 import { join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber, Logger, Scope, Stream } from "effect"
+import { Deferred, Effect, Exit, Fiber, Logger, Scope, Stream } from "effect"
 import * as TestClock from "effect/testing/TestClock"
 import { BetBatch } from "../../../src/domain/BetBatch.ts"
-import { BetStoreReader } from "../../../src/server/BetStore.ts"
+import { type BetStore, BetStoreReader, NO_PROGRESS } from "../../../src/server/BetStore.ts"
 import { makeReader } from "../../../src/server/store/CsvReader.ts"
 import * as CsvStore from "../../../src/server/store/CsvStore.ts"
-import { Disk, type Flags, readFile } from "../../../src/server/store/Disk.ts"
+import { Disk, DiskError, type Flags, readFile } from "../../../src/server/store/Disk.ts"
 import * as StoreLock from "../../../src/server/store/StoreLock.ts"
 import * as CrashDisk from "../../support/CrashDisk.ts"
 import { temporaryFolder } from "../../support/TemporaryFolder.ts"
@@ -63,46 +70,89 @@ describe("a CSV store notes how much of it is synced", () => {
     })
   )
 
+  it.effect("but not for ever, where the disk does not answer while it is closed", () =>
+    Effect.gen(function* () {
+      const machine = CrashDisk.make("/there")
+      const path = "/there/bets.csv"
+      const disk = { ...machine.attach(), close: () => Effect.void }
+      const scope = yield* Scope.make()
+      const opened = Scope.provide(CsvStore.openStore(disk, path, options(path)), scope)
+      yield* Effect.flatMap(opened, (store) => store.append(1, 0, bets(1, 0, 5)))
+      machine.stopAfter(0)
+      const closing = yield* Effect.forkChild(Scope.close(scope, Exit.void))
+      yield* TestClock.adjust("9 seconds")
+      expect(closing.pollUnsafe()).toBeUndefined()
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.join(closing)
+    })
+  )
+
   it.effect("and before too much of it is not noted", () =>
     Effect.gen(function* () {
       const path = yield* inFolder
-      const store = yield* CsvStore.make({ ...options(path), unnotedLimitBytes: 500 })
-      const noted: Array<boolean> = []
-      for (let position = 0; statSync(path).size < 1500; position++) {
-        yield* store.append(1, position, bets(1, position, 1))
-        const behind = statSync(path).size - stateIn(path).synced
-        expect(behind).toBeLessThan(500)
-        noted.push(behind === 0)
+      const row = bets(1, 0, 1)
+      const unnotedLimitBytes = 10 * (row.byteLength + "1,\r".length)
+      const store = yield* CsvStore.make({ ...options(path), unnotedLimitBytes })
+      const noted: Array<number> = []
+      for (let position = 0; position < 25; position++) {
+        yield* store.append(1, position, row)
+        if (statSync(path).size === stateIn(path).synced) noted.push(position)
       }
-      expect(noted.filter((isNoted) => isNoted)).toHaveLength(2)
+      expect(noted).toEqual([9, 19])
     }).pipe(Effect.scoped)
   )
 })
 
+/** Opens a store on a disk in memory, which it may wait for for ever: it is left to itself. */
+const openOn = (machine: CrashDisk.CrashDisk, more: Partial<CsvStore.Options> = {}) =>
+  Effect.suspend(() =>
+    CsvStore.openStore(machine.attach(), "/there/bets.csv", { ...options("bets.csv"), ...more })
+  ).pipe(Scope.provide(Scope.makeUnsafe()), Effect.provide(Logger.layer([])))
+
+it.effect("a CSV store is durable once it is open, wherever the server before it was killed", () =>
+  Effect.gen(function* () {
+    let hasStopped = true
+    for (let operation = 1; hasStopped; operation++) {
+      const machine = CrashDisk.make("/there")
+      const held = Effect.flatMap(openOn(machine), (store) => store.progressOf(1))
+      machine.stopAfter(operation)
+      const append = (store: BetStore["Service"]) => store.append(1, 0, bets(1, 0, 5))
+      yield* Effect.forkDetach(Effect.flatMap(openOn(machine), append))
+      yield* settle
+      hasStopped = machine.hasStopped()
+      machine.kill()
+      const { bets: shown } = yield* held
+      machine.cut(0)
+      const store = yield* openOn(machine)
+      expect((yield* store.progressOf(1)).bets).toBe(shown)
+      yield* store.append(1, shown, bets(1, shown, 1))
+      machine.cut(0)
+      expect((yield* held).bets).toBe(shown + 1)
+    }
+  })
+)
+
 it.effect("a CSV store can be opened wherever the power is cut in a batch that is large", () =>
   Effect.gen(function* () {
-    const path = "/there/bets.csv"
-    const limits = { ...options(path), tailLimitBytes: 1000 }
+    const limits = { tailLimitBytes: 1000 }
     const book = bets(1, 0, 90)
     let hasStopped = true
     for (let operation = 1; hasStopped; operation++) {
       const machine = CrashDisk.make("/there")
-      const open = Effect.suspend(() => CsvStore.openStore(machine.attach(), path, limits))
-      // What waits for a disk that has stopped waits for ever: it is left to itself.
-      const store = yield* Scope.provide(open, Scope.makeUnsafe())
+      const store = yield* openOn(machine, limits)
       machine.stopAfter(operation)
       const appending = yield* Effect.forkDetach(store.append(1, 0, book))
       yield* settle
       hasStopped = appending.pollUnsafe() === undefined
       // The disk has written the end of what was not synced, and not its beginning.
       machine.cut("end")
-      const again = yield* Effect.provide(open, Logger.layer([]))
+      const again = yield* openOn(machine, limits)
       const { bets: held } = yield* again.progressOf(1)
       expect(held > 0 || hasStopped).toBe(true)
       yield* again.append(1, held, book.drop(held))
       expect(bytesOf(yield* Stream.runCollect(again.book(1, 0)))).toBe(bytesOf([book]))
     }
-  }).pipe(Effect.scoped)
+  })
 )
 
 describe("who reads a CSV store", () => {
@@ -131,35 +181,100 @@ describe("who reads a CSV store", () => {
         yield* Fiber.join(appending)
       }).pipe(Effect.provideService(Disk, { ...node, syncData }), Effect.scoped)
       expect((yield* progressIn(path)).get(2)).toMatchObject({ bets: 7 })
-      // As a server leaves it that was killed before it noted the last batch.
-      const state = stateIn(path)
-      writeFileSync(`${path}.state.json`, JSON.stringify({ ...state, synced: state.synced - 300 }))
-      expect((yield* progressIn(path)).get(2)).toMatchObject({ bets: 7 })
     })
   )
 
   it.live("waits while a server replaces the file, and then sees the new one", () =>
     Effect.gen(function* () {
       const path = yield* inFolder
+      const node = yield* Disk
+      const reached = yield* Deferred.make<void>()
+      const release = yield* Deferred.make<void>()
+      const rename = (from: string, to: string) =>
+        (to === path
+          ? Effect.andThen(Deferred.succeed(reached, undefined), Deferred.await(release))
+          : Effect.void
+        ).pipe(Effect.andThen(node.rename(from, to)))
       yield* Effect.gen(function* () {
         const store = yield* CsvStore.make(options(path))
         yield* store.append(1, 0, bets(1, 0, 5))
         yield* store.append(2, 0, bets(2, 0, 7))
-      }).pipe(Effect.scoped)
-      const state = stateIn(path)
-      const inMidDiscard = { ...state, synced: 10, discards: 1, discarding: true }
-      writeFileSync(`${path}.state.json`, JSON.stringify(inMidDiscard))
-      // A crash in the middle leaves it so, and then nobody is waited for.
-      expect((yield* progressIn(path)).get(1)).toMatchObject({ bets: 5 })
-      yield* Effect.gen(function* () {
-        yield* StoreLock.acquire(path, path)
+        const discarding = yield* Effect.forkScoped(store.discard(1))
+        yield* Deferred.await(reached)
         const reading = yield* Effect.forkScoped(progressIn(path))
         yield* Effect.sleep("100 millis")
         expect(reading.pollUnsafe()).toBeUndefined()
-        writeFileSync(`${path}.state.json`, JSON.stringify({ ...state, discards: 1 }))
-        expect((yield* Fiber.join(reading)).get(2)).toMatchObject({ bets: 7 })
-      }).pipe(Effect.scoped)
+        // A crash at this moment leaves it so, and then nobody is waited for.
+        copyFileSync(path, `${path}.crashed`)
+        copyFileSync(`${path}.state.json`, `${path}.crashed.state.json`)
+        expect((yield* progressIn(`${path}.crashed`)).get(1)).toMatchObject({ bets: 5 })
+        yield* Deferred.succeed(release, undefined)
+        expect(yield* Fiber.join(discarding)).toBe(5)
+        expect([...(yield* Fiber.join(reading))]).toEqual([[2, { ...NO_PROGRESS, bets: 7 }]])
+      }).pipe(Effect.provideService(Disk, { ...node, rename }), Effect.scoped)
     })
+  )
+
+  it.live(
+    "is shown what a killed server wrote last once that is durable, or on what is read-only",
+    () =>
+      Effect.gen(function* () {
+        const path = yield* inFolder
+        yield* Effect.gen(function* () {
+          const store = yield* CsvStore.make(options(path))
+          yield* store.append(2, 0, bets(2, 0, 7))
+        }).pipe(Effect.scoped)
+        // As a server leaves it that was killed before it noted the last batch.
+        writeFileSync(`${path}.state.json`, JSON.stringify({ ...stateIn(path), synced: 0 }))
+        const node = yield* Disk
+        const readWith = (code: string) => {
+          const syncData = () =>
+            Effect.fail(new DiskError({ operation: "sync", code, reason: `no sync: ${code}` }))
+          return Effect.provideService(progressIn(path), Disk, { ...node, syncData })
+        }
+        expect((yield* Effect.flip(readWith("EIO"))).message).toContain("no sync: EIO")
+        expect((yield* readWith("EROFS")).get(2)).toMatchObject({ bets: 7 })
+      })
+  )
+
+  it.live("while a server adds to it is not told that bets are missing", () =>
+    Effect.gen(function* () {
+      const path = yield* inFolder
+      const node = yield* Disk
+      const store = yield* CsvStore.make(options(path))
+      yield* store.append(1, 0, bets(1, 0, 5), { last: whole(bets(1, 0, 5)) })
+      const add = Effect.andThen(store.append(2, 0, bets(2, 0, 7)), store.told(1))
+      // The server adds to it just after its size was looked at.
+      let file: number | undefined
+      const open = (name: string, flags: string) =>
+        Effect.tap(node.open(name, flags), (opened) =>
+          Effect.sync(() => {
+            if (name === path) file = opened
+          })
+        )
+      const size = (of: number) =>
+        Effect.tap(node.size(of), () => (of === file ? Effect.orDie(add) : Effect.void))
+      const disk = { ...node, open, size }
+      const reader = yield* Effect.provideService(makeReader(options(path)), Disk, disk)
+      file = undefined
+      expect([...(yield* reader.progress).keys()]).toEqual([1, 2])
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("goes on with the file that it has when the server puts another in its place", () =>
+    Effect.gen(function* () {
+      const path = yield* inFolder
+      const store = yield* CsvStore.make(options(path))
+      yield* store.append(1, 0, bets(1, 0, 5))
+      yield* store.append(2, 0, bets(2, 0, 7))
+      yield* store.told(2)
+      const reader = yield* makeReader(options(path))
+      const before = yield* reader.progress
+      yield* store.discard(1)
+      yield* store.append(2, 7, bets(2, 7, 1), { last: whole(bets(2, 0, 8)) })
+      expect(yield* reader.progress).toEqual(before)
+      expect(bytesOf(yield* Stream.runCollect(reader.book(1, 0)))).toBe(bytesOf([bets(1, 0, 5)]))
+    }).pipe(Effect.scoped)
   )
 })
 
@@ -192,11 +307,11 @@ it.live("who opens a CSV store just before a book is discarded from it reads the
 
 const ROW = Buffer.from("Ana María,Diaz López,30000001,1990-01-01,12\n")
 
-/** The descriptors of files that were replaced and are still open. */
+/** The open descriptors of files that were replaced, or that were to take their place. */
 const replacedFiles = (path: string): number =>
   readdirSync("/proc/self/fd").filter((name) => {
     try {
-      return readlinkSync(`/proc/self/fd/${name}`) === `${path} (deleted)`
+      return [`${path} (deleted)`, `${path}.tmp`].includes(readlinkSync(`/proc/self/fd/${name}`))
     } catch {
       // It was the one of the folder itself.
       return false
@@ -208,7 +323,20 @@ it.live.runIf(process.platform === "linux")(
   () =>
     Effect.gen(function* () {
       const path = yield* inFolder
-      const store = yield* CsvStore.make(options(path))
+      const node = yield* Disk
+      let isFull = true
+      const rename = (from: string, to: string) =>
+        to === path && isFull
+          ? Effect.fail(new DiskError({ operation: "rename", code: "ENOSPC", reason: "full" }))
+          : node.rename(from, to)
+      const store = yield* CsvStore.make(options(path)).pipe(
+        Effect.provideService(Disk, { ...node, rename })
+      )
+      yield* store.append(2, 0, bets(2, 0, 5))
+      expect((yield* Effect.flip(store.discard(2))).message).toContain("full")
+      expect(replacedFiles(path)).toBe(0)
+      isFull = false
+      yield* store.discard(2)
       const total = 24_000
       const book = new BetBatch(Buffer.alloc(total * ROW.length, ROW), total)
       yield* store.append(1, 0, book)
