@@ -1,4 +1,4 @@
-/** The worker of a SQLite store on a disk where every checkpoint fails to sync, except the first. */
+/** The worker of a SQLite store on a disk where no checkpoint can sync, except the first one. */
 import type { DatabaseSync } from "node:sqlite"
 
 const { prototype }: typeof DatabaseSync = process.getBuiltinModule("node:sqlite").DatabaseSync

@@ -249,7 +249,7 @@ describe("CsvStore", () => {
       for (const state of ["", "{", '{"version":2}', "null", ...changed]) {
         writeFileSync(`${path}.state.json`, state)
         const error = yield* Effect.flip(using(at(path), () => Effect.void))
-        expect(String(error)).toContain("its state file")
+        expect(String(error)).toContain(`its state file ${path}.state.json is damaged`)
         expect(error.message).not.toContain("\n")
       }
     })

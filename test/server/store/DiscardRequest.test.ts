@@ -3,7 +3,16 @@
  * or not at all, and whoever asks is told which. Method: both sides in this process, and request
  * files written by hand for what goes wrong.
  */
-import { existsSync, readFileSync, statSync, unlinkSync, utimesSync, writeFileSync } from "node:fs"
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmdirSync,
+  statSync,
+  unlinkSync,
+  utimesSync,
+  writeFileSync
+} from "node:fs"
 import { join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Fiber, Logger, Stream } from "effect"
@@ -11,6 +20,7 @@ import { TestClock } from "effect/testing"
 import type { BetStore } from "../../../src/server/BetStore.ts"
 import * as CsvStore from "../../../src/server/store/CsvStore.ts"
 import * as DiscardRequest from "../../../src/server/store/DiscardRequest.ts"
+import * as RequestFile from "../../../src/server/store/RequestFile.ts"
 import * as SqliteStore from "../../../src/server/store/SqliteStore.ts"
 import * as StoreLock from "../../../src/server/store/StoreLock.ts"
 import { temporaryFolder } from "../../support/TemporaryFolder.ts"
@@ -161,6 +171,20 @@ for (const [name, stores] of Object.entries({
         }).pipe(Effect.provide(layer))
         for (const line of lines) expect(line).toMatch(/^Warn .*was not a request/)
       })
+    )
+
+    it.live("is looked for again where it could not be read, or was only half written", () =>
+      Effect.gen(function* () {
+        const { file, store } = yield* withBooks
+        mkdirSync(file)
+        yield* pause(700)
+        rmdirSync(file)
+        yield* writeRequest(file, "{")
+        yield* pause(700)
+        yield* writeRequest(file, requestOf(1))
+        yield* until(() => readFileSync(file, "utf8").includes("answer"))
+        expect((yield* store.progressOf(1)).bets).toBe(0)
+      }).pipe(Effect.provide(Logger.layer([])))
     )
 
     it.live("of an earlier server is removed when the store is opened, but for an answer", () =>
@@ -323,6 +347,19 @@ describe("who asks for a discard", () => {
       for (let looks = 0; looks < 20 && !isTaken(); looks++) yield* goOn
       expect(isTaken()).toBe(true)
       expect((yield* awaitWithTime(fiber))._tag).toBe("DiscardUnanswered")
+    })
+  )
+
+  it.live("touches no request but his own, and nor does who answers him", () =>
+    Effect.gen(function* () {
+      const file = join(yield* temporaryFolder, "store.discard")
+      const own = new RequestFile.Request({ agency: 1, draw: "default", token: "own" })
+      yield* Effect.gen(function* () {
+        yield* RequestFile.create(file, own)
+        yield* writeRequest(file, requestOf(2))
+        yield* RequestFile.answer(file, own, { discarded: 1 })
+      }).pipe(Effect.scoped)
+      expect(readFileSync(file, "utf8")).toBe(requestOf(2))
     })
   )
 })

@@ -104,11 +104,11 @@ describe("StoreLock", () => {
     })
   )
 
-  it.effect("is waited for while its holder is just writing its name", () =>
+  it.effect("is waited for while another is just writing its name, or reads who holds it", () =>
     Effect.gen(function* () {
       const path = join(yield* temporaryFolder, "lottery.db")
-      // There is no table yet; then there is one, which cannot be read at this moment.
-      for (const begin of ["begin immediate", "begin exclusive"]) {
+      // There is no table at first, then it cannot be read, and then not be written.
+      for (const begin of ["begin immediate", "begin exclusive", "begin; select * from holder"]) {
         const holder = new DatabaseSync(`${path}.lock`, { timeout: 0 })
         holder.exec(begin)
         const asking = yield* Effect.forkChild(Effect.scoped(StoreLock.acquire(path, path)))
