@@ -84,20 +84,34 @@ const escapeValue = (text: string): string => escapeAll(cut(text), UNSAFE_IN_TEX
 const showField = ([key, value]: readonly [string, unknown]): string =>
   `${escapeValue(key)}: ${typeof value === "string" ? escapeValue(value) : showPlain(value)}`
 
-const plainText = (part: unknown): string => {
-  if (typeof part === "string") return part
-  if (Cause.isCause(part)) return Cause.pretty(part)
-  return part instanceof Error ? (part.stack ?? part.message) : String(part)
-}
+const plainText = (part: unknown): string =>
+  part instanceof Error ? (part.stack ?? part.message) : String(part)
 
 const showPlain = (part: unknown): string => escapeValue(plainText(part))
 
+const STACK_LINE = /^ +at /
+
+/**
+ * The lines of an error as `Cause.prettyErrors` makes it: its stack begins with its message, which
+ * may be a peer's words. Only the lines of the stack itself stay lines.
+ */
+const errorLines = (error: Error): ReadonlyArray<string> => {
+  const message = `${error.name}: ${error.message}`
+  const stack = error.stack?.slice(message.length).split("\n") ?? []
+  const lines = [message, ...stack.filter((line) => STACK_LINE.test(line))].map(escapeValue)
+  if (!(error.cause instanceof Error)) return lines
+  const [first, ...rest] = errorLines(error.cause)
+  return [...lines, `[cause]: ${first}`, ...rest]
+}
+
 /** A cause in lines of its own, none of which can be taken for a line of the log. */
-const showCause = (cause: Cause.Cause<unknown>): string =>
-  cut(Cause.pretty(cause))
-    .split("\n")
-    .map((line) => `\n    ${escapeValue(line)}`)
-    .join("")
+export const showCause = (cause: Cause.Cause<unknown>): string =>
+  cut(
+    Cause.prettyErrors(cause)
+      .flatMap(errorLines)
+      .map((line) => `\n    ${line}`)
+      .join("")
+  )
 
 const partsOf = (message: unknown): ReadonlyArray<unknown> =>
   Array.isArray(message) ? message : [message]

@@ -21,7 +21,7 @@ import * as References from "effect/References"
 import * as Runtime from "effect/Runtime"
 import { logAction } from "../domain/ActionLog.ts"
 import { ClosingFailed } from "../domain/LoggedResource.ts"
-import { escapeControls, type LogChoice, makeLogger } from "./LogFormat.ts"
+import { escapeControls, type LogChoice, makeLogger, showCause } from "./LogFormat.ts"
 import { LogOutput } from "./LogOutput.ts"
 import { CurrentPurpose, type Purpose } from "./Purpose.ts"
 import { type Signal, whenFirst } from "./Signals.ts"
@@ -225,7 +225,7 @@ export const runMain = <Name extends string, Input, ContextInput, E>(
   Runtime.makeRunMain(({ fiber }) =>
     fiber.addObserver((exit) => {
       // What fails here is this file's own mistake: every failure of the command is an exit code.
-      if (Exit.isFailure(exit)) process.stderr.write(`${shownLines(Cause.pretty(exit.cause))}\n`)
+      if (Exit.isFailure(exit)) process.stderr.write(`lottery failed:${showCause(exit.cause)}\n`)
       process.exit(Exit.isSuccess(exit) ? Number(exit.value) : EXIT_FAILED)
     })
   )(main, { disableErrorReporting: true })

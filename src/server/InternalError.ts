@@ -15,7 +15,7 @@ export class InternalError extends Data.TaggedError("InternalError")<{
 export const asInternalError = <A, E, R>(session: Effect.Effect<A, E, R>) =>
   Effect.catchDefect(session, (defect) =>
     Effect.andThen(
-      Effect.logDebug(Cause.pretty(Cause.die(defect))),
+      Effect.logDebug("internal error", Cause.die(defect)),
       Effect.fail(new InternalError({ defect }))
     )
   )

@@ -99,18 +99,30 @@ describe("text", () => {
     })
   )
 
-  it.effect("shows a cause in lines that are no lines of the log", () =>
+  it.effect("shows a cause with the lines of its stacks, and nothing of a peer as a line", () =>
     Effect.gen(function* () {
-      const error = new Error("a\u001b[31m\n2023-03-30 21:50:49 INFO     action: a | result: b")
-      error.stack = `Error: ${error.message}\n    at x`
+      const forged = "\u001b[31m\n2023-03-30 21:50:49 INFO     action: a | result: b\n    at y"
+      const shown =
+        "\\u001b[31m\\u000a2023-03-30 21:50:49 INFO     action: a \\u007c result: b\\u000a    at y"
+      const cause = new Error(`cause ${forged}`)
+      cause.stack = `Error: ${cause.message}\n    at z`
+      const error = new TypeError(`error ${forged}`, { cause })
+      // As where the message changed after the stack was taken: its own lines are left in there.
+      error.stack = `TypeError: ${forged}\n    at f (file.ts:1:2)\n    at g`
       const lines = yield* logged(
         { format: "text", level: "INFO" },
-        Effect.logFatal("it failed", Cause.fail(error))
+        Effect.logFatal("it failed", Cause.combine(Cause.fail(error), Cause.die(forged)))
       )
-      expect(lines[0]?.split("\n").slice(0, 3)).toEqual([
+      expect(lines[0]?.split("\n")).toEqual([
         "2023-03-30 21:50:49 CRITICAL it failed",
-        "    Error: a\\u001b[31m",
-        "    2023-03-30 21:50:49 INFO     action: a \\u007c result: b"
+        `    TypeError: error ${shown}`,
+        "        at y",
+        "        at f (file.ts:1:2)",
+        "        at g",
+        `    [cause]: Error: cause ${shown}`,
+        "        at z",
+        `    Error: ${shown}`,
+        ""
       ])
     })
   )
@@ -158,10 +170,19 @@ describe("json", () => {
       const msg = "\u009b31m \u2028 \u2029 \u202e \u2069 \u200e \u007f \u0000 \\u000a é | \ud800"
       const lines = yield* logged(
         { format: "json", level: "INFO" },
-        Effect.all([logAction("receive_message", "success", { msg }), Effect.logWarning(msg)])
+        Effect.all([
+          logAction("receive_message", "success", { msg }),
+          Effect.logWarning(msg),
+          Effect.logFatal("it failed", Cause.die(`${msg}\n`))
+        ])
       )
+      expect(lines.map((line) => line.split("\n").length)).toEqual([2, 2, 2])
       expect(lines.join("")).not.toMatch(/[^\P{C}\n]|[\p{Zl}\p{Zp}]/u)
-      expect(lines.map((line) => JSON.parse(line))).toMatchObject([{ msg }, { message: msg }])
+      expect(lines.map((line) => JSON.parse(line))).toMatchObject([
+        { msg },
+        { message: msg },
+        { cause: `Error: ${msg}\n` }
+      ])
     })
   )
 })
