@@ -29,27 +29,42 @@ export class TooSlow extends Data.TaggedError("TooSlow")<{
 /** A timer that is so late says that the server itself stood still, and read nothing. */
 const STANDSTILL_MILLIS = 100
 
-/** Fails once `timeout` has passed without counting the time that was waited for room. */
+/** What of `HeldBytes` says when time does not count. */
+type Halts = Pick<Peer["held"], "waitedUntil" | "isHalted">
+
+/** For what a peer is to take, for which room to read does not matter. */
+const NO_HALTS: Halts = { waitedUntil: () => 0, isHalted: false }
+
+/**
+ * Ends once `timeout` has passed without counting the time that was waited for room. Where the
+ * server stood still, which may have kept it from what had come, there is as much time again: in
+ * all no more than `timeout` itself.
+ */
 const runsOut = Effect.fnUntraced(function* (
-  { held }: Peer,
+  halts: Halts,
   timeout: Duration.Duration
 ): Effect.fn.Return<void> {
   const clock = yield* Clock.Clock
   const now = () => monotonicMillisUnsafe(clock)
   const millis = Duration.toMillis(timeout)
   const start = now()
-  const waited = held.waitedUntil(start)
+  const waited = halts.waitedUntil(start)
   let extra = 0
+  let again = 0
   for (;;) {
-    const end = start + millis + held.waitedUntil(now()) - waited + extra
+    const end = start + millis + halts.waitedUntil(now()) - waited + extra
     if (now() >= end) {
-      if (!held.isHalted) return
+      if (!halts.isHalted) return
       extra += millis
       continue
     }
     yield* Effect.sleep(end - now())
     const late = now() - end
-    if (late > STANDSTILL_MILLIS) extra += Math.min(late, millis)
+    if (late > STANDSTILL_MILLIS) {
+      const more = Math.min(late, millis - again)
+      again += more
+      extra += late + more
+    }
   }
 })
 
@@ -70,7 +85,7 @@ export const inTime = <A, E, R>(
 ): Effect.Effect<A, E | TooSlow, R> => {
   const { connection, held } = peer
   const start = readUpTo(peer)
-  const tooSlow = Effect.flatMap(runsOut(peer, timeout), () => {
+  const tooSlow = Effect.flatMap(runsOut(held, timeout), () => {
     const bytes = held.arrivedSoFar - start
     const shown = isSecret ? "" : showBytes(connection.reader.buffered())
     return Effect.fail(new TooSlow({ expected: what, timeout, bytes, shown }))
@@ -126,14 +141,12 @@ export const writeInTime = (
   const writeSome = (bytes: Uint8Array) =>
     Effect.suspend(() => {
       if (link.writableLength + bytes.length < link.writableHighWaterMark) return write(bytes)
-      return Effect.timeoutOrElse(write(bytes), {
-        duration: timeout,
-        orElse: () => {
-          link.destroy()
-          const reason = `the peer read nothing for ${Duration.format(timeout)}`
-          return Effect.fail(new ConnectionLost({ reason }))
-        }
+      const tooSlow = Effect.flatMap(runsOut(NO_HALTS, timeout), () => {
+        link.destroy()
+        const reason = `the peer read nothing for ${Duration.format(timeout)}`
+        return Effect.fail(new ConnectionLost({ reason }))
       })
+      return Effect.raceFirst(write(bytes), tooSlow)
     })
   return Effect.fnUntraced(function* (bytes) {
     let start = 0

@@ -9,7 +9,7 @@ import type { WinningDocuments } from "../domain/Draw.ts"
 import type { BadMessage } from "../protocol/BytesCodec.ts"
 import { ConnectionLost } from "../protocol/PeerConnection.ts"
 import { Lottery } from "./Lottery.ts"
-import { WRITTEN_BYTES } from "./Patience.ts"
+import { inTime, WRITTEN_BYTES } from "./Patience.ts"
 import { discardInput, type Peer } from "./Peer.ts"
 import { ServerLimits } from "./ServerLimits.ts"
 
@@ -118,10 +118,12 @@ export const tellWinners = Effect.fnUntraced(function* <E>(
   const closed = Effect.gen(function* () {
     yield* connection.end
     if (!closes) return yield* Effect.timeoutOption(discardInput(peer), lingerTimeout)
-    return yield* Effect.timeoutOrElse(Effect.raceFirst(discardInput(peer), connection.lost), {
-      duration: farewellTimeout,
-      orElse: () => Effect.fail(new ConnectionLost({ reason: NOT_CLOSED }))
-    })
+    const close = Effect.raceFirst(discardInput(peer), connection.lost)
+    return yield* Effect.catchTag(
+      inTime(peer, { what: "the close", timeout: farewellTimeout }, close),
+      "TooSlow",
+      () => Effect.fail(new ConnectionLost({ reason: NOT_CLOSED }))
+    )
   })
   yield* inTurn(documents, bytes, say, held).pipe(
     Effect.andThen(closed),

@@ -16,7 +16,7 @@ import { ModelMachine, type ModelPeer } from "../support/ModelMachine.ts"
 import * as M from "../support/messages.ts"
 import { makeSettableClock } from "../support/SettableClock.ts"
 
-const { idleTimeout, messageTimeout, writeTimeout } = defaultLimits
+const { farewellTimeout, idleTimeout, messageTimeout, writeTimeout } = defaultLimits
 const BETS = [M.fields(10), M.fields(11)]
 
 /** How each dialect says the same. */
@@ -99,7 +99,7 @@ describe.each(DIALECTS)("the time in $dialect", (words) => {
       const { machine, peer } = yield* begin(words)
       peer.send(Buffer.concat([words.last, words.question]))
       yield* machine.settle
-      expect(yield* isOpenAfter(machine, peer, "2 days")).toBe(true)
+      expect(yield* isOpenAfter(machine, peer, "2 hours")).toBe(true)
     })
   )
 })
@@ -166,6 +166,54 @@ describe("the time for what a peer sends", () => {
       expect(reading.pollUnsafe()).toBeUndefined()
       yield* TestClock.adjust(1)
       expect(reading.pollUnsafe()).toBeDefined()
+    })
+  )
+
+  it.effect.each([
+    [100, 0],
+    [101, 101],
+    [7_000, 7_000],
+    [3_600_000, 30_000]
+  ] as const)("where the server stood still for %i ms ends %i ms later", ([stoodStill, later]) =>
+    Effect.gen(function* () {
+      const { run, standStill } = yield* makeSettableClock
+      const { peer, send } = makePeer()
+      const awaited = { what: "all of it", timeout: messageTimeout }
+      const reading = yield* inTime(peer, awaited, peer.connection.reader.take(100)).pipe(
+        Effect.exit,
+        run,
+        Effect.forkChild
+      )
+      send(Buffer.alloc(99))
+      yield* TestClock.adjust("1 second")
+      yield* standStill(stoodStill)
+      yield* TestClock.adjust(Duration.toMillis(messageTimeout) - 1000)
+      if (later > 0) {
+        yield* TestClock.adjust(later - 1)
+        expect(reading.pollUnsafe()).toBeUndefined()
+        yield* TestClock.adjust(1)
+      }
+      expect(String(yield* Fiber.join(reading))).toContain("TooSlow")
+    })
+  )
+
+  it.effect("is given again for as long at most, however often the server stands still", () =>
+    Effect.gen(function* () {
+      const { run, standStill } = yield* makeSettableClock
+      const { peer } = makePeer()
+      const awaited = { what: "all of it", timeout: Duration.seconds(30) }
+      const reading = yield* inTime(peer, awaited, Effect.never).pipe(
+        Effect.exit,
+        run,
+        Effect.forkChild
+      )
+      yield* TestClock.adjust(0)
+      for (const left of ["30 seconds", "20 seconds", "10 seconds"] as const) {
+        expect(reading.pollUnsafe()).toBeUndefined()
+        yield* standStill("20 seconds")
+        yield* TestClock.adjust(left)
+      }
+      expect(String(yield* Fiber.join(reading))).toContain("TooSlow")
     })
   )
 
@@ -237,6 +285,20 @@ describe("the time to read what is told", () => {
     })
   )
 
+  it.effect("begins anew where the server stood still", () =>
+    Effect.gen(function* () {
+      const { run, standStill } = yield* makeSettableClock
+      const { isDestroyed, take, write } = makeOutflow()
+      const writing = yield* Effect.forkChild(run(Effect.exit(write(new Uint8Array(10)))))
+      yield* TestClock.adjust(1)
+      yield* standStill("1 minute")
+      yield* TestClock.adjust(Duration.toMillis(writeTimeout))
+      expect(isDestroyed()).toBe(false)
+      take()
+      expect(yield* Fiber.join(writing)).toEqual(Exit.void)
+    })
+  )
+
   it.effect("ends the connection where nothing is taken, also in what nothing interrupts", () =>
     Effect.gen(function* () {
       for (const within of [Effect.interruptible, Effect.uninterruptible]) {
@@ -248,6 +310,38 @@ describe("the time to read what is told", () => {
         expect(isDestroyed()).toBe(true)
         expect(Exit.isFailure(yield* Fiber.join(writing))).toBe(true)
       }
+    })
+  )
+})
+
+describe("the time to close once the winners were told", () => {
+  it.effect("begins anew where the server stood still", () =>
+    Effect.gen(function* () {
+      const { run, standStill } = yield* makeSettableClock
+      const machine = new ModelMachine([1], 7574)
+      yield* machine.start
+      const peer = yield* run(machine.connect("native"))
+      peer.send(Buffer.concat([M.helloOf(1), M.finishOf([]), M.AWAIT_WINNERS]))
+      yield* machine.settle
+      expect(M.controlsIn(peer.heard()).at(-1)).toMatchObject({ _tag: "Winners" })
+      yield* standStill("1 hour")
+      expect(yield* isOpenAfter(machine, peer, farewellTimeout)).toBe(true)
+      peer.halfClose()
+      yield* machine.settle
+      expect((yield* machine.store.progressOf(1)).told).toBe(true)
+    })
+  )
+
+  it.effect("is over after 30 s: an agency that stays is not told", () =>
+    Effect.gen(function* () {
+      const machine = new ModelMachine([1], 7574)
+      yield* machine.start
+      const peer = yield* machine.connect("native")
+      peer.send(Buffer.concat([M.helloOf(1), M.finishOf([]), M.AWAIT_WINNERS]))
+      yield* machine.settle
+      expect(yield* isOpenAfter(machine, peer, Duration.toMillis(farewellTimeout) - 1)).toBe(true)
+      expect(yield* isOpenAfter(machine, peer, 1)).toBe(false)
+      expect((yield* machine.store.progressOf(1)).told).toBe(false)
     })
   )
 })
