@@ -1,11 +1,21 @@
 /** The built command as a process: exit codes, streams and signals. */
-import { spawnSync } from "node:child_process"
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { execFileSync, spawnSync } from "node:child_process"
+import {
+  closeSync,
+  constants,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  rmSync,
+  writeFileSync
+} from "node:fs"
 import { createServer, type Server, type Socket } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Schedule } from "effect"
 import { describe, expect } from "vitest"
 import {
   COMMAND,
@@ -239,6 +249,40 @@ it.live("SIGTERM reaches a server that is started as the README says to do witho
     yield* server.logged(/action: listen/)
     yield* server.signal("SIGTERM")
     const { code, stderr } = yield* server.outcome
+    expect(code).toBe(0)
+    expect(stderr).toMatch(/action: exit \| result: success\n$/)
+  })
+)
+
+it.live("a stop on which something cannot be closed is a failure, said in one line", () =>
+  Effect.gen(function* () {
+    const script = join(ROOT, "test", "support", "failingStop.ts")
+    const waiting = yield* startLottery({ args: [], under: instead([process.execPath, script]) })
+    yield* waiting.logged(/action: listen/)
+    yield* waiting.signal("SIGTERM")
+    const { code, stderr } = yield* waiting.outcome
+    expect(code).toBe(1)
+    expect(stderr).toMatch(/ CRITICAL closing the store failed: no disk\n$/)
+  })
+)
+
+it.live("a stop waits only shortly for somebody to take the output", () =>
+  Effect.gen(function* () {
+    const fifo = join(yield* folder, "fifo")
+    execFileSync("mkfifo", [fifo])
+    const reader = openSync(fifo, constants.O_RDONLY | constants.O_NONBLOCK)
+    yield* Effect.addFinalizer(() => Effect.sync(() => closeSync(reader)))
+    const composing = yield* startLottery({
+      args: ["compose", "--clients", "1000", "--out", "-"],
+      under: ["sh", "-c", `exec "$@" > ${fifo}`, "sh"]
+    })
+    // Once some of it has come the rest of it waits, for it is more than a pipe holds.
+    const begun = Effect.sync(() => readSync(reader, Buffer.alloc(1)) > 0)
+    yield* Effect.catchDefect(begun, () => Effect.succeed(false)).pipe(
+      Effect.repeat({ until: (isSo) => isSo, schedule: Schedule.spaced("5 millis") })
+    )
+    yield* composing.signal("SIGTERM")
+    const { code, stderr } = yield* composing.outcome
     expect(code).toBe(0)
     expect(stderr).toMatch(/action: exit \| result: success\n$/)
   })

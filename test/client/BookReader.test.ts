@@ -59,6 +59,8 @@ layer(NodeServices.layer)("BookReader", (it) => {
         ]) {
           expect(yield* rowsOf(content)).toEqual([GOOD, GOOD])
         }
+        // A byte order mark is one at the beginning of the file alone.
+        expect(yield* rowsOf(`${GOOD}\n\ufeff${GOOD}\n`)).toEqual([GOOD, `\ufeff${GOOD}`])
         expect(yield* rowsOf("")).toEqual([])
         expect(yield* rowsOf("\ufeff\n")).toEqual([])
       })
@@ -131,7 +133,11 @@ layer(NodeServices.layer)("BookReader", (it) => {
         expect(yield* problemOf("Ana,Paz,1\n")).toBe(
           "agency-3.csv:1: line: expected 5 fields separated by commas, got 3"
         )
-        expect(yield* problemOf('"Ana,Paz,1,1999-01-01,1\n')).toContain("agency-3.csv:1: line: ")
+        for (const line of ['"Ana,Paz,1,1999-01-01,1', '"Ana";Paz,1,1999-01-01,1', '"Ana" ,Paz']) {
+          expect(yield* problemOf(`${line}\n`)).toBe(
+            "agency-3.csv:1: line: expected a closed quote, and a comma after it"
+          )
+        }
         expect(yield* problemOf(`${GOOD}\n\r\n${GOOD}\n`)).toBe(
           "agency-3.csv:2: line: expected a bet, got an empty line"
         )

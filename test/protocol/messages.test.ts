@@ -42,6 +42,16 @@ describe("a binary packet", () => {
     expect(decoded.agency).toBe(7)
   })
 
+  it("is as long as its size says", () => {
+    const whole = packet(`1;${GOOD}`)
+    for (const bytes of [whole.subarray(0, -1), Buffer.concat([whole, Buffer.from([0])])]) {
+      const decoded = decodePacket(bytes)
+      expect(Result.isFailure(decoded) && decoded.failure.reason).toBe(
+        `expected ${whole.length - 2} bytes after the size, got ${bytes.length - 2}`
+      )
+    }
+  })
+
   it("may have an agency and nothing else", () => {
     expect(Result.getOrThrow(decodePacket(packet("7"))).batch.count).toBe(0)
   })
@@ -116,6 +126,30 @@ describe("a binary packet", () => {
       )
       expect(Result.getOrThrow(encoded).length).toBeLessThanOrEqual(bytes)
       expect(Result.getOrThrow(encoded).length).toBeGreaterThan(bytes - row - 1)
+    }
+  })
+})
+
+describe("the winners in binary", () => {
+  const decodeWinners = decoder(Binary.BinaryWinnersFromBytes)
+  const encode = (last: string) =>
+    Binary.encodeBinaryWinners(
+      new Binary.BinaryWinners({ documents: [...Array<string>(5957).fill("1234567890"), last] })
+    )
+
+  it("have as many bytes as their size can say, and no more", () => {
+    const bytes = Result.getOrThrow(encode("12345678"))
+    expect([bytes.length, bytes[0], bytes[1]]).toEqual([2 + 65_535, 0xff, 0xff])
+    expect(Result.getOrThrow(decodeWinners(bytes)).documents).toHaveLength(5958)
+    const tooMany = encode("123456789")
+    expect(Result.isFailure(tooMany) && tooMany.failure.reason).toBe(
+      "5958 winners do not fit a binary answer; ask in the JSON dialect"
+    )
+  })
+
+  it("are as long as their size says", () => {
+    for (const hex of ["0002310000", "000331", "00"]) {
+      expect(Result.isFailure(decodeWinners(Buffer.from(hex, "hex")))).toBe(true)
     }
   })
 })

@@ -456,6 +456,24 @@ describe("messages that come together", () => {
   )
 })
 
+describe("a message that has come by half", () => {
+  it.live.each([
+    ["binary", M.packetOf(1, [M.fields(10)], true), M.STORED],
+    ["json", M.chunkOf(1, [M.fields(10)], false), M.CHUNK_PROCESSED]
+  ] as const)("keeps the ones ahead of it waiting for nothing: %s", ([, message, stored]) =>
+    Effect.gen(function* () {
+      const server = yield* startServer()
+      const peer = yield* RawPeer.connect(server.port)
+      yield* peer.send(Buffer.concat([message, message.subarray(0, -1)]))
+      expect(yield* peer.receive(stored.length)).toEqual(stored)
+      expect(yield* documents(server, 1)).toEqual(["10"])
+      yield* peer.send(message.subarray(-1))
+      expect(yield* peer.receive(stored.length)).toEqual(stored)
+      expect(yield* documents(server, 1)).toEqual(["10", "10"])
+    })
+  )
+})
+
 describe("messages that come together by the thousand", () => {
   it.live("are answered some hundred at a time: each takes more memory than its bytes", () =>
     Effect.gen(function* () {

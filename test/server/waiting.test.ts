@@ -7,8 +7,11 @@ import { it } from "@effect/vitest"
 import { Effect } from "effect"
 import { TestClock } from "effect/testing"
 import { describe, expect } from "vitest"
-import { ModelMachine, type ModelPeer } from "../support/ModelMachine.ts"
+import { BetBatch } from "../../src/domain/BetBatch.ts"
+import { StoreUnavailable } from "../../src/server/BetStore.ts"
+import { type Flaws, ModelMachine, type ModelPeer } from "../support/ModelMachine.ts"
 import * as M from "../support/messages.ts"
+import { whole } from "../support/wholeBook.ts"
 
 /** The messages that a peer has heard since it was last asked. */
 const heardBy = (machine: ModelMachine, peer: ModelPeer) =>
@@ -67,6 +70,44 @@ describe("an agency that waits", () => {
       yield* heardBy(machine, second)
       yield* TestClock.adjust("1 second")
       expect(yield* heardBy(machine, second)).toEqual([waiting(1)])
+    })
+  )
+})
+
+/** What the store is asked for the draw, each of which may fail for a while. */
+const ASKED = ["progress", "recordDraw", "winners"] as const
+
+describe("a draw that is due", () => {
+  it.effect.each(ASKED)("is held a second after the store was away: %s", (asked) =>
+    Effect.gen(function* () {
+      let failures = 0
+      const away: Flaws["store"] = (store) => {
+        const unlessAway = <A, E>(effect: Effect.Effect<A, E>) =>
+          Effect.suspend((): Effect.Effect<A, E | StoreUnavailable> => {
+            return failures-- > 0 ? Effect.fail(new StoreUnavailable({ reason: "away" })) : effect
+          })
+        const flawed = {
+          progress: unlessAway(store.progress),
+          recordDraw: unlessAway(store.recordDraw),
+          winners: (number: number) => unlessAway(store.winners(number))
+        }
+        return { ...store, [asked]: flawed[asked] }
+      }
+      const machine = new ModelMachine([1, 2, 3], 7574, { store: away })
+      yield* machine.start
+      const peer = yield* finished(machine, 1)
+      yield* finished(machine, 2)
+      peer.send(M.AWAIT_WINNERS)
+      expect(yield* heardBy(machine, peer)).toEqual([waiting(2)])
+      yield* machine.store.append(3, 0, BetBatch.empty, { last: whole(BetBatch.empty) })
+      failures = 2
+      yield* machine.tick
+      for (const left of [1, 0]) {
+        expect(failures).toBe(left)
+        yield* TestClock.adjust("1 second")
+        yield* machine.settle
+      }
+      expect((yield* heardBy(machine, peer)).at(-1)).toMatchObject({ _tag: "Winners" })
     })
   )
 })

@@ -135,10 +135,14 @@ export class ModelMachine {
   readonly discard = (agency: number) =>
     Effect.gen({ self: this }, function* () {
       const result = yield* Effect.exit(this.store.discard(agency))
-      yield* PubSub.publish(this.changed!, undefined)
-      yield* this.settle
+      yield* this.tick
       return result
     })
+
+  /** Has word come that another process changed the store. */
+  readonly tick = Effect.suspend(() =>
+    Effect.andThen(PubSub.publish(this.changed!, undefined), this.settle)
+  )
 
   /** Waits until nobody moves any more. */
   readonly settle = Effect.gen({ self: this }, function* () {

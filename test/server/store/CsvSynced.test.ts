@@ -19,7 +19,6 @@ import { type BetStore, BetStoreReader, NO_PROGRESS } from "../../../src/server/
 import { makeReader } from "../../../src/server/store/CsvReader.ts"
 import * as CsvStore from "../../../src/server/store/CsvStore.ts"
 import { Disk, DiskError, type Flags, readFile } from "../../../src/server/store/Disk.ts"
-import * as StoreLock from "../../../src/server/store/StoreLock.ts"
 import * as CrashDisk from "../../support/CrashDisk.ts"
 import { temporaryFolder } from "../../support/TemporaryFolder.ts"
 import { whole } from "../../support/wholeBook.ts"
@@ -246,7 +245,7 @@ describe("who reads a CSV store", () => {
       const add = Effect.andThen(store.append(2, 0, bets(2, 0, 7)), store.told(1))
       // The server adds to it just after its size was looked at.
       let file: number | undefined
-      const open = (name: string, flags: string) =>
+      const open = (name: string, flags: Flags) =>
         Effect.tap(node.open(name, flags), (opened) =>
           Effect.sync(() => {
             if (name === path) file = opened
