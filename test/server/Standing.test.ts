@@ -15,6 +15,8 @@ describe("a standing that is read anew", () => {
       expect(yield* standings.refresh(Effect.succeed(progressOf([2, 3])))).toEqual([1])
       expect(standings.hasFinished(1)).toBe(false)
       expect(standings.now()).toEqual({ finished: 2, expected: 3 })
+      expect(yield* standings.refresh(Effect.succeed(progressOf([2])))).toEqual([3])
+      expect(standings.now()).toEqual({ finished: 1, expected: 3 })
     })
   )
 

@@ -3,10 +3,11 @@
  * refuses writes when it is told to, and counts how often a book is read.
  */
 import { it } from "@effect/vitest"
-import { Deferred, Effect, Semaphore } from "effect"
+import { Deferred, Effect, Fiber, Latch, Semaphore } from "effect"
 import { describe, expect } from "vitest"
 import { Bet } from "../../src/domain/Bet.ts"
 import { BetBatch } from "../../src/domain/BetBatch.ts"
+import { ConnectionLost, type PeerConnection } from "../../src/protocol/PeerConnection.ts"
 import { type BetStore, type Discarded, StoreUnavailable } from "../../src/server/BetStore.ts"
 import * as BookDigest from "../../src/server/BookDigest.ts"
 import * as CsvStore from "../../src/server/store/CsvStore.ts"
@@ -15,32 +16,28 @@ import * as Upload from "../../src/server/Upload.ts"
 import { temporaryFolder } from "../support/TemporaryFolder.ts"
 import { whole } from "../support/wholeBook.ts"
 
+const bet = (document: string, number = 1) =>
+  new Bet({ firstName: "Ana", lastName: "Perez", document, birthdate: "1999-03-17", number })
+
 const batchOf = (...documents: ReadonlyArray<string>) =>
-  BetBatch.fromBets(
-    documents.map(
-      (document) =>
-        new Bet({
-          firstName: "Ana",
-          lastName: "Perez",
-          document,
-          birthdate: "1999-03-17",
-          number: 1
-        })
-    )
-  )
+  BetBatch.fromBets(documents.map((document) => bet(document)))
+
+const VOID: Effect.Effect<unknown> = Effect.void
 
 const setUp = Effect.gen(function* () {
   const path = `${yield* temporaryFolder}/bets.csv`
   const stored = yield* CsvStore.make({ path, drawId: "default" })
-  const disk = { isFull: false, booksRead: 0 }
+  const disk = { isFull: false, booksRead: 0, slow: VOID, page: VOID }
   const unlessFull = <A, E>(write: Effect.Effect<A, E>) =>
     Effect.suspend((): Effect.Effect<A, E | StoreUnavailable> => {
-      return disk.isFull ? Effect.fail(new StoreUnavailable({ reason: "full" })) : write
+      if (disk.isFull) return Effect.fail(new StoreUnavailable({ reason: "full" }))
+      return Effect.andThen(disk.slow, write)
     })
   const store: BetStore["Service"] = {
     ...stored,
     append: (...write) => unlessFull(stored.append(...write)),
     finish: (...write) => unlessFull(stored.finish(...write)),
+    page: (...read) => Effect.suspend(() => Effect.andThen(disk.page, stored.page(...read))),
     book: (...from) => {
       disk.booksRead++
       return stored.book(...from)
@@ -49,18 +46,77 @@ const setUp = Effect.gen(function* () {
   const turns = makeTurns()
   const digest = BookDigest.make(1, store, yield* Semaphore.make(1))
   const comparing = yield* Semaphore.make(1)
-  const come = Effect.gen(function* () {
+  const comeOn = Effect.fnUntraced(function* (lost: PeerConnection["lost"]) {
     const onLeave = yield* Deferred.make<never, Superseded | Discarded>()
-    const turn = yield* turns.of(1, { ip: "10.0.0.1", onLeave, lost: Effect.never })
-    const book = {
-      ...{ agency: 1, store, turn, digest, comparing },
-      ...{ lost: Effect.never, onFinished: Effect.void }
-    }
+    const turn = yield* turns.of(1, { ip: "10.0.0.1", onLeave, lost })
+    const book = { agency: 1, store, turn, digest, comparing, lost, onFinished: Effect.void }
     const upload = Upload.make(book, yield* store.progressOf(1))
     const send = (batch: BetBatch, last = false) => upload.store(batch, last, () => Effect.void)
     return { upload, send, isGone: () => Deferred.isDoneUnsafe(onLeave) }
   })
-  return { come, disk, store }
+  return { come: comeOn(Effect.never), comeOn, disk, store }
+})
+
+/** Makes the store's next writes wait; gives what tells that one waits, and what ends that. */
+const holdWrites = Effect.fnUntraced(function* (disk: { slow: Effect.Effect<unknown> }) {
+  const begun = yield* Latch.make()
+  const free = yield* Latch.make()
+  disk.slow = Effect.andThen(begun.open, free.await)
+  return { begun: begun.await, free: free.open }
+})
+
+describe("what is being stored", () => {
+  it.live("is answered although the connection is stopped meanwhile", () =>
+    Effect.gen(function* () {
+      const { come, disk } = yield* setUp
+      const { upload } = yield* come
+      const { begun, free } = yield* holdWrites(disk)
+      let answers = 0
+      const store = upload.store(batchOf("1"), false, () => Effect.sync(() => answers++))
+      const storing = yield* Effect.forkChild(store)
+      yield* begun
+      const stopping = yield* Effect.forkChild(Fiber.interrupt(storing), { startImmediately: true })
+      yield* free
+      yield* Fiber.join(stopping)
+      expect([answers, upload.position()]).toEqual([1, 1])
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("as the end of a book is noted although the connection is stopped meanwhile", () =>
+    Effect.gen(function* () {
+      const { come, disk } = yield* setUp
+      const { upload } = yield* come
+      const { begun, free } = yield* holdWrites(disk)
+      const finishing = yield* Effect.forkChild(upload.finish(0, whole().sha256))
+      yield* begun
+      const stopping = yield* Effect.forkChild(Fiber.interrupt(finishing), {
+        startImmediately: true
+      })
+      yield* free
+      yield* Fiber.join(stopping)
+      expect(upload.hasFinished()).toBe(true)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("is waited for by all others at the book", () =>
+    Effect.gen(function* () {
+      const { come, disk } = yield* setUp
+      const [first, resuming, adding] = [yield* come, yield* come, yield* come]
+      const { begun, free } = yield* holdWrites(disk)
+      const storing = yield* Effect.forkChild(first.send(batchOf("1")))
+      yield* begun
+      const resumed = yield* Effect.forkChild(resuming.upload.resume, { startImmediately: true })
+      const added = yield* Effect.forkChild(adding.send(batchOf("1", "2")), {
+        startImmediately: true
+      })
+      // Time for what does not wait.
+      yield* Effect.sleep("20 millis")
+      yield* free
+      yield* Fiber.join(storing)
+      expect(yield* Fiber.join(resumed)).toMatchObject({ bets: 1 })
+      yield* Fiber.join(added)
+    }).pipe(Effect.scoped)
+  )
 })
 
 describe("an upload", () => {
@@ -121,6 +177,39 @@ describe("an upload", () => {
       const finishing = upload.finish(1, whole(batchOf("1")).sha256)
       expect((yield* Effect.flip(finishing))._tag).toBe("Discarded")
       expect(yield* store.progressOf(1)).toMatchObject({ bets: 1, finished: false })
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("that has ended its book looks whether it still has, as it says so again", () =>
+    Effect.gen(function* () {
+      const { come, store } = yield* setUp
+      const { send, upload } = yield* come
+      yield* send(batchOf("1"), true)
+      const sha256 = whole(batchOf("1")).sha256
+      yield* upload.finish(1, sha256)
+      yield* store.discard(1)
+      expect((yield* Effect.flip(upload.finish(1, sha256)))._tag).toBe("Discarded")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("whose last bet goes on where the stored one ends is of another book", () =>
+    Effect.gen(function* () {
+      const { come } = yield* setUp
+      yield* (yield* come).send(BetBatch.fromBets([bet("1"), bet("2", 7)]))
+      const longer = BetBatch.fromBets([bet("1"), bet("2", 75)])
+      const refusal = yield* Effect.flip((yield* come).send(longer))
+      expect(refusal).toMatchObject({ _tag: "BookDiffers", position: 1 })
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("whose connection is gone is compared no more", () =>
+    Effect.gen(function* () {
+      const { come, comeOn, disk } = yield* setUp
+      yield* (yield* come).send(batchOf("1"))
+      const reason = "the peer has gone away"
+      const gone = yield* comeOn(Effect.fail(new ConnectionLost({ reason })))
+      disk.page = Effect.never
+      expect((yield* Effect.flip(gone.send(batchOf("1"))))._tag).toBe("ConnectionLost")
     }).pipe(Effect.scoped)
   )
 

@@ -74,6 +74,73 @@ describe("an agency that waits", () => {
   )
 })
 
+describe("an agency whose book is no longer whole", () => {
+  const REFUSED = { _tag: "Rejected", code: "Superseded" }
+
+  it.effect("is sent away by the draw, where no word of a discard came", () =>
+    Effect.gen(function* () {
+      const machine = new ModelMachine([1, 2], 7574)
+      yield* machine.start
+      const peer = yield* finished(machine, 1)
+      peer.send(M.AWAIT_WINNERS)
+      yield* machine.settle
+      yield* machine.store.discard(1)
+      yield* finished(machine, 2)
+      expect((yield* heardBy(machine, peer)).at(-1)).toMatchObject(REFUSED)
+      yield* finished(machine, 1)
+      expect(yield* machine.store.recordDraw).toBe(false)
+    })
+  )
+
+  it.effect("is sent away where its discard has failed halfway", () =>
+    Effect.gen(function* () {
+      let isHalfway = false
+      const halfway: Flaws["store"] = (store) => ({
+        ...store,
+        progress: Effect.map(store.progress, (all) => {
+          const first = all.get(1)
+          return isHalfway && first ? new Map(all).set(1, { ...first, finished: false }) : all
+        })
+      })
+      const machine = new ModelMachine([1, 2, 3], 7574, { store: halfway })
+      yield* machine.start
+      const peer = yield* finished(machine, 1)
+      peer.send(M.AWAIT_WINNERS)
+      yield* machine.settle
+      isHalfway = true
+      yield* machine.tick
+      expect((yield* heardBy(machine, peer)).at(-1)).toMatchObject(REFUSED)
+    })
+  )
+})
+
+it.effect("an agency that was told is recorded a second after the store was away", () =>
+  Effect.gen(function* () {
+    let failures = 2
+    const machine = new ModelMachine([1], 7574, {
+      store: (store) => ({
+        ...store,
+        told: (agency) =>
+          Effect.suspend(() =>
+            failures-- > 0
+              ? Effect.fail(new StoreUnavailable({ reason: "away" }))
+              : store.told(agency)
+          )
+      })
+    })
+    yield* machine.start
+    const peer = yield* finished(machine, 1)
+    peer.send(M.AWAIT_WINNERS)
+    peer.halfClose()
+    expect((yield* heardBy(machine, peer)).at(-1)).toMatchObject({ _tag: "Winners" })
+    expect(peer.isClosed()).toBe(true)
+    expect((yield* machine.store.progressOf(1)).told).toBe(false)
+    yield* TestClock.adjust("1 second")
+    yield* machine.settle
+    expect((yield* machine.store.progressOf(1)).told).toBe(true)
+  })
+)
+
 /** What the store is asked for the draw, each of which may fail for a while. */
 const ASKED = ["progress", "recordDraw", "winners"] as const
 
