@@ -108,27 +108,27 @@ const openOn = (machine: CrashDisk.CrashDisk, more: Partial<CsvStore.Options> = 
     CsvStore.openStore(machine.attach(), "/there/bets.csv", { ...options("bets.csv"), ...more })
   ).pipe(Scope.provide(Scope.makeUnsafe()), Effect.provide(Logger.layer([])))
 
-it.effect("a CSV store is durable once it is open, wherever the server before it was killed", () =>
-  Effect.gen(function* () {
-    let hasStopped = true
-    for (let operation = 1; hasStopped; operation++) {
-      const machine = CrashDisk.make("/there")
-      const held = Effect.flatMap(openOn(machine), (store) => store.progressOf(1))
-      machine.stopAfter(operation)
-      const append = (store: BetStore["Service"]) => store.append(1, 0, bets(1, 0, 5))
-      yield* Effect.forkDetach(Effect.flatMap(openOn(machine), append))
-      yield* settle
-      hasStopped = machine.hasStopped()
-      machine.kill()
-      const { bets: shown } = yield* held
-      machine.cut(0)
-      const store = yield* openOn(machine)
-      expect((yield* store.progressOf(1)).bets).toBe(shown)
-      yield* store.append(1, shown, bets(1, shown, 1))
-      machine.cut(0)
-      expect((yield* held).bets).toBe(shown + 1)
-    }
-  })
+it.effect.each([0, 1])(
+  "a CSV store is durable once it is open, after a kill at any moment (%i more)",
+  (added) =>
+    Effect.gen(function* () {
+      let hasStopped = true
+      for (let operation = 1; hasStopped; operation++) {
+        const machine = CrashDisk.make("/there")
+        machine.stopAfter(operation)
+        const append = (store: BetStore["Service"]) => store.append(1, 0, bets(1, 0, 5))
+        yield* Effect.forkDetach(Effect.flatMap(openOn(machine), append))
+        yield* settle
+        hasStopped = machine.hasStopped()
+        machine.kill()
+        const store = yield* openOn(machine)
+        const { bets: shown } = yield* store.progressOf(1)
+        if (added > 0) yield* store.append(1, shown, bets(1, shown, added))
+        machine.cut(0)
+        const again = yield* openOn(machine)
+        expect((yield* again.progressOf(1)).bets).toBe(shown + added)
+      }
+    })
 )
 
 it.effect("a CSV store can be opened wherever the power is cut in a batch that is large", () =>

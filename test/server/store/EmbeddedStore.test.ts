@@ -70,7 +70,7 @@ describe("the writer of an embedded store", () => {
       const { done, writer } = yield* gated(Deferred.await(gate))
       const half = new BetBatch(new Uint8Array(MAX_GROUP_BYTES / 2 - 100), 1)
       // Each row takes more in a file than in a batch.
-      const many = new BetBatch(new Uint8Array(MAX_GROUP_BYTES / 2), MAX_GROUP_BYTES / 16)
+      const many = new BetBatch(new Uint8Array(MAX_GROUP_BYTES / 4), MAX_GROUP_BYTES / 16)
       const fibers = yield* Effect.forEach([half, half, half, half, many, half], (batch, agency) =>
         start(writer.append(agency + 1, 0, batch))
       )
