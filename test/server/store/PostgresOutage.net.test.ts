@@ -419,6 +419,44 @@ describeCluster("PostgresStore, where PostgreSQL or the way there fails,", (shar
     })
   )
 
+  it.effect("does again what PostgreSQL could not do for now, and nothing else", () =>
+    Effect.gen(function* () {
+      const cluster = yield* shared
+      const url = yield* freshSchema(cluster.url())
+      const store = yield* open(url)
+      const passing = ["57P01", "57P02", "57P03", "53300", "55000", "25006", "40001", "40P01"]
+      const states = [...passing, "22000"]
+      const agencies = states.map((_, index) => index + 1)
+      yield* Effect.forEach(agencies, (agency) => query(url, `create sequence tries_${agency}`))
+      yield* query(
+        url,
+        `create function refuse() returns trigger language plpgsql as $$ begin
+          if nextval('tries_' || new.agency) = 1 then
+            raise 'not now' using errcode = (string_to_array('${states}', ','))[new.agency];
+          end if;
+          return new;
+        end $$`
+      )
+      yield* query(
+        url,
+        "create trigger refuses before update on agencies for each row execute function refuse()"
+      )
+      const results = yield* hastened(
+        Effect.forEach(
+          agencies,
+          (agency) => Effect.result(store.append(agency, 0, bets(agency, 0, 1))),
+          {
+            concurrency: "unbounded"
+          }
+        )
+      )
+      expect(results.map(({ _tag }) => _tag)).toEqual([...passing.map(() => "Success"), "Failure"])
+      expect(results.at(-1)).toMatchObject({
+        failure: { _tag: "StoreUnavailable", reason: "not now (PostgreSQL 22000)" }
+      })
+    })
+  )
+
   it.effect("gives up what hangs, works again after, and then knows what became of it", () =>
     Effect.gen(function* () {
       const cluster = yield* shared
