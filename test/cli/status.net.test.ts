@@ -1,6 +1,8 @@
 /** `lottery status` and `lottery discard` as processes, beside a server and without one. */
-import { existsSync } from "node:fs"
-import { join } from "node:path"
+import { spawnSync } from "node:child_process"
+import { copyFileSync, existsSync } from "node:fs"
+import { dirname, join } from "node:path"
+import { DatabaseSync } from "node:sqlite"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { BetStore } from "../../src/server/BetStore.ts"
@@ -33,6 +35,10 @@ agency  bets  finished  told
      7    30        no    no
 `
 
+const canMount = spawnSync("unshare", ["--mount", "true"]).status === 0
+/** For `sh`: runs a command that can only read the folder. */
+const READ_ONLY = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"'
+
 for (const scheme of ["sqlite", "csv"] as const) {
   const made = Effect.gen(function* () {
     const path = join(yield* temporaryFolder, "store")
@@ -59,6 +65,29 @@ for (const scheme of ["sqlite", "csv"] as const) {
   })
 
   describe(`lottery status on a ${scheme} store`, () => {
+    it.live.skipIf(!canMount)("shows one that lies where nothing can be written", () =>
+      Effect.gen(function* () {
+        const { path, url, use } = yield* made
+        yield* use(fill)
+        const args = ["status", "--store", url]
+        const under = ["unshare", "--mount", "sh", "-c", READ_ONLY, dirname(path)]
+        const { code, stderr, stdout } = yield* runLottery({ args, under })
+        expect({ code, stdout }, stderr).toEqual({ code: 0, stdout: TABLE })
+        if (scheme === "csv") return
+        // What a killed server left in the log cannot be read there, and is not left out.
+        const database = new DatabaseSync(path)
+        database.exec("update agencies set told = 1")
+        const killed = `${path}-killed`
+        for (const log of ["", "-wal"]) copyFileSync(path + log, killed + log)
+        database.close()
+        const refused = yield* runLottery({
+          args: ["status", "--store", `${scheme}:${killed}`],
+          under
+        })
+        expect(refused).toMatchObject({ code: 1, stdout: "" })
+      })
+    )
+
     it.live("shows the draw, and every agency that takes part", () =>
       Effect.gen(function* () {
         const { statusOf, use } = yield* made

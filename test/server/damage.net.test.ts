@@ -26,7 +26,7 @@ describe("a winning bet that another program changed", () => {
       yield* first.send(M.packetOf(1, book, false))
       expect(yield* first.receive(2)).toEqual(M.STORED)
       const database = new DatabaseSync(path)
-      database.exec("update bets set document = '1;2' where agency = 1 and position = 2")
+      database.exec("update bets set document = '1;2' where agency = 1 and position = 1")
       database.close()
       const second = yield* RawPeer.connect(server.port)
       yield* second.send(Buffer.concat([M.chunkOf(2, book, true), M.consultOf(2)]))
@@ -39,7 +39,7 @@ describe("a winning bet that another program changed", () => {
       expect(yield* first.rest).toEqual(Buffer.alloc(0))
       const json = yield* RawPeer.connect(server.port)
       yield* json.send(M.consultOf(1))
-      const why = "agency 1: the stored bet at position 2 was changed: expected a document"
+      const why = "agency 1: the stored bet at position 1 was changed: expected a document"
       expect(M.readJson(yield* json.rest)).toMatchObject({
         type_message: 3,
         payload: expect.stringContaining(why)
@@ -48,7 +48,7 @@ describe("a winning bet that another program changed", () => {
       yield* native.send(Buffer.concat([M.helloOf(1), M.AWAIT_WINNERS]))
       const said = M.controlsIn(yield* native.rest).at(-1)
       expect(said).toMatchObject({ _tag: "Rejected", code: "StoreUnavailable" })
-      const who = "action: consulta_ganadores | result: fail | agencia: 1 | posicion: 2"
+      const who = "action: consulta_ganadores | result: fail | agencia: 1 | posicion: 1"
       const line = `${who} | ip: 127.0.0.1 | error: ${why}`
       expect(failures(server)).toEqual(Array(3).fill(expect.stringContaining(line)))
     })

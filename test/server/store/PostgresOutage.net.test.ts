@@ -11,7 +11,6 @@ import { Clock, Effect, Exit, Fiber, Logger, Redacted, Schema, Scope, Stream } f
 import * as Reactivity from "effect/reactivity/Reactivity"
 import { TestClock } from "effect/testing"
 import { BetStore, BetStoreReader } from "../../../src/server/BetStore.ts"
-import * as PostgresClient from "../../../src/server/store/PostgresClient.ts"
 import * as PostgresStore from "../../../src/server/store/PostgresStore.ts"
 import * as StoreUrl from "../../../src/server/store/StoreUrl.ts"
 import { hold, pause, until } from "../../support/HeldTransaction.ts"
@@ -425,7 +424,7 @@ describeCluster("PostgresStore, where PostgreSQL or the way there fails,", (shar
       const url = yield* freshSchema(cluster.url())
       const store = yield* open(url)
       const passing = ["57P01", "57P02", "57P03", "53300", "55000", "25006", "40001", "40P01"]
-      const states = [...passing, "22000"]
+      const states = [...passing, "22000", "40001"]
       const agencies = states.map((_, index) => index + 1)
       yield* Effect.forEach(agencies, (agency) => query(url, `create sequence tries_${agency}`))
       yield* query(
@@ -441,19 +440,26 @@ describeCluster("PostgresStore, where PostgreSQL or the way there fails,", (shar
         url,
         "create trigger refuses before update on agencies for each row execute function refuse()"
       )
+      yield* query(
+        url,
+        `create trigger refuses_first before insert on agencies for each row
+          when (new.agency = ${states.length}) execute function refuse()`
+      )
+      // What is said of the last one is the first that is heard of it.
+      const last = states.length
       const results = yield* hastened(
         Effect.forEach(
-          agencies,
-          (agency) => Effect.result(store.append(agency, 0, bets(agency, 0, 1))),
-          {
-            concurrency: "unbounded"
-          }
+          agencies.map((agency) =>
+            agency < last ? store.append(agency, 0, bets(agency, 0, 1)) : store.told(last)
+          ),
+          Effect.result,
+          { concurrency: "unbounded" }
         )
       )
-      expect(results.map(({ _tag }) => _tag)).toEqual([...passing.map(() => "Success"), "Failure"])
-      expect(results.at(-1)).toMatchObject({
-        failure: { _tag: "StoreUnavailable", reason: "not now (PostgreSQL 22000)" }
-      })
+      const done = { _tag: "Success" }
+      const refused = { _tag: "StoreUnavailable", reason: "not now (PostgreSQL 22000)" }
+      expect(results).toMatchObject([...passing.map(() => done), { failure: refused }, done])
+      expect((yield* hastened(store.progressOf(last))).told).toBe(true)
     })
   )
 
@@ -658,6 +664,14 @@ const withAsynchronousCommit = (cluster: PostgresCluster) =>
     Effect.orDie(cluster.query("alter database lottery reset synchronous_commit"))
   )
 
+/** The first message of a connection without one of the settings that it asks for. */
+const without = (setting: string, startup: Buffer): Buffer => {
+  const [, before, after] = startup.toString("latin1").match(`^(.*\0)${setting}\0.*?\0(.*)$`) ?? []
+  const message = Buffer.from(`${before}${after}`, "latin1")
+  message.writeInt32BE(message.length)
+  return message
+}
+
 /** Runs with a setting of the whole cluster, and then without it. */
 const withSetting = (cluster: PostgresCluster, name: string, value: string) => {
   const set = Effect.fnUntraced(function* (statement: string, expected: (now: string) => boolean) {
@@ -806,20 +820,30 @@ describeCluster("PostgresStore, in a PostgreSQL that is set up by others,", (sha
     })
   )
 
-  it.live("refuses connections that a pooler did not set up as they must be", () =>
+  it.live("is not opened through a pooler that leaves out how connections are set", () =>
     Effect.gen(function* () {
       const cluster = yield* shared
-      const url = yield* schema
-      const plain = PgClient.makeClient({ url: Redacted.make(url) }).pipe(
-        Effect.provide(Reactivity.layer)
-      )
-      yield* PostgresClient.checkSession(yield* plain)
+      const url = new URL(yield* schema)
+      const pooler = yield* makeProxy({
+        targets: () => [cluster.port],
+        random: () => 0,
+        join: (client, target) => {
+          client.once("data", (startup: Buffer) => {
+            target.write(without("synchronous_commit", startup))
+            client.pipe(target)
+          })
+          target.pipe(client)
+        }
+      })
+      url.port = String(pooler.port)
+      yield* Effect.scoped(open(url.href))
       yield* withAsynchronousCommit(cluster)
-      const { reason } = yield* Effect.flip(PostgresClient.checkSession(yield* plain))
-      expect(reason).toBe(
-        "its connections have synchronous_commit = off, expected on; " +
+      expect(yield* Effect.flip(Effect.scoped(open(url.href)))).toMatchObject({
+        _tag: "StoreOpenError",
+        reason:
+          "its connections have synchronous_commit = off, expected on; " +
           "where a pooler before it leaves that out, set it for the database's user"
-      )
+      })
     })
   )
 

@@ -117,6 +117,18 @@ describePostgres("PostgresStore", (database) => {
     })
   )
 
+  it.live("gives no bet in the place of one that another program took out", () =>
+    Effect.gen(function* () {
+      const { url, store } = yield* withThreeBets
+      yield* query(url, "delete from bets where position = 1")
+      expect(bytesOf([yield* store.page(1, { from: 0, until: 3, edition: 0 })])).toBe(
+        bytesOf([bets(1, 0, 1)])
+      )
+      const read = Stream.runDrain(store.book(1, 0))
+      expect((yield* Effect.flip(read)).message).toContain("bet 1 of agency 1 is not there")
+    })
+  )
+
   it.live("opens for three servers at once where nothing is, and makes its tables once", () =>
     Effect.gen(function* () {
       for (let round = 0; round < 4; round++) {

@@ -257,6 +257,18 @@ describe("SqliteStore", () => {
     )
   )
 
+  it.live("cannot be opened where its worker dies before", () =>
+    Effect.gen(function* () {
+      const path = join(yield* temporaryFolder, "lottery.db")
+      const worker = new URL("data:text/javascript,process.exit(4)")
+      const opened = Effect.scoped(SqliteStore.make({ path, drawId: "default", worker }))
+      expect(yield* Effect.flip(opened)).toMatchObject({
+        _tag: "StoreOpenError",
+        reason: "the store's worker ended with code 4"
+      })
+    })
+  )
+
   it.live("is broken by a sync that fails while what is stored is copied", () =>
     Effect.scoped(
       Effect.gen(function* () {

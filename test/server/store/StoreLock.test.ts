@@ -127,8 +127,9 @@ describe("StoreLock", () => {
       mkdirSync(join(folder, "a"))
       symlinkSync(join(folder, "a"), join(folder, "b"))
       symlinkSync("a/lottery.db", join(folder, "link.db"))
+      symlinkSync("link.db", join(folder, "second.db"))
       const canonical = yield* StoreLock.canonicalPath(join(folder, "a/lottery.db"))
-      for (const spelling of ["b/lottery.db", "a/../b/./lottery.db", "link.db"]) {
+      for (const spelling of ["b/lottery.db", "a/../b/./lottery.db", "link.db", "second.db"]) {
         expect(yield* StoreLock.canonicalPath(join(folder, spelling))).toBe(canonical)
       }
     })
