@@ -160,6 +160,30 @@ describe("BetCheck", () => {
     }
   }
 
+  it.each([
+    ["firstName", "x".repeat(100), "x".repeat(101)],
+    ["firstName", "ñ".repeat(50), `${"ñ".repeat(50)}x`],
+    ["firstName", `"${"x".repeat(99)}`, `"${"x".repeat(100)}`],
+    ["lastName", "x".repeat(100), "x".repeat(101)],
+    ["document", "1".repeat(10), "1".repeat(11)],
+    ["birthdate", "9999-12-31", "10000-01-01"],
+    ["birthdate", "1900-01-01", "1899-12-31"],
+    ["birthdate", "2023-02-28", "2023-02-29"],
+    ["birthdate", "2023-04-30", "2023-04-31"],
+    ["number", "9999", "10000"]
+  ] as const)("takes a %s up to %s, and no %s", (name, most, tooMuch) => {
+    const bet = ["Ana", "Perez", "1", "1999-03-17", "7574"]
+    for (const [field, isBet] of [
+      [most, true],
+      [tooMuch, false]
+    ] as const) {
+      const texts = bet.with(FIELDS.indexOf(name), field)
+      expect(acceptedBySchemas(texts)).toBe(isBet)
+      expectSame(texts)
+      expectSameInOnePass(texts, COMMA)
+    }
+  })
+
   it.effect.prop(
     "accepts an ordinary bet in one pass, and nothing that is none",
     [

@@ -43,6 +43,16 @@ describe("a run that is waited for", () => {
 })
 
 describe("what was taken", () => {
+  it.effect("of a large message is not kept for the few bytes behind it", () =>
+    Effect.gen(function* () {
+      const said = [Effect.succeed([Buffer.alloc(1024 * 1024)])]
+      const reader = make<never>(Effect.suspend(() => said.shift() ?? Effect.never))
+      yield* reader.take(1024 * 1024 - 3)
+      yield* Effect.forkChild(reader.fill, { startImmediately: true })
+      expect(reader.buffered().buffer.byteLength).toBe(3)
+    })
+  )
+
   it.effect("of a large message is not kept while more is waited for", () =>
     Effect.gen(function* () {
       const message = Buffer.alloc(1024 * 1024)

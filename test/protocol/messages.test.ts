@@ -1,11 +1,13 @@
 /** Goal: each rule of the old dialects on its own, above all what they refuse and why. */
-import { Result } from "effect"
-import { describe, expect, it } from "vitest"
+import { it } from "@effect/vitest"
+import { Effect, Result } from "effect"
+import { describe, expect } from "vitest"
 import { Bet } from "../../src/domain/Bet.ts"
 import { BetBatch } from "../../src/domain/BetBatch.ts"
 import * as Binary from "../../src/protocol/BinaryPackets.ts"
 import { decoder } from "../../src/protocol/BytesCodec.ts"
 import * as Json from "../../src/protocol/JsonMessages.ts"
+import { readerOf } from "../support/streams.ts"
 
 const packet = (content: string | Uint8Array, more = 0): Buffer => {
   const bytes = Buffer.from(content)
@@ -128,6 +130,22 @@ describe("a binary packet", () => {
       expect(Result.getOrThrow(encoded).length).toBeGreaterThan(bytes - row - 1)
     }
   })
+})
+
+describe("the question and the answer in binary", () => {
+  it.effect("are an agency's number without any bet, and 0 or 1", () =>
+    Effect.gen(function* () {
+      const ask = (content: string) => Binary.readBinaryQuestion(readerOf([packet(content, 7)]))
+      expect(yield* ask("12;")).toBe(12)
+      for (const content of ["12;A", "12;;", `12;${GOOD}`]) {
+        expect((yield* Effect.flip(ask(content))).message).toContain("got bets")
+      }
+      const answer = decoder(Binary.BinaryAnswerFromBytes)
+      for (const hex of ["0002", "0100", "0101", "01", "000001"]) {
+        expect(Result.isFailure(answer(Buffer.from(hex, "hex"))), hex).toBe(true)
+      }
+    })
+  )
 })
 
 describe("the winners in binary", () => {

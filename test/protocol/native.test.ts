@@ -144,7 +144,21 @@ describe("a control message", () => {
     const rejected = { _tag: "Rejected", code: "Tuesday", message: "closed" }
     expect(Result.getOrThrow(decodeReply(controlFrame(rejected)))).toMatchObject(rejected)
     expect(Native.isRetryable("Tuesday")).toBe(false)
-    expect(Native.isRetryable("Gap")).toBe(true)
+  })
+
+  it.each([
+    [true, ["Gap", "Conflict", "StoreUnavailable", "Busy", "Timeout", "ShuttingDown"]],
+    [false, ["Malformed", "TooLarge", "WrongDraw", "UnknownAgency", "Unauthorized", "InvalidBet"]],
+    [false, ["BookMismatch", "NotFinished", "AlreadyFinished", "Superseded", "busy", ""]]
+  ] as const)("says with its code whether to begin again: %s after %s", (isRetryable, codes) => {
+    expect(codes.map(Native.isRetryable)).toEqual(codes.map(() => isRetryable))
+  })
+
+  it("of a server grants some frame of some bytes", () => {
+    const welcome = { _tag: "Welcome", draw: "d", bets: 0, sha256: "a".repeat(64), finished: false }
+    const decode = (window: number, maxFrame: number) =>
+      Result.isSuccess(decodeReply(controlFrame({ ...welcome, window, maxFrame })))
+    expect([decode(1, 1), decode(0, 1), decode(1, 0)]).toEqual([true, false, false])
   })
 })
 

@@ -202,6 +202,40 @@ describe("an upload", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.live("is compared page after page, and differs where it does on a later one", () =>
+    Effect.gen(function* () {
+      const { come } = yield* setUp
+      const book = Array.from({ length: 1100 }, (_, document) => bet(String(document)))
+      yield* (yield* come).send(BetBatch.fromBets(book))
+      yield* (yield* come).send(BetBatch.fromBets(book))
+      const other = BetBatch.fromBets(book.with(1050, bet("2000")))
+      const refusal = yield* Effect.flip((yield* come).send(other))
+      expect(refusal).toMatchObject({ _tag: "BookDiffers", position: 1050 })
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("is compared by a page at a time of all that are compared", () =>
+    Effect.gen(function* () {
+      const { come, disk } = yield* setUp
+      const batch = batchOf("1")
+      yield* (yield* come).send(batch)
+      const uploads = [yield* come, yield* come, yield* come]
+      const free = yield* Latch.make()
+      let pages = 0
+      disk.page = Effect.andThen(
+        Effect.sync(() => pages++),
+        free.await
+      )
+      const all = Effect.forEach(uploads, ({ send }) => send(batch), { concurrency: "unbounded" })
+      const comparing = yield* Effect.forkChild(all, { startImmediately: true })
+      yield* Effect.sleep("20 millis")
+      expect(pages).toBe(1)
+      yield* free.open
+      yield* Fiber.join(comparing)
+      expect(pages).toBe(3)
+    }).pipe(Effect.scoped)
+  )
+
   it.live("whose connection is gone is compared no more", () =>
     Effect.gen(function* () {
       const { come, comeOn, disk } = yield* setUp
