@@ -97,6 +97,22 @@ describe("the delay", () => {
 })
 
 describe("an attempt", () => {
+  it.effect("is told how many bets were ever acknowledged, whatever the server said last", () =>
+    Effect.gen(function* () {
+      const known: Array<number> = []
+      const progress = takeDown()
+      yield* reconnecting(3, progress, (watched, acknowledged) => {
+        known.push(acknowledged)
+        const resumed = [5, 3, 4][known.length - 1]
+        return resumed === undefined
+          ? Effect.void
+          : Effect.andThen(watched.resumed(resumed), Effect.fail(LOST))
+      }).pipe(Effect.provide(keepLog().layer), Effect.forkChild)
+      yield* TestClock.adjust("10 seconds")
+      expect(known).toEqual([0, 5, 5, 5])
+    })
+  )
+
   it.effect("that succeeds is the last", () =>
     Effect.gen(function* () {
       const { fiber, times } = yield* attemptsIn("60 seconds", (_, number) =>

@@ -25,6 +25,17 @@ describe("BetBatch", () => {
     )
   })
 
+  it("has room for names that are nothing but quotes, and keeps not much room", () => {
+    const builder = new BetBatchBuilder(1)
+    const quotes = '"'.repeat(100)
+    builder.addTexts([quotes, quotes, "1234567890", "1999-03-17", "7574"])
+    const row = `"${quotes}${quotes}","${quotes}${quotes}",1234567890,1999-03-17,7574\n`
+    expect(textOf(builder.build())).toBe(row)
+    const large = new BetBatchBuilder(2 * 1024 * 1024)
+    large.clear()
+    expect(large.bytes.buffer.byteLength).toBe(1024 * 1024)
+  })
+
   it("names the first field that is wrong, and adds nothing", () => {
     const builder = new BetBatchBuilder()
     const problem = (texts: ReadonlyArray<string>) => builder.addTexts(texts)

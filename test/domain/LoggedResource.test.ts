@@ -4,7 +4,12 @@ import { Cause, Effect, Exit, Fiber, Logger, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { describe, expect } from "vitest"
 import { ActionLine } from "../../src/domain/ActionLog.ts"
-import { ClosingFailed, closable, loggedResource } from "../../src/domain/LoggedResource.ts"
+import {
+  boundedWait,
+  ClosingFailed,
+  closable,
+  loggedResource
+} from "../../src/domain/LoggedResource.ts"
 
 const logged = (log: Array<string>) =>
   Logger.layer([
@@ -80,3 +85,18 @@ describe("a logged resource", () => {
     })
   )
 })
+
+it.effect("what is waited for no longer is ended with the wait, and not waited for", () =>
+  Effect.gen(function* () {
+    let isEnding = false
+    const work = Effect.onInterrupt(Effect.never, () => {
+      isEnding = true
+      return Effect.never
+    })
+    const waiting = yield* Effect.forkChild(boundedWait(work, "1 minute"))
+    yield* TestClock.adjust("1 second")
+    yield* Fiber.interrupt(waiting)
+    yield* TestClock.adjust(0)
+    expect(isEnding).toBe(true)
+  })
+)

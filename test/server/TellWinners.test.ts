@@ -1,6 +1,6 @@
 /** Goal: an agency's winners cost no more the more often they are asked for. */
 import { it } from "@effect/vitest"
-import { Effect, Result } from "effect"
+import { Effect, Fiber, Result } from "effect"
 import { describe, expect } from "vitest"
 import { HeldBytes, MIN_MEMORY_BYTES, makeMemoryBounds } from "../../src/server/HeldBytes.ts"
 import { inTurn, madeOnce } from "../../src/server/TellWinners.ts"
@@ -26,6 +26,22 @@ describe("the answer to an agency", () => {
       yield* Effect.forkChild(Effect.all(askers, { concurrency: "unbounded" }))
       yield* Effect.yieldNow
       yield* tell(other, Effect.void)
+    })
+  )
+
+  it.live("waits for room unless it is small", () =>
+    Effect.gen(function* () {
+      const memory = makeMemoryBounds(MIN_MEMORY_BYTES)
+      const held = new HeldBytes(memory, memory.makeShare())
+      const tell = (bytes: number) => inTurn(["10"], new Uint8Array(bytes), Effect.void, held)
+      memory.all.add(MIN_MEMORY_BYTES)
+      yield* tell(1024)
+      const waiting = yield* Effect.forkChild(tell(1025), { startImmediately: true })
+      yield* Effect.yieldNow
+      expect(waiting.pollUnsafe()).toBeUndefined()
+      memory.all.release(MIN_MEMORY_BYTES)
+      yield* Fiber.join(waiting)
+      expect(memory.all.bytes).toBe(0)
     })
   )
 })

@@ -713,6 +713,26 @@ describe("a peer that has asked for its winners and sends no more", () => {
     })
   )
 
+  it.live("and is gone before they are told, which nothing says, is not told", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer({}, [2, AGENCY])
+      const book = yield* hello(server.port, AGENCY)
+      yield* book.send(M.finishOf([]))
+      yield* book.control
+      const ask = Effect.gen(function* () {
+        const peer = yield* RawPeer.connect(server.winnersPort)
+        yield* peer.send(question)
+        yield* peer.halfClose
+        // The server has read the question, and that nothing follows.
+        yield* Effect.sleep("100 millis")
+      })
+      yield* Effect.scoped(ask)
+      yield* finishAgency(server.port, 2)
+      yield* until(() => connectionsOf(server) === 1, "nobody but the one with the book is there")
+      expect((yield* server.store.progressOf(AGENCY)).told).toBe(false)
+    })
+  )
+
   it.live("and is then gone is noticed before the draw", () =>
     Effect.gen(function* () {
       const server = yield* startServer(limits, [2, AGENCY])

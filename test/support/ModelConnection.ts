@@ -17,6 +17,8 @@ export interface ModelConnection {
   readonly drop: () => void
   /** Takes what the server has said so far. */
   readonly heard: () => Buffer
+  /** The server has said that nothing more will come (FIN). */
+  readonly isEnded: () => boolean
   /** Whatever moves on the connection changes it. */
   readonly activity: () => number
 }
@@ -26,6 +28,7 @@ export const make = (inflow: Inflow): ModelConnection => {
   let outbox: Array<Uint8Array> = []
   let ended = false
   let gone = false
+  let serverEnded = false
   let activity = 0
   let arrived = Deferred.makeUnsafe<void>()
   const lost = Deferred.makeUnsafe<never, ConnectionLost>()
@@ -66,7 +69,9 @@ export const make = (inflow: Inflow): ModelConnection => {
           return Effect.void
         }),
       lost: Deferred.await(lost),
-      end: Effect.void
+      end: Effect.sync(() => {
+        serverEnded = true
+      })
     },
     send: (bytes) => {
       inbox.push(bytes)
@@ -86,6 +91,7 @@ export const make = (inflow: Inflow): ModelConnection => {
       outbox = []
       return bytes
     },
+    isEnded: () => serverEnded,
     activity: () => activity
   }
 }

@@ -4,6 +4,7 @@
  * time or for the outside, so that it has settled once nobody moves any more.
  */
 import { Cause, Context, Effect, Exit, Layer, Logger, PubSub, Scope, Stream } from "effect"
+import { ActionLine } from "../../src/domain/ActionLog.ts"
 import { Draw, type ExpectedAgencies } from "../../src/domain/Draw.ts"
 import { BetStore } from "../../src/server/BetStore.ts"
 import * as BinarySession from "../../src/server/BinarySession.ts"
@@ -53,6 +54,8 @@ export class ModelMachine {
   private services: Context.Context<BetStore | Lottery> | undefined
   /** What ended a conversation and must not: a bug that no answer would show. */
   readonly defects: Array<Cause.Cause<unknown>> = []
+  /** The log so far, as lines. */
+  readonly log: Array<string> = []
   private changed: PubSub.PubSub<void> | undefined
 
   constructor(agencies: ExpectedAgencies, winningNumber: number, flaws: Flaws = {}) {
@@ -81,9 +84,14 @@ export class ModelMachine {
       Lottery,
       Effect.map(Lottery, (lottery) => (flaws.lottery ?? same)(lottery))
     ).pipe(Layer.provide(Lottery.layer(this.draw)))
+    const logger = Logger.make<unknown, void>(({ message }) => {
+      for (const part of Array.isArray(message) ? message : [message]) {
+        if (part instanceof ActionLine) this.log.push(part.toString())
+      }
+    })
     this.services = yield* lotteryLayer.pipe(
       Layer.provideMerge(storeLayer),
-      Layer.provideMerge(Logger.layer([])),
+      Layer.provideMerge(Logger.layer([logger])),
       Layer.build,
       Scope.provide(this.scope)
     )
@@ -100,6 +108,9 @@ export class ModelMachine {
       this.peers.clear()
       return this.start
     })
+
+  /** Stops the server in order: every conversation is interrupted, and ends as it may. */
+  readonly stop = Effect.suspend(() => Scope.close(this.scope, Exit.void))
 
   readonly stopAfter = (operations: number) => this.disk.stopAfter(operations)
 

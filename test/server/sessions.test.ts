@@ -1,0 +1,208 @@
+/**
+ * Goal: what a conversation says at its edges: at a stop, at an end in the middle of a book, of
+ * bets in two places, and of winners that just fill a message. Method: conversations within this
+ * process, on the test clock.
+ */
+import { it } from "@effect/vitest"
+import { Effect, Fiber, Latch } from "effect"
+import { TestClock } from "effect/testing"
+import { describe, expect } from "vitest"
+import { type Dialect, ModelMachine, type ModelPeer } from "../support/ModelMachine.ts"
+import * as M from "../support/messages.ts"
+
+const BETS = [M.fields(10), M.fields(11, 7574), M.fields(12)]
+
+/** The native messages that a peer has heard since it was last asked. */
+const heardBy = (machine: ModelMachine, peer: ModelPeer) =>
+  Effect.map(machine.settle, () => M.controlsIn(peer.heard()))
+
+const twoAgencies = () => new ModelMachine([1, 2], 7574)
+
+/** Connects to a server that is started now, and says all this. */
+const begin = Effect.fnUntraced(function* (
+  machine: ModelMachine,
+  dialect: Dialect,
+  messages: ReadonlyArray<Uint8Array>
+) {
+  yield* machine.start
+  const peer = yield* machine.connect(dialect)
+  peer.send(Buffer.concat(messages))
+  yield* machine.settle
+  return peer
+})
+
+/** Stops the server, with all the time that its conversations take for that. */
+const stop = Effect.fnUntraced(function* (machine: ModelMachine) {
+  const stopping = yield* Effect.forkChild(machine.stop)
+  yield* machine.settle
+  yield* TestClock.adjust("1 second")
+  expect(stopping.pollUnsafe()).toBeDefined()
+})
+
+describe("a stop", () => {
+  it.effect("is said to an agency that waits for its winners, and not behind them", () =>
+    Effect.gen(function* () {
+      const waits = [M.helloOf(1), M.finishOf([]), M.AWAIT_WINNERS]
+      for (const [machine, last] of [
+        [twoAgencies(), "Rejected"],
+        [new ModelMachine([1], 7574), "Winners"]
+      ] as const) {
+        const peer = yield* begin(machine, "native", waits)
+        yield* stop(machine)
+        expect((yield* heardBy(machine, peer)).at(-1)?._tag).toBe(last)
+      }
+    })
+  )
+
+  it.effect("waits for the end of a book that is being stored, which is answered", () =>
+    Effect.gen(function* () {
+      const free = yield* Latch.make()
+      const machine = new ModelMachine([1, 2], 7574, {
+        store: (store) => ({
+          ...store,
+          finish: (...end) => Effect.andThen(free.await, store.finish(...end))
+        })
+      })
+      const peer = yield* begin(machine, "native", [M.helloOf(1), M.finishOf([])])
+      const stopping = yield* Effect.forkChild(machine.stop)
+      yield* machine.settle
+      yield* free.open
+      expect((yield* heardBy(machine, peer)).map(({ _tag }) => _tag)).toContain("Finished")
+      yield* TestClock.adjust("1 second")
+      expect(stopping.pollUnsafe()).toBeDefined()
+    })
+  )
+
+  it.effect("waits until an agency is recorded that has closed after its winners", () =>
+    Effect.gen(function* () {
+      const free = yield* Latch.make()
+      let recorded = false
+      const machine = new ModelMachine([1], 7574, {
+        store: (store) => ({
+          ...store,
+          told: (agency) =>
+            Effect.tap(Effect.andThen(free.await, store.told(agency)), () =>
+              Effect.sync(() => {
+                recorded = true
+              })
+            )
+        })
+      })
+      const asks = [M.helloOf(1), M.finishOf([]), M.AWAIT_WINNERS]
+      const peer = yield* begin(machine, "native", asks)
+      peer.halfClose()
+      yield* machine.settle
+      const stopping = yield* Effect.forkChild(machine.stop)
+      yield* machine.settle
+      yield* free.open
+      yield* Fiber.join(stopping)
+      expect(recorded).toBe(true)
+    })
+  )
+})
+
+describe("an agency that goes away", () => {
+  const WHOLE = {
+    native: [M.helloOf(1), M.betsOf(0, BETS), M.finishOf(BETS)],
+    binary: [M.packetOf(1, BETS, false)],
+    json: [M.chunkOf(1, BETS, true)]
+  }
+  const PART = {
+    native: [M.helloOf(1), M.betsOf(0, BETS)],
+    binary: [M.packetOf(1, BETS, true)],
+    json: [M.chunkOf(1, BETS, false)]
+  }
+  const WENT_AWAY =
+    "action: apuesta_recibida | result: in_progress | agencia: 1 | posicion: 3 | ip: 127.0.0.1 | " +
+    "error: the agency went away before the end of its book"
+
+  it.effect.each(["native", "binary", "json"] as const)(
+    "in the middle of its book is told of in the log, and not behind it: %s",
+    (dialect) =>
+      Effect.gen(function* () {
+        for (const [messages, lines] of [
+          [PART[dialect], [WENT_AWAY]],
+          [WHOLE[dialect], []]
+        ] as const) {
+          for (const way of ["halfClose", "drop"] as const) {
+            const machine = twoAgencies()
+            const peer = yield* begin(machine, dialect, messages)
+            peer[way]()
+            yield* machine.settle
+            expect(machine.log.filter((line) => line.includes("in_progress"))).toEqual(lines)
+          }
+        }
+      })
+  )
+})
+
+describe("native frames", () => {
+  it.effect("of more than a MiB are stored in several commits, each of them acknowledged", () =>
+    Effect.gen(function* () {
+      const bets = Array.from({ length: 16_000 }, () => M.fields(1_000_000_000))
+      const frames = [0, 1, 2, 3].map((frame) => M.betsOf(frame * bets.length, bets))
+      const peer = yield* begin(twoAgencies(), "native", [M.helloOf(1), ...frames])
+      const acknowledged = M.controlsIn(peer.heard()).slice(1)
+      expect(acknowledged.map(({ bets: held }) => Number(held) / bets.length)).toEqual([1, 2, 3, 4])
+    })
+  )
+
+  it.effect.each([
+    ["from another position", [M.COMPARE, M.betsOf(1, BETS)], "Gap"],
+    ["from a position again", [M.COMPARE, M.betsOf(0, BETS), M.betsOf(0, BETS)], "Conflict"],
+    ["once more", [M.COMPARE, M.COMPARE], "Malformed"]
+  ] as const)("are not compared %s", ([, frames, code]) =>
+    Effect.gen(function* () {
+      const book = [M.helloOf(1), M.betsOf(0, BETS)]
+      const peer = yield* begin(twoAgencies(), "native", [...book, ...frames])
+      expect(M.controlsIn(peer.heard()).at(-1)).toMatchObject({ _tag: "Rejected", code })
+    })
+  )
+
+  it.effect("that are refused are told why in 500 characters at most, all of them whole", () =>
+    Effect.gen(function* () {
+      // The 500th unit is the first half of a character that takes two.
+      const before = "this server holds the draw default, agency 1 asked for ".length
+      const draw = `${"x".repeat(499 - before)}\u{1f340}x`
+      const peer = yield* begin(twoAgencies(), "native", [M.helloOf(1, draw)])
+      const [rejected] = M.controlsIn(peer.heard())
+      expect(rejected).toMatchObject({ code: "WrongDraw" })
+      expect(rejected?.message).toMatch(/x\ufffd$/)
+      expect(rejected?.message).toHaveLength(500)
+    })
+  )
+})
+
+describe("the winners", () => {
+  it.effect.each(["native", "binary", "json"] as const)(
+    "are the last that is said, which the server says at once: %s",
+    (dialect) =>
+      Effect.gen(function* () {
+        const whole = {
+          native: [M.helloOf(1), M.finishOf([]), M.AWAIT_WINNERS],
+          binary: [M.packetOf(1, [], false), M.packet("1;", false)],
+          json: [M.chunkOf(1, [], true), M.consultOf(1)]
+        }
+        const machine = twoAgencies()
+        const peer = yield* begin(machine, dialect, whole[dialect])
+        expect(peer.isEnded()).toBe(false)
+        const second = yield* machine.connect("binary")
+        second.send(M.packetOf(2, [], false))
+        yield* machine.settle
+        expect([peer.isEnded(), peer.isClosed()]).toEqual([true, false])
+      })
+  )
+
+  it.effect("that just fill a message are told in one, which is the last", () =>
+    Effect.gen(function* () {
+      const documents = Array.from({ length: 50_000 }, (_, index) => String(1_000_000_000 + index))
+      const machine = new ModelMachine([1], 7574, {
+        store: (store) => ({ ...store, winners: () => Effect.succeed(new Map([[1, documents]])) })
+      })
+      const asks = [M.helloOf(1), M.finishOf([]), M.AWAIT_WINNERS]
+      const peer = yield* begin(machine, "native", asks)
+      const winners = M.controlsIn(peer.heard()).filter(({ _tag }) => _tag === "Winners")
+      expect(winners).toEqual([{ _tag: "Winners", number: 7574, documents, more: false }])
+    })
+  )
+})
