@@ -165,9 +165,13 @@ layer(NodeServices.layer)("BookReader", (it) => {
 
     it.effect("is a bet that no batch has room for", () =>
       Effect.gen(function* () {
-        expect(yield* problemOf(`${GOOD}\n`, { maxBatchBytes: 20 })).toContain(
-          "agency-3.csv:1: line: expected at most 20 bytes a bet"
-        )
+        const bytes = Buffer.byteLength(GOOD) + 1
+        for (const line of [GOOD, GOOD.replace("Ana", '"Ana"')]) {
+          expect(yield* problemOf(`${line}\n`, { maxBatchBytes: bytes - 1 })).toBe(
+            `agency-3.csv:1: line: expected at most ${bytes - 1} bytes a bet, got ${bytes}`
+          )
+          expect(yield* rowsOf(`${line}\n`, { maxBatchBytes: bytes })).toEqual([GOOD])
+        }
       })
     )
 

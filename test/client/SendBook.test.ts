@@ -61,7 +61,8 @@ describe("a server that does not acknowledge", () => {
   const large = [rows(0, 6_000), rows(6_000, 12_000), rows(12_000, 18_000)]
   for (const [what, batches, sent] of [
     ["32 small batches", small, 32],
-    ["no second large batch", large, 1]
+    ["no second large batch", large, 1],
+    ["a larger batch alone", [rows(0, 10_000), rows(10_000, 10_001)], 1]
   ] as const) {
     it.effect(`is sent ${what} ahead`, () =>
       Effect.gen(function* () {

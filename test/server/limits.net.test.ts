@@ -4,7 +4,7 @@
  * sockets, from several addresses of this machine, against a server with short limits.
  */
 import { it } from "@effect/vitest"
-import { Duration, Effect, Fiber } from "effect"
+import { Duration, Effect, Exit, Fiber, Scope } from "effect"
 import { describe, expect } from "vitest"
 import type { ExpectedAgencies } from "../../src/domain/Draw.ts"
 import { SET_APART_BYTES } from "../../src/server/HeldBytes.ts"
@@ -390,6 +390,20 @@ describe("places", () => {
     })
   )
 
+  it.live("of peers that ask for their winners are theirs too", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer({ ...long, maxConnections: 2 })
+      for (const agency of [1, 2]) {
+        const peer = yield* RawPeer.connect(server.winnersPort, { from: "127.0.4.1" })
+        yield* peer.send(M.consultOf(agency))
+      }
+      yield* until(() => connectionsOf(server) === 2, "both are there")
+      yield* Effect.sleep("50 millis")
+      expect(yield* ping(server.port, "127.0.4.2")).toEqual(NOTHING)
+      expect(connectionsOf(server)).toBe(2)
+    })
+  )
+
   it.live("of known peers are theirs, however many of them an address has", () =>
     Effect.gen(function* () {
       const server = yield* startServer({ ...long, maxConnections: 3 }, [1, 2, 3])
@@ -558,6 +572,34 @@ describe("memory", () => {
     })
   )
 
+  it.live("is given back by those whose connection breaks in the middle of a frame", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer({ maxMemoryBytes }, AGENCIES)
+      for (let times = 0; times < 4; times++) {
+        const peer = yield* hello(server.port, 1)
+        yield* peer.send(book.subarray(0, MOST))
+        yield* peer.reset
+        yield* allGone(server)
+      }
+      const peer = yield* hello(server.port, 2)
+      yield* Effect.forkScoped(peer.send(book))
+      yield* hearAll(peer)
+    })
+  )
+
+  it.live("is an address's share only as long as its peers are not known", () =>
+    Effect.gen(function* () {
+      const agencies = Array.from({ length: 45 }, (_, index) => index + 1)
+      const server = yield* startServer({}, agencies as unknown as ExpectedAgencies)
+      // Together more than the share of an address, which is 32 MiB.
+      const peers = yield* Effect.forEach(agencies, (agency) => hello(server.port, agency))
+      for (const peer of peers) yield* peer.send(book.subarray(0, MOST))
+      const last = peers.at(-1)!
+      yield* last.send(book.subarray(MOST, 4 + MIB))
+      expect(yield* last.control).toMatchObject({ _tag: "Ack" })
+    })
+  )
+
   it.live("has place for large JSON messages whose peers stall, and for others meanwhile", () =>
     Effect.gen(function* () {
       const agencies = [1, 2, 3, 4, 5, 6] as const
@@ -582,6 +624,21 @@ describe("memory", () => {
       for (const agency of [1, 2, 3, 4, 5]) {
         expect((yield* server.store.progressOf(agency)).bets).toBe(bets.length)
       }
+    })
+  )
+})
+
+describe("a peer that is refused", () => {
+  it.live("hears that nothing follows, and has a while to close", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer({ lingerTimeout: Duration.seconds(20) })
+      const peer = yield* RawPeer.connect(server.port)
+      yield* peer.send(M.packet("7;", true))
+      expect(yield* peer.rest).toEqual(M.REFUSED)
+      yield* Effect.sleep("50 millis")
+      expect(connectionsOf(server)).toBe(1)
+      yield* peer.halfClose
+      yield* allGone(server)
     })
   )
 })
@@ -627,6 +684,20 @@ describe("a peer that does not read", () => {
       yield* allGone(server)
       yield* Fiber.interrupt(sending)
       expect(linesAbout(server, "receive_message")).toEqual([GONE])
+    })
+  )
+
+  it.live("holds up no stop, whose last word it does not take", () =>
+    Effect.gen(function* () {
+      const serving = yield* Scope.make()
+      const server = yield* Scope.provide(startServer({}), serving)
+      const peer = yield* hello(server.port, 1)
+      yield* peer.pause
+      for (const connection of server.ports[0]!.connections) connection.write(Buffer.alloc(8 * MIB))
+      yield* Scope.close(serving, Exit.void)
+      const [line, ...more] = linesAbout(server, "close_resource")
+      expect(line).toBe("action: close_resource | result: success | resource: connections")
+      expect(more.filter((text) => !text.includes("result: success"))).toEqual([])
     })
   )
 

@@ -136,6 +136,42 @@ describe("an agency that goes away", () => {
   )
 })
 
+describe("a question", () => {
+  it.effect.each([
+    ["an agency that does not take part", [M.consultOf(7)], "does not take part in the draw"],
+    [
+      "another agency than the one that sent its book",
+      [M.chunkOf(1, [], true), M.consultOf(2)],
+      "expected agency 1, to which this connection belongs, got agency 2"
+    ]
+  ] as const)("of %s is refused", ([, messages, reason]) =>
+    Effect.gen(function* () {
+      const machine = twoAgencies()
+      const peer = yield* begin(machine, "json", messages)
+      const refusal = peer.heard().subarray((messages.length - 1) * M.CHUNK_PROCESSED.length)
+      expect(M.readJson(refusal)).toEqual({
+        type_message: 3,
+        payload: expect.stringContaining(reason)
+      })
+      expect(peer.isClosed()).toBe(true)
+    })
+  )
+})
+
+describe("packets", () => {
+  it.effect("of more than a MiB that came together are stored in several commits", () =>
+    Effect.gen(function* () {
+      const bets = Array.from({ length: 1750 }, () => M.fields(1_000_000_000))
+      const packets = Array.from({ length: 20 }, () => M.packetOf(1, bets, true))
+      const machine = twoAgencies()
+      const peer = yield* begin(machine, "binary", packets)
+      expect(peer.heard()).toHaveLength(40)
+      const stored = machine.log.filter((line) => line.includes("apuestas_almacenadas"))
+      expect(stored).toHaveLength(2)
+    })
+  )
+})
+
 describe("native frames", () => {
   it.effect("of more than a MiB are stored in several commits, each of them acknowledged", () =>
     Effect.gen(function* () {
