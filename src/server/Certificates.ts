@@ -145,17 +145,18 @@ export const makeServerTls = Effect.fn("Certificates.makeServerTls")(function* (
   const shake = (net: Net.Socket) =>
     Effect.callback<Tls.TLSSocket, HandshakeFailed>((resume) => {
       const name = nameOf(net)
-      const onClose = () => resume(Effect.fail(goneAway()))
+      const onClose = () => end(Effect.fail(goneAway()))
       const forget = () => {
         shaking.delete(name)
         net.off("close", onClose)
       }
-      if (net.destroyed) return onClose()
-      net.once("close", onClose)
-      shaking.set(name, (link) => {
+      const end: OnShaken = (link) => {
         forget()
         resume(link)
-      })
+      }
+      if (net.destroyed) return onClose()
+      net.once("close", onClose)
+      shaking.set(name, end)
       // Who closes in the middle of the handshake is gone: half-open it would keep its place.
       net.allowHalfOpen = false
       server.emit("connection", net)

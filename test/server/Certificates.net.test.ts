@@ -3,9 +3,11 @@
  * certificates hold for the connections to come. Method: real sockets on a port that speaks TLS.
  */
 import { X509Certificate } from "node:crypto"
-import type * as Net from "node:net"
+import * as Net from "node:net"
 import { Duplex } from "node:stream"
 import * as Tls from "node:tls"
+import { setFlagsFromString } from "node:v8"
+import { runInNewContext } from "node:vm"
 import { it } from "@effect/vitest"
 import { Clock, Duration, Effect, Fiber, Result, Schedule } from "effect"
 import { describe, expect } from "vitest"
@@ -62,6 +64,9 @@ const connectSlowly = (
   net.on("data", (chunk) => socket.push(chunk)).on("end", () => socket.push(null))
   return Tls.connect({ socket, servername: "localhost", ...tls })
 }
+
+setFlagsFromString("--expose-gc")
+const collectGarbage: () => void = runInNewContext("gc")
 
 /** The lines about connections that were not accepted, once there are so many. */
 const refused = (log: ReadonlyArray<string>, count: number) =>
@@ -207,6 +212,40 @@ describe("what is no TLS is closed and logged, and the server goes on:", () => {
       })
     )
   })
+
+  it.live("and whose connection is then forgotten", () =>
+    Effect.gen(function* () {
+      const tls = yield* makeServerTls(credentialsOf(keys.server))
+      const server = yield* Effect.acquireRelease(
+        Effect.callback<Net.Server>((resume) => {
+          const listening = Net.createServer()
+          listening.listen(0, "127.0.0.1", () => resume(Effect.succeed(listening)))
+        }),
+        (listening) => Effect.sync(() => listening.close())
+      )
+      /** A handshake whose peer closes once it has heard the server. */
+      const shakeHalf = Effect.gen(function* () {
+        const accepted = Effect.callback<Net.Socket>((resume) => {
+          server.once("connection", (net) => resume(Effect.succeed(net)))
+        })
+        const { port } = server.address() as Net.AddressInfo
+        const [net, peer] = yield* Effect.all([accepted, dial({ port })], { concurrency: 2 })
+        peer.once("data", () => peer.destroy())
+        connectSlowly(peer, trusted, (chunk, write) => write(chunk)).on("error", () => {})
+        const { message } = yield* Effect.flip(tls.handshake(net))
+        expect(message).toBe("expected a TLS handshake: the peer has gone away")
+        return new WeakRef(net)
+      }).pipe(Effect.scoped)
+      const net = yield* shakeHalf
+      yield* Effect.sync(() => {
+        collectGarbage()
+        return net.deref() === undefined
+      }).pipe(
+        Effect.repeat({ until: (isGone) => isGone, schedule: Schedule.spaced("10 millis") }),
+        Effect.timeout("5 seconds")
+      )
+    })
+  )
 
   it.live("TLS to a port that speaks none", () =>
     Effect.gen(function* () {
