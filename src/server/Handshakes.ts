@@ -23,6 +23,8 @@ export const BEGUN_AT_A_TIME = 8
 
 /** A handshake takes two round trips. One that takes longer may go for another address. */
 const STALLED_MILLIS = 1000
+/** How often those that stall are looked for while others wait. */
+const LOOK_MILLIS = STALLED_MILLIS / 10
 
 /** The most that a handshake holds: a first message of 128 KiB that never ends, and its copy. */
 const HANDSHAKE_BYTES = 256 * 1024
@@ -153,7 +155,9 @@ export const makeHandshakes = Effect.fnUntraced(function* (
   }
 
   const beginInRounds = Effect.gen(function* () {
-    yield* waiting.size === 0 ? due.await : Effect.timeoutOption(due.await, STALLED_MILLIS)
+    yield* waiting.size === 0 ? due.await : Effect.timeoutOption(due.await, LOOK_MILLIS)
+    // Rounds follow each other until one finds none to begin: all may have stalled meanwhile.
+    due.openUnsafe()
     const start = monotonicMillisUnsafe(clock)
     beginSome(start)
     // A timer waits until what they have to do first is done.

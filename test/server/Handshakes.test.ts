@@ -144,6 +144,31 @@ describe("handshakes", () => {
       expect(shaking()).toEqual(["b", "c", "d", "e"])
     }).pipe(Effect.scoped, Effect.provide(TestClock.layer()), Effect.runPromise))
 
+  it("that have all stalled give way to as many addresses at once", () =>
+    Effect.gen(function* () {
+      const many = 4 * BEGUN_AT_A_TIME
+      const handshakes = yield* makeHandshakes(many, 2 * many)
+      const begun: Array<number> = []
+      const begin = (address: number) =>
+        Effect.andThen(
+          Effect.sync(() => begun.push(address)),
+          Effect.never
+        )
+      yield* Effect.forEach(Array.from({ length: 2 * many }).keys(), (address) =>
+        Effect.forkScoped(handshakes.inPlace(`${address}`, begin(address)))
+      )
+      /** Time for as many rounds as that takes, and one for the first, which comes alone. */
+      const rounds = Effect.replicateEffect(
+        TestClock.adjust("2 millis"),
+        many / BEGUN_AT_A_TIME + 1
+      )
+      yield* rounds
+      expect(begun).toEqual([...Array(many).keys()])
+      yield* TestClock.adjust("1100 millis")
+      yield* rounds
+      expect(begun).toEqual([...Array(2 * many).keys()])
+    }).pipe(Effect.scoped, Effect.provide(TestClock.layer()), Effect.runPromise))
+
   it("begin in rounds, between which others have time", () =>
     Effect.gen(function* () {
       const many = 2 * BEGUN_AT_A_TIME + 1
