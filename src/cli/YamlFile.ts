@@ -19,12 +19,11 @@ const MAX_DEPTH = 8
 function* entriesOf(mapping: Mapping, outer: ReadonlyArray<string> = []): Generator<Entry> {
   for (const [name, value] of Object.entries(mapping)) {
     const keys = [...outer, name]
-    if (isMapping(value) && keys.length < MAX_DEPTH) {
-      yield* entriesOf(value, outer.length === 0 && isDefaultSection(name) ? [] : keys)
-      continue
-    }
     const key = keys.join(".")
-    if (value !== null || isOwn(key)) yield [key, value ?? ""]
+    // An empty mapping would leave a setting out that was meant to be there.
+    if (isMapping(value) && keys.length < MAX_DEPTH && !isOwn(key)) {
+      yield* entriesOf(value, outer.length === 0 && isDefaultSection(name) ? [] : keys)
+    } else if (value !== null || isOwn(key)) yield [key, value ?? ""]
   }
 }
 

@@ -106,6 +106,7 @@ describe("a wrong file of settings", () => {
     ["broken.yaml", "log:\n  level: INFO\n\tamount: 5\n", /broken\.yaml: .* at line 3$/],
     ["twice.yaml", "a: 1\na: 2\n", /twice\.yaml: Duplicate key 'a'/],
     ["list.yaml", "log:\n  level: [INFO]\n", /log\.level: expected one value$/],
+    ["mapping.yaml", "LOTTERY_TOKENS: {}\n", /LOTTERY_TOKENS: expected one value$/],
     [
       "list.ini",
       "[log]\nlevel[] = INFO\n",
