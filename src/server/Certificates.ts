@@ -87,7 +87,8 @@ const reasonOf = (error: unknown): string => {
   return "reason" in error && typeof error.reason === "string" ? error.reason : error.message
 }
 
-const CERTIFICATES = /-----BEGIN CERTIFICATE-----[^-]+/g
+/** Also those that OpenSSL gives other names, such as a trusted certificate. */
+const CERTIFICATES = /-----BEGIN [^-]+-----[^-]+/g
 
 /** The certificates of the agencies' CA, in whatever order. */
 const authoritiesIn = ({ clientCa = "" }: Credentials): ReadonlySet<string> =>

@@ -332,6 +332,21 @@ describe("other certificates", () => {
     })
   )
 
+  it.live("of one CA less close what may have come in by it, under whatever name PEM has it", () =>
+    Effect.gen(function* () {
+      const trustedAlone = keys.authority.certificate.replaceAll(" CERT", " TRUSTED CERT")
+      const both = `${others.authority.certificate}\n${trustedAlone}`
+      const { tls, winnersPort: port } = yield* startServer({
+        ...keys,
+        authority: { ...keys.authority, certificate: both }
+      })
+      const { certificate: cert, key } = yield* keys.agency(1)
+      const before = yield* dial({ port, tls: { ...trusted, cert, key } })
+      yield* tls.replace(credentialsOf(keys.server, others.authority.certificate))
+      yield* rest(before)
+    })
+  )
+
   it.live("are not got round with a session of before", () =>
     Effect.gen(function* () {
       const server = yield* startServer(keys)
