@@ -35,8 +35,10 @@ export const foreign = (user: number): string =>
   `belongs to user ${user}, who cannot write the store; ` +
   "remove it, or give it to the store's owner if you trust it (chown)"
 
+/** What SQLite reads beside any file. Where the lock has a log, SQLite locks that instead. */
+const OF_SQLITE = ["-wal", "-shm", "-journal"]
 /** What lies beside a store while it is open, or after a crash, and is read. */
-const BESIDE = ["-wal", "-shm", "-journal", ".lock", ".lock-journal", ".state.json"]
+const BESIDE = [...OF_SQLITE, ".lock", ...OF_SQLITE.map((end) => `.lock${end}`), ".state.json"]
 
 /** Fails if a store, or a file beside it, is not a regular file, or cannot be believed. */
 export const checkFiles = Effect.fnUntraced(function* (path: string, canonical: string) {

@@ -115,8 +115,11 @@ for (const [name, stores] of Object.entries({ SqliteStore, CsvStore })) {
     it.live("are neither followed nor waited for where they are no files", () =>
       Effect.gen(function* () {
         const path = yield* filled
-        const suffixes = ["-wal", "-shm", "-journal", ".lock", ".lock-journal", ".state.json"]
-        for (const file of suffixes.map((suffix) => `${path}${suffix}`)) {
+        const ofSqlite = ["-wal", "-shm", "-journal"]
+        const ofLock = ["", ...ofSqlite].map((suffix) => `.lock${suffix}`)
+        for (const file of [...ofSqlite, ...ofLock, ".state.json"].map(
+          (suffix) => `${path}${suffix}`
+        )) {
           const before = lstatSync(file, { throwIfNoEntry: false }) && readFileSync(file)
           for (const make of Object.values(KINDS)) {
             rmSync(file, { force: true })
@@ -155,7 +158,7 @@ for (const [name, stores] of Object.entries({ SqliteStore, CsvStore })) {
       it.live("are not believed, unless that one may write the store", () =>
         Effect.gen(function* () {
           const path = yield* filled
-          for (const suffix of ["-wal", "-journal", ".lock", ".state.json"]) {
+          for (const suffix of ["-wal", "-journal", ".lock", ".lock-wal", ".state.json"]) {
             const file = `${path}${suffix}`
             writeFileSync(file, "", { flag: "a" })
             chownSync(file, OTHER, OTHER)
