@@ -310,7 +310,8 @@ const ROW = Buffer.from("Ana María,Diaz López,30000001,1990-01-01,12\n")
 const replacedFiles = (path: string): number =>
   readdirSync("/proc/self/fd").filter((name) => {
     try {
-      return [`${path} (deleted)`, `${path}.tmp`].includes(readlinkSync(`/proc/self/fd/${name}`))
+      const file = readlinkSync(`/proc/self/fd/${name}`)
+      return file.startsWith(path) && /\.tmp$| \(deleted\)$/.test(file)
     } catch {
       // It was the one of the folder itself.
       return false
