@@ -6,6 +6,7 @@ import type { Stats } from "node:fs"
 import { lstat, readdir, stat, unlink } from "node:fs/promises"
 import { basename, dirname, join } from "node:path"
 import { Effect } from "effect"
+import { TEMPORARY_END } from "../../domain/TemporaryName.ts"
 import { StoreOpenError } from "../BetStore.ts"
 
 /** What the file system says of a path; undefined if it cannot. */
@@ -57,15 +58,16 @@ export const checkFiles = Effect.fnUntraced(function* (path: string, canonical: 
   }
 })
 
-/** The rest of a temporary's name after the store's; earlier versions used no number. */
-const TEMPORARY = /^\.(state\.json\.|discard\.|cut-\d+\.)?(\d+\.)?tmp$/
+/** What is written beside a store under a temporary name: the store itself, and these. */
+const REPLACED = /^(\.state\.json|\.discard|\.cut-\d+)?$/
 
 /** Removes what killed processes left of files that were being written; for the lock's holder. */
 export const removeTemporaries = Effect.fnUntraced(function* (canonical: string) {
   const [folder, store] = [dirname(canonical), basename(canonical)]
   const names = (yield* orUndefined(() => readdir(folder))) ?? []
   for (const name of names) {
-    if (!name.startsWith(store) || !TEMPORARY.test(name.slice(store.length))) continue
-    yield* orUndefined(() => unlink(join(folder, name)))
+    const rest = name.replace(TEMPORARY_END, "")
+    const isOurs = rest.startsWith(store) && REPLACED.test(rest.slice(store.length))
+    if (isOurs && rest !== name) yield* orUndefined(() => unlink(join(folder, name)))
   }
 })

@@ -4,9 +4,10 @@
  * cut, and the store is opened again from what is then on the disk.
  */
 import { chmodSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs"
-import { dirname, join } from "node:path"
+import { basename, dirname, join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Exit, Option, Scope } from "effect"
+import { temporaryName } from "../../../src/domain/TemporaryName.ts"
 import { BetStore } from "../../../src/server/BetStore.ts"
 import * as CsvStore from "../../../src/server/store/CsvStore.ts"
 import { Disk, DiskError } from "../../../src/server/store/Disk.ts"
@@ -81,13 +82,13 @@ it.live("what a crash left of files being written is removed when the store is o
     const path = yield* filled
     const folder = dirname(path)
     const before = readdirSync(folder)
-    // An earlier version used no number.
     for (const rest of ["", ".state.json", ".discard", ".cut-80"]) {
-      for (const name of [`${path}${rest}.tmp`, `${path}${rest}.4711.tmp`]) {
-        writeFileSync(name, readFileSync(path))
-      }
+      writeFileSync(yield* temporaryName(`${path}${rest}`), readFileSync(path))
     }
-    const others = ["other.csv.1.tmp", "bets.csv.2.1.tmp", "bets.csv.old.tmp", "bets.csv.tmp.1"]
+    const random = basename(yield* temporaryName(""))
+    // Such as an operator's copy, with or without a date, and another store.
+    const mine = ["bets.csv.tmp", "bets.csv.20261128.tmp", "bets.csv.1.tmp", "bets.csv.tmp.1"]
+    const others = [...mine, `other.csv${random}`, `bets.csv.2${random}`, `bets.csv2${random}`]
     for (const name of others) writeFileSync(join(folder, name), "mine")
     yield* using(path, look)
     expect(readdirSync(folder).sort()).toEqual([...before, ...others].sort())
@@ -303,7 +304,7 @@ it.effect("a discard whose end could not be noted is as durable as any other", (
     const disk = machine.attach()
     let states = Number.POSITIVE_INFINITY
     const open: Disk["open"] = (path, flags) =>
-      path.endsWith(".state.json.tmp") && --states < 0
+      /\.state\.json\.\d+\.tmp$/.test(path) && --states < 0
         ? Effect.fail(new DiskError({ operation: "open", code: "ENOSPC", reason: "full" }))
         : disk.open(path, flags)
     const openOn = (on: Disk) =>
