@@ -71,6 +71,7 @@ export const pathOf = (store: string): string => `${store}.discard`
 const CAREFULLY = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
 /** What opening a link or a socket fails with. */
 const NOT_OPENED: ReadonlyArray<string | undefined> = ["ELOOP", "ENXIO"]
+const PERMISSIONS = 0o777
 /** More than a request has; what is longer is none. */
 const MAX_BYTES = 64 * 1024
 
@@ -128,11 +129,16 @@ const removeOwn = Effect.fnUntraced(
   (effect) => Effect.ignore(effect)
 )
 
-/** Lets the server read what root asks: gives a file to the user who has made the store's lock. */
+/**
+ * Lets the server read a request: whoever may use the store's lock may, as the operator has chosen.
+ * What root asks becomes the file of the user who has made the lock.
+ */
 const giveToServer = Effect.fnUntraced(function* (file: FileHandle, store: string) {
-  if (process.geteuid?.() !== 0) return
   const lock = yield* orUndefined(() => lstat(`${store}.lock`))
-  if (lock !== undefined) yield* attempt(() => file.chown(lock.uid, lock.gid))
+  if (lock?.isFile() !== true) return
+  if (process.geteuid?.() === 0) yield* attempt(() => file.chown(lock.uid, lock.gid))
+  const mode = lock.mode & PERMISSIONS
+  if (mode !== OWNER_ONLY) yield* attempt(() => file.chmod(mode))
 })
 
 /**

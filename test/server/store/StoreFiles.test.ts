@@ -38,6 +38,7 @@ const isRoot = process.geteuid?.() === 0
 const describeAsRoot = (name: string, tests: () => void) =>
   describe.skipIf(!isRoot)(`${name} (as root)`, tests)
 const OTHER = 12_345
+const GROUP = 54_321
 
 const newStore = Effect.map(temporaryFolder, (folder) => join(folder, "store"))
 
@@ -328,6 +329,43 @@ describeAsRoot("a request to discard a book", () => {
 
 const modulePath = (name: string): string =>
   join(import.meta.dirname, "../../../src/server/store", name)
+
+/** A user asks, and another one of the same group answers. */
+const COLLEAGUES = `
+  const [path, module] = process.argv.slice(1)
+  const { Effect } = await import("effect")
+  const { answer, create, read, Request } = await import(module)
+  process.setgroups([${GROUP}])
+  const become = (user) => Effect.sync(() => {
+    process.seteuid(0)
+    process.setegid(user)
+    process.seteuid(user)
+  })
+  const request = new Request({ agency: 1, draw: "default", token: "mine" })
+  await Effect.runPromise(Effect.scoped(Effect.gen(function* () {
+    yield* become(${OTHER + 1})
+    yield* create(path, request)
+    yield* become(${OTHER})
+    yield* answer(path + ".discard", request, { discarded: 7 })
+    yield* become(${OTHER + 1})
+    console.log((yield* read(path + ".discard")).request.answer.discarded)
+  })))
+`
+
+describeAsRoot("a request to discard a book", () => {
+  it.live("is read and answered by another user whom the operator lets use the lock", () =>
+    Effect.gen(function* () {
+      const path = yield* newStore
+      yield* Effect.scoped(SqliteStore.make({ path, drawId: "default" }))
+      for (const file of [dirname(path), path, `${path}.lock`]) chownSync(file, OTHER, GROUP)
+      chmodSync(dirname(path), 0o2770)
+      for (const file of [path, `${path}.lock`]) chmodSync(file, 0o660)
+      const args = ["--input-type=module", "-e", COLLEAGUES, path, modulePath("RequestFile.ts")]
+      const { stderr, stdout } = spawnSync(process.execPath, args, { encoding: "utf8" })
+      expect(stdout, stderr).toBe("7\n")
+    })
+  )
+})
 
 /** Opens a store as another user, and says why it cannot. What it loads, it loads before. */
 const STRANGER = `
