@@ -175,13 +175,14 @@ const openToWrite = (database: DatabaseSync, settings: FileSettings): void => {
 }
 
 /**
- * Whether a store lies where nothing can be written, and nobody writes it. SQLite needs a file of
- * its own beside it even to read; told that the store does not change, it does without.
+ * Whether nobody writes a store, and we cannot, or nothing can be written where it lies. SQLite
+ * needs a file of its own beside it even to read, which would keep the store's owner out; told that
+ * the store does not change, it does without.
  */
 const isOnlyToBeRead = (path: string): boolean => {
   if (existsSync(`${path}-wal`)) return false
   try {
-    accessSync(dirname(path), constants.W_OK)
+    for (const written of [path, dirname(path)]) accessSync(written, constants.W_OK)
     return false
   } catch {
     return true

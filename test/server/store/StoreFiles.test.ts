@@ -402,6 +402,31 @@ describeAsRoot("a user who may not open the store", () => {
   )
 })
 
+/** Reads a store as another user. */
+const READER = `
+  const [path, module] = process.argv.slice(1)
+  const { open } = await import(module)
+  process.setgid(${OTHER})
+  process.setuid(${OTHER})
+  open({ path, drawId: "default", readOnly: true, busyTimeoutMillis: 0 }).close()
+`
+
+describeAsRoot("a user who may read the store and write in its folder", () => {
+  it.live("leaves nothing there that the store's owner would not believe", () =>
+    Effect.gen(function* () {
+      const path = yield* newStore
+      const options = { path, drawId: "default" }
+      yield* Effect.scoped(SqliteStore.make(options))
+      chmodSync(path, 0o644)
+      chmodSync(dirname(path), 0o1777)
+      const args = ["--input-type=module", "-e", READER, path, modulePath("SqliteFile.ts")]
+      const { status, stderr } = spawnSync(process.execPath, args, { encoding: "utf8" })
+      expect(status, stderr).toBe(0)
+      yield* Effect.scoped(SqliteStore.make(options))
+    })
+  )
+})
+
 /** Holds a lock that it may only read, as any user can whom the lock's mode lets read it. */
 const INTRUDER = `
   process.setgid(${OTHER})
