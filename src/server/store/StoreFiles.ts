@@ -44,11 +44,14 @@ const BESIDE = [...OF_SQLITE, ".lock", ...OF_SQLITE.map((end) => `.lock${end}`),
 /** Fails if a store, or a file beside it, is not a regular file, or cannot be believed. */
 export const checkFiles = Effect.fnUntraced(function* (path: string, canonical: string) {
   const fail = (reason: string) => Effect.fail(new StoreOpenError({ store: path, reason }))
-  const [store, ...files] = yield* Effect.forEach(
-    ["", ...BESIDE],
-    (suffix) => orUndefined(() => lstat(`${canonical}${suffix}`)),
+  const [named, store, ...files] = yield* Effect.forEach(
+    [path, canonical, ...BESIDE.map((suffix) => `${canonical}${suffix}`)],
+    (file) => orUndefined(() => lstat(file)),
     { concurrency: "unbounded" }
   )
+  if (named?.isSymbolicLink() && !mayWrite(named.uid, store)) {
+    return yield* fail(`it is a link that ${foreign(named.uid)}`)
+  }
   if (store?.isFile() === false) return yield* fail("it is not a file")
   for (const [index, found] of files.entries()) {
     const file = `${canonical}${BESIDE[index]}`

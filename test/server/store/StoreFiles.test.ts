@@ -6,6 +6,7 @@ import { spawn, spawnSync } from "node:child_process"
 import {
   chmodSync,
   chownSync,
+  lchownSync,
   lstatSync,
   mkdirSync,
   readdirSync,
@@ -173,6 +174,25 @@ for (const [name, stores] of Object.entries({ SqliteStore, CsvStore })) {
           chmodSync(path, 0o600)
           chownSync(path, OTHER, OTHER)
           yield* Effect.scoped(stores.make(at(path)))
+        })
+      )
+
+      it.live("are not followed in the store's place, wherever they lead", () =>
+        Effect.gen(function* () {
+          const path = yield* filled
+          const link = `${path}-linked`
+          for (const to of [path, "nowhere"]) {
+            symlinkSync(to, link)
+            lchownSync(link, OTHER, OTHER)
+            expect(yield* refusal(link)).toBe(`it is a link that ${FOREIGN}`)
+            rmSync(link)
+          }
+          expect(readdirSync(dirname(path))).not.toContain("nowhere")
+          // The store's owner may put one.
+          symlinkSync(path, link)
+          for (const file of [path, `${path}.lock`]) chownSync(file, OTHER, OTHER)
+          lchownSync(link, OTHER, OTHER)
+          yield* Effect.scoped(stores.make(at(link)))
         })
       )
     })
