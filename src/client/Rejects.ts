@@ -1,6 +1,6 @@
 /** The file that takes a book's bad lines, as they are in the book; each is told in the log too. */
 import { fstatSync } from "node:fs"
-import { Data, Effect, FileSystem } from "effect"
+import { Data, Effect, FileSystem, Option } from "effect"
 import { logAction } from "../domain/ActionLog.ts"
 import type { Agency } from "../domain/Agency.ts"
 import { type BookParser, SHOWN_BAD_LINES } from "./BookParser.ts"
@@ -48,8 +48,8 @@ const streamIdentity = (fd: number): Identity => fstatSync(fd, { bigint: true })
 
 const pathIdentity = Effect.fnUntraced(function* (path: string) {
   const fs = yield* FileSystem.FileSystem
-  const { dev, ino, type } = yield* fs.stat(path)
-  return { dev, ino: ino._tag === "Some" ? ino.value : undefined, type }
+  const { dev, ino, type, uid } = yield* fs.stat(path)
+  return { dev, ino: Option.getOrUndefined(ino), type, user: Option.getOrUndefined(uid) }
 })
 
 const isSame = (one: Identity, other: Identity): boolean =>
@@ -78,6 +78,9 @@ const refusal = Effect.fnUntraced(function* (rejects: string, book: string | und
   const found = yield* pathIdentity(rejects)
   if (found.type === "Directory") return "is a folder, expected a file"
   if (found.type !== "File") return "is not a regular file"
+  if (process.geteuid !== undefined && found.user !== process.geteuid()) {
+    return `belongs to user ${found.user}, who could read what is written there; remove it`
+  }
   if (book !== undefined && isSame(found, yield* pathIdentity(book))) return IS_BOOK
   if (yield* fs.exists(`${rejects}.lock`)) return "is a store of bets, expected another file"
   const stream = STREAMS.find(([fd]) => isSame(found, streamIdentity(fd)))

@@ -3,7 +3,7 @@
  * and the draw would be held without its bets. Method: the command in this process, on real files,
  * with a port that counts who connects.
  */
-import { linkSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs"
+import { chownSync, linkSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs"
 import { createServer } from "node:net"
 import { join } from "node:path"
 import { NodeServices } from "@effect/platform-node"
@@ -246,9 +246,7 @@ describe("a single bet", () => {
 
 describe("the file of --rejects", () => {
   const files = { "b.csv": GOOD }
-  const refusals: ReadonlyArray<
-    readonly [what: string, Run["prepare"], path: string, why: string]
-  > = [
+  const refusals: Array<readonly [what: string, Run["prepare"], path: string, why: string]> = [
     ["the book", undefined, "b.csv", "is the book itself, and cannot take its bad lines"],
     [
       "a hard link to the book",
@@ -270,6 +268,17 @@ describe("the file of --rejects", () => {
     ],
     ["a folder", (folder) => mkdirSync(join(folder, "l")), "l", "is a folder, expected a file"]
   ]
+  if (process.geteuid?.() === 0) {
+    refusals.push([
+      "another user's (as root)",
+      (folder) => {
+        writeFileSync(join(folder, "l.csv"), "")
+        chownSync(join(folder, "l.csv"), 12_345, 12_345)
+      },
+      "l.csv",
+      "belongs to user 12345, who could read what is written there; remove it"
+    ])
+  }
   for (const [what, prepare, path, why] of refusals) {
     it.live(`is never ${what}`, () =>
       Effect.gen(function* () {
