@@ -1,4 +1,5 @@
 /** A file that is written whole or not at all: nobody ever reads half of it. */
+import { lstatSync } from "node:fs"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Stream from "effect/Stream"
@@ -7,10 +8,15 @@ import { temporaryName } from "../domain/TemporaryName.ts"
 
 const PERMISSIONS = 0o777
 
-/** The file that a name stands for, links followed, and its mode; what is no file is kept. */
+/** The file that a name stands for, our links followed, and its mode; what is no file is kept. */
 const fileBehind = Effect.fnUntraced(function* (name: string) {
   const fs = yield* FileSystem.FileSystem
   if (!(yield* fs.exists(name))) return { file: name, mode: undefined }
+  const link = lstatSync(name, { throwIfNoEntry: false })
+  if (link?.isSymbolicLink() && link.uid !== 0 && link.uid !== process.geteuid?.()) {
+    const reason = `is a link of user ${link.uid}; remove it`
+    return yield* new FileUnavailable({ file: name, reason })
+  }
   const { mode, type } = yield* fs.stat(name)
   if (type === "File") return { file: yield* fs.realPath(name), mode: mode & PERMISSIONS }
   return yield* new FileUnavailable({ file: name, reason: "is there already, and not a file" })

@@ -5,6 +5,7 @@
  */
 import { execFileSync, spawnSync } from "node:child_process"
 import {
+  lchownSync,
   lstatSync,
   mkdirSync,
   readdirSync,
@@ -53,6 +54,20 @@ describe("writes", () => {
       expect(lstatSync(out).isSymbolicLink()).toBe(true)
       expect(readFileSync(file, "utf8")).toBe(FIVE)
       expect(lstatSync(file).mode & 0o777).toBe(0o600)
+    })
+  )
+
+  it.live.runIf(process.geteuid?.() === 0)("no file behind a link of another user (as root)", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      const [out, file] = [join(folder, "dev.yaml"), join(folder, "real.yaml")]
+      writeFileSync(file, MINE)
+      symlinkSync("real.yaml", out)
+      lchownSync(out, 12_345, 12_345)
+      const { code, stderr } = yield* runLottery(compose("--out", out))
+      expect(stderr).toContain(`CRITICAL ${out}: is a link of user 12345; remove it\n`)
+      expect(code).toBe(1)
+      expect(readFileSync(file, "utf8")).toBe(MINE)
     })
   )
 
