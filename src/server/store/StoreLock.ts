@@ -100,15 +100,25 @@ const rollback = (database: DatabaseSync) =>
     if (database.isTransaction) database.exec("rollback")
   })
 
+/**
+ * Takes the lock. With a log beside the file SQLite would lock that instead, and so let in whoever
+ * comes while the log is there.
+ */
+const hold = (database: DatabaseSync): void => {
+  database.exec("begin immediate")
+  if (database.prepare("pragma journal_mode").get()?.journal_mode !== "wal") return
+  throw new Error(`there is a log beside it; remove ${database.location()}-wal`)
+}
+
 /** Writes its name, then holds the lock, and looks whether the name is still its own. */
 const claim = (database: DatabaseSync, token: string) =>
   attempt(() => {
-    database.exec("begin immediate")
+    hold(database)
     database.exec("create table if not exists holder (pid integer not null, token text not null)")
     database.exec("delete from holder")
     database.prepare("insert into holder values (?, ?)").run(process.pid, token)
     database.exec("commit")
-    database.exec("begin immediate")
+    hold(database)
     return holderOf(database)?.token === token
   })
 
@@ -206,7 +216,7 @@ export const isInUse = Effect.fnUntraced(
       catch: (error) => error
     })
     const database = yield* openLock(canonical)
-    yield* attempt(() => database.exec("begin immediate"))
+    yield* attempt(() => hold(database))
     yield* rollback(database)
   },
   Effect.scoped,

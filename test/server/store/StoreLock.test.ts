@@ -62,6 +62,21 @@ const awaitWithTime = <A, E>(fiber: Fiber.Fiber<A, E>) =>
   })
 
 describe("StoreLock", () => {
+  it.live("is held also while a log lies beside it, which SQLite would lock instead", () =>
+    Effect.gen(function* () {
+      const path = join(yield* temporaryFolder, "store")
+      const lock = `${path}.lock`
+      yield* StoreLock.acquire(path, path)
+      writeFileSync(`${lock}-wal`, "not empty")
+      const error = yield* Effect.flip(Effect.scoped(StoreLock.acquire(path, path)))
+      expect(error.reason).toBe(
+        `its lock ${lock} cannot be used: there is a log beside it; remove ${lock}-wal`
+      )
+      expect(yield* StoreLock.isFree(path)).toBe(false)
+      expect(yield* StoreLock.isInUse(path)).toBe(true)
+    })
+  )
+
   for (const [scheme, file] of [
     ["sqlite", "lottery.db"],
     ["csv", "bets.csv"]
