@@ -13,8 +13,9 @@ import type {
   StoreOpenError,
   StoreUnavailable
 } from "../BetStore.ts"
+import { foreign } from "./PrivateFile.ts"
 import * as RequestFile from "./RequestFile.ts"
-import { canWrite, foreign } from "./StoreFiles.ts"
+import { canWrite } from "./StoreFiles.ts"
 import { canonicalPath, isFree } from "./StoreLock.ts"
 
 /** How often the server looks for a request. */

@@ -1,5 +1,8 @@
-/** Files that only their owner may read. Free of libraries, for the store's worker. */
-import { closeSync, fchownSync, openSync, statSync } from "node:fs"
+/**
+ * Files that only their owner may read, and whose are believed. Free of libraries, for the store's
+ * worker.
+ */
+import { closeSync, fchownSync, openSync, type Stats, statSync } from "node:fs"
 
 /** Further reduced by the umask. */
 export const OWNER_ONLY = 0o600
@@ -23,3 +26,18 @@ export const createPrivate = (path: string, like?: string): void => {
     // SQLite opens what is there, or says why it cannot.
   }
 }
+
+const WRITABLE_BY_OTHERS = 0o022
+
+/** Whether a user can write the store. */
+export const mayWrite = (user: number, store: Stats | undefined): boolean =>
+  user === 0 ||
+  user === process.geteuid?.() ||
+  user === store?.uid ||
+  // The operator has opened the store to others, and which ones is not looked into.
+  (store !== undefined && (store.mode & WRITABLE_BY_OTHERS) !== 0)
+
+/** Why a file of another user is not believed. */
+export const foreign = (user: number): string =>
+  `belongs to user ${user}, who cannot write the store; ` +
+  "remove it, or give it to the store's owner if you trust it (chown)"

@@ -2,11 +2,20 @@
  * The SQLite file itself: its tables, how it is opened, and what SQLite's errors mean. Synchronous
  * and free of libraries, for the store's worker.
  */
-import { accessSync, closeSync, constants, existsSync, fsyncSync, openSync } from "node:fs"
+import {
+  accessSync,
+  closeSync,
+  constants,
+  existsSync,
+  fsyncSync,
+  lstatSync,
+  openSync,
+  statSync
+} from "node:fs"
 import { dirname } from "node:path"
 import type { DatabaseSync } from "node:sqlite"
 import { pathToFileURL } from "node:url"
-import { createPrivate } from "./PrivateFile.ts"
+import { createPrivate, foreign, mayWrite } from "./PrivateFile.ts"
 
 /** Which file, and how it is opened. */
 export interface FileSettings {
@@ -158,6 +167,12 @@ const kindOf = (database: DatabaseSync): "ours" | "restored" | "empty" => {
   throw new NotOurs("it is a database of something else, not a store of bets")
 }
 
+/** Looks at the log as it was opened: another user may have put it there just before. */
+const checkLog = (path: string): void => {
+  const { uid } = lstatSync(`${path}-wal`)
+  if (!mayWrite(uid, statSync(path))) throw new NotOurs(`${path}-wal ${foreign(uid)}`)
+}
+
 const openToWrite = (database: DatabaseSync, settings: FileSettings): void => {
   // Looks before it touches: a database of something else stays as it was.
   if (kindOf(database) === "restored") checkRestored(database)
@@ -172,6 +187,7 @@ const openToWrite = (database: DatabaseSync, settings: FileSettings): void => {
   // What a killed server left in the log may not be on the disk yet, and is soon relied upon.
   database.exec("pragma wal_checkpoint(passive)")
   syncFolder(dirname(settings.path))
+  checkLog(settings.path)
 }
 
 /**

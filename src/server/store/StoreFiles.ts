@@ -2,25 +2,16 @@
  * The files beside an embedded store, where other users may be able to put theirs. What is not a
  * regular file, or belongs to a user who cannot write the store, is neither read nor waited for.
  */
-import type { Stats } from "node:fs"
 import { lstat, readdir, stat, unlink } from "node:fs/promises"
 import { basename, dirname, join } from "node:path"
 import { Effect } from "effect"
 import { TEMPORARY_END } from "../../domain/TemporaryName.ts"
 import { StoreOpenError } from "../BetStore.ts"
+import { foreign, mayWrite } from "./PrivateFile.ts"
 
 /** What the file system says of a path; undefined if it cannot. */
 export const orUndefined = <A>(ask: () => Promise<A>): Effect.Effect<A | undefined> =>
   Effect.orElseSucceed(Effect.tryPromise(ask), () => undefined)
-
-const WRITABLE_BY_OTHERS = 0o022
-
-const mayWrite = (user: number, store: Stats | undefined): boolean =>
-  user === 0 ||
-  user === process.geteuid?.() ||
-  user === store?.uid ||
-  // The operator has opened the store to others, and which ones is not looked into.
-  (store !== undefined && (store.mode & WRITABLE_BY_OTHERS) !== 0)
 
 /** Whether a user can write a store. On a store that does not exist yet only we and root count. */
 export const canWrite = (user: number, canonical: string): Effect.Effect<boolean> =>
@@ -30,11 +21,6 @@ export const canWrite = (user: number, canonical: string): Effect.Effect<boolean
   )
 
 export const NOT_A_FILE = "is not a regular file; remove it"
-
-/** Why a file of another user is not believed. */
-export const foreign = (user: number): string =>
-  `belongs to user ${user}, who cannot write the store; ` +
-  "remove it, or give it to the store's owner if you trust it (chown)"
 
 /** What SQLite reads beside any file. Where the lock has a log, SQLite locks that instead. */
 const OF_SQLITE = ["-wal", "-shm", "-journal"]

@@ -422,14 +422,42 @@ describeAsRoot("a user who may not open the store", () => {
   )
 })
 
-/** Reads a store as another user. */
-const READER = `
-  const [path, module] = process.argv.slice(1)
+/** Opens a SQLite store as a user who is not root, and says why it cannot. */
+const OPENER = `
+  const [path, module, how] = process.argv.slice(1)
   const { open } = await import(module)
   process.setgid(${OTHER})
   process.setuid(${OTHER})
-  open({ path, drawId: "default", readOnly: true, busyTimeoutMillis: 0 }).close()
+  try {
+    open({ path, drawId: "default", readOnly: how === "read", busyTimeoutMillis: 0 }).close()
+  } catch (error) {
+    console.log(error.message)
+  }
 `
+const openAsOther = (path: string, how: "read" | "write") => {
+  chmodSync(dirname(path), 0o1777)
+  const args = ["--input-type=module", "-e", OPENER, path, modulePath("SqliteFile.ts"), how]
+  const { status, stderr, stdout } = spawnSync(process.execPath, args, { encoding: "utf8" })
+  expect(status, stderr).toBe(0)
+  return stdout
+}
+
+describeAsRoot("the log of a SQLite store", () => {
+  it.live("that another user puts there while it is opened takes no bets", () =>
+    Effect.gen(function* () {
+      const path = yield* newStore
+      yield* Effect.scoped(SqliteStore.make({ path, drawId: "default" }))
+      chownSync(path, OTHER, OTHER)
+      // The files were looked at before.
+      writeFileSync(`${path}-wal`, "")
+      chmodSync(`${path}-wal`, 0o666)
+      chownSync(`${path}-wal`, OTHER + 1, OTHER + 1)
+      expect(openAsOther(path, "write")).toBe(
+        `${path}-wal ${FOREIGN.replace(`${OTHER}`, `${OTHER + 1}`)}\n`
+      )
+    })
+  )
+})
 
 describeAsRoot("a user who may read the store and write in its folder", () => {
   it.live("leaves nothing there that the store's owner would not believe", () =>
@@ -438,10 +466,7 @@ describeAsRoot("a user who may read the store and write in its folder", () => {
       const options = { path, drawId: "default" }
       yield* Effect.scoped(SqliteStore.make(options))
       chmodSync(path, 0o644)
-      chmodSync(dirname(path), 0o1777)
-      const args = ["--input-type=module", "-e", READER, path, modulePath("SqliteFile.ts")]
-      const { status, stderr } = spawnSync(process.execPath, args, { encoding: "utf8" })
-      expect(status, stderr).toBe(0)
+      expect(openAsOther(path, "read")).toBe("")
       yield* Effect.scoped(SqliteStore.make(options))
     })
   )
