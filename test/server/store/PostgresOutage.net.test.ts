@@ -269,6 +269,21 @@ describeCluster("PostgresStore, where PostgreSQL or the way there fails,", (shar
     })
   )
 
+  it.live("is not opened where the connection is lost while its tables are made, and then is", () =>
+    Effect.gen(function* () {
+      const way = yield* proxied
+      const lost = way.losesWithin(2)
+      expect(yield* Effect.flip(Effect.scoped(open(way.url)))).toMatchObject({
+        _tag: "StoreOpenError",
+        reason: "Connection closed"
+      })
+      expect(lost()).toBe(true)
+      const store = yield* open(way.url)
+      yield* store.append(1, 0, bets(1, 0, 3))
+      expect(yield* textOf(store, 1)).toBe(bytesOf([bets(1, 0, 3)]))
+    })
+  )
+
   it.live("cannot tell what became of a discard whose connection is lost, but goes on", () =>
     Effect.gen(function* () {
       for (let [step, isLost] = [0, true]; isLost; step++) {
