@@ -231,4 +231,60 @@ describe("what connections hold", () => {
       expect(share.bytes).toBe(0)
       expect(memory.all.bytes).toBe(ALL)
     }).pipe(Effect.runPromise))
+
+  it("leaves its address's share as its peer is known, with what it was granted there", () =>
+    Effect.gen(function* () {
+      const memory = makeMemory()
+      const share = new ByteBound(10 * KIB)
+      const [one, other] = [new HeldBytes(memory, share), new HeldBytes(memory, share)]
+      one.arrived(2 * KIB)
+      yield* one.room(5 * KIB, 2 * KIB)
+      expect(share.bytes).toBe(7 * KIB)
+      one.known()
+      expect([share.bytes, memory.all.bytes]).toEqual([0, 7 * KIB])
+      // All that the share holds is stuck with the one who waits, to whom it is granted then.
+      other.arrived(8 * KIB)
+      yield* other.room(20 * KIB, 8 * KIB)
+    }).pipe(Effect.runPromise))
+})
+
+describe("the room for all connections", () => {
+  it("is closed once it is full, and opens again with an eighth of it free", () => {
+    const { all, gate } = makeMemoryBounds(SET_APART_BYTES + 800)
+    all.add(799)
+    expect(gate.isClosed).toBe(false)
+    all.add(1)
+    expect(gate.isClosed).toBe(true)
+    all.release(99)
+    expect(gate.isClosed).toBe(true)
+    all.release(1)
+    expect(gate.isClosed).toBe(false)
+  })
+
+  it("is enough for one large JSON message at a time, and others meanwhile", () =>
+    Effect.gen(function* () {
+      const memory = makeMemory()
+      const parse = (length: number) =>
+        Effect.runFork(
+          new HeldBytes(memory, memory.makeShare()).parsing(length, Effect.forever(Effect.yieldNow))
+        )
+      const isLarge = (length: number) =>
+        Effect.gen(function* () {
+          let isParsed = false
+          const held = new HeldBytes(memory, memory.makeShare())
+          const parsed = Effect.sync(() => {
+            isParsed = true
+          })
+          const parsing = yield* Effect.forkChild(held.parsing(length, parsed))
+          for (let turns = 0; turns < 10; turns++) yield* Effect.yieldNow
+          yield* Fiber.interrupt(parsing)
+          return !isParsed
+        })
+      const large = parse(256 * KIB + 1)
+      yield* Effect.yieldNow
+      expect(yield* isLarge(256 * KIB)).toBe(false)
+      expect(yield* isLarge(256 * KIB + 1)).toBe(true)
+      yield* Fiber.interrupt(large)
+      expect(yield* isLarge(256 * KIB + 1)).toBe(false)
+    }).pipe(Effect.runPromise))
 })
