@@ -32,7 +32,7 @@ const STANDSTILL_MILLIS = 100
 /** What of `HeldBytes` says when time does not count. */
 type Halts = Pick<Peer["held"], "waitedUntil" | "isHalted">
 
-/** For what a peer is to take, for which room to read does not matter. */
+/** For what needs no room to read. */
 const NO_HALTS: Halts = { waitedUntil: () => 0, isHalted: false }
 
 /**
@@ -67,6 +67,14 @@ const runsOut = Effect.fnUntraced(function* (
     }
   }
 })
+
+/** Gives a peer so much time for something for which nothing of a message is read. */
+export const within = <A, E, R, E2>(
+  timeout: Duration.Duration,
+  something: Effect.Effect<A, E, R>,
+  tooSlow: Effect.Effect<never, E2>
+): Effect.Effect<A, E | E2, R> =>
+  Effect.raceFirst(something, Effect.andThen(runsOut(NO_HALTS, timeout), tooSlow))
 
 /** What a peer is given time for. */
 export interface Awaited {
@@ -141,12 +149,12 @@ export const writeInTime = (
   const writeSome = (bytes: Uint8Array) =>
     Effect.suspend(() => {
       if (link.writableLength + bytes.length < link.writableHighWaterMark) return write(bytes)
-      const tooSlow = Effect.flatMap(runsOut(NO_HALTS, timeout), () => {
+      const tooSlow = Effect.suspend(() => {
         link.destroy()
         const reason = `the peer read nothing for ${Duration.format(timeout)}`
         return Effect.fail(new ConnectionLost({ reason }))
       })
-      return Effect.raceFirst(write(bytes), tooSlow)
+      return within(timeout, write(bytes), tooSlow)
     })
   return Effect.fnUntraced(function* (bytes) {
     let start = 0

@@ -13,6 +13,7 @@ import { inletOf } from "./Gate.ts"
 import { type Handshakes, MAX_HANDSHAKES, MAX_WAITING, makeHandshakes } from "./Handshakes.ts"
 import { HeldBytes, makeMemoryBounds } from "./HeldBytes.ts"
 import type { Lottery } from "./Lottery.ts"
+import { within } from "./Patience.ts"
 import { GAVE_WAY, makePlaces, type Place, sourceOf } from "./Places.ts"
 import { ServerLimits } from "./ServerLimits.ts"
 import * as TlsHello from "./TlsHello.ts"
@@ -36,14 +37,9 @@ const shakeHands = Effect.fnUntraced(function* (
   handshakes: Handshakes
 ) {
   const { handshakeTimeout } = yield* ServerLimits
+  const reason = `it took more than ${Duration.format(handshakeTimeout)}`
   const inTime = <A, E, R>(step: Effect.Effect<A, E, R>) =>
-    Effect.timeoutOrElse(step, {
-      duration: handshakeTimeout,
-      orElse: () => {
-        const reason = `it took more than ${Duration.format(handshakeTimeout)}`
-        return Effect.fail(new HandshakeFailed({ reason }))
-      }
-    })
+    within(handshakeTimeout, step, Effect.fail(new HandshakeFailed({ reason })))
   const hello = yield* TlsHello.read(net)
   yield* inTime(hello.begun)
   const handshake = Effect.suspend(() => {

@@ -174,6 +174,28 @@ describe("what is no TLS is closed and logged, and the server goes on:", () => {
     })
   )
 
+  it.live("but not who was in the middle of it while the server stood still", () =>
+    Effect.gen(function* () {
+      const timeout = Duration.millis(500)
+      const { port } = yield* startServer(undefined, { handshakeTimeout: timeout })
+      const net = yield* dial({ port })
+      const link = connectSlowly(net, trusted, (chunk, write) => {
+        write(chunk.subarray(0, 1))
+        // Long enough for that byte to be seen, and then for its time to run out.
+        setTimeout(() => {
+          Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 700)
+          write(chunk.subarray(1))
+        }, 50)
+      })
+      link.write("PING\n")
+      const heard = Effect.callback<string>((resume) => {
+        link.once("data", (chunk) => resume(Effect.succeed(String(chunk))))
+        link.once("error", ({ message }) => resume(Effect.succeed(message)))
+      })
+      expect(yield* heard).toBe("PING\n")
+    })
+  )
+
   it.live("but not TLS whose first byte comes alone", () =>
     Effect.gen(function* () {
       const { port } = yield* startServer(undefined, { handshakeTimeout: Duration.seconds(5) })
