@@ -2,6 +2,7 @@
  * Goal: a page of an agency's book is what it should be wherever its rows lie in the file, and
  * costs about what it gives, whatever lies between.
  */
+import { readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
@@ -132,5 +133,20 @@ describe("a page of a book in bets.csv", () => {
         }
       })
     )
+  )
+
+  it.live("has no bet in the place of one that another program changed", () =>
+    Effect.gen(function* () {
+      const path = join(yield* temporaryFolder, "bets.csv")
+      const store = yield* CsvStore.make({ path, drawId: "default" })
+      for (let time = 0; time < 5; time++) {
+        yield* store.append(1, time, bets(1, time, 1))
+        yield* store.append(2, time * 2000, bets(2, time * 2000, 2000))
+      }
+      const file = readFileSync(path, "latin1")
+      writeFileSync(path, file.replace(",000100002,", ",00010000x,"), "latin1")
+      const page = store.page(1, { from: 0, until: 5, edition: 0 })
+      expect((yield* Effect.flip(page)).message).toContain("bet 2 of agency 1 is not there")
+    }).pipe(Effect.scoped)
   )
 })
