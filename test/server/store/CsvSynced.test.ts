@@ -256,7 +256,9 @@ describe("who reads a CSV store", () => {
       const disk = { ...node, open, size }
       const reader = yield* Effect.provideService(makeReader(options(path)), Disk, disk)
       file = undefined
-      expect([...(yield* reader.progress).keys()]).toEqual([1, 2])
+      // Two who ask at once are told of the same rows.
+      const asked = Effect.all([reader.progress, reader.progress], { concurrency: "unbounded" })
+      for (const progress of yield* asked) expect(progress.get(2)).toMatchObject({ bets: 7 })
     }).pipe(Effect.scoped)
   )
 
