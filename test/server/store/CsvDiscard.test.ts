@@ -327,7 +327,7 @@ it.effect(
   () =>
     Effect.gen(function* () {
       const seen = new Set<string>()
-      for (const kept of [0, 0.4, 0.7, 1]) {
+      for (const kept of [0, 0.7, 1]) {
         let hasStopped = true
         for (let operation = 1; hasStopped; operation++) {
           expect(operation).toBeLessThan(TOO_MANY)
