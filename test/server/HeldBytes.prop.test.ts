@@ -232,6 +232,19 @@ describe("what connections hold", () => {
       expect(memory.all.bytes).toBe(ALL)
     }).pipe(Effect.runPromise))
 
+  it("keeps nothing of a connection that is closed", () => {
+    const memory = makeMemory()
+    const stopped: Array<string> = []
+    const hold = (name: string) => {
+      const ahead = { bytes: () => 0, start: () => {}, stop: () => stopped.push(name) }
+      return new HeldBytes(memory, memory.makeShare(), ahead)
+    }
+    hold("closed").close()
+    hold("open")
+    memory.gate.close()
+    expect(stopped).toEqual(["open"])
+  })
+
   it("leaves its address's share as its peer is known, with what it was granted there", () =>
     Effect.gen(function* () {
       const memory = makeMemory()

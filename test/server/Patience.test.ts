@@ -243,13 +243,16 @@ describe("the time for what a peer sends", () => {
   )
 })
 
+/** As many bytes wait to be written before a write waits too. */
+const FULL_BYTES = 10
+
 /** A connection that takes what is written when it is told to, and whoever writes to it. */
 const makeOutflow = () => {
   let taken: (() => void) | undefined
   let isDestroyed = false
   const link = {
     writableLength: 0,
-    writableHighWaterMark: 1,
+    writableHighWaterMark: FULL_BYTES,
     destroy: () => {
       isDestroyed = true
       taken?.()
@@ -289,7 +292,7 @@ describe("the time to read what is told", () => {
     Effect.gen(function* () {
       const { run, standStill } = yield* makeSettableClock
       const { isDestroyed, take, write } = makeOutflow()
-      const writing = yield* Effect.forkChild(run(Effect.exit(write(new Uint8Array(10)))))
+      const writing = yield* Effect.forkChild(run(Effect.exit(write(new Uint8Array(FULL_BYTES)))))
       yield* TestClock.adjust(1)
       yield* standStill("1 minute")
       yield* TestClock.adjust(Duration.toMillis(writeTimeout))
@@ -301,9 +304,13 @@ describe("the time to read what is told", () => {
 
   it.effect("ends the connection where nothing is taken, also in what nothing interrupts", () =>
     Effect.gen(function* () {
-      for (const within of [Effect.interruptible, Effect.uninterruptible]) {
+      const cases = [
+        { within: Effect.interruptible, bytes: FULL_BYTES },
+        { within: Effect.uninterruptible, bytes: MIB }
+      ]
+      for (const { bytes, within } of cases) {
         const { isDestroyed, write } = makeOutflow()
-        const writing = yield* Effect.forkChild(Effect.exit(within(write(new Uint8Array(MIB)))))
+        const writing = yield* Effect.forkChild(Effect.exit(within(write(new Uint8Array(bytes)))))
         yield* TestClock.adjust(Duration.toMillis(writeTimeout) - 1)
         expect(isDestroyed()).toBe(false)
         yield* TestClock.adjust(1)
