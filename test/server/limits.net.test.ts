@@ -3,6 +3,8 @@
  * say, and whoever behaves is served whatever the others do. Method: scripted raw peers on real
  * sockets, from several addresses of this machine, against a server with short limits.
  */
+import { readFileSync } from "node:fs"
+import { networkInterfaces } from "node:os"
 import { it } from "@effect/vitest"
 import { Duration, Effect, Exit, Fiber, Scope } from "effect"
 import { describe, expect } from "vitest"
@@ -16,11 +18,12 @@ import * as TestServer from "../support/TestServer.ts"
 
 const startServer = Effect.fnUntraced(function* (
   limits: Partial<ServerLimits>,
-  agencies: ExpectedAgencies = [1, 2]
+  agencies: ExpectedAgencies = [1, 2],
+  host = "127.0.0.1"
 ) {
   const folder = yield* temporaryFolder
   const url = { _tag: "csv", path: `${folder}/bets.csv` } as const
-  return yield* TestServer.start(url, agencies, 7574, { limits })
+  return yield* TestServer.start(url, agencies, 7574, { host, limits })
 })
 
 const NOTHING = Buffer.alloc(0)
@@ -428,6 +431,45 @@ const rowsOf = (bytes: number): readonly [rows: string, count: number] => {
   return [row.repeat(count), count]
 }
 
+describe("a connection", () => {
+  const hasIpv6 = Object.values(networkInterfaces())
+    .flatMap((addresses) => addresses ?? [])
+    .some(({ family }) => family === "IPv6")
+
+  it.live.runIf(hasIpv6)("by IPv4 counts for its own address where both are listened on", () =>
+    Effect.gen(function* () {
+      const limits = { maxUnidentified: 1, firstByteTimeout: Duration.minutes(5) }
+      const server = yield* startServer(limits, [1, 2], "::")
+      yield* RawPeer.connect(server.port, { from: "127.0.0.1" })
+      expect(yield* ping(server.port, "127.0.0.2")).toEqual(PING)
+      expect(linesAbout(server, "receive_message")).toEqual([
+        "action: receive_message | result: success | ip: 127.0.0.2 | msg: PING"
+      ])
+    })
+  )
+
+  /** The timer of a connection, as the system calls it, and when it goes off in 10 ms. */
+  const timerOf = (localPort: number) => {
+    const local = `0100007F:${localPort.toString(16).toUpperCase().padStart(4, "0")}`
+    const [, timer, ticks] = readFileSync("/proc/net/tcp", "latin1").match(
+      new RegExp(` ${local} \\S+ 01 \\S+ (\\w+):(\\w+) `)
+    )!
+    return { timer, ticks: Number.parseInt(ticks!, 16) }
+  }
+
+  it.live.runIf(process.platform === "linux")("is asked for after a minute of silence", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer({ firstByteTimeout: Duration.minutes(5) })
+      yield* RawPeer.connect(server.port)
+      yield* until(() => connectionsOf(server) === 1, "it is there")
+      const { ticks, timer } = timerOf(server.port)
+      expect(timer).toBe("02")
+      expect(ticks).toBeGreaterThan(4000)
+      expect(ticks).toBeLessThanOrEqual(6100)
+    })
+  )
+})
+
 describe("a crowd", () => {
   const HEADER = Buffer.from("ffff313b", "hex")
   /** What each of the slow ones sends, and then no more than a byte now and then. */
@@ -669,6 +711,18 @@ describe("a peer that does not read", () => {
       expect(linesAbout(server, "receive_message")).toEqual([GONE])
       expect((yield* server.store.progressOf(1)).bets).toBe(BETS.length)
       expect(yield* ping(server.port)).toEqual(PING)
+    })
+  )
+
+  it.live("what it was told already is gone too once it is refused", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer(limits)
+      const peer = yield* RawPeer.connect(server.port)
+      yield* until(() => connectionsOf(server) === 1, "it is there")
+      yield* peer.pause
+      for (const connection of server.ports[0]!.connections) connection.write(Buffer.alloc(8 * MIB))
+      yield* peer.send(Buffer.from("of no dialect\0"))
+      yield* allGone(server)
     })
   )
 

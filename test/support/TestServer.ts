@@ -31,6 +31,8 @@ export interface TestServer extends Server.Listening {
 export interface Options {
   /** Limits that are others than the short ones. */
   readonly limits?: Partial<ServerLimits>
+  /** This machine alone, by IPv4, where it is left out. */
+  readonly host?: string
   /** Plain connections where it is left out. */
   readonly tls?: ServerTls
   /** Everybody may speak for every agency where it is left out. */
@@ -46,6 +48,7 @@ export const start = Effect.fnUntraced(function* (
   winningNumber = 7574,
   {
     flaw = (flawless) => flawless,
+    host = "127.0.0.1",
     identity = { certificates: false, tokens: undefined },
     limits = {},
     tls
@@ -64,7 +67,7 @@ export const start = Effect.fnUntraced(function* (
     Layer.provideMerge(Logger.layer([logger]))
   )
   const services = yield* Layer.build(layer)
-  const options = { host: "127.0.0.1", port: 0, winnersPort: 0, backlog: 511 }
+  const options = { host, port: 0, winnersPort: 0, backlog: 511 }
   const listening = yield* Server.listen(options).pipe(
     Effect.tap(Server.start),
     Effect.provideService(ServerLimits, { ...shortLimits, ...limits }),
