@@ -232,7 +232,7 @@ describe("what connections hold", () => {
       expect(memory.all.bytes).toBe(ALL)
     }).pipe(Effect.runPromise))
 
-  it("keeps nothing of a connection that is closed", () => {
+  it("grows no more while there is no room, of newcomers too, and is forgotten with them", () => {
     const memory = makeMemory()
     const stopped: Array<string> = []
     const hold = (name: string) => {
@@ -242,7 +242,8 @@ describe("what connections hold", () => {
     hold("closed").close()
     hold("open")
     memory.gate.close()
-    expect(stopped).toEqual(["open"])
+    hold("new")
+    expect(stopped).toEqual(["open", "new"])
   })
 
   it("leaves its address's share as its peer is known, with what it was granted there", () =>

@@ -351,4 +351,24 @@ describe("the time to close once the winners were told", () => {
       expect((yield* machine.store.progressOf(1)).told).toBe(false)
     })
   )
+
+  it.effect("is 400 ms for one that sends no more, which may have reset the connection", () =>
+    Effect.gen(function* () {
+      for (const resets of [true, false]) {
+        const machine = new ModelMachine([1, 2], 7574)
+        yield* machine.start
+        const peer = yield* machine.connect("json")
+        peer.send(Buffer.concat([M.chunkOf(1, BETS, true), M.consultOf(1)]))
+        peer.halfClose()
+        yield* machine.settle
+        const last = yield* machine.connect("binary")
+        last.send(M.packetOf(2, BETS, false))
+        yield* machine.settle
+        expect(yield* isOpenAfter(machine, peer, 399)).toBe(true)
+        if (resets) peer.drop()
+        expect(yield* isOpenAfter(machine, peer, 1)).toBe(false)
+        expect((yield* machine.store.progressOf(1)).told).toBe(!resets)
+      }
+    })
+  )
 })
