@@ -116,6 +116,15 @@ describe("what is taken", () => {
     })
   )
 
+  it.effect("a packet has 3 bytes behind its size at least: an agency of one digit", () =>
+    Effect.gen(function* () {
+      const read = (...bytes: ReadonlyArray<number>) =>
+        Binary.readBinaryPacket(readerOf([Uint8Array.from(bytes)]))
+      expect(yield* read(0, 3, 0x31, 0, 1)).toMatchObject({ agency: 1, last: false })
+      expect((yield* Effect.flip(read(0, 2, 0, 1)))._tag).toBe("BadMessage")
+    })
+  )
+
   it("a line has 1024 bytes at most", () => {
     const decode = decoder(Line.TextLineFromBytes)
     expect(Result.isSuccess(decode(Buffer.from(`${"x".repeat(1023)}\n`)))).toBe(true)
