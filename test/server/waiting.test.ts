@@ -72,6 +72,24 @@ describe("an agency that waits", () => {
       expect(yield* heardBy(machine, second)).toEqual([waiting(1)])
     })
   )
+
+  it.effect("is kept until it goes, where its dialect cannot say that its book was discarded", () =>
+    Effect.gen(function* () {
+      for (const goes of ["halfClose", "drop"] as const) {
+        const machine = new ModelMachine([1, 2], 7574)
+        yield* machine.start
+        const peer = yield* machine.connect("binary")
+        peer.send(Buffer.concat([M.packetOf(1, [M.fields(10)], false), M.packet("1;", false)]))
+        yield* machine.settle
+        yield* machine.discard(1)
+        expect(peer.isClosed()).toBe(false)
+        peer[goes]()
+        yield* machine.settle
+        expect(peer.isClosed()).toBe(true)
+        expect(peer.heard()).toEqual(M.STORED)
+      }
+    })
+  )
 })
 
 describe("an agency whose book is no longer whole", () => {
