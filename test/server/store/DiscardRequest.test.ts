@@ -350,10 +350,11 @@ describe("who asks for a discard", () => {
 
   it.live("touches no request but his own, and nor does who answers him", () =>
     Effect.gen(function* () {
-      const file = join(yield* temporaryFolder, "store.discard")
+      const path = join(yield* temporaryFolder, "store")
+      const file = `${path}.discard`
       const own = new RequestFile.Request({ agency: 1, draw: "default", token: "own" })
       yield* Effect.gen(function* () {
-        yield* RequestFile.create(file, own)
+        yield* RequestFile.create(path, own)
         yield* writeRequest(file, requestOf(2))
         yield* RequestFile.answer(file, own, { discarded: 1 })
       }).pipe(Effect.scoped)
