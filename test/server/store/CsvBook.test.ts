@@ -90,7 +90,7 @@ const withCounting = <A, E>(
   }).pipe(Effect.scoped)
 
 describe("a page of a book in bets.csv", () => {
-  it.live("reads about what it gives where the agency's bets are far apart", () =>
+  it.live("reads about what it gives, be the agency's bets far apart or in one piece", () =>
     withCounting((store, bytesRead) =>
       Effect.gen(function* () {
         const times = 40
@@ -104,6 +104,9 @@ describe("a page of a book in bets.csv", () => {
         expect(bytesRead() - before).toBeLessThan(10 * 2 * MARK_BYTES)
         yield* store.page(2, { from: 50_000, until: 50_001, edition: 0 })
         expect(bytesRead() - before).toBeLessThan(11 * 2 * MARK_BYTES)
+        const then = bytesRead()
+        const { byteLength } = yield* store.page(2, { from: 0, until: 80_000, edition: 0 })
+        expect(bytesRead() - then).toBeLessThan(1.5 * byteLength)
       })
     )
   )

@@ -103,9 +103,13 @@ describe("a CSV store notes how much of it is synced", () => {
 })
 
 /** Opens a store on a disk in memory, which it may wait for for ever: it is left to itself. */
-const openOn = (machine: CrashDisk.CrashDisk, more: Partial<CsvStore.Options> = {}) =>
+const openOn = (
+  machine: CrashDisk.CrashDisk,
+  more: Partial<CsvStore.Options> = {},
+  disk = machine.attach()
+) =>
   Effect.suspend(() =>
-    CsvStore.openStore(machine.attach(), "/there/bets.csv", { ...options("bets.csv"), ...more })
+    CsvStore.openStore(disk, "/there/bets.csv", { ...options("bets.csv"), ...more })
   ).pipe(Scope.provide(Scope.makeUnsafe()), Effect.provide(Logger.layer([])))
 
 it.effect.each([0, 1])(
@@ -129,6 +133,29 @@ it.effect.each([0, 1])(
         expect((yield* again.progressOf(1)).bets).toBe(shown + added)
       }
     })
+)
+
+it.effect("a CSV store can be opened wherever the power is cut as it is opened after a kill", () =>
+  Effect.gen(function* () {
+    let hasStopped = true
+    for (let operation = 1; hasStopped; operation++) {
+      const machine = CrashDisk.make("/there")
+      // The server was killed between a write and its sync.
+      const disk = { ...machine.attach(), syncData: () => Effect.never }
+      yield* Effect.forkDetach(
+        Effect.flatMap(openOn(machine, {}, disk), (store) => store.append(1, 0, bets(1, 0, 5)))
+      )
+      yield* settle
+      machine.kill()
+      machine.stopAfter(operation)
+      yield* Effect.forkDetach(openOn(machine))
+      yield* settle
+      hasStopped = machine.hasStopped()
+      machine.cut(0)
+      const again = yield* openOn(machine)
+      expect(hasStopped ? [0, 5] : [5]).toContain((yield* again.progressOf(1)).bets)
+    }
+  })
 )
 
 it.effect("a CSV store can be opened wherever the power is cut in a batch that is large", () =>
@@ -259,6 +286,18 @@ describe("who reads a CSV store", () => {
       // Two who ask at once are told of the same rows.
       const asked = Effect.all([reader.progress, reader.progress], { concurrency: "unbounded" })
       for (const progress of yield* asked) expect(progress.get(2)).toMatchObject({ bets: 7 })
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("is told of no bet twice, although it asks twice at once", () =>
+    Effect.gen(function* () {
+      const path = yield* inFolder
+      const store = yield* CsvStore.make(options(path))
+      const reader = yield* makeReader(options(path))
+      yield* store.append(1, 0, bets(1, 0, 5), { last: whole(bets(1, 0, 5)) })
+      const { progress } = reader
+      const answers = yield* Effect.all([progress, progress], { concurrency: "unbounded" })
+      expect(answers.map((books) => books.get(1)?.bets)).toEqual([5, 5])
     }).pipe(Effect.scoped)
   )
 

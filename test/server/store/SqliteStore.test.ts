@@ -1,6 +1,7 @@
 import { readFileSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
+import type { Worker } from "node:worker_threads"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
@@ -33,15 +34,17 @@ describe("SqliteStore", () => {
       yield* Effect.gen(function* () {
         const store = yield* BetStore
         yield* store.append(1, 0, bets(1, 0, 6000))
-        const replace = Effect.andThen(store.discard(1), store.append(1, 0, bets(9, 0, 6000)))
+        const replace = Effect.andThen(store.discard(1), store.append(1, 0, bets(9, 0, 5000)))
         const seen: Array<BetBatch> = []
-        yield* Effect.flatMap(BetStoreReader, ({ book }) =>
+        yield* Effect.flatMap(BetStoreReader, ({ book, progress }) =>
           Stream.runForEach(book(1, 0), (batch) => {
             seen.push(batch)
             return seen.length === 1 ? replace : Effect.void
           }).pipe(
+            Effect.andThen(progress),
+            Effect.map((now) => expect(now.get(1)?.bets).toBe(5000)),
             Effect.andThen(Stream.runCollect(book(1, 0))),
-            Effect.map((next) => expect(bytesOf(next)).toBe(bytesOf([bets(9, 0, 6000)])))
+            Effect.map((next) => expect(bytesOf(next)).toBe(bytesOf([bets(9, 0, 5000)])))
           )
         ).pipe(Effect.provide(SqliteStore.layerReader(path, "default")))
         expect(seen.length).toBeGreaterThan(1)
@@ -289,12 +292,15 @@ describe("SqliteStore", () => {
       const path = join(yield* temporaryFolder, "lottery.db")
       const scope = yield* Scope.make()
       const store = SqliteStore.make({ path, drawId: "default", worker: programOf("DeafWorker") })
+      const worker = new Promise<Worker>((resolve) => process.once("worker", resolve))
       yield* Scope.provide(store, scope)
       const closing = yield* Effect.forkChild(Scope.close(scope, Exit.void))
       yield* TestClock.adjust("9 seconds")
       expect(closing.pollUnsafe()).toBeUndefined()
       yield* TestClock.adjust("1 second")
       yield* Fiber.join(closing)
+      // Nor does the process go on with it.
+      expect((yield* Effect.promise(() => worker)).threadId).toBe(-1)
     })
   )
 

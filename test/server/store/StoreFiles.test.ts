@@ -391,12 +391,13 @@ describeAsRoot("a request to discard a book", () => {
 const STRANGER = `
   const [path, lockModule, fileModule] = process.argv.slice(1)
   const { Effect } = await import("effect")
-  const { acquire } = await import(lockModule)
+  const { acquire, isInUse } = await import(lockModule)
   const { describeOpenFailure, open } = await import(fileModule)
   process.setgid(${OTHER})
   process.setuid(${OTHER})
   const error = await Effect.runPromise(Effect.flip(Effect.scoped(acquire(path, path))))
   console.log(error.reason)
+  console.log("in use: " + (await Effect.runPromise(isInUse(path))))
   try {
     open({ path, drawId: "default", readOnly: true, busyTimeoutMillis: 0 })
   } catch (error) {
@@ -415,6 +416,8 @@ describeAsRoot("a user who may not open the store", () => {
       const { stderr, stdout } = spawnSync(process.execPath, args, { encoding: "utf8" })
       expect(stdout.split("\n"), stderr).toEqual([
         `this user may not open its lock ${path}.lock; run the command as the store's owner`,
+        // To read, it is taken for that.
+        "in use: true",
         "permission denied; run the command as the store's owner",
         ""
       ])

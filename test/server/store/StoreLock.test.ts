@@ -111,9 +111,12 @@ describe("StoreLock", () => {
       const path = join(yield* temporaryFolder, "lottery.db")
       const holder = yield* Scope.make()
       yield* Scope.provide(StoreLock.acquire(path, path), holder)
+      const temporary = `${path}.1.tmp`
+      writeFileSync(temporary, "the holder's")
       const asking = yield* Effect.forkScoped(StoreLock.acquire(path, path))
       for (let times = 0; times < 9; times++) yield* goOn
       expect(asking.pollUnsafe()).toBeUndefined()
+      expect(existsSync(temporary)).toBe(true)
       yield* Scope.close(holder, Exit.void)
       yield* awaitWithTime(asking)
     })
