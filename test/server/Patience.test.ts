@@ -16,7 +16,7 @@ import { ModelMachine, type ModelPeer } from "../support/ModelMachine.ts"
 import * as M from "../support/messages.ts"
 import { makeSettableClock } from "../support/SettableClock.ts"
 
-const { farewellTimeout, idleTimeout, messageTimeout, writeTimeout } = defaultLimits
+const { farewellTimeout, idleTimeout, lingerTimeout, messageTimeout, writeTimeout } = defaultLimits
 const BETS = [M.fields(10), M.fields(11)]
 
 /** How each dialect says the same. */
@@ -337,6 +337,28 @@ describe("the time to close once the winners were told", () => {
       yield* machine.settle
       expect((yield* machine.store.progressOf(1)).told).toBe(true)
     })
+  )
+
+  it.effect.each(["binary", "json"] as const)(
+    "is a second in the dialects whose clients may stay, who are told then: %s",
+    (dialect) =>
+      Effect.gen(function* () {
+        const { last, question } = DIALECTS.find((words) => words.dialect === dialect)!
+        const machine = new ModelMachine([1], 7574)
+        yield* machine.start
+        const peer = yield* machine.connect(dialect)
+        peer.send(Buffer.concat([last, question]))
+        yield* machine.settle
+        const toldAfter = (millis: number) =>
+          Effect.andThen(isOpenAfter(machine, peer, millis), (isOpen) =>
+            Effect.map(machine.store.progressOf(1), ({ told }) => ({ isOpen, told }))
+          )
+        expect(yield* toldAfter(Duration.toMillis(lingerTimeout) - 1)).toEqual({
+          isOpen: true,
+          told: false
+        })
+        expect(yield* toldAfter(1)).toEqual({ isOpen: false, told: true })
+      })
   )
 
   it.effect("is over after 30 s: an agency that stays is not told", () =>

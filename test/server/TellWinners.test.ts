@@ -5,6 +5,8 @@ import { describe, expect } from "vitest"
 import { HeldBytes, MIN_MEMORY_BYTES, makeMemoryBounds } from "../../src/server/HeldBytes.ts"
 import { inTurn, madeOnce } from "../../src/server/TellWinners.ts"
 
+const DOCUMENTS = ["10"]
+
 describe("the answer to an agency", () => {
   it("is made once, and another agency's is another one", () => {
     let made = 0
@@ -26,6 +28,18 @@ describe("the answer to an agency", () => {
       yield* Effect.forkChild(Effect.all(askers, { concurrency: "unbounded" }))
       yield* Effect.yieldNow
       yield* tell(other, Effect.void)
+    })
+  )
+
+  it.live("that takes long keeps no other asker waiting, as long as there are not many", () =>
+    Effect.gen(function* () {
+      const memory = makeMemoryBounds(MIN_MEMORY_BYTES)
+      const held = new HeldBytes(memory, memory.makeShare())
+      const tell = (say: Effect.Effect<void>) => inTurn(DOCUMENTS, new Uint8Array(2000), say, held)
+      for (let askers = 0; askers < 63; askers++) {
+        yield* Effect.forkChild(tell(Effect.never), { startImmediately: true })
+      }
+      yield* tell(Effect.void)
     })
   )
 
