@@ -246,6 +246,13 @@ describe("a JSON message", () => {
     expect(Result.isFailure(decoded) && decoded.failure.reason).toContain("at most 8388608 bytes")
   })
 
+  it("of a server is ASCII, whatever it says", () => {
+    const reply = new Json.ChunkRejected({ reason: "ñ\u007f€\u{1f340}" })
+    const encoded = Result.getOrThrow(Json.encodeJsonReply(reply))
+    expect(encoded.subarray(4).every((byte) => byte >= 0x20 && byte < 0x7f)).toBe(true)
+    expect(Result.getOrThrow(decodeReply(encoded))).toEqual(reply)
+  })
+
   it("may bring winners joined by commas or as a list", () => {
     for (const payload of ["1,2", ["1", "2"]]) {
       expect(Result.getOrThrow(decodeReply(json({ type_message: 2, payload })))).toEqual(

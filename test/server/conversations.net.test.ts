@@ -659,15 +659,22 @@ describe("the barrier", () => {
 })
 
 describe("the first bytes", () => {
-  it.live("that are no dialect are shown in the log, and the connection closed", () =>
+  it.live.each([
+    ["are shown in the log", [0x10, 3, 1, 2, 0], "10 03 01 02 00"],
+    [
+      "are not shown behind what is nearly the native preface, for a token may be there",
+      [...M.PREFACE.with(7, 2), ...M.controlFrame({ token: "secret" })],
+      "ff 4c 54 52 59 0d 0a 02"
+    ]
+  ] as const)("that are no dialect %s, and the connection closed", ([, bytes, shown]) =>
     Effect.gen(function* () {
       const server = yield* startServer()
       const peer = yield* RawPeer.connect(server.port)
-      yield* peer.send(Buffer.from([0x10, 3, 1, 2, 0]))
+      yield* peer.send(Uint8Array.from(bytes))
       expect(yield* peer.rest).toEqual(Buffer.alloc(0))
       expect(linesAbout(server, "receive_message")).toEqual([
         "action: receive_message | result: fail | ip: 127.0.0.1 | " +
-          "error: unknown first bytes: 10 03 01 02 00"
+          `error: unknown first bytes: ${shown}`
       ])
     })
   )

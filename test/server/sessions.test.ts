@@ -159,6 +159,17 @@ describe("a question", () => {
 })
 
 describe("packets", () => {
+  it.effect("that are refused are told of with the position of the bad bet in the book", () =>
+    Effect.gen(function* () {
+      const bad = [M.fields(13), M.fields(14).with(3, "1999-02-31")]
+      const machine = twoAgencies()
+      yield* begin(machine, "binary", [M.packetOf(1, BETS, true), M.packetOf(1, bad, true)])
+      expect(machine.log.at(-1)).toContain(
+        "result: fail | cantidad: 2 | agencia: 1 | posicion: 4 | ip: 127.0.0.1 | error: bet 2: "
+      )
+    })
+  )
+
   it.effect("of more than a MiB that came together are stored in several commits", () =>
     Effect.gen(function* () {
       const bets = Array.from({ length: 1750 }, () => M.fields(1_000_000_000))
