@@ -25,6 +25,15 @@ describe("the end of a stream", () => {
   )
 })
 
+it.effect("a stream that breaks has not ended", () =>
+  Effect.gen(function* () {
+    const reader = make(Effect.fail("broken"))
+    for (const read of [reader.fill, reader.peek(1), reader.take(1)]) {
+      expect(yield* Effect.flip(read)).toBe("broken")
+    }
+  })
+)
+
 describe("a run that is waited for", () => {
   it.effect("has one buffer, however many chunks it comes in", () =>
     Effect.gen(function* () {

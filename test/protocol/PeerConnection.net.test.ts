@@ -1,16 +1,24 @@
-/** Goal: what is said to a connection that is gone fails, and keeps nobody waiting. */
+/**
+ * Goal: what is said to a connection that is gone fails, and keeps nobody waiting; what comes is
+ * read as far as there is room. Method: real sockets, whose peer says all at once.
+ */
 import * as Net from "node:net"
 import * as NodeSocket from "@effect/platform-node/NodeSocket"
 import { it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Fiber, Latch } from "effect"
 import { expect } from "vitest"
 import * as PeerConnection from "../../src/protocol/PeerConnection.ts"
 
-/** Connects to a port of this process, where all that comes is forgotten. */
-const connect = Effect.gen(function* () {
+/** Connects to a port of this process, where this is said and all that comes is forgotten. */
+const connect = Effect.fnUntraced(function* (said = "") {
   const server = yield* Effect.acquireRelease(
     Effect.callback<Net.Server>((resume) => {
-      const listening = Net.createServer((socket) => socket.on("error", () => {}).resume())
+      const listening = Net.createServer((socket) =>
+        socket
+          .on("error", () => {})
+          .resume()
+          .write(said)
+      )
       listening.listen(0, "127.0.0.1", () => resume(Effect.succeed(listening)))
     }),
     (listening) => Effect.sync(() => listening.close())
@@ -27,7 +35,7 @@ const connect = Effect.gen(function* () {
 
 it.live("a connection that was destroyed is lost at once, and takes no more words", () =>
   Effect.gen(function* () {
-    const net = yield* connect
+    const net = yield* connect()
     const socket = yield* NodeSocket.fromDuplex(Effect.succeed(net))
     const { lost, write } = yield* PeerConnection.make(socket, net)
     yield* write(Buffer.from("hello"))
@@ -39,5 +47,30 @@ it.live("a connection that was destroyed is lost at once, and takes no more word
       const outcome = yield* Effect.timeout(Effect.flip(after), "2 seconds")
       expect(outcome._tag).toBe("ConnectionLost")
     }
+  })
+)
+
+it.live("nothing is read before there is room for it, and all that comes is counted", () =>
+  Effect.gen(function* () {
+    const net = yield* connect("0123456789")
+    const socket = yield* NodeSocket.fromDuplex(Effect.succeed(net))
+    const open = yield* Latch.make()
+    const asked: Array<readonly [missing: number, begun: number]> = []
+    let arrived = 0
+    const { reader } = yield* PeerConnection.make(socket, net, {
+      passage: open.await,
+      arrived: (bytes) => {
+        arrived += bytes
+      },
+      room: (missing, begun) => Effect.sync(() => void asked.push([missing, begun]))
+    })
+    const reading = yield* Effect.forkChild(reader.take(4), { startImmediately: true })
+    yield* Effect.sleep("50 millis")
+    expect([reading.pollUnsafe(), arrived, asked]).toEqual([undefined, 0, [[4, 0]]])
+    yield* open.open
+    expect(Buffer.from(yield* Fiber.join(reading)).toString()).toBe("0123")
+    expect(arrived).toBe(10)
+    yield* Effect.forkChild(reader.take(100), { startImmediately: true })
+    expect(asked.at(-1)).toEqual([94, 6])
   })
 )

@@ -95,6 +95,8 @@ describe("a control message", () => {
     ["an agency as text", { _tag: "Hello", draw: "default", agency: "3" }],
     ["agency 0", { _tag: "Hello", draw: "default", agency: 0 }],
     ["a digest in capitals", { _tag: "Finish", bets: 1, sha256: "A".repeat(64) }],
+    ["a digest of 63 digits", { _tag: "Finish", bets: 1, sha256: "a".repeat(63) }],
+    ["a count below 0", { _tag: "Finish", bets: -1, sha256: "a".repeat(64) }],
     ["half a bet", { _tag: "Finish", bets: 0.5, sha256: "a".repeat(64) }]
   ])("is refused: %s", (_what, message) => {
     expect(problemOf(controlFrame(message))).toBeDefined()

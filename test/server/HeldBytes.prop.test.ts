@@ -263,6 +263,10 @@ describe("what connections hold", () => {
 })
 
 describe("the room for all connections", () => {
+  it("is what is left of 152 MiB: the largest JSON tenfold, handshakes, and comparisons", () => {
+    expect(SET_APART_BYTES).toBe((10 * 8 + 64 + 8) * KIB * KIB)
+  })
+
   it("is closed once it is full, and opens again with an eighth of it free", () => {
     const { all, gate } = makeMemoryBounds(SET_APART_BYTES + 800)
     all.add(799)

@@ -27,7 +27,7 @@ const VOID: Effect.Effect<unknown> = Effect.void
 const setUp = Effect.gen(function* () {
   const path = `${yield* temporaryFolder}/bets.csv`
   const stored = yield* CsvStore.make({ path, drawId: "default" })
-  const disk = { isFull: false, booksRead: 0, slow: VOID, page: VOID }
+  const disk = { isFull: false, booksRead: 0, slow: VOID, page: VOID, largestPage: 0 }
   const unlessFull = <A, E>(write: Effect.Effect<A, E>) =>
     Effect.suspend((): Effect.Effect<A, E | StoreUnavailable> => {
       if (disk.isFull) return Effect.fail(new StoreUnavailable({ reason: "full" }))
@@ -37,7 +37,10 @@ const setUp = Effect.gen(function* () {
     ...stored,
     append: (...write) => unlessFull(stored.append(...write)),
     finish: (...write) => unlessFull(stored.finish(...write)),
-    page: (...read) => Effect.suspend(() => Effect.andThen(disk.page, stored.page(...read))),
+    page: (agency, range) => {
+      disk.largestPage = Math.max(disk.largestPage, range.until - range.from)
+      return Effect.andThen(disk.page, stored.page(agency, range))
+    },
     book: (...from) => {
       disk.booksRead++
       return stored.book(...from)
@@ -204,13 +207,14 @@ describe("an upload", () => {
 
   it.live("is compared page after page, and differs where it does on a later one", () =>
     Effect.gen(function* () {
-      const { come } = yield* setUp
+      const { come, disk } = yield* setUp
       const book = Array.from({ length: 1100 }, (_, document) => bet(String(document)))
       yield* (yield* come).send(BetBatch.fromBets(book))
       yield* (yield* come).send(BetBatch.fromBets(book))
       const other = BetBatch.fromBets(book.with(1050, bet("2000")))
       const refusal = yield* Effect.flip((yield* come).send(other))
       expect(refusal).toMatchObject({ _tag: "BookDiffers", position: 1050 })
+      expect(disk.largestPage).toBe(512)
     }).pipe(Effect.scoped)
   )
 

@@ -86,7 +86,7 @@ const finishAgency = Effect.fnUntraced(function* (port: number, agency: number) 
 const BETS = Array.from({ length: 10 }, (_, index) => M.fields(10 + index, 7574))
 
 describe("the first bytes", () => {
-  const limits = { firstByteTimeout: Duration.millis(150), dialectTimeout: Duration.millis(150) }
+  const limits = { firstByteTimeout: Duration.millis(150), dialectTimeout: Duration.millis(200) }
 
   it.live("are not waited for on the main port; on the winners' one silence is usual", () =>
     Effect.gen(function* () {
@@ -117,7 +117,7 @@ describe("the first bytes", () => {
         expect(yield* peer.rest).toEqual(NOTHING)
       }
       const shown = hex(Buffer.alloc(64, "A"))
-      const error = `expected enough to tell the dialect in 150ms, got 100 bytes: ${shown}`
+      const error = `expected enough to tell the dialect in 200ms, got 100 bytes: ${shown}`
       const line = `action: receive_message | result: fail | ip: 127.0.0.1 | error: ${error}`
       expect(linesAbout(server, "receive_message")).toEqual([line, line])
     })

@@ -158,7 +158,39 @@ describe("a question", () => {
   )
 })
 
+it.effect("a JSON message of more than 256 KiB waits for its turn to be parsed", () =>
+  Effect.gen(function* () {
+    const bets = Array.from({ length: 8000 }, () => M.fields(1_000_000_000))
+    const machine = twoAgencies()
+    yield* machine.start
+    const peer = yield* machine.connect("json")
+    yield* peer.memory.largeJson.take(1)
+    peer.send(M.chunkOf(1, BETS, false))
+    peer.send(M.chunkOf(1, bets, false))
+    yield* machine.settle
+    expect(peer.heard()).toEqual(M.CHUNK_PROCESSED)
+    yield* peer.memory.largeJson.release(1)
+    yield* machine.settle
+    expect(peer.heard()).toEqual(M.CHUNK_PROCESSED)
+  })
+)
+
 describe("packets", () => {
+  it.effect("with one bet are told of with the bet, unless it was stored already", () =>
+    Effect.gen(function* () {
+      const machine = twoAgencies()
+      const packet = M.packetOf(1, [M.fields(10)], true)
+      yield* begin(machine, "binary", [packet])
+      const again = yield* machine.connect("binary")
+      again.send(packet)
+      yield* machine.settle
+      expect(again.heard()).toEqual(M.STORED)
+      expect(machine.log.filter((line) => line.includes("apuesta_almacenada"))).toEqual([
+        "action: apuesta_almacenada | result: success | dni: 10 | numero: 1"
+      ])
+    })
+  )
+
   it.effect("that are refused are told of with the position of the bad bet in the book", () =>
     Effect.gen(function* () {
       const bad = [M.fields(13), M.fields(14).with(3, "1999-02-31")]

@@ -4,7 +4,7 @@
  * clock.
  */
 import { it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Latch } from "effect"
 import { TestClock } from "effect/testing"
 import { describe, expect } from "vitest"
 import { BetBatch } from "../../src/domain/BetBatch.ts"
@@ -163,6 +163,31 @@ it.effect("an agency that was told is recorded a second after the store was away
 const ASKED = ["progress", "recordDraw", "winners"] as const
 
 describe("a draw that is due", () => {
+  it.effect("is held once, however often word comes meanwhile", () =>
+    Effect.gen(function* () {
+      const free = yield* Latch.make()
+      let draws = 0
+      const slow: Flaws["store"] = (store) => ({
+        ...store,
+        recordDraw: Effect.suspend(() => {
+          draws++
+          return Effect.andThen(free.await, store.recordDraw)
+        })
+      })
+      const machine = new ModelMachine([1, 2, 3], 7574, { store: slow })
+      yield* machine.start
+      const peer = yield* finished(machine, 1)
+      yield* finished(machine, 2)
+      yield* finished(machine, 3)
+      peer.send(M.AWAIT_WINNERS)
+      for (let times = 0; times < 3; times++) yield* machine.tick
+      expect(draws).toBe(1)
+      yield* free.open
+      expect((yield* heardBy(machine, peer)).at(-1)).toMatchObject({ _tag: "Winners" })
+      expect(draws).toBe(1)
+    })
+  )
+
   it.effect.each(ASKED)("is held a second after the store was away: %s", (asked) =>
     Effect.gen(function* () {
       let failures = 0

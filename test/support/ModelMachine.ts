@@ -8,7 +8,7 @@ import { ActionLine } from "../../src/domain/ActionLog.ts"
 import { Draw, type ExpectedAgencies } from "../../src/domain/Draw.ts"
 import { BetStore } from "../../src/server/BetStore.ts"
 import * as BinarySession from "../../src/server/BinarySession.ts"
-import { HeldBytes, makeMemoryBounds } from "../../src/server/HeldBytes.ts"
+import { HeldBytes, type MemoryBounds, makeMemoryBounds } from "../../src/server/HeldBytes.ts"
 import * as JsonSession from "../../src/server/JsonSession.ts"
 import { Lottery } from "../../src/server/Lottery.ts"
 import * as NativeSession from "../../src/server/NativeSession.ts"
@@ -38,6 +38,8 @@ export interface Flaws {
 export interface ModelPeer extends ModelConnection.ModelConnection {
   /** The server has ended the conversation. */
   readonly isClosed: () => boolean
+  /** Of this connection alone. */
+  readonly memory: MemoryBounds
 }
 
 const FOLDER = "/store"
@@ -137,7 +139,7 @@ export class ModelMachine {
         Effect.provideContext(this.services!),
         Effect.forkIn(this.scope)
       )
-      const peer: ModelPeer = { ...link, isClosed: () => closed }
+      const peer: ModelPeer = { ...link, isClosed: () => closed, memory }
       this.peers.add(peer)
       return peer
     })
