@@ -130,9 +130,23 @@ describe("handshakes", () => {
       expect(second!.state).toBe("waits")
     }).pipe(Effect.scoped, Effect.provide(TestClock.layer()), Effect.runPromise))
 
+  it("go to addresses in turn where each has as many", () =>
+    Effect.gen(function* () {
+      const hall = new Hall(yield* makeHandshakes(1, MAX_WAITING))
+      for (const address of ["a", "a", "a", "b"]) yield* hall.come(address)
+      const order: Array<string> = []
+      for (let [shaking] = hall.those("shakes"); shaking; [shaking] = hall.those("shakes")) {
+        order.push(shaking.address)
+        yield* hall.leave(shaking)
+      }
+      expect(order).toEqual(["a", "a", "b", "a"])
+    }).pipe(Effect.scoped, Effect.provide(TestClock.layer()), Effect.runPromise))
+
   it("that have stalled give way to an address that has none", () =>
     Effect.gen(function* () {
       const hall = new Hall(yield* makeHandshakes(PLACES, MAX_WAITING))
+      // How long the server has been up says nothing of a handshake.
+      yield* TestClock.adjust("1 minute")
       for (const address of ["a", "b", "c", "d", "d", "e"]) yield* hall.come(address)
       const shaking = () => hall.those("shakes").map(({ address }) => address)
       yield* TestClock.adjust("900 millis")
