@@ -246,6 +246,22 @@ describe("what connections hold", () => {
     expect(stopped).toEqual(["open", "new"])
   })
 
+  it("is read to the end of a message where there is no room, and no further", () =>
+    Effect.gen(function* () {
+      const memory = makeMemory()
+      let stops = 0
+      const stop = () => void stops++
+      const ahead = { bytes: () => 0, start: () => {}, stop }
+      const held = new HeldBytes(memory, memory.makeShare(), ahead)
+      held.arrived(2 * KIB)
+      yield* held.room(20 * KIB, 2 * KIB)
+      memory.all.add(ALL)
+      held.arrived(19 * KIB)
+      expect(stops).toBe(0)
+      held.arrived(KIB)
+      expect(stops).toBe(1)
+    }).pipe(Effect.runPromise))
+
   it("leaves its address's share as its peer is known, with what it was granted there", () =>
     Effect.gen(function* () {
       const memory = makeMemory()

@@ -9,7 +9,7 @@ import { TestClock } from "effect/testing"
 import { describe, expect } from "vitest"
 import { ConnectionLost } from "../../src/protocol/PeerConnection.ts"
 import { HeldBytes, makeMemoryBounds } from "../../src/server/HeldBytes.ts"
-import { awaitMessage, inTime, writeInTime } from "../../src/server/Patience.ts"
+import { awaitMessage, inTime, WRITTEN_BYTES, writeInTime } from "../../src/server/Patience.ts"
 import { defaultLimits } from "../../src/server/ServerLimits.ts"
 import * as ModelConnection from "../support/ModelConnection.ts"
 import { ModelMachine, type ModelPeer } from "../support/ModelMachine.ts"
@@ -277,13 +277,14 @@ describe("the time to read what is told", () => {
     Effect.gen(function* () {
       const { isDestroyed, take, write } = makeOutflow()
       const writing = yield* Effect.forkChild(Effect.exit(write(new Uint8Array(MIB))))
-      for (let pieces = 0; writing.pollUnsafe() === undefined; pieces++) {
-        expect(pieces).toBeLessThan(100)
+      let pieces = 0
+      for (; writing.pollUnsafe() === undefined && pieces < 100; pieces++) {
         yield* TestClock.adjust(Duration.toMillis(writeTimeout) - 1)
         expect(isDestroyed()).toBe(false)
         take()
         yield* TestClock.adjust(0)
       }
+      expect(pieces).toBe(MIB / WRITTEN_BYTES)
       expect(yield* Fiber.join(writing)).toEqual(Exit.void)
     })
   )
