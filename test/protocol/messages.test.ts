@@ -103,7 +103,9 @@ describe("a binary packet", () => {
   )
 
   it("says how many bets it seems to hold", () => {
-    expect(problemOf(`1;${GOOD};${GOOD};Ana;P;1;1999-02-31;1`)?.count).toBe(3)
+    const content = `1;${GOOD};${GOOD};Ana;P;1;1999-02-31;1`
+    expect(problemOf(content)?.count).toBe(3)
+    expect(problemOf(`${content};`)?.count).toBe(3)
   })
 
   it("cannot hold a name with its separator, nor more bytes than its size can say", () => {

@@ -87,6 +87,10 @@ describe("what is no TLS is closed and logged, and the server goes on:", () => {
     "a text line": [Buffer.from("PING\n"), "; that is not TLS: a line of text"],
     "a line of one letter": [Buffer.from("A\n"), "; that is not TLS: 41 0a"],
     "a binary book": [BOOKS.binary(1), "; that is not TLS: the binary dialect in the clear"],
+    "a binary book that begins as a handshake does": [
+      Buffer.concat([Uint8Array.of(0x16, 0x20), M.packet("1;", false).subarray(2)]),
+      "; that is not TLS: the binary dialect in the clear"
+    ],
     "a JSON book": [BOOKS.json(1), "; that is not TLS: the json dialect in the clear"],
     "a native book": [BOOKS.native(1), "; that is not TLS: the native dialect in the clear"],
     "a native book that begins slowly": [

@@ -445,13 +445,19 @@ describe("messages that come together", () => {
       expect(M.readJson(answers.subarray(M.CHUNK_PROCESSED.length))).toMatchObject({
         type_message: 3
       })
+      const single = yield* RawPeer.connect(server.port)
+      yield* single.send(M.packetOf(1, [M.fields(10)], true))
+      expect(yield* single.receive(2)).toEqual(M.STORED)
       expect(yield* documents(server, 1)).toEqual(["10", "11", "12"])
       expect(linesAbout(server, "apuesta_recibida")).toEqual([
         expect.stringMatching(/success \| cantidad: 2 \| repetidas: 2$/),
         expect.stringMatching(/fail \| cantidad: 1 \| agencia: 1 \| posicion: 2 \|/),
         expect.stringMatching(/success \| cantidad: 2 \| repetidas: 2$/),
-        expect.stringMatching(/fail \| cantidad: 0 \| agencia: 1 \| posicion: 2 \|/)
+        expect.stringMatching(/fail \| cantidad: 0 \| agencia: 1 \| posicion: 2 \|/),
+        expect.stringMatching(/success \| cantidad: 1 \| repetidas: 1$/)
       ])
+      // What was held already was not stored again, a single bet neither.
+      expect(linesAbout(server, "apuesta_almacenada")).toEqual([])
     })
   )
 })
