@@ -1,6 +1,7 @@
 /** Goal: the dialect is told from the first bytes, one by one, and never too early. */
 import { describe, expect, it } from "vitest"
 import { detect } from "../../src/protocol/Dialect.ts"
+import { beginsWithAlert, beginsWithHandshake } from "../../src/protocol/TlsRecord.ts"
 
 const bytes = (...parts: ReadonlyArray<number | string>): Buffer =>
   Buffer.concat(parts.map((p) => (typeof p === "number" ? Buffer.from([p]) : Buffer.from(p))))
@@ -15,6 +16,26 @@ const told = (stream: Buffer) => {
   const first = steps.findIndex((step) => step !== "undecided")
   return [first + 1, steps[first]]
 }
+
+describe("TLS", () => {
+  it("is told by its first byte, and its version if that has come", () => {
+    const first = (...start: ReadonlyArray<number>) => {
+      const record = Uint8Array.from(start)
+      return [beginsWithHandshake(record), beginsWithAlert(record)]
+    }
+    expect([first(), first(0x16), first(0x16, 3, 1), first(0x16, 2)]).toEqual([
+      [false, false],
+      [true, false],
+      [true, false],
+      [false, false]
+    ])
+    expect([first(0x15), first(0x15, 3, 3), first(0x15, 4)]).toEqual([
+      [false, true],
+      [false, true],
+      [false, false]
+    ])
+  })
+})
 
 describe("detect", () => {
   it("needs bytes", () => {
@@ -40,6 +61,7 @@ describe("detect", () => {
     ["a control character", bytes("PI", 7), [3, "unknown"]],
     ["a tab", bytes("PI\tG\n"), [5, "line"]],
     ["not UTF-8", bytes("PI", 0xff), [3, "unknown"]],
+    ["a letter, a line end, and more", bytes("A\nx"), [3, "unknown"]],
     ["HTTP, which is a line", bytes("GET / HTTP/1.1\r\n"), [16, "line"]],
     ["TLS", bytes(0x16, 3, 1, 2, 0), [3, "unknown"]]
   ])("%s", (_what, stream, expected) => {

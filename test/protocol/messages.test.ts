@@ -106,6 +106,7 @@ describe("a binary packet", () => {
     const content = `1;${GOOD};${GOOD};Ana;P;1;1999-02-31;1`
     expect(problemOf(content)?.count).toBe(3)
     expect(problemOf(`${content};`)?.count).toBe(3)
+    expect(problemOf(`1;${GOOD};Ana;P`)?.count).toBe(2)
   })
 
   it("cannot hold a name with its separator, nor more bytes than its size can say", () => {
@@ -223,6 +224,8 @@ describe("a JSON message", () => {
     '{"type_message":1,"agency":"x","payload":[]}',
     '{"type_message":1,"agency":1,"payload":"x"}',
     '{"type_message":1,"agency":1,"payload":[1]}',
+    `{"type_message":1,"agency":1,"payload":["${GOOD_ROW},]}`,
+    `{"type_message":1,"agency":1,"payload":["${GOOD_ROW}x"]}`,
     '{"type_message":1,"agency":1}',
     '{"type_message":1,"agency":1.5,"payload":[]}',
     '{"type_message":1,"agency":"1.0","payload":[]}',

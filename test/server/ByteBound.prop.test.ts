@@ -137,4 +137,14 @@ describe("a bound on bytes", () => {
     expect(granted).toEqual(["first", "second"])
     expect(bound.bytes).toBe(LIMIT * 5 + 1)
   })
+
+  it("tells each change, of what comes, is granted, and is given back", () => {
+    const told: Array<number> = []
+    const bound = new ByteBound(10, (used) => told.push(used))
+    bound.add(4)
+    bound.claim(6, () => {})
+    bound.claim(1, () => {})
+    bound.release(4)
+    expect(told).toEqual([4, 10, 7, 7])
+  })
 })

@@ -278,6 +278,37 @@ describe("what connections hold", () => {
     }).pipe(Effect.runPromise))
 })
 
+describe("while there is no room", () => {
+  /** Has begun to read a message of 5 KiB, for which it was granted room before that was gone. */
+  const makeReading = Effect.gen(function* () {
+    const memory = makeMemory()
+    let stops = 0
+    const ahead = { bytes: () => 0, start: () => {}, stop: () => void stops++ }
+    const held = new HeldBytes(memory, memory.makeShare(), ahead)
+    held.arrived(2 * KIB)
+    yield* held.room(3 * KIB, 2 * KIB)
+    memory.all.add(ALL)
+    expect(memory.gate.isClosed).toBe(true)
+    return { held, stops: () => stops }
+  })
+
+  it("who reads a message reads it to its end, and no further", () =>
+    Effect.gen(function* () {
+      const { held, stops } = yield* makeReading
+      held.arrived(2 * KIB)
+      expect([stops(), held.isHalted]).toEqual([0, false])
+      held.arrived(1 * KIB)
+      expect([stops(), held.isHalted]).toEqual([1, true])
+    }).pipe(Effect.runPromise))
+
+  it("who gives a message up reads nothing more", () =>
+    Effect.gen(function* () {
+      const { held, stops } = yield* makeReading
+      held.giveUp()
+      expect([stops(), held.isHalted]).toEqual([1, true])
+    }).pipe(Effect.runPromise))
+})
+
 describe("the room for all connections", () => {
   it("is what is left of 152 MiB: the largest JSON tenfold, handshakes, and comparisons", () => {
     expect(SET_APART_BYTES).toBe((10 * 8 + 64 + 8) * KIB * KIB)

@@ -228,7 +228,7 @@ describe("the time for what a peer sends", () => {
       const reading = yield* Effect.forkChild(
         Effect.exit(inTime(peer, awaited, connection.reader.take(100_000)))
       )
-      yield* TestClock.adjust("1 day")
+      yield* TestClock.adjust("86410 seconds")
       expect(reading.pollUnsafe()).toBeUndefined()
       memory.all.release(all)
       memory.all.met()

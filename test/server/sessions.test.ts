@@ -101,6 +101,28 @@ describe("a stop", () => {
   )
 })
 
+it.effect("an agency that cannot be told of a discard is kept until the draw, or it goes", () =>
+  Effect.gen(function* () {
+    for (const goes of [true, false]) {
+      const machine = twoAgencies()
+      const peer = yield* begin(machine, "binary", [M.packetOf(1, [], false)])
+      yield* machine.discard(1)
+      expect([peer.heard(), peer.isClosed()]).toEqual([M.STORED, false])
+      if (goes) {
+        peer.halfClose()
+        yield* machine.settle
+      } else {
+        for (const agency of [1, 2]) {
+          const again = yield* machine.connect("binary")
+          again.send(M.packetOf(agency, [], false))
+          yield* machine.settle
+        }
+      }
+      expect([peer.heard(), peer.isClosed()]).toEqual([Buffer.alloc(0), true])
+    }
+  })
+)
+
 describe("an agency that goes away", () => {
   const WHOLE = {
     native: [M.helloOf(1), M.betsOf(0, BETS), M.finishOf(BETS)],
