@@ -9,10 +9,17 @@ import { Clock, Data, Deferred, Effect, Latch, type Scope } from "effect"
 import { monotonicMillisUnsafe } from "../domain/MonotonicTime.ts"
 import { MAX_RECORD_BYTES } from "../protocol/TlsRecord.ts"
 
+/** The most that all handshakes hold, in bytes, with those that wait for a place. */
+export const HANDSHAKES_BYTES = 64 * 1024 * 1024
+/** The most that one holds: a first message of 128 KiB that never ends, and its copy. */
+const HANDSHAKE_BYTES = 256 * 1024
+
 /** Handshakes at a time. */
 export const MAX_HANDSHAKES = 192
-/** Those that wait for a place, which keep what came of them. */
-export const MAX_WAITING = 1024
+/** Those that wait for a place, which keep what came of them: a record at most. */
+export const MAX_WAITING = Math.floor(
+  (HANDSHAKES_BYTES - MAX_HANDSHAKES * HANDSHAKE_BYTES) / MAX_RECORD_BYTES
+)
 
 /**
  * Handshakes that are begun in a round. The server takes up one new connection between two looks at
@@ -25,12 +32,6 @@ export const BEGUN_AT_A_TIME = 8
 const STALLED_MILLIS = 1000
 /** How often those that stall are looked for while others wait. */
 const LOOK_MILLIS = STALLED_MILLIS / 10
-
-/** The most that a handshake holds: a first message of 128 KiB that never ends, and its copy. */
-const HANDSHAKE_BYTES = 256 * 1024
-
-/** The most that all of them take, in bytes. */
-export const HANDSHAKES_BYTES = MAX_HANDSHAKES * HANDSHAKE_BYTES + MAX_WAITING * MAX_RECORD_BYTES
 
 /** A handshake, or one that was to come, had to go. */
 export class HandshakeGaveWay extends Data.TaggedError("HandshakeGaveWay")<{

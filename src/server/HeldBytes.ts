@@ -40,10 +40,8 @@ const LARGE_JSON_SHARE_BYTES = MAX_JSON_BYTES * JSON_MEMORY_FACTOR
 /** What is set apart of the bound on memory, whatever is held. */
 export const SET_APART_BYTES = LARGE_JSON_SHARE_BYTES + HANDSHAKES_BYTES + COMPARISONS_BYTES
 
-const MIB = 1024 * 1024
-
-/** The least bound on what is held: what is set apart, and some frames; in whole MiB. */
-export const MIN_MEMORY_BYTES = MIB * Math.ceil((SET_APART_BYTES + 8 * MAX_FRAME_BYTES) / MIB)
+/** The least bound on what is held: what is set apart, and some frames. */
+export const MIN_MEMORY_BYTES = SET_APART_BYTES + 8 * MAX_FRAME_BYTES
 
 /** The gate opens again where so much of the room is free, and not for every byte. */
 const FREE_TO_OPEN = 1 / 8

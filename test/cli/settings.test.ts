@@ -200,7 +200,7 @@ const CASES: Readonly<Record<string, Readonly<Record<string, Case>>>> = {
       name: "max-memory",
       text: "1GiB",
       value: 1024 ** 3,
-      wrong: ["160MiB", "expected a size such as 256MiB or 1GiB, 161MiB or more"]
+      wrong: ["159MiB", "expected a size such as 256MiB or 1GiB, 160MiB or more"]
     },
     keepAlive: timeOf("keep-alive", Duration.minutes(1)),
     handshakeTimeout: timeOf("handshake-timeout", Duration.seconds(10)),
@@ -781,12 +781,12 @@ it.effect("the winning number is written as a bet's, which a client may give", (
 it.effect("a size is a whole number of its unit, and enough", () =>
   Effect.gen(function* () {
     const { maxMemory } = limits
-    for (const text of ["161MiB", "164864KiB"]) {
-      expect(yield* parse(maxMemory, { flags: { "max-memory": text } })).toBe(161 * 1024 ** 2)
+    for (const text of ["160MiB", "163840KiB"]) {
+      expect(yield* parse(maxMemory, { flags: { "max-memory": text } })).toBe(160 * 1024 ** 2)
     }
-    for (const text of ["164863KiB", "256", "0.5GiB", "256 MiB", "256mb", "-1GiB"]) {
+    for (const text of ["163839KiB", "256", "0.5GiB", "256 MiB", "256mb", "-1GiB"]) {
       const { message } = yield* Effect.flip(parse(maxMemory, { flags: { "max-memory": text } }))
-      expect(message).toContain("expected a size such as 256MiB or 1GiB, 161MiB or more")
+      expect(message).toContain("expected a size such as 256MiB or 1GiB, 160MiB or more")
     }
   })
 )
