@@ -111,6 +111,7 @@ describe("handshakes", () => {
       for (let count = 0; count < PLACES + MAX_WAITING; count++) yield* hall.come("a")
       const [oldest] = hall.those("shakes")
       const [first, second] = hall.those("waits")
+      expect(hall.those("waits")).toHaveLength(MAX_WAITING)
       const last = hall.those("waits").at(-1)
       yield* hall.come("b")
       expect(oldest!.state).toBe("gone")
