@@ -44,7 +44,7 @@ const connect = (port: number, tls: Tls.ConnectionOptions) =>
     socket.end("PING\n")
   })
 
-const measure = Effect.fnUntraced(function* (args: ReadonlyArray<string>) {
+const measure = Effect.fnUntraced(function* (args: ReadonlyArray<string>, crowd: number) {
   const folder = yield* temporaryFolder
   yield* runLottery({ args: ["keys", "--agencies", "1", "--out", folder] })
   const file = (name: string) => join(folder, name)
@@ -68,7 +68,7 @@ const measure = Effect.fnUntraced(function* (args: ReadonlyArray<string>) {
       ? undefined
       : yield* Program.start({
           command: process.execPath,
-          args: [STRANGERS, `${port}`, ...args],
+          args: [STRANGERS, `${port}`, ...args, `${2 + crowd}`],
           folder
         })
   yield* Effect.sleep("3 seconds")
@@ -92,8 +92,9 @@ const measure = Effect.fnUntraced(function* (args: ReadonlyArray<string>) {
 const main = Effect.gen(function* () {
   console.log(`${availableParallelism()} processors, ${SECONDS} s each`)
   console.log("strangers | opened a second | connected in ms: median, most | server's CPU | MiB")
-  for (const [name, args] of CROWDS.filter(([name]) => name.includes(ONLY))) {
-    const { cpu, median, mib, most, opened } = yield* measure(args)
+  for (const [crowd, [name, args]] of CROWDS.entries()) {
+    if (!name.includes(ONLY)) continue
+    const { cpu, median, mib, most, opened } = yield* measure(args, crowd)
     const times = `${median.toFixed(0)}, ${most.toFixed(0)}`
     console.log(`${name} | ${opened} | ${times} | ${cpu.toFixed(2)} | ${mib}`)
   }

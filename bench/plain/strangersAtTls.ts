@@ -3,13 +3,15 @@
  * at once, or hold so many from each address; of a handshake they send nothing, the first bytes, or
  * a whole first message. Says once a second how many were opened. Runs until it is ended.
  *
- * node bench/plain/strangersAtTls.ts PORT (open|hold) COUNT ADDRESSES (nothing|half|hello)
+ * node bench/plain/strangersAtTls.ts PORT (open|hold) COUNT ADDRESSES (nothing|half|hello) NETWORK
+ *
+ * The addresses are 127.0.NETWORK.1 and on: those of an earlier run have no ports left for a minute.
  */
 import * as Net from "node:net"
 import { Duplex } from "node:stream"
 import * as Tls from "node:tls"
 
-const [port, manner, count, addresses, what] = process.argv.slice(2)
+const [port, manner, count, addresses, what, network] = process.argv.slice(2)
 
 /** The first message of a handshake. */
 const hello = await new Promise<Buffer>((resolve) => {
@@ -22,7 +24,7 @@ if (sent === undefined)
 
 let opened = 0
 const open = (index: number, onOpen: (socket: Net.Socket) => void, onClose = () => {}) => {
-  const localAddress = `127.0.2.${1 + (index % Number(addresses))}`
+  const localAddress = `127.0.${network}.${1 + (index % Number(addresses))}`
   const socket = Net.connect({ host: "127.0.0.1", port: Number(port), localAddress })
   socket.on("connect", () => {
     opened++
