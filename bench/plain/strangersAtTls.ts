@@ -5,7 +5,7 @@
  *
  * node bench/plain/strangersAtTls.ts PORT (open|hold) COUNT ADDRESSES (nothing|half|hello) NETWORK
  *
- * The addresses are 127.0.NETWORK.1 and on: those of an earlier run have no ports left for a minute.
+ * The addresses are 127.0.NETWORK.1 and on; those of a run before have no free ports for a minute.
  */
 import * as Net from "node:net"
 import { Duplex } from "node:stream"
