@@ -109,7 +109,7 @@ export interface Handshakes {
   ) => Effect.Effect<A, E | HandshakeGaveWay, R>
 }
 
-/** So many places, and so many that wait for one. */
+/** Makes `places`, for which `maxWaiting` may wait. */
 export const makeHandshakes = Effect.fnUntraced(function* (
   places: number,
   maxWaiting: number
