@@ -3,11 +3,10 @@
  * certificates hold for the connections to come. Method: real sockets on a port that speaks TLS.
  */
 import { X509Certificate } from "node:crypto"
+import { Session } from "node:inspector/promises"
 import * as Net from "node:net"
 import { Duplex } from "node:stream"
 import * as Tls from "node:tls"
-import { setFlagsFromString } from "node:v8"
-import { runInNewContext } from "node:vm"
 import { it } from "@effect/vitest"
 import { Clock, Duration, Effect, Fiber, Result, Schedule } from "effect"
 import { describe, expect } from "vitest"
@@ -65,8 +64,16 @@ const connectSlowly = (
   return Tls.connect({ socket, servername: "localhost", ...tls })
 }
 
-setFlagsFromString("--expose-gc")
-const collectGarbage: () => void = runInNewContext("gc")
+/** Without a flag of V8, which would hold for the other tests of this process too. */
+const collectGarbage = Effect.acquireUseRelease(
+  Effect.sync(() => {
+    const session = new Session()
+    session.connect()
+    return session
+  }),
+  (session) => Effect.promise(() => session.post("HeapProfiler.collectGarbage")),
+  (session) => Effect.sync(() => session.disconnect())
+)
 
 /** The lines about connections that were not accepted, once there are so many. */
 const refused = (log: ReadonlyArray<string>, count: number) =>
@@ -262,10 +269,7 @@ describe("what is no TLS is closed and logged, and the server goes on:", () => {
         return new WeakRef(net)
       }).pipe(Effect.scoped)
       const net = yield* shakeHalf
-      yield* Effect.sync(() => {
-        collectGarbage()
-        return net.deref() === undefined
-      }).pipe(
+      yield* Effect.map(collectGarbage, () => net.deref() === undefined).pipe(
         Effect.repeat({ until: (isGone) => isGone, schedule: Schedule.spaced("10 millis") }),
         Effect.timeout("5 seconds")
       )
