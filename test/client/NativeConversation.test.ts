@@ -136,6 +136,23 @@ describe("a whole conversation", () => {
 })
 
 describe("frames in flight", () => {
+  it.effect("are as full as the server takes them, and none of them is empty", () =>
+    Effect.gen(function* () {
+      const maxFrame = 9 + Buffer.byteLength(rows(0, 2))
+      const book = bookOf([rows(0, 4)])
+      const { server } = yield* greeted(book, Agency.welcome("", { maxFrame }))
+      for (const from of [0, 2]) {
+        expect(yield* Agency.bets(server)).toEqual({
+          position: from,
+          count: 2,
+          rows: rows(from, from + 2)
+        })
+      }
+      yield* Agency.say(server, Agency.ack(4))
+      yield* tellWinners(server, rows(0, 4))
+    })
+  )
+
   const tenFrames = bookOf(Array.from({ length: 10 }, (_, index) => row(index)))
 
   it.effect("are as many as the window, and one more for each that is acknowledged", () =>

@@ -2,9 +2,11 @@
  * Goal: where one side speaks TLS and the other does not, the client says so at once, and what to
  * do; so does the server's log. Method: real servers with TLS and without, in every dialect.
  */
+import * as Net from "node:net"
 import { NodeFileSystem } from "@effect/platform-node"
 import { it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
+import { TestClock } from "effect/testing"
 import { describe, expect } from "vitest"
 import * as BinaryConversation from "../../src/client/BinaryConversation.ts"
 import type { Conversation } from "../../src/client/Conversation.ts"
@@ -152,3 +154,36 @@ describe("a client that speaks TLS", () => {
     })
   )
 })
+
+it.effect("a server that never shakes hands is given up after 10 s", () =>
+  Effect.gen(function* () {
+    const silent = yield* Effect.acquireRelease(
+      Effect.callback<Net.Server>((resume) => {
+        const listening = Net.createServer().listen(0, "127.0.0.1", () =>
+          resume(Effect.succeed(listening))
+        )
+      }),
+      (listening) => Effect.sync(() => listening.close())
+    )
+    const accepted = Effect.callback<void>((resume) => {
+      silent.once("connection", (socket) => {
+        socket.on("error", () => {})
+        resume(Effect.void)
+      })
+    })
+    const { port } = silent.address() as Net.AddressInfo
+    const opening = yield* open({ host: "127.0.0.1", port, tls: spoken }).pipe(
+      Effect.scoped,
+      Effect.flip,
+      Effect.forkChild({ startImmediately: true })
+    )
+    yield* accepted
+    yield* TestClock.adjust("9999 millis")
+    expect(opening.pollUnsafe()).toBeUndefined()
+    yield* TestClock.adjust("1 milli")
+    expect(yield* Fiber.join(opening)).toMatchObject({
+      _tag: "Unreachable",
+      reason: "not in 10 seconds"
+    })
+  })
+)

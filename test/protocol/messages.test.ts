@@ -226,6 +226,7 @@ describe("a JSON message", () => {
     '{"type_message":1,"agency":1,"payload":[1]}',
     `{"type_message":1,"agency":1,"payload":["${GOOD_ROW},]}`,
     `{"type_message":1,"agency":1,"payload":["${GOOD_ROW}x"]}`,
+    `{"type_message":4,"agency":1,"payload":["${GOOD_ROW}"]}`,
     '{"type_message":1,"agency":1}',
     '{"type_message":1,"agency":1.5,"payload":[]}',
     '{"type_message":1,"agency":"1.0","payload":[]}',

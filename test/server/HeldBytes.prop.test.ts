@@ -301,6 +301,21 @@ describe("while there is no room", () => {
       expect([stops(), held.isHalted]).toEqual([1, true])
     }).pipe(Effect.runPromise))
 
+  it("of which little is missing is read to its end too, although nothing is granted for it", () =>
+    Effect.gen(function* () {
+      const memory = makeMemory()
+      let stops = 0
+      const ahead = { bytes: () => 0, start: () => {}, stop: () => void stops++ }
+      const held = new HeldBytes(memory, memory.makeShare(), ahead)
+      held.arrived(1)
+      yield* held.room(1 * KIB, 1)
+      expect(memory.all.bytes).toBe(1)
+      memory.all.add(ALL)
+      expect([stops, held.isHalted]).toEqual([0, false])
+      held.arrived(1 * KIB)
+      expect([stops, held.isHalted]).toEqual([1, true])
+    }).pipe(Effect.runPromise))
+
   it("who gives a message up reads nothing more", () =>
     Effect.gen(function* () {
       const { held, stops } = yield* makeReading

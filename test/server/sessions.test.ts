@@ -159,6 +159,22 @@ describe("an agency that goes away", () => {
 })
 
 describe("a question", () => {
+  it.effect("on a connection of its own is refused once the book is discarded", () =>
+    Effect.gen(function* () {
+      const machine = twoAgencies()
+      yield* begin(machine, "json", [M.chunkOf(1, [], true)])
+      const asking = yield* machine.connect("json")
+      asking.send(M.consultOf(1))
+      yield* machine.settle
+      expect(asking.heard()).toEqual(Buffer.alloc(0))
+      yield* machine.discard(1)
+      expect(M.readJson(asking.heard())).toEqual({
+        type_message: 3,
+        payload: expect.stringContaining("agency 1 was discarded")
+      })
+    })
+  )
+
   it.effect.each([
     ["an agency that does not take part", [M.consultOf(7)], "does not take part in the draw"],
     [
