@@ -130,7 +130,7 @@ const removeOwn = Effect.fnUntraced(
 )
 
 /**
- * Lets the server read a request: whoever may use the store's lock may, as the operator has chosen.
+ * Lets the server read a request: who may use the store's lock may, as the operator has chosen.
  * What root asks becomes the file of the user who has made the lock.
  */
 const giveToServer = Effect.fnUntraced(function* (file: FileHandle, store: string) {

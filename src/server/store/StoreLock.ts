@@ -101,8 +101,8 @@ const rollback = (database: DatabaseSync) =>
   })
 
 /**
- * Takes the lock. With a log beside the file SQLite would lock that instead, and so let in whoever
- * comes while the log is there.
+ * Takes the lock. With a log beside the file SQLite would lock that instead, and let in another
+ * server that comes while the log is there.
  */
 const hold = (database: DatabaseSync): void => {
   database.exec("begin immediate")
