@@ -10,11 +10,11 @@ import { chmod, mkdir, readdir, readFile, rename, rm, stat, writeFile } from "no
 import { join } from "node:path"
 import { promisify } from "node:util"
 import { type OutputChunk, type OutputOptions, rolldown } from "rolldown"
-import { WORKER } from "./src/cli/CompiledCommand.ts"
+import { WORKER } from "./src/cli/process/CompiledCommand.ts"
 
 const root = import.meta.dirname
 const dist = join(root, "dist")
-const sources = join(root, "src", "cli")
+const sources = join(root, "src", "cli", "process")
 
 // Large parts of the libraries which nothing here needs; an index file of theirs brings them in.
 const UNWANTED = /node_modules\/(undici|ws|ioredis|redis)\//

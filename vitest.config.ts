@@ -5,7 +5,7 @@ const TIMEOUT_MILLIS = process.env.LOTTERY_TEST_LONG ? 300_000 : 30_000
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
-    globalSetup: ["test/support/buildCommand.ts"],
+    globalSetup: ["test/support/processes/buildCommand.ts"],
     testTimeout: TIMEOUT_MILLIS,
     hookTimeout: TIMEOUT_MILLIS,
     maxWorkers: 2,

@@ -5,7 +5,7 @@ import {
   hasInitdb,
   type PostgresCluster,
   startClusterWith
-} from "../test/support/PostgresCluster.ts"
+} from "../test/support/stores/PostgresCluster.ts"
 
 /** Checkpoints come between two measurements, and not by the clock. */
 const SETTINGS = { shared_buffers: "512MB", max_wal_size: "8GB", checkpoint_timeout: "1h" }

@@ -1,7 +1,7 @@
 /** A part of the measurements, which can be run alone. */
 import type { Effect, Scope } from "effect"
 import type { SqlError } from "effect/sql/SqlError"
-import type { ClusterFailed } from "../test/support/PostgresCluster.ts"
+import type { ClusterFailed } from "../test/support/stores/PostgresCluster.ts"
 import type { Section } from "./PerformanceTable.ts"
 import type { ProgramFailed } from "./Program.ts"
 

@@ -1,14 +1,14 @@
 /**
  * How long the containers of a Compose project take to stop: SIGTERM to all of them at once, in the
  * middle of their books and again while they wait for the draw, as processes (see
- * test/support/ComposeProject.ts). `docker compose stop -t 1` gives them one second.
+ * test/support/processes/ComposeProject.ts). `docker compose stop -t 1` gives them one second.
  *
  * node_modules/.bin/node bench/composeDown.ts [runs]
  */
 import { join } from "node:path"
 import { Effect } from "effect"
-import { makeProject, up } from "../test/support/ComposeProject.ts"
-import { type Running, runLottery } from "../test/support/lotteryCommand.ts"
+import { makeProject, up } from "../test/support/processes/ComposeProject.ts"
+import { type Running, runLottery } from "../test/support/processes/lotteryCommand.ts"
 import { temporaryFolder } from "../test/support/TemporaryFolder.ts"
 
 const CLIENTS = 5

@@ -3,7 +3,7 @@
  * that it took from the first bet to the last answer.
  */
 import { Effect } from "effect"
-import type { PostgresCluster } from "../test/support/PostgresCluster.ts"
+import type { PostgresCluster } from "../test/support/stores/PostgresCluster.ts"
 import { temporaryFolder } from "../test/support/TemporaryFolder.ts"
 import { startPostgres } from "./Cluster.ts"
 import {

@@ -7,7 +7,7 @@
  */
 import * as Net from "node:net"
 import { Effect } from "effect"
-import { startServer } from "../test/support/lotteryParties.ts"
+import { startServer } from "../test/support/processes/lotteryParties.ts"
 import { temporaryFolder } from "../test/support/TemporaryFolder.ts"
 import { residentMib } from "./ProcessFigures.ts"
 

@@ -7,9 +7,9 @@
  */
 import { availableParallelism } from "node:os"
 import { Effect } from "effect"
-import { type Running, startLottery } from "../test/support/lotteryCommand.ts"
-import { clientArgs, generate, startServer } from "../test/support/lotteryParties.ts"
-import { freshSchema, query, startClusterWith } from "../test/support/PostgresCluster.ts"
+import { type Running, startLottery } from "../test/support/processes/lotteryCommand.ts"
+import { clientArgs, generate, startServer } from "../test/support/processes/lotteryParties.ts"
+import { freshSchema, query, startClusterWith } from "../test/support/stores/PostgresCluster.ts"
 import { temporaryFolder } from "../test/support/TemporaryFolder.ts"
 import { cpuSeconds, median } from "./ProcessFigures.ts"
 

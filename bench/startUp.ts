@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process"
 import { mkdirSync } from "node:fs"
 import { join } from "node:path"
 import { Effect } from "effect"
-import { COMMAND } from "../test/support/lotteryCommand.ts"
+import { COMMAND } from "../test/support/processes/lotteryCommand.ts"
 import { areAtHand, EXPECTED, unpack } from "../test/support/realBooks.ts"
 import { temporaryFolder } from "../test/support/TemporaryFolder.ts"
 import {

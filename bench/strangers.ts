@@ -11,8 +11,13 @@ import * as Net from "node:net"
 import { availableParallelism } from "node:os"
 import { join } from "node:path"
 import { Effect, type Scope } from "effect"
-import { startLottery } from "../test/support/lotteryCommand.ts"
-import { bookOf, clientArgs, generate, startServer } from "../test/support/lotteryParties.ts"
+import { startLottery } from "../test/support/processes/lotteryCommand.ts"
+import {
+  bookOf,
+  clientArgs,
+  generate,
+  startServer
+} from "../test/support/processes/lotteryParties.ts"
 import { temporaryFolder } from "../test/support/TemporaryFolder.ts"
 import { median, residentMib } from "./ProcessFigures.ts"
 

@@ -6,7 +6,7 @@
  * node bench/plain/holdAgencies.ts PORT FIRST LAST
  */
 import { connect } from "node:net"
-import { AWAIT_WINNERS, finishOf, helloOf } from "../../test/support/messages.ts"
+import { AWAIT_WINNERS, finishOf, helloOf } from "../../test/support/peers/messages.ts"
 
 const [port, first, last] = process.argv.slice(2).map(Number) as [number, number, number]
 /** An address has so few connections before they are known that the server lets them in. */

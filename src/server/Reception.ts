@@ -7,17 +7,22 @@ import * as NodeSocket from "@effect/platform-node/NodeSocket"
 import { Duration, Effect, type Scope } from "effect"
 import type { Socket } from "effect/socket/Socket"
 import { logAction } from "../domain/ActionLog.ts"
-import { CurrentTls, type ServerTls } from "./Certificates.ts"
-import * as Connection from "./Connection.ts"
-import { inletOf } from "./Gate.ts"
-import { type Handshakes, MAX_HANDSHAKES, MAX_WAITING, makeHandshakes } from "./Handshakes.ts"
-import { HeldBytes, makeMemoryBounds } from "./HeldBytes.ts"
-import type { Lottery } from "./Lottery.ts"
-import { within } from "./Patience.ts"
-import { GAVE_WAY, makePlaces, type Place, sourceOf } from "./Places.ts"
-import { ServerLimits } from "./ServerLimits.ts"
-import * as TlsHello from "./TlsHello.ts"
-import { HandshakeFailed, type NotTls } from "./TlsHello.ts"
+import { CurrentTls, type ServerTls } from "./admission/Certificates.ts"
+import { inletOf } from "./admission/Gate.ts"
+import {
+  type Handshakes,
+  MAX_HANDSHAKES,
+  MAX_WAITING,
+  makeHandshakes
+} from "./admission/Handshakes.ts"
+import { HeldBytes, makeMemoryBounds } from "./admission/HeldBytes.ts"
+import { within } from "./admission/Patience.ts"
+import { GAVE_WAY, makePlaces, type Place, sourceOf } from "./admission/Places.ts"
+import { ServerLimits } from "./admission/ServerLimits.ts"
+import * as TlsHello from "./admission/TlsHello.ts"
+import { HandshakeFailed, type NotTls } from "./admission/TlsHello.ts"
+import type { Lottery } from "./lottery/Lottery.ts"
+import * as Connection from "./session/Connection.ts"
 
 /** A connection that was accepted, and of which nothing was read. */
 export interface Arrival {

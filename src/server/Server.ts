@@ -12,11 +12,11 @@ import type { Socket } from "effect/socket/Socket"
 import type { SocketServer, SocketServerError } from "effect/socket/SocketServer"
 import { logAction } from "../domain/ActionLog.ts"
 import { closable, loggedResource } from "../domain/LoggedResource.ts"
-import { BetStore } from "./BetStore.ts"
-import type * as Connection from "./Connection.ts"
-import { Lottery } from "./Lottery.ts"
+import { ServerLimits } from "./admission/ServerLimits.ts"
+import { Lottery } from "./lottery/Lottery.ts"
 import * as Reception from "./Reception.ts"
-import { ServerLimits } from "./ServerLimits.ts"
+import type * as Connection from "./session/Connection.ts"
+import { BetStore } from "./store/BetStore.ts"
 
 export interface ServerOptions {
   readonly host: string

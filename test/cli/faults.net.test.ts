@@ -11,7 +11,9 @@ import { join } from "node:path"
 import { it } from "@effect/vitest"
 import { Effect } from "effect"
 import { describe, expect } from "vitest"
-import { runLottery, startLottery } from "../support/lotteryCommand.ts"
+import * as M from "../support/peers/messages.ts"
+import * as RawPeer from "../support/peers/RawPeer.ts"
+import { runLottery, startLottery } from "../support/processes/lotteryCommand.ts"
 import {
   bookOf,
   clientArgs,
@@ -24,9 +26,7 @@ import {
   STORES,
   startServer,
   winnersOf
-} from "../support/lotteryParties.ts"
-import * as M from "../support/messages.ts"
-import * as RawPeer from "../support/RawPeer.ts"
+} from "../support/processes/lotteryParties.ts"
 import { temporaryFolder } from "../support/TemporaryFolder.ts"
 
 const succeeds = (command: string, ...args: ReadonlyArray<string>): boolean =>

@@ -7,7 +7,13 @@
 import { it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Random, type Scope } from "effect"
 import { expect } from "vitest"
-import { type Outcome, type Running, runLottery, startLottery } from "../support/lotteryCommand.ts"
+import { makeProxy } from "../support/peers/TcpProxy.ts"
+import {
+  type Outcome,
+  type Running,
+  runLottery,
+  startLottery
+} from "../support/processes/lotteryCommand.ts"
 import {
   bookOf,
   clientArgs,
@@ -18,14 +24,13 @@ import {
   type Ports,
   startServer,
   winnersOf
-} from "../support/lotteryParties.ts"
+} from "../support/processes/lotteryParties.ts"
 import {
   describeCluster,
   freshSchema,
   type PostgresCluster,
   query
-} from "../support/PostgresCluster.ts"
-import { makeProxy } from "../support/TcpProxy.ts"
+} from "../support/stores/PostgresCluster.ts"
 import { temporaryFolder } from "../support/TemporaryFolder.ts"
 
 const DIALECTS = ["native", "json", "native", "binary"] as const

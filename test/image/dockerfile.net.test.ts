@@ -17,8 +17,13 @@ import { layer } from "@effect/vitest"
 import { Effect } from "effect"
 import { describe, expect, it } from "vitest"
 import packageJson from "../../package.json" with { type: "json" }
-import { instead, type Running, runLottery, startLottery } from "../support/lotteryCommand.ts"
-import { exported, LISTENS } from "../support/lotteryParties.ts"
+import {
+  instead,
+  type Running,
+  runLottery,
+  startLottery
+} from "../support/processes/lotteryCommand.ts"
+import { exported, LISTENS } from "../support/processes/lotteryParties.ts"
 import { temporaryFolder } from "../support/TemporaryFolder.ts"
 import { parse } from "./Dockerfile.ts"
 import { ImageFolder } from "./ImageFolder.ts"

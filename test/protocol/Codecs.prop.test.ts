@@ -6,14 +6,14 @@
 import { it } from "@effect/vitest"
 import { Effect, Result, Schema } from "effect"
 import { describe, expect } from "vitest"
-import * as Binary from "../../src/protocol/BinaryPackets.ts"
 import { type ByteReader, EndOfStream } from "../../src/protocol/ByteReader.ts"
 import { BadMessage, decoder, encoder } from "../../src/protocol/BytesCodec.ts"
-import * as Json from "../../src/protocol/JsonMessages.ts"
-import * as NativeFrames from "../../src/protocol/NativeFrames.ts"
-import * as Native from "../../src/protocol/NativeMessages.ts"
-import * as Line from "../../src/protocol/TextLine.ts"
-import { cut, readerOf } from "../support/streams.ts"
+import * as Binary from "../../src/protocol/binary/BinaryPackets.ts"
+import * as Json from "../../src/protocol/json/JsonMessages.ts"
+import * as Line from "../../src/protocol/line/TextLine.ts"
+import * as NativeFrames from "../../src/protocol/native/NativeFrames.ts"
+import * as Native from "../../src/protocol/native/NativeMessages.ts"
+import { cut, readerOf } from "../support/peers/streams.ts"
 
 const runs = process.env.LOTTERY_TEST_LONG ? 20_000 : 500
 

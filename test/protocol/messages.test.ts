@@ -4,10 +4,10 @@ import { Effect, Result } from "effect"
 import { describe, expect } from "vitest"
 import { Bet } from "../../src/domain/Bet.ts"
 import { BetBatch } from "../../src/domain/BetBatch.ts"
-import * as Binary from "../../src/protocol/BinaryPackets.ts"
 import { decoder } from "../../src/protocol/BytesCodec.ts"
-import * as Json from "../../src/protocol/JsonMessages.ts"
-import { readerOf } from "../support/streams.ts"
+import * as Binary from "../../src/protocol/binary/BinaryPackets.ts"
+import * as Json from "../../src/protocol/json/JsonMessages.ts"
+import { readerOf } from "../support/peers/streams.ts"
 
 const packet = (content: string | Uint8Array, more = 0): Buffer => {
   const bytes = Buffer.from(content)

@@ -6,10 +6,10 @@ import { Bet } from "../../src/domain/Bet.ts"
 import { BetBatch } from "../../src/domain/BetBatch.ts"
 import { make } from "../../src/protocol/ByteReader.ts"
 import { decoder } from "../../src/protocol/BytesCodec.ts"
-import * as Frames from "../../src/protocol/NativeFrames.ts"
-import * as Native from "../../src/protocol/NativeMessages.ts"
-import { betsFrame, controlFrame, readControl } from "../support/messages.ts"
-import { readerOf } from "../support/streams.ts"
+import * as Frames from "../../src/protocol/native/NativeFrames.ts"
+import * as Native from "../../src/protocol/native/NativeMessages.ts"
+import { betsFrame, controlFrame, readControl } from "../support/peers/messages.ts"
+import { readerOf } from "../support/peers/streams.ts"
 
 const decodeRequest = decoder(Frames.NativeRequestFromBytes)
 const decodeReply = decoder(Frames.NativeReplyFromBytes)

@@ -3,13 +3,16 @@ import { Result } from "effect"
 import { describe, expect, it } from "vitest"
 import { Bet } from "../../src/domain/Bet.ts"
 import { BetBatch } from "../../src/domain/BetBatch.ts"
-import * as Binary from "../../src/protocol/BinaryPackets.ts"
 import { decoder, encoder } from "../../src/protocol/BytesCodec.ts"
+import * as Binary from "../../src/protocol/binary/BinaryPackets.ts"
 import { detect, NATIVE_PREFACE } from "../../src/protocol/Dialect.ts"
-import * as Json from "../../src/protocol/JsonMessages.ts"
-import { encodeNativeRequest, NativeRequestFromBytes } from "../../src/protocol/NativeFrames.ts"
-import * as Native from "../../src/protocol/NativeMessages.ts"
-import * as Line from "../../src/protocol/TextLine.ts"
+import * as Json from "../../src/protocol/json/JsonMessages.ts"
+import * as Line from "../../src/protocol/line/TextLine.ts"
+import {
+  encodeNativeRequest,
+  NativeRequestFromBytes
+} from "../../src/protocol/native/NativeFrames.ts"
+import * as Native from "../../src/protocol/native/NativeMessages.ts"
 import vectors from "./vectors.json" with { type: "json" }
 
 const bytesOf = (dialect: string, by: string, means: string): Buffer => {

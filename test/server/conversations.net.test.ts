@@ -9,10 +9,10 @@ import { describe, expect } from "vitest"
 import { Bet } from "../../src/domain/Bet.ts"
 import { BetBatch } from "../../src/domain/BetBatch.ts"
 import type { ExpectedAgencies } from "../../src/domain/Draw.ts"
-import * as M from "../support/messages.ts"
-import * as RawPeer from "../support/RawPeer.ts"
+import * as M from "../support/peers/messages.ts"
+import * as RawPeer from "../support/peers/RawPeer.ts"
+import * as TestServer from "../support/peers/TestServer.ts"
 import { temporaryFolder } from "../support/TemporaryFolder.ts"
-import * as TestServer from "../support/TestServer.ts"
 
 const startServer = Effect.fnUntraced(function* (agencies: ExpectedAgencies = [1, 2]) {
   const folder = yield* temporaryFolder

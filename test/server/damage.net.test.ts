@@ -6,11 +6,11 @@ import { DatabaseSync } from "node:sqlite"
 import { it } from "@effect/vitest"
 import { Effect, Stream } from "effect"
 import { describe, expect } from "vitest"
-import type { BetStore } from "../../src/server/BetStore.ts"
-import * as M from "../support/messages.ts"
-import * as RawPeer from "../support/RawPeer.ts"
+import type { BetStore } from "../../src/server/store/BetStore.ts"
+import * as M from "../support/peers/messages.ts"
+import * as RawPeer from "../support/peers/RawPeer.ts"
+import * as TestServer from "../support/peers/TestServer.ts"
 import { temporaryFolder } from "../support/TemporaryFolder.ts"
-import * as TestServer from "../support/TestServer.ts"
 
 const failures = (server: TestServer.TestServer) =>
   server.log.filter((line) => line.includes("| result: fail |"))

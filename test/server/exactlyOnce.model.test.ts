@@ -17,8 +17,8 @@ import {
   ModelMachine,
   type ModelPeer,
   type Stop
-} from "../support/ModelMachine.ts"
-import * as M from "../support/messages.ts"
+} from "../support/model/ModelMachine.ts"
+import * as M from "../support/peers/messages.ts"
 
 const RUNS = process.env.LOTTERY_TEST_LONG ? 5_000 : 300
 const WINNING = 7574

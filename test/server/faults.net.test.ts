@@ -12,18 +12,23 @@ import { NodeFileSystem } from "@effect/platform-node"
 import { it } from "@effect/vitest"
 import { Cause, Effect, Exit, Latch, Option, Random, Result, Scope, Stream } from "effect"
 import { describe, expect } from "vitest"
-import * as BinaryConversation from "../../src/client/BinaryConversation.ts"
-import type { Book } from "../../src/client/Book.ts"
-import type { Conversation, Servers } from "../../src/client/Conversation.ts"
-import * as JsonConversation from "../../src/client/JsonConversation.ts"
-import * as NativeConversation from "../../src/client/NativeConversation.ts"
+import type { Book } from "../../src/client/book/Book.ts"
+import * as BinaryConversation from "../../src/client/conversation/BinaryConversation.ts"
+import type { Conversation, Servers } from "../../src/client/conversation/Conversation.ts"
+import * as JsonConversation from "../../src/client/conversation/JsonConversation.ts"
+import * as NativeConversation from "../../src/client/conversation/NativeConversation.ts"
 import type { UploadProgress } from "../../src/client/UploadProgress.ts"
 import type { Agency } from "../../src/domain/Agency.ts"
 import type { BetBatch } from "../../src/domain/BetBatch.ts"
 import { batchOf, bookOf, keepLog } from "../support/clientBooks.ts"
-import { FAULTS, type Fault, makeFaultProxy, type Probabilities } from "../support/FaultProxy.ts"
+import {
+  FAULTS,
+  type Fault,
+  makeFaultProxy,
+  type Probabilities
+} from "../support/peers/FaultProxy.ts"
+import * as TestServer from "../support/peers/TestServer.ts"
 import { temporaryFolder } from "../support/TemporaryFolder.ts"
-import * as TestServer from "../support/TestServer.ts"
 
 const DIALECTS: ReadonlyArray<(agency: Agency) => Conversation> = [
   (agency) => NativeConversation.make(agency, "default"),

@@ -8,12 +8,12 @@ import type * as Tls from "node:tls"
 import { it } from "@effect/vitest"
 import { Duration, Effect, Fiber, References, Result } from "effect"
 import { describe, expect } from "vitest"
-import type { Credentials } from "../../src/cli/TrialKeys.ts"
-import { makeAuthority, validFor } from "../../src/cli/TrialKeys.ts"
+import type { Credentials } from "../../src/cli/files/TrialKeys.ts"
+import { makeAuthority, validFor } from "../../src/cli/files/TrialKeys.ts"
 import type { ExpectedAgencies } from "../../src/domain/Draw.ts"
-import { makeServerTls } from "../../src/server/Certificates.ts"
-import type { Tokens } from "../../src/server/Tokens.ts"
-import { parseTokens } from "../../src/server/Tokens.ts"
+import { makeServerTls } from "../../src/server/admission/Certificates.ts"
+import type { Tokens } from "../../src/server/admission/Tokens.ts"
+import { parseTokens } from "../../src/server/admission/Tokens.ts"
 import {
   BOOKS,
   DIALECTS,
@@ -22,11 +22,11 @@ import {
   expectedWinners,
   helloWith,
   winnersIn
-} from "../support/exchange.ts"
-import * as M from "../support/messages.ts"
+} from "../support/peers/exchange.ts"
+import * as M from "../support/peers/messages.ts"
+import * as TestServer from "../support/peers/TestServer.ts"
+import { makeTrialKeys } from "../support/processes/trialKeys.ts"
 import { temporaryFolder } from "../support/TemporaryFolder.ts"
-import * as TestServer from "../support/TestServer.ts"
-import { makeTrialKeys } from "../support/trialKeys.ts"
 
 const keys = await Effect.runPromise(makeTrialKeys)
 const stranger = await Effect.runPromise(

@@ -9,12 +9,12 @@ import { it } from "@effect/vitest"
 import { Duration, Effect, Exit, Fiber, Scope } from "effect"
 import { describe, expect } from "vitest"
 import type { ExpectedAgencies } from "../../src/domain/Draw.ts"
-import { SET_APART_BYTES } from "../../src/server/HeldBytes.ts"
-import type { ServerLimits } from "../../src/server/ServerLimits.ts"
-import * as M from "../support/messages.ts"
-import * as RawPeer from "../support/RawPeer.ts"
+import { SET_APART_BYTES } from "../../src/server/admission/HeldBytes.ts"
+import type { ServerLimits } from "../../src/server/admission/ServerLimits.ts"
+import * as M from "../support/peers/messages.ts"
+import * as RawPeer from "../support/peers/RawPeer.ts"
+import * as TestServer from "../support/peers/TestServer.ts"
 import { temporaryFolder } from "../support/TemporaryFolder.ts"
-import * as TestServer from "../support/TestServer.ts"
 
 const startServer = Effect.fnUntraced(function* (
   limits: Partial<ServerLimits>,

@@ -16,28 +16,32 @@ import { it } from "@effect/vitest"
 import { Clock, Effect, Result, Schedule } from "effect"
 import { describe, expect } from "vitest"
 import { batchFromRows } from "../../src/domain/CanonicalRows.ts"
+import { type ByteReader, EndOfStream } from "../../src/protocol/ByteReader.ts"
 import {
   readBinaryAnswer,
   readBinaryPacket,
   readBinaryQuestion,
   readBinaryWinners
-} from "../../src/protocol/BinaryPackets.ts"
-import { type ByteReader, EndOfStream } from "../../src/protocol/ByteReader.ts"
+} from "../../src/protocol/binary/BinaryPackets.ts"
 import { type Dialect, detect, NATIVE_PREFACE } from "../../src/protocol/Dialect.ts"
-import { readJsonReply, readJsonRequest } from "../../src/protocol/JsonMessages.ts"
-import { readHello, readNativeReply, readNativeRequest } from "../../src/protocol/NativeFrames.ts"
+import { readJsonReply, readJsonRequest } from "../../src/protocol/json/JsonMessages.ts"
+import { encodeTextLine, readTextLine } from "../../src/protocol/line/TextLine.ts"
+import {
+  readHello,
+  readNativeReply,
+  readNativeRequest
+} from "../../src/protocol/native/NativeFrames.ts"
 import {
   FINAL_CODES,
   type NativeReply,
   type NativeRequest
-} from "../../src/protocol/NativeMessages.ts"
-import { encodeTextLine, readTextLine } from "../../src/protocol/TextLine.ts"
-import { runLottery } from "../support/lotteryCommand.ts"
-import { inFolder, STORES, startServer } from "../support/lotteryParties.ts"
+} from "../../src/protocol/native/NativeMessages.ts"
 import { Dice, mutate } from "../support/Mutation.ts"
-import { sha256Of } from "../support/messages.ts"
-import { bytesOf, forAgency, SESSIONS, type Session, UPLOADS } from "../support/Sessions.ts"
-import { readerOf } from "../support/streams.ts"
+import { sha256Of } from "../support/peers/messages.ts"
+import { bytesOf, forAgency, SESSIONS, type Session, UPLOADS } from "../support/peers/Sessions.ts"
+import { readerOf } from "../support/peers/streams.ts"
+import { runLottery } from "../support/processes/lotteryCommand.ts"
+import { inFolder, STORES, startServer } from "../support/processes/lotteryParties.ts"
 import { temporaryFolder } from "../support/TemporaryFolder.ts"
 
 const { LOTTERY_MUTATION_SECONDS, LOTTERY_MUTATION_SEED, LOTTERY_TEST_LONG } = process.env

@@ -6,13 +6,13 @@
 import { it } from "@effect/vitest"
 import { Effect } from "effect"
 import { describe, expect } from "vitest"
-import { makeServerTls } from "../../src/server/Certificates.ts"
-import { exchange } from "../support/exchange.ts"
-import * as M from "../support/messages.ts"
-import * as RawPeer from "../support/RawPeer.ts"
+import { makeServerTls } from "../../src/server/admission/Certificates.ts"
+import { exchange } from "../support/peers/exchange.ts"
+import * as M from "../support/peers/messages.ts"
+import * as RawPeer from "../support/peers/RawPeer.ts"
+import * as TestServer from "../support/peers/TestServer.ts"
+import { makeTrialKeys } from "../support/processes/trialKeys.ts"
 import { temporaryFolder } from "../support/TemporaryFolder.ts"
-import * as TestServer from "../support/TestServer.ts"
-import { makeTrialKeys } from "../support/trialKeys.ts"
 
 const startServer = Effect.fnUntraced(function* (options: TestServer.Options = {}) {
   const folder = yield* temporaryFolder

@@ -7,8 +7,8 @@ import { it } from "@effect/vitest"
 import { Effect, Fiber, Latch } from "effect"
 import { TestClock } from "effect/testing"
 import { describe, expect } from "vitest"
-import { type Dialect, ModelMachine, type ModelPeer } from "../support/ModelMachine.ts"
-import * as M from "../support/messages.ts"
+import { type Dialect, ModelMachine, type ModelPeer } from "../support/model/ModelMachine.ts"
+import * as M from "../support/peers/messages.ts"
 
 const BETS = [M.fields(10), M.fields(11, 7574), M.fields(12)]
 

@@ -8,9 +8,9 @@ import { Effect, Latch } from "effect"
 import { TestClock } from "effect/testing"
 import { describe, expect } from "vitest"
 import { BetBatch } from "../../src/domain/BetBatch.ts"
-import { StoreUnavailable } from "../../src/server/BetStore.ts"
-import { type Flaws, ModelMachine, type ModelPeer } from "../support/ModelMachine.ts"
-import * as M from "../support/messages.ts"
+import { StoreUnavailable } from "../../src/server/store/BetStore.ts"
+import { type Flaws, ModelMachine, type ModelPeer } from "../support/model/ModelMachine.ts"
+import * as M from "../support/peers/messages.ts"
 import { whole } from "../support/wholeBook.ts"
 
 /** The messages that a peer has heard since it was last asked. */

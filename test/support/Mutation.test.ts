@@ -1,7 +1,7 @@
 /** Goal: mutants are what their names say, all kinds come up, and a seed gives the same again. */
 import { describe, expect, it } from "vitest"
 import { Dice, MUTATIONS, mutate, numbersIn } from "./Mutation.ts"
-import { bytesOf, forAgency, SESSIONS } from "./Sessions.ts"
+import { bytesOf, forAgency, SESSIONS } from "./peers/Sessions.ts"
 
 const ROUNDS = 2_000
 const named = (name: string) => SESSIONS.find((session) => session.name === name)!

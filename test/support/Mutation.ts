@@ -5,7 +5,7 @@
  */
 import type { Dialect } from "../../src/protocol/Dialect.ts"
 import { MAX_FRAME_BYTES, MAX_HELLO_BYTES, MAX_JSON_BYTES } from "../../src/protocol/Limits.ts"
-import type { Session } from "./Sessions.ts"
+import type { Session } from "./peers/Sessions.ts"
 
 /** Random numbers from a 32-bit seed (splitmix32). */
 export class Dice {

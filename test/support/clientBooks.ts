@@ -1,7 +1,7 @@
 /** Books in memory, and what a client tells while it sends them. */
 import { createHash } from "node:crypto"
 import { Effect, Logger, Stream } from "effect"
-import type { Book } from "../../src/client/Book.ts"
+import type { Book } from "../../src/client/book/Book.ts"
 import type { UploadProgress } from "../../src/client/UploadProgress.ts"
 import { ActionLine } from "../../src/domain/ActionLog.ts"
 import { BetBatch } from "../../src/domain/BetBatch.ts"

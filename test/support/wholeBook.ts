@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto"
 import type { BetBatch } from "../../src/domain/BetBatch.ts"
-import type { WholeBook } from "../../src/server/BetStore.ts"
+import type { WholeBook } from "../../src/server/store/BetStore.ts"
 
 /** What a store is told of a book that is whole with these batches. */
 export const whole = (...batches: ReadonlyArray<BetBatch>): WholeBook => {

@@ -2,7 +2,7 @@
 import { Effect } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
 import { Draw, type ExpectedAgencies } from "../../domain/Draw.ts"
-import { DrawMismatch } from "../BetStore.ts"
+import { DrawMismatch } from "./BetStore.ts"
 
 /** What a draw is opened with, beside its name. */
 export interface DrawTerms {

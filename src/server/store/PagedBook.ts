@@ -2,7 +2,7 @@
 import { Effect, Stream } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
 import type { BetBatch } from "../../domain/BetBatch.ts"
-import { type AgencyProgress, type PageOf, StoreUnavailable } from "../BetStore.ts"
+import { type AgencyProgress, type PageOf, StoreUnavailable } from "./BetStore.ts"
 
 /**
  * The book of an agency from a position on, as far as it is held when it is asked for. Fails where

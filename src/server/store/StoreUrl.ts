@@ -5,12 +5,12 @@
  */
 import { Effect, Layer, Result, Schema, SchemaIssue, SchemaTransformation } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
-import type { BetStore, BetStoreReader, StoreOpenError } from "../BetStore.ts"
-import * as CsvStore from "./CsvStore.ts"
-import type { DiscardFailure } from "./DiscardRequest.ts"
-import type * as PostgresStore from "./PostgresStore.ts"
-import { parsePostgresUrl, showPostgresUrl } from "./PostgresUrl.ts"
-import * as SqliteStore from "./SqliteStore.ts"
+import type { BetStore, BetStoreReader, StoreOpenError } from "./BetStore.ts"
+import * as CsvStore from "./csv/CsvStore.ts"
+import type { DiscardFailure } from "./embedded/DiscardRequest.ts"
+import type * as PostgresStore from "./postgres/PostgresStore.ts"
+import { parsePostgresUrl, showPostgresUrl } from "./postgres/PostgresUrl.ts"
+import * as SqliteStore from "./sqlite/SqliteStore.ts"
 
 const EXPECTED = "expected sqlite:FILE, csv:FILE or postgres://USER@HOST/DATABASE"
 
@@ -67,7 +67,7 @@ export const show = (url: StoreUrl): string =>
   url._tag === "postgres" ? showPostgresUrl(url.url) : `${url._tag}:${url.path}`
 
 /** PostgreSQL's client takes time to load, which who uses another store need not wait for. */
-const loadPostgresStore = Effect.promise(() => import("./PostgresStore.ts"))
+const loadPostgresStore = Effect.promise(() => import("./postgres/PostgresStore.ts"))
 
 const postgresOptions = (url: typeof PostgresUrl.Type, drawId: string): PostgresStore.Options => ({
   url: url.url,

@@ -2,7 +2,7 @@
 import { Schema } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
 import { Document } from "../../domain/Bet.ts"
-import { DamagedBet, type Winners } from "../BetStore.ts"
+import { DamagedBet, type Winners } from "./BetStore.ts"
 
 export interface WinningRow {
   readonly agency: Agency

@@ -23,8 +23,8 @@ import {
   BetStoreReader,
   NO_PROGRESS,
   type StoreOpenError
-} from "../../../src/server/BetStore.ts"
-import * as GroupCommit from "../../../src/server/store/GroupCommit.ts"
+} from "../../../src/server/store/BetStore.ts"
+import * as GroupCommit from "../../../src/server/store/embedded/GroupCommit.ts"
 import { whole } from "../../support/wholeBook.ts"
 
 export interface Stores {

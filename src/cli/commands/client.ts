@@ -1,0 +1,283 @@
+/** `lottery client`: an agency uploads its book and waits for its winners. */
+import * as Console from "effect/Console"
+import * as CliError from "effect/cli/CliError"
+import * as Command from "effect/cli/Command"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type * as Book from "../../client/book/Book.ts"
+import * as BinaryConversation from "../../client/conversation/BinaryConversation.ts"
+import type { Conversation, Servers } from "../../client/conversation/Conversation.ts"
+import * as JsonConversation from "../../client/conversation/JsonConversation.ts"
+import * as NativeConversation from "../../client/conversation/NativeConversation.ts"
+import { logAction } from "../../domain/ActionLog.ts"
+import { isLoopback } from "../../protocol/Loopback.ts"
+import * as ClientProgress from "../log/ClientProgress.ts"
+import { TimedOut } from "../log/TimedOut.ts"
+import * as Purpose from "../process/Purpose.ts"
+import * as AgencyBook from "../settings/AgencyBook.ts"
+import * as ClientTls from "../settings/ClientTls.ts"
+import { LogLevelFlag } from "../settings/LogSettings.ts"
+import * as Setting from "../settings/Setting.ts"
+import * as SettingText from "../settings/SettingText.ts"
+import * as SingleBet from "../settings/SingleBet.ts"
+import * as sharedSettings from "../settings/sharedSettings.ts"
+
+const DIALECTS = ["native", "binary", "json"] as const
+type Dialect = (typeof DIALECTS)[number]
+const MAX_BATCH = 1_000_000
+const DEFAULT_BATCH = 1000
+/** What goes with a message costs nothing in so many, and a frame may have five times as many. */
+const NATIVE_BATCH = 4000
+/** The smallest packet: a bet with ordinary names fits in it, and most others. */
+const MIN_PACKET = 256
+const MAX_PACKET = 65_537
+const DEFAULT_PACKET = 8192
+const MAX_BETS = 4_294_967_295
+
+interface BatchSettings {
+  readonly batch: Option.Option<number>
+  readonly dialect: Dialect
+}
+
+const batchOf = ({ batch, dialect }: BatchSettings): number =>
+  Option.getOrElse(batch, () => (dialect === "native" ? NATIVE_BATCH : DEFAULT_BATCH))
+
+interface ConversationSettings {
+  readonly agency: number
+  readonly dialect: Dialect
+  readonly draw: Setting.WhenUsed<string>
+  readonly packetBytes: Setting.WhenUsed<number>
+  readonly token: Setting.WhenUsed<string>
+}
+
+const drawOf = ({ draw }: Pick<ConversationSettings, "draw">) =>
+  draw.orElse(sharedSettings.DEFAULT_DRAW)
+
+const makeConversation = Effect.fnUntraced(function* (settings: ConversationSettings) {
+  const { agency, dialect, packetBytes, token } = settings
+  switch (dialect) {
+    case "native": {
+      const name = yield* drawOf(settings)
+      return NativeConversation.make(agency, name, Option.getOrUndefined(yield* token.value))
+    }
+    case "binary":
+      return BinaryConversation.make(agency, yield* packetBytes.orElse(DEFAULT_PACKET))
+    case "json":
+      return JsonConversation.make(agency)
+  }
+})
+
+interface AddressSettings {
+  readonly dialect: Dialect
+  readonly server: SettingText.Address
+  readonly winnersServer: Setting.WhenUsed<SettingText.Address>
+}
+
+/** Where the agency asks for its winners. */
+const findWinnersServer = Effect.fnUntraced(function* (settings: AddressSettings) {
+  const { dialect, server, winnersServer } = settings
+  if (dialect !== "json") return server
+  const given = yield* winnersServer.value
+  if (Option.isSome(given)) return given.value
+  const { host, port } = server
+  return { host, port: yield* sharedSettings.nextPort(port, "winners-server") }
+})
+
+interface HoldSettings {
+  readonly agency: number
+  readonly timeout: Option.Option<Duration.Duration>
+}
+
+/** Holds the conversation while its progress is shown, for no longer than it is given time. */
+const holdConversation = Effect.fnUntraced(function* (
+  { agency, timeout }: HoldSettings,
+  conversation: Conversation,
+  book: Book.Book,
+  servers: Servers
+) {
+  const progress = yield* ClientProgress.make(agency, book.total)
+  const winners = conversation.hold(book, servers, progress)
+  if (Option.isNone(timeout)) return yield* winners
+  return yield* Effect.timeoutOrElse(winners, {
+    duration: timeout.value,
+    orElse: () =>
+      Effect.fail(new TimedOut({ timeout: timeout.value, standing: progress.standing() }))
+  })
+}, Effect.scoped)
+
+/** The agency's winning documents on standard output, one a line. */
+const printWinners = Effect.fnUntraced(function* (documents: ReadonlyArray<string>) {
+  yield* Purpose.served
+  yield* logAction("consulta_ganadores", "success", { cant_ganadores: documents.length })
+  for (const document of documents) yield* Console.log(document)
+})
+
+interface FlagSettings {
+  readonly bet: SingleBet.Settings
+  readonly bets: Option.Option<string>
+  readonly dialect: Dialect
+  readonly draw: Setting.WhenUsed<string>
+  readonly token: Setting.WhenUsed<string>
+  readonly rejects: Option.Option<string>
+  readonly maxRejects: Setting.WhenUsed<number>
+}
+
+/** Refuses flags that are given and would not be used. */
+const refuseUnused = Effect.fnUntraced(function* (settings: FlagSettings) {
+  const { bet, bets, dialect, draw, maxRejects, rejects, token } = settings
+  if (Option.isSome(bets) && SingleBet.hasFlag(bet)) {
+    const message = "a book (--bets or LOTTERY_BETS) and the flags of a single bet: expected one"
+    return yield* new CliError.ValidationError({ message })
+  }
+  if (Option.isSome(draw.flag) && dialect !== "native") {
+    return yield* new CliError.ValidationError({
+      message: `draw is for the native dialect; ${dialect} cannot say it`
+    })
+  }
+  if (Option.isSome(token.flag) && dialect !== "native") {
+    return yield* new CliError.ValidationError({
+      message: `token is for the native dialect; ${dialect} cannot say it, and needs certificates`
+    })
+  }
+  if (Option.isSome(maxRejects.flag) && Option.isNone(rejects)) {
+    const message = "max-rejects needs --rejects, the file that bad lines are written to"
+    return yield* new CliError.ValidationError({ message })
+  }
+})
+
+/** Refuses to send a token where another machine could read it on the way. */
+const refuseTokenInTheClear = Effect.fnUntraced(function* (
+  { dialect, server, token }: ConversationSettings & AddressSettings,
+  speaksTls: boolean
+) {
+  if (dialect !== "native" || speaksTls || isLoopback(server.host)) return
+  if (Option.isNone(yield* token.value)) return
+  const message =
+    `token needs TLS, as ${server.host} is not this machine: give --tls-ca, ` +
+    "or --tls if the server's CA is a public one; or leave out --token (LOTTERY_TOKEN)"
+  return yield* new CliError.ValidationError({ message })
+})
+
+export const settings = {
+  agency: Setting.required("agency", {
+    description: "Number of the agency",
+    schema: SettingText.AgencyFromText,
+    keys: ["CLI_ID"],
+    fileKeys: ["id"],
+    metavar: "number"
+  }),
+  server: sharedSettings.server,
+  winnersServer: Setting.whenUsed("winners-server", {
+    description: "Where the JSON dialect asks for the winners (default the server's port + 1)",
+    schema: SettingText.AddressFromText,
+    keys: ["CLI_SERVER_CONSULT_ADDRESS"],
+    fileKeys: ["server.consult_address"],
+    metavar: "host:port"
+  }),
+  bets: Setting.optional("bets", {
+    description: "The agency's book, - for standard input (default .data/agency-N.csv)",
+    schema: SettingText.Text,
+    metavar: "file"
+  }),
+  dialect: Setting.withDefault("dialect", {
+    description: `How to speak to the server: ${DIALECTS.join(", ")}`,
+    schema: SettingText.oneOf(DIALECTS),
+    metavar: "dialect",
+    default: "native"
+  }),
+  draw: Setting.whenUsed("draw", sharedSettings.DRAW, sharedSettings.DEFAULT_DRAW),
+  batch: Setting.optional("batch", {
+    description: `Most bets in a message (default ${DEFAULT_BATCH}, in native ${NATIVE_BATCH})`,
+    schema: SettingText.intBetween(1, MAX_BATCH),
+    keys: ["CLI_BATCH_MAXAMOUNT", "CHUNK_SIZE"],
+    fileKeys: ["batch.maxAmount"],
+    metavar: "number"
+  }),
+  packetBytes: Setting.whenUsed(
+    "packet-bytes",
+    {
+      description: "Most bytes in a binary packet as a whole",
+      schema: SettingText.intBetween(MIN_PACKET, MAX_PACKET),
+      metavar: "bytes"
+    },
+    `${DEFAULT_PACKET}`
+  ),
+  rejects: Setting.optional("rejects", {
+    description: "Write bad lines to this file and send the others",
+    schema: SettingText.Text,
+    metavar: "file"
+  }),
+  maxRejects: Setting.whenUsed(
+    "max-rejects",
+    {
+      description: "Send nothing if more bad lines than this would go to the file of --rejects",
+      schema: SettingText.intBetween(0, MAX_BETS),
+      metavar: "number"
+    },
+    `${AgencyBook.DEFAULT_MAX_REJECTS}`
+  ),
+  expect: Setting.optional("expect", {
+    description: "Send nothing unless the book has exactly this many bets",
+    schema: SettingText.intBetween(0, MAX_BETS),
+    metavar: "number"
+  }),
+  allowEmpty: Setting.flag(
+    "allow-empty",
+    "Send a book that has no bets: the agency takes part in the draw with none"
+  ),
+  timeout: Setting.optional("timeout", {
+    description: "Give up if there are no winners after this long (default never)",
+    schema: SettingText.DurationFromText,
+    metavar: "duration"
+  }),
+  token: Setting.whenUsed("token", {
+    description:
+      "Proves that it is this agency, in the native dialect over TLS; safest from a file",
+    schema: SettingText.Token,
+    metavar: "text",
+    secret: true
+  }),
+  tls: ClientTls.settings,
+  bet: SingleBet.settings
+}
+
+export const client = Command.make(
+  "client",
+  settings,
+  Effect.fnUntraced(function* (given) {
+    const { agency, dialect, server } = given
+    yield* refuseUnused(given)
+    const conversation = yield* makeConversation(given)
+    const tls = yield* ClientTls.make(given.tls)
+    yield* refuseTokenInTheClear(given, tls !== undefined)
+    const winnersServer = yield* findWinnersServer(given)
+    const batchSize = batchOf(given)
+    yield* logAction("config", "success", {
+      client_id: agency,
+      server_address: SettingText.showAddress(server),
+      log_level: yield* LogLevelFlag,
+      batch_max_amount: batchSize,
+      dialect,
+      draw: dialect === "native" ? yield* drawOf(given) : undefined,
+      tls: tls !== undefined
+    })
+    const book = yield* AgencyBook.open({ ...given, batchSize }, conversation)
+    const servers = { server: { ...server, tls }, winnersServer: { ...winnersServer, tls } }
+    // A stop comes before the winners, or once all of them are printed.
+    yield* Effect.uninterruptibleMask((restore) =>
+      Effect.flatMap(restore(holdConversation(given, conversation, book, servers)), printWinners)
+    )
+  }, Effect.scoped)
+).pipe(
+  Command.withExamples([
+    {
+      command: "lottery client --agency 3 --bets .data/agency-3.csv --server localhost:12345",
+      description: "Upload the book of agency 3, and print the documents that won"
+    },
+    {
+      command: "lottery client --agency 3 --dialect json --timeout 1h",
+      description: "The same in the second of the course's dialects, for an hour at most"
+    }
+  ])
+)

@@ -1,0 +1,85 @@
+/** `lottery compose`: writes a Compose file that runs servers and their clients in containers. */
+import * as CliError from "effect/cli/CliError"
+import * as Command from "effect/cli/Command"
+import * as Effect from "effect/Effect"
+import * as Stdio from "effect/Stdio"
+import * as Stream from "effect/Stream"
+import { logAction } from "../../domain/ActionLog.ts"
+import { MAX_CLIENTS, MAX_SERVERS, makeComposeFile } from "../compose/ComposeFile.ts"
+import { writeWhole } from "../files/WholeFile.ts"
+import * as Setting from "../settings/Setting.ts"
+import * as SettingText from "../settings/SettingText.ts"
+import * as sharedSettings from "../settings/sharedSettings.ts"
+
+const STANDARD_OUTPUT = "-"
+const STORES = ["sqlite", "postgres"] as const
+
+const print = Effect.fnUntraced(function* (text: Stream.Stream<Uint8Array>) {
+  const { stdout } = yield* Stdio.Stdio
+  yield* Stream.run(text, stdout({ endOnDone: false }))
+})
+
+export const settings = {
+  clients: Setting.withDefault("clients", {
+    description: "Clients, one for each agency from 1 on",
+    schema: SettingText.intBetween(1, MAX_CLIENTS),
+    metavar: "number",
+    default: 5
+  }),
+  oneBet: Setting.flag("one-bet", "Give each client one made-up bet in place of a book"),
+  seed: Setting.whenUsed("seed", sharedSettings.SEED, `${sharedSettings.DEFAULT_SEED}`),
+  store: Setting.withDefault("store", {
+    description: "Where the servers keep the bets: sqlite or postgres, each in a volume",
+    schema: SettingText.oneOf(STORES),
+    metavar: "store",
+    // LOTTERY_STORE is the URL of a server's store.
+    flagOnly: true,
+    // The flag may be given a URL too, by mistake.
+    secret: true,
+    default: "sqlite"
+  }),
+  servers: Setting.withDefault("servers", {
+    description: "Servers that share the draw, all by the name of server; several need postgres",
+    schema: SettingText.intBetween(1, MAX_SERVERS),
+    metavar: "number",
+    default: 1
+  }),
+  out: Setting.withDefault("out", {
+    description: "File to write, in the folder of .data and config; - is standard output",
+    schema: SettingText.Text,
+    metavar: "file",
+    default: "docker-compose-dev.yaml"
+  })
+}
+
+const refuseServers = (servers: number) =>
+  new CliError.ValidationError({
+    message:
+      `servers is ${servers}, but several servers share a draw through PostgreSQL only: ` +
+      "add --store postgres"
+  })
+
+export const compose = Command.make(
+  "compose",
+  settings,
+  Effect.fnUntraced(function* ({ clients, oneBet, out, seed, servers, store }) {
+    const postgresServers = store === "postgres" ? servers : undefined
+    if (postgresServers === undefined && servers > 1) return yield* refuseServers(servers)
+    const oneBetSeed = oneBet ? yield* seed.orElse(sharedSettings.DEFAULT_SEED) : undefined
+    const file = makeComposeFile({ clients, oneBetSeed, postgresServers })
+    const text = Stream.encodeText(Stream.succeed(file))
+    yield* out === STANDARD_OUTPUT ? print(text) : writeWhole(out, text)
+    yield* logAction("compose", "success", { clients, file: out })
+  })
+).pipe(
+  Command.withExamples([
+    {
+      command: "lottery compose --clients 5",
+      description: "Write docker-compose-dev.yaml for a server and five clients with their books"
+    },
+    {
+      command: "lottery compose --clients 5 --store postgres --servers 2",
+      description: "The same with two servers, which share the draw through PostgreSQL"
+    }
+  ])
+)

@@ -1,0 +1,68 @@
+/** `lottery discard`: drops the held book of an agency, so that a corrected one can be sent. */
+import * as CliError from "effect/cli/CliError"
+import * as Command from "effect/cli/Command"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import { logAction } from "../../domain/ActionLog.ts"
+import type { Agency } from "../../domain/Agency.ts"
+import { BetStoreReader, DrawAlreadyHeld } from "../../server/store/BetStore.ts"
+import * as StoreUrl from "../../server/store/StoreUrl.ts"
+import * as StoredAgency from "../files/StoredAgency.ts"
+import * as Setting from "../settings/Setting.ts"
+import * as SettingText from "../settings/SettingText.ts"
+import * as StoreSetting from "../settings/StoreSetting.ts"
+import * as sharedSettings from "../settings/sharedSettings.ts"
+
+/** Fails with what would be dropped and what must be given to drop it, or as the discard would. */
+const askToConfirm = Effect.fnUntraced(function* (
+  store: StoreUrl.StoreUrl,
+  draw: string,
+  agency: Agency
+) {
+  const look = Effect.gen(function* () {
+    const { draw: stored } = yield* BetStoreReader
+    return { stored: yield* stored, progress: yield* StoredAgency.progressOf(store, agency) }
+  })
+  const { progress, stored } = yield* Effect.provide(look, StoreUrl.layerReader(store, draw))
+  if (Option.exists(stored, ({ recorded }) => recorded)) {
+    return yield* new DrawAlreadyHeld({ agency, drawId: draw })
+  }
+  const { bets, finished } = progress
+  const book = `the ${finished ? "finished " : ""}book of agency ${agency} with ${bets} bets`
+  return yield* new CliError.ValidationError({
+    message: `this would drop ${book} from ${StoreUrl.show(store)}; give --yes to do it`
+  })
+})
+
+export const settings = {
+  store: StoreSetting.store,
+  draw: sharedSettings.draw,
+  agency: Setting.required("agency", {
+    description: "Whose book is dropped",
+    schema: SettingText.AgencyFromText,
+    metavar: "number"
+  }),
+  yes: Setting.flag("yes", "Drop it: without this, only say what would be dropped")
+}
+
+export const discard = Command.make(
+  "discard",
+  settings,
+  Effect.fnUntraced(function* ({ agency, draw, store, yes }) {
+    if (!yes) return yield* askToConfirm(store, draw, agency)
+    const bets = yield* StoreUrl.discard(store, draw, agency)
+    if (bets === 0) {
+      const reader = StoreUrl.layerReader(store, draw)
+      yield* Effect.provide(StoredAgency.progressOf(store, agency), reader)
+    }
+    const hint = bets === 0 ? "nothing was held of this agency" : undefined
+    yield* logAction("libro_descartado", "success", { agencia: agency, cantidad: bets, hint })
+  })
+).pipe(
+  Command.withExamples([
+    {
+      command: "lottery discard --store sqlite:lottery.db --agency 3 --yes",
+      description: "Drop the book of agency 3, also beside a running server"
+    }
+  ])
+)

@@ -1,0 +1,82 @@
+/** `lottery export`: the stored bets on standard output. */
+import * as Command from "effect/cli/Command"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Stdio from "effect/Stdio"
+import * as Stream from "effect/Stream"
+import type { Agency } from "../../domain/Agency.ts"
+import type { BetBatch } from "../../domain/BetBatch.ts"
+import { LF } from "../../domain/BetRow.ts"
+import { BetStoreReader } from "../../server/store/BetStore.ts"
+import * as StoreUrl from "../../server/store/StoreUrl.ts"
+import * as StoredAgency from "../files/StoredAgency.ts"
+import * as Setting from "../settings/Setting.ts"
+import * as SettingText from "../settings/SettingText.ts"
+import * as StoreSetting from "../settings/StoreSetting.ts"
+import * as sharedSettings from "../settings/sharedSettings.ts"
+
+/** The rows of a batch, each with its agency before it. */
+const withAgency = (agency: number, { bytes, count }: BetBatch): Uint8Array => {
+  const prefix = Buffer.from(`${agency},`)
+  const rows = Buffer.alloc(bytes.length + count * prefix.length)
+  let at = 0
+  let start = 0
+  while (start < bytes.length) {
+    const end = bytes.indexOf(LF, start) + 1
+    at += prefix.copy(rows, at)
+    rows.set(bytes.subarray(start, end), at)
+    at += end - start
+    start = end
+  }
+  return rows
+}
+
+/**
+ * The rows of an agency's book. That of an agency which has sent nothing is empty, with a warning:
+ * an empty file alone would look like a whole book.
+ */
+const bookOf = Effect.fnUntraced(function* (store: StoreUrl.StoreUrl, agency: Agency) {
+  const books = yield* BetStoreReader
+  const { bets, finished } = yield* StoredAgency.progressOf(store, agency)
+  if (bets === 0 && !finished) yield* Effect.logWarning(`agency ${agency} has sent no bets yet`)
+  return Stream.map(books.book(agency, 0), ({ bytes }) => bytes)
+})
+
+/** The rows of every agency's book, each with its agency. */
+const everyBook = Effect.gen(function* () {
+  const books = yield* BetStoreReader
+  const agencies = (yield* books.progress).keys()
+  return Stream.fromIterable(agencies).pipe(
+    Stream.flatMap((one) => Stream.map(books.book(one, 0), (batch) => withAgency(one, batch)))
+  )
+})
+
+export const settings = {
+  store: StoreSetting.store,
+  draw: sharedSettings.draw,
+  agency: Setting.optional("agency", {
+    description: "Only this agency's book, as the five fields of a bet",
+    schema: SettingText.AgencyFromText,
+    metavar: "number"
+  })
+}
+
+export const exportCommand = Command.make(
+  "export",
+  settings,
+  Effect.fnUntraced(function* ({ agency, draw, store }) {
+    const { stdout } = yield* Stdio.Stdio
+    const rows = Option.isSome(agency) ? bookOf(store, agency.value) : everyBook
+    yield* Stream.unwrap(rows).pipe(
+      Stream.run(stdout({ endOnDone: false })),
+      Effect.provide(StoreUrl.layerReader(store, draw))
+    )
+  })
+).pipe(
+  Command.withExamples([
+    {
+      command: "lottery export --store sqlite:lottery.db --agency 3",
+      description: "Give the book of agency 3 back"
+    }
+  ])
+)

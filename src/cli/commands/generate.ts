@@ -1,0 +1,64 @@
+/** `lottery generate`: writes books of made-up bets. */
+
+import * as Command from "effect/cli/Command"
+import * as Effect from "effect/Effect"
+import * as Path from "effect/Path"
+import * as Stream from "effect/Stream"
+import { logAction } from "../../domain/ActionLog.ts"
+import { makeFolder } from "../files/Folder.ts"
+import { type BookParameters, generateBook } from "../files/GeneratedBook.ts"
+import { writeWhole } from "../files/WholeFile.ts"
+import * as Setting from "../settings/Setting.ts"
+import * as SettingText from "../settings/SettingText.ts"
+import * as sharedSettings from "../settings/sharedSettings.ts"
+
+/** The name of an agency's book in its folder. */
+export const bookName = (agency: number): string => `agency-${agency}.csv`
+
+/** Writes a book into a folder, whole or not at all. */
+export const writeBook = Effect.fn("generate.writeBook")(function* (
+  folder: string,
+  parameters: BookParameters
+) {
+  const path = yield* Path.Path
+  const rows = Stream.fromIterable(generateBook(parameters), { chunkSize: 1 })
+  yield* writeWhole(path.join(folder, bookName(parameters.agency)), rows)
+})
+
+const MAX_BETS = 4_294_967_295
+
+export const settings = {
+  agencies: sharedSettings.agencies,
+  bets: Setting.withDefault("bets", {
+    description: "Bets in each book",
+    schema: SettingText.intBetween(0, MAX_BETS),
+    metavar: "number",
+    default: 27_000
+  }),
+  seed: sharedSettings.seed,
+  out: Setting.withDefault("out", {
+    description: "Folder to write to, made where it is missing",
+    schema: SettingText.Text,
+    metavar: "folder",
+    default: ".data"
+  })
+}
+
+export const generate = Command.make(
+  "generate",
+  settings,
+  Effect.fnUntraced(function* ({ agencies, bets, out, seed }) {
+    yield* makeFolder(out)
+    for (const agency of agencies) {
+      yield* writeBook(out, { agency, bets, seed })
+      yield* logAction("generate", "success", { agencia: agency, cantidad: bets })
+    }
+  })
+).pipe(
+  Command.withExamples([
+    {
+      command: "lottery generate --agencies 5 --bets 27000 --seed 1 --out .data",
+      description: "Write .data/agency-1.csv to .data/agency-5.csv"
+    }
+  ])
+)

@@ -1,0 +1,179 @@
+/** `lottery keys`: makes an authority and what it issues, for trying out TLS. */
+import * as Command from "effect/cli/Command"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Option from "effect/Option"
+import * as Path from "effect/Path"
+import * as Schema from "effect/Schema"
+import * as SchemaTransformation from "effect/SchemaTransformation"
+import * as Stream from "effect/Stream"
+import { logAction } from "../../domain/ActionLog.ts"
+import type { ExpectedAgencies } from "../../domain/Draw.ts"
+import { FileUnavailable, fileUnavailable } from "../../domain/FileUnavailable.ts"
+import { makeFolder } from "../files/Folder.ts"
+import type { Credentials } from "../files/TrialKeys.ts"
+import { writeWhole } from "../files/WholeFile.ts"
+import * as Setting from "../settings/Setting.ts"
+import * as SettingText from "../settings/SettingText.ts"
+import * as sharedSettings from "../settings/sharedSettings.ts"
+
+/** Where a server is found without `--names`; Compose's service is called server. */
+const SERVER_NAMES = ["localhost", "server", "127.0.0.1", "::1"]
+
+/** A certificate has no word for the zone of an address, nor for the dot after a whole name. */
+const isCertified = (name: string): boolean =>
+  SettingText.parseHost(name) === name && !name.includes("%") && !name.endsWith(".")
+
+const ServerNames = Schema.Array(Schema.String).check(
+  Schema.makeFilter(
+    (names: ReadonlyArray<string>) =>
+      names.every(isCertified) || "expected host names or IP addresses with commas between them"
+  )
+)
+
+const toName = (text: string): string => SettingText.parseHost(text.trim()) ?? text
+
+/** Names as `central.example,10.0.0.7`. */
+const NamesFromText: SettingText.TextSchema<ReadonlyArray<string>> = Schema.String.pipe(
+  Schema.decodeTo(
+    ServerNames,
+    SchemaTransformation.transform<ReadonlyArray<string>, string>({
+      decode: (text) => text.split(",").map(toName),
+      encode: (names) => names.join(",")
+    })
+  )
+)
+
+/** The longest that Apple's systems take a server's certificate for, which are the strictest. */
+const MAX_DAYS = 825
+
+export const settings = {
+  agencies: sharedSettings.agencies,
+  names: Setting.optional("names", {
+    description: `Names and IP addresses of the server beside ${SERVER_NAMES.join(", ")}`,
+    schema: NamesFromText,
+    metavar: "name,..."
+  }),
+  days: Setting.withDefault("days", {
+    description: "How long the certificates hold",
+    schema: SettingText.intBetween(1, MAX_DAYS),
+    metavar: "number",
+    default: 30
+  }),
+  out: Setting.withDefault("out", {
+    description: "Folder to write to, made where it is missing; nothing in it is overwritten",
+    schema: SettingText.Text,
+    metavar: "folder",
+    default: "keys"
+  })
+}
+
+/** Only who makes keys waits for their library to load. */
+const loadTrialKeys = Effect.promise(() => import("../files/TrialKeys.ts"))
+
+const certificateName = (holder: string): string => `${holder}.pem`
+const keyName = (holder: string): string => `${holder}-key.pem`
+
+const AUTHORITY = "ca"
+const SERVER = "server"
+const agencyName = (agency: number): string => `agency-${agency}`
+
+const filesOf = (holders: ReadonlyArray<string>): ReadonlyArray<string> =>
+  holders.flatMap((holder) => [certificateName(holder), keyName(holder)])
+
+/** Fails where a file of one of the holders is in the folder. */
+const refuseToOverwrite = Effect.fnUntraced(function* (
+  folder: string,
+  holders: ReadonlyArray<string>
+) {
+  const fs = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  const there = new Set(yield* Effect.mapError(fs.readDirectory(folder), fileUnavailable(folder)))
+  const taken = filesOf(holders).find((name) => there.has(name))
+  if (taken === undefined) return
+  return yield* new FileUnavailable({
+    file: path.join(folder, taken),
+    reason: "is there already; nothing was written"
+  })
+})
+
+interface KeysSettings {
+  readonly agencies: ExpectedAgencies
+  readonly names: Option.Option<ReadonlyArray<string>>
+  readonly days: number
+  readonly out: string
+}
+
+const holdersOf = ({ agencies }: KeysSettings): ReadonlyArray<string> => [
+  AUTHORITY,
+  SERVER,
+  ...agencies.map(agencyName)
+]
+
+const OWNER_ONLY = 0o600
+
+const writeCredentials = Effect.fnUntraced(function* (
+  folder: string,
+  holder: string,
+  { certificate, key }: Credentials
+) {
+  const path = yield* Path.Path
+  const content = (text: string) => Stream.encodeText(Stream.succeed(text))
+  yield* writeWhole(path.join(folder, certificateName(holder)), content(certificate))
+  yield* writeWhole(path.join(folder, keyName(holder)), content(key), { mode: OWNER_ONLY })
+})
+
+/** Removes the files of the holders: a part of a set is useless, and blocks a second try. */
+const removeCredentials = Effect.fnUntraced(function* (
+  folder: string,
+  holders: ReadonlyArray<string>
+) {
+  const fs = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  for (const name of filesOf(holders)) yield* Effect.ignore(fs.remove(path.join(folder, name)))
+})
+
+/** Makes the keys of an authority, a server and each agency, and writes all of them or none. */
+const writeSet = Effect.fnUntraced(
+  function* ({ agencies, days, names, out }: KeysSettings) {
+    const { makeAuthority, validFor } = yield* loadTrialKeys
+    const validity = yield* validFor(days)
+    const authority = yield* makeAuthority(validity)
+    yield* writeCredentials(out, AUTHORITY, authority)
+    const given = Option.getOrElse(names, () => [])
+    const serverNames = [...new Set([...SERVER_NAMES, ...given])]
+    yield* writeCredentials(out, SERVER, yield* authority.issue({ serverNames }, validity))
+    for (const agency of agencies) {
+      yield* writeCredentials(out, agencyName(agency), yield* authority.issue({ agency }, validity))
+    }
+  },
+  (effect, settings) =>
+    Effect.onError(effect, () => removeCredentials(settings.out, holdersOf(settings)))
+)
+
+export const keys = Command.make(
+  "keys",
+  settings,
+  Effect.fnUntraced(function* (given) {
+    const { agencies, days, out } = given
+    yield* makeFolder(out)
+    yield* refuseToOverwrite(out, holdersOf(given))
+    yield* writeSet(given)
+    yield* logAction("keys", "success", { agencies: agencies.length, days, folder: out })
+    const authorityKey = (yield* Path.Path).join(out, keyName(AUTHORITY))
+    yield* Effect.logWarning(
+      `these keys are for trials: who has ${authorityKey} can make any agency's certificate`
+    )
+  })
+).pipe(
+  Command.withExamples([
+    {
+      command: "lottery keys --agencies 5 --out keys/",
+      description: "Write ca, server and agency-1 to agency-5, each as NAME.pem and NAME-key.pem"
+    },
+    {
+      command: "lottery keys --names central.example,10.0.0.7",
+      description: "The same for a server that is found under these too"
+    }
+  ])
+)

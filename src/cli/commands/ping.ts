@@ -1,0 +1,182 @@
+/** `lottery ping`: sends a text line and expects the same back; the health check. */
+import * as Command from "effect/cli/Command"
+import * as Data from "effect/Data"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Runtime from "effect/Runtime"
+import * as Schema from "effect/Schema"
+import { open, type ServerAddress } from "../../client/ServerConnection.ts"
+import { logAction } from "../../domain/ActionLog.ts"
+import { MAX_AGENCY } from "../../domain/Agency.ts"
+import { MAX_LINE_BYTES } from "../../protocol/Limits.ts"
+import { encodeTextLine, LineText, readTextLine } from "../../protocol/line/TextLine.ts"
+import * as ClientTls from "../settings/ClientTls.ts"
+import { LogLevelFlag } from "../settings/LogSettings.ts"
+import * as Setting from "../settings/Setting.ts"
+import * as SettingText from "../settings/SettingText.ts"
+import * as sharedSettings from "../settings/sharedSettings.ts"
+
+/** How long a message may take there and back. */
+const ANSWER_TIMEOUT = Duration.seconds(5)
+
+/** A shorter line is known for one only at the end of the stream. */
+const MIN_MESSAGE_BYTES = 2
+
+const utf8 = new TextEncoder()
+
+const Message: SettingText.TextSchema<string> = LineText.check(
+  Schema.makeFilter((text: string) => {
+    const length = utf8.encode(text).length
+    return (
+      (length >= MIN_MESSAGE_BYTES && length < MAX_LINE_BYTES) ||
+      `expected ${MIN_MESSAGE_BYTES} to ${MAX_LINE_BYTES - 1} bytes`
+    )
+  })
+)
+
+/** A message did not come back as it was sent. */
+export class EchoFailed extends Data.TaggedError("EchoFailed")<{
+  readonly server: string
+  readonly reason: string
+}> {
+  // It is logged as the outcome of the test.
+  override readonly [Runtime.errorReported] = false
+
+  override get message(): string {
+    return `${this.server}: ${this.reason}`
+  }
+}
+
+/** Sends a message on a connection of its own; succeeds when the same came back. */
+const echo = Effect.fn("ping.echo")(
+  function* (server: ServerAddress, message: string) {
+    const failed = (reason: string) =>
+      new EchoFailed({ server: SettingText.showAddress(server), reason })
+    const exchange = Effect.gen(function* () {
+      const { reader, write } = yield* open(server)
+      yield* write(yield* Effect.fromResult(encodeTextLine(message)))
+      return yield* readTextLine(reader)
+    })
+    const received = yield* exchange.pipe(
+      Effect.mapError((error) => failed("server" in error ? error.reason : error.message)),
+      Effect.timeoutOrElse({
+        duration: ANSWER_TIMEOUT,
+        orElse: () =>
+          Effect.fail(failed(`no answer in ${SettingText.showDuration(ANSWER_TIMEOUT)}`))
+      })
+    )
+    if (received !== message) {
+      return yield* failed(`expected the same line back, got ${JSON.stringify(received)}`)
+    }
+  },
+  Effect.onInterrupt(() => logAction("close_resource", "success", { resource: "connection" })),
+  Effect.scoped
+)
+
+interface PingSettings {
+  readonly server: ServerAddress
+  readonly count: number
+  readonly period: Duration.Duration
+  readonly message: Option.Option<string>
+  readonly clientId: Option.Option<number>
+}
+
+/** What is said the `index`-th time, from 1 on: the course's line where a client is numbered. */
+const messageAt = (settings: PingSettings, index: number): string =>
+  Option.getOrElse(settings.message, () =>
+    Option.match(settings.clientId, {
+      onNone: () => "PING",
+      onSome: (clientId) => `[CLIENT ${clientId}] Message N°${index}`
+    })
+  )
+
+const sendAll = Effect.fnUntraced(function* (settings: PingSettings, client_id: number) {
+  for (let index = 1; index <= settings.count; index++) {
+    if (index > 1) yield* Effect.sleep(settings.period)
+    const message = messageAt(settings, index)
+    yield* echo(settings.server, message)
+    yield* logAction("receive_message", "success", { client_id, msg: message })
+  }
+  yield* logAction("loop_finished", "success", { client_id })
+  yield* logAction("test_echo_server", "success")
+})
+
+// How long the course's first clients went on.
+Setting.makeKnown(["CLI_LOOP_LAPSE", "loop.lapse"])
+
+const MAX_COUNT = 1_000_000_000
+
+export const settings = {
+  server: sharedSettings.optionalServer,
+  port: Setting.whenUsed(
+    "port",
+    {
+      description: "Port of a server on this machine, to ping if --server is not given",
+      schema: SettingText.intBetween(1, SettingText.MAX_PORT),
+      keys: ["SERVER_PORT"],
+      metavar: "port"
+    },
+    `${sharedSettings.DEFAULT_PORT}`
+  ),
+  count: Setting.withDefault("count", {
+    description: "How many messages to send",
+    schema: SettingText.intBetween(1, MAX_COUNT),
+    keys: ["CLI_LOOP_AMOUNT"],
+    fileKeys: ["loop.amount"],
+    metavar: "number",
+    default: 1
+  }),
+  period: Setting.withDefault("period", {
+    description: "Time between two messages",
+    schema: SettingText.DurationFromText,
+    keys: ["CLI_LOOP_PERIOD"],
+    fileKeys: ["loop.period"],
+    metavar: "duration",
+    default: Duration.seconds(1),
+    shownDefault: "1s"
+  }),
+  message: Setting.optional("message", {
+    description: "Text to send; PING, or a numbered line where there is a client id",
+    schema: Message,
+    metavar: "text"
+  }),
+  clientId: Setting.optional("client-id", {
+    description: "Number of this client, in the log and in numbered lines",
+    schema: SettingText.intBetween(0, MAX_AGENCY),
+    keys: ["CLI_ID"],
+    fileKeys: ["id"],
+    metavar: "number"
+  }),
+  tls: ClientTls.settings
+}
+
+export const ping = Command.make(
+  "ping",
+  settings,
+  Effect.fnUntraced(function* (given) {
+    const client_id = Option.getOrElse(given.clientId, () => 0)
+    const server = Option.isSome(given.server)
+      ? given.server.value
+      : { host: "localhost", port: yield* given.port.orElse(sharedSettings.DEFAULT_PORT) }
+    const tls = yield* ClientTls.make(given.tls)
+    yield* logAction("config", "success", {
+      client_id,
+      server_address: SettingText.showAddress(server),
+      loop_amount: given.count,
+      loop_period: SettingText.showDuration(given.period),
+      log_level: yield* LogLevelFlag,
+      tls: tls !== undefined
+    })
+    yield* sendAll({ ...given, server: { ...server, tls } }, client_id).pipe(
+      Effect.tapError((error) => logAction("test_echo_server", "fail", { error: error.message }))
+    )
+  })
+).pipe(
+  Command.withExamples([
+    {
+      command: "lottery ping --server localhost:12345 --count 3 --period 500ms",
+      description: "Ask three times whether the server is there; exit code 1 if it is not"
+    }
+  ])
+)

@@ -1,0 +1,137 @@
+/** `lottery server`: the central. */
+import * as CliError from "effect/cli/CliError"
+import * as Command from "effect/cli/Command"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import { logAction } from "../../domain/ActionLog.ts"
+import { DEFAULT_WINNING_NUMBER, Draw } from "../../domain/Draw.ts"
+import { loggedResource } from "../../domain/LoggedResource.ts"
+import { CurrentTls } from "../../server/admission/Certificates.ts"
+import { Identity } from "../../server/admission/Identity.ts"
+import { ServerLimits } from "../../server/admission/ServerLimits.ts"
+import { Lottery } from "../../server/lottery/Lottery.ts"
+import * as Server from "../../server/Server.ts"
+import * as StoreUrl from "../../server/store/StoreUrl.ts"
+import { withinOpenFiles } from "../process/OpenFiles.ts"
+import * as LimitSettings from "../settings/LimitSettings.ts"
+import { LogLevelFlag } from "../settings/LogSettings.ts"
+import * as ServerIdentity from "../settings/ServerIdentity.ts"
+import * as Setting from "../settings/Setting.ts"
+import * as SettingText from "../settings/SettingText.ts"
+import * as StoreSetting from "../settings/StoreSetting.ts"
+import * as sharedSettings from "../settings/sharedSettings.ts"
+
+const MAX_BACKLOG = 65_535
+/**
+ * At a stop, for the store to bring what it has acknowledged into order, which is durable already.
+ * With the connections and both ports it is at most 10 s, after which Docker kills by itself.
+ */
+export const STORE_CLOSE_TIMEOUT = "3 seconds"
+
+export const settings = {
+  host: Setting.withDefault("host", {
+    description: "Address to listen on",
+    schema: SettingText.Host,
+    metavar: "host",
+    default: "0.0.0.0"
+  }),
+  port: Setting.withDefault("port", {
+    description: "Port for the agencies; 0 takes a free one",
+    schema: SettingText.Port,
+    keys: ["SERVER_PORT"],
+    metavar: "port",
+    default: sharedSettings.DEFAULT_PORT
+  }),
+  winnersPort: Setting.optional("winners-port", {
+    description: "Second port, where the JSON clients ask for their winners (default port + 1)",
+    schema: SettingText.Port,
+    keys: ["CONSULT_SERVER_PORT"],
+    metavar: "port"
+  }),
+  backlog: Setting.withDefault("backlog", {
+    description: "Connections that the system keeps waiting on each port",
+    schema: SettingText.intBetween(1, MAX_BACKLOG),
+    keys: ["SERVER_LISTEN_BACKLOG"],
+    metavar: "number",
+    default: 4096
+  }),
+  serverIp: Setting.optional("server-ip", {
+    description: "The server's own name, in the course's file: logged, otherwise unused",
+    schema: SettingText.Text,
+    keys: ["SERVER_IP"],
+    metavar: "host"
+  }),
+  agencies: sharedSettings.agencies,
+  store: StoreSetting.store,
+  draw: sharedSettings.draw,
+  winningNumber: Setting.withDefault("winning-number", {
+    description: "Number that wins",
+    schema: SettingText.WinningNumber,
+    metavar: "number",
+    default: DEFAULT_WINNING_NUMBER
+  }),
+  once: Setting.flag("once", "End when every agency has been told its winners"),
+  identity: ServerIdentity.settings,
+  limits: LimitSettings.settings
+}
+
+export const server = Command.make(
+  "server",
+  settings,
+  Effect.fnUntraced(function* (given) {
+    const { agencies, backlog, host, once, port, store, winningNumber } = given
+    // A free port is chosen by the system, and so is then the one beside it.
+    const winnersPort = Option.isSome(given.winnersPort)
+      ? given.winnersPort.value
+      : port === 0
+        ? 0
+        : yield* sharedSettings.nextPort(port, "winners-port")
+    if (port !== 0 && port === winnersPort) {
+      const message = `port and winners-port are both ${port}: expected two ports`
+      return yield* new CliError.ValidationError({ message })
+    }
+    const { identity, tls } = yield* ServerIdentity.make(given.identity)
+    const limits = yield* withinOpenFiles(LimitSettings.toLimits(given.limits))
+    yield* logAction("config", "success", {
+      port,
+      listen_backlog: backlog,
+      logging_level: yield* LogLevelFlag,
+      server_ip: Option.getOrUndefined(given.serverIp),
+      winners_port: winnersPort,
+      host,
+      agencies: SettingText.showAgencies(agencies),
+      store: StoreUrl.show(store),
+      draw: given.draw,
+      winning_number: winningNumber,
+      once,
+      tls: tls !== undefined,
+      certificates: identity.certificates,
+      tokens: identity.tokens !== undefined
+    })
+    yield* ServerIdentity.warnIfOpen(host, { identity, tls })
+    const ports = { host, port, winnersPort, backlog }
+    yield* Server.tryPorts(ports)
+    const draw = new Draw({ id: given.draw, agencies, winningNumber })
+    const services = yield* loggedResource(
+      "store",
+      Layer.build(Lottery.layer(draw).pipe(Layer.provideMerge(StoreUrl.layer(store, given.draw)))),
+      STORE_CLOSE_TIMEOUT
+    )
+    const listening = yield* Server.listen(ports).pipe(Effect.provideService(ServerLimits, limits))
+    yield* Server.serve(listening, once).pipe(
+      Effect.scoped,
+      Effect.provideContext(services),
+      Effect.provideService(CurrentTls, tls),
+      Effect.provideService(Identity, identity),
+      Effect.provideService(ServerLimits, limits)
+    )
+  }, Effect.scoped)
+).pipe(
+  Command.withExamples([
+    {
+      command: "lottery server --agencies 5 --store sqlite:lottery.db --once",
+      description: "Serve five agencies, and end when each has been told its winners"
+    }
+  ])
+)

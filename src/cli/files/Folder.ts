@@ -1,0 +1,37 @@
+/** A folder that a command writes to, created if it is missing. */
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Path from "effect/Path"
+import type { PlatformError } from "effect/PlatformError"
+import { FileUnavailable, fileUnavailable } from "../../domain/FileUnavailable.ts"
+
+const isAlreadyThere = ({ reason }: PlatformError): boolean => reason._tag === "AlreadyExists"
+
+/**
+ * Makes a folder and those above it, one after the other. (Node's own way tries for ever in a
+ * folder that is there and takes no other, such as `/proc`.)
+ */
+export const makeFolder: (
+  folder: string
+) => Effect.Effect<void, FileUnavailable, FileSystem.FileSystem | Path.Path> = Effect.fnUntraced(
+  function* (folder) {
+    const fs = yield* FileSystem.FileSystem
+    const path = yield* Path.Path
+    const parent = path.dirname(folder)
+    const hasParent = yield* Effect.mapError(fs.exists(parent), fileUnavailable(folder))
+    if (!hasParent) yield* makeFolder(parent)
+    yield* fs.makeDirectory(folder).pipe(
+      Effect.catchIf(isAlreadyThere, (error) =>
+        fs.stat(folder).pipe(
+          Effect.filterOrFail(({ type }) => type === "Directory"),
+          Effect.mapError(() => error)
+        )
+      ),
+      Effect.mapError((error) =>
+        error.reason._tag === "NotFound"
+          ? new FileUnavailable({ file: folder, reason: `no folder can be made in ${parent}` })
+          : fileUnavailable(folder)(error)
+      )
+    )
+  }
+)

@@ -1,0 +1,32 @@
+/** An agency that a command is about, as a store has it. */
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type { Agency } from "../../domain/Agency.ts"
+import { describeAgencies } from "../../domain/Draw.ts"
+import { BetStoreReader, NO_PROGRESS } from "../../server/store/BetStore.ts"
+import * as StoreUrl from "../../server/store/StoreUrl.ts"
+
+/** No agency of this number takes part in the draw, and nothing is stored of one. */
+export class NoSuchAgency extends Data.TaggedError("NoSuchAgency")<{
+  readonly agency: Agency
+  readonly store: string
+  /** Those that take part, once the draw has been opened. */
+  readonly agencies: ReadonlyArray<Agency> | undefined
+}> {
+  override get message(): string {
+    const { agencies, agency, store } = this
+    const known = agencies === undefined ? "" : `; its agencies are ${describeAgencies(agencies)}`
+    return `${store} has no agency ${agency}${known}`
+  }
+}
+
+/** What is stored of an agency; fails with `NoSuchAgency`. */
+export const progressOf = Effect.fnUntraced(function* (store: StoreUrl.StoreUrl, agency: Agency) {
+  const books = yield* BetStoreReader
+  const progress = (yield* books.progress).get(agency)
+  if (progress !== undefined) return progress
+  const agencies = Option.getOrUndefined(yield* books.draw)?.draw.agencies
+  if (agencies?.includes(agency)) return NO_PROGRESS
+  return yield* new NoSuchAgency({ agency, store: StoreUrl.show(store), agencies })
+})

@@ -1,0 +1,46 @@
+/** A file that is written whole or not at all: nobody ever reads half of it. */
+import { lstatSync } from "node:fs"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Stream from "effect/Stream"
+import { FileUnavailable, fileUnavailable } from "../../domain/FileUnavailable.ts"
+import { temporaryName } from "../../domain/TemporaryName.ts"
+
+const PERMISSIONS = 0o777
+
+/** The file that a name stands for, our links followed, and its mode; what is no file is kept. */
+const fileBehind = Effect.fnUntraced(function* (name: string) {
+  const fs = yield* FileSystem.FileSystem
+  if (!(yield* fs.exists(name))) return { file: name, mode: undefined }
+  const link = lstatSync(name, { throwIfNoEntry: false })
+  if (link?.isSymbolicLink() && link.uid !== 0 && link.uid !== process.geteuid?.()) {
+    const reason = `is a link of user ${link.uid}; remove it`
+    return yield* new FileUnavailable({ file: name, reason })
+  }
+  const { mode, type } = yield* fs.stat(name)
+  if (type === "File") return { file: yield* fs.realPath(name), mode: mode & PERMISSIONS }
+  return yield* new FileUnavailable({ file: name, reason: "is there already, and not a file" })
+})
+
+/**
+ * Writes a file under a temporary name beside it, and gives it its own once it is whole. One that
+ * is new has `mode` from its first moment, or what the umask leaves; one that is there keeps its
+ * own.
+ */
+export const writeWhole = Effect.fn("WholeFile.writeWhole")(
+  function* (
+    name: string,
+    content: Stream.Stream<Uint8Array>,
+    options: { readonly mode?: number } = {}
+  ) {
+    const fs = yield* FileSystem.FileSystem
+    const { file, mode = options.mode } = yield* fileBehind(name)
+    const temporary = yield* temporaryName(file)
+    yield* Stream.run(content, fs.sink(temporary, { flag: "wx", mode })).pipe(
+      Effect.andThen(fs.rename(temporary, file)),
+      Effect.onError(() => Effect.ignore(fs.remove(temporary)))
+    )
+  },
+  (effect, name) =>
+    Effect.catchTag(effect, "PlatformError", (error) => Effect.fail(fileUnavailable(name)(error)))
+)

@@ -1,0 +1,181 @@
+/**
+ * How log lines look: the course's text format, `2023-03-30 21:50:49 INFO     action: sorteo |
+ * result: success` in local time, or one JSON object a line with the same keys. Messages that are
+ * not an `ActionLine` are printed as they are.
+ */
+import * as Cause from "effect/Cause"
+import * as Logger from "effect/Logger"
+import type { LogLevel as EffectLogLevel } from "effect/LogLevel"
+import { CurrentLogAnnotations } from "effect/References"
+import { ActionLine } from "../../domain/ActionLog.ts"
+
+/** The formats of `--log-format`. */
+export const LOG_FORMATS = ["text", "json"] as const
+export type LogFormat = (typeof LOG_FORMATS)[number]
+
+/** The levels of `--log-level`, as Python names them and as the course's log shows them. */
+export const LOG_LEVELS = ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] as const
+export type LogLevel = (typeof LOG_LEVELS)[number]
+
+/** The least of Effect's levels that is shown at each level of ours. */
+export const MINIMUM_LEVELS: Readonly<Record<LogLevel, EffectLogLevel>> = {
+  DEBUG: "All",
+  INFO: "Info",
+  WARNING: "Warn",
+  ERROR: "Error",
+  CRITICAL: "Fatal"
+}
+
+const SHOWN_LEVELS: Readonly<Record<EffectLogLevel, LogLevel>> = {
+  All: "DEBUG",
+  Trace: "DEBUG",
+  Debug: "DEBUG",
+  Info: "INFO",
+  Warn: "WARNING",
+  Error: "ERROR",
+  Fatal: "CRITICAL",
+  None: "CRITICAL"
+}
+
+const LEVEL_WIDTH = 8
+
+const twoDigits = (value: number): string => (value < 10 ? `0${value}` : String(value))
+
+const localTime = (date: Date): string =>
+  `${date.getFullYear()}-${twoDigits(date.getMonth() + 1)}-${twoDigits(date.getDate())} ` +
+  `${twoDigits(date.getHours())}:${twoDigits(date.getMinutes())}:${twoDigits(date.getSeconds())}`
+
+/** The local time of a date; the calendar is asked once a second, not once a line. */
+const makeLocalClock = (): ((date: Date) => string) => {
+  let second = Number.NaN
+  let shown = ""
+  return (date) => {
+    const now = Math.floor(date.getTime() / 1000)
+    if (now !== second) {
+      second = now
+      shown = localTime(date)
+    }
+    return shown
+  }
+}
+
+/** What could begin another line, move a terminal's cursor, or show its text in another order. */
+const UNSAFE = /[\p{Cc}\p{Zl}\p{Zp}\p{Cs}\p{Bidi_Control}]/gu
+/** The same, what separates fields, and a backslash that would read as an escape of these. */
+const UNSAFE_IN_TEXT = /[|\p{Cc}\p{Zl}\p{Zp}\p{Cs}\p{Bidi_Control}]|\\(?=u[0-9a-fA-F]{4})/gu
+
+const escapeAll = (text: string, unsafe: RegExp): string =>
+  text.replace(unsafe, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`)
+
+/** The text with every character visible that could fake a line or disturb a terminal. */
+export const escapeControls = (text: string): string => escapeAll(text, UNSAFE)
+
+/** A value longer than this is cut, in characters: a peer's text must not fill the log. */
+const MAX_VALUE_CHARACTERS = 16 * 1024
+
+const cut = (text: string): string =>
+  text.length <= MAX_VALUE_CHARACTERS
+    ? text
+    : `${text.slice(0, MAX_VALUE_CHARACTERS)}… (${text.length} characters)`
+
+/** A text as one value of the text format: no other field or line can be read into it. */
+const escapeValue = (text: string): string => escapeAll(cut(text), UNSAFE_IN_TEXT)
+
+const showField = ([key, value]: readonly [string, unknown]): string =>
+  `${escapeValue(key)}: ${typeof value === "string" ? escapeValue(value) : showPlain(value)}`
+
+const plainText = (part: unknown): string =>
+  part instanceof Error ? (part.stack ?? part.message) : String(part)
+
+const showPlain = (part: unknown): string => escapeValue(plainText(part))
+
+const STACK_LINE = /^ +at /
+
+/**
+ * The lines of an error as `Cause.prettyErrors` makes it: its stack begins with its message, which
+ * may be a peer's words. Only the lines of the stack itself stay lines.
+ */
+const errorLines = (error: Error): ReadonlyArray<string> => {
+  const message = `${error.name}: ${error.message}`
+  const stack = error.stack?.slice(message.length).split("\n") ?? []
+  const lines = [message, ...stack.filter((line) => STACK_LINE.test(line))].map(escapeValue)
+  if (!(error.cause instanceof Error)) return lines
+  const [first, ...rest] = errorLines(error.cause)
+  return [...lines, `[cause]: ${first}`, ...rest]
+}
+
+/** A cause in lines of its own, none of which can be taken for a line of the log. */
+export const showCause = (cause: Cause.Cause<unknown>): string =>
+  cut(
+    Cause.prettyErrors(cause)
+      .flatMap(errorLines)
+      .map((line) => `\n    ${line}`)
+      .join("")
+  )
+
+const partsOf = (message: unknown): ReadonlyArray<unknown> =>
+  Array.isArray(message) ? message : [message]
+
+const annotationsOf = (options: Logger.Options<unknown>): Array<[string, unknown]> =>
+  Object.entries(options.fiber.getRef(CurrentLogAnnotations))
+
+/**
+ * A line of the text format, without its line end. Inside a value `|`, controls and the like are
+ * written as `\u007c`, so that a peer's text cannot look like another field or line.
+ */
+const makeText = (): Logger.Logger<unknown, string> => {
+  const timeOf = makeLocalClock()
+  return Logger.make((options) => {
+    const fields = partsOf(options.message).flatMap((part) =>
+      part instanceof ActionLine ? part.entries().map(showField) : showPlain(part)
+    )
+    fields.push(...annotationsOf(options).map(showField))
+    const cause = options.cause.reasons.length > 0 ? showCause(options.cause) : ""
+    const level = SHOWN_LEVELS[options.logLevel].padEnd(LEVEL_WIDTH)
+    return `${timeOf(options.date)} ${level} ${fields.join(" | ")}${cause}`
+  })
+}
+
+/** A line of the JSON format, without its line end: `time` (UTC), `level`, and the keys. */
+const makeJson = (): Logger.Logger<unknown, string> =>
+  Logger.make((options) => {
+    const line: Record<string, unknown> = {
+      time: options.date.toISOString(),
+      level: SHOWN_LEVELS[options.logLevel]
+    }
+    const plain: Array<string> = []
+    for (const part of partsOf(options.message)) {
+      if (part instanceof ActionLine) Object.assign(line, Object.fromEntries(part.entries()))
+      else plain.push(plainText(part))
+    }
+    if (plain.length > 0) line.message = plain.join(" ")
+    for (const [key, value] of annotationsOf(options)) line[key] ??= value
+    if (options.cause.reasons.length > 0) line.cause = Cause.pretty(options.cause)
+    return escapeControls(
+      JSON.stringify(line, (_, value) => (typeof value === "string" ? cut(value) : value))
+    )
+  })
+
+/** What is logged, and how: held by the command line, set once its flags are read. */
+export interface LogChoice {
+  format: LogFormat
+  level: LogLevel
+}
+
+const SEVERITY = new Map(LOG_LEVELS.map((level, index) => [level, index]))
+
+/**
+ * Writes each line to `write` with one call, in the format and from the level on that `choice`
+ * holds at that time, so that lines before and after the command (a signal, the exit) are as the
+ * command's.
+ */
+export const makeLogger = (
+  choice: LogChoice,
+  write: (line: string) => void
+): Logger.Logger<unknown, void> => {
+  const loggers = { text: makeText(), json: makeJson() }
+  return Logger.make((options) => {
+    if (SEVERITY.get(SHOWN_LEVELS[options.logLevel])! < SEVERITY.get(choice.level)!) return
+    write(`${loggers[choice.format].log(options)}\n`)
+  })
+}

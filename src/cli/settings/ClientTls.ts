@@ -1,0 +1,39 @@
+/** How `lottery client` and `lottery ping` speak TLS: settings that name files. */
+import * as CliError from "effect/cli/CliError"
+import type * as Command from "effect/cli/Command"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type { ClientTls } from "../../client/ServerConnection.ts"
+import { readAuthority, readPair } from "../files/PemFile.ts"
+import * as Setting from "./Setting.ts"
+import * as SettingText from "./SettingText.ts"
+
+const file = (name: string, description: string) =>
+  Setting.optional(name, { description, schema: SettingText.Text, metavar: "file" })
+
+export const settings = {
+  tls: Setting.flag("tls", "Speak TLS, as do the settings that begin so"),
+  tlsCa: file("tls-ca", "The CA of the server's certificate (PEM; default the public ones)"),
+  tlsCert: file("tls-cert", "Certificate to present to the server (PEM)"),
+  tlsKey: file("tls-key", "The private key of that certificate (PEM)")
+}
+
+type Given = Command.Command.Config.Infer<typeof settings>
+
+/** What the settings come to; undefined where no TLS is spoken. */
+export const make = Effect.fn("ClientTls.make")(function* (given: Given) {
+  const ca = Option.getOrUndefined(given.tlsCa)
+  const cert = Option.getOrUndefined(given.tlsCert)
+  const key = Option.getOrUndefined(given.tlsKey)
+  if ((cert === undefined) !== (key === undefined)) {
+    const message = "tls-cert and tls-key belong together: one of them is missing"
+    return yield* new CliError.ValidationError({ message })
+  }
+  // Who names a CA or a certificate does not want to speak in the clear.
+  if (!given.tls && ca === undefined && cert === undefined) return undefined
+  const authority = ca === undefined ? undefined : yield* readAuthority(ca)
+  if (cert === undefined || key === undefined) {
+    return { ca: authority, cert: undefined, key: undefined } satisfies ClientTls
+  }
+  return { ca: authority, ...(yield* readPair(cert, key)) } satisfies ClientTls
+})

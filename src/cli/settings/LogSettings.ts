@@ -1,0 +1,36 @@
+/** The flags of the log, which every command has. */
+
+import * as GlobalFlag from "effect/cli/GlobalFlag"
+import * as Effect from "effect/Effect"
+import { LOG_FORMATS, type LogChoice, MINIMUM_LEVELS } from "../log/LogFormat.ts"
+import * as Setting from "./Setting.ts"
+import * as SettingText from "./SettingText.ts"
+
+/** The least severe level that is logged. */
+export const LogLevelFlag = GlobalFlag.Setting("log-level")({
+  flag: Setting.withDefault("log-level", {
+    description: "Least severe level that is logged: debug, info, warning, error or critical",
+    schema: SettingText.LogLevelFromText,
+    keys: ["LOGGING_LEVEL", "CLI_LOG_LEVEL"],
+    fileKeys: ["log.level"],
+    metavar: "level",
+    default: "INFO"
+  })
+})
+
+/** The format of log lines. */
+export const LogFormatFlag = GlobalFlag.Setting("log-format")({
+  flag: Setting.withDefault("log-format", {
+    description: "Format of log lines: text or json",
+    schema: SettingText.oneOf(LOG_FORMATS),
+    metavar: "format",
+    default: "text"
+  })
+})
+
+/** Puts what the flags say into `choice`; gives Effect's minimum level. */
+export const applyLogSettings = Effect.fnUntraced(function* (choice: LogChoice) {
+  choice.level = yield* LogLevelFlag
+  choice.format = yield* LogFormatFlag
+  return MINIMUM_LEVELS[choice.level]
+})

@@ -1,0 +1,61 @@
+/** A book of one bet, given field by field: by flags, or in the environment as the course does. */
+import * as CliError from "effect/cli/CliError"
+import type * as Command from "effect/cli/Command"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import { Bet, Birthdate, Document, Name, NumberFromDigits } from "../../domain/Bet.ts"
+import * as Setting from "./Setting.ts"
+import type { TextSchema } from "./SettingText.ts"
+
+/** A field's setting, and how a person gives it. */
+const field = <A>(
+  flag: string,
+  key: string,
+  description: string,
+  schema: TextSchema<A>,
+  metavar: string
+) => ({
+  hint: `--${flag} or ${key}`,
+  setting: Setting.whenUsed(flag, { description, schema, keys: [key], metavar })
+})
+
+const FIELDS = {
+  firstName: field("first-name", "NOMBRE", "First name of a single bet", Name, "name"),
+  lastName: field("last-name", "APELLIDO", "Last name of a single bet", Name, "name"),
+  document: field("document", "DOCUMENTO", "Document of a single bet", Document, "digits"),
+  birthdate: field("birthdate", "NACIMIENTO", "Birthdate of a single bet", Birthdate, "YYYY-MM-DD"),
+  number: field("number", "NUMERO", "Number of a single bet", NumberFromDigits, "number")
+}
+
+export const settings = {
+  firstName: FIELDS.firstName.setting,
+  lastName: FIELDS.lastName.setting,
+  document: FIELDS.document.setting,
+  birthdate: FIELDS.birthdate.setting,
+  number: FIELDS.number.setting
+}
+
+export type Settings = Command.Command.Config.Infer<typeof settings>
+
+/** Whether a flag gives a field of it; the environment may have one by accident. */
+export const hasFlag = (given: Settings): boolean =>
+  Object.values(given).some(({ flag }) => Option.isSome<unknown>(flag))
+
+/** The bet that the settings give, none where they give no field of one. */
+export const fromSettings = Effect.fnUntraced(function* (given: Settings) {
+  const values = yield* Effect.all({
+    firstName: given.firstName.value,
+    lastName: given.lastName.value,
+    document: given.document.value,
+    birthdate: given.birthdate.value,
+    number: given.number.value
+  })
+  const bet = Option.all(values)
+  if (Option.isSome(bet)) return Option.some(new Bet(bet.value))
+  const fields = Object.entries(values) as ReadonlyArray<[keyof Settings, Option.Option<unknown>]>
+  const missing = fields.filter(([, value]) => Option.isNone(value))
+  if (missing.length === fields.length) return Option.none()
+  const hints = missing.map(([name]) => FIELDS[name].hint).join(", ")
+  const message = `a single bet needs all its fields; missing: ${hints}`
+  return yield* new CliError.ValidationError({ message })
+})

@@ -1,0 +1,72 @@
+/** Settings that several commands have, each declared once. */
+import * as CliError from "effect/cli/CliError"
+import * as Effect from "effect/Effect"
+import type { DrawId } from "../../domain/Draw.ts"
+import * as Setting from "./Setting.ts"
+import * as SettingText from "./SettingText.ts"
+
+export const DEFAULT_PORT = 12_345
+
+const SERVER = {
+  description: "Server to connect to",
+  schema: SettingText.AddressFromText,
+  keys: ["CLI_SERVER_ADDRESS"],
+  fileKeys: ["server.address"],
+  metavar: "host:port"
+} satisfies Setting.SettingOptions<SettingText.Address>
+
+/** The server that a client connects to. */
+export const server = Setting.withDefault("server", {
+  ...SERVER,
+  default: { host: "localhost", port: DEFAULT_PORT },
+  shownDefault: `localhost:${DEFAULT_PORT}`
+})
+
+/** The server to connect to, where it may be known otherwise. */
+export const optionalServer = Setting.optional("server", SERVER)
+
+/** The agencies that take part in a draw, or get a book. */
+export const agencies = Setting.withDefault("agencies", {
+  description: 'Agencies that take part: how many, or a list such as "1,2,7" or "7,"',
+  schema: SettingText.AgenciesFromText,
+  metavar: "agencies",
+  default: [1, 2, 3, 4, 5],
+  shownDefault: "5"
+})
+
+export const DEFAULT_DRAW = "default"
+
+export const DRAW = {
+  description: "Name of the draw",
+  schema: SettingText.Draw,
+  metavar: "name"
+} satisfies Setting.SettingOptions<DrawId>
+
+/** The draw that a command is about. */
+export const draw = Setting.withDefault("draw", { ...DRAW, default: DEFAULT_DRAW })
+
+const MAX_SEED = 4_294_967_295
+
+export const DEFAULT_SEED = 1
+
+export const SEED = {
+  description: "Chooses the books; the same seed makes the same ones",
+  schema: SettingText.intBetween(0, MAX_SEED),
+  metavar: "number"
+} satisfies Setting.SettingOptions<number>
+
+/** What chooses made-up books. */
+export const seed = Setting.withDefault("seed", { ...SEED, default: DEFAULT_SEED })
+
+/** The port after `port`, where the setting `name` is left out. */
+export const nextPort = (
+  port: number,
+  name: string
+): Effect.Effect<number, CliError.ValidationError> =>
+  port < SettingText.MAX_PORT
+    ? Effect.succeed(port + 1)
+    : Effect.fail(
+        new CliError.ValidationError({
+          message: `--${name} must be given: there is no port after ${port}`
+        })
+      )

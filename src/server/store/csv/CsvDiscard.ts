@@ -1,0 +1,119 @@
+/**
+ * Takes an agency's rows out of `bets.csv`: the rows of all others are written to a new file,
+ * which then takes the place of the old one in one step. A crash leaves the old file or the new
+ * one, and at most a temporary file. The old file stays open while it is being read.
+ */
+import { Effect, Exit, Scope } from "effect"
+import type { Agency } from "../../../domain/Agency.ts"
+import {
+  type Descriptor,
+  type Disk,
+  DiskError,
+  openTemporary,
+  readBytes,
+  syncNewName,
+  writeAll
+} from "../embedded/Disk.ts"
+import type { CsvFile } from "./CsvFile.ts"
+import { CsvIndex } from "./CsvIndex.ts"
+import { CsvRowReader } from "./CsvRow.ts"
+
+/** Bytes read, and written, at once: a few milliseconds of work between two reads. */
+const PIECE_BYTES = 1024 * 1024
+
+/** Moves the rows that stay to the front of `bytes`. */
+const keepOthers = (bytes: Uint8Array, agency: Agency, index: CsvIndex, offset: number) => {
+  const reader = new CsvRowReader()
+  let read = 0
+  let kept = 0
+  while (reader.read(bytes, read, bytes.length)) {
+    if (reader.agency !== agency) {
+      index.add(reader.agency, offset + kept, 1, reader.end - read)
+      bytes.copyWithin(kept, read, reader.end)
+      kept += reader.end - read
+    }
+    read = reader.end
+  }
+  return { read, kept }
+}
+
+/** Copies the durable rows of all other agencies to the beginning of `file`. */
+const copyOthers = Effect.fnUntraced(function* (
+  disk: Disk,
+  csv: CsvFile,
+  agency: Agency,
+  file: Descriptor
+) {
+  const index = new CsvIndex()
+  let length = 0
+  for (let from = 0; from < csv.length; ) {
+    const wanted = Math.min(PIECE_BYTES, csv.length - from)
+    const bytes = yield* readBytes(disk, csv.file, from, wanted)
+    const { kept, read } = keepOthers(bytes, agency, index, length)
+    // A piece is longer than any row, so that it begins with one unless the file is damaged.
+    if (read === 0) {
+      const reason = `damaged at byte ${from}: what stands there was a bet and is none any more`
+      return yield* new DiskError({ operation: "read", code: undefined, reason })
+    }
+    yield* writeAll(disk, file, bytes.subarray(0, kept), length)
+    length += kept
+    from += read
+  }
+  return { file, length, index } satisfies CsvFile
+})
+
+/** A file that is closed once nobody uses it any more, or with the store. */
+export interface SharedFile extends CsvFile {
+  readonly scope: Scope.Closeable
+  /** The store itself, and those who read. */
+  users: number
+}
+
+/** Gives the file up; the last user closes it. */
+export const giveUp = (file: SharedFile): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    file.users -= 1
+    return file.users === 0 ? Scope.close(file.scope, Exit.void) : Effect.void
+  })
+
+/** The file that is the store's now, kept open until the scope closes. */
+export const share = (store: { readonly csv: SharedFile }) =>
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      store.csv.users += 1
+      return store.csv
+    }),
+    giveUp
+  )
+
+/** How long the file is without an agency's rows. */
+export const lengthWithout = ({ index, length }: CsvFile, agency: Agency): number =>
+  length - index.bytes(agency)
+
+/**
+ * Puts a file without the agency's rows in the place of `bets.csv`, durably, and gives it; it is
+ * open until `scope` closes at the latest. Where it fails before the new file is in place, which is
+ * whenever the failure is not one of a sync, the old one is untouched.
+ */
+export const rewriteWithout = Effect.fnUntraced(function* (
+  disk: Disk,
+  path: string,
+  csv: CsvFile,
+  agency: Agency,
+  scope: Scope.Scope
+) {
+  const fileScope = yield* Scope.fork(scope)
+  return yield* Effect.gen(function* () {
+    const { file, name } = yield* Scope.provide(openTemporary(disk, path, csv.file), fileScope)
+    const rewritten = yield* copyOthers(disk, csv, agency, file)
+    // The state says by now how much must be there.
+    if (rewritten.length !== lengthWithout(csv, agency)) {
+      const reason = `damaged: the bets of agency ${agency} are not where they were`
+      return yield* new DiskError({ operation: "read", code: undefined, reason })
+    }
+    yield* disk.sync(file)
+    yield* disk.rename(name, path)
+    yield* syncNewName(disk, path)
+    return { ...rewritten, scope: fileScope, users: 1 } satisfies SharedFile
+  }).pipe(Effect.onError((cause) => Scope.close(fileScope, Exit.failCause(cause))))
+})

@@ -1,0 +1,206 @@
+/**
+ * The rows of `bets.csv`: `agency,first,last,document,birthdate,number` and CR LF, as Python's
+ * `csv.writer(quoting=QUOTE_MINIMAL)` writes them. Such a row is the agency and the canonical row
+ * with another line end; whatever else is a valid row is read too, also one that ends in LF alone.
+ * Pure functions over bytes.
+ */
+import { type Agency, fromDigits, MAX_AGENCY } from "../../../domain/Agency.ts"
+import type { BetBatchBuilder } from "../../../domain/BetBatch.ts"
+import {
+  decodeUtf8,
+  digitsEnd,
+  digitsValue,
+  fieldsAreValid,
+  isDigit,
+  ordinaryBetEnd
+} from "../../../domain/BetCheck.ts"
+import * as Row from "../../../domain/BetRow.ts"
+import type { RowMarks } from "./CsvIndex.ts"
+
+const utf8 = new TextEncoder()
+const ascii = new TextDecoder()
+
+/** The longest row that can be a bet: two names of quotes only, doubled and quoted. */
+export const MAX_ROW_BYTES = 512
+
+/** How many bytes an agency's `count` canonical rows of `size` bytes take as rows of the file. */
+export const sizeOf = ({
+  agency,
+  count,
+  size
+}: {
+  readonly agency: Agency
+  readonly count: number
+  readonly size: number
+}): number => size + count * `${agency},\r`.length
+
+/**
+ * Writes canonical rows as rows of the file to `into`, from `at` on; gives where they end. Marks
+ * some of them for the index, in bytes from `first` on.
+ */
+export const writeCanonical = (
+  agency: Agency,
+  rows: Uint8Array,
+  into: Uint8Array,
+  at: number,
+  marks: RowMarks,
+  first: number
+): number => {
+  const prefix = utf8.encode(`${agency},`)
+  let end = at
+  let count = marks.rows
+  let due = first + marks.due
+  for (let from = 0; from < rows.length; from++) {
+    if (end >= due) {
+      marks.mark(count, end - first)
+      due = first + marks.due
+    }
+    count++
+    for (let index = 0; index < prefix.length; index++) into[end++] = prefix[index]!
+    for (; rows[from] !== Row.LF; from++) into[end++] = rows[from]!
+    into[end++] = Row.CR
+    into[end++] = Row.LF
+  }
+  marks.rows = count
+  return end
+}
+
+const MAX_AGENCY_DIGITS = 10
+
+/** Where the row at `start` ends whose LF is at `lineEnd`. */
+const rowEnd = (bytes: Uint8Array, start: number, lineEnd: number): number =>
+  lineEnd > start && bytes[lineEnd - 1] === Row.CR ? lineEnd - 1 : lineEnd
+
+/**
+ * Reads rows one after the other. `read` marks the row that begins at an offset; what it found
+ * stays until the next. One object for a whole file, for nothing is made per row.
+ */
+export class CsvRowReader {
+  private readonly spans = Row.makeFieldSpans()
+  /** Where the fields lie: the file's bytes, or a copy of them without their quotes. */
+  private source: Uint8Array = new Uint8Array(0)
+  private isOrdinary = false
+
+  agency: Agency = 0
+  /** Where the next row begins. */
+  end = 0
+
+  /**
+   * Whether `[start, length)` of the bytes begins with a row. False where it does not, undefined
+   * where the bytes end too early to say.
+   */
+  read(bytes: Uint8Array, start: number, length: number): boolean | undefined {
+    if (this.readOrdinary(bytes, start, length)) return true
+    this.isOrdinary = false
+    const found = bytes.indexOf(Row.LF, start)
+    const lineEnd = found >= length ? -1 : found
+    if (lineEnd === -1) return length - start > MAX_ROW_BYTES ? false : undefined
+    this.end = lineEnd + 1
+    const row = bytes.subarray(start, rowEnd(bytes, start, lineEnd))
+    return row.includes(Row.QUOTE) ? this.markQuoted(row) : this.markUnquoted(row)
+  }
+
+  /** Marks the row at `start` where it is a good one and nothing about it out of the ordinary. */
+  private readOrdinary(bytes: Uint8Array, start: number, length: number): boolean {
+    const at = this.readAgency(bytes, start, length)
+    if (at === -1) return false
+    const end = ordinaryBetEnd(bytes, at, length, Row.COMMA, this.spans)
+    if (end === -1) return false
+    const lineEnd = bytes[end] === Row.CR ? end + 1 : end
+    if (lineEnd >= length || bytes[lineEnd] !== Row.LF) return false
+    this.source = bytes
+    this.end = lineEnd + 1
+    this.isOrdinary = true
+    return true
+  }
+
+  /** Reads the agency at `start` and its comma; gives where the bet begins, -1 where it is none. */
+  private readAgency(bytes: Uint8Array, start: number, limit: number): number {
+    const end = digitsEnd(bytes, start, limit)
+    if (end === start || end - start > MAX_AGENCY_DIGITS || bytes[end] !== Row.COMMA) return -1
+    this.agency = digitsValue(bytes, start, end)
+    return this.agency >= 1 && this.agency <= MAX_AGENCY ? end + 1 : -1
+  }
+
+  private markUnquoted(row: Uint8Array): boolean {
+    const at = this.readAgency(row, 0, row.length)
+    this.source = row
+    return (
+      at !== -1 &&
+      Row.markFields(row, at, row.length, Row.COMMA, this.spans) &&
+      fieldsAreValid(row, this.spans)
+    )
+  }
+
+  private markQuoted(row: Uint8Array): boolean {
+    const text = decodeUtf8(row)
+    const fields = text === undefined ? undefined : Row.splitQuoted(text)
+    if (fields?.length !== 1 + Row.FIELD_COUNT) return false
+    const agency = fromDigits(fields[0]!)
+    if (agency === undefined) return false
+    this.agency = agency
+    this.source = Row.joinFields(fields.slice(1), this.spans)
+    return fieldsAreValid(this.source, this.spans)
+  }
+
+  /** Adds the bet that was read to a batch. */
+  addTo(builder: BetBatchBuilder): void {
+    if (this.isOrdinary) builder.addOrdinary(this.source, this.spans)
+    else builder.add(this.source, this.spans)
+  }
+
+  get number(): number {
+    return digitsValue(this.source, this.spans[8]!, this.spans[9]!)
+  }
+
+  get document(): string {
+    return ascii.decode(this.source.subarray(this.spans[4]!, this.spans[5]!))
+  }
+}
+
+/**
+ * Reads rows one after the other and looks for those that won, for a draw that is due: of a row on
+ * another number it is only seen that it may be one. As `CsvRowReader`, nothing is made per row.
+ */
+export class WinnerReader {
+  private readonly row = new CsvRowReader()
+  private readonly winningNumber: number
+
+  /** The row that was read, where it won. */
+  winner: CsvRowReader | undefined
+  /** Where the next row begins. */
+  end = 0
+
+  constructor(winningNumber: number) {
+    this.winningNumber = winningNumber
+  }
+
+  /** As `read` of `CsvRowReader`. */
+  read(bytes: Uint8Array, start: number, length: number): boolean | undefined {
+    this.winner = undefined
+    const lineEnd = bytes.indexOf(Row.LF, start)
+    if (lineEnd !== -1 && lineEnd < length && lineEnd - start <= MAX_ROW_BYTES) {
+      const number = lastNumber(bytes, start, rowEnd(bytes, start, lineEnd))
+      if (number !== undefined && number !== this.winningNumber) {
+        this.end = lineEnd + 1
+        return true
+      }
+    }
+    const isRow = this.row.read(bytes, start, length)
+    this.end = this.row.end
+    if (isRow === true && this.row.number === this.winningNumber) this.winner = this.row
+    return isRow
+  }
+}
+
+/** The number in the digits that end at `end` and follow a comma; undefined where none do. */
+const lastNumber = (bytes: Uint8Array, start: number, end: number): number | undefined => {
+  let value = 0
+  let unit = 1
+  let at = end - 1
+  for (; at > start && isDigit(bytes[at]!); at--) {
+    value += unit * (bytes[at]! - Row.ZERO)
+    unit *= 10
+  }
+  return unit > 1 && bytes[at] === Row.COMMA ? value : undefined
+}

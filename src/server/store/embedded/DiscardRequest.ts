@@ -1,0 +1,256 @@
+/**
+ * A discard in an embedded store that a server has open: nobody else may write the store, so the
+ * server is asked to, by a request file beside the store. Both sides are here. A request is
+ * executed at most once, and not when whoever asked has been gone for some seconds.
+ */
+import { Data, Effect, PubSub, Random, Schedule, type Scope, Stream } from "effect"
+import { ActionLine } from "../../../domain/ActionLog.ts"
+import type { Agency } from "../../../domain/Agency.ts"
+import type {
+  BetStore,
+  DrawAlreadyHeld,
+  StoreBroken,
+  StoreOpenError,
+  StoreUnavailable
+} from "../BetStore.ts"
+import { foreign } from "./PrivateFile.ts"
+import * as RequestFile from "./RequestFile.ts"
+import { canWrite } from "./StoreFiles.ts"
+import { canonicalPath, isFree } from "./StoreLock.ts"
+
+/** How often the server looks for a request. */
+const SERVER_LOOKS_EVERY = "500 millis"
+/** Whoever asks renews the request every second; after some missed ones nobody waits for it. */
+const STALE_MILLIS = 5000
+/** A file that is not a request may be one that is just being written; that takes no second. */
+const WRITTEN_MILLIS = 1000
+const LOOK_MILLIS = 100
+const LOOKS_A_SECOND = 1000 / LOOK_MILLIS
+/** A CSV store of half a gigabyte is rewritten in less. */
+const ANSWER_TIMEOUT_SECONDS = 10
+/** How long whoever asks waits for another who asks: longer than a leftover takes to be stale. */
+const BUSY_RETRY_MILLIS = 250
+const BUSY_RETRIES = (STALE_MILLIS + 1000) / BUSY_RETRY_MILLIS
+
+/** The server that has the store open did not discard the book, and says why. */
+export class DiscardRefused extends Data.TaggedError("DiscardRefused")<{
+  readonly store: string
+  readonly reason: string
+}> {
+  override get message(): string {
+    return `the server that has ${this.store} open refused: ${this.reason}`
+  }
+}
+
+/** Nobody answered: whether the book was discarded is not known. */
+export class DiscardUnanswered extends Data.TaggedError("DiscardUnanswered")<{
+  readonly store: string
+  /** What the server did instead. */
+  readonly reason: string
+}> {
+  override get message(): string {
+    const { reason, store } = this
+    return (
+      `the server that has ${store} open ${reason}; ` +
+      "look with lottery status what is held, and ask again"
+    )
+  }
+}
+
+/** Somebody else asks the server for a discard. */
+export class DiscardBusy extends Data.TaggedError("DiscardBusy")<{ readonly store: string }> {
+  override get message(): string {
+    return `another discard in ${this.store} is being asked for; ask again when it is done`
+  }
+}
+
+type Discard = BetStore["Service"]["discard"]
+
+/**
+ * Reads the request beside the store at the canonical `path`. One of a user who cannot write the
+ * store is an error: it stays where it is, and nothing is done for it.
+ */
+const readBelieved = Effect.fnUntraced(function* (path: string) {
+  const file = RequestFile.pathOf(path)
+  const found = yield* RequestFile.read(file)
+  if (found === undefined || (yield* canWrite(found.user, path))) return found
+  const reason = `${file} ${foreign(found.user)}`
+  return yield* new RequestFile.RequestFileError({ code: undefined, reason })
+})
+
+/**
+ * Removes a request that was made of an earlier server: whoever asked it is told to look first.
+ * An answer stays for whoever waits for it. `path` is the store's canonical path.
+ */
+export const clear = Effect.fnUntraced(
+  function* (path: string) {
+    const found = yield* readBelieved(path)
+    if (found === undefined || found.request?.answer !== undefined) return
+    yield* RequestFile.remove(RequestFile.pathOf(path))
+  },
+  (effect) => Effect.ignore(effect)
+)
+
+/** Does what a request asks for, and logs it; gives the answer. */
+const execute = (
+  { agency, draw }: RequestFile.Request,
+  drawId: string,
+  discard: Discard
+): Effect.Effect<RequestFile.Answer> => {
+  const refuse = (reason: string) =>
+    Effect.as(
+      Effect.logWarning(
+        new ActionLine("libro_descartado", "fail", { agencia: agency, error: reason })
+      ),
+      { refused: reason }
+    )
+  if (draw !== drawId) return refuse(`it serves the draw ${drawId}, not ${draw}`)
+  return Effect.matchEffect(discard(agency), {
+    onSuccess: (bets) =>
+      Effect.as(
+        Effect.logWarning(
+          new ActionLine("libro_descartado", "success", { agencia: agency, cantidad: bets })
+        ),
+        { discarded: bets }
+      ),
+    // A broken store ends the server by itself.
+    onFailure: (error) => refuse(error.message)
+  })
+}
+
+/**
+ * Serves the requests of other processes until the scope closes; gives a tick after each. `path`
+ * is the canonical path of a store that this process holds the lock of.
+ */
+export const serve = Effect.fnUntraced(function* (path: string, drawId: string, discard: Discard) {
+  const file = RequestFile.pathOf(path)
+  // Who subscribes late is given the last tick; who is slow misses all but the last.
+  const ticks = yield* PubSub.sliding<void>({ capacity: 1, replay: 1 })
+  /** An answer that could not be written is kept: the request is not executed again. */
+  let last: { readonly token: string; readonly answer: RequestFile.Answer } | undefined
+  /** Why a request could not be looked at or answered, as it was last logged. */
+  let warned: string | undefined
+
+  const answer = Effect.fnUntraced(function* (request: RequestFile.Request) {
+    const { token } = request
+    if (last?.token !== token) last = { token, answer: yield* execute(request, drawId, discard) }
+    // First to those who are at the book: whoever hears the answer may send another at once.
+    yield* PubSub.publish(ticks, undefined)
+    yield* RequestFile.answer(file, request, last.answer)
+  }, Effect.uninterruptible)
+
+  const look = Effect.gen(function* () {
+    const found = yield* readBelieved(path)
+    if (found === undefined) return
+    const { ageMillis, request } = found
+    if (ageMillis > STALE_MILLIS) yield* RequestFile.remove(file)
+    else if (request !== undefined) {
+      if (request.answer === undefined) yield* answer(request)
+    } else if (ageMillis > WRITTEN_MILLIS) {
+      yield* RequestFile.remove(file)
+      yield* Effect.logWarning(`${file} was not a request to discard a book, and was removed`)
+    }
+  })
+
+  /** The file is looked at again, and the reason told once. */
+  const warn = ({ reason }: RequestFile.RequestFileError) =>
+    Effect.suspend(() => {
+      if (reason === warned) return Effect.void
+      warned = reason
+      return Effect.logWarning(`requests to discard a book cannot be served: ${reason}`)
+    })
+
+  yield* Effect.sleep(SERVER_LOOKS_EVERY).pipe(
+    Effect.andThen(Effect.catchTag(look, "RequestFileError", warn)),
+    Effect.forever,
+    Effect.forkScoped
+  )
+  return Stream.fromPubSub(ticks)
+})
+
+/** Which book is to be dropped from which store. */
+export interface Asked {
+  /** The path as a person gave it. */
+  readonly path: string
+  readonly drawId: string
+  readonly agency: Agency
+}
+
+const removeStale = Effect.fnUntraced(function* (path: string) {
+  const found = yield* readBelieved(path)
+  if (found === undefined || found.ageMillis <= STALE_MILLIS) return
+  yield* RequestFile.remove(RequestFile.pathOf(path))
+})
+
+/** Makes the request file, once nobody else has one there. */
+const create = (store: string, path: string, request: RequestFile.Request) =>
+  RequestFile.create(path, request).pipe(
+    Effect.catchIf(
+      (error) => error.code === "EEXIST",
+      () => Effect.andThen(removeStale(path), Effect.fail(new DiscardBusy({ store })))
+    ),
+    Effect.retry({
+      while: (error) => error._tag === "DiscardBusy",
+      schedule: Schedule.spaced(BUSY_RETRY_MILLIS),
+      times: BUSY_RETRIES
+    })
+  )
+
+/** Asks the server that has the store open, and waits for its answer. */
+export const ask = Effect.fnUntraced(function* ({ agency, drawId, path: store }: Asked) {
+  const path = yield* canonicalPath(store)
+  const file = RequestFile.pathOf(path)
+  const token = `${process.pid}-${yield* Random.nextInt}`
+  const request = new RequestFile.Request({ agency, draw: drawId, token })
+  const unanswered = (reason: string) => Effect.fail(new DiscardUnanswered({ store, reason }))
+  const handle = yield* create(store, path, request)
+
+  const look = Effect.gen(function* () {
+    const found = yield* RequestFile.read(file)
+    if (found?.request?.token === token) return found.request.answer
+    return yield* unanswered("took the request away without an answer")
+  })
+  const awaitAnswer = Effect.gen(function* () {
+    for (let looks = 0; ; looks++) {
+      if (looks % LOOKS_A_SECOND === 0) yield* RequestFile.renew(handle)
+      const hasStopped = looks % LOOKS_A_SECOND === 0 && (yield* isFree(path))
+      // It may have answered before it stopped.
+      const answer = yield* look
+      if (answer !== undefined) return answer
+      if (hasStopped) return yield* unanswered("has stopped")
+      yield* Effect.sleep(LOOK_MILLIS)
+    }
+  })
+  const answer = yield* Effect.timeoutOrElse(awaitAnswer, {
+    duration: `${ANSWER_TIMEOUT_SECONDS} seconds`,
+    orElse: () => unanswered(`did not answer in ${ANSWER_TIMEOUT_SECONDS} seconds`)
+  })
+  if ("discarded" in answer) return answer.discarded
+  return yield* new DiscardRefused({ store, reason: answer.refused })
+}, Effect.scoped)
+
+/** Why a book was not discarded, or may not have been. */
+export type DiscardFailure =
+  | DrawAlreadyHeld
+  | StoreUnavailable
+  | StoreBroken
+  | StoreOpenError
+  | DiscardRefused
+  | DiscardUnanswered
+  | DiscardBusy
+  | RequestFile.RequestFileError
+
+/**
+ * Drops a book from a store that `open` opens to write it; where a server has it open already,
+ * asks that. Gives how many bets were dropped.
+ */
+export const discard = (
+  open: Effect.Effect<BetStore["Service"], StoreOpenError, Scope.Scope>,
+  asked: Asked
+): Effect.Effect<number, DiscardFailure> =>
+  Effect.scoped(Effect.flatMap(open, (store) => store.discard(asked.agency))).pipe(
+    Effect.catchIf(
+      (error) => error._tag === "StoreOpenError" && error.inUse === true,
+      () => ask(asked)
+    )
+  )

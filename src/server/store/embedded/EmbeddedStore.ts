@@ -1,0 +1,185 @@
+/**
+ * What the two embedded stores share: writes as plain values that a worker thread can be sent,
+ * the group commit that gathers them, and the typed errors that their outcomes become.
+ */
+import { Deferred, Effect, Exit, Semaphore } from "effect"
+import type { Agency } from "../../../domain/Agency.ts"
+import type { BetBatch } from "../../../domain/BetBatch.ts"
+import type { Draw } from "../../../domain/Draw.ts"
+import {
+  AlreadyFinished,
+  type AppendOptions,
+  BookMismatch,
+  Conflict,
+  Discarded,
+  DrawAlreadyHeld,
+  type FinishOptions,
+  NotAllFinished,
+  type StoreBroken,
+  StoreUnavailable,
+  type WholeBook
+} from "../BetStore.ts"
+import { type DrawTerms, drawFromTerms, ensureSameTerms } from "../DrawTerms.ts"
+import * as GroupCommit from "./GroupCommit.ts"
+
+/** One thing to be written; a commit is a list of them, each of which succeeds or fails alone. */
+export type Write =
+  | {
+      readonly kind: "append"
+      readonly agency: Agency
+      readonly position: number
+      /** The rows of a batch. */
+      readonly runs: ReadonlyArray<Uint8Array>
+      /** How many bytes they have. */
+      readonly size: number
+      readonly count: number
+      /** The agency's book is whole with these bets. */
+      readonly last: WholeBook | undefined
+      /** The edition of the book that it belongs to; any, where it is left out. */
+      readonly edition: number | undefined
+    }
+  | {
+      readonly kind: "finish"
+      readonly agency: Agency
+      readonly bets: number
+      readonly sha256: string
+      readonly edition: number | undefined
+    }
+  | { readonly kind: "told"; readonly agency: Agency }
+  | ({ readonly kind: "openDraw" } & DrawTerms)
+  | { readonly kind: "recordDraw" }
+  | { readonly kind: "discard"; readonly agency: Agency }
+
+/** What became of a write. Every refusal is final: nothing of that write was stored. */
+export type Outcome =
+  | { readonly kind: "done" }
+  | { readonly kind: "conflict"; readonly held: number }
+  | { readonly kind: "alreadyFinished"; readonly bets: number }
+  | { readonly kind: "bookMismatch"; readonly held: number }
+  /** Another edition of the book is held. */
+  | { readonly kind: "otherEdition" }
+  | { readonly kind: "draw"; readonly terms: DrawTerms; readonly recorded: boolean }
+  | { readonly kind: "missing"; readonly agencies: ReadonlyArray<Agency> }
+  | { readonly kind: "alreadyRecorded" }
+  | { readonly kind: "discarded"; readonly bets: number }
+  /** This write could not be made durable, although others of its group were. */
+  | { readonly kind: "unavailable"; readonly reason: string }
+
+/** What is kept of an agency beside its bets. */
+export interface HeldBook {
+  readonly bets: number
+  readonly finished: boolean
+}
+
+/** The cost of a write beside its rows, generously. */
+const WRITE_OVERHEAD_BYTES = 64
+/** What a row may need beside its canonical bytes: an agency of ten digits, a comma and a CR. */
+const ROW_OVERHEAD_BYTES = 12
+
+const sizeOf = (write: Write): number =>
+  write.kind === "append"
+    ? WRITE_OVERHEAD_BYTES + write.size + write.count * ROW_OVERHEAD_BYTES
+    : WRITE_OVERHEAD_BYTES
+
+export type CommitFailure = StoreUnavailable | StoreBroken
+
+const exitOf = (outcome: Outcome): Exit.Exit<Outcome, CommitFailure> =>
+  outcome.kind === "unavailable"
+    ? Exit.fail(new StoreUnavailable({ reason: outcome.reason }))
+    : Exit.succeed(outcome)
+
+/**
+ * Makes the writing half of a store from its `commit`, which stores what it can of the writes in
+ * one durable step. After one StoreBroken it is not called again.
+ */
+export const makeWriter = Effect.fnUntraced(function* (
+  drawId: string,
+  commit: (writes: ReadonlyArray<Write>) => Effect.Effect<ReadonlyArray<Outcome>, CommitFailure>
+) {
+  const permit = yield* Semaphore.make(1)
+  const brokenBy = yield* Deferred.make<never, StoreBroken>()
+
+  const unlessBroken = <A>(write: Effect.Effect<A, CommitFailure>) =>
+    Effect.suspend(() => (Deferred.isDoneUnsafe(brokenBy) ? Deferred.await(brokenBy) : write)).pipe(
+      Effect.tapErrorTag("StoreBroken", (error) => Deferred.fail(brokenBy, error))
+    )
+
+  const submit = GroupCommit.make<Write, Outcome, CommitFailure>({
+    permit,
+    sizeOf,
+    commit: (writes) => unlessBroken(Effect.map(commit(writes), (outcomes) => outcomes.map(exitOf)))
+  })
+
+  const append = Effect.fnUntraced(function* (
+    agency: Agency,
+    position: number,
+    { byteLength: size, count, runs }: BetBatch,
+    { edition, last }: AppendOptions = {}
+  ) {
+    const write = { kind: "append", agency, position, runs, size, count, last, edition } as const
+    const outcome = yield* submit(write)
+    if (outcome.kind === "otherEdition") return yield* new Discarded({ agency })
+    if (outcome.kind === "conflict") {
+      return yield* new Conflict({ agency, position, held: outcome.held })
+    }
+    if (outcome.kind === "alreadyFinished") {
+      return yield* new AlreadyFinished({ agency, bets: outcome.bets })
+    }
+  })
+
+  const finish = Effect.fnUntraced(function* (
+    agency: Agency,
+    bets: number,
+    { edition, sha256 }: FinishOptions
+  ) {
+    const outcome = yield* submit({ kind: "finish", agency, bets, sha256, edition })
+    if (outcome.kind === "otherEdition") return yield* new Discarded({ agency })
+    if (outcome.kind === "bookMismatch") {
+      return yield* new BookMismatch({ agency, bets, held: outcome.held })
+    }
+  })
+
+  const openDraw = Effect.fnUntraced(function* (asked: Draw) {
+    if (asked.id !== drawId) {
+      // A layer is made for one draw's id: that is the caller's mistake, nothing a person can mend.
+      return yield* Effect.die(new Error(`the store of draw ${drawId} was asked for ${asked.id}`))
+    }
+    const { agencies, winningNumber } = asked
+    const outcome = yield* submit({ kind: "openDraw", agencies, winningNumber })
+    if (outcome.kind !== "draw") return { draw: asked, recorded: false }
+    const stored = drawFromTerms(drawId, outcome.terms)
+    yield* ensureSameTerms(stored, asked)
+    return { draw: stored, recorded: outcome.recorded }
+  })
+
+  const recordDraw = submit({ kind: "recordDraw" }).pipe(
+    Effect.flatMap((outcome) =>
+      outcome.kind === "missing"
+        ? Effect.fail(new NotAllFinished({ missing: outcome.agencies }))
+        : Effect.succeed(outcome.kind === "done")
+    )
+  )
+
+  const told = (agency: Agency) => Effect.asVoid(submit({ kind: "told", agency }))
+
+  const discard = Effect.fnUntraced(function* (agency: Agency) {
+    const outcome = yield* submit({ kind: "discard", agency })
+    if (outcome.kind === "alreadyRecorded") return yield* new DrawAlreadyHeld({ agency, drawId })
+    return outcome.kind === "discarded" ? outcome.bets : 0
+  })
+
+  return {
+    append,
+    finish,
+    openDraw,
+    recordDraw,
+    told,
+    discard,
+    broken: Deferred.await(brokenBy),
+    /** Writes something of the store's own between two commits. */
+    betweenCommits: (write: Effect.Effect<void, CommitFailure>) =>
+      permit.withPermit(unlessBroken(write)),
+    /** For a store that learns of a failed sync while nobody waits for a commit. */
+    breakNow: (error: StoreBroken) => Deferred.fail(brokenBy, error)
+  }
+})

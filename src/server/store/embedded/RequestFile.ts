@@ -1,0 +1,184 @@
+/**
+ * The file in which one process asks another to discard a book, `<store>.discard`, beside an
+ * embedded store: what stands in it, and the few things that both sides do to it.
+ *
+ * It is made whole by whoever asks, renewed as long as somebody waits, and replaced in one step by
+ * the same request with its answer.
+ */
+import { constants } from "node:fs"
+import { type FileHandle, lstat, open, unlink } from "node:fs/promises"
+import { Clock, Data, Effect, Schema } from "effect"
+import { Agency } from "../../../domain/Agency.ts"
+import { DrawId } from "../../../domain/Draw.ts"
+import { Disk, openScoped as openOnDisk, replaceFile } from "./Disk.ts"
+import { OWNER_ONLY } from "./PrivateFile.ts"
+import { NOT_A_FILE, orUndefined } from "./StoreFiles.ts"
+
+/** What became of a request: how many bets were dropped, or why none was. */
+const Answer = Schema.Union([
+  Schema.Struct({ discarded: Schema.Int }),
+  Schema.Struct({ refused: Schema.String })
+])
+export type Answer = typeof Answer.Type
+
+/** Asks for the book of an agency to be discarded. */
+export class Request extends Schema.Class<Request>("lottery/server/store/RequestFile.Request")({
+  agency: Agency,
+  draw: DrawId,
+  /** Tells this request from any other. */
+  token: Schema.NonEmptyString,
+  answer: Schema.optionalKey(Answer)
+}) {}
+
+const RequestText = Schema.fromJsonString(Request)
+const decode = Schema.decodeOption(RequestText)
+const encode = Schema.encodeEffect(RequestText)
+
+/** The request file cannot be read or written. */
+export class RequestFileError extends Data.TaggedError("RequestFileError")<{
+  readonly code: string | undefined
+  readonly reason: string
+}> {
+  override get message(): string {
+    return `the store's server cannot be asked: ${this.reason}`
+  }
+}
+
+const toRequestFileError = (error: unknown): RequestFileError => {
+  const code =
+    error instanceof Error && "code" in error && typeof error.code === "string"
+      ? error.code
+      : undefined
+  return new RequestFileError({
+    code,
+    reason: error instanceof Error ? error.message : String(error)
+  })
+}
+
+const attempt = <A>(run: () => Promise<A>): Effect.Effect<A, RequestFileError> =>
+  Effect.tryPromise({ try: run, catch: toRequestFileError })
+
+const openScoped = (path: string, flags: string | number) =>
+  Effect.acquireRelease(
+    attempt(() => open(path, flags, OWNER_ONLY)),
+    (file) => Effect.ignore(attempt(() => file.close()))
+  )
+
+/** Where the request beside a store is; `store` is the store's canonical path. */
+export const pathOf = (store: string): string => `${store}.discard`
+
+/** Opens no link, and does not wait for the other end of a FIFO. */
+const CAREFULLY = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
+/** What opening a link or a socket fails with. */
+const NOT_OPENED: ReadonlyArray<string | undefined> = ["ELOOP", "ENXIO"]
+const PERMISSIONS = 0o777
+/** More than a request has; what is longer is none. */
+const MAX_BYTES = 64 * 1024
+
+/** A request file as it was found. */
+export interface Found {
+  /** Whose file it is. */
+  readonly user: number
+  /** Since it was last renewed; so long also where the clock was put back that much since. */
+  readonly ageMillis: number
+  /** Undefined where what stands in it is not a request, or not yet. */
+  readonly request: Request | undefined
+}
+
+/** Reads the request file; undefined where there is none. */
+export const read = Effect.fnUntraced(
+  function* (path: string) {
+    const notAFile = new RequestFileError({ code: undefined, reason: `${path} ${NOT_A_FILE}` })
+    const file = yield* openScoped(path, CAREFULLY).pipe(
+      Effect.mapError((error) => (NOT_OPENED.includes(error.code) ? notAFile : error))
+    )
+    const stats = yield* attempt(() => file.stat())
+    if (!stats.isFile()) return yield* notAFile
+    const { mtimeMs, size, uid: user } = stats
+    const { buffer, bytesRead } = yield* attempt(() => file.read(Buffer.alloc(MAX_BYTES), 0))
+    const request = decode(size > MAX_BYTES ? "" : buffer.toString("utf8", 0, bytesRead))
+    const found: Found = {
+      user,
+      ageMillis: Math.abs((yield* Clock.currentTimeMillis) - mtimeMs),
+      request: request._tag === "Some" ? request.value : undefined
+    }
+    return found
+  },
+  Effect.scoped,
+  Effect.catchIf(
+    (error) => error.code === "ENOENT",
+    () => Effect.succeed(undefined)
+  )
+)
+
+/** Removes the request file, whoever made it. */
+export const remove = (path: string): Effect.Effect<void, RequestFileError> =>
+  Effect.catchIf(
+    attempt(() => unlink(path)),
+    (error) => error.code === "ENOENT",
+    () => Effect.void
+  )
+
+const textOf = (request: Request) => Effect.orDie(encode(request))
+
+const removeOwn = Effect.fnUntraced(
+  function* (path: string, { token }: Request) {
+    const found = yield* read(path)
+    if (found?.request?.token === token) yield* remove(path)
+  },
+  (effect) => Effect.ignore(effect)
+)
+
+/**
+ * Lets the server read a request: who may use the store's lock may, as the operator has chosen.
+ * What root asks becomes the file of the user who has made the lock.
+ */
+const giveToServer = Effect.fnUntraced(function* (file: FileHandle, store: string) {
+  const lock = yield* orUndefined(() => lstat(`${store}.lock`))
+  if (lock?.isFile() !== true) return
+  if (process.geteuid?.() === 0) yield* attempt(() => file.chown(lock.uid, lock.gid))
+  const mode = lock.mode & PERMISSIONS
+  if (mode !== OWNER_ONLY) yield* attempt(() => file.chmod(mode))
+})
+
+/**
+ * Makes the request file beside a store, and removes it with the scope unless it is another's by
+ * then. Fails with the code `EEXIST` where there is one. Gives the file to `renew`, which is this
+ * request's alone.
+ */
+export const create = Effect.fnUntraced(function* (store: string, request: Request) {
+  const path = pathOf(store)
+  const text = yield* textOf(request)
+  const file = yield* openScoped(path, "wx")
+  yield* giveToServer(file, store).pipe(
+    Effect.andThen(attempt(() => file.writeFile(text))),
+    Effect.onError(() => Effect.ignore(remove(path))),
+    Effect.uninterruptible
+  )
+  yield* Effect.addFinalizer(() => removeOwn(path, request))
+  return file
+})
+
+/** Says that somebody still waits. */
+export const renew = Effect.fnUntraced(function* (file: FileHandle) {
+  const seconds = (yield* Clock.currentTimeMillis) / 1000
+  yield* attempt(() => file.utimes(seconds, seconds))
+})
+
+/** Answers a request, unless nobody waits for the answer any more. */
+export const answer = Effect.fnUntraced(
+  function* (path: string, request: Request, given: Answer) {
+    const found = yield* read(path)
+    if (found?.request?.token !== request.token) return
+    const text = yield* textOf(new Request({ ...request, answer: given }))
+    const disk = yield* Disk
+    // Who asked may read the answer.
+    const asked = yield* openOnDisk(disk, path, "r")
+    yield* replaceFile(disk, path, Buffer.from(text), asked)
+  },
+  Effect.scoped,
+  Effect.catchTag("DiskError", ({ code, reason }) =>
+    // Taken away just now.
+    code === "ENOENT" ? Effect.void : Effect.fail(new RequestFileError({ code, reason }))
+  )
+)

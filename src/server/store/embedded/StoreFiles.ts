@@ -1,0 +1,62 @@
+/**
+ * The files beside an embedded store, where other users may be able to put theirs. What is not a
+ * regular file, or belongs to a user who cannot write the store, is neither read nor waited for.
+ */
+import { lstat, readdir, stat, unlink } from "node:fs/promises"
+import { basename, dirname, join } from "node:path"
+import { Effect } from "effect"
+import { TEMPORARY_END } from "../../../domain/TemporaryName.ts"
+import { StoreOpenError } from "../BetStore.ts"
+import { foreign, mayWrite } from "./PrivateFile.ts"
+
+/** What the file system says of a path; undefined if it cannot. */
+export const orUndefined = <A>(ask: () => Promise<A>): Effect.Effect<A | undefined> =>
+  Effect.orElseSucceed(Effect.tryPromise(ask), () => undefined)
+
+/** Whether a user can write a store. On a store that does not exist yet only we and root count. */
+export const canWrite = (user: number, canonical: string): Effect.Effect<boolean> =>
+  Effect.map(
+    orUndefined(() => stat(canonical)),
+    (store) => mayWrite(user, store)
+  )
+
+export const NOT_A_FILE = "is not a regular file; remove it"
+
+/** What SQLite reads beside any file. Where the lock has a log, SQLite locks that instead. */
+const OF_SQLITE = ["-wal", "-shm", "-journal"]
+/** What lies beside a store while it is open, or after a crash, and is read. */
+const BESIDE = [...OF_SQLITE, ".lock", ...OF_SQLITE.map((end) => `.lock${end}`), ".state.json"]
+
+/** Fails if a store, or a file beside it, is not a regular file, or cannot be believed. */
+export const checkFiles = Effect.fnUntraced(function* (path: string, canonical: string) {
+  const fail = (reason: string) => Effect.fail(new StoreOpenError({ store: path, reason }))
+  const [named, store, ...files] = yield* Effect.forEach(
+    [path, canonical, ...BESIDE.map((suffix) => `${canonical}${suffix}`)],
+    (file) => orUndefined(() => lstat(file)),
+    { concurrency: "unbounded" }
+  )
+  if (named?.isSymbolicLink() && !mayWrite(named.uid, store)) {
+    return yield* fail(`it is a link that ${foreign(named.uid)}`)
+  }
+  if (store?.isFile() === false) return yield* fail("it is not a file")
+  for (const [index, found] of files.entries()) {
+    const file = `${canonical}${BESIDE[index]}`
+    if (found?.isFile() === false) return yield* fail(`${file} ${NOT_A_FILE}`)
+    if (found === undefined || mayWrite(found.uid, store)) continue
+    return yield* fail(`${file} ${foreign(found.uid)}`)
+  }
+})
+
+/** What is written beside a store under a temporary name: the store itself, and these. */
+const REPLACED = /^(\.state\.json|\.discard|\.cut-\d+)?$/
+
+/** Removes what killed processes left of files that were being written; for the lock's holder. */
+export const removeTemporaries = Effect.fnUntraced(function* (canonical: string) {
+  const [folder, store] = [dirname(canonical), basename(canonical)]
+  const names = (yield* orUndefined(() => readdir(folder))) ?? []
+  for (const name of names) {
+    const rest = name.replace(TEMPORARY_END, "")
+    const isOurs = rest.startsWith(store) && REPLACED.test(rest.slice(store.length))
+    if (isOurs && rest !== name) yield* orUndefined(() => unlink(join(folder, name)))
+  }
+})

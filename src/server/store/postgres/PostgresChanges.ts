@@ -1,0 +1,80 @@
+/**
+ * Hearing of what other servers changed in a draw: PostgreSQL notifies whoever listens, and in
+ * case that gets lost, or its kind of PostgreSQL has no notifications, it is looked at every few
+ * seconds.
+ */
+import { type Duration, Effect, PubSub, Queue, Stream } from "effect"
+import { ActionLine, logAction } from "../../../domain/ActionLog.ts"
+import { type Postgres, reasonOf } from "./PostgresClient.ts"
+
+const CHANNEL = "lottery"
+/** How long a lost notification delays the word of the draw. */
+export const LOOKS_EVERY = "2 seconds"
+/** Many agencies that finish at once make few ticks, each of which reads the standing of all. */
+const TICKS_AT_MOST_EVERY = "200 millis"
+
+/**
+ * Tells every server that something of the draw has changed, or does not: they look, too. It waits
+ * among what reads, for it changes nothing.
+ */
+export const notify = ({ read, sql }: Postgres, drawId: string): Effect.Effect<void> =>
+  Effect.ignore(read(sql.notify(CHANNEL, drawId)))
+
+/** What differs after every change, at the price of one row. */
+const makeLook = ({ read, sql }: Postgres, drawId: string) =>
+  read(sql<{ readonly seen: string }>`
+    select concat_ws(' ', draws.recorded_by,
+      count(*) filter (where finished), count(*) filter (where told), sum(edition)) as seen
+    from draws join agencies on agencies.draw = draws.id
+    where draws.name = ${drawId}
+    group by draws.recorded_by`)
+
+/** A stream that ticks after changes of the draw, of others and our own. */
+export const make = Effect.fnUntraced(function* (
+  postgres: Postgres,
+  drawId: string,
+  looksEvery: Duration.Input
+) {
+  // Who subscribes late is given the last tick; who is slow misses all but the last.
+  const ticks = yield* PubSub.sliding<void>({ capacity: 1, replay: 1 })
+  const tick = PubSub.publish(ticks, undefined)
+  const look = makeLook(postgres, drawId)
+  let isListening: boolean | undefined
+
+  const listen = Effect.gen(function* () {
+    const notifications = yield* postgres.sql.listen(CHANNEL)
+    if (isListening === false) yield* logAction("store_listen", "success")
+    isListening = true
+    // What was said while nobody listened is lost.
+    yield* tick
+    for (;;) {
+      const heard = yield* Queue.takeAll(notifications)
+      if (heard.some(({ payload }) => payload === drawId)) yield* tick
+      yield* Effect.sleep(TICKS_AT_MOST_EVERY)
+    }
+  }).pipe(
+    Effect.scoped,
+    Effect.catchTag("SqlError", (error) => {
+      if (isListening === false) return Effect.void
+      isListening = false
+      const line = new ActionLine("store_listen", "fail", { error: reasonOf(error) })
+      return Effect.logWarning(line)
+    })
+  )
+  yield* listen.pipe(Effect.andThen(Effect.sleep(looksEvery)), Effect.forever, Effect.forkScoped)
+
+  let seen: string | undefined
+  const lookAgain = Effect.gen(function* () {
+    const [found] = yield* look
+    if (found === undefined || found.seen === seen) return
+    seen = found.seen
+    yield* tick
+  })
+  yield* Effect.sleep(looksEvery).pipe(
+    // Where it cannot be looked at now, it is the next time; the one who listens has said why.
+    Effect.andThen(Effect.ignore(lookAgain)),
+    Effect.forever,
+    Effect.forkScoped
+  )
+  return Stream.fromPubSub(ticks)
+})

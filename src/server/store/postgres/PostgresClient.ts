@@ -1,0 +1,226 @@
+/**
+ * Talking to PostgreSQL: a pool of connections that reading and writing share fairly, what its
+ * errors mean, and how long it may be away before a statement is given up.
+ */
+import * as PgClient from "@effect/sql-pg/PgClient"
+import { Data, Effect, Fiber, Option, type Redacted, Schedule, Scope, Semaphore } from "effect"
+import * as Reactivity from "effect/reactivity/Reactivity"
+import { SqlError } from "effect/sql/SqlError"
+import { boundedWait } from "../../../domain/LoggedResource.ts"
+import { StoreUnavailable } from "../BetStore.ts"
+import { makeTypes } from "./PostgresColumns.ts"
+import { hostWithoutTls, requiresTls } from "./PostgresUrl.ts"
+
+/** Statements that write at a time: more are no faster, and PostgreSQL has 100 places, if that. */
+const WRITERS = 4
+/** Statements that read at a time, so that books that are read keep no batch waiting. */
+const READERS = 3
+/** One listens. */
+const MAX_CONNECTIONS = WRITERS + READERS + 1
+
+/** How often, and how many times, a statement is tried again while PostgreSQL is away: for 5 s. */
+const RETRY_EVERY = "200 millis"
+const RETRIES = 25
+/** After that time without an answer a statement is given up, with its connection. */
+const STATEMENT_SECONDS = 20
+/** At a close, how long connections are waited for whose statements are not answered. */
+const CLOSE_TIMEOUT = "2 seconds"
+
+/**
+ * What each connection is set to, whatever the database's own default is. The store rests on it: a
+ * commit that is answered is on the disk, and on the standby's where there is a synchronous one;
+ * and whoever waited for a lock sees what the one before did.
+ */
+const SESSION = {
+  synchronous_commit: "on",
+  default_transaction_isolation: "read committed"
+}
+
+/** A connection is not set as it was asked to be. */
+export class SessionDiffers extends Data.TaggedError("SessionDiffers")<{
+  readonly setting: string
+  readonly value: string | null
+  readonly expected: string
+}> {
+  get reason(): string {
+    const { expected, setting, value } = this
+    const differs = `its connections have ${setting} = ${value}, expected ${expected}`
+    return `${differs}; where a pooler before it leaves that out, set it for the database's user`
+  }
+}
+
+/** What says that PostgreSQL is away for now, or that the statement met another: none was done. */
+const TRANSIENT_STATES = new Set([
+  "57P01", // admin_shutdown
+  "57P02", // crash_shutdown
+  "57P03", // cannot_connect_now
+  "53300", // too_many_connections
+  "55000", // object_not_in_prerequisite_state: the database takes no connections now
+  "25006", // read_only_sql_transaction: it was the primary
+  "40001", // serialization_failure
+  "40P01" // deadlock_detected
+])
+
+/** An error of PostgreSQL itself carries its SQLSTATE, one of the network what Node calls it. */
+interface Origin {
+  readonly message: string
+  readonly code?: unknown
+  /** One for each address of a host that refused. */
+  readonly errors?: ReadonlyArray<unknown>
+}
+
+const originOf = ({ reason }: SqlError): Origin => {
+  let origin: unknown = reason.cause
+  while (origin instanceof Error && origin.cause instanceof Error) origin = origin.cause
+  return origin instanceof Error ? origin : reason
+}
+
+/** The SQLSTATE of an error that PostgreSQL itself gave. */
+export const stateOf = (error: SqlError): string | undefined => {
+  const { code } = originOf(error)
+  return typeof code === "string" && /^[0-9A-Z]{5}$/.test(code) ? code : undefined
+}
+
+/** Why a statement failed, in one line; it never holds a password. */
+export const reasonOf = (error: SqlError): string => {
+  const { errors, message } = originOf(error)
+  const state = stateOf(error)
+  if (state !== undefined) return `${message} (PostgreSQL ${state})`
+  const first = errors?.find((each) => each instanceof Error)
+  return message || first?.message || error.message
+}
+
+const isTransient = (error: SqlError): boolean =>
+  error.reason._tag === "ConnectionError" || TRANSIENT_STATES.has(stateOf(error) ?? "")
+
+type Unavailable<E> = Exclude<E, SqlError> | StoreUnavailable
+
+/** What a failed statement means to whoever uses the store. */
+export const toUnavailable = <E>(error: E): Unavailable<E> =>
+  error instanceof SqlError
+    ? new StoreUnavailable({ reason: reasonOf(error) })
+    : // What is left is no SqlError, which `instanceof` does not tell the compiler of a type `E`.
+      (error as Exclude<E, SqlError>)
+
+/** Runs something that may be done twice until PostgreSQL has answered, but not for ever. */
+const patiently = <A, E>(statement: Effect.Effect<A, E>): Effect.Effect<A, Unavailable<E>> =>
+  statement.pipe(
+    Effect.retry({
+      while: (error) => error instanceof SqlError && isTransient(error),
+      schedule: Schedule.spaced(RETRY_EVERY),
+      times: RETRIES
+    }),
+    Effect.mapError(toUnavailable),
+    withDeadline
+  )
+
+/** Also what cannot be interrupted stops waiting; the statement is interrupted behind its back. */
+const withDeadline = Effect.fnUntraced(function* <A, E>(work: Effect.Effect<A, E>) {
+  const duration = `${STATEMENT_SECONDS} seconds` as const
+  const answered = yield* boundedWait(Effect.timeoutOption(work, duration), duration)
+  const answer = Option.isSome(answered) ? yield* answered.value : Option.none<A>()
+  if (Option.isSome(answer)) return answer.value
+  const reason = `PostgreSQL did not answer in ${STATEMENT_SECONDS} seconds`
+  return yield* new StoreUnavailable({ reason })
+})
+
+/** Runs something that is interrupted at once, behind the back of the one who waited for it. */
+export const leftBehind = Effect.fnUntraced(function* <A, E>(work: Effect.Effect<A, E>) {
+  const working = yield* Effect.forkDetach(work)
+  return yield* Effect.onInterrupt(Fiber.join(working), () =>
+    Effect.forkDetach(Fiber.interrupt(working))
+  )
+})
+
+/**
+ * Where a connection is lost within a transaction, its rollback fails, which the library takes for
+ * a defect. It is rolled back all the same, and what failed is a statement as any other.
+ */
+export const orRolledBack = <A, E, R>(
+  transaction: Effect.Effect<A, E, R>
+): Effect.Effect<A, E | SqlError, R> =>
+  Effect.catchDefect(transaction, (defect) =>
+    defect instanceof SqlError ? Effect.fail(defect) : Effect.die(defect)
+  )
+
+export interface Postgres {
+  readonly sql: PgClient.PgClient
+  /**
+   * Runs what reads. While PostgreSQL is away it is tried again; where it stays away, or does not
+   * answer, the store is unavailable.
+   */
+  readonly read: <A, E>(statement: Effect.Effect<A, E>) => Effect.Effect<A, Unavailable<E>>
+  /**
+   * Runs what writes, likewise. It may have been done although its answer was lost, so it must be
+   * such that doing it again is harmless.
+   */
+  readonly write: Postgres["read"]
+}
+
+/**
+ * Opens what talks to PostgreSQL, in a scope whose close does not wait long for an answer. Nobody
+ * was told of what is not answered by then, and its connections end with the process.
+ */
+export const closedInTime = Effect.fnUntraced(function* <A, E>(
+  acquire: Effect.Effect<A, E, Scope.Scope>
+): Effect.fn.Return<A, E, Scope.Scope> {
+  const scope = yield* Scope.make()
+  yield* Effect.addFinalizer(
+    Effect.fnUntraced(function* (exit) {
+      const closed = yield* boundedWait(Scope.close(scope, exit), CLOSE_TIMEOUT)
+      if (Option.isSome(closed)) return yield* closed.value
+      yield* Effect.logWarning("PostgreSQL does not answer: its connections are not waited for")
+    })
+  )
+  return yield* Scope.provide(acquire, scope)
+})
+
+/** Says what others on the way learn. Any server that answers may ask for the password as text. */
+const warnUnlessPrivate = (url: Redacted.Redacted) => {
+  const host = hostWithoutTls(url)
+  if (host === undefined) return Effect.void
+  return Effect.logWarning(
+    `bets travel to PostgreSQL on ${host} in the clear, and so does the password if the server ` +
+      "asks for it in clear text: add sslmode=require to its URL"
+  )
+}
+
+/** Makes the pool; connections are opened as they are needed. */
+export const make = Effect.fnUntraced(function* (
+  url: Redacted.Redacted
+): Effect.fn.Return<Postgres, SqlError, Scope.Scope> {
+  yield* warnUnlessPrivate(url)
+  const sql = yield* PgClient.make({
+    url,
+    // Asked for, so that no variable of the environment turns the check of the certificate off.
+    ...(requiresTls(url) && { ssl: { rejectUnauthorized: true } }),
+    maxConnections: MAX_CONNECTIONS,
+    keepAlive: "10 seconds",
+    types: makeTypes(),
+    startupParameters: {
+      ...SESSION,
+      // A plan that was made while a table was empty is no plan for when it is full.
+      plan_cache_mode: "force_custom_plan",
+      // A server that vanished with its network leaves no row locked behind.
+      idle_in_transaction_session_timeout: "30s"
+    }
+  }).pipe(Effect.provide(Reactivity.layer))
+  const writers = yield* Semaphore.make(WRITERS)
+  const readers = yield* Semaphore.make(READERS)
+  return {
+    sql,
+    // Whoever waits for its turn waits for us: PostgreSQL's time begins with the statement.
+    read: (statement) => readers.withPermit(patiently(statement)),
+    write: (statement) => writers.withPermit(patiently(statement))
+  }
+})
+
+/** Fails where a connection is not set as the store needs it: poolers may leave settings out. */
+export const checkSession = Effect.fnUntraced(function* (sql: PgClient.PgClient) {
+  for (const [setting, expected] of Object.entries(SESSION)) {
+    const [found] = yield* sql<{ value: string | null }>`
+      select current_setting(${setting}, true) as value`
+    const value = found?.value ?? null
+    if (value !== expected) return yield* new SessionDiffers({ setting, value, expected })
+  }
+})

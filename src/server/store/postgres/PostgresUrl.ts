@@ -1,0 +1,102 @@
+/**
+ * A PostgreSQL's URL as libpq writes it: `postgres://user:password@host:port/database?parameters`.
+ * What is special in a name or a password must be percent-encoded: only then is it clear where
+ * the password ends, which is never shown.
+ */
+import { Redacted, Result } from "effect"
+import { isLoopback } from "../../../protocol/Loopback.ts"
+
+/** The parameters that mean something here; any other would be ignored without a word. */
+const PARAMETERS = [
+  "host",
+  "port",
+  "user",
+  "password",
+  "dbname",
+  "application_name",
+  "options",
+  "connect_timeout",
+  "sslmode"
+]
+
+const SCHEME = /^postgres(ql)?:\/\//
+/** What a URL has behind its host: a database, and parameters. */
+const REST = /^(\/[^/@?#]*)?(\?[^@#]*)?$/
+
+const EXPECTED = "expected postgres://USER:PASSWORD@HOST:PORT/DATABASE"
+
+const parse = (text: string): URL | undefined => {
+  try {
+    return new URL(text)
+  } catch {
+    return undefined
+  }
+}
+
+/** What is wrong with a URL, without showing any of it. */
+const problemOf = (text: string): string | undefined => {
+  const url = parse(text)
+  if (!SCHEME.test(text) || url === undefined) return EXPECTED
+  const authority = text.replace(SCHEME, "").match(/^[^/?#]*/)?.[0] ?? ""
+  const rest = text.replace(SCHEME, "").slice(authority.length)
+  if (!REST.test(rest) || authority.split("@").length > 2) {
+    return `${EXPECTED}, what is special in a name or password percent-encoded (@ as %40)`
+  }
+  for (const name of url.searchParams.keys()) {
+    if (!PARAMETERS.includes(name)) {
+      return `${EXPECTED}, with no parameters but ${PARAMETERS.join(", ")}`
+    }
+  }
+  return undefined
+}
+
+/** Takes a URL for what it is, or says what is wrong with it, without showing any of it. */
+export const parsePostgresUrl = (text: string): Result.Result<Redacted.Redacted, string> => {
+  const problem = problemOf(text)
+  return problem === undefined ? Result.succeed(Redacted.make(text)) : Result.fail(problem)
+}
+
+/** The last value of a parameter, which is the one that counts. */
+const parameterOf = ({ searchParams }: URL, name: string): string | undefined =>
+  searchParams.getAll(name).at(-1)
+
+/** The URL without its password and parameters, fit to be shown. */
+export const showPostgresUrl = (url: Redacted.Redacted): string => {
+  const parsed = new URL(Redacted.value(url))
+  const { host, pathname, username } = parsed
+  // A parameter is decoded, and may have line breaks then.
+  const parameter = (name: string) => {
+    const value = parameterOf(parsed, name)
+    return value === undefined ? undefined : encodeURI(value)
+  }
+  const user = parameter("user") ?? username
+  const at = parameter("host") ?? host
+  const port = parameter("port")
+  const database = parameter("dbname") ?? pathname.slice(1)
+  return (
+    `postgres://${user === "" ? "" : `${user}@`}${at}${port === undefined ? "" : `:${port}`}` +
+    (database === "" ? "" : `/${database}`)
+  )
+}
+
+/**
+ * The values of `sslmode` that insist on TLS. Each of them checks the certificate and its name, as
+ * libpq does for `verify-full` alone. `prefer` and `allow` do without TLS where the other side says
+ * that it has none.
+ */
+const TLS_MODES = new Set(["require", "verify-ca", "verify-full"])
+
+/** Whether PostgreSQL is spoken to over TLS only. */
+export const requiresTls = (url: Redacted.Redacted): boolean =>
+  TLS_MODES.has(parameterOf(new URL(Redacted.value(url)), "sslmode") ?? "")
+
+/** The folder of a socket, also as a URL has it. */
+const FOLDER = /^(\/|%2f)/i
+
+/** The host of another machine that may be spoken to without TLS. */
+export const hostWithoutTls = (url: Redacted.Redacted): string | undefined => {
+  if (requiresTls(url)) return undefined
+  const parsed = new URL(Redacted.value(url))
+  const host = parameterOf(parsed, "host") ?? parsed.hostname.replace(/^\[|\]$/g, "")
+  return host === "" || FOLDER.test(host) || isLoopback(host) ? undefined : host
+}

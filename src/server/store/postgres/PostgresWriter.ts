@@ -1,0 +1,287 @@
+/**
+ * What is written of one draw in PostgreSQL. An append or a finish is one statement, and so a
+ * transaction of its own: it moves the agency's row on only from where the writer believes it to
+ * be, which PostgreSQL lets one writer at a time do, whichever server it is. Each may be done
+ * again where its answer was lost.
+ */
+import { randomUUID } from "node:crypto"
+import { hostname } from "node:os"
+import * as PgTypes from "@effect/sql-pg/PgTypes"
+import { Effect, Result } from "effect"
+import type { SqlError } from "effect/sql/SqlError"
+import type { Agency } from "../../../domain/Agency.ts"
+import type { BetBatch } from "../../../domain/BetBatch.ts"
+import type { Draw } from "../../../domain/Draw.ts"
+import {
+  AlreadyFinished,
+  type AppendOptions,
+  BookMismatch,
+  Conflict,
+  Discarded,
+  DrawAlreadyHeld,
+  type FinishOptions,
+  NotAllFinished,
+  type StoreUnavailable
+} from "../BetStore.ts"
+import { ensureSameTerms } from "../DrawTerms.ts"
+import { type DrawRow, drawFromRow } from "./PostgresBooks.ts"
+import {
+  leftBehind,
+  orRolledBack,
+  type Postgres,
+  stateOf,
+  toUnavailable
+} from "./PostgresClient.ts"
+import { columnsOf } from "./PostgresColumns.ts"
+
+/** The row of an agency, whoever wrote it. */
+interface AgencyRow {
+  readonly bets: number
+  readonly finished: boolean
+  readonly edition: number
+  readonly last_write: string | null
+}
+
+const UNIQUE_VIOLATION = "23505"
+
+/** What became of a write that the agency's row was not where the writer believed it to be. */
+type Looked<A> = { readonly done: A } | "again"
+
+const arrayOf = (values: ReadonlyArray<unknown>, type: number) =>
+  // The types below all have one of arrays.
+  Result.getOrThrow(PgTypes.array(values, type))
+
+type Columns = ReturnType<typeof columnsOf>
+
+/**
+ * The writing half of the store of a draw. `notify` tells the other servers that something of it
+ * has changed.
+ */
+export const makeWriter = (
+  { sql, write }: Postgres,
+  drawId: string,
+  notify: Effect.Effect<void>
+) => {
+  const key = sql`(select id from draws where name = ${drawId})`
+  /** Who records the draw, for people, and for us where the answer is lost. */
+  const server = `${hostname()} ${process.pid} ${randomUUID()}`
+  let hasSaidRecorded = false
+  /** The agencies that are known to have a row; a row stays for ever. */
+  const agenciesWithRow = new Set<Agency>()
+
+  const makeAgencies = Effect.fnUntraced(function* (agencies: ReadonlyArray<Agency>) {
+    yield* sql`insert into draws (name) values (${drawId}) on conflict do nothing`
+    yield* sql`
+      insert into agencies (draw, agency)
+      select ${key}, agency from unnest(${arrayOf(agencies, PgTypes.OID.int4)}) as agency
+      on conflict do nothing`
+    for (const agency of agencies) agenciesWithRow.add(agency)
+  })
+
+  const makeAgency = (agency: Agency) =>
+    Effect.suspend(() => (agenciesWithRow.has(agency) ? Effect.void : makeAgencies([agency])))
+
+  const rowOf = Effect.fnUntraced(function* (agency: Agency) {
+    const [row] = yield* sql<AgencyRow>`
+      select bets, finished, edition, last_write from agencies
+      where draw = ${key} and agency = ${agency}`
+    return row
+  })
+
+  /**
+   * Runs a statement that moves the agency's row on and tells whether it did. Where it did not,
+   * looks why: another may have moved the row in between, so that it would now.
+   */
+  const move = Effect.fnUntraced(function* <E>(
+    agency: Agency,
+    statement: Effect.Effect<ReadonlyArray<{ readonly moved: boolean }>, SqlError>,
+    look: (row: AgencyRow) => Effect.Effect<Looked<void>, E>
+  ) {
+    for (;;) {
+      yield* makeAgency(agency)
+      const [result] = yield* statement
+      if (result?.moved === true) return
+      const row = yield* rowOf(agency)
+      // Somebody put another database in the place of this one.
+      if (row === undefined) agenciesWithRow.delete(agency)
+      else if ((yield* look(row)) !== "again") return
+    }
+  })
+
+  const append = Effect.fnUntraced(function* (
+    agency: Agency,
+    position: number,
+    batch: BetBatch,
+    { edition, last }: AppendOptions = {}
+  ): Effect.fn.Return<void, Conflict | AlreadyFinished | Discarded | StoreUnavailable> {
+    const token = randomUUID()
+    // In a select's list columns go side by side, row by row; one `unnest` of them all in `from`
+    // would put each of them aside first, for a fifth more of PostgreSQL's time.
+    const storeColumns = ({ birthdates, documents, firstNames, lastNames, numbers }: Columns) =>
+      sql<{ moved: boolean }>`
+      with moved as (
+        update agencies
+        set bets = bets + ${batch.count}, finished = ${last !== undefined}, last_write = ${token}
+        where draw = ${key} and agency = ${agency} and bets = ${position} and not finished
+          and edition = coalesce(${edition ?? null}::integer, edition)
+        returning draw
+      ), stored as (
+        insert into bets
+          (draw, agency, position, birthdate, number, first_name, last_name, document)
+        select draw, ${agency},
+          generate_series(${position}::integer, ${position + batch.count - 1}),
+          unnest(${birthdates}), unnest(${numbers}),
+          unnest(${firstNames}), unnest(${lastNames}), unnest(${documents})
+        from moved
+      )
+      select exists (select from moved) as moved`
+    const look = (
+      row: AgencyRow
+    ): Effect.Effect<Looked<void>, Conflict | AlreadyFinished | Discarded> => {
+      const { bets, finished } = row
+      if (row.last_write === token) return Effect.succeed({ done: undefined })
+      if (edition !== undefined && edition !== row.edition) return new Discarded({ agency })
+      if (finished) return new AlreadyFinished({ agency, bets })
+      if (bets !== position) return new Conflict({ agency, position, held: bets })
+      return Effect.succeed("again")
+    }
+    // A batch is taken apart when its turn has come: what waits is kept as the bytes it came in.
+    yield* write(Effect.suspend(() => move(agency, storeColumns(columnsOf(batch)), look)))
+    if (last !== undefined) yield* notify
+  }, Effect.uninterruptible)
+
+  const finish = Effect.fnUntraced(function* (
+    agency: Agency,
+    bets: number,
+    { edition }: FinishOptions
+  ): Effect.fn.Return<void, BookMismatch | Discarded | StoreUnavailable> {
+    const statement = sql<{ moved: boolean }>`
+      with moved as (
+        update agencies set finished = true
+        where draw = ${key} and agency = ${agency} and bets = ${bets} and not finished
+          and edition = coalesce(${edition ?? null}::integer, edition)
+        returning draw
+      )
+      select exists (select from moved) as moved`
+    const look = (row: AgencyRow): Effect.Effect<Looked<void>, BookMismatch | Discarded> => {
+      if (edition !== undefined && edition !== row.edition) return new Discarded({ agency })
+      if (row.bets !== bets) return new BookMismatch({ agency, bets, held: row.bets })
+      return Effect.succeed(row.finished ? { done: undefined } : "again")
+    }
+    yield* write(move(agency, statement, look))
+    yield* notify
+  }, Effect.uninterruptible)
+
+  const told = Effect.fnUntraced(function* (agency: Agency) {
+    const statement = sql`
+      update agencies set told = true
+      where draw = ${key} and agency = ${agency} and not told returning agency`
+    const changed = yield* write(Effect.andThen(makeAgency(agency), statement))
+    if (changed.length > 0) yield* notify
+  }, Effect.uninterruptible)
+
+  /** Only winning bets are in it: it costs nothing to add a bet, and the draw is immediate. */
+  const makeIndex = Effect.fnUntraced(
+    function* (winningNumber: number) {
+      const number = String(Number(winningNumber))
+      const index = `bets_on_${number}`
+      // Even where it is there, to make it would wait for everybody who adds bets.
+      const found = yield* sql`
+      select from pg_index join pg_class on pg_class.oid = pg_index.indexrelid
+      where pg_index.indrelid = 'bets'::regclass and pg_class.relname = ${index}`
+      if (found.length > 0) return
+      yield* sql`
+      create index if not exists ${sql(index)} on bets (draw, agency, position) include (document)
+      where number = ${sql.literal(number)}`
+    },
+    // Two that make it at once: one of them waits for the other, and then finds it there.
+    Effect.retry({ while: (error) => stateOf(error) === UNIQUE_VIOLATION, times: 3 }),
+    // Without a deadline: it reads every bet of all draws.
+    Effect.mapError(toUnavailable)
+  )
+
+  const openDraw = Effect.fnUntraced(function* (asked: Draw) {
+    if (asked.id !== drawId) {
+      // A layer is made for one draw's id: that is the caller's mistake, nothing a person can mend.
+      return yield* Effect.die(new Error(`the store of draw ${drawId} was asked for ${asked.id}`))
+    }
+    const { agencies, winningNumber } = asked
+    const opened = sql<DrawRow>`
+      insert into draws (name, agencies, winning_number)
+      values (${drawId}, ${arrayOf(agencies, PgTypes.OID.int4)}, ${winningNumber})
+      on conflict (name) do update set
+        agencies = coalesce(draws.agencies, excluded.agencies),
+        winning_number = coalesce(draws.winning_number, excluded.winning_number)
+      returning agencies, winning_number, recorded_by is not null as recorded`
+    const [row] = yield* write(opened)
+    const stored = drawFromRow(drawId, row!)
+    yield* ensureSameTerms(stored.draw, asked)
+    yield* write(makeAgencies(agencies))
+    yield* makeIndex(winningNumber)
+    return stored
+  })
+
+  /**
+   * The draw's row is locked before the agencies are looked at: a discard, which alone takes a
+   * finished book back, waits for it or is waited for.
+   */
+  const record = Effect.gen(function* () {
+    yield* sql`select id from draws where name = ${drawId} for update`
+    const missing = yield* sql<{ agency: Agency }>`
+      select expected.agency from draws, unnest(draws.agencies) as expected (agency)
+      where draws.name = ${drawId} and not exists (
+        select from agencies as held
+        where held.draw = draws.id and held.agency = expected.agency and held.finished
+      )
+      order by expected.agency`
+    if (missing.length > 0) {
+      return yield* new NotAllFinished({ missing: missing.map(({ agency }) => agency) })
+    }
+    const [row] = yield* sql<{ recorded_by: string }>`
+      update draws set
+        recorded_by = coalesce(recorded_by, ${server}), recorded_at = coalesce(recorded_at, now())
+      where name = ${drawId} and agencies is not null
+      returning recorded_by`
+    return row?.recorded_by
+  }).pipe(sql.withTransaction, orRolledBack)
+
+  const recordDraw = Effect.gen(function* () {
+    const recordedBy = yield* write(record)
+    if (recordedBy === undefined) return yield* new NotAllFinished({ missing: [] })
+    // Its first answer may have been lost: it is ours as long as nobody was told so.
+    if (recordedBy !== server || hasSaidRecorded) return false
+    hasSaidRecorded = true
+    yield* notify
+    return true
+  }).pipe(Effect.uninterruptible)
+
+  const discardBook = Effect.fnUntraced(
+    function* (agency: Agency) {
+      // A share of the row: discards do not wait for each other, and the draw waits for all.
+      const [draw] = yield* sql<{ recorded: boolean }>`
+      select recorded_by is not null as recorded from draws where name = ${drawId} for share`
+      if (draw?.recorded === true) return yield* new DrawAlreadyHeld({ agency, drawId })
+      yield* sql`
+      update agencies set bets = 0, finished = false, told = false, edition = edition + 1
+      where draw = ${key} and agency = ${agency}`
+      const [deleted] = yield* sql<{ bets: number }>`
+      with deleted as (
+        delete from bets where draw = ${key} and agency = ${agency} returning 1
+      )
+      select count(*)::integer as bets from deleted`
+      return deleted?.bets ?? 0
+    },
+    sql.withTransaction,
+    orRolledBack
+  )
+
+  /** Not tried again: a book may take as long as it likes, and whoever asks must know the count. */
+  const discard = Effect.fnUntraced(function* (agency: Agency) {
+    const discarding = Effect.andThen(makeAgency(agency), discardBook(agency))
+    const bets = yield* Effect.mapError(leftBehind(discarding), toUnavailable)
+    yield* notify
+    return bets
+  })
+
+  return { append, finish, told, openDraw, recordDraw, discard }
+}

@@ -1,0 +1,205 @@
+/**
+ * Goal: an agency gets its book up and its winners whatever its server goes through, and is told
+ * plainly what only a person can mend. Method: the built command, servers that are killed.
+ */
+import { spawnSync } from "node:child_process"
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { it } from "@effect/vitest"
+import { Effect } from "effect"
+import { describe, expect } from "vitest"
+import { COMMAND, runLottery, startLottery } from "../../support/processes/lotteryCommand.ts"
+import {
+  bookOf,
+  clientArgs,
+  exported,
+  inFolder,
+  STORES,
+  startServer,
+  winnersOf
+} from "../../support/processes/lotteryParties.ts"
+import { temporaryFolder } from "../../support/TemporaryFolder.ts"
+
+const DIALECTS = ["native", "binary", "json"] as const
+
+const AGENCY_1 = ["--agencies", "1,"]
+
+/** Writes the book of agency 1 into the folder, and gives its rows. */
+const writeBook = Effect.fnUntraced(function* (folder: string, bets: number) {
+  yield* runLottery({ args: ["generate", ...AGENCY_1, "--bets", `${bets}`, "--out", folder] })
+  return bookOf(folder, 1)
+})
+
+const replaceBook = (folder: string, rows: string) =>
+  writeFileSync(join(folder, "agency-1.csv"), rows)
+
+describe("a server that is killed", () => {
+  for (const dialect of DIALECTS) {
+    for (const store of STORES) {
+      it.live(`in the middle of a book, and comes back: in ${dialect}, with ${store}`, () =>
+        Effect.gen(function* () {
+          const folder = yield* temporaryFolder
+          const book = yield* writeBook(folder, 60_000)
+          const url = inFolder(folder, store)
+          const server = yield* startServer({ store: url, more: AGENCY_1 })
+          const client = yield* startLottery({
+            args: [...clientArgs(folder, 1, server, dialect), "--batch", "100"]
+          })
+          yield* client.logged(/apuestas_enviadas/)
+          yield* server.signal("SIGKILL")
+          yield* server.outcome
+          yield* client.logged(/WARNING +action: conexion \| result: fail \| agencia: 1 \| error: /)
+          const before = (yield* exported(url, 1)).split("\n").length - 1
+          // The kill came in the middle, or the test shows nothing.
+          expect(before).toBeGreaterThan(0)
+          expect(before).toBeLessThan(60_000)
+          yield* startServer({ store: url, ports: server, more: AGENCY_1 })
+          const { code, stderr, stdout } = yield* client.outcome
+          expect({ code, stdout }, stderr).toEqual({ code: 0, stdout: winnersOf(book) })
+          expect(yield* exported(url, 1)).toBe(book)
+          const resumed = /carga_reanudada \| result: success \| agencia: 1 \| posicion: (\d+)/
+          const position = resumed.exec(stderr)?.[1]
+          expect(position).toBe(dialect === "native" ? `${before}` : undefined)
+        })
+      )
+    }
+  }
+})
+
+describe("an agency", () => {
+  it.live("is told where its server's book is another one, and what helps", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      const book = yield* writeBook(folder, 3000)
+      const store = `sqlite:${folder}/lottery.db`
+      const server = yield* startServer({ store, more: AGENCY_1 })
+      const client = { args: clientArgs(folder, 1, server, "native") }
+      yield* runLottery(client)
+      const rows = book.split("\n")
+      rows[1234] = rows[1234]!.replace(/\d+$/, (number) => `${(Number(number) + 1) % 10_000}`)
+      replaceBook(folder, rows.join("\n"))
+      const differs = yield* runLottery(client)
+      expect(differs.code).toBe(1)
+      expect(differs.stderr).toMatch(
+        /CRITICAL agency 1: the server holds another book, of 3000 bets; this one has 3000, and /
+      )
+      expect(differs.stderr).toMatch(
+        /differ at \S+agency-1\.csv:1235\. .*: lottery discard --store URL .* new draw\n$/
+      )
+      replaceBook(folder, `${book}Ana,Perez,1,1999-03-17,7574\n`)
+      const longer = yield* runLottery(client)
+      expect(longer.code).toBe(1)
+      expect(longer.stderr).toContain("the same up to bet 3000, where the server's ends")
+      expect(yield* exported(store, 1)).toBe(book)
+    })
+  )
+
+  it.live("is told that the server is there for another draw", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      yield* writeBook(folder, 1)
+      const store = `sqlite:${folder}/lottery.db`
+      const server = yield* startServer({ store, more: [...AGENCY_1, "--draw", "may"] })
+      const args = clientArgs(folder, 1, server, "native")
+      const { code, stderr } = yield* runLottery({ args })
+      expect(code).toBe(1)
+      expect(stderr).toMatch(/CRITICAL the server refused \(WrongDraw\): .*\n$/)
+      const right = yield* runLottery({ args: [...args, "--draw", "may"] })
+      expect(right.code).toBe(0)
+    })
+  )
+
+  it.live("knows all dialects, native first", () =>
+    Effect.gen(function* () {
+      const { stdout } = yield* runLottery({ args: ["client", "--help"] })
+      expect(stdout).toMatch(/--dialect .*native, binary, json \(default native;/)
+      expect(stdout).toMatch(/--draw /)
+    })
+  )
+})
+
+/** Runs a command on a terminal of so many columns, and gives all that it wrote to it. */
+const onTerminal = (columns: number, args: ReadonlyArray<string>): string => {
+  const command = [process.execPath, COMMAND, ...args].map((word) => `'${word}'`).join(" ")
+  const shell = `stty cols ${columns}; ${command}`
+  const env = { PATH: process.env.PATH, TERM: "xterm", TZ: "UTC" }
+  return spawnSync("script", ["-qec", shell, "/dev/null"], { encoding: "utf8", env }).stdout
+}
+const hasTerminals = spawnSync("script", ["-qec", "true", "/dev/null"]).status === 0
+if (!hasTerminals) console.warn("skipped: there is no `script` here to run a terminal")
+
+describe.skipIf(!hasTerminals)("on a terminal", () => {
+  it.live("a client draws its progress in the last line, keeps to the width, and removes it", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      yield* writeBook(folder, 1)
+      const nowhere = clientArgs(folder, 1, { port: 1, winnersPort: 1 }, "native")
+      const args = [...nowhere, "--timeout", "500ms"]
+      const shown = onTerminal(30, args)
+      expect(shown).toContain("\r0 of 1 bets, 0%, 0/s\u001b[K")
+      // The warning is written above the line, which is drawn again.
+      expect(shown).toMatch(/\r\u001b\[2K\S+ \S+ WARNING .*\r?\n0 of 1 bets/)
+      expect(shown).toMatch(/\r\u001b\[2K\S+ \S+ CRITICAL no winners after 500ms.*\s+$/)
+      const wide = onTerminal(80, args)
+      expect(wide).toContain(`\r[${"-".repeat(40)}] 0 of 1 bets, 0%, 0/s\u001b[K`)
+    })
+  )
+})
+
+it.live("a book on standard input is not emptied by --rejects, nor taken for empty", () =>
+  Effect.gen(function* () {
+    const folder = yield* temporaryFolder
+    const book = join(folder, "book.csv")
+    writeFileSync(book, "bad\n")
+    const args = ["client", "--agency", "1", "--server", "127.0.0.1:1", "--bets", "-"]
+    const from = (file: string) => ["sh", "-c", `exec "$0" "$@" < ${file}`]
+    const output = join(folder, "output")
+    const onto = ["sh", "-c", `exec "$0" "$@" < /dev/null > ${output}`]
+    const [same, onOutput, none, noStream] = yield* Effect.all(
+      [
+        runLottery({ args: [...args, "--rejects", book], under: from(book) }),
+        runLottery({ args: [...args, "--rejects", output], under: onto }),
+        runLottery({ args, under: from("/dev/null") }),
+        runLottery({ args: [...args, "--allow-empty"], under: from("/") })
+      ],
+      { concurrency: 5 }
+    )
+    expect(same.code).toBe(1)
+    expect(same.stderr).toContain(`CRITICAL ${book}: is standard input of this process`)
+    expect(readFileSync(book, "utf8")).toBe("bad\n")
+    expect(onOutput.stderr).toContain(`CRITICAL ${output}: is standard output of this process`)
+    expect(none.code).toBe(1)
+    expect(none.stderr).toContain("CRITICAL standard input: no bets; nothing was sent")
+    expect(noStream.code).toBe(1)
+    expect(noStream.stderr).toContain("CRITICAL standard input: is not a file or a stream")
+  })
+)
+
+it.live("an empty book that may be sent is warned of: the draw is held on it", () =>
+  Effect.gen(function* () {
+    const folder = yield* temporaryFolder
+    replaceBook(folder, "")
+    const server = yield* startServer({ store: inFolder(folder, STORES[0]), more: AGENCY_1 })
+    const { code, stderr, stdout } = yield* runLottery({
+      args: [...clientArgs(folder, 1, server, "native"), "--allow-empty"]
+    })
+    expect({ code, stdout }, stderr).toEqual({ code: 0, stdout: "" })
+    expect(stderr).toMatch(/ WARNING +\S*agency-1\.csv: no bets; the agency has none\n/)
+  })
+)
+
+it.live("a single bet left in the environment is warned of where there is a book", () =>
+  Effect.gen(function* () {
+    const folder = yield* temporaryFolder
+    mkdirSync(join(folder, ".data"))
+    replaceBook(join(folder, ".data"), "Eva,Paz,2,1999-03-17,7\n")
+    const person = { NOMBRE: "Ana", APELLIDO: "Paz", DOCUMENTO: "1" }
+    const env = { ...person, NACIMIENTO: "1999-03-17", NUMERO: "7" }
+    const args = ["client", "--agency", "1", "--server", "127.0.0.1:1", "--timeout", "1ms"]
+    const { stderr } = yield* runLottery({ args, env, cwd: folder })
+    expect(stderr).toContain(
+      "WARNING  the single bet of the environment is the agency's book, and not " +
+        ".data/agency-1.csv; to send that one, give --bets"
+    )
+  })
+)

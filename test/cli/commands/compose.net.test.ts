@@ -1,0 +1,377 @@
+/**
+ * Goal: what `lottery compose` writes is a whole file that Compose takes, or nothing. Method: the
+ * built command; docker-compose, which needs no daemon to read a file; and a linter with the JSON
+ * schema of the Compose specification.
+ */
+import { execFileSync, spawnSync } from "node:child_process"
+import {
+  lchownSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync
+} from "node:fs"
+import { join } from "node:path"
+import { it } from "@effect/vitest"
+import { DCLinter } from "dclint"
+import { Effect } from "effect"
+import { describe, expect } from "vitest"
+import { MAX_SERVERS, makeComposeFile } from "../../../src/cli/compose/ComposeFile.ts"
+import { runLottery } from "../../support/processes/lotteryCommand.ts"
+import { temporaryFolder } from "../../support/TemporaryFolder.ts"
+
+const MINE = "what was there before\n"
+const FIVE = makeComposeFile({ clients: 5 })
+
+const compose = (...args: ReadonlyArray<string>) => ({ args: ["compose", ...args] })
+
+/** A server's own store, which says nothing of the file that is written. */
+const SERVER_STORE = { LOTTERY_STORE: "postgres://lottery:hunter2@db/lottery" }
+
+describe("writes", () => {
+  it.live("a file, over one that is there, and leaves nothing else", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      const out = join(folder, "dev.yaml")
+      writeFileSync(out, MINE)
+      const { code, stderr, stdout } = yield* runLottery(compose("--out", out))
+      expect({ code, stdout }).toEqual({ code: 0, stdout: "" })
+      expect(stderr).toContain(`action: compose | result: success | clients: 5 | file: ${out}\n`)
+      expect(readFileSync(out, "utf8")).toBe(FIVE)
+      expect(readdirSync(folder)).toEqual(["dev.yaml"])
+    })
+  )
+
+  it.live("the file behind a link, which stays one, and as private as it was", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      const [out, file] = [join(folder, "dev.yaml"), join(folder, "real.yaml")]
+      writeFileSync(file, MINE, { mode: 0o600 })
+      symlinkSync("real.yaml", out)
+      expect((yield* runLottery(compose("--out", out))).code).toBe(0)
+      expect(lstatSync(out).isSymbolicLink()).toBe(true)
+      expect(readFileSync(file, "utf8")).toBe(FIVE)
+      expect(lstatSync(file).mode & 0o777).toBe(0o600)
+    })
+  )
+
+  it.live.runIf(process.geteuid?.() === 0)("no file behind a link of another user (as root)", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      const [out, file] = [join(folder, "dev.yaml"), join(folder, "real.yaml")]
+      writeFileSync(file, MINE)
+      symlinkSync("real.yaml", out)
+      lchownSync(out, 12_345, 12_345)
+      const { code, stderr } = yield* runLottery(compose("--out", out))
+      expect(stderr).toContain(`CRITICAL ${out}: is a link of user 12345; remove it\n`)
+      expect(code).toBe(1)
+      expect(readFileSync(file, "utf8")).toBe(MINE)
+    })
+  )
+
+  it.live("standard output, and nothing else there", () =>
+    Effect.gen(function* () {
+      const args = ["--clients", "3", "--one-bet", "--seed", "7", "--out", "-"]
+      const { code, stderr, stdout } = yield* runLottery(compose(...args))
+      expect({ code, stdout }).toEqual({
+        code: 0,
+        stdout: makeComposeFile({ clients: 3, oneBetSeed: 7 })
+      })
+      expect(stderr).toContain("action: compose | result: success | clients: 3 | file: -\n")
+    })
+  )
+})
+
+describe("the servers' store", () => {
+  it.live.each<[string, ReadonlyArray<string>, Record<string, string>, number | undefined]>([
+    ["is SQLite, whatever a server's own is", [], SERVER_STORE, undefined],
+    ["is SQLite for one server", ["--store=sqlite", "--servers=1"], {}, undefined],
+    ["is PostgreSQL for one server", ["--store", "postgres"], SERVER_STORE, 1],
+    ["is PostgreSQL for some", ["--store", "postgres", "--servers", "2"], {}, 2],
+    ["is PostgreSQL for some of the environment", ["--store=postgres"], { LOTTERY_SERVERS: "3" }, 3]
+  ])("%s", ([, args, env, postgresServers]) =>
+    Effect.gen(function* () {
+      const run = { ...compose("--clients", "4", ...args, "--out", "-"), env }
+      const { code, stderr, stdout } = yield* runLottery(run)
+      expect(code, stderr).toBe(0)
+      expect(stdout).toBe(makeComposeFile({ clients: 4, postgresServers }))
+    })
+  )
+
+  it.live("is written again by the command that the file names", () =>
+    Effect.gen(function* () {
+      const text = makeComposeFile({ clients: 3, oneBetSeed: 7, postgresServers: 2 })
+      const [, args] = /^# Written by: lottery (.*)$/m.exec(text) ?? []
+      const { stdout } = yield* runLottery({ args: [...args!.split(" "), "--out", "-"] })
+      expect(stdout).toBe(text)
+    })
+  )
+
+  it.live("is a flag only, as the help says", () =>
+    Effect.gen(function* () {
+      const { stdout } = yield* runLottery(compose("--help"))
+      const lineOf = (flag: string) => stdout.split("\n").find((line) => line.includes(flag))
+      expect(lineOf("--store <")).toMatch(/sqlite or postgres.*\(default sqlite\)$/)
+      expect(lineOf("--servers <")).toContain("(default 1; env LOTTERY_SERVERS)")
+    })
+  )
+})
+
+describe("touches no file", () => {
+  const usage = Effect.fnUntraced(function* (args: ReadonlyArray<string>, env = {}) {
+    const folder = yield* temporaryFolder
+    const out = join(folder, "dev.yaml")
+    writeFileSync(out, MINE)
+    const { code, stderr, stdout } = yield* runLottery({ ...compose(...args, "--out", out), env })
+    expect({ code, stdout }).toEqual({ code: 2, stdout: "" })
+    expect(readFileSync(out, "utf8")).toBe(MINE)
+    return stderr
+  })
+
+  it.live("for several servers without PostgreSQL", () =>
+    Effect.gen(function* () {
+      const refusal =
+        "lottery: servers is 2, but several servers share a draw through PostgreSQL only: " +
+        "add --store postgres\n"
+      expect(yield* usage(["--servers", "2"])).toBe(refusal)
+      expect(yield* usage(["--servers", "2", "--store", "sqlite"])).toBe(refusal)
+      expect(yield* usage([], { LOTTERY_SERVERS: "2" })).toBe(refusal)
+      expect(yield* usage(["--servers", "2"], SERVER_STORE)).toBe(refusal)
+    })
+  )
+
+  it.live.each(["0", "21", "-1", "two"])("for %s servers", (servers) =>
+    Effect.gen(function* () {
+      expect(yield* usage(["--store", "postgres", `--servers=${servers}`])).toContain(
+        "servers from the flag --servers: " +
+          `expected a whole number from 1 to 20, got "${servers}"\n`
+      )
+    })
+  )
+
+  it.live("for another store, which it does not show: it may hold a password", () =>
+    Effect.gen(function* () {
+      expect(yield* usage(["--store", SERVER_STORE.LOTTERY_STORE])).toBe(
+        "lottery compose: store from the flag --store: expected one of sqlite, postgres\n" +
+          "Try: lottery compose --help\n"
+      )
+    })
+  )
+
+  it.live.each(["0", "1001", "-1", "abc", "2.5"])("for %s clients", (clients) =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      const [there, missing] = [join(folder, "dev.yaml"), join(folder, "other.yaml")]
+      writeFileSync(there, MINE)
+      for (const out of [there, missing]) {
+        const outcome = yield* runLottery(compose(`--clients=${clients}`, "--out", out))
+        expect(outcome).toEqual({
+          code: 2,
+          stdout: "",
+          stderr:
+            "lottery compose: clients from the flag --clients: " +
+            `expected a whole number from 1 to 1000, got "${clients}"\n` +
+            "Try: lottery compose --help\n"
+        })
+      }
+      expect(readFileSync(there, "utf8")).toBe(MINE)
+      expect(readdirSync(folder)).toEqual(["dev.yaml"])
+    })
+  )
+
+  it.live("where it does not fit: what was there stays, half a file does not", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      const out = join(folder, "dev.yaml")
+      writeFileSync(out, MINE)
+      const { code, stderr } = yield* runLottery({
+        ...compose("--out", out),
+        // In units of 512 bytes, and so in the middle of the file.
+        under: ["sh", "-c", 'ulimit -f 1; exec "$@"', "sh"]
+      })
+      expect(code).toBe(1)
+      expect(stderr).toMatch(/^\S+ \S+ CRITICAL .*dev\.yaml: EFBIG.*\n$/)
+      expect(readFileSync(out, "utf8")).toBe(MINE)
+      expect(readdirSync(folder)).toEqual(["dev.yaml"])
+    })
+  )
+
+  it.live("in a folder that is not there, in the place of a folder, or of a pipe", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      const [inner, pipe] = [join(folder, "folder"), join(folder, "pipe")]
+      mkdirSync(inner)
+      execFileSync("mkfifo", [pipe])
+      const wrong = [
+        [join(folder, "missing", "dev.yaml"), "no such file or folder"],
+        [inner, "is there already, and not a file"],
+        [pipe, "is there already, and not a file"]
+      ] as const
+      for (const [out, reason] of wrong) {
+        const { code, stderr, stdout } = yield* runLottery(compose("--out", out))
+        expect({ code, stdout }).toEqual({ code: 1, stdout: "" })
+        expect(stderr).toMatch(/^.* CRITICAL .*\n$/)
+        expect(stderr).toContain(`${out}: ${reason}\n`)
+      }
+      expect(readdirSync(folder).sort()).toEqual(["folder", "pipe"])
+      expect(readdirSync(inner)).toEqual([])
+      expect(lstatSync(pipe).isFIFO()).toBe(true)
+    })
+  )
+})
+
+const ONE_BET = makeComposeFile({ clients: 3, oneBetSeed: 1 })
+/** How many clients there are, and how many servers that share a PostgreSQL. */
+const SHARED = [
+  [1, 1],
+  [5, 2],
+  [300, MAX_SERVERS]
+] as const
+/** Many more, and the linter takes their shared parts for an attack. */
+const MANY_LINTED_CLIENTS = 30
+const MANY_LINTED_SERVERS = 10
+
+/** Files that each hold one mistake. */
+const MISTAKES: ReadonlyArray<readonly [name: string, wrong: string]> = [
+  ["an unknown key of a service", FIVE.replace("read_only:", "read_onli:")],
+  ["an unknown key of a network", FIVE.replace("driver:", "drivr:")],
+  ["a list as a duration", FIVE.replace("stop_grace_period: 30s", "stop_grace_period: [30s]")],
+  ["a list as a number", FIVE.replace("retries: 10", "retries: [10]")],
+  [
+    "an unknown key of a service in its network",
+    makeComposeFile({ clients: 5, postgresServers: 2 }).replace("aliases:", "aliaces:")
+  ]
+]
+
+const hasDockerCompose = spawnSync("docker-compose", ["version"]).status === 0
+if (!hasDockerCompose) console.warn("skipped: there is no `docker-compose` here")
+
+describe.skipIf(!hasDockerCompose)("docker-compose", () => {
+  const config = Effect.fnUntraced(function* (
+    text: string,
+    flags: ReadonlyArray<string> = [],
+    env: Readonly<Record<string, string>> = {}
+  ) {
+    const file = join(yield* temporaryFolder, "dev.yaml")
+    // Version 1 does not know the name of a project.
+    writeFileSync(file, text.replace("name: tp0\n", ""))
+    return spawnSync("docker-compose", ["-f", file, "config", ...flags], {
+      env: { PATH: process.env.PATH, ...env },
+      encoding: "utf8"
+    })
+  })
+  const check = (text: string) => config(text, ["-q"])
+
+  it.live.each([1, 5, 300])("takes a file for %i clients", (clients) =>
+    Effect.gen(function* () {
+      const { status, stderr } = yield* check(makeComposeFile({ clients }))
+      expect(status, stderr).toBe(0)
+    })
+  )
+
+  it.live("takes one with a bet for each", () =>
+    Effect.gen(function* () {
+      const { status, stderr } = yield* check(ONE_BET)
+      expect(status, stderr).toBe(0)
+    })
+  )
+
+  it.live.each(SHARED)("takes one for %i clients and %i servers that share", ([clients, servers]) =>
+    Effect.gen(function* () {
+      const { status, stderr } = yield* check(
+        makeComposeFile({ clients, postgresServers: servers })
+      )
+      expect(status, stderr).toBe(0)
+    })
+  )
+
+  it.live.each([
+    ["lottery", {}],
+    ["lottery", { POSTGRES_PASSWORD: "" }],
+    ["a-B.3_~", { POSTGRES_PASSWORD: "a-B.3_~" }]
+  ] as const)("gives PostgreSQL and its servers the password %s for %j", ([password, env]) =>
+    Effect.gen(function* () {
+      const { status, stderr, stdout } = yield* config(
+        makeComposeFile({ clients: 1, postgresServers: 2 }),
+        [],
+        env
+      )
+      expect(status, stderr).toBe(0)
+      const passwords = stdout.matchAll(/POSTGRES_PASSWORD: (.*)$/gm)
+      expect(Array.from(passwords, ([, given]) => given)).toEqual([password])
+      const urls = Array.from(stdout.matchAll(/LOTTERY_STORE: (.*)$/gm), ([, url]) => new URL(url!))
+      expect(urls.map((url) => url.password)).toEqual([password, password])
+      for (const url of urls) {
+        expect(`${url.username} ${url.host}${url.pathname}`).toBe("lottery postgres:5432/lottery")
+      }
+    })
+  )
+
+  it.live.each(MISTAKES)("refuses %s", ([, wrong]) =>
+    Effect.gen(function* () {
+      expect((yield* check(wrong)).status).toBeGreaterThan(0)
+    })
+  )
+})
+
+describe("the specification's schema, and its linter", () => {
+  // The order of keys and of services is ours: what is run first, and by whom, comes first.
+  const linter = new DCLinter({
+    rules: {
+      "service-keys-order": 0,
+      "services-alphabetical-order": 0,
+      "top-level-properties-order": 0
+    },
+    quiet: false,
+    debug: false,
+    exclude: []
+  })
+
+  /** The rules that a file breaks. */
+  const lint = Effect.fnUntraced(function* (text: string) {
+    const file = join(yield* temporaryFolder, "dev.yaml")
+    writeFileSync(file, text)
+    const results: ReadonlyArray<{
+      readonly messages: ReadonlyArray<{ readonly rule: string; readonly message: string }>
+    }> = linter.lintFiles([file], false)
+    expect(results).toHaveLength(1)
+    return results.flatMap(({ messages }) => messages.map(({ rule }) => rule))
+  })
+
+  it.live.each([1, 5, MANY_LINTED_CLIENTS])("take a file for %i clients", (clients) =>
+    Effect.gen(function* () {
+      expect(yield* lint(makeComposeFile({ clients }))).toEqual([])
+    })
+  )
+
+  it.live("take one with a bet for each", () =>
+    Effect.gen(function* () {
+      expect(yield* lint(ONE_BET)).toEqual([])
+    })
+  )
+
+  it.live.each([
+    [1, 1],
+    [5, 2],
+    [5, MANY_LINTED_SERVERS]
+  ] as const)("take one for %i clients and %i servers that share", ([clients, servers]) =>
+    Effect.gen(function* () {
+      expect(yield* lint(makeComposeFile({ clients, postgresServers: servers }))).toEqual([])
+    })
+  )
+
+  it.live.each(MISTAKES)("refuse %s", ([, wrong]) =>
+    Effect.gen(function* () {
+      expect(yield* lint(wrong)).toEqual(["invalid-schema"])
+    })
+  )
+
+  it.live("refuse a name that two containers have", () =>
+    Effect.gen(function* () {
+      const wrong = FIVE.replace("container_name: client2", "container_name: client1")
+      expect(yield* lint(wrong)).toEqual(["no-duplicate-container-names"])
+    })
+  )
+})

@@ -1,0 +1,53 @@
+/**
+ * Goal: a wrong book that was dropped does not come back, whoever still waits with it, and the
+ * corrected one makes the draw. Method: the built command, in each dialect.
+ */
+import { writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { it } from "@effect/vitest"
+import { Effect } from "effect"
+import { describe, expect } from "vitest"
+import { runLottery, startLottery } from "../../support/processes/lotteryCommand.ts"
+import {
+  bookOf,
+  clientArgs,
+  exported,
+  generate,
+  inFolder,
+  STORES,
+  startServer,
+  winnersOf
+} from "../../support/processes/lotteryParties.ts"
+import { temporaryFolder } from "../../support/TemporaryFolder.ts"
+
+const WRONG = "Wrong,Book,1,1999-03-17,7574\n"
+
+describe.each(["native", "binary", "json"])("a discard while a %s client waits", (dialect) => {
+  it.live.each(STORES)("drops its book for good, with %s", (store) =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      yield* generate(folder, 500)
+      const right = bookOf(folder, 1)
+      const url = inFolder(folder, store)
+      const server = yield* startServer({ store: url, more: ["--agencies", "2"] })
+      writeFileSync(join(folder, "agency-1.csv"), WRONG)
+      const wrong = yield* startLottery({ args: clientArgs(folder, 1, server, dialect) })
+      yield* wrong.logged(/apuestas_enviadas/)
+      yield* Effect.sleep("300 millis")
+      const args = ["discard", "--store", url, "--agency", "1", "--yes"]
+      const dropped = yield* runLottery({ args })
+      expect(dropped.code, dropped.stderr).toBe(0)
+      // Long enough for a client to connect again.
+      yield* Effect.sleep("500 millis")
+      expect(yield* exported(url, 1)).toBe("")
+      writeFileSync(join(folder, "agency-1.csv"), right)
+      const corrected = yield* startLottery({ args: clientArgs(folder, 1, server, "native") })
+      yield* corrected.logged(/espera_sorteo/)
+      const other = yield* runLottery({ args: clientArgs(folder, 2, server, "native") })
+      expect(other.code, other.stderr).toBe(0)
+      expect(yield* corrected.outcome).toMatchObject({ code: 0, stdout: winnersOf(right) })
+      expect(yield* wrong.outcome).toMatchObject({ code: 1, stdout: "" })
+      expect(yield* exported(url, 1)).toBe(right)
+    })
+  )
+})

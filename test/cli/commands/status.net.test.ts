@@ -1,0 +1,258 @@
+/** `lottery status` and `lottery discard` as processes, beside a server and without one. */
+import { spawnSync } from "node:child_process"
+import { copyFileSync, existsSync } from "node:fs"
+import { dirname, join } from "node:path"
+import { DatabaseSync } from "node:sqlite"
+import { describe, expect, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { BetStore } from "../../../src/server/store/BetStore.ts"
+import * as StoreUrl from "../../../src/server/store/StoreUrl.ts"
+import { bets, drawOf } from "../../server/store/BetStore.conformance.ts"
+import { runLottery, startLottery } from "../../support/processes/lotteryCommand.ts"
+import { temporaryFolder } from "../../support/TemporaryFolder.ts"
+import { whole } from "../../support/wholeBook.ts"
+
+/** The book that is whole, and one that is not. */
+const fill = Effect.gen(function* () {
+  const store = yield* BetStore
+  yield* store.openDraw(drawOf([1, 2, 7]))
+  yield* store.append(1, 0, bets(1, 0, 1200), { last: whole(bets(1, 0, 1200)) })
+  yield* store.append(7, 0, bets(7, 0, 30))
+})
+
+const holdDraw = Effect.gen(function* () {
+  const store = yield* BetStore
+  yield* store.finish(2, 0, whole())
+  yield* store.finish(7, 30, whole(bets(7, 0, 30)))
+  yield* store.recordDraw
+  yield* store.told(7)
+})
+
+const TABLE = `draw default: agencies 1, 2, 7, winning number 7574, not held yet
+agency  bets  finished  told
+     1  1200       yes    no
+     2     0        no    no
+     7    30        no    no
+`
+
+const canMount = spawnSync("unshare", ["--mount", "true"]).status === 0
+/** For `sh`: runs a command that can only read the folder. */
+const READ_ONLY = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"'
+
+for (const scheme of ["sqlite", "csv"] as const) {
+  const made = Effect.gen(function* () {
+    const path = join(yield* temporaryFolder, "store")
+    const url = `${scheme}:${path}`
+    const use = <A, E>(effect: Effect.Effect<A, E, BetStore>) =>
+      Effect.provide(effect, StoreUrl.layer({ _tag: scheme, path }, "default"))
+    const lottery = (command: string, ...args: ReadonlyArray<string>) =>
+      runLottery({ args: [command, "--store", url, ...args] })
+    const statusOf = (...args: ReadonlyArray<string>) =>
+      Effect.map(lottery("status", ...args), ({ code, stderr, stdout }) => {
+        expect({ code, stderr }).toEqual({ code: 0, stderr: "" })
+        return stdout
+      })
+    return { path, url, use, lottery, statusOf }
+  })
+
+  const withServer = Effect.gen(function* () {
+    const store = yield* made
+    yield* store.use(fill)
+    const args = ["server", "--port", "0", "--agencies", "1,2,7", "--store", store.url]
+    const server = yield* startLottery({ args })
+    yield* server.logged(/action: listen/)
+    return { ...store, server }
+  })
+
+  describe(`lottery status on a ${scheme} store`, () => {
+    it.live.skipIf(!canMount)("shows one that lies where nothing can be written", () =>
+      Effect.gen(function* () {
+        const { path, url, use } = yield* made
+        yield* use(fill)
+        const args = ["status", "--store", url]
+        const under = ["unshare", "--mount", "sh", "-c", READ_ONLY, dirname(path)]
+        const { code, stderr, stdout } = yield* runLottery({ args, under })
+        expect({ code, stdout }, stderr).toEqual({ code: 0, stdout: TABLE })
+        if (scheme === "csv") return
+        // What a killed server left in the log cannot be read there, and is not left out.
+        const database = new DatabaseSync(path)
+        database.exec("update agencies set told = 1")
+        const killed = `${path}-killed`
+        for (const log of ["", "-wal"]) copyFileSync(path + log, killed + log)
+        database.close()
+        const refused = yield* runLottery({
+          args: ["status", "--store", `${scheme}:${killed}`],
+          under
+        })
+        expect(refused).toMatchObject({ code: 1, stdout: "" })
+      })
+    )
+
+    it.live("shows the draw, and every agency that takes part", () =>
+      Effect.gen(function* () {
+        const { statusOf, use } = yield* made
+        yield* use(fill)
+        expect(yield* statusOf()).toBe(TABLE)
+        const draw = { id: "default", agencies: [1, 2, 7], winningNumber: 7574 }
+        const json = yield* statusOf("--json")
+        expect(json.trimEnd().split("\n")).toHaveLength(1)
+        expect(JSON.parse(json)).toEqual({
+          draw: { ...draw, held: false },
+          agencies: [
+            { agency: 1, bets: 1200, finished: true, told: false },
+            { agency: 2, bets: 0, finished: false, told: false },
+            { agency: 7, bets: 30, finished: false, told: false }
+          ]
+        })
+        yield* use(holdDraw)
+        expect(yield* statusOf()).toMatch(/^draw default: .*, held\n/)
+        expect(JSON.parse(yield* statusOf("--json"))).toMatchObject({
+          draw: { ...draw, held: true },
+          agencies: [{}, {}, { agency: 7, finished: true, told: true }]
+        })
+      })
+    )
+
+    it.live("says that the draw has not been opened, and that there is no store", () =>
+      Effect.gen(function* () {
+        const { lottery, path, statusOf, use } = yield* made
+        const missing = yield* lottery("status")
+        expect(missing).toMatchObject({ code: 1, stdout: "" })
+        expect(missing.stderr).toMatch(/^.* CRITICAL .*there is no such file.*\n$/)
+        expect(existsSync(path)).toBe(false)
+
+        yield* use(Effect.flatMap(BetStore, (store) => store.append(4, 0, bets(4, 0, 2))))
+        expect(yield* statusOf()).toBe(
+          [
+            "draw default: not opened yet",
+            "agency  bets  finished  told",
+            "     4     2        no    no",
+            ""
+          ].join("\n")
+        )
+        expect(JSON.parse(yield* statusOf("--json"))).toEqual({
+          draw: null,
+          agencies: [{ agency: 4, bets: 2, finished: false, told: false }]
+        })
+      })
+    )
+  })
+
+  describe(`lottery export of an agency from a ${scheme} store`, () => {
+    it.live("fails where there is none, and says where one has sent nothing yet", () =>
+      Effect.gen(function* () {
+        const { lottery, url, use } = yield* made
+        yield* use(fill)
+        const none = yield* lottery("export", "--agency", "200")
+        const noBook = yield* lottery("discard", "--agency", "200", "--yes")
+        expect([none.code, none.stdout, noBook.code]).toEqual([1, "", 1])
+        expect(noBook.stderr).toContain("CRITICAL")
+        expect(none.stderr).toMatch(
+          /^.* CRITICAL \S+ has no agency 200; its agencies are 1, 2, 7\n$/
+        )
+        expect(none.stderr).toContain(` ${url} has`)
+        const empty = yield* lottery("export", "--agency", "2")
+        expect(empty).toMatchObject({ code: 0, stdout: "" })
+        expect(empty.stderr).toMatch(/^.* WARNING +agency 2 has sent no bets yet\n$/)
+        const book = yield* lottery("export", "--agency", "7")
+        expect(book).toMatchObject({ code: 0, stderr: "" })
+        expect(book.stdout.split("\n")).toHaveLength(31)
+      })
+    )
+
+    it.live("before the draw is opened knows those that bets are stored of", () =>
+      Effect.gen(function* () {
+        const { lottery, use } = yield* made
+        yield* use(Effect.flatMap(BetStore, (store) => store.append(4, 0, bets(4, 0, 2))))
+        expect((yield* lottery("export", "--agency", "4")).code).toBe(0)
+        const { code, stderr } = yield* lottery("export", "--agency", "1")
+        expect(code).toBe(1)
+        expect(stderr).toMatch(/^.* CRITICAL \S+ has no agency 1\n$/)
+      })
+    )
+  })
+
+  describe(`lottery discard on a ${scheme} store`, () => {
+    it.live("drops a book where no server runs, and says so in the log alone", () =>
+      Effect.gen(function* () {
+        const { lottery, statusOf, use } = yield* made
+        yield* use(fill)
+        const { code, stderr, stdout } = yield* lottery("discard", "--agency", "1", "--yes")
+        expect({ code, stdout }).toEqual({ code: 0, stdout: "" })
+        expect(stderr).toMatch(
+          /^.* INFO +action: libro_descartado \| result: success \| agencia: 1 \| cantidad: 1200\n$/
+        )
+        expect(yield* statusOf()).toMatch(/^ +1 +0 +no +no$/m)
+      })
+    )
+
+    it.live("drops nothing without --yes, and says what it would drop", () =>
+      Effect.gen(function* () {
+        const { lottery, statusOf, use } = yield* made
+        yield* use(fill)
+        const { code, stderr, stdout } = yield* lottery("discard", "--agency", "1")
+        expect({ code, stdout }).toEqual({ code: 2, stdout: "" })
+        expect(stderr).toMatch(/the finished book of agency 1 with 1200 bets .*; give --yes/)
+        expect(stderr.trimEnd().split("\n")).toHaveLength(1)
+        expect(yield* statusOf()).toBe(TABLE)
+      })
+    )
+
+    it.live("drops nothing after the draw, and makes no store where there is none", () =>
+      Effect.gen(function* () {
+        const { lottery, path, use } = yield* made
+        for (const args of [[], ["--yes"]]) {
+          const missing = yield* lottery("discard", "--agency", "1", ...args)
+          expect(missing).toMatchObject({ code: 1, stdout: "" })
+          expect(missing.stderr).toMatch(/^.* CRITICAL .*there is no such file.*\n$/)
+          expect(existsSync(path)).toBe(false)
+        }
+        yield* use(Effect.andThen(fill, holdDraw))
+        for (const args of [[], ["--yes"]]) {
+          const { code, stderr } = yield* lottery("discard", "--agency", "1", ...args)
+          expect(code).toBe(1)
+          expect(stderr).toMatch(/^.* CRITICAL the draw default has been held: .*\n$/)
+        }
+      })
+    )
+
+    it.live("has the server drop it that has the store open", () =>
+      Effect.gen(function* () {
+        const { lottery, path, server, statusOf } = yield* withServer
+        expect(yield* statusOf()).toBe(TABLE)
+        const { code, stderr, stdout } = yield* lottery("discard", "--agency", "1", "--yes")
+        expect({ code, stdout }).toEqual({ code: 0, stdout: "" })
+        const line = /libro_descartado \| result: success \| agencia: 1 \| cantidad: 1200\n/
+        expect(stderr).toMatch(line)
+        yield* server.logged(/ WARNING +action: libro_descartado \| result: success/)
+        yield* server.logged(line)
+        expect(yield* statusOf()).toMatch(/^ +1 +0 +no +no$/m)
+        expect(existsSync(`${path}.discard`)).toBe(false)
+
+        const other = yield* lottery("discard", "--agency", "7", "--yes", "--log-level", "error")
+        expect(other).toEqual({ code: 0, stdout: "", stderr: "" })
+        yield* server.signal("SIGTERM")
+        expect((yield* server.outcome).code).toBe(0)
+      })
+    )
+  })
+}
+
+it.live("a discard is refused by a server of another draw, in one line", () =>
+  Effect.gen(function* () {
+    const url = `sqlite:${join(yield* temporaryFolder, "lottery.db")}`
+    for (const draw of ["monday", "tuesday"]) {
+      const args = ["server", "--port", "0", "--store", url, "--draw", draw]
+      const server = yield* startLottery({ args })
+      yield* server.logged(/action: listen/)
+      if (draw === "monday") {
+        yield* server.signal("SIGTERM")
+        yield* server.outcome
+      }
+    }
+    const args = ["discard", "--store", url, "--draw", "monday", "--agency", "1", "--yes"]
+    const { code, stderr } = yield* runLottery({ args })
+    expect(code).toBe(1)
+    expect(stderr).toMatch(/^.* CRITICAL .* refused: it serves the draw tuesday, not monday\n$/)
+  })
+)

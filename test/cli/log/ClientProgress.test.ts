@@ -1,0 +1,195 @@
+/** Goal: when a client says how far it is, in the log and on a terminal; on the test clock. */
+import { it } from "@effect/vitest"
+import { Duration, Effect } from "effect"
+import { TestClock } from "effect/testing"
+import { describe, expect } from "vitest"
+import * as ClientProgress from "../../../src/cli/log/ClientProgress.ts"
+import { CurrentStatusLine, StatusLine } from "../../../src/cli/log/StatusLine.ts"
+import { TimedOut } from "../../../src/cli/log/TimedOut.ts"
+import { keepLog } from "../../support/clientBooks.ts"
+import { makeSettableClock } from "../../support/model/SettableClock.ts"
+
+const makeStatus = (isTerminal: boolean) => {
+  const writes: Array<string> = []
+  const write = (text: string) => void writes.push(text)
+  return { writes, status: new StatusLine({ isTerminal, columns: () => 100, write }) }
+}
+
+/** Uses the progress of a book of 27,000 bets, and gives the log. */
+const logOf = Effect.fnUntraced(function* (
+  use: (progress: ClientProgress.ClientProgress, log: ReadonlyArray<string>) => Effect.Effect<void>,
+  status = makeStatus(false).status
+) {
+  const { layer, lines } = keepLog()
+  yield* Effect.flatMap(ClientProgress.make(1, 27_000), (progress) => use(progress, lines)).pipe(
+    Effect.scoped,
+    Effect.provide(layer),
+    Effect.provideService(CurrentStatusLine, status)
+  )
+  return lines
+})
+
+const carga = (confirmadas: number, por_segundo: number) =>
+  "action: progreso_carga | result: in_progress | agencia: 1 | " +
+  `confirmadas: ${confirmadas} | total: 27000 | por_segundo: ${por_segundo}`
+
+const espera = (terminadas: number) =>
+  "action: espera_sorteo | result: in_progress | agencia: 1 | " +
+  `terminadas: ${terminadas} | esperadas: 5`
+
+describe("in the log", () => {
+  it.effect("an upload is told of as often where the time of day is set back", () =>
+    Effect.gen(function* () {
+      const { run, setBack } = yield* makeSettableClock
+      const log = yield* run(
+        logOf(
+          Effect.fnUntraced(function* (progress) {
+            yield* progress.acknowledged(0)
+            yield* TestClock.adjust("5 seconds")
+            yield* setBack("1 hour")
+            yield* progress.acknowledged(15_000)
+            yield* TestClock.adjust("5 seconds")
+          })
+        )
+      )
+      expect(log).toEqual([carga(15_000, 1500)])
+    })
+  )
+
+  it.effect("an upload is told of every 10 s, until it is up", () =>
+    Effect.gen(function* () {
+      const log = yield* logOf(
+        Effect.fnUntraced(function* (progress, lines) {
+          yield* progress.acknowledged(0)
+          yield* TestClock.adjust("9 seconds")
+          expect(lines).toEqual([])
+          yield* progress.acknowledged(15_000)
+          yield* TestClock.adjust("1 second")
+          expect(lines).toEqual([carga(15_000, 1500)])
+          yield* TestClock.adjust("9 seconds")
+          // It starts over on another connection: what was durable still is.
+          yield* progress.acknowledged(1000)
+          yield* TestClock.adjust("1 second")
+          yield* progress.acknowledged(27_000)
+          yield* TestClock.adjust("60 seconds")
+        })
+      )
+      expect(log).toEqual([carga(15_000, 1500), carga(15_000, 0)])
+    })
+  )
+
+  it.effect("the speed is of what was sent now, not of what the server had", () =>
+    Effect.gen(function* () {
+      const log = yield* logOf(
+        Effect.fnUntraced(function* (progress) {
+          yield* TestClock.adjust("2 seconds")
+          yield* progress.resumed(20_000)
+          yield* TestClock.adjust("3 seconds")
+          yield* progress.acknowledged(21_000)
+          yield* TestClock.adjust("2 seconds")
+          // On another connection it has more than was acknowledged.
+          yield* progress.resumed(25_000)
+          yield* progress.acknowledged(26_000)
+          yield* TestClock.adjust("3 seconds")
+        })
+      )
+      expect(log).toEqual([carga(26_000, 200)])
+    })
+  )
+
+  it.effect("the wait is told of at once, and then every 10 s where it changed", () =>
+    Effect.gen(function* () {
+      const log = yield* logOf(
+        Effect.fnUntraced(function* (progress, lines) {
+          yield* progress.acknowledged(27_000)
+          yield* TestClock.adjust("3500 millis")
+          yield* progress.waiting(1, 5)
+          expect(lines).toEqual([espera(1)])
+          yield* progress.waiting(2, 5)
+          yield* TestClock.adjust("5 seconds")
+          yield* progress.waiting(3, 5)
+          yield* TestClock.adjust("4 seconds")
+          expect(lines).toEqual([espera(1)])
+          yield* TestClock.adjust("2 seconds")
+          expect(lines).toEqual([espera(1), espera(3)])
+          yield* progress.waiting(3, 5)
+          yield* TestClock.adjust("60 seconds")
+          yield* progress.waiting(4, 5)
+        })
+      )
+      expect(log).toEqual([espera(1), espera(3), espera(4)])
+    })
+  )
+
+  it.effect("ends with its scope", () =>
+    Effect.gen(function* () {
+      const log = yield* logOf(() => Effect.void)
+      yield* TestClock.adjust("60 seconds")
+      expect(log).toEqual([])
+    })
+  )
+})
+
+it.effect("on a terminal it is drawn and not logged, and gone in the end", () =>
+  Effect.gen(function* () {
+    const { status, writes } = makeStatus(true)
+    const log = yield* logOf(
+      Effect.fnUntraced(function* (progress) {
+        yield* progress.acknowledged(0)
+        yield* TestClock.adjust("1 second")
+        yield* progress.acknowledged(13_500)
+        yield* TestClock.adjust("1 second")
+        expect(writes.at(-1)).toContain("13500 of 27000 bets, 50%, 6750/s, 0:02 left")
+        yield* TestClock.adjust("30 seconds")
+        yield* progress.acknowledged(27_000)
+        yield* TestClock.adjust("1 second")
+        expect(writes.at(-1)).toContain("waiting for the draw\u001b[K")
+        yield* progress.waiting(3, 5)
+        yield* TestClock.adjust("1 second")
+        expect(writes.at(-1)).toContain("waiting for the draw: 3 of 5 agencies have finished")
+      }),
+      status
+    )
+    expect(log).toEqual([])
+    expect(writes.at(-1)).toBe("\r\u001b[2K")
+  })
+)
+
+it.effect("a client that gives up says what is stored", () =>
+  logOf(
+    Effect.fnUntraced(function* (progress) {
+      const gaveUp = () =>
+        new TimedOut({ timeout: Duration.seconds(1), standing: progress.standing() }).message
+      yield* progress.interrupted("cannot reach it")
+      expect(gaveUp()).toBe(
+        "no winners after 1s: cannot reach it; 0 of 27000 bets are known to be stored; " +
+          "the same command goes on from there"
+      )
+      yield* progress.resumed(3000)
+      expect(gaveUp()).toContain("after 1s; 3000 of 27000 bets are known to be stored; the same")
+      yield* progress.acknowledged(27_000)
+      expect(gaveUp()).toContain("after 1s; 27000 of 27000 bets are known to be stored; the same")
+      yield* progress.finished
+      yield* progress.interrupted("it went away")
+      expect(gaveUp()).toBe(
+        "no winners after 1s: it went away; the whole book (bets: 27000) is stored and finished; " +
+          "the same command goes on from there"
+      )
+    })
+  )
+)
+
+it.effect("it knows why there is no connection, until there is one", () =>
+  logOf(
+    Effect.fnUntraced(function* (progress) {
+      expect(progress.standing().interruption).toBeUndefined()
+      yield* progress.interrupted("cannot reach it")
+      expect(progress.standing().interruption).toBe("cannot reach it")
+      yield* progress.acknowledged(1)
+      expect(progress.standing().interruption).toBeUndefined()
+      yield* progress.interrupted("lost")
+      yield* progress.waiting(1, 2)
+      expect(progress.standing().interruption).toBeUndefined()
+    })
+  )
+)

@@ -1,0 +1,93 @@
+/**
+ * Goal: the built command starts from what was compiled of it ahead, with no more of it than it
+ * needs, and as well where there is nothing compiled, or nothing that can be used. Method: the
+ * built command, and copies of it from which files are taken or in which they are spoilt.
+ */
+import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { dirname, join } from "node:path"
+import { Script } from "node:vm"
+import { it } from "@effect/vitest"
+import { Effect } from "effect"
+import { describe, expect } from "vitest"
+import packageJson from "../../../package.json" with { type: "json" }
+import { COMMAND, runLottery } from "../../support/processes/lotteryCommand.ts"
+import { temporaryFolder } from "../../support/TemporaryFolder.ts"
+
+const DIST = dirname(COMMAND)
+const COMPILED = ".compiled"
+
+const folderIn = (dist: string): string =>
+  join(dist, /command-\w+/.exec(readFileSync(join(dist, "lottery.cjs"), "utf8"))![0])
+
+/** A copy of the built command; `change` is given its folder of scripts. */
+const copied = Effect.fnUntraced(function* (change: (folder: string) => void) {
+  const copy = yield* temporaryFolder
+  cpSync(DIST, copy, { recursive: true })
+  writeFileSync(join(copy, "package.json"), '{"type":"module"}')
+  change(folderIn(copy))
+  return {
+    run: (...args: ReadonlyArray<string>) =>
+      runLottery({
+        args,
+        // Its own file in the place of the built one.
+        under: ["sh", "-c", `node="$1"; shift 2; exec "$node" '${copy}/lottery.cjs' "$@"`, "sh"]
+      })
+  }
+})
+
+const remove =
+  (...names: ReadonlyArray<string>) =>
+  (folder: string) => {
+    for (const name of names) rmSync(join(folder, name))
+  }
+
+/** Changes every compiled file. */
+const spoil = (content: (compiled: Buffer) => Buffer | undefined) => (folder: string) => {
+  for (const name of readdirSync(folder).filter((file) => file.endsWith(COMPILED))) {
+    const file = join(folder, name)
+    const spoilt = content(readFileSync(file))
+    if (spoilt === undefined) rmSync(file)
+    else writeFileSync(file, spoilt)
+  }
+}
+
+const VERSION = { code: 0, stdout: `lottery v${packageJson.version}\n`, stderr: "" }
+
+describe("what was compiled", () => {
+  it.each(["command.cjs", "start.cjs", "client.cjs", "server.cjs"])("is there for %s", (name) => {
+    const filename = join(folderIn(DIST), name)
+    const cachedData = readFileSync(`${filename}${COMPILED}`)
+    const script = new Script(readFileSync(filename, "latin1"), { filename, cachedData })
+    expect(script.cachedDataRejected).toBe(false)
+  })
+
+  const spoilt: ReadonlyArray<readonly [string, (folder: string) => void]> = [
+    ["is missing", spoil(() => undefined)],
+    ["is empty", spoil(() => Buffer.alloc(0))],
+    ["is cut off", spoil((compiled) => compiled.subarray(0, compiled.length / 2))],
+    // The first bytes say for which version of V8 it is, those after them of which code.
+    ["is another version's", spoil((compiled) => compiled.fill(1, 4, 8))],
+    ["is another script's", spoil((compiled) => compiled.fill(1, 8, 12))]
+  ]
+  for (const [what, change] of spoilt) {
+    it.live(`is left where it ${what}`, () =>
+      Effect.gen(function* () {
+        const { run } = yield* copied(change)
+        expect(yield* run("--version")).toEqual(VERSION)
+      })
+    )
+  }
+})
+
+describe("a script", () => {
+  it.live("is not loaded for another command", () =>
+    Effect.gen(function* () {
+      const { run } = yield* copied(remove("server.cjs", "StoreSetting.cjs", "TrialKeys.cjs"))
+      expect((yield* run("--help")).code).toBe(0)
+      const { code, stdout } = yield* run("client", "--help")
+      expect({ code, stdout }).toMatchObject({ code: 0, stdout: expect.stringMatching(/--agency/) })
+      // What is loaded is taken from the copy.
+      expect((yield* run("server", "--help")).stderr).toContain("server.cjs")
+    })
+  )
+})

@@ -1,0 +1,176 @@
+/**
+ * Goal: a server that may have only few files open takes fewer connections, stays up where there
+ * are no more to be had, and goes on once there are; what it acknowledged meanwhile is held.
+ * Method: processes under `prlimit`, which Linux has, and more connections than files.
+ */
+import { execFileSync } from "node:child_process"
+import { readdirSync } from "node:fs"
+import { it } from "@effect/vitest"
+import { Effect, Fiber, Schedule, type Scope } from "effect"
+import { describe, expect } from "vitest"
+import * as M from "../../support/peers/messages.ts"
+import * as RawPeer from "../../support/peers/RawPeer.ts"
+import {
+  exported,
+  freePorts,
+  inFolder,
+  type Ports,
+  STORES,
+  startServer
+} from "../../support/processes/lotteryParties.ts"
+import { temporaryFolder } from "../../support/TemporaryFolder.ts"
+
+const openFiles = (pid: number) => readdirSync(`/proc/${pid}/fd`)
+
+const setLimit = (pid: number, files: number) =>
+  Effect.sync(() => execFileSync("prlimit", ["--pid", `${pid}`, `--nofile=${files}:`]))
+
+/** A line comes back: the server accepts connections. Tried again where it did not. */
+const awaitServed = (port: number) =>
+  Effect.gen(function* () {
+    const peer = yield* RawPeer.connect(port)
+    yield* peer.send(Buffer.from("PING\n"))
+    const heard = yield* peer.rest
+    if (heard.toString() !== "PING\n") {
+      return yield* new RawPeer.NotHeard({ message: `heard ${heard}` })
+    }
+  }).pipe(Effect.scoped, Effect.retry(Schedule.spaced("50 millis")), Effect.timeout("10 seconds"))
+
+/** Connects so many that say nothing. */
+const crowd = (
+  count: number,
+  port: number
+): Effect.Effect<ReadonlyArray<RawPeer.RawPeer>, RawPeer.NotHeard, Scope.Scope> =>
+  Effect.forEach(Array.from({ length: count }), () => RawPeer.connect(port), { concurrency: 50 })
+
+/** So many connect at once to either port, say nothing, and connect again where that ends. */
+const press = (count: number, { port, winnersPort }: Ports) =>
+  Effect.forEach(
+    Array.from({ length: count }, (_, index) => (index % 2 === 0 ? port : winnersPort)),
+    (one) =>
+      RawPeer.connect(one).pipe(
+        Effect.flatMap(({ rest }) => rest),
+        Effect.ignore,
+        Effect.andThen(Effect.sleep("2 millis")),
+        Effect.scoped,
+        Effect.forever
+      ),
+    { concurrency: "unbounded", discard: true }
+  )
+
+const bet = (document: number) => M.fields(document, 7574)
+
+/** Uploads a bet, finishes the agency and hears its winners. */
+const wholeBook = Effect.fnUntraced(function* (port: number, agency: number, document: number) {
+  const peer = yield* RawPeer.connect(port)
+  yield* peer.send(M.packetOf(agency, [bet(document)], false))
+  expect(yield* peer.receive(2)).toEqual(M.STORED)
+  yield* peer.send(M.packet(`${agency};`, false))
+  expect(yield* peer.rest).toEqual(M.winnersOf(document))
+}, Effect.scoped)
+
+describe("a server with few files", () => {
+  it.live("says so, takes fewer connections, and serves whoever comes once others have left", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      const server = yield* startServer({
+        store: inFolder(folder, STORES[0]),
+        more: ["--agencies", "1"],
+        under: ["prlimit", "--nofile=128:128"]
+      })
+      expect(server.stderr()).toContain(
+        "64 connections at most: this process may have 128 files open"
+      )
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const peers = yield* crowd(300, server.winnersPort)
+          // One more than are taken is refused; no descriptor is missing for anything else.
+          yield* server.logged(/there are 64 connections already/)
+          expect(openFiles(server.child.pid!).length).toBeLessThanOrEqual(128)
+          expect(peers).toHaveLength(300)
+        })
+      )
+      yield* awaitServed(server.port)
+      yield* wholeBook(server.port, 1, 10)
+      yield* server.signal("SIGTERM")
+      expect((yield* server.outcome).code).toBe(0)
+    })
+  )
+
+  it.live.each(STORES)("starts while hundreds connect, and serves: %s", (store) =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      const ports = yield* freePorts
+      const pressing = yield* Effect.forkChild(press(300, ports))
+      const server = yield* startServer({
+        store: inFolder(folder, store),
+        ports,
+        more: ["--agencies", "1"],
+        under: ["prlimit", "--nofile=96:96"]
+      })
+      yield* server.logged(/there are 32 connections already/)
+      yield* Fiber.interrupt(pressing)
+      yield* awaitServed(server.port)
+      yield* wholeBook(server.port, 1, 10)
+      yield* server.signal("SIGTERM")
+      expect((yield* server.outcome).code).toBe(0)
+    })
+  )
+
+  it.live.each(STORES)("that has none left stays up, and loses nothing: %s", (store) =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      const url = inFolder(folder, store)
+      const server = yield* startServer({ store: url, more: ["--agencies", "2"] })
+      const pid = server.child.pid!
+      const uploading = yield* RawPeer.connect(server.port)
+      let stored = 0
+      let isOver = false
+      const upload = yield* Effect.gen(function* () {
+        while (!isOver) {
+          yield* uploading.send(M.packetOf(1, [bet(stored)], true))
+          expect(yield* uploading.receive(2)).toEqual(M.STORED)
+          stored++
+        }
+      }).pipe(Effect.forkScoped)
+      const moreStored = Effect.suspend(() => {
+        const before = stored
+        return Effect.repeat(Effect.sleep("5 millis"), { while: () => stored < before + 20 })
+      })
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          yield* crowd(30, server.winnersPort)
+          // Behind all of them, so that no descriptor below theirs is free once it is closed.
+          yield* awaitServed(server.winnersPort)
+          yield* moreStored
+          yield* setLimit(pid, openFiles(pid).length - 10)
+          // Each of them finds no descriptor, on either port.
+          const lost = yield* crowd(40, server.port)
+          for (const peer of lost) yield* Effect.forkScoped(peer.send(Buffer.from("PING\n")))
+          yield* crowd(40, server.winnersPort)
+          yield* moreStored
+          yield* Effect.sleep("200 millis")
+          yield* moreStored
+          expect(lost.filter((peer) => peer.unheard() > 0)).toEqual([])
+          expect(server.child.exitCode).toBeNull()
+          yield* setLimit(pid, 1024)
+          yield* awaitServed(server.port)
+          yield* awaitServed(server.winnersPort)
+        })
+      )
+      yield* moreStored
+      isOver = true
+      yield* Fiber.join(upload)
+      const other = yield* Effect.forkScoped(wholeBook(server.port, 2, 1_000_000))
+      yield* uploading.send(M.packetOf(1, [], false))
+      expect(yield* uploading.receive(2)).toEqual(M.STORED)
+      yield* uploading.send(M.packet("1;", false))
+      const documents = Array.from({ length: stored }, (_, document) => document)
+      expect(yield* uploading.rest).toEqual(M.winnersOf(...documents))
+      yield* Fiber.join(other)
+      yield* server.signal("SIGTERM")
+      expect((yield* server.outcome).code).toBe(0)
+      expect(yield* exported(url, 1)).toBe(M.rowsOf(documents.map(bet)))
+    })
+  )
+})

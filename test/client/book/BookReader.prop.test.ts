@@ -1,0 +1,78 @@
+/** However a book is written and cut into pieces, its bets come out, and bad lines are named. */
+import { it } from "@effect/vitest"
+import { Effect, Schema } from "effect"
+import { expect } from "vitest"
+import { BookParser } from "../../../src/client/book/BookParser.ts"
+import * as Today from "../../../src/client/book/Today.ts"
+import { type BetBatch, BetBatchSchema } from "../../../src/domain/BetBatch.ts"
+
+const today = Today.fromText("2199-12-31")
+const OPTIONS = { batchSize: 3, maxBatchBytes: 2000, skipBadLines: false, today }
+
+const Cuts = Schema.Array(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 50 })))
+
+/** The bytes in pieces as long as `cuts` says, over and over. */
+const piecesOf = (bytes: Uint8Array, cuts: ReadonlyArray<number>): Array<Uint8Array> => {
+  const pieces: Array<Uint8Array> = []
+  let at = 0
+  for (let index = 0; at < bytes.length; index++) {
+    const length = cuts.length === 0 ? bytes.length : cuts[index % cuts.length]!
+    pieces.push(bytes.slice(at, at + length))
+    at += length
+  }
+  return pieces
+}
+
+const parse = (
+  book: string,
+  cuts: ReadonlyArray<number>,
+  options: Partial<typeof OPTIONS> = {}
+) => {
+  const batches: Array<BetBatch> = []
+  const parser = new BookParser("book", { ...OPTIONS, ...options }, (bets) =>
+    batches.push(bets.build())
+  )
+  for (const piece of piecesOf(Buffer.from(book), cuts)) parser.push(piece)
+  parser.finish()
+  return { parser, batches }
+}
+
+const LineEnd = Schema.Literals(["\n", "\r\n"])
+
+it.effect.prop(
+  "bets come back the same",
+  [BetBatchSchema, LineEnd, Schema.Boolean, Cuts],
+  ([bets, lineEnd, open, cuts]) =>
+    Effect.sync(() => {
+      const rows = [...bets.rows()]
+      const book = rows.map((row) => row + lineEnd).join("")
+      const { batches, parser } = parse(open ? book.slice(0, book.length - 1) : book, cuts)
+      expect(parser.failure).toBeUndefined()
+      expect(batches.flatMap((batch) => [...batch.rows()])).toEqual(rows)
+      for (const batch of batches) {
+        expect(batch.count).toBeLessThanOrEqual(OPTIONS.batchSize)
+        expect(batch.count).toBeGreaterThan(0)
+        expect(batch.bytes.length).toBeLessThanOrEqual(OPTIONS.maxBatchBytes)
+      }
+    })
+)
+
+const BadLineText = Schema.Literals(["", "bad", "a,b,c,d", '"open', "x".repeat(1025), ",,,,"])
+
+it.effect.prop(
+  "a bad line is named, and skipped where that is asked for",
+  [BetBatchSchema, BetBatchSchema, BadLineText, LineEnd, Cuts],
+  ([before, after, bad, lineEnd, cuts]) =>
+    Effect.sync(() => {
+      const last = "Ana,Paz,1,1999-03-17,7"
+      const good = [...before.rows(), ...after.rows(), last]
+      const lines = [...good]
+      lines.splice(before.count, 0, bad)
+      const book = lines.map((line) => line + lineEnd).join("")
+      expect(parse(book, cuts).parser.failure).toMatchObject({ line: before.count + 1 })
+      const { batches, parser } = parse(book, cuts, { skipBadLines: true })
+      expect(parser.badLines).toBe(1)
+      expect(Buffer.concat(parser.rejected).toString()).toBe(bad + lineEnd)
+      expect(batches.flatMap((batch) => [...batch.rows()])).toEqual(good)
+    })
+)

@@ -1,0 +1,314 @@
+/** What is a good book, what is a bad line and how it is named, and what becomes of it. */
+import { createHash } from "node:crypto"
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { NodeServices } from "@effect/platform-node"
+import { layer } from "@effect/vitest"
+import { Effect, Stream } from "effect"
+import { describe, expect } from "vitest"
+import * as Book from "../../../src/client/book/Book.ts"
+import type { BetCheck, BookOptions } from "../../../src/client/book/BookParser.ts"
+import * as BookPass from "../../../src/client/book/BookPass.ts"
+import * as BookReader from "../../../src/client/book/BookReader.ts"
+import * as Today from "../../../src/client/book/Today.ts"
+
+const today = Today.fromText("2024-02-29")
+const OPTIONS = { batchSize: 1000, maxBatchBytes: 8192, skipBadLines: false, today }
+const into = (file: string, maxRejects = 50) => ({ file, maxRejects, agency: 3 })
+const GOOD = "Ana,Pérez,01234567,1999-03-17,7574"
+
+const bookOf = Effect.fnUntraced(function* (content: string | Uint8Array) {
+  const folder = yield* Effect.acquireRelease(
+    Effect.sync(() => mkdtempSync(join(tmpdir(), "lottery-book-"))),
+    (path) => Effect.sync(() => rmSync(path, { recursive: true, force: true }))
+  )
+  const file = join(folder, "agency-3.csv")
+  writeFileSync(file, content)
+  return { file, rejects: join(folder, "rejects.csv") }
+})
+
+const rowsOf = Effect.fnUntraced(function* (
+  content: string | Uint8Array,
+  options: Partial<BookOptions> = {}
+) {
+  const { file } = yield* bookOf(content)
+  const batches = yield* Stream.runCollect(BookReader.read(file, { ...OPTIONS, ...options }))
+  return batches.flatMap((batch) => [...batch.rows()])
+})
+
+const problemOf = Effect.fnUntraced(function* (
+  content: string | Uint8Array,
+  options: Partial<BookOptions> = {}
+) {
+  const { file } = yield* bookOf(content)
+  const error = yield* Effect.flip(BookReader.inspect(file, { ...OPTIONS, ...options }))
+  return error.message.replace(file, "agency-3.csv")
+})
+
+layer(NodeServices.layer)("BookReader", (it) => {
+  describe("a good book", () => {
+    it.effect("may end its lines as it likes, the last one not at all", () =>
+      Effect.gen(function* () {
+        for (const content of [
+          `${GOOD}\n${GOOD}\n`,
+          `${GOOD}\r\n${GOOD}\r\n`,
+          `${GOOD}\r\n${GOOD}`,
+          `${GOOD}\n${GOOD}\n\r\n`,
+          `\ufeff${GOOD}\n${GOOD}`
+        ]) {
+          expect(yield* rowsOf(content)).toEqual([GOOD, GOOD])
+        }
+        // A byte order mark is one at the beginning of the file alone.
+        expect(yield* rowsOf(`${GOOD}\n\ufeff${GOOD}\n`)).toEqual([GOOD, `\ufeff${GOOD}`])
+        expect(yield* rowsOf("")).toEqual([])
+        expect(yield* rowsOf("\ufeff\n")).toEqual([])
+      })
+    )
+
+    it.effect("may quote, and comes out canonical", () =>
+      Effect.gen(function* () {
+        const quoted = '"Ana","Pérez, ""hija""","01234567",1999-03-17,"0074"\r\n'
+        expect(yield* rowsOf(`${quoted}${GOOD}\r\n`)).toEqual([
+          'Ana,"Pérez, ""hija""",01234567,1999-03-17,74',
+          GOOD
+        ])
+      })
+    )
+
+    it.effect("is cut into batches by bets and by bytes", () =>
+      Effect.gen(function* () {
+        const { file } = yield* bookOf(`${GOOD}\n`.repeat(10))
+        const countsOf = (options: Partial<BookOptions>) =>
+          BookReader.read(file, { ...OPTIONS, ...options }).pipe(
+            Stream.map((batch) => batch.count),
+            Stream.runCollect
+          )
+        expect(yield* countsOf({ batchSize: 4 })).toEqual([4, 4, 2])
+        const rowBytes = Buffer.byteLength(GOOD) + 1
+        expect(yield* countsOf({ maxBatchBytes: 3 * rowBytes })).toEqual([3, 3, 3, 1])
+        expect(yield* countsOf({ maxBatchBytes: 3 * rowBytes - 1 })).toEqual([2, 2, 2, 2, 2])
+      })
+    )
+
+    it.effect("is summed up", () =>
+      Effect.gen(function* () {
+        const { file } = yield* bookOf(`${GOOD}\r\n`.repeat(3))
+        const { kept, ...summary } = yield* BookReader.inspect(file, OPTIONS)
+        expect(summary).toEqual({
+          bets: 3,
+          bytes: 3 * (Buffer.byteLength(GOOD) + 1),
+          sha256: createHash("sha256").update(`${GOOD}\n`.repeat(3)).digest("hex"),
+          badLines: 0,
+          unended: undefined,
+          version: expect.any(String)
+        })
+        expect(kept?.map(({ bytes }) => Buffer.from(bytes).toString()).join("")).toBe(
+          `${GOOD}\n`.repeat(3)
+        )
+      })
+    )
+
+    it.effect("is kept unless it is large", () =>
+      Effect.gen(function* () {
+        const rows = Math.ceil((4 * 1024 * 1024) / (Buffer.byteLength(GOOD) + 1))
+        const { file } = yield* bookOf(`${GOOD}\r\n`.repeat(rows + 1))
+        const { bets, kept } = yield* BookReader.inspect(file, OPTIONS)
+        expect(bets).toBe(rows + 1)
+        expect(kept).toBeUndefined()
+      })
+    )
+  })
+
+  describe("a bad line", () => {
+    it.effect("is named by file, line and field", () =>
+      Effect.gen(function* () {
+        expect(yield* problemOf(`${GOOD}\nAna,Paz,1,1999-02-31,7\n${GOOD}\n`)).toBe(
+          "agency-3.csv:2: birthdate: expected a real date YYYY-MM-DD " +
+            'from 1900-01-01 to 9999-12-31, got "1999-02-31"'
+        )
+        expect(yield* problemOf(`${GOOD}\n${GOOD}\n"Ana",Paz,x,1999-02-01,7`)).toContain(
+          "agency-3.csv:3: document: "
+        )
+        expect(yield* problemOf("Ana,Paz,1\n")).toBe(
+          "agency-3.csv:1: line: expected 5 fields separated by commas, got 3"
+        )
+        for (const line of ['"Ana,Paz,1,1999-01-01,1', '"Ana";Paz,1,1999-01-01,1', '"Ana" ,Paz']) {
+          expect(yield* problemOf(`${line}\n`)).toBe(
+            "agency-3.csv:1: line: expected a closed quote, and a comma after it"
+          )
+        }
+        expect(yield* problemOf(`${GOOD}\n\r\n${GOOD}\n`)).toBe(
+          "agency-3.csv:2: line: expected a bet, got an empty line"
+        )
+        expect(yield* problemOf(`${GOOD}\n${"x".repeat(1025)}\n`)).toBe(
+          "agency-3.csv:2: line: expected at most 1024 bytes"
+        )
+        expect(yield* problemOf(Buffer.from("A\xff,B,1,1999-01-01,1", "latin1"))).toBe(
+          "agency-3.csv:1: first name: expected valid UTF-8; " +
+            "it has no line end: the book may have been cut off here, and is not sent"
+        )
+      })
+    )
+
+    it.effect("may be one that only a dialect refuses", () =>
+      Effect.gen(function* () {
+        const check: BetCheck = (source, spans) =>
+          source.subarray(spans[0], spans[3]).includes(0x3b)
+            ? { field: "name", message: "cannot hold ;" }
+            : undefined
+        const content = `${GOOD}\nA;na,Paz,1,1999-01-01,1\n`
+        expect(yield* problemOf(content, { check })).toBe("agency-3.csv:2: name: cannot hold ;")
+        expect(yield* rowsOf(content)).toHaveLength(2)
+      })
+    )
+
+    it.effect("is a bet that no batch has room for", () =>
+      Effect.gen(function* () {
+        const bytes = Buffer.byteLength(GOOD) + 1
+        for (const line of [GOOD, GOOD.replace("Ana", '"Ana"')]) {
+          expect(yield* problemOf(`${line}\n`, { maxBatchBytes: bytes - 1 })).toBe(
+            `agency-3.csv:1: line: expected at most ${bytes - 1} bytes a bet, got ${bytes}`
+          )
+          expect(yield* rowsOf(`${line}\n`, { maxBatchBytes: bytes })).toEqual([GOOD])
+        }
+      })
+    )
+
+    it.effect("ends the reading after the batches before it", () =>
+      Effect.gen(function* () {
+        const { file } = yield* bookOf(`${GOOD}\n`.repeat(5).concat("bad\n", GOOD))
+        let bets = 0
+        const error = yield* BookReader.read(file, { ...OPTIONS, batchSize: 2 }).pipe(
+          Stream.runForEach((batch) =>
+            Effect.sync(() => {
+              bets += batch.count
+            })
+          ),
+          Effect.flip
+        )
+        expect(error).toMatchObject({ _tag: "BadLine", line: 6, field: "line" })
+        expect(bets).toBe(4)
+      })
+    )
+  })
+
+  describe("with a file for rejects", () => {
+    it.effect("bad lines go there byte for byte, and the others are read", () =>
+      Effect.gen(function* () {
+        // Longer than what is read at a time, so that it comes in several pieces.
+        const long = `${"x".repeat(1_000_000)}\r\n`
+        const bad = ["bad\r\n", "\n", long, "Ana,Paz,1,1999-02-31,7\n"]
+        const content = [bad[0], GOOD, "\n", bad[1], GOOD, "\n", bad[2], GOOD, "\n", bad[3]].join(
+          ""
+        )
+        const { file, rejects } = yield* bookOf(content)
+        expect(
+          yield* BookReader.inspect(file, { ...OPTIONS, rejects: into(rejects) })
+        ).toMatchObject({
+          bets: 3,
+          badLines: 4
+        })
+        expect(readFileSync(rejects, "utf8")).toBe(bad.join(""))
+        expect(statSync(rejects).mode & 0o777).toBe(0o600 & ~process.umask())
+        expect(yield* rowsOf(content, { skipBadLines: true })).toEqual([GOOD, GOOD, GOOD])
+      })
+    )
+
+    it.effect("a bad last line without a line end is not left out: the book may be cut off", () =>
+      Effect.gen(function* () {
+        for (const [cut, reason] of [
+          ["Ana,Paz,1", "line: expected 5 fields separated by commas, got 3"],
+          ["\nAna,Paz,1,1999-02-31,7", "birthdate: expected a real date"],
+          ["\0".repeat(5000), "line: expected at most 1024 bytes"]
+        ] as const) {
+          const { file, rejects } = yield* bookOf(`bad\n${GOOD}\n${cut}`)
+          const { message } = yield* Effect.flip(
+            BookReader.inspect(file, { ...OPTIONS, rejects: into(rejects) })
+          )
+          const line = cut.startsWith("\n") ? 4 : 3
+          expect(message).toContain(`agency-3.csv:${line}: ${reason}`)
+          expect(message).toMatch(/; it has no line end: the book may have been cut off here, /)
+        }
+      })
+    )
+
+    it.effect("a line is found by its bet, whatever was left out before it", () =>
+      Effect.gen(function* () {
+        // Longer than what is read at a time.
+        const long = "x".repeat(1_000_000)
+        const { file } = yield* bookOf(
+          `\ufeffbad\r\n${GOOD}\n\n"Ana",Paz,1,1999-03-17,7\n${long}\n${GOOD}`
+        )
+        const options = { ...OPTIONS, skipBadLines: true }
+        const lines = yield* Effect.forEach([0, 1, 2, 3], (position) =>
+          BookReader.lineOf(file, options, position)
+        )
+        expect(lines).toEqual([2, 4, 6, undefined])
+      })
+    )
+
+    it.effect("never empties the book itself", () =>
+      Effect.gen(function* () {
+        const { file } = yield* bookOf(`${GOOD}\n`)
+        const error = yield* Effect.flip(
+          BookReader.inspect(file, { ...OPTIONS, rejects: into(file) })
+        )
+        expect(error._tag).toBe("FileUnavailable")
+        expect(readFileSync(file, "utf8")).toBe(`${GOOD}\n`)
+      })
+    )
+  })
+
+  it.effect("a last line without a line end is told, as far as it can be shown", () =>
+    Effect.gen(function* () {
+      const unendedIn = Effect.fnUntraced(function* (content: string) {
+        const { file, rejects } = yield* bookOf(content)
+        const options = { ...OPTIONS, rejects: into(rejects) }
+        return (yield* BookReader.inspect(file, options)).unended
+      })
+      for (const ended of ["", "\ufeff", `${GOOD}\n`, `${GOOD}\r\n`, `${GOOD}\n\r`]) {
+        expect(yield* unendedIn(ended), ended).toBeUndefined()
+      }
+      expect(yield* unendedIn(`\ufeff${GOOD}`)).toEqual({ line: 1, text: GOOD })
+      expect(yield* unendedIn(`${GOOD}\n${GOOD}\r`)).toEqual({ line: 2, text: GOOD })
+      const long = GOOD.replaceAll(/Ana|Pérez/g, "x".repeat(50))
+      expect(yield* unendedIn(`${GOOD}\n${long}`)).toEqual({ line: 2, text: `…${long.slice(-80)}` })
+    })
+  )
+
+  it.effect("a small book that was written since it was checked is another one", () =>
+    Effect.gen(function* () {
+      const { file } = yield* bookOf(`${GOOD}\n`)
+      const { book } = yield* Book.fromFile(file, OPTIONS)
+      yield* BookPass.verify(book)
+      writeFileSync(file, `${GOOD}\n${GOOD}\n`)
+      const grown = yield* Effect.flip(BookPass.verify(book))
+      expect(grown).toMatchObject({ _tag: "BookChanged", checked: 1, read: 2 })
+      writeFileSync(file, GOOD.replace("Ana", "Eva"))
+      expect(yield* Effect.flip(BookPass.verify(book))).toMatchObject({ _tag: "BookChanged" })
+    })
+  )
+
+  it.effect("a birthdate may be today, and not tomorrow, quoted or not", () =>
+    Effect.gen(function* () {
+      const born = (day: string) => `Ana,Paz,1,${day},7`
+      expect(yield* rowsOf(`${born("2024-02-29")}\n`)).toEqual([born("2024-02-29")])
+      for (const day of ["2024-03-01", "2024-10-01", "2025-01-01", "2100-01-01", "9999-12-31"]) {
+        for (const line of [born(day), born(day).replace(day, `"${day}"`)]) {
+          expect(yield* problemOf(`${GOOD}\n${line}\n`)).toBe(
+            `agency-3.csv:2: birthdate: expected a date up to today, 2024-02-29, got "${day}"`
+          )
+        }
+      }
+      expect(yield* problemOf("Ana,Paz,1,x999-01-01,7\n")).toContain("birthdate: expected a real")
+    })
+  )
+
+  it.effect("a missing book is said to be missing", () =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(BookReader.inspect("/nowhere/agency-3.csv", OPTIONS))
+      expect(error.message).toBe("/nowhere/agency-3.csv: no such file or folder")
+    })
+  )
+})

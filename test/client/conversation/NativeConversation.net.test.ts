@@ -1,0 +1,193 @@
+/**
+ * Goal: wherever a connection is lost, the agency goes on from what the server then says that it
+ * holds. Method: a scripted server on a real socket, which closes or breaks at each stage.
+ */
+import { NodeFileSystem } from "@effect/platform-node"
+import { it } from "@effect/vitest"
+import { Effect, Fiber } from "effect"
+import { describe, expect } from "vitest"
+import type { Book } from "../../../src/client/book/Book.ts"
+import * as NativeConversation from "../../../src/client/conversation/NativeConversation.ts"
+import { bookOf, keepLog, rows, takeDown } from "../../support/clientBooks.ts"
+import * as Agency from "../../support/peers/AgencyEnd.ts"
+import * as ScriptedServer from "../../support/peers/ScriptedServer.ts"
+
+const book = bookOf([rows(0, 2), rows(2, 4), rows(4, 6)])
+const whole = rows(0, 6)
+
+const hold = Effect.fnUntraced(function* (port: number, sent: Book) {
+  const server = { host: "127.0.0.1", port }
+  const progress = takeDown()
+  const log = keepLog()
+  const fiber = yield* NativeConversation.make(3, "default")
+    .hold(sent, { server, winnersServer: server }, progress)
+    .pipe(Effect.provide([log.layer, NodeFileSystem.layer]), Effect.forkChild)
+  return { documents: Fiber.join(fiber), told: progress.told, log: log.lines }
+})
+
+/** A conversation to its end, with an agency of which `held` is held. */
+const serve = Effect.fnUntraced(function* (agency: Agency.AgencyEnd, held: string, done = false) {
+  yield* Agency.hello(agency)
+  yield* Agency.say(agency, Agency.welcome(held, { finished: done }))
+  let position = held.split("\n").length - 1
+  while (position < 6) {
+    const bets = yield* Agency.bets(agency)
+    expect(bets.position).toBe(position)
+    position += bets.count
+    yield* Agency.say(agency, Agency.ack(position))
+  }
+  if (!done) {
+    expect(yield* Agency.control(agency)).toMatchObject({ _tag: "Finish", bets: 6 })
+    yield* Agency.say(agency, Agency.finished(whole))
+  }
+  expect(yield* Agency.control(agency)).toEqual({ _tag: "AwaitWinners" })
+  yield* Agency.say(agency, Agency.winners(["7"]))
+})
+
+/** What a server does before it is lost, and what it then holds. */
+interface Stage {
+  readonly before: (agency: Agency.AgencyEnd) => Effect.Effect<unknown>
+  readonly held: string
+  readonly done?: boolean
+}
+
+const welcomed = (agency: Agency.AgencyEnd, held = "", more = {}) =>
+  Effect.andThen(Agency.hello(agency), Agency.say(agency, Agency.welcome(held, more)))
+
+const stages: Readonly<Record<string, Stage>> = {
+  "before the first byte": { before: () => Effect.void, held: "" },
+  "after Hello": { before: Agency.hello, held: rows(0, 3) },
+  "after Welcome": { before: (agency) => welcomed(agency), held: "" },
+  "after bets of which it stored nothing": {
+    before: (agency) => Effect.andThen(welcomed(agency), Agency.bets(agency)),
+    held: ""
+  },
+  "after bets of which it stored more than it acknowledged": {
+    before: Effect.fnUntraced(function* (agency) {
+      yield* welcomed(agency)
+      yield* Agency.bets(agency)
+      yield* Agency.say(agency, Agency.ack(2))
+      yield* Agency.bets(agency)
+    }),
+    held: rows(0, 4)
+  },
+  "after Finish, which it did": {
+    before: (agency) => Effect.andThen(welcomed(agency, whole), Agency.control(agency)),
+    held: whole,
+    done: true
+  },
+  "after Finish, which it did not": {
+    before: (agency) => Effect.andThen(welcomed(agency, whole), Agency.control(agency)),
+    held: whole
+  },
+  "while the agency waits": {
+    before: Effect.fnUntraced(function* (agency) {
+      yield* welcomed(agency, whole, { finished: true })
+      yield* Agency.control(agency)
+      yield* Agency.say(agency, { _tag: "Waiting", finished: 1, expected: 2 })
+    }),
+    held: whole,
+    done: true
+  },
+  "between two frames of winners": {
+    before: Effect.fnUntraced(function* (agency) {
+      yield* welcomed(agency, whole, { finished: true })
+      yield* Agency.control(agency)
+      yield* Agency.say(agency, Agency.winners(["7", "8"], true))
+    }),
+    held: whole,
+    done: true
+  }
+}
+
+describe("a server that is lost", () => {
+  for (const how of ["close", "reset"] as const) {
+    for (const [when, { before, done, held }] of Object.entries(stages)) {
+      it.live(`by ${how} ${when} is found again`, () =>
+        Effect.gen(function* () {
+          const server = yield* ScriptedServer.listen()
+          const { documents, log } = yield* hold(server.port, book)
+          const first = yield* server.accept
+          yield* before(first)
+          yield* first[how]
+          yield* serve(yield* server.accept, held, done)
+          expect(yield* documents).toEqual(["7"])
+          const failed = log.filter((line) => line.includes("action: conexion"))
+          expect(failed).toHaveLength(1)
+          expect(failed[0]).toMatch(
+            /^WARNING .*conexion \| result: fail \| agencia: 3 \| error: the connection is lost: /
+          )
+          const resumed = log.filter((line) => line.includes("carga_reanudada")).at(-1)
+          if (done || held === "") return
+          expect(resumed).toContain(`posicion: ${held.split("\n").length - 1}`)
+        })
+      )
+    }
+  }
+
+  it.live("before it was there at all is found once it is", () =>
+    Effect.gen(function* () {
+      const { port } = yield* Effect.scoped(ScriptedServer.listen())
+      const { documents, told } = yield* hold(port, book)
+      yield* Effect.sleep("250 millis")
+      const server = yield* ScriptedServer.listen(port)
+      yield* serve(yield* server.accept, "")
+      expect(yield* documents).toEqual(["7"])
+      expect(told[0]).toMatch(/^cannot reach 127.0.0.1:\d+: connect ECONNREFUSED/)
+    })
+  )
+
+  it.live("because it shuts down or is busy is tried again, a newer connection is not", () =>
+    Effect.gen(function* () {
+      const server = yield* ScriptedServer.listen()
+      const { documents, told } = yield* hold(server.port, book)
+      for (const code of ["ShuttingDown", "Busy"]) {
+        const agency = yield* server.accept
+        yield* Agency.hello(agency)
+        yield* Agency.say(agency, Agency.rejected(code))
+        yield* agency.close
+      }
+      const last = yield* server.accept
+      yield* welcomed(last)
+      yield* Agency.say(last, Agency.rejected("Superseded"))
+      yield* last.close
+      expect(yield* Effect.flip(documents)).toMatchObject({ _tag: "Refused", code: "Superseded" })
+      expect(told).toEqual([
+        "the server refused (ShuttingDown): the reason",
+        "the server refused (Busy): the reason",
+        0
+      ])
+    })
+  )
+})
+
+it.live("a refusal is heard although the server reads nothing of what is sent", () =>
+  Effect.gen(function* () {
+    const rowsOfFrame = rows(1_000_000, 1_000_000 + 20_000)
+    const frames = Array.from({ length: 20 }, () => rowsOfFrame)
+    const server = yield* ScriptedServer.listen()
+    const { documents } = yield* hold(server.port, bookOf(frames))
+    const agency = yield* server.accept
+    yield* welcomed(agency, "", { window: 100 })
+    yield* Agency.bets(agency)
+    yield* Agency.say(agency, Agency.rejected("InvalidBet", { position: 7 }))
+    yield* agency.close
+    expect(yield* Effect.flip(documents)).toMatchObject({ code: "InvalidBet", position: 7 })
+  })
+)
+
+it.live("a server that holds less than it acknowledged is not sent the book again", () =>
+  Effect.gen(function* () {
+    const server = yield* ScriptedServer.listen()
+    const { documents } = yield* hold(server.port, book)
+    const first = yield* server.accept
+    yield* welcomed(first)
+    yield* Agency.bets(first)
+    yield* Agency.say(first, Agency.ack(2))
+    yield* first.close
+    yield* welcomed(yield* server.accept, rows(0, 1))
+    const error = yield* Effect.flip(documents)
+    expect(error).toMatchObject({ _tag: "BookGone", acknowledged: 2, held: 1 })
+    expect(error.message).toContain("agency 3: the server had acknowledged 2 bets and now holds 1")
+  })
+)

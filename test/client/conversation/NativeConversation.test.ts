@@ -1,0 +1,573 @@
+/**
+ * Goal: the native conversation on one connection, with a server that does what it likes: what is
+ * sent, how far ahead, from where on, and what becomes of each answer. Method: a connection in
+ * memory, on the test clock.
+ */
+import { NodeFileSystem } from "@effect/platform-node"
+import { it } from "@effect/vitest"
+import { Effect, Fiber } from "effect"
+import { TestClock } from "effect/testing"
+import { describe, expect } from "vitest"
+import type { Book } from "../../../src/client/book/Book.ts"
+import { converse } from "../../../src/client/conversation/NativeConversation.ts"
+import { MAX_BYTES_IN_FLIGHT } from "../../../src/client/conversation/NativeUpload.ts"
+import { bookOf, keepLog, row, rows, takeDown } from "../../support/clientBooks.ts"
+import * as Agency from "../../support/peers/AgencyEnd.ts"
+import * as AgencyLink from "../../support/peers/AgencyLink.ts"
+import { controlFrame } from "../../support/peers/messages.ts"
+
+/** Begins a conversation about a book. */
+const begin = Effect.fnUntraced(function* (book: Book) {
+  const server = yield* AgencyLink.make
+  const progress = takeDown()
+  const log = keepLog()
+  const errand = { agency: 3, draw: "default", book, progress }
+  const fiber = yield* converse(server.connection, errand).pipe(
+    Effect.provide([log.layer, NodeFileSystem.layer]),
+    Effect.forkChild
+  )
+  const documents = Fiber.join(fiber)
+  const { isFinished, told } = progress
+  return { server, log: log.lines, told, isFinished, documents, fails: Effect.flip(documents) }
+})
+
+/** Begins, and takes the Hello. */
+const greeted = Effect.fnUntraced(function* (book: Book, welcome: object) {
+  const conversation = yield* begin(book)
+  yield* Agency.hello(conversation.server)
+  yield* Agency.say(conversation.server, welcome)
+  return conversation
+})
+
+/** Lets the agency do all that it can. */
+const settle = TestClock.adjust("10 millis")
+
+/** The end of a conversation whose book is up. */
+const tellWinners = Effect.fnUntraced(function* (server: Agency.AgencyEnd, book: string) {
+  expect(yield* Agency.control(server)).toEqual({
+    _tag: "Finish",
+    bets: book.split("\n").length - 1,
+    sha256: Agency.sha256(book)
+  })
+  yield* Agency.say(server, Agency.finished(book))
+  expect(yield* Agency.control(server)).toEqual({ _tag: "AwaitWinners" })
+  yield* Agency.say(server, Agency.winners(["7"]))
+})
+
+describe("a whole conversation", () => {
+  it.effect("says Hello, bets, Finish, AwaitWinners, and hears winners in several frames", () =>
+    Effect.gen(function* () {
+      const book = bookOf([rows(0, 3), rows(3, 5)])
+      const { documents, isFinished, log, server, told } = yield* begin(book)
+      expect(yield* Agency.hello(server)).toEqual({ _tag: "Hello", draw: "default", agency: 3 })
+      yield* Agency.say(server, Agency.welcome())
+      expect(yield* Agency.bets(server)).toEqual({ position: 0, count: 3, rows: rows(0, 3) })
+      expect(yield* Agency.bets(server)).toEqual({ position: 3, count: 2, rows: rows(3, 5) })
+      yield* Agency.say(server, Agency.ack(3), Agency.ack(5))
+      expect(yield* Agency.control(server)).toEqual({
+        _tag: "Finish",
+        bets: 5,
+        sha256: Agency.sha256(rows(0, 5))
+      })
+      expect(isFinished()).toBe(false)
+      yield* Agency.say(server, Agency.finished(rows(0, 5)))
+      expect(yield* Agency.control(server)).toEqual({ _tag: "AwaitWinners" })
+      expect(isFinished()).toBe(true)
+      yield* Agency.say(
+        server,
+        { _tag: "Waiting", finished: 1, expected: 2 },
+        { _tag: "Waiting", finished: 2, expected: 2 },
+        Agency.winners(["30", "40"], true),
+        Agency.winners([], true),
+        Agency.winners(["40"])
+      )
+      expect(yield* documents).toEqual(["30", "40", "40"])
+      expect(told).toEqual([0, 3, 5, "1 of 2", "2 of 2"])
+      expect(log).toEqual([
+        "action: apuestas_enviadas | result: success | agencia: 3 | cantidad: 3",
+        "action: apuestas_enviadas | result: success | agencia: 3 | cantidad: 2"
+      ])
+    })
+  )
+
+  it.effect("of one bet logs the bet, and of an empty book sends none", () =>
+    Effect.gen(function* () {
+      const one = yield* greeted(bookOf([row(8)]), Agency.welcome())
+      yield* Agency.bets(one.server)
+      yield* Agency.say(one.server, Agency.ack(1))
+      yield* tellWinners(one.server, row(8))
+      yield* one.documents
+      expect(one.log).toContain("action: apuesta_enviada | result: success | dni: 8 | numero: 7574")
+      const none = yield* greeted(bookOf([]), Agency.welcome())
+      yield* tellWinners(none.server, "")
+      expect(yield* none.documents).toEqual(["7"])
+    })
+  )
+
+  it.effect("goes on in the middle of a batch where the server holds the beginning", () =>
+    Effect.gen(function* () {
+      const book = bookOf([rows(0, 3), rows(3, 6), rows(6, 8)])
+      const { documents, log, server, told } = yield* greeted(book, Agency.welcome(rows(0, 4)))
+      expect(yield* Agency.bets(server)).toEqual({ position: 4, count: 2, rows: rows(4, 6) })
+      expect(yield* Agency.bets(server)).toEqual({ position: 6, count: 2, rows: rows(6, 8) })
+      yield* Agency.say(server, Agency.ack(8))
+      yield* tellWinners(server, rows(0, 8))
+      yield* documents
+      expect(told).toEqual([4, 6, 8])
+      expect(log[0]).toBe("action: carga_reanudada | result: success | agencia: 3 | posicion: 4")
+    })
+  )
+
+  it.effect("only finishes where all is held, and only waits where that is said too", () =>
+    Effect.gen(function* () {
+      const book = bookOf([rows(0, 4)])
+      const held = yield* greeted(book, Agency.welcome(rows(0, 4)))
+      yield* tellWinners(held.server, rows(0, 4))
+      yield* held.documents
+      const done = yield* greeted(book, Agency.welcome(rows(0, 4), { finished: true }))
+      expect(yield* Agency.control(done.server)).toEqual({ _tag: "AwaitWinners" })
+      yield* Agency.say(done.server, Agency.winners([]))
+      expect(yield* done.documents).toEqual([])
+      expect(done.told).toEqual([4])
+      expect(done.isFinished()).toBe(true)
+      expect(done.log).toEqual([])
+    })
+  )
+})
+
+describe("frames in flight", () => {
+  it.effect("are as full as the server takes them, and none of them is empty", () =>
+    Effect.gen(function* () {
+      const maxFrame = 9 + Buffer.byteLength(rows(0, 2))
+      const book = bookOf([rows(0, 4)])
+      const { server } = yield* greeted(book, Agency.welcome("", { maxFrame }))
+      for (const from of [0, 2]) {
+        expect(yield* Agency.bets(server)).toEqual({
+          position: from,
+          count: 2,
+          rows: rows(from, from + 2)
+        })
+      }
+      yield* Agency.say(server, Agency.ack(4))
+      yield* tellWinners(server, rows(0, 4))
+    })
+  )
+
+  const tenFrames = bookOf(Array.from({ length: 10 }, (_, index) => row(index)))
+
+  it.effect("are as many as the window, and one more for each that is acknowledged", () =>
+    Effect.gen(function* () {
+      const { server } = yield* greeted(tenFrames, Agency.welcome("", { window: 3 }))
+      for (let position = 0; position < 3; position++) {
+        expect(yield* Agency.bets(server)).toMatchObject({ position })
+      }
+      yield* settle
+      expect(server.pending()).toBe(0)
+      yield* Agency.say(server, Agency.ack(1))
+      expect(yield* Agency.bets(server)).toMatchObject({ position: 3 })
+      yield* settle
+      expect(server.pending()).toBe(0)
+      // One acknowledgement for three frames.
+      yield* Agency.say(server, Agency.ack(4))
+      for (const position of [4, 5, 6]) {
+        expect(yield* Agency.bets(server)).toMatchObject({ position })
+      }
+      yield* settle
+      expect(server.pending()).toBe(0)
+    })
+  )
+
+  it.effect("have at most 4 MiB of rows, however wide the window is", () =>
+    Effect.gen(function* () {
+      const rowBytes = row(1_000_000).length
+      const perFrame = Math.floor((1024 * 1024 - 9) / rowBytes)
+      const frames = Array.from({ length: 8 }, (_, index) => {
+        const start = 1_000_000 + index * perFrame
+        return rows(start, start + perFrame)
+      })
+      const { server } = yield* greeted(bookOf(frames), Agency.welcome("", { window: 100 }))
+      yield* settle
+      const frameBytes = 13 + perFrame * rowBytes
+      expect(server.pending()).toBe(Math.floor(MAX_BYTES_IN_FLIGHT / frameBytes) * frameBytes)
+      yield* Agency.bets(server)
+      yield* Agency.say(server, Agency.ack(perFrame))
+      yield* settle
+      expect(server.pending()).toBe(Math.floor(MAX_BYTES_IN_FLIGHT / frameBytes) * frameBytes)
+    })
+  )
+
+  it.effect("are cut at row borders to what the server takes", () =>
+    Effect.gen(function* () {
+      const two = 9 + 2 * row(0).length
+      const book = bookOf([rows(0, 5), row(5)])
+      const { server } = yield* greeted(book, Agency.welcome("", { window: 9, maxFrame: two + 1 }))
+      expect(yield* Agency.bets(server)).toEqual({ position: 0, count: 2, rows: rows(0, 2) })
+      expect(yield* Agency.bets(server)).toEqual({ position: 2, count: 2, rows: rows(2, 4) })
+      expect(yield* Agency.bets(server)).toEqual({ position: 4, count: 1, rows: row(4) })
+      expect(yield* Agency.bets(server)).toEqual({ position: 5, count: 1, rows: row(5) })
+      for (const maxFrame of [1, 9, 8 + row(0).length]) {
+        const small = yield* greeted(book, Agency.welcome("", { maxFrame }))
+        expect(yield* small.fails).toMatchObject({
+          _tag: "BadMessage",
+          message: expect.stringContaining("bet 1 takes more")
+        })
+      }
+    })
+  )
+
+  for (const [what, acks, wrong] of [
+    ["beyond what was sent", [4], "4 bets were acknowledged where from 0 to 3"],
+    ["back", [2, 1], "1 bets were acknowledged where from 2 to 3"]
+  ] as const) {
+    it.effect(`cannot be acknowledged ${what}`, () =>
+      Effect.gen(function* () {
+        const { fails, server } = yield* greeted(tenFrames, Agency.welcome("", { window: 3 }))
+        yield* settle
+        yield* Agency.say(server, ...acks.map(Agency.ack))
+        expect(yield* fails).toMatchObject({
+          _tag: "BadAnswer",
+          message: expect.stringContaining(wrong)
+        })
+      })
+    )
+  }
+
+  it.effect("may be acknowledged twice, and bet by bet", () =>
+    Effect.gen(function* () {
+      const { documents, server } = yield* greeted(bookOf([rows(0, 3)]), Agency.welcome())
+      yield* Agency.bets(server)
+      yield* Agency.say(server, ...[0, 1, 1, 2, 3].map(Agency.ack))
+      yield* tellWinners(server, rows(0, 3))
+      yield* documents
+    })
+  )
+})
+
+describe("a refusal", () => {
+  const book = bookOf([rows(0, 2), rows(2, 4)])
+
+  for (const [code, retryable] of [
+    ["InvalidBet", false],
+    ["Superseded", false],
+    ["StoreUnavailable", true],
+    ["Conflict", true],
+    ["Tuesday", false]
+  ] as const) {
+    it.effect(`${code} is ${retryable ? "for now" : "final"}, at every stage`, () =>
+      Effect.gen(function* () {
+        const refusal = Agency.rejected(code, { position: 1 })
+        const expected = {
+          _tag: "Refused",
+          code,
+          retryable,
+          message: `the server refused (${code}) at position 1: the reason`
+        }
+        expect(yield* (yield* greeted(book, refusal)).fails).toMatchObject(expected)
+        const uploading = yield* greeted(book, Agency.welcome())
+        yield* Agency.bets(uploading.server)
+        yield* Agency.say(uploading.server, refusal)
+        expect(yield* uploading.fails).toMatchObject(expected)
+        const finishing = yield* greeted(book, Agency.welcome(rows(0, 4)))
+        yield* Agency.control(finishing.server)
+        yield* Agency.say(finishing.server, refusal)
+        expect(yield* finishing.fails).toMatchObject(expected)
+        const waiting = yield* greeted(book, Agency.welcome(rows(0, 4), { finished: true }))
+        yield* Agency.control(waiting.server)
+        yield* Agency.say(waiting.server, { _tag: "Waiting", finished: 1, expected: 2 }, refusal)
+        expect(yield* waiting.fails).toMatchObject(expected)
+      })
+    )
+  }
+
+  it.effect("is heard behind a write that failed, or else the connection is lost", () =>
+    Effect.gen(function* () {
+      for (const refused of [true, false]) {
+        const { fails, server } = yield* greeted(book, Agency.welcome("", { window: 1 }))
+        yield* Agency.bets(server)
+        yield* server.deafen
+        yield* Agency.say(server, Agency.ack(2))
+        yield* settle
+        if (refused) yield* Agency.say(server, Agency.rejected("ShuttingDown"))
+        yield* TestClock.adjust("1 second")
+        const expected = refused ? { code: "ShuttingDown" } : { _tag: "ConnectionLost" }
+        expect(yield* fails).toMatchObject(expected)
+      }
+    })
+  )
+
+  it.effect("is heard behind a Finish that could not be written", () =>
+    Effect.gen(function* () {
+      for (const refused of [true, false]) {
+        const { fails, server } = yield* greeted(bookOf([row(1)]), Agency.welcome())
+        yield* Agency.bets(server)
+        yield* server.deafen
+        yield* Agency.say(server, Agency.ack(1))
+        yield* settle
+        if (refused) yield* Agency.say(server, Agency.rejected("Timeout"))
+        yield* TestClock.adjust("1 second")
+        const expected = refused ? { code: "Timeout" } : { _tag: "ConnectionLost" }
+        expect(yield* fails).toMatchObject(expected)
+      }
+    })
+  )
+})
+
+describe("an answer that does not fit", () => {
+  const book = bookOf([rows(0, 2)])
+
+  it.effect("ends the conversation for good", () =>
+    Effect.gen(function* () {
+      for (const answer of [
+        Agency.ack(0),
+        Agency.welcome("", { draw: "spring" }),
+        { _tag: "Welcome" }
+      ]) {
+        expect(yield* (yield* greeted(book, answer)).fails).toMatchObject({ _tag: "BadAnswer" })
+      }
+      const other = { _tag: "Finished", bets: 2, sha256: "a".repeat(64) }
+      const finishing = yield* greeted(book, Agency.welcome(rows(0, 2)))
+      yield* Agency.say(finishing.server, other)
+      expect(yield* finishing.fails).toMatchObject({
+        reason: "it has finished another book, of 2 bets"
+      })
+      const long = yield* begin(book)
+      yield* long.server.send(Buffer.from([0, 0x10, 0, 1]))
+      expect(yield* long.fails).toMatchObject({
+        _tag: "BadAnswer",
+        message: expect.stringContaining("at most 1048576 bytes")
+      })
+    })
+  )
+})
+
+describe("another book", () => {
+  const mine = rows(0, 6)
+  const book = bookOf([rows(0, 3), rows(3, 6)])
+
+  /** What becomes of an agency that hears of another book, and says Compare. */
+  const compared = Effect.fnUntraced(function* (
+    welcome: object,
+    script: (server: AgencyLink.AgencyLink) => Effect.Effect<void>
+  ) {
+    const { fails, log, server, told } = yield* greeted(book, welcome)
+    expect(yield* Agency.control(server)).toEqual({ _tag: "Compare" })
+    yield* script(server)
+    const error = yield* fails
+    expect(error._tag).toBe("AnotherBook")
+    expect({ log, told }).toEqual({ log: [], told: [] })
+    return error
+  })
+  const held = mine.replace(",4,", ",44,")
+
+  it.effect("is named with the first position that differs, and with what helps", () =>
+    Effect.gen(function* () {
+      const error = yield* compared(
+        Agency.welcome(held),
+        Effect.fnUntraced(function* (server) {
+          expect(yield* Agency.bets(server)).toEqual({ position: 0, count: 3, rows: rows(0, 3) })
+          expect(yield* Agency.bets(server)).toMatchObject({ position: 3, count: 3 })
+          yield* Agency.say(server, Agency.ack(3), Agency.rejected("BookMismatch", { position: 4 }))
+        })
+      )
+      expect(error).toMatchObject({ agency: 3, held: 6, total: 6, position: 4 })
+      expect(error.message).toBe(
+        "agency 3: the server holds another book, of 6 bets; this one has 6, and they first " +
+          "differ at bet 5. To send this one instead, drop the other before " +
+          "the draw, where the server's store is: lottery discard --store URL --agency 3 --yes; " +
+          "once the draw is held, it takes a new draw"
+      )
+    })
+  )
+
+  it.effect("is named with the line of the book that differs, and so is a refused bet", () =>
+    Effect.gen(function* () {
+      const placeOf = (position: number) => Effect.succeed(`book.csv:${position + 10}`)
+      const other = yield* greeted({ ...book, placeOf }, Agency.welcome(held))
+      yield* Agency.control(other.server)
+      yield* Agency.say(other.server, Agency.rejected("BookMismatch", { position: 4 }))
+      expect((yield* other.fails).message).toContain("first differ at book.csv:14. To send")
+      const refused = yield* greeted({ ...book, placeOf }, Agency.welcome())
+      yield* Agency.say(refused.server, Agency.rejected("InvalidBet", { position: 1 }))
+      expect((yield* refused.fails).message).toBe(
+        "the server refused (InvalidBet) at book.csv:11: the reason"
+      )
+    })
+  )
+
+  it.effect("is noticed by what is held of it, however little that is", () =>
+    Effect.gen(function* () {
+      const error = yield* compared(
+        Agency.welcome(held.split("\n").slice(0, 5).join("\n").concat("\n")),
+        Effect.fnUntraced(function* (server) {
+          yield* Agency.bets(server)
+          expect(yield* Agency.bets(server)).toEqual({ position: 3, count: 2, rows: rows(3, 5) })
+          yield* Agency.say(server, Agency.rejected("BookMismatch", { position: 4 }))
+        })
+      )
+      expect(error).toMatchObject({ held: 5, total: 6, position: 4 })
+      expect(error.message).toContain("they first differ at bet 5.")
+    })
+  )
+
+  it.effect("may be longer, or shorter and finished: one ends where the other goes on", () =>
+    Effect.gen(function* () {
+      const longer = yield* compared(
+        Agency.welcome(rows(0, 9)),
+        Effect.fnUntraced(function* (server) {
+          yield* Agency.bets(server)
+          yield* Agency.bets(server)
+          yield* Agency.say(server, Agency.ack(6))
+        })
+      )
+      expect(longer).toMatchObject({ held: 9, total: 6, position: 6 })
+      expect(longer.message).toContain("the same up to bet 6, where this one ends")
+      const shorter = yield* compared(
+        Agency.welcome(rows(0, 4), { finished: true }),
+        Effect.fnUntraced(function* (server) {
+          expect(yield* Agency.bets(server)).toMatchObject({ position: 0, count: 3 })
+          // No more than is held is sent to be compared.
+          expect(yield* Agency.bets(server)).toEqual({ position: 3, count: 1, rows: row(3) })
+          yield* Agency.say(server, Agency.ack(4))
+        })
+      )
+      expect(shorter).toMatchObject({ held: 4, total: 6, position: 4 })
+      expect(shorter.message).toContain("the same up to bet 4, where the server's ends")
+      const none = yield* greeted(book, Agency.welcome("", { finished: true }))
+      expect(yield* none.fails).toMatchObject({ _tag: "AnotherBook", held: 0, position: 0 })
+    })
+  )
+
+  it.effect("keeps to the window while it is compared", () =>
+    Effect.gen(function* () {
+      yield* compared(
+        Agency.welcome(held, { window: 1 }),
+        Effect.fnUntraced(function* (server) {
+          yield* Agency.bets(server)
+          yield* settle
+          expect(server.pending()).toBe(0)
+          yield* Agency.say(server, Agency.rejected("BookMismatch", { position: 2 }))
+        })
+      )
+    })
+  )
+
+  it.effect("is named without a position where the server does not say it", () =>
+    Effect.gen(function* () {
+      const answers: ReadonlyArray<
+        (server: AgencyLink.AgencyLink) => Effect.Effect<void, never, never>
+      > = [
+        (server) => Agency.say(server, Agency.rejected("Malformed")),
+        (server) => Agency.say(server, Agency.rejected("BookMismatch")),
+        (server) => Agency.say(server, Agency.rejected("BookMismatch", { position: 6 })),
+        (server) => Agency.say(server, Agency.rejected("ShuttingDown", { position: 2 })),
+        (server) => Agency.say(server, { _tag: "Waiting", finished: 1, expected: 2 }),
+        (server) => server.close,
+        () => TestClock.adjust("45 seconds")
+      ]
+      for (const answer of answers) {
+        const error = yield* compared(Agency.welcome(held), answer)
+        expect(error).toMatchObject({ held: 6, total: 6, position: undefined })
+        expect(error.message).toContain("this one has 6. To send this one instead")
+      }
+    })
+  )
+})
+
+describe("a book that changed since it was checked", () => {
+  for (const [what, then, now] of [
+    ["has other bytes", [rows(0, 2), rows(6, 8)], "as many, but not the same"],
+    ["is shorter", [rows(0, 2), row(2)], "only 3"],
+    ["is longer by a part of a batch", [rows(0, 2), rows(2, 5)], "more"],
+    ["is longer by a batch", [rows(0, 2), rows(2, 4), row(4)], "more"]
+  ] as const) {
+    it.effect(`and ${what} is never finished`, () =>
+      Effect.gen(function* () {
+        const book = bookOf([rows(0, 2), rows(2, 4)], then)
+        const { fails, server } = yield* greeted(book, Agency.welcome())
+        const error = yield* fails
+        expect(error._tag).toBe("BookChanged")
+        expect(error.message).toContain(`it had 4 bets, now it has ${now}`)
+        // The first batch at most, and nothing that says the book were whole.
+        expect([0, 13 + rows(0, 2).length]).toContain(server.pending())
+      })
+    )
+  }
+
+  it.effect("is not taken for another book than the one that is held", () =>
+    Effect.gen(function* () {
+      const book = bookOf([rows(0, 4)], [rows(4, 8)])
+      const { fails } = yield* greeted(book, Agency.welcome(rows(0, 2)))
+      expect((yield* fails)._tag).toBe("BookChanged")
+    })
+  )
+})
+
+describe("a server that is silent", () => {
+  const book = bookOf([rows(0, 2)])
+  const silence = { _tag: "ConnectionLost", reason: "nothing heard for 45 s" }
+
+  it.effect("for 45 s is lost, at every stage, whatever came before", () =>
+    Effect.gen(function* () {
+      const atHello = yield* begin(book)
+      const atBets = yield* greeted(book, Agency.welcome())
+      const atFinish = yield* greeted(book, Agency.welcome(rows(0, 2)))
+      const atWinners = yield* greeted(book, Agency.welcome(rows(0, 2), { finished: true }))
+      yield* TestClock.adjust("44 seconds")
+      // A part of an answer is a sign of life too.
+      yield* atHello.server.send(Buffer.from([0]))
+      yield* Agency.say(atWinners.server, { _tag: "Waiting", finished: 1, expected: 2 })
+      yield* TestClock.adjust("1 second")
+      for (const { fails } of [atBets, atFinish]) expect(yield* fails).toMatchObject(silence)
+      yield* TestClock.adjust("43 seconds")
+      yield* Agency.say(atWinners.server, { _tag: "Waiting", finished: 1, expected: 2 })
+      yield* TestClock.adjust("1 second")
+      expect(yield* atHello.fails).toMatchObject(silence)
+      yield* Agency.say(atWinners.server, Agency.winners(["1"]))
+      expect(yield* atWinners.documents).toEqual(["1"])
+    })
+  )
+})
+
+describe("answers in pieces", () => {
+  const held = rows(0, 2)
+  const book = bookOf([held, rows(2, 4)])
+  /** All that a server says in a conversation, of which it may be ahead. */
+  const answers = Buffer.concat(
+    [
+      Agency.welcome(held),
+      Agency.ack(4),
+      Agency.finished(rows(0, 4)),
+      { _tag: "Waiting", finished: 1, expected: 1 },
+      Agency.winners(["1"], true),
+      Agency.winners(["2"])
+    ].map(controlFrame)
+  )
+
+  it.effect("are the same byte by byte", () =>
+    Effect.gen(function* () {
+      const { documents, server } = yield* begin(book)
+      for (const byte of answers) yield* server.send(Uint8Array.of(byte))
+      expect(yield* documents).toEqual(["1", "2"])
+    })
+  )
+
+  it.effect("are a lost connection where they end, after any byte", () =>
+    Effect.gen(function* () {
+      for (let cut = 0; cut < answers.length; cut++) {
+        const closed = yield* begin(book)
+        yield* closed.server.send(answers.subarray(0, cut))
+        yield* closed.server.close
+        const error = yield* closed.fails
+        expect(error._tag, `closed after ${cut} bytes`).toBe("ConnectionLost")
+        expect(error.message).toMatch(/the server closed it (without|after \d+ bytes of) an answer/)
+        const broken = yield* begin(book)
+        yield* broken.server.send(answers.subarray(0, cut))
+        yield* settle
+        yield* broken.server.reset
+        // A refusal may be behind what could not be written, for a second.
+        yield* TestClock.adjust("1 second")
+        expect((yield* broken.fails)._tag, `reset after ${cut} bytes`).toBe("ConnectionLost")
+      }
+    })
+  )
+})

@@ -1,0 +1,29 @@
+/**
+ * Goal: a client whose words find nobody is told the server's reason, if it gave one. Method: a
+ * connection that takes nothing, with an answer that came before.
+ */
+import { it } from "@effect/vitest"
+import { Effect, Result } from "effect"
+import { expect } from "vitest"
+import * as NativeServer from "../../../src/client/conversation/NativeServer.ts"
+import { unlessTls } from "../../../src/client/TlsMismatch.ts"
+import * as ByteReader from "../../../src/protocol/ByteReader.ts"
+import { encodeNativeReply } from "../../../src/protocol/native/NativeFrames.ts"
+import * as Native from "../../../src/protocol/native/NativeMessages.ts"
+import { ConnectionLost } from "../../../src/protocol/PeerConnection.ts"
+import { NOT_TLS_ALERT } from "../../../src/protocol/TlsRecord.ts"
+
+const encoded = (reply: Native.NativeReply) => Result.getOrThrow(encodeNativeReply(reply))
+
+it.effect.each([
+  ["Refused", encoded(new Native.Rejected({ code: "Busy", message: "later" }))],
+  ["TlsMismatch", NOT_TLS_ALERT],
+  ["ConnectionLost", encoded(new Native.Ack({ bets: 1 }))]
+] as const)("what was said before the connection broke comes to %s", ([tag, answer]) =>
+  Effect.gen(function* () {
+    const lost = Effect.fail(new ConnectionLost({ reason: "reset" }))
+    const reader = unlessTls(ByteReader.make(Effect.succeed([answer])), { host: "h", port: 1 })
+    const server = NativeServer.make({ reader, write: () => lost, lost, end: Effect.void })
+    expect((yield* Effect.flip(server.say(new Native.AwaitWinners({}))))._tag).toBe(tag)
+  })
+)

@@ -1,0 +1,436 @@
+/**
+ * Goal: what is no TLS is closed with a log line, whoever it is, and harms nobody else; other
+ * certificates hold for the connections to come. Method: real sockets on a port that speaks TLS.
+ */
+import { X509Certificate } from "node:crypto"
+import { Session } from "node:inspector/promises"
+import * as Net from "node:net"
+import { Duplex } from "node:stream"
+import * as Tls from "node:tls"
+import { it } from "@effect/vitest"
+import { Clock, Duration, Effect, Fiber, Result, Schedule } from "effect"
+import { describe, expect } from "vitest"
+import type { Credentials } from "../../../src/cli/files/TrialKeys.ts"
+import { makeServerTls } from "../../../src/server/admission/Certificates.ts"
+import { MAX_HANDSHAKES } from "../../../src/server/admission/Handshakes.ts"
+import type { ServerLimits } from "../../../src/server/admission/ServerLimits.ts"
+import {
+  BOOKS,
+  dial,
+  exchange,
+  expectedWinners,
+  rest,
+  winnersIn
+} from "../../support/peers/exchange.ts"
+import * as M from "../../support/peers/messages.ts"
+import * as TestServer from "../../support/peers/TestServer.ts"
+import { makeTrialKeys, type TrialKeys } from "../../support/processes/trialKeys.ts"
+import { temporaryFolder } from "../../support/TemporaryFolder.ts"
+
+const [keys, others] = await Effect.runPromise(Effect.all([makeTrialKeys, makeTrialKeys]))
+
+const credentialsOf = (
+  { certificate: cert, key }: Credentials,
+  clientCa: string | undefined = undefined
+) => ({ cert, key, clientCa })
+
+const startServer = Effect.fnUntraced(function* (
+  asksFor?: TrialKeys,
+  limits: Partial<ServerLimits> = { handshakeTimeout: Duration.millis(300) }
+) {
+  const tls = yield* makeServerTls(credentialsOf(keys.server, asksFor?.authority.certificate))
+  const folder = yield* temporaryFolder
+  const store = { _tag: "sqlite", path: `${folder}/lottery.db` } as const
+  const server = yield* TestServer.start(store, [1], 7574, {
+    tls,
+    identity: { certificates: asksFor !== undefined, tokens: undefined },
+    limits
+  })
+  return { ...server, tls }
+})
+
+const trusted = { ca: keys.authority.certificate }
+
+const ping = (port: number, tls: Tls.ConnectionOptions) =>
+  Effect.map(exchange({ port, tls }, Buffer.from("PING\n")), String)
+
+/** Speaks TLS as an agency does over a connection to which somebody else writes what it says. */
+const connectSlowly = (
+  net: Net.Socket,
+  tls: Tls.ConnectionOptions,
+  say: (chunk: Buffer, write: (bytes: Buffer) => void) => void
+) => {
+  const socket = new Duplex({
+    read: () => {},
+    write: (chunk: Buffer, _encoding, done) => {
+      say(chunk, (bytes) => net.write(bytes))
+      done()
+    }
+  })
+  net.on("data", (chunk) => socket.push(chunk)).on("end", () => socket.push(null))
+  return Tls.connect({ socket, servername: "localhost", ...tls })
+}
+
+/** Without a flag of V8, which would hold for the other tests of this process too. */
+const collectGarbage = Effect.acquireUseRelease(
+  Effect.sync(() => {
+    const session = new Session()
+    session.connect()
+    return session
+  }),
+  (session) => Effect.promise(() => session.post("HeapProfiler.collectGarbage")),
+  (session) => Effect.sync(() => session.disconnect())
+)
+
+/** The lines about connections that were not accepted, once there are so many. */
+const refused = (log: ReadonlyArray<string>, count: number) =>
+  Effect.sync(() => log.filter((line) => line.includes("result: fail"))).pipe(
+    Effect.repeat({
+      until: (lines) => lines.length >= count,
+      schedule: Schedule.spaced("10 millis")
+    }),
+    Effect.timeout("5 seconds")
+  )
+
+const FAILED = "action: accept_connections | result: fail | ip: 127.0.0.1 | error: "
+/** The first bytes of a handshake of which no more comes. */
+const HALF_HELLO = Buffer.from("160301020001", "hex")
+
+describe("what is no TLS is closed and logged, and the server goes on:", () => {
+  const said: Readonly<Record<string, readonly [bytes: Buffer, reason: string]>> = {
+    "a text line": [Buffer.from("PING\n"), "; that is not TLS: a line of text"],
+    "a line of one letter": [Buffer.from("A\n"), "; that is not TLS: 41 0a"],
+    "a binary book": [BOOKS.binary(1), "; that is not TLS: the binary dialect in the clear"],
+    "a binary book that begins as a handshake does": [
+      Buffer.concat([Uint8Array.of(0x16, 0x20), M.packet("1;", false).subarray(2)]),
+      "; that is not TLS: the binary dialect in the clear"
+    ],
+    "a JSON book": [BOOKS.json(1), "; that is not TLS: the json dialect in the clear"],
+    "a native book": [BOOKS.native(1), "; that is not TLS: the native dialect in the clear"],
+    "a native book that begins slowly": [
+      M.PREFACE.subarray(0, 5),
+      "; that is not TLS: ff 4c 54 52 59"
+    ],
+    HTTP: [
+      Buffer.from("GET / HTTP/1.1\r\nHost: lottery\r\n\r\n"),
+      "; that is not TLS: a line of text"
+    ],
+    "no handshake in a record": [Buffer.from("1603010005ffffffffff", "hex"), ": [a-z0-9 ]+"],
+    "a hello of SSL 2": [Buffer.from("802e0100020015000000", "hex"), "; that is not TLS: 80 2e .*"],
+    zeros: [Buffer.alloc(4096), "; that is not TLS: (00 ){63}00"]
+  }
+  it.live.each(Object.entries(said))("%s", ([, [bytes, reason]]) =>
+    Effect.gen(function* () {
+      const server = yield* startServer()
+      const heard: Array<Buffer> = []
+      for (const port of [server.port, server.winnersPort]) {
+        heard.push(yield* exchange({ port }, bytes))
+      }
+      for (const line of yield* refused(server.log, 2)) {
+        // One line, in words: neither OpenSSL's source nor its escaped end of line.
+        expect(line.slice(0, FAILED.length)).toBe(FAILED)
+        expect(line.slice(FAILED.length)).toMatch(new RegExp(`^expected a TLS handshake${reason}$`))
+        expect(line).not.toContain("gone away")
+      }
+      // An alert of TLS: the protocol's version is wrong. HTTP has words of its own.
+      const answer =
+        bytes === said.HTTP?.[0] ? /^HTTP\/1\.1 400 Bad Request\r\n/ : /^\x15\x03\x01\0\x02\x02F$/
+      if (bytes[0] !== 0x16) for (const one of heard) expect(one.toString("latin1")).toMatch(answer)
+      expect(yield* ping(server.port, trusted)).toBe("PING\n")
+      expect([...(yield* server.store.progress).keys()]).toEqual([])
+    })
+  )
+
+  it.live("silence, and half a handshake, after a time", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer()
+      const silent = yield* dial({ port: server.port })
+      const half = yield* dial({ port: server.winnersPort })
+      half.write(HALF_HELLO)
+      yield* Effect.all([rest(silent), rest(half)], { concurrency: "unbounded" })
+      const line = `${FAILED}expected a TLS handshake: it took more than 300ms`
+      expect(yield* refused(server.log, 2)).toEqual([line, line])
+      expect(yield* ping(server.port, trusted)).toBe("PING\n")
+    })
+  )
+
+  it.live(
+    "a crowd that does not end its handshakes, and gives way to who comes from elsewhere",
+    () =>
+      Effect.gen(function* () {
+        const server = yield* startServer(undefined, { handshakeTimeout: Duration.seconds(20) })
+        const { port } = server
+        const begin = (from: string) =>
+          Effect.tap(dial({ port, from }), (socket) => Effect.sync(() => socket.write(HALF_HELLO)))
+        const crowd = yield* Effect.replicateEffect(begin("127.0.0.1"), MAX_HANDSHAKES)
+        const other = exchange({ port, tls: trusted, from: "127.0.0.2" }, Buffer.from("PING\n"))
+        const waiting = yield* Effect.forkChild(ping(port, trusted))
+        // It is answered all the time, in the end because the oldest of the crowd goes for it.
+        const failures = () => server.log.filter((line) => line.includes("result: fail"))
+        do expect(String(yield* other)).toBe("PING\n")
+        while (failures().length === 0)
+        const taken = `all ${MAX_HANDSHAKES} places for handshakes are taken`
+        expect(failures()[0]).toBe(
+          `${FAILED}${taken}: it gave way to another address, which has fewer`
+        )
+        // Of the crowd's own address each waits until another goes.
+        expect(yield* Fiber.join(waiting)).toBe("PING\n")
+        yield* rest(crowd[0]!)
+      })
+  )
+
+  it.live("but not who closes its side after its question, and is still answered", () =>
+    Effect.gen(function* () {
+      const { port } = yield* startServer()
+      const socket = yield* dial({ port, tls: trusted })
+      socket.end(M.consultOf(1))
+      // The server has seen the end of it before the draw, and with it the answer, comes.
+      yield* Effect.sleep("100 millis")
+      yield* exchange({ port, tls: trusted }, BOOKS.binary(1))
+      expect(M.readJson(yield* rest(socket))).toEqual(expectedWinners(1).json)
+    })
+  )
+
+  it.live("but not who was in the middle of it while the server stood still", () =>
+    Effect.gen(function* () {
+      const timeout = Duration.millis(500)
+      const { port } = yield* startServer(undefined, { handshakeTimeout: timeout })
+      const net = yield* dial({ port })
+      const link = connectSlowly(net, trusted, (chunk, write) => {
+        write(chunk.subarray(0, 1))
+        // Long enough for that byte to be seen, and then for its time to run out.
+        setTimeout(() => {
+          Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 700)
+          write(chunk.subarray(1))
+        }, 50)
+      })
+      link.write("PING\n")
+      const heard = Effect.callback<string>((resume) => {
+        link.once("data", (chunk) => resume(Effect.succeed(String(chunk))))
+        link.once("error", ({ message }) => resume(Effect.succeed(message)))
+      })
+      expect(yield* heard).toBe("PING\n")
+    })
+  )
+
+  it.live("but not TLS whose first byte comes alone", () =>
+    Effect.gen(function* () {
+      const { port } = yield* startServer(undefined, { handshakeTimeout: Duration.seconds(5) })
+      const net = yield* dial({ port })
+      const link = connectSlowly(net, trusted, (chunk, write) => {
+        write(chunk.subarray(0, 1))
+        setTimeout(() => write(chunk.subarray(1)), 20)
+      })
+      link.write("PING\n")
+      const heard = Effect.callback<Buffer>((resume) => {
+        link.once("data", (chunk: Buffer) => resume(Effect.succeed(chunk)))
+      })
+      expect((yield* heard).toString()).toBe("PING\n")
+    })
+  )
+
+  describe("who goes away", () => {
+    const ways = {
+      "with a reset": (socket: Net.Socket) => socket.resetAndDestroy(),
+      "with a close": (socket: Net.Socket) => socket.end()
+    }
+    const sent = { "before it": Buffer.alloc(0), "in the middle of it": HALF_HELLO }
+    const cases = Object.entries(ways).flatMap(([way, leave]) =>
+      Object.entries(sent).map(([when, bytes]) => [`${when}, ${way}`, bytes, leave] as const)
+    )
+    it.live.each(cases)("%s", ([, bytes, leave]) =>
+      Effect.gen(function* () {
+        const server = yield* startServer(undefined, { handshakeTimeout: Duration.minutes(1) })
+        const gone = yield* dial({ port: server.port })
+        gone.write(bytes, () => leave(gone))
+        const [line] = yield* refused(server.log, 1)
+        expect(line).toMatch(
+          /^action: accept_connections \| result: fail .* error: expected a TLS handshake: /
+        )
+        expect(yield* ping(server.port, trusted)).toBe("PING\n")
+      })
+    )
+  })
+
+  it.live("and whose connection is then forgotten", () =>
+    Effect.gen(function* () {
+      const tls = yield* makeServerTls(credentialsOf(keys.server))
+      const server = yield* Effect.acquireRelease(
+        Effect.callback<Net.Server>((resume) => {
+          const listening = Net.createServer()
+          listening.listen(0, "127.0.0.1", () => resume(Effect.succeed(listening)))
+        }),
+        (listening) => Effect.sync(() => listening.close())
+      )
+      /** A handshake whose peer closes once it has heard the server. */
+      const shakeHalf = Effect.gen(function* () {
+        const accepted = Effect.callback<Net.Socket>((resume) => {
+          server.once("connection", (net) => resume(Effect.succeed(net)))
+        })
+        const { port } = server.address() as Net.AddressInfo
+        const [net, peer] = yield* Effect.all([accepted, dial({ port })], { concurrency: 2 })
+        peer.once("data", () => peer.destroy())
+        connectSlowly(peer, trusted, (chunk, write) => write(chunk)).on("error", () => {})
+        const { message } = yield* Effect.flip(tls.handshake(net))
+        expect(message).toBe("expected a TLS handshake: the peer has gone away")
+        return new WeakRef(net)
+      }).pipe(Effect.scoped)
+      const net = yield* shakeHalf
+      yield* Effect.map(collectGarbage, () => net.deref() === undefined).pipe(
+        Effect.repeat({ until: (isGone) => isGone, schedule: Schedule.spaced("10 millis") }),
+        Effect.timeout("5 seconds")
+      )
+    })
+  )
+
+  it.live("TLS to a port that speaks none", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      const store = { _tag: "sqlite", path: `${folder}/lottery.db` } as const
+      const server = yield* TestServer.start(store, [1])
+      const { port } = server
+      const outcome = yield* Effect.result(ping(port, trusted))
+      expect(Result.isFailure(outcome)).toBe(true)
+      expect((yield* refused(server.log, 1))[0]).toMatch(
+        /^action: receive_message \| result: fail .* \| error: that is TLS: this server was /
+      )
+      expect((yield* exchange({ port }, Buffer.from("PING\n"))).toString()).toBe("PING\n")
+    })
+  )
+})
+
+describe("other certificates", () => {
+  it.live("hold for the connections to come, and who is connected stays", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer(keys)
+      const { port, tls } = server
+      const { certificate: cert, key } = yield* keys.agency(1)
+      const before = yield* dial({ port, tls: { ...trusted, cert, key } })
+      before.write(M.packetOf(1, [M.fields(10, 7574)], true))
+
+      // A CA more is accepted, and none less.
+      const both = `${others.authority.certificate}\n${keys.authority.certificate}`
+      yield* tls.replace(credentialsOf(others.server, both))
+      expect(Result.isFailure(yield* Effect.result(ping(port, trusted)))).toBe(true)
+      const next = yield* others.agency(1)
+      const known = { ca: others.authority.certificate, cert: next.certificate, key: next.key }
+      const socket = yield* dial({ port, tls: known })
+      const { raw } = (socket as Tls.TLSSocket).getPeerCertificate()
+      expect(new X509Certificate(raw).raw).toEqual(
+        new X509Certificate(others.server.certificate).raw
+      )
+
+      before.write(Buffer.concat([M.packet("1;", false), M.packet("1;", true)]))
+      const stored = Buffer.concat([M.STORED, M.STORED])
+      expect(yield* rest(before)).toEqual(Buffer.concat([stored, M.winnersOf(10)]))
+      const answer = yield* exchange({ port, tls: known }, BOOKS.binary(1))
+      expect(winnersIn.binary(answer)).toBe(expectedWinners(1).binary)
+    })
+  )
+
+  it.live("of another CA close what came in by the one before", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer(keys)
+      const { port, tls } = server
+      const { certificate: cert, key } = yield* keys.agency(1)
+      const before = yield* dial({ port, tls: { ...trusted, cert, key } })
+      before.write(M.packetOf(1, [M.fields(10, 7574)], false))
+      yield* Effect.callback<void>((resume) => {
+        before.once("data", () => resume(Effect.void))
+      })
+      // Another is in the middle of its handshake, and has still to prove who it is.
+      const shaking = yield* dial({ port })
+      const proof = yield* Effect.callback<() => void>((resume) => {
+        let isHello = true
+        connectSlowly(shaking, { ...trusted, cert, key }, (chunk, write) => {
+          if (!isHello) return resume(Effect.succeed(() => write(chunk)))
+          isHello = false
+          write(chunk)
+        }).on("error", () => {})
+      })
+
+      yield* tls.replace(credentialsOf(others.server, others.authority.certificate))
+      yield* rest(before)
+      proof()
+      yield* rest(shaking)
+      const replaced = "the CA of the agencies' certificates was replaced"
+      expect(yield* refused(server.log, 2)).toEqual([
+        "action: receive_message | result: fail | ip: 127.0.0.1 | " +
+          `error: the connection is lost: ${replaced}`,
+        `${FAILED}expected a TLS handshake: ${replaced}`
+      ])
+      const known = { ca: others.authority.certificate, cert, key }
+      const old = yield* exchange({ port, tls: known }, M.consultOf(1))
+      expect(M.readJson(old)).toMatchObject({
+        type_message: 3,
+        payload: expect.stringMatching(/agency 1: the certificate is not accepted: /)
+      })
+    })
+  )
+
+  it.live("of one CA less close what may have come in by it, under whatever name PEM has it", () =>
+    Effect.gen(function* () {
+      const trustedAlone = keys.authority.certificate.replaceAll(" CERT", " TRUSTED CERT")
+      const both = `${others.authority.certificate}\n${trustedAlone}`
+      const { tls, winnersPort: port } = yield* startServer({
+        ...keys,
+        authority: { ...keys.authority, certificate: both }
+      })
+      const { certificate: cert, key } = yield* keys.agency(1)
+      const before = yield* dial({ port, tls: { ...trusted, cert, key } })
+      yield* tls.replace(credentialsOf(keys.server, others.authority.certificate))
+      yield* rest(before)
+    })
+  )
+
+  it.live("are not got round with a session of before", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer(keys)
+      const { port, tls } = server
+      const { certificate: cert, key } = yield* keys.agency(1)
+      const holder = { ...trusted, cert, key }
+      const socket = yield* dial({ port, tls: holder })
+      const session = yield* Effect.callback<Buffer>((resume) => {
+        socket.once("session", (ticket: Buffer) => resume(Effect.succeed(ticket)))
+        socket.resume()
+      })
+      const again = yield* dial({ port, tls: { ...holder, session } })
+      expect((again as Tls.TLSSocket).isSessionReused()).toBe(true)
+
+      yield* tls.replace(credentialsOf(keys.server, others.authority.certificate))
+      const answer = yield* exchange({ port, tls: { ...holder, session } }, M.consultOf(1))
+      expect(M.readJson(answer)).toMatchObject({ type_message: 3 })
+    })
+  )
+
+  it.live("are not got round with a session of a certificate that has expired since", () =>
+    Effect.gen(function* () {
+      let laterMillis = 0
+      const clock = Object.assign(Object.create(yield* Clock.Clock), {
+        currentTimeMillis: Effect.sync(() => Date.now() + laterMillis)
+      })
+      const server = yield* Effect.provideService(startServer(keys), Clock.Clock, clock)
+      const { certificate: cert, key } = yield* keys.agency(1)
+      const holder = { ...trusted, cert, key }
+      const socket = yield* dial({ port: server.port, tls: holder })
+      const session = yield* Effect.callback<Buffer>((resume) => {
+        socket.once("session", (ticket: Buffer) => resume(Effect.succeed(ticket)))
+      })
+      laterMillis = Duration.toMillis("1000 days")
+      const tls = { ...trusted, session }
+      const answer = yield* exchange({ port: server.port, tls }, M.consultOf(1))
+      expect(M.readJson(answer)).toMatchObject({ type_message: 3 })
+      expect(server.log.at(-1)).toContain("the certificate is not accepted: CERT_HAS_EXPIRED")
+    })
+  )
+
+  it.live("that cannot be used change nothing", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer()
+      const bad = { certificate: keys.server.certificate, key: others.server.key }
+      const { message } = yield* Effect.flip(server.tls.replace(credentialsOf(bad)))
+      expect(message).toBe("these certificates cannot be used: key values mismatch")
+      expect(yield* ping(server.port, trusted)).toBe("PING\n")
+    })
+  )
+})

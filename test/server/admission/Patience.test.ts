@@ -1,0 +1,402 @@
+/**
+ * Goal: a peer has the time that the limits say, to the millisecond, for a message, between two of
+ * them, and to read what it is told; and time in which the server has no room counts for nobody.
+ * Method: conversations within this process, on the test clock.
+ */
+import { it } from "@effect/vitest"
+import { Duration, Effect, Exit, Fiber } from "effect"
+import { TestClock } from "effect/testing"
+import { describe, expect } from "vitest"
+import { ConnectionLost } from "../../../src/protocol/PeerConnection.ts"
+import { HeldBytes, makeMemoryBounds } from "../../../src/server/admission/HeldBytes.ts"
+import {
+  awaitMessage,
+  inTime,
+  WRITTEN_BYTES,
+  writeInTime
+} from "../../../src/server/admission/Patience.ts"
+import { defaultLimits } from "../../../src/server/admission/ServerLimits.ts"
+import * as ModelConnection from "../../support/model/ModelConnection.ts"
+import { ModelMachine, type ModelPeer } from "../../support/model/ModelMachine.ts"
+import { makeSettableClock } from "../../support/model/SettableClock.ts"
+import * as M from "../../support/peers/messages.ts"
+
+const { farewellTimeout, idleTimeout, lingerTimeout, messageTimeout, writeTimeout } = defaultLimits
+const BETS = [M.fields(10), M.fields(11)]
+
+/** How each dialect says the same. */
+const DIALECTS = [
+  {
+    dialect: "binary",
+    first: M.packetOf(1, BETS, true),
+    next: M.packetOf(1, BETS, true),
+    last: M.packetOf(1, BETS, false),
+    question: M.packet("1;", false)
+  },
+  {
+    dialect: "json",
+    first: M.chunkOf(1, BETS, false),
+    next: M.chunkOf(1, BETS, false),
+    last: M.chunkOf(1, BETS, true),
+    question: M.consultOf(1)
+  },
+  {
+    dialect: "native",
+    first: Buffer.concat([M.helloOf(1), M.betsOf(0, BETS)]),
+    next: M.betsOf(2, BETS),
+    last: M.finishOf(BETS),
+    question: M.AWAIT_WINNERS
+  }
+] as const
+
+const begin = Effect.fnUntraced(function* ({ dialect, first }: (typeof DIALECTS)[number]) {
+  const machine = new ModelMachine([1, 2], 7574)
+  yield* machine.start
+  const peer = yield* machine.connect(dialect)
+  peer.send(first)
+  yield* machine.settle
+  expect(peer.heard().length).toBeGreaterThan(0)
+  return { machine, peer }
+})
+
+const isOpenAfter = (machine: ModelMachine, peer: ModelPeer, time: Duration.Input) =>
+  Effect.gen(function* () {
+    yield* TestClock.adjust(time)
+    yield* machine.settle
+    return !peer.isClosed()
+  })
+
+describe.each(DIALECTS)("the time in $dialect", (words) => {
+  it.effect("for a message ends that long after its first byte, whatever comes meanwhile", () =>
+    Effect.gen(function* () {
+      const { machine, peer } = yield* begin(words)
+      const bytes = words.next.subarray(0, 20)
+      const between = Duration.toMillis(messageTimeout) / bytes.length
+      for (const [index, byte] of bytes.entries()) {
+        peer.send(Uint8Array.of(byte))
+        yield* machine.settle
+        const isLast = index === bytes.length - 1
+        expect(yield* isOpenAfter(machine, peer, between - (isLast ? 1 : 0))).toBe(true)
+      }
+      expect(peer.heard()).toEqual(Buffer.alloc(0))
+      expect(yield* isOpenAfter(machine, peer, 1)).toBe(false)
+      expect(peer.heard().length).toBeGreaterThan(0)
+    })
+  )
+
+  it.effect("between two messages of an upload is another one, and begins anew with each", () =>
+    Effect.gen(function* () {
+      const { machine, peer } = yield* begin(words)
+      expect(yield* isOpenAfter(machine, peer, Duration.toMillis(idleTimeout) - 1)).toBe(true)
+      peer.send(words.next.subarray(0, 1))
+      yield* machine.settle
+      expect(yield* isOpenAfter(machine, peer, Duration.toMillis(messageTimeout) - 1)).toBe(true)
+      peer.send(words.next.subarray(1))
+      yield* machine.settle
+      expect(yield* isOpenAfter(machine, peer, Duration.toMillis(idleTimeout) - 1)).toBe(true)
+      expect(yield* isOpenAfter(machine, peer, 1)).toBe(false)
+      expect((yield* machine.store.progressOf(1)).bets).toBe(4)
+    })
+  )
+
+  it.effect("is all there is for an agency that waits for the draw", () =>
+    Effect.gen(function* () {
+      const { machine, peer } = yield* begin(words)
+      peer.send(Buffer.concat([words.last, words.question]))
+      yield* machine.settle
+      expect(yield* isOpenAfter(machine, peer, "2 hours")).toBe(true)
+    })
+  )
+})
+
+/** A peer that is connected, and says what it is told to. */
+const makePeer = () => {
+  const memory = makeMemoryBounds(defaultLimits.maxMemoryBytes)
+  const held = new HeldBytes(memory, memory.makeShare())
+  const { connection, send } = ModelConnection.make(held)
+  const accepted = Effect.void
+  const peer = { ip: "127.0.0.1", connection, held, certificate: undefined, accepted }
+  return { memory, peer, send }
+}
+
+describe("the time for what a peer sends", () => {
+  it.effect("begins anew for a silent one of whom nothing was read", () =>
+    Effect.gen(function* () {
+      const { memory, peer } = makePeer()
+      const waiting = yield* Effect.forkChild(Effect.exit(awaitMessage(peer)))
+      yield* TestClock.adjust(1)
+      memory.gate.close()
+      yield* TestClock.adjust("1 day")
+      expect(waiting.pollUnsafe()).toBeUndefined()
+      memory.gate.open()
+      yield* TestClock.adjust(idleTimeout)
+      expect(String(yield* Fiber.join(waiting))).toContain("TooSlow")
+    })
+  )
+
+  it.effect("does not run out for one that waits for an answer", () =>
+    Effect.gen(function* () {
+      const { peer, send } = makePeer()
+      send(Buffer.alloc(10))
+      yield* peer.connection.reader.take(10)
+      const waiting = yield* Effect.forkChild(Effect.exit(awaitMessage(peer)))
+      yield* TestClock.adjust(10 * Duration.toMillis(idleTimeout))
+      expect(waiting.pollUnsafe()).toBeUndefined()
+      peer.held.answered(10)
+      yield* TestClock.adjust(idleTimeout)
+      expect(String(yield* Fiber.join(waiting))).toContain("TooSlow")
+    })
+  )
+
+  it.effect("is the same where the time of day is set back, also while there is no room", () =>
+    Effect.gen(function* () {
+      const { run, setBack } = yield* makeSettableClock
+      const { memory, peer } = makePeer()
+      const all = memory.all.bytes + defaultLimits.maxMemoryBytes
+      memory.all.claim(all, () => {})
+      const awaited = { what: "all of it", timeout: messageTimeout }
+      const reading = yield* inTime(peer, awaited, peer.connection.reader.take(100_000)).pipe(
+        Effect.exit,
+        run,
+        Effect.forkChild
+      )
+      yield* TestClock.adjust("1 minute")
+      yield* setBack("1 hour")
+      yield* TestClock.adjust("1 minute")
+      memory.all.release(all)
+      memory.all.met()
+      yield* TestClock.adjust(1)
+      yield* setBack("1 hour")
+      yield* TestClock.adjust(Duration.toMillis(messageTimeout) - 2)
+      expect(reading.pollUnsafe()).toBeUndefined()
+      yield* TestClock.adjust(1)
+      expect(reading.pollUnsafe()).toBeDefined()
+    })
+  )
+
+  it.effect.each([
+    [100, 0],
+    [101, 101],
+    [7_000, 7_000],
+    [3_600_000, 30_000]
+  ] as const)("where the server stood still for %i ms ends %i ms later", ([stoodStill, later]) =>
+    Effect.gen(function* () {
+      const { run, standStill } = yield* makeSettableClock
+      const { peer, send } = makePeer()
+      const awaited = { what: "all of it", timeout: messageTimeout }
+      const reading = yield* inTime(peer, awaited, peer.connection.reader.take(100)).pipe(
+        Effect.exit,
+        run,
+        Effect.forkChild
+      )
+      send(Buffer.alloc(99))
+      yield* TestClock.adjust("1 second")
+      yield* standStill(stoodStill)
+      yield* TestClock.adjust(Duration.toMillis(messageTimeout) - 1000)
+      if (later > 0) {
+        yield* TestClock.adjust(later - 1)
+        expect(reading.pollUnsafe()).toBeUndefined()
+        yield* TestClock.adjust(1)
+      }
+      expect(String(yield* Fiber.join(reading))).toContain("TooSlow")
+    })
+  )
+
+  it.effect("is given again for as long at most, however often the server stands still", () =>
+    Effect.gen(function* () {
+      const { run, standStill } = yield* makeSettableClock
+      const { peer } = makePeer()
+      const awaited = { what: "all of it", timeout: Duration.seconds(30) }
+      const reading = yield* inTime(peer, awaited, Effect.never).pipe(
+        Effect.exit,
+        run,
+        Effect.forkChild
+      )
+      yield* TestClock.adjust(0)
+      for (const left of ["30 seconds", "20 seconds", "10 seconds"] as const) {
+        expect(reading.pollUnsafe()).toBeUndefined()
+        yield* standStill("20 seconds")
+        yield* TestClock.adjust(left)
+      }
+      expect(String(yield* Fiber.join(reading))).toContain("TooSlow")
+    })
+  )
+
+  it.effect("stands still while there is no room for it", () =>
+    Effect.gen(function* () {
+      const { memory, peer, send } = makePeer()
+      const { connection } = peer
+      // Somebody has it all, and has yet to read it.
+      const all = memory.all.bytes + defaultLimits.maxMemoryBytes
+      memory.all.claim(all, () => {})
+      const awaited = { what: "all of it", timeout: messageTimeout }
+      const reading = yield* Effect.forkChild(
+        Effect.exit(inTime(peer, awaited, connection.reader.take(100_000)))
+      )
+      yield* TestClock.adjust("86410 seconds")
+      expect(reading.pollUnsafe()).toBeUndefined()
+      memory.all.release(all)
+      memory.all.met()
+      yield* TestClock.adjust(Duration.toMillis(messageTimeout) - 1)
+      expect(reading.pollUnsafe()).toBeUndefined()
+      send(Buffer.alloc(70))
+      yield* TestClock.adjust(1)
+      const exit = yield* Fiber.join(reading)
+      expect(Exit.isFailure(exit)).toBe(true)
+      expect(String(exit)).toContain("TooSlow")
+    })
+  )
+})
+
+/** As many bytes wait to be written before a write waits too. */
+const FULL_BYTES = 10
+
+/** A connection that takes what is written when it is told to, and whoever writes to it. */
+const makeOutflow = () => {
+  let taken: (() => void) | undefined
+  let isDestroyed = false
+  const link = {
+    writableLength: 0,
+    writableHighWaterMark: FULL_BYTES,
+    destroy: () => {
+      isDestroyed = true
+      taken?.()
+    }
+  }
+  const write = () =>
+    Effect.callback<void, ConnectionLost>((resume) => {
+      taken = () =>
+        resume(isDestroyed ? Effect.fail(new ConnectionLost({ reason: "gone" })) : Effect.void)
+    })
+  return {
+    write: writeInTime(write, writeTimeout, link),
+    take: () => taken?.(),
+    isDestroyed: () => isDestroyed
+  }
+}
+
+describe("the time to read what is told", () => {
+  const MIB = 1024 * 1024
+
+  it.effect("begins anew with each piece that is taken, however long all of it takes", () =>
+    Effect.gen(function* () {
+      const { isDestroyed, take, write } = makeOutflow()
+      const writing = yield* Effect.forkChild(Effect.exit(write(new Uint8Array(MIB))))
+      let pieces = 0
+      for (; writing.pollUnsafe() === undefined && pieces < 100; pieces++) {
+        yield* TestClock.adjust(Duration.toMillis(writeTimeout) - 1)
+        expect(isDestroyed()).toBe(false)
+        take()
+        yield* TestClock.adjust(0)
+      }
+      expect(pieces).toBe(MIB / WRITTEN_BYTES)
+      expect(yield* Fiber.join(writing)).toEqual(Exit.void)
+    })
+  )
+
+  it.effect("begins anew where the server stood still", () =>
+    Effect.gen(function* () {
+      const { run, standStill } = yield* makeSettableClock
+      const { isDestroyed, take, write } = makeOutflow()
+      const writing = yield* Effect.forkChild(run(Effect.exit(write(new Uint8Array(FULL_BYTES)))))
+      yield* TestClock.adjust(1)
+      yield* standStill("1 minute")
+      yield* TestClock.adjust(Duration.toMillis(writeTimeout))
+      expect(isDestroyed()).toBe(false)
+      take()
+      expect(yield* Fiber.join(writing)).toEqual(Exit.void)
+    })
+  )
+
+  it.effect("ends the connection where nothing is taken, also in what nothing interrupts", () =>
+    Effect.gen(function* () {
+      const cases = [
+        { within: Effect.interruptible, bytes: FULL_BYTES },
+        { within: Effect.uninterruptible, bytes: MIB }
+      ]
+      for (const { bytes, within } of cases) {
+        const { isDestroyed, write } = makeOutflow()
+        const writing = yield* Effect.forkChild(Effect.exit(within(write(new Uint8Array(bytes)))))
+        yield* TestClock.adjust(Duration.toMillis(writeTimeout) - 1)
+        expect(isDestroyed()).toBe(false)
+        yield* TestClock.adjust(1)
+        expect(isDestroyed()).toBe(true)
+        expect(Exit.isFailure(yield* Fiber.join(writing))).toBe(true)
+      }
+    })
+  )
+})
+
+describe("the time to close once the winners were told", () => {
+  it.effect("begins anew where the server stood still", () =>
+    Effect.gen(function* () {
+      const { run, standStill } = yield* makeSettableClock
+      const machine = new ModelMachine([1], 7574)
+      yield* machine.start
+      const peer = yield* run(machine.connect("native"))
+      peer.send(Buffer.concat([M.helloOf(1), M.finishOf([]), M.AWAIT_WINNERS]))
+      yield* machine.settle
+      expect(M.controlsIn(peer.heard()).at(-1)).toMatchObject({ _tag: "Winners" })
+      yield* standStill("1 hour")
+      expect(yield* isOpenAfter(machine, peer, farewellTimeout)).toBe(true)
+      peer.halfClose()
+      yield* machine.settle
+      expect((yield* machine.store.progressOf(1)).told).toBe(true)
+    })
+  )
+
+  it.effect.each(["binary", "json"] as const)(
+    "is a second in the dialects whose clients may stay, who are told then: %s",
+    (dialect) =>
+      Effect.gen(function* () {
+        const { last, question } = DIALECTS.find((words) => words.dialect === dialect)!
+        const machine = new ModelMachine([1], 7574)
+        yield* machine.start
+        const peer = yield* machine.connect(dialect)
+        peer.send(Buffer.concat([last, question]))
+        yield* machine.settle
+        const toldAfter = (millis: number) =>
+          Effect.andThen(isOpenAfter(machine, peer, millis), (isOpen) =>
+            Effect.map(machine.store.progressOf(1), ({ told }) => ({ isOpen, told }))
+          )
+        expect(yield* toldAfter(Duration.toMillis(lingerTimeout) - 1)).toEqual({
+          isOpen: true,
+          told: false
+        })
+        expect(yield* toldAfter(1)).toEqual({ isOpen: false, told: true })
+      })
+  )
+
+  it.effect("is over after 30 s: an agency that stays is not told", () =>
+    Effect.gen(function* () {
+      const machine = new ModelMachine([1], 7574)
+      yield* machine.start
+      const peer = yield* machine.connect("native")
+      peer.send(Buffer.concat([M.helloOf(1), M.finishOf([]), M.AWAIT_WINNERS]))
+      yield* machine.settle
+      expect(yield* isOpenAfter(machine, peer, Duration.toMillis(farewellTimeout) - 1)).toBe(true)
+      expect(yield* isOpenAfter(machine, peer, 1)).toBe(false)
+      expect((yield* machine.store.progressOf(1)).told).toBe(false)
+    })
+  )
+
+  it.effect("is 400 ms for one that sends no more, which may have reset the connection", () =>
+    Effect.gen(function* () {
+      for (const resets of [true, false]) {
+        const machine = new ModelMachine([1, 2], 7574)
+        yield* machine.start
+        const peer = yield* machine.connect("json")
+        peer.send(Buffer.concat([M.chunkOf(1, BETS, true), M.consultOf(1)]))
+        peer.halfClose()
+        yield* machine.settle
+        const last = yield* machine.connect("binary")
+        last.send(M.packetOf(2, BETS, false))
+        yield* machine.settle
+        expect(yield* isOpenAfter(machine, peer, 399)).toBe(true)
+        if (resets) peer.drop()
+        expect(yield* isOpenAfter(machine, peer, 1)).toBe(false)
+        expect((yield* machine.store.progressOf(1)).told).toBe(!resets)
+      }
+    })
+  )
+})

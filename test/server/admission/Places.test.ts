@@ -1,0 +1,159 @@
+/**
+ * Goal: every place is taken once and comes back, an address's unknown peers wait for each other
+ * and for nobody else, and no place is taken from a peer that is known. Method: random visitors
+ * that come, are known and leave, compared after each step with the list of those who are there.
+ * A failure prints a seed, which LOTTERY_TEST_SEED repeats.
+ */
+import { Effect, Exit, Fiber, Result, Scope } from "effect"
+import * as fc from "fast-check"
+import { describe, expect, it } from "vitest"
+import { ByteBound } from "../../../src/server/admission/ByteBound.ts"
+import { makePlaces, type Place, sourceOf } from "../../../src/server/admission/Places.ts"
+import { defaultLimits } from "../../../src/server/admission/ServerLimits.ts"
+
+const RUNS = process.env.LOTTERY_TEST_LONG ? 20_000 : 1_000
+const seed = process.env.LOTTERY_TEST_SEED
+const parameters = { numRuns: RUNS, ...(seed === undefined ? {} : { seed: Number(seed) }) }
+
+const MAX_CONNECTIONS = 7
+const MAX_UNIDENTIFIED = 2
+const ADDRESSES = ["a", "b", "c"] as const
+
+/** Somebody who is there. */
+interface Guest {
+  readonly address: string
+  readonly counts: boolean
+  readonly place: Place
+  readonly scope: Scope.Closeable
+  readonly turn: Fiber.Fiber<void>
+  isKnown: boolean
+  hasGivenWay: boolean
+}
+
+/** The places, and who is there as the test knows it, in the order in which they came. */
+class Hall {
+  private readonly places = makePlaces(
+    { ...defaultLimits, maxConnections: MAX_CONNECTIONS, maxUnidentified: MAX_UNIDENTIFIED },
+    () => new ByteBound(1)
+  )
+  guests: ReadonlyArray<Guest> = []
+
+  private unknownOf(address: string): ReadonlyArray<Guest> {
+    return this.guests.filter((guest) => guest.address === address && !guest.isKnown)
+  }
+
+  *come(address: string, counts: boolean) {
+    const own = this.unknownOf(address).length
+    const most = Math.max(...ADDRESSES.map((name) => this.unknownOf(name).length))
+    const isFull = this.guests.length === MAX_CONNECTIONS
+    const scope = yield* Scope.make()
+    let gaveWay = () => {}
+    const visitor = { address, counts, giveWay: () => gaveWay() }
+    const taken = yield* Effect.result(Scope.provide(this.places.take(visitor), scope))
+    expect(Result.isSuccess(taken)).toBe(!isFull || most > own + 1)
+    const gone = this.guests.filter(({ hasGivenWay }) => hasGivenWay)
+    expect(gone).toHaveLength(isFull && Result.isSuccess(taken) ? 1 : 0)
+    for (const guest of gone) {
+      expect(this.unknownOf(guest.address)).toHaveLength(most)
+      expect(this.unknownOf(guest.address).at(-1)).toBe(guest)
+      yield* this.leave(guest)
+      // Whoever waited goes, and finds its connection closed.
+      yield* Fiber.join(guest.turn)
+    }
+    if (Result.isFailure(taken)) {
+      expect(taken.failure.connections).toBe(MAX_CONNECTIONS)
+      return yield* Scope.close(scope, Exit.void)
+    }
+    const place = taken.success
+    const turn = yield* Effect.forkDetach(place.turn)
+    const guest = { address, counts, place, scope, turn, isKnown: false, hasGivenWay: false }
+    gaveWay = () => {
+      guest.hasGivenWay = true
+    }
+    this.guests = [...this.guests, guest]
+  }
+
+  /** Only who has its turn can be known. */
+  know(guest: Guest) {
+    if (guest.turn.pollUnsafe() === undefined) return
+    guest.isKnown = true
+    guest.place.known()
+  }
+
+  *leave(guest: Guest) {
+    this.guests = this.guests.filter((other) => other !== guest)
+    yield* Scope.close(guest.scope, Exit.void)
+  }
+
+  *check() {
+    yield* Effect.yieldNow
+    yield* Effect.yieldNow
+    expect(this.places.taken()).toBe(this.guests.length)
+    expect(this.guests.some(({ hasGivenWay }) => hasGivenWay)).toBe(false)
+    for (const address of ADDRESSES) {
+      const counted = this.unknownOf(address).filter(({ counts }) => counts)
+      const served = this.guests.filter(
+        (guest) =>
+          guest.address === address &&
+          (!counted.includes(guest) || counted.indexOf(guest) < MAX_UNIDENTIFIED)
+      )
+      expect(
+        this.guests.filter(
+          (guest) => guest.address === address && guest.turn.pollUnsafe() !== undefined
+        )
+      ).toEqual(served)
+    }
+  }
+}
+
+const action = fc.record({
+  name: fc.constantFrom("come", "come", "come", "know", "leave"),
+  address: fc.constantFrom("a", "a", "a", "b", "b", "c"),
+  counts: fc.integer({ min: 0, max: 4 }).map((number) => number > 0),
+  which: fc.nat()
+})
+
+describe("places", () => {
+  it("are taken, waited for, given up and given back by the rules", () =>
+    fc.assert(
+      fc.asyncProperty(fc.array(action, { maxLength: 60 }), (actions) =>
+        Effect.gen(function* () {
+          const hall = new Hall()
+          for (const { address, counts, name, which } of actions) {
+            const guest = hall.guests[which % Math.max(1, hall.guests.length)]
+            if (name === "come") yield* hall.come(address, counts)
+            else if (guest !== undefined && name === "know") hall.know(guest)
+            else if (guest !== undefined) yield* hall.leave(guest)
+            yield* hall.check()
+          }
+          for (const guest of hall.guests) {
+            yield* hall.leave(guest)
+            yield* hall.check()
+          }
+        }).pipe(Effect.runPromise)
+      ),
+      parameters
+    ))
+
+  it("share an address's memory among those from it, and nobody else", () =>
+    Effect.gen(function* () {
+      const places = makePlaces(defaultLimits, () => new ByteBound(1))
+      const take = (address: string) =>
+        Effect.map(places.take({ address, counts: true, giveWay: () => {} }), ({ share }) => share)
+      const [first, second, other] = [yield* take("a"), yield* take("a"), yield* take("b")]
+      expect(second).toBe(first)
+      expect(other).not.toBe(first)
+    }).pipe(Effect.scoped, Effect.runPromise))
+
+  it("are counted by address, and of IPv6 by network", () => {
+    expect(sourceOf("192.0.2.1")).toBe("192.0.2.1")
+    expect(sourceOf("192.0.2.2")).not.toBe(sourceOf("192.0.2.1"))
+    const source = sourceOf("2001:db8:1:2:3:4:5:6")
+    expect(sourceOf("2001:db8:1:2::7")).toBe(source)
+    expect(sourceOf("2001:db8:1:2:8000::")).toBe(source)
+    expect(sourceOf("2001:db8:1:3::7")).not.toBe(source)
+    expect(sourceOf("2001:db8::7")).toBe(sourceOf("2001:db8:0:0:1:2:3:4"))
+    expect(sourceOf("2001:db8::1:0:0:0:7")).toBe(sourceOf("2001:db8:0:1::7"))
+    expect(sourceOf("::1")).toBe(sourceOf("::2"))
+  })
+})

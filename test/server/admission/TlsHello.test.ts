@@ -1,0 +1,22 @@
+/** Goal: what comes before a handshake has its place is a record at most. */
+import type * as Net from "node:net"
+import { PassThrough } from "node:stream"
+import { expect, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { MAX_RECORD_BYTES } from "../../../src/protocol/TlsRecord.ts"
+import * as TlsHello from "../../../src/server/admission/TlsHello.ts"
+
+const helloOf = (bytes: number) => {
+  const stream = new PassThrough({ highWaterMark: 2 * MAX_RECORD_BYTES })
+  stream.write(Buffer.alloc(bytes, "160301", "hex"))
+  // A socket is read as any stream is.
+  return TlsHello.read(stream as unknown as Net.Socket)
+}
+
+it.live("a hello may be as long as a record, and no longer", () =>
+  Effect.gen(function* () {
+    yield* (yield* helloOf(MAX_RECORD_BYTES)).begun
+    const { message } = yield* Effect.flip((yield* helloOf(MAX_RECORD_BYTES + 1)).begun)
+    expect(message).toBe("expected a TLS handshake: a hello of more than 16389 bytes")
+  })
+)

@@ -1,0 +1,64 @@
+/** Goal: a file of tokens is read as it is meant or refused by its line, and no token is shown. */
+import { it } from "@effect/vitest"
+import { Result } from "effect"
+import { describe, expect } from "vitest"
+import { parseTokens, type Tokens } from "../../../src/server/admission/Tokens.ts"
+
+const read = (text: string): Tokens => Result.getOrThrow(parseTokens(text))
+
+describe("a token", () => {
+  it("is the agency's that it stands beside", () => {
+    const tokens = read("# the north\n1 uno\n\n  2\tdos#2  \r\n0003 tres\n2147483647 último")
+    expect(tokens.isOf(1, "uno")).toBe(true)
+    expect(tokens.isOf(2, "dos#2")).toBe(true)
+    expect(tokens.isOf(3, "tres")).toBe(true)
+    expect(tokens.isOf(2_147_483_647, "último")).toBe(true)
+  })
+
+  it("is no other agency's, and nothing else is the agency's", () => {
+    const tokens = read("1 uno\n2 dos\n")
+    for (const token of ["", "dos", "un", "unoo", "UNO", " uno", "uno\n", "1 uno", "\0uno"]) {
+      expect(tokens.isOf(1, token), JSON.stringify(token)).toBe(false)
+    }
+    expect(tokens.isOf(2, "uno")).toBe(false)
+  })
+
+  it("of an agency that has none does not exist", () => {
+    for (const tokens of [read("1 uno\n"), read(""), read("# nobody\n")]) {
+      for (const token of ["", "uno", "\0".repeat(32)]) {
+        expect(tokens.isOf(2, token)).toBe(false)
+      }
+    }
+  })
+
+  it("may be shared by agencies, and begin with #", () => {
+    const tokens = read("1 #one\n2 #one\n")
+    expect(tokens.isOf(1, "#one") && tokens.isOf(2, "#one")).toBe(true)
+  })
+})
+
+describe("a file is refused, by its line and without a token, where", () => {
+  const LINE = "expected an agency's number, white space and its token"
+  const cases: ReadonlyArray<readonly [what: string, text: string, reason: string]> = [
+    ["a token is missing", "1 uno\n2\n", `line 2: ${LINE}`],
+    ["a number is missing", "hunter2\n", `line 1: ${LINE}`],
+    ["the order is wrong", "hunter2 1\n", `line 1: ${LINE}`],
+    ["something follows the token", "# a\n\n1 hunter2 b\n", `line 3: ${LINE}`],
+    ["an agency cannot be", "0 hunter2\n", `line 1: ${LINE}`],
+    ["an agency is too large", "2147483648 hunter2\n", `line 1: ${LINE}`],
+    ["an agency is no number", "-1 hunter2\n", `line 1: ${LINE}`],
+    ["an agency stands twice", "1 uno\r\n01 hunter2\r\n", "line 2: agency 1 has a token already"],
+    [
+      "a token does not fit a Hello",
+      `1 hunter2${"ñ".repeat(253)}\n`,
+      "line 1: expected a token of at most 512 bytes"
+    ]
+  ]
+  it.each(cases)("%s", (_what, text, reason) => {
+    expect(parseTokens(text)).toEqual(Result.fail(reason))
+  })
+
+  it("and not where it just fits", () => {
+    expect(read(`1 ${"ñ".repeat(256)}`).isOf(1, "ñ".repeat(256))).toBe(true)
+  })
+})

@@ -1,0 +1,87 @@
+/**
+ * Goal: the digest of an agency's book is that of what is stored, whoever stored it. Method: a
+ * real store, which is written with and without the digest's knowledge.
+ */
+import { it } from "@effect/vitest"
+import { Effect, Fiber, Semaphore } from "effect"
+import { describe, expect } from "vitest"
+import { Bet } from "../../../src/domain/Bet.ts"
+import { BetBatch } from "../../../src/domain/BetBatch.ts"
+import * as BookDigest from "../../../src/server/lottery/BookDigest.ts"
+import * as CsvStore from "../../../src/server/store/csv/CsvStore.ts"
+import { temporaryFolder } from "../../support/TemporaryFolder.ts"
+import { whole } from "../../support/wholeBook.ts"
+
+const batchOf = (document: number) =>
+  BetBatch.fromBets([
+    new Bet({
+      firstName: "Ana",
+      lastName: "Perez",
+      document: String(document),
+      birthdate: "1999-03-17",
+      number: 1
+    })
+  ])
+const [one, two, three] = [batchOf(1), batchOf(2), batchOf(3)]
+
+const setUp = Effect.gen(function* () {
+  const path = `${yield* temporaryFolder}/bets.csv`
+  const store = yield* CsvStore.make({ path, drawId: "default" })
+  const reading = yield* Semaphore.make(1)
+  const digest = BookDigest.make(1, store, reading)
+  const append = (bets: number, batch: BetBatch) => store.append(1, bets, batch)
+  const current = Effect.flatMap(store.progressOf(1), (progress) => digest.of(progress))
+  return { store, reading, digest, append, current }
+})
+
+describe("the digest of a book", () => {
+  it.live("is read where others stored bets, before what is known and behind it", () =>
+    Effect.gen(function* () {
+      const { append, current, digest } = yield* setUp
+      yield* append(0, one)
+      yield* append(1, two)
+      digest.add(0, 1, two)
+      expect(yield* current).toBe(whole(one, two).sha256)
+      yield* append(2, three)
+      expect(yield* current).toBe(whole(one, two, three).sha256)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("is another one for the book that came after a discarded one", () =>
+    Effect.gen(function* () {
+      const { append, current, digest, store } = yield* setUp
+      yield* append(0, one)
+      expect(yield* current).toBe(whole(one).sha256)
+      yield* store.discard(1)
+      yield* append(0, two)
+      expect(yield* current).toBe(whole(two).sha256)
+      // Word of the discarded book comes late.
+      digest.add(0, 1, three)
+      expect(yield* current).toBe(whole(two).sha256)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("is none of a book that grows while it is read, and right after that", () =>
+    Effect.gen(function* () {
+      const { append, current, digest, store } = yield* setUp
+      yield* append(0, one)
+      const before = yield* store.progressOf(1)
+      yield* append(1, two)
+      expect((yield* Effect.flip(digest.of(before)))._tag).toBe("StoreUnavailable")
+      expect(yield* current).toBe(whole(one, two).sha256)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("is read in its turn, for each book that is read takes memory", () =>
+    Effect.gen(function* () {
+      const { append, current, reading } = yield* setUp
+      yield* append(0, one)
+      yield* reading.take(1)
+      const digesting = yield* Effect.forkChild(current, { startImmediately: true })
+      yield* Effect.sleep("20 millis")
+      expect(digesting.pollUnsafe()).toBeUndefined()
+      yield* reading.release(1)
+      expect(yield* Fiber.join(digesting)).toBe(whole(one).sha256)
+    }).pipe(Effect.scoped)
+  )
+})

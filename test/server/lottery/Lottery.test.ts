@@ -1,0 +1,393 @@
+/** Goal: the lottery's own rules, in this process and on a real store: turns, barrier, told. */
+import { it } from "@effect/vitest"
+import { Deferred, Effect, Fiber, Layer, Logger, PubSub, Stream } from "effect"
+import { describe, expect } from "vitest"
+import { Bet } from "../../../src/domain/Bet.ts"
+import { BetBatch } from "../../../src/domain/BetBatch.ts"
+import { Draw, type ExpectedAgencies } from "../../../src/domain/Draw.ts"
+import { Lottery } from "../../../src/server/lottery/Lottery.ts"
+import type { Superseded } from "../../../src/server/lottery/Turn.ts"
+import type { StoredBatch } from "../../../src/server/lottery/Upload.ts"
+import { BetStore, type Discarded, StoreUnavailable } from "../../../src/server/store/BetStore.ts"
+import * as CsvStore from "../../../src/server/store/csv/CsvStore.ts"
+import { Disk, DiskError } from "../../../src/server/store/embedded/Disk.ts"
+import { temporaryFolder } from "../../support/TemporaryFolder.ts"
+import { whole } from "../../support/wholeBook.ts"
+
+const bet = (document: number, number = 1) =>
+  new Bet({
+    firstName: "Ana",
+    lastName: "Perez",
+    document: String(document),
+    birthdate: "1999-03-17",
+    number
+  })
+const batchOf = (...bets: ReadonlyArray<Bet>) => BetBatch.fromBets(bets)
+
+const withLottery = <A, E>(
+  agencies: ExpectedAgencies,
+  run: Effect.Effect<A, E, Lottery | BetStore>
+) =>
+  Effect.gen(function* () {
+    const folder = yield* temporaryFolder
+    const draw = new Draw({ id: "default", agencies, winningNumber: 7574 })
+    const layer = Lottery.layer(draw).pipe(
+      Layer.provideMerge(CsvStore.layer(`${folder}/bets.csv`, draw.id)),
+      Layer.provideMerge(Logger.layer([]))
+    )
+    return yield* Effect.provide(run, layer)
+  }).pipe(Effect.scoped)
+
+/** A store that another server writes too: it ticks after `tick`, and says nothing otherwise. */
+const withOthers = <A, E>(
+  agencies: ExpectedAgencies,
+  run: (
+    tick: Effect.Effect<unknown>,
+    log: ReadonlyArray<string>
+  ) => Effect.Effect<A, E, Lottery | BetStore>
+) =>
+  Effect.gen(function* () {
+    const folder = yield* temporaryFolder
+    const ticks = yield* PubSub.sliding<void>({ capacity: 1, replay: 1 })
+    const log: Array<string> = []
+    const logger = Logger.make<unknown, void>(({ message }) => void log.push(String(message)))
+    const draw = new Draw({ id: "default", agencies, winningNumber: 7574 })
+    const shared = Layer.effect(
+      BetStore,
+      Effect.map(BetStore, (store) => ({ ...store, changes: Stream.fromPubSub(ticks) }))
+    ).pipe(Layer.provide(CsvStore.layer(`${folder}/bets.csv`, draw.id)))
+    const layer = Lottery.layer(draw).pipe(
+      Layer.provideMerge(shared),
+      Layer.provideMerge(Logger.layer([logger]))
+    )
+    return yield* Effect.provide(run(PubSub.publish(ticks, undefined), log), layer)
+  }).pipe(Effect.scoped)
+
+const come = Effect.fnUntraced(function* (agency: number, ip: string) {
+  const lottery = yield* Lottery
+  const onLeave = yield* Deferred.make<never, Superseded | Discarded>()
+  return { upload: yield* lottery.upload(agency, { ip, onLeave, lost: Effect.never }), onLeave }
+})
+
+/** An upload that goes on where the stored book ends. */
+const resumeOf = Effect.fnUntraced(function* (agency: number, ip = "10.0.0.1") {
+  const { onLeave, upload } = yield* come(agency, ip)
+  const resumed = yield* upload.resume
+  const append = (batch: BetBatch) => upload.append(batch, () => Effect.void)
+  return { ...upload, resumed, append, onLeave }
+})
+
+/** An upload that starts over; `store` gives what became of a batch. */
+const uploadOf = Effect.fnUntraced(function* (agency: number, ip = "10.0.0.1") {
+  const { onLeave, upload } = yield* come(agency, ip)
+  const store = Effect.fnUntraced(function* (batch: BetBatch, last: boolean) {
+    const answered: Array<StoredBatch> = []
+    yield* upload.store(batch, last, (stored) => Effect.sync(() => void answered.push(stored)))
+    return answered
+  })
+  return { ...upload, store, onLeave }
+})
+
+describe("an upload", () => {
+  it.live("that lost its turn stores nothing more", () =>
+    withLottery(
+      [1],
+      Effect.gen(function* () {
+        const store = yield* BetStore
+        const first = yield* uploadOf(1)
+        yield* first.store(batchOf(bet(1)), false)
+        const second = yield* uploadOf(1)
+        expect(yield* second.store(batchOf(bet(1), bet(2)), false)).toEqual([
+          { stored: 1, repeated: 1 }
+        ])
+        const lost = yield* Effect.flip(Deferred.await(first.onLeave))
+        expect(lost._tag).toBe("Superseded")
+        expect((yield* Effect.flip(first.store(batchOf(bet(2)), true)))._tag).toBe("Superseded")
+        expect(yield* store.progressOf(1)).toMatchObject({ bets: 2, finished: false })
+      }).pipe(Effect.scoped)
+    )
+  )
+
+  it.live("leaves its turn to the next when its connection is gone", () =>
+    withLottery(
+      [1],
+      Effect.gen(function* () {
+        const first = yield* Effect.scoped(
+          Effect.tap(uploadOf(1), (upload) => upload.store(batchOf(bet(1)), false))
+        )
+        const second = yield* uploadOf(1)
+        yield* second.store(batchOf(bet(1)), true)
+        expect(Deferred.isDoneUnsafe(first.onLeave)).toBe(false)
+      }).pipe(Effect.scoped)
+    )
+  )
+})
+
+describe("an agency that was told", () => {
+  it.live("is recorded once the store can be used again, however often it asks until then", () =>
+    Effect.gen(function* () {
+      const disk = yield* Disk
+      let isFull = false
+      let attempts = 0
+      const full = Effect.suspend(() => {
+        attempts++
+        return Effect.fail(new DiskError({ operation: "rename", code: "ENOSPC", reason: "full" }))
+      })
+      const rename: Disk["rename"] = (from, to) => (isFull ? full : disk.rename(from, to))
+      const told = Effect.gen(function* () {
+        const lottery = yield* Lottery
+        const store = yield* BetStore
+        const upload = yield* uploadOf(3)
+        yield* upload.store(batchOf(bet(1)), true)
+        yield* lottery.winnersOf(3)
+        isFull = true
+        for (let asked = 0; asked < 3; asked++) yield* lottery.told(3)
+        expect((yield* store.progressOf(3)).told).toBe(false)
+        expect(attempts).toBeLessThan(3)
+        // It may be away for longer than until it is tried again.
+        while (attempts < 3) yield* Effect.sleep("10 millis")
+        isFull = false
+        yield* lottery.allTold
+        expect((yield* store.progressOf(3)).told).toBe(true)
+      })
+      yield* Effect.provideService(withLottery([3], Effect.scoped(told)), Disk, { ...disk, rename })
+    })
+  )
+})
+
+describe("the barrier", () => {
+  it.live("opens with the last of the agencies, whatever the order, an empty book too", () =>
+    withLottery(
+      [1, 2, 7],
+      Effect.gen(function* () {
+        const lottery = yield* Lottery
+        const waiting = yield* Effect.forEach([7, 1, 2], (agency) =>
+          Effect.forkChild(lottery.winnersOf(agency))
+        )
+        for (const [agency, batch] of [
+          [2, batchOf(bet(20, 7574), bet(20, 7574))],
+          [7, BetBatch.empty],
+          [1, batchOf(bet(10), bet(11, 7574))]
+        ] as const) {
+          yield* Effect.yieldNow
+          expect(waiting.map((fiber) => fiber.pollUnsafe())).toEqual([
+            undefined,
+            undefined,
+            undefined
+          ])
+          const upload = yield* uploadOf(agency)
+          yield* upload.store(batch, true)
+        }
+        expect(yield* Effect.forEach(waiting, Fiber.join)).toEqual([[], ["11"], ["20", "20"]])
+      }).pipe(Effect.scoped)
+    )
+  )
+
+  it.live("knows an agency that it does not expect, and when all were told", () =>
+    withLottery(
+      [3],
+      Effect.gen(function* () {
+        const lottery = yield* Lottery
+        const error = yield* Effect.flip(lottery.admit(4))
+        expect(error.message).toBe("agency 4 does not take part in the draw, expected one of 3")
+        const upload = yield* uploadOf(3)
+        yield* upload.store(batchOf(bet(1)), true)
+        const all = yield* Effect.forkChild(lottery.allTold)
+        yield* Effect.yieldNow
+        expect(all.pollUnsafe()).toBeUndefined()
+        yield* lottery.told(3)
+        yield* Fiber.join(all)
+      }).pipe(Effect.scoped)
+    )
+  )
+})
+
+describe("once the draw is held", () => {
+  it.live("a question asks the store nothing", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      const draw = new Draw({ id: "default", agencies: [1], winningNumber: 7574 })
+      let reads = 0
+      const counted = Layer.effect(
+        BetStore,
+        Effect.map(BetStore, (store) => ({
+          ...store,
+          progressOf: (agency: number) => {
+            reads++
+            return store.progressOf(agency)
+          }
+        }))
+      ).pipe(Layer.provide(CsvStore.layer(`${folder}/bets.csv`, draw.id)))
+      const layer = Lottery.layer(draw).pipe(
+        Layer.provideMerge(counted),
+        Layer.provideMerge(Logger.layer([]))
+      )
+      const ask = Effect.gen(function* () {
+        const lottery = yield* Lottery
+        const upload = yield* uploadOf(1)
+        yield* upload.store(batchOf(bet(1)), true)
+        yield* lottery.winnersOf(1)
+        const before = reads
+        const onLeave = yield* Deferred.make<never, Superseded | Discarded>()
+        yield* lottery.attend(1, { ip: "10.0.0.1", onLeave, lost: Effect.never })
+        expect([before > 0, reads - before]).toEqual([true, 0])
+      })
+      yield* Effect.provide(Effect.scoped(ask), layer)
+    })
+  )
+})
+
+describe("where the store cannot be read", () => {
+  it.live("an upload is refused, and whoever waits for the draw goes on waiting", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      const draw = new Draw({ id: "default", agencies: [1], winningNumber: 7574 })
+      const unread = Layer.effect(
+        BetStore,
+        Effect.map(BetStore, (store) => ({
+          ...store,
+          progressOf: () => Effect.fail(new StoreUnavailable({ reason: "it is away" }))
+        }))
+      ).pipe(Layer.provide(CsvStore.layer(`${folder}/bets.csv`, draw.id)))
+      const layer = Lottery.layer(draw).pipe(
+        Layer.provideMerge(unread),
+        Layer.provideMerge(Logger.layer([]))
+      )
+      const arrive = Effect.gen(function* () {
+        const lottery = yield* Lottery
+        const onLeave = yield* Deferred.make<never, Superseded | Discarded>()
+        yield* lottery.attend(1, { ip: "10.0.0.1", onLeave, lost: Effect.never })
+        expect(yield* Effect.flip(uploadOf(1))).toMatchObject({ _tag: "StoreUnavailable" })
+        expect(Deferred.isDoneUnsafe(onLeave)).toBe(false)
+      })
+      yield* Effect.provide(Effect.scoped(arrive), layer)
+    })
+  )
+})
+
+describe("beside another server", () => {
+  it.live("an agency that finished there has finished, and the draw is held for it", () =>
+    withOthers([1], (_, log) =>
+      Effect.gen(function* () {
+        const lottery = yield* Lottery
+        const store = yield* BetStore
+        // That server died before it held the draw, and nobody was told.
+        yield* store.append(1, 0, batchOf(bet(10), bet(11, 7574)), {
+          last: whole(batchOf(bet(10), bet(11, 7574)))
+        })
+        expect(lottery.hasFinished(1)).toBe(false)
+        yield* resumeOf(1)
+        expect(lottery.hasFinished(1)).toBe(true)
+        expect(yield* lottery.winnersOf(1)).toEqual(["11"])
+        expect(log.filter((line) => line.includes("sorteo"))).toHaveLength(1)
+      }).pipe(Effect.scoped)
+    )
+  )
+
+  it.live("an upload whose book was finished there must begin again, and has finished then", () =>
+    withOthers([1, 2], () =>
+      Effect.gen(function* () {
+        const store = yield* BetStore
+        const late = yield* resumeOf(1)
+        yield* late.append(batchOf(bet(10)))
+        yield* store.append(1, 1, batchOf(bet(11)), { last: whole(batchOf(bet(11))) })
+        expect(yield* Effect.flip(late.append(batchOf(bet(11))))).toMatchObject({
+          _tag: "Conflict",
+          position: 1,
+          held: 2
+        })
+        const again = yield* resumeOf(1)
+        expect(again.hasFinished()).toBe(true)
+      }).pipe(Effect.scoped)
+    )
+  )
+
+  it.live("the draw that was held there is told here, and is not held again", () =>
+    withOthers([1, 2], (tick, log) =>
+      Effect.gen(function* () {
+        const lottery = yield* Lottery
+        const store = yield* BetStore
+        const upload = yield* uploadOf(1)
+        yield* upload.store(batchOf(bet(10, 7574)), true)
+        const waiting = yield* Effect.forkChild(lottery.winnersOf(1))
+        yield* store.append(2, 0, batchOf(bet(20)), { last: whole(batchOf(bet(20))) })
+        expect(yield* store.recordDraw).toBe(true)
+        expect(waiting.pollUnsafe()).toBeUndefined()
+        yield* tick
+        expect(yield* Fiber.join(waiting)).toEqual(["10"])
+        expect(log.filter((line) => line.includes("sorteo"))).toEqual([])
+      }).pipe(Effect.scoped)
+    )
+  )
+
+  it.live("all are told where some were told there", () =>
+    withOthers([1, 2], (tick) =>
+      Effect.gen(function* () {
+        const lottery = yield* Lottery
+        const store = yield* BetStore
+        yield* store.append(1, 0, batchOf(bet(10)), { last: whole(batchOf(bet(10))) })
+        yield* store.append(2, 0, batchOf(bet(20)), { last: whole(batchOf(bet(20))) })
+        yield* tick
+        yield* lottery.winnersOf(1)
+        yield* store.told(1)
+        yield* lottery.told(2)
+        const all = yield* Effect.forkChild(lottery.allTold)
+        yield* Effect.yieldNow
+        expect(all.pollUnsafe()).toBeUndefined()
+        yield* tick
+        yield* Fiber.join(all)
+      }).pipe(Effect.scoped)
+    )
+  )
+
+  it.live("who waits at a book that was replaced there is sent away, its next reader is not", () =>
+    withOthers([1, 2], (tick) =>
+      Effect.gen(function* () {
+        const store = yield* BetStore
+        yield* store.append(1, 0, batchOf(bet(10)), { last: whole(batchOf(bet(10))) })
+        const before = yield* resumeOf(1)
+        yield* store.discard(1)
+        yield* store.append(1, 0, batchOf(bet(11)), { last: whole(batchOf(bet(11))) })
+        const after = yield* resumeOf(1)
+        expect(yield* Effect.flip(Deferred.await(before.onLeave))).toMatchObject({
+          _tag: "Discarded"
+        })
+        yield* tick
+        const lottery = yield* Lottery
+        const standing = yield* lottery.standing
+        expect(standing).toEqual({ finished: 1, expected: 2 })
+        expect(Deferred.isDoneUnsafe(after.onLeave)).toBe(false)
+        yield* store.discard(1)
+        yield* tick
+        expect(yield* Effect.flip(Deferred.await(after.onLeave))).toMatchObject({
+          _tag: "Discarded"
+        })
+      }).pipe(Effect.scoped)
+    )
+  )
+
+  it.live.each(["upload", "attend"] as const)(
+    "late word of a discard there leaves who came with the next book: %s",
+    (way) =>
+      withOthers([1, 2], (tick) =>
+        Effect.gen(function* () {
+          const lottery = yield* Lottery
+          const store = yield* BetStore
+          yield* store.append(1, 0, batchOf(bet(10)), { last: whole(batchOf(bet(10))) })
+          const before = yield* resumeOf(1)
+          expect(lottery.hasFinished(1)).toBe(true)
+          yield* store.discard(1)
+          const onLeave = yield* Deferred.make<never, Superseded | Discarded>()
+          yield* lottery[way](1, { ip: "10.0.0.1", onLeave, lost: Effect.never })
+          expect(Deferred.isDoneUnsafe(before.onLeave)).toBe(true)
+          expect(lottery.hasFinished(1)).toBe(false)
+          const known = yield* lottery.standing
+          // Word of the other agency shows that what was ticked of has been seen.
+          yield* store.append(2, 0, batchOf(bet(20)), { last: whole(batchOf(bet(20))) })
+          yield* tick
+          yield* lottery.standingChangedFrom(known)
+          expect(Deferred.isDoneUnsafe(onLeave)).toBe(false)
+        }).pipe(Effect.scoped)
+      )
+  )
+})

@@ -1,0 +1,279 @@
+/**
+ * Goal: what an upload costs the others at its book, and the store. Method: uploads on a store that
+ * refuses writes when it is told to, and counts how often a book is read.
+ */
+import { it } from "@effect/vitest"
+import { Deferred, Effect, Fiber, Latch, Semaphore } from "effect"
+import { describe, expect } from "vitest"
+import { Bet } from "../../../src/domain/Bet.ts"
+import { BetBatch } from "../../../src/domain/BetBatch.ts"
+import { ConnectionLost, type PeerConnection } from "../../../src/protocol/PeerConnection.ts"
+import * as BookDigest from "../../../src/server/lottery/BookDigest.ts"
+import { makeTurns, type Superseded } from "../../../src/server/lottery/Turn.ts"
+import * as Upload from "../../../src/server/lottery/Upload.ts"
+import {
+  type BetStore,
+  type Discarded,
+  StoreUnavailable
+} from "../../../src/server/store/BetStore.ts"
+import * as CsvStore from "../../../src/server/store/csv/CsvStore.ts"
+import { temporaryFolder } from "../../support/TemporaryFolder.ts"
+import { whole } from "../../support/wholeBook.ts"
+
+const bet = (document: string, number = 1) =>
+  new Bet({ firstName: "Ana", lastName: "Perez", document, birthdate: "1999-03-17", number })
+
+const batchOf = (...documents: ReadonlyArray<string>) =>
+  BetBatch.fromBets(documents.map((document) => bet(document)))
+
+const VOID: Effect.Effect<unknown> = Effect.void
+
+const setUp = Effect.gen(function* () {
+  const path = `${yield* temporaryFolder}/bets.csv`
+  const stored = yield* CsvStore.make({ path, drawId: "default" })
+  const disk = { isFull: false, booksRead: 0, slow: VOID, page: VOID, largestPage: 0 }
+  const unlessFull = <A, E>(write: Effect.Effect<A, E>) =>
+    Effect.suspend((): Effect.Effect<A, E | StoreUnavailable> => {
+      if (disk.isFull) return Effect.fail(new StoreUnavailable({ reason: "full" }))
+      return Effect.andThen(disk.slow, write)
+    })
+  const store: BetStore["Service"] = {
+    ...stored,
+    append: (...write) => unlessFull(stored.append(...write)),
+    finish: (...write) => unlessFull(stored.finish(...write)),
+    page: (agency, range) => {
+      disk.largestPage = Math.max(disk.largestPage, range.until - range.from)
+      return Effect.andThen(disk.page, stored.page(agency, range))
+    },
+    book: (...from) => {
+      disk.booksRead++
+      return stored.book(...from)
+    }
+  }
+  const turns = makeTurns()
+  const digest = BookDigest.make(1, store, yield* Semaphore.make(1))
+  const comparing = yield* Semaphore.make(1)
+  const comeOn = Effect.fnUntraced(function* (lost: PeerConnection["lost"]) {
+    const onLeave = yield* Deferred.make<never, Superseded | Discarded>()
+    const turn = yield* turns.of(1, { ip: "10.0.0.1", onLeave, lost })
+    const book = { agency: 1, store, turn, digest, comparing, lost, onFinished: Effect.void }
+    const upload = Upload.make(book, yield* store.progressOf(1))
+    const send = (batch: BetBatch, last = false) => upload.store(batch, last, () => Effect.void)
+    return { upload, send, isGone: () => Deferred.isDoneUnsafe(onLeave) }
+  })
+  return { come: comeOn(Effect.never), comeOn, disk, store }
+})
+
+/** Makes the store's next writes wait; gives what tells that one waits, and what ends that. */
+const holdWrites = Effect.fnUntraced(function* (disk: { slow: Effect.Effect<unknown> }) {
+  const begun = yield* Latch.make()
+  const free = yield* Latch.make()
+  disk.slow = Effect.andThen(begun.open, free.await)
+  return { begun: begun.await, free: free.open }
+})
+
+describe("what is being stored", () => {
+  it.live("is answered although the connection is stopped meanwhile", () =>
+    Effect.gen(function* () {
+      const { come, disk } = yield* setUp
+      const { upload } = yield* come
+      const { begun, free } = yield* holdWrites(disk)
+      let answers = 0
+      const store = upload.store(batchOf("1"), false, () => Effect.sync(() => answers++))
+      const storing = yield* Effect.forkChild(store)
+      yield* begun
+      const stopping = yield* Effect.forkChild(Fiber.interrupt(storing), { startImmediately: true })
+      yield* free
+      yield* Fiber.join(stopping)
+      expect([answers, upload.position()]).toEqual([1, 1])
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("as the end of a book is noted although the connection is stopped meanwhile", () =>
+    Effect.gen(function* () {
+      const { come, disk } = yield* setUp
+      const { upload } = yield* come
+      const { begun, free } = yield* holdWrites(disk)
+      const finishing = yield* Effect.forkChild(upload.finish(0, whole().sha256))
+      yield* begun
+      const stopping = yield* Effect.forkChild(Fiber.interrupt(finishing), {
+        startImmediately: true
+      })
+      yield* free
+      yield* Fiber.join(stopping)
+      expect(upload.hasFinished()).toBe(true)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("is waited for by all others at the book", () =>
+    Effect.gen(function* () {
+      const { come, disk } = yield* setUp
+      const [first, resuming, adding] = [yield* come, yield* come, yield* come]
+      const { begun, free } = yield* holdWrites(disk)
+      const storing = yield* Effect.forkChild(first.send(batchOf("1")))
+      yield* begun
+      const resumed = yield* Effect.forkChild(resuming.upload.resume, { startImmediately: true })
+      const added = yield* Effect.forkChild(adding.send(batchOf("1", "2")), {
+        startImmediately: true
+      })
+      // Time for what does not wait.
+      yield* Effect.sleep("20 millis")
+      yield* free
+      yield* Fiber.join(storing)
+      expect(yield* Fiber.join(resumed)).toMatchObject({ bets: 1 })
+      yield* Fiber.join(added)
+    }).pipe(Effect.scoped)
+  )
+})
+
+describe("an upload", () => {
+  it.live("that could not add its bets leaves the turn to the one who has it", () =>
+    Effect.gen(function* () {
+      const { come, disk } = yield* setUp
+      const first = yield* come
+      yield* first.send(batchOf("1"))
+      const second = yield* come
+      disk.isFull = true
+      expect((yield* Effect.flip(second.send(batchOf("1", "2"))))._tag).toBe("StoreUnavailable")
+      expect(first.isGone()).toBe(false)
+      disk.isFull = false
+      yield* first.send(batchOf("3"), true)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("that could not finish the book leaves the turn to the one who has it", () =>
+    Effect.gen(function* () {
+      const { come, disk } = yield* setUp
+      const first = yield* come
+      const book = batchOf("1")
+      yield* first.send(book)
+      const { isGone, upload } = yield* come
+      yield* upload.resume
+      disk.isFull = true
+      const failure = yield* Effect.flip(upload.finish(1, whole(book).sha256))
+      expect(failure._tag).toBe("StoreUnavailable")
+      expect([first.isGone(), isGone()]).toEqual([false, false])
+      disk.isFull = false
+      yield* upload.finish(1, whole(book).sha256)
+      expect(first.isGone()).toBe(true)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("adds nothing to a book that was discarded before it had word of it", () =>
+    Effect.gen(function* () {
+      const { come, store } = yield* setUp
+      yield* (yield* come).send(batchOf("1"))
+      const { send } = yield* come
+      yield* send(batchOf("1"))
+      yield* store.discard(1)
+      expect((yield* Effect.flip(send(batchOf("2"))))._tag).toBe("Discarded")
+      expect((yield* store.progressOf(1)).bets).toBe(0)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("that has the turn adds nothing to the book that took the place of its own", () =>
+    Effect.gen(function* () {
+      const { come, store } = yield* setUp
+      const { send, upload } = yield* come
+      yield* send(batchOf("1"))
+      // Another process discards it, and another server takes the next book as far.
+      yield* store.discard(1)
+      yield* store.append(1, 0, batchOf("7"))
+      expect((yield* Effect.flip(send(batchOf("2"))))._tag).toBe("Discarded")
+      expect((yield* Effect.flip(send(batchOf(), true)))._tag).toBe("Discarded")
+      const finishing = upload.finish(1, whole(batchOf("1")).sha256)
+      expect((yield* Effect.flip(finishing))._tag).toBe("Discarded")
+      expect(yield* store.progressOf(1)).toMatchObject({ bets: 1, finished: false })
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("that has ended its book looks whether it still has, as it says so again", () =>
+    Effect.gen(function* () {
+      const { come, store } = yield* setUp
+      const { send, upload } = yield* come
+      yield* send(batchOf("1"), true)
+      const sha256 = whole(batchOf("1")).sha256
+      yield* upload.finish(1, sha256)
+      yield* store.discard(1)
+      expect((yield* Effect.flip(upload.finish(1, sha256)))._tag).toBe("Discarded")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("whose last bet goes on where the stored one ends is of another book", () =>
+    Effect.gen(function* () {
+      const { come } = yield* setUp
+      yield* (yield* come).send(BetBatch.fromBets([bet("1"), bet("2", 7)]))
+      const longer = BetBatch.fromBets([bet("1"), bet("2", 75)])
+      const refusal = yield* Effect.flip((yield* come).send(longer))
+      expect(refusal).toMatchObject({ _tag: "BookDiffers", position: 1 })
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("is compared page after page, and differs where it does on a later one", () =>
+    Effect.gen(function* () {
+      const { come, disk } = yield* setUp
+      const book = Array.from({ length: 1100 }, (_, document) => bet(String(document)))
+      yield* (yield* come).send(BetBatch.fromBets(book))
+      yield* (yield* come).send(BetBatch.fromBets(book))
+      const other = BetBatch.fromBets(book.with(1050, bet("2000")))
+      const refusal = yield* Effect.flip((yield* come).send(other))
+      expect(refusal).toMatchObject({ _tag: "BookDiffers", position: 1050 })
+      expect(disk.largestPage).toBe(512)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("is compared by a page at a time of all that are compared", () =>
+    Effect.gen(function* () {
+      const { come, disk } = yield* setUp
+      const batch = batchOf("1")
+      yield* (yield* come).send(batch)
+      const uploads = [yield* come, yield* come, yield* come]
+      const free = yield* Latch.make()
+      let pages = 0
+      disk.page = Effect.andThen(
+        Effect.sync(() => pages++),
+        free.await
+      )
+      const all = Effect.forEach(uploads, ({ send }) => send(batch), { concurrency: "unbounded" })
+      const comparing = yield* Effect.forkChild(all, { startImmediately: true })
+      yield* Effect.sleep("20 millis")
+      expect(pages).toBe(1)
+      yield* free.open
+      yield* Fiber.join(comparing)
+      expect(pages).toBe(3)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("whose connection is gone is compared no more", () =>
+    Effect.gen(function* () {
+      const { come, comeOn, disk } = yield* setUp
+      yield* (yield* come).send(batchOf("1"))
+      const reason = "the peer has gone away"
+      const gone = yield* comeOn(Effect.fail(new ConnectionLost({ reason })))
+      disk.page = Effect.never
+      expect((yield* Effect.flip(gone.send(batchOf("1"))))._tag).toBe("ConnectionLost")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("that is compared with a book which is discarded meanwhile hears so", () =>
+    Effect.gen(function* () {
+      const { come, store } = yield* setUp
+      yield* (yield* come).send(batchOf("1"))
+      const { send } = yield* come
+      yield* store.discard(1)
+      expect((yield* Effect.flip(send(batchOf("1"))))._tag).toBe("Discarded")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("of a book in the place of a discarded one finishes without reading it back", () =>
+    Effect.gen(function* () {
+      const { come, disk, store } = yield* setUp
+      yield* (yield* come).send(batchOf("1"), true)
+      yield* store.discard(1)
+      const corrected = yield* come
+      yield* corrected.send(batchOf("2"))
+      yield* corrected.send(batchOf("3"), true)
+      expect(disk.booksRead).toBe(0)
+    }).pipe(Effect.scoped)
+  )
+})

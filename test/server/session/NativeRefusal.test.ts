@@ -1,0 +1,60 @@
+/** Goal: a client learns from the code of a refusal whether it may begin again. */
+import { Duration } from "effect"
+import { describe, expect, it } from "vitest"
+import { Draw } from "../../../src/domain/Draw.ts"
+import { BadMessage } from "../../../src/protocol/BytesCodec.ts"
+import { FrameTooLarge } from "../../../src/protocol/native/NativeFrames.ts"
+import { isRetryable } from "../../../src/protocol/native/NativeMessages.ts"
+import { Unauthorized } from "../../../src/server/admission/Identity.ts"
+import { TooSlow } from "../../../src/server/admission/Patience.ts"
+import { BookDiffers } from "../../../src/server/lottery/Comparison.ts"
+import { UnknownAgency } from "../../../src/server/lottery/Lottery.ts"
+import { Superseded } from "../../../src/server/lottery/Turn.ts"
+import { DigestMismatch } from "../../../src/server/lottery/Upload.ts"
+import { InternalError } from "../../../src/server/session/InternalError.ts"
+import * as Refusal from "../../../src/server/session/NativeRefusal.ts"
+import * as BetStore from "../../../src/server/store/BetStore.ts"
+
+const agency = 1
+const draw = new Draw({ id: "default", agencies: [2], winningNumber: 1 })
+const slow = { expected: "a byte", timeout: Duration.seconds(1), bytes: 0, shown: "" }
+
+/** What passes, with the server, its store, or another connection of the agency. */
+const passing = [
+  new BetStore.StoreUnavailable({ reason: "full" }),
+  new BetStore.StoreBroken({ reason: "damaged" }),
+  new BetStore.DamagedBet({ agency, position: 0, reason: "changed" }),
+  new InternalError({ defect: "no" }),
+  new BetStore.Conflict({ agency, position: 1, held: 2 }),
+  new BetStore.Conflict({ agency, position: 3, held: 2 }),
+  new TooSlow(slow),
+  new Refusal.ShuttingDown()
+]
+
+/** What somebody has to do something about. */
+const lasting = [
+  new BadMessage({ reason: "no" }),
+  new BadMessage({ reason: "no", position: 1, index: 2 }),
+  new FrameTooLarge({ length: 2, limit: 1 }),
+  new Refusal.WrongDraw({ agency, draw: "a", expected: "b" }),
+  new UnknownAgency({ agency, draw }),
+  new Unauthorized({ agency, reason: "no" }),
+  new Refusal.NotFinished({ agency }),
+  new BookDiffers({ agency, position: 0 }),
+  new BetStore.BookMismatch({ agency, bets: 1, held: 2 }),
+  new DigestMismatch({ agency, bets: 1 }),
+  new BetStore.AlreadyFinished({ agency, bets: 1 }),
+  new Superseded({ agency, by: "10.0.0.1" }),
+  new BetStore.Discarded({ agency })
+]
+
+describe("a refusal", () => {
+  it.each([
+    ["passes", passing, true],
+    ["lasts", lasting, false]
+  ] as const)("that %s has a code that says so", (_what, refusals, mayRetry) => {
+    for (const refusal of refusals) {
+      expect(isRetryable(Refusal.toRejected(refusal).code), refusal._tag).toBe(mayRetry)
+    }
+  })
+})

@@ -1,0 +1,53 @@
+/**
+ * Goal: what a peer sends that nobody reads as a message is not held, nor what was granted for one;
+ * and it is parted from so that it hears the last word. Method: a connection within this process.
+ */
+import { it } from "@effect/vitest"
+import { Effect, Fiber } from "effect"
+import { TestClock } from "effect/testing"
+import { expect } from "vitest"
+import { HeldBytes, makeMemoryBounds } from "../../../src/server/admission/HeldBytes.ts"
+import { defaultLimits } from "../../../src/server/admission/ServerLimits.ts"
+import { discardInput, linger } from "../../../src/server/session/Peer.ts"
+import * as ModelConnection from "../../support/model/ModelConnection.ts"
+
+const makePeer = () => {
+  const memory = makeMemoryBounds(defaultLimits.maxMemoryBytes)
+  const held = new HeldBytes(memory, memory.makeShare())
+  const { connection, ...link } = ModelConnection.make(held)
+  const accepted = Effect.void
+  const peer = { ip: "127.0.0.1", connection, held, certificate: undefined, accepted }
+  return { ...link, memory, peer }
+}
+
+it.effect("what is discarded is held no more, nor what was granted for a message", () =>
+  Effect.gen(function* () {
+    const { memory, peer, send } = makePeer()
+    const reading = yield* Effect.forkChild(peer.connection.reader.take(100_000))
+    send(Buffer.alloc(10))
+    yield* TestClock.adjust(0)
+    expect(memory.all.bytes).toBe(100_000)
+    yield* Fiber.interrupt(reading)
+    yield* Effect.forkChild(discardInput(peer))
+    yield* TestClock.adjust(0)
+    expect(memory.all.bytes).toBe(0)
+    send(Buffer.alloc(1000))
+    yield* TestClock.adjust(0)
+    expect(memory.all.bytes).toBe(0)
+  })
+)
+
+it.effect("a peer that is parted from hears so, and has a while to close", () =>
+  Effect.gen(function* () {
+    for (const closes of [true, false]) {
+      const { halfClose, isEnded, peer, send } = makePeer()
+      const parting = yield* Effect.forkChild(linger(peer, "1 second"))
+      yield* TestClock.adjust("999 millis")
+      expect([isEnded(), parting.pollUnsafe()]).toEqual([true, undefined])
+      send(Buffer.alloc(1000))
+      if (closes) halfClose()
+      yield* TestClock.adjust(closes ? 0 : 1)
+      expect(parting.pollUnsafe()).toBeDefined()
+    }
+  })
+)

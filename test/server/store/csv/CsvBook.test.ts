@@ -1,0 +1,155 @@
+/**
+ * Goal: a page of an agency's book is what it should be wherever its rows lie in the file, and
+ * costs about what it gives, whatever lies between.
+ */
+import { readFileSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { describe, expect, it } from "@effect/vitest"
+import { Effect } from "effect"
+import * as fc from "fast-check"
+import { BetBatch } from "../../../../src/domain/BetBatch.ts"
+import {
+  type AgencyMarks,
+  CsvIndex,
+  MARK_BYTES,
+  RowMarks
+} from "../../../../src/server/store/csv/CsvIndex.ts"
+import * as CsvStore from "../../../../src/server/store/csv/CsvStore.ts"
+import { Disk } from "../../../../src/server/store/embedded/Disk.ts"
+import { temporaryFolder } from "../../../support/TemporaryFolder.ts"
+import { bets, bytesOf } from "../BetStore.conformance.ts"
+
+describe("the index of bets.csv", () => {
+  it("gives the marks from any position on, whatever lies between them", () => {
+    // How many rows of 40 bytes each follow each other, and how far behind the ones before.
+    const spans = fc.array(
+      fc.record({
+        agency: fc.constantFrom(1, 2, 300),
+        rows: fc.integer({ min: 1, max: 900 }),
+        gap: fc.oneof(fc.constant(0), fc.integer({ min: 0, max: 2 ** 33 }))
+      }),
+      { minLength: 1, maxLength: 200 }
+    )
+    fc.assert(
+      fc.property(spans, (added) => {
+        const index = new CsvIndex()
+        const places = new Map<number, Array<number>>()
+        let offset = 0
+        for (const { agency, gap, rows } of added) {
+          offset += gap
+          const within = new RowMarks()
+          const own = places.get(agency) ?? []
+          for (let row = 0; row < rows; row++, within.rows++) {
+            if (row * 40 >= within.due) within.mark(row, row * 40)
+            own.push(offset + row * 40)
+          }
+          places.set(agency, own)
+          index.add(agency, offset, rows, rows * 40, within)
+          offset += rows * 40
+        }
+        for (const [agency, own] of places) expectMarks(index.of(agency)!, own)
+      }),
+      { numRuns: 50 }
+    )
+  })
+})
+
+/** Each row is less than twice `MARK_BYTES` behind the mark that leads to it. */
+const expectMarks = (marks: AgencyMarks, rows: ReadonlyArray<number>) => {
+  expect(marks.bets).toBe(rows.length)
+  for (let position = 0; position < rows.length; position += 1 + Math.floor(rows.length / 50)) {
+    const [first, second] = marks.from(position)
+    expect(first!.position).toBeLessThanOrEqual(position)
+    expect(rows[first!.position]).toBe(first!.offset)
+    expect(rows[position]! - first!.offset).toBeLessThan(2 * MARK_BYTES)
+    if (second === undefined) continue
+    expect(second.position).toBeGreaterThan(position)
+    expect(rows[second.position]).toBe(second.offset)
+  }
+}
+
+/** A store whose disk says how many bytes were read. */
+const withCounting = <A, E>(
+  run: (
+    store: Effect.Success<ReturnType<typeof CsvStore.make>>,
+    bytesRead: () => number
+  ) => Effect.Effect<A, E>
+) =>
+  Effect.gen(function* () {
+    const disk = yield* Disk
+    let bytes = 0
+    const read: Disk["read"] = (file, into, position) => {
+      bytes += into.length
+      return disk.read(file, into, position)
+    }
+    const path = join(yield* temporaryFolder, "bets.csv")
+    const store = yield* CsvStore.make({ path, drawId: "default" }).pipe(
+      Effect.provideService(Disk, { ...disk, read })
+    )
+    return yield* run(store, () => bytes)
+  }).pipe(Effect.scoped)
+
+describe("a page of a book in bets.csv", () => {
+  it.live("reads about what it gives, be the agency's bets far apart or in one piece", () =>
+    withCounting((store, bytesRead) =>
+      Effect.gen(function* () {
+        const times = 40
+        for (let time = 0; time < times; time++) {
+          yield* store.append(1, time, bets(1, time, 1))
+          yield* store.append(2, time * 2000, bets(2, time * 2000, 2000))
+        }
+        const before = bytesRead()
+        const page = yield* store.page(1, { from: 5, until: 15, edition: 0 })
+        expect(bytesOf([page])).toBe(bytesOf([bets(1, 5, 10)]))
+        expect(bytesRead() - before).toBeLessThan(10 * 2 * MARK_BYTES)
+        yield* store.page(2, { from: 50_000, until: 50_001, edition: 0 })
+        expect(bytesRead() - before).toBeLessThan(11 * 2 * MARK_BYTES)
+        const then = bytesRead()
+        const { byteLength } = yield* store.page(2, { from: 0, until: 80_000, edition: 0 })
+        expect(bytesRead() - then).toBeLessThan(1.5 * byteLength)
+      })
+    )
+  )
+
+  it.live("is the agency's rows, however batches of many agencies lie", () =>
+    withCounting((store) =>
+      Effect.gen(function* () {
+        const sizes = [1, 700, 3, 90, 2, 2, 1500, 40]
+        const held = [0, 0, 0]
+        for (let turn = 0; turn < 24; turn++) {
+          const agency = (turn % 3) + 1
+          const count = sizes[turn % sizes.length]!
+          const from = held[agency - 1]!
+          yield* store.append(agency, from, bets(agency, from, count))
+          held[agency - 1] = from + count
+        }
+        for (const agency of [1, 2, 3]) {
+          const total = held[agency - 1]!
+          for (let from = 0; from < total; from += 97) {
+            const until = Math.min(total, from + 130)
+            const page = yield* store.page(agency, { from, until, edition: 0 })
+            expect(bytesOf([page])).toBe(bytesOf([bets(agency, from, until - from)]))
+          }
+          expect(yield* store.page(agency, { from: total, until: total + 5, edition: 0 })).toEqual(
+            BetBatch.empty
+          )
+        }
+      })
+    )
+  )
+
+  it.live("has no bet in the place of one that another program changed", () =>
+    Effect.gen(function* () {
+      const path = join(yield* temporaryFolder, "bets.csv")
+      const store = yield* CsvStore.make({ path, drawId: "default" })
+      for (let time = 0; time < 5; time++) {
+        yield* store.append(1, time, bets(1, time, 1))
+        yield* store.append(2, time * 2000, bets(2, time * 2000, 2000))
+      }
+      const file = readFileSync(path, "latin1")
+      writeFileSync(path, file.replace(",000100002,", ",00010000x,"), "latin1")
+      const page = store.page(1, { from: 0, until: 5, edition: 0 })
+      expect((yield* Effect.flip(page)).message).toContain("bet 2 of agency 1 is not there")
+    }).pipe(Effect.scoped)
+  )
+})

@@ -1,0 +1,365 @@
+/**
+ * Goal: a discard in a CSV store never costs another agency a bet, wherever it is cut short.
+ * Method: each operation on the disk in turn fails, once or for ever, or is the last before a power
+ * cut, and the store is opened again from what is then on the disk.
+ */
+import { chmodSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs"
+import { basename, dirname, join } from "node:path"
+import { describe, expect, it } from "@effect/vitest"
+import { Effect, Exit, Option, Scope } from "effect"
+import { temporaryName } from "../../../../src/domain/TemporaryName.ts"
+import { BetStore } from "../../../../src/server/store/BetStore.ts"
+import * as CsvStore from "../../../../src/server/store/csv/CsvStore.ts"
+import { Disk, DiskError, readFile } from "../../../../src/server/store/embedded/Disk.ts"
+import * as CrashDisk from "../../../support/stores/CrashDisk.ts"
+import * as FailingDisk from "../../../support/stores/FailingDisk.ts"
+import { temporaryFolder } from "../../../support/TemporaryFolder.ts"
+import { whole } from "../../../support/wholeBook.ts"
+import { bets, bookOf, bytesOf, drawOf } from "../BetStore.conformance.ts"
+
+/** Opens the store on a disk, runs, and closes it again. */
+const using = <A, E>(
+  path: string,
+  run: (store: BetStore["Service"]) => Effect.Effect<A, E, BetStore>,
+  disk?: Disk
+) =>
+  Effect.scoped(
+    Effect.flatMap(CsvStore.make({ path, drawId: "default" }), (store) =>
+      Effect.provideService(run(store), BetStore, store)
+    )
+  ).pipe(disk === undefined ? (self) => self : Effect.provideService(Disk, disk))
+
+/** Three agencies' bets among each other; all but the last have finished. */
+const fill = (store: BetStore["Service"]) =>
+  Effect.gen(function* () {
+    yield* store.openDraw(drawOf([1, 2, 3]))
+    for (let from = 0; from < 30; from += 10) {
+      for (const agency of [1, 2, 3]) {
+        const last = agency < 3 && from === 20 ? whole(bets(agency, 0, 30)) : undefined
+        yield* store.append(agency, from, bets(agency, from, 10), { last })
+      }
+    }
+  })
+
+const filled = Effect.gen(function* () {
+  const path = join(yield* temporaryFolder, "bets.csv")
+  yield* using(path, fill)
+  return path
+})
+
+/** Looks that the others' books are whole; gives what is held of agency 1, whole or nothing. */
+const look = (store: BetStore["Service"]) =>
+  Effect.gen(function* () {
+    expect((yield* bookOf(2)).text).toBe(bytesOf([bets(2, 0, 30)]))
+    expect((yield* bookOf(3)).text).toBe(bytesOf([bets(3, 0, 30)]))
+    expect((yield* store.progressOf(2)).finished).toBe(true)
+    expect(yield* store.draw).toEqual(Option.some({ draw: drawOf([1, 2, 3]), recorded: false }))
+    const held = yield* store.progressOf(1)
+    expect([0, 30]).toContain(held.bets)
+    expect((yield* bookOf(1)).text).toBe(bytesOf([bets(1, 0, held.bets)]))
+    return held.finished ? "finished" : held.bets === 30 ? "unfinished" : "gone"
+  })
+
+const at = { path: "bets.csv", drawId: "default" }
+
+const isDiscarding = (path: string): boolean =>
+  JSON.parse(readFileSync(`${path}.state.json`, "utf8")).discarding
+
+/** More operations than a discard needs. */
+const TOO_MANY = 100
+
+it.live("a discard leaves to the file who may read it", () =>
+  Effect.gen(function* () {
+    const path = yield* filled
+    chmodSync(path, 0o600)
+    yield* using(path, (store) => store.discard(1))
+    expect(statSync(path).mode & 0o777).toBe(0o600)
+  })
+)
+
+it.live("what a crash left of files being written is removed when the store is opened", () =>
+  Effect.gen(function* () {
+    const path = yield* filled
+    const folder = dirname(path)
+    const before = readdirSync(folder)
+    for (const rest of ["", ".state.json", ".discard", ".cut-80"]) {
+      writeFileSync(yield* temporaryName(`${path}${rest}`), readFileSync(path))
+    }
+    const random = basename(yield* temporaryName(""))
+    // Such as an operator's copy, with or without a date, and another store.
+    const mine = ["bets.csv.tmp", "bets.csv.20261128.tmp", "bets.csv.1.tmp", "bets.csv.tmp.1"]
+    const others = [...mine, `other.csv${random}`, `bets.csv.2${random}`, `bets.csv2${random}`]
+    for (const name of others) writeFileSync(join(folder, name), "mine")
+    yield* using(path, look)
+    expect(readdirSync(folder).sort()).toEqual([...before, ...others].sort())
+  })
+)
+
+describe("a discard in a CSV store", () => {
+  it.live("that ends at any operation leaves the old book, or none, to who opens the store", () =>
+    Effect.gen(function* () {
+      const node = yield* Disk
+      const seen: Array<string> = []
+      for (let operation = 1; operation < TOO_MANY; operation++) {
+        const path = yield* filled
+        const { disk, failAt, hasFailed } = FailingDisk.make(node, true)
+        const exit = yield* using(
+          path,
+          (store) => {
+            failAt(operation)
+            return Effect.exit(store.discard(1))
+          },
+          disk
+        )
+        seen.push(yield* using(path, look))
+        // All that may fail of a discard that succeeds is to note that it is done.
+        if (Exit.isSuccess(exit)) expect(seen.at(-1)).toBe("gone")
+        else expect(hasFailed()).toBe(true)
+        if (!hasFailed()) break
+        // Whatever lies about now is in nobody's way.
+        yield* using(path, (store) => store.discard(1))
+        expect(yield* using(path, look)).toBe("gone")
+      }
+      expect(seen.length).toBeGreaterThan(10)
+      expect(seen.length).toBeLessThan(TOO_MANY)
+      expect([...new Set(seen)]).toEqual(["finished", "unfinished", "gone"])
+      // The steps come in this order, none of them twice.
+      const order = ["finished", "unfinished", "gone"]
+      expect(seen).toEqual(seen.toSorted((a, b) => order.indexOf(a) - order.indexOf(b)))
+    })
+  )
+
+  it.live(
+    "of which one operation fails is refused, and the store goes on unless it was a sync",
+    () =>
+      Effect.gen(function* () {
+        const node = yield* Disk
+        let operation = 1
+        for (; operation < TOO_MANY; operation++) {
+          const path = yield* filled
+          const { disk, failAt, failed } = FailingDisk.make(node, false)
+          let isBroken = false
+          yield* using(
+            path,
+            (store) =>
+              Effect.gen(function* () {
+                failAt(operation)
+                const exit = yield* Effect.result(store.discard(1))
+                if (failed() === undefined) return
+                if (exit._tag === "Success") {
+                  expect(yield* look(store)).toBe("gone")
+                  return
+                }
+                if (exit.failure._tag === "StoreBroken") {
+                  isBroken = true
+                  expect([0, 30]).toContain((yield* store.progressOf(1)).bets)
+                  expect(yield* Effect.flip(store.discard(1))).toMatchObject({
+                    _tag: "StoreBroken"
+                  })
+                  return
+                }
+                expect(failed()).not.toBe("sync")
+                // Who reads waits for the end of a discard that is under way.
+                expect(isDiscarding(path)).toBe(false)
+                const isKept = (yield* look(store)) === "unfinished"
+                expect(exit.failure.message.includes("not as a finished book")).toBe(isKept)
+                expect(["finished", "unfinished"]).toContain(yield* look(store))
+                yield* store.append(3, 30, bets(3, 30, 1))
+                expect(yield* store.discard(1)).toBe(30)
+                yield* store.append(1, 0, bets(1, 90, 2))
+                expect((yield* bookOf(1)).text).toBe(bytesOf([bets(1, 90, 2)]))
+                expect((yield* bookOf(3)).text).toBe(bytesOf([bets(3, 0, 31)]))
+              }),
+            disk
+          )
+          if (failed() === undefined) break
+          if (!isBroken) expect(isDiscarding(path)).toBe(false)
+          yield* using(path, (store) =>
+            Effect.gen(function* () {
+              expect((yield* bookOf(2)).text).toBe(bytesOf([bets(2, 0, 30)]))
+              expect([30, 31]).toContain((yield* store.progressOf(3)).bets)
+            })
+          )
+        }
+        expect(operation).toBeGreaterThan(10)
+        expect(operation).toBeLessThan(TOO_MANY)
+      })
+  )
+
+  it.live("is refused where another program gave a bet of the book to another agency", () =>
+    Effect.gen(function* () {
+      const path = yield* filled
+      yield* using(path, (store) =>
+        Effect.gen(function* () {
+          const rows = readFileSync(path, "utf8")
+          writeFileSync(path, rows.replace(/^1,/, "3,"))
+          const refused = yield* Effect.flip(store.discard(1))
+          expect(refused.message).toContain("the bets of agency 1 are not where they were")
+          expect(readFileSync(path, "utf8").length).toBe(rows.length)
+        })
+      )
+    })
+  )
+
+  it.live(
+    "on a full disk is refused alone, gives the room back, and works when there is some",
+    () =>
+      Effect.gen(function* () {
+        const path = yield* filled
+        const node = yield* Disk
+        let temporary: number | undefined
+        const disk: Disk = {
+          ...node,
+          open: (name, flags) =>
+            Effect.tap(node.open(name, flags), (file) =>
+              Effect.sync(() => {
+                if (/\.csv\.\d+\.tmp$/.test(name)) temporary = file
+                else if (file === temporary) temporary = undefined
+              })
+            ),
+          write: (file, bytes, position) =>
+            file !== temporary
+              ? node.write(file, bytes, position)
+              : position < 100
+                ? node.write(file, bytes.subarray(0, 100 - position), position)
+                : Effect.fail(new DiskError({ operation: "write", code: "ENOSPC", reason: "full" }))
+        }
+        yield* using(
+          path,
+          (store) =>
+            Effect.gen(function* () {
+              const [, , discarded] = yield* Effect.all(
+                [
+                  store.append(3, 30, bets(3, 30, 1)),
+                  store.append(3, 31, bets(3, 31, 1)),
+                  Effect.flip(store.discard(1)),
+                  store.append(3, 32, bets(3, 32, 1), { last: whole(bets(3, 0, 33)) })
+                ],
+                { concurrency: "unbounded" }
+              )
+              expect(discarded).toMatchObject({
+                _tag: "StoreUnavailable",
+                reason: expect.stringMatching(/^full; the bets of agency/)
+              })
+              const { length } = readdirSync(dirname(path)).filter((name) => name.endsWith(".tmp"))
+              expect(length).toBe(0)
+              expect(yield* store.progressOf(1)).toEqual({
+                bets: 30,
+                finished: false,
+                told: false,
+                edition: 0
+              })
+              expect(yield* store.progressOf(3)).toMatchObject({ bets: 33, finished: true })
+            }),
+          disk
+        )
+        expect(yield* using(path, (store) => store.discard(1))).toBe(30)
+      })
+  )
+
+  it.live("is of many pieces where the file is large, and keeps every other row in its place", () =>
+    Effect.gen(function* () {
+      const path = join(yield* temporaryFolder, "bets.csv")
+      yield* using(path, (store) =>
+        Effect.gen(function* () {
+          for (let from = 0; from < 45_000; from += 1500) {
+            for (const agency of [1, 2]) {
+              yield* store.append(agency, from, bets(agency, from, 1500))
+            }
+          }
+        })
+      )
+      const rows = readFileSync(path, "utf8").split("\r\n")
+      expect(statSync(path).size).toBeGreaterThan(3 * 2 ** 20)
+      yield* using(path, (store) =>
+        Effect.gen(function* () {
+          expect(yield* store.discard(2)).toBe(45_000)
+          expect((yield* bookOf(1, 44_999)).text).toBe(bytesOf([bets(1, 44_999, 1)]))
+        })
+      )
+      const others = rows.filter((row) => !row.startsWith("2,")).join("\r\n")
+      expect(readFileSync(path, "utf8") === others).toBe(true)
+    })
+  )
+
+  it.live("is refused where a bet of another was damaged meanwhile", () =>
+    Effect.gen(function* () {
+      const path = yield* filled
+      const error = yield* using(path, (store) =>
+        Effect.gen(function* () {
+          const whole = readFileSync(path)
+          whole[whole.length - 3] = 0x78
+          writeFileSync(path, whole)
+          return yield* Effect.flip(store.discard(1))
+        })
+      )
+      expect(error.message).toMatch(/damaged at byte \d+:/)
+    })
+  )
+})
+
+it.effect("a discard whose end could not be noted is as durable as any other", () =>
+  Effect.gen(function* () {
+    const machine = CrashDisk.make("/there")
+    const disk = machine.attach()
+    let states = Number.POSITIVE_INFINITY
+    const open: Disk["open"] = (path, flags) =>
+      /\.state\.json\.\d+\.tmp$/.test(path) && --states < 0
+        ? Effect.fail(new DiskError({ operation: "open", code: "ENOSPC", reason: "full" }))
+        : disk.open(path, flags)
+    const openOn = (on: Disk) =>
+      Scope.provide(CsvStore.openStore(on, "/there/bets.csv", at), Scope.makeUnsafe())
+    const store = yield* openOn({ ...disk, open })
+    yield* fill(store)
+    // There is room for the state that the discard begins with.
+    states = 1
+    expect(yield* store.discard(1)).toBe(30)
+    yield* store.append(3, 30, bets(3, 30, 5))
+    machine.cut(0)
+    const again = yield* openOn(machine.attach())
+    expect((yield* again.progressOf(1)).bets).toBe(0)
+    expect((yield* again.progressOf(3)).bets).toBe(35)
+  })
+)
+
+it.effect(
+  "a discard keeps the others' books, wherever the power is cut and whatever it leaves",
+  () =>
+    Effect.gen(function* () {
+      const seen = new Set<string>()
+      for (const kept of [0, 0.7, 1]) {
+        let hasStopped = true
+        for (let operation = 1; hasStopped; operation++) {
+          expect(operation).toBeLessThan(TOO_MANY)
+          // The store is opened without its lock, and so touches nothing but this disk.
+          const machine = CrashDisk.make("/there")
+          const run = <A, E>(use: (store: BetStore["Service"]) => Effect.Effect<A, E, BetStore>) =>
+            CsvStore.openStore(machine.attach(), "/there/bets.csv", at).pipe(
+              Effect.flatMap((store) => Effect.provideService(use(store), BetStore, store)),
+              Effect.scoped
+            )
+          yield* run(fill)
+          // What waits for a disk that has stopped waits for ever: it is left to itself.
+          const discarding = yield* Effect.forkDetach(
+            run((store) => {
+              machine.stopAfter(operation)
+              return store.discard(1)
+            })
+          )
+          while (!machine.hasStopped() && discarding.pollUnsafe() === undefined) {
+            yield* Effect.yieldNow
+          }
+          hasStopped = machine.hasStopped()
+          machine.cut(kept)
+          seen.add(yield* run(look))
+          // Nobody who reads the store waits any more for a discard that was cut short.
+          const state = yield* readFile(machine.attach(), "/there/bets.csv.state.json")
+          expect(JSON.parse(Buffer.from(state!).toString()).discarding).toBe(false)
+          yield* run((store) => store.discard(1))
+          machine.cut(0)
+          expect(yield* run(look)).toBe("gone")
+        }
+      }
+      expect([...seen].sort()).toEqual(["finished", "gone", "unfinished"])
+    })
+)

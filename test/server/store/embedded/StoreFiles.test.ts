@@ -1,0 +1,522 @@
+/**
+ * Goal: another user of the machine does not read a store, and gets nothing done with a file beside
+ * it. Method: real files of every kind; those of another user where the tests run as root.
+ */
+import { spawn, spawnSync } from "node:child_process"
+import {
+  chmodSync,
+  chownSync,
+  lchownSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync
+} from "node:fs"
+import { dirname, join } from "node:path"
+import { describe, expect, it } from "@effect/vitest"
+import { Effect, Logger } from "effect"
+import { TestClock } from "effect/testing"
+import { BetStoreReader } from "../../../../src/server/store/BetStore.ts"
+import * as CsvStore from "../../../../src/server/store/csv/CsvStore.ts"
+import * as DiscardRequest from "../../../../src/server/store/embedded/DiscardRequest.ts"
+import * as RequestFile from "../../../../src/server/store/embedded/RequestFile.ts"
+import * as StoreLock from "../../../../src/server/store/embedded/StoreLock.ts"
+import * as SqliteStore from "../../../../src/server/store/sqlite/SqliteStore.ts"
+import { temporaryFolder } from "../../../support/TemporaryFolder.ts"
+import { bets, drawOf } from "../BetStore.conformance.ts"
+
+const FOREIGN =
+  "belongs to user 12345, who cannot write the store; " +
+  "remove it, or give it to the store's owner if you trust it (chown)"
+
+const isRoot = process.geteuid?.() === 0
+/** Only root can give a file to another user; the name says why these are skipped for others. */
+const describeAsRoot = (name: string, tests: () => void) =>
+  describe.skipIf(!isRoot)(`${name} (as root)`, tests)
+const OTHER = 12_345
+const GROUP = 54_321
+
+const newStore = Effect.map(temporaryFolder, (folder) => join(folder, "store"))
+
+const modesIn = (folder: string) =>
+  Object.fromEntries(
+    readdirSync(folder).map((file) => [
+      file,
+      (statSync(join(folder, file)).mode & 0o777).toString(8)
+    ])
+  )
+
+const makeFifo = (file: string): void => {
+  expect(spawnSync("mkfifo", [file]).status).toBe(0)
+}
+
+/** What is no file: each would be followed, or waited for without end. */
+const KINDS: Readonly<Record<string, (file: string) => void>> = {
+  "a FIFO": makeFifo,
+  "a link": (file) => {
+    writeFileSync(`${file}-linked`, "")
+    symlinkSync(`${file}-linked`, file)
+  },
+  "a link to nothing": (file) => symlinkSync("nowhere", file),
+  "a folder": (file) => mkdirSync(file)
+}
+
+for (const [name, stores] of Object.entries({ SqliteStore, CsvStore })) {
+  const at = (path: string) => ({ path, drawId: "default" })
+  const fill = Effect.fnUntraced(function* (path: string) {
+    const store = yield* stores.make(at(path))
+    yield* store.openDraw(drawOf([1, 2]))
+    for (const agency of [1, 2]) yield* store.append(agency, 0, bets(agency, 0, 5))
+    return store
+  })
+  const filled = Effect.tap(newStore, (path) => Effect.scoped(fill(path)))
+  /** Why a store is opened neither to be written nor to be read. */
+  const refusal = Effect.fnUntraced(function* (path: string) {
+    const { reason } = yield* Effect.flip(Effect.scoped(stores.make(at(path))))
+    const reader = Effect.provide(BetStoreReader, stores.layerReader(path, "default"))
+    expect(yield* Effect.flip(reader)).toMatchObject({ reason })
+    return reason
+  })
+
+  describe(`the files of a ${name}`, () => {
+    it.live("are their owner's alone, also while it is open", () =>
+      Effect.gen(function* () {
+        const path = yield* newStore
+        const whileOpen = yield* Effect.scoped(Effect.map(fill(path), () => modesIn(dirname(path))))
+        for (const modes of [whileOpen, modesIn(dirname(path))]) {
+          expect(Object.keys(modes)).toContain("store.lock")
+          expect([...new Set(Object.values(modes))]).toEqual([
+            (0o600 & ~process.umask()).toString(8)
+          ])
+        }
+      })
+    )
+
+    it.live("keep the mode that the operator has given the store", () =>
+      Effect.gen(function* () {
+        const path = yield* filled
+        chmodSync(path, 0o640)
+        yield* Effect.scoped(
+          Effect.gen(function* () {
+            const store = yield* stores.make(at(path))
+            yield* store.discard(1)
+            yield* store.append(1, 0, bets(1, 0, 1))
+          })
+        )
+        const { "store.lock": lock, ...others } = modesIn(dirname(path))
+        expect(lock).toBe("600")
+        expect([...new Set(Object.values(others))]).toEqual(["640"])
+      })
+    )
+
+    it.live("are neither followed nor waited for where they are no files", () =>
+      Effect.gen(function* () {
+        const path = yield* filled
+        const ofSqlite = ["-wal", "-shm", "-journal"]
+        const ofLock = ["", ...ofSqlite].map((suffix) => `.lock${suffix}`)
+        for (const file of [...ofSqlite, ...ofLock, ".state.json"].map(
+          (suffix) => `${path}${suffix}`
+        )) {
+          const before = lstatSync(file, { throwIfNoEntry: false }) && readFileSync(file)
+          for (const make of Object.values(KINDS)) {
+            rmSync(file, { force: true })
+            make(file)
+            expect(yield* refusal(path)).toBe(`${file} is not a regular file; remove it`)
+            rmSync(file, { recursive: true })
+          }
+          if (before !== undefined) writeFileSync(file, before)
+        }
+        // The store itself may be a link, which the operator has named.
+        symlinkSync(path, `${path}-named`)
+        yield* Effect.scoped(stores.make(at(`${path}-named`)))
+        rmSync(path)
+        makeFifo(path)
+        expect(yield* refusal(path)).toBe("it is not a file")
+      })
+    )
+
+    it.live("are written under a name that nobody has put a link to", () =>
+      Effect.gen(function* () {
+        const path = yield* filled
+        const victim = join(dirname(path), "victim")
+        writeFileSync(victim, "mine")
+        yield* Effect.scoped(
+          Effect.gen(function* () {
+            const store = yield* stores.make(at(path))
+            for (const rest of ["", ".state.json"]) symlinkSync(victim, `${path}${rest}.tmp`)
+            expect(yield* store.discard(1)).toBe(5)
+          })
+        )
+        expect(readFileSync(victim, "utf8")).toBe("mine")
+      })
+    )
+
+    describeAsRoot("of another user", () => {
+      it.live("are not believed, unless that one may write the store", () =>
+        Effect.gen(function* () {
+          const path = yield* filled
+          for (const suffix of ["-wal", "-journal", ".lock", ".lock-wal", ".state.json"]) {
+            const file = `${path}${suffix}`
+            writeFileSync(file, "", { flag: "a" })
+            chownSync(file, OTHER, OTHER)
+            expect(yield* refusal(path)).toBe(`${file} ${FOREIGN}`)
+            if (suffix === ".lock" || suffix === ".state.json") chownSync(file, 0, 0)
+            else rmSync(file)
+          }
+          chownSync(`${path}.lock`, OTHER, OTHER)
+          chmodSync(path, 0o660)
+          yield* Effect.scoped(stores.make(at(path)))
+          chmodSync(path, 0o600)
+          chownSync(path, OTHER, OTHER)
+          yield* Effect.scoped(stores.make(at(path)))
+        })
+      )
+
+      it.live("are not followed in the store's place, wherever they lead", () =>
+        Effect.gen(function* () {
+          const path = yield* filled
+          const link = `${path}-linked`
+          for (const to of [path, "nowhere"]) {
+            symlinkSync(to, link)
+            lchownSync(link, OTHER, OTHER)
+            expect(yield* refusal(link)).toBe(`it is a link that ${FOREIGN}`)
+            rmSync(link)
+          }
+          expect(readdirSync(dirname(path))).not.toContain("nowhere")
+          // The store's owner may put one.
+          symlinkSync(path, link)
+          for (const file of [path, `${path}.lock`]) chownSync(file, OTHER, OTHER)
+          lchownSync(link, OTHER, OTHER)
+          yield* Effect.scoped(stores.make(at(link)))
+        })
+      )
+    })
+
+    describeAsRoot("that root writes", () => {
+      it.live("stay those of the store's owner", () =>
+        Effect.gen(function* () {
+          const path = yield* filled
+          chownSync(path, OTHER, OTHER)
+          rmSync(`${path}.lock`)
+          rmSync(`${path}.state.json`, { force: true })
+          const owners = () =>
+            readdirSync(dirname(path)).map((file) => statSync(join(dirname(path), file)).uid)
+          yield* Effect.scoped(
+            Effect.gen(function* () {
+              const store = yield* stores.make(at(path))
+              yield* store.discard(1)
+              yield* store.append(1, 0, bets(1, 0, 1))
+              expect([...new Set(owners())]).toEqual([OTHER])
+            })
+          )
+          expect([...new Set(owners())]).toEqual([OTHER])
+        })
+      )
+    })
+  })
+}
+
+/** Lets the test's time go on, and files be read meanwhile. */
+const goOn = Effect.andThen(
+  TestClock.adjust("100 millis"),
+  Effect.promise(() => new Promise<void>((resolve) => setTimeout(resolve, 5)))
+)
+
+const request = (agency: number) =>
+  new RequestFile.Request({ agency, draw: "default", token: `token-${agency}` })
+
+const writeRequest = (file: string, agency: number, more = "") =>
+  Effect.clockWith((clock) =>
+    Effect.sync(() => {
+      writeFileSync(file, `${JSON.stringify(request(agency))}${more}`)
+      const seconds = clock.currentTimeMillisUnsafe() / 1000
+      utimesSync(file, seconds, seconds)
+    })
+  )
+
+/** Serves the requests beside a store; `asked` are the agencies whose books it has dropped. */
+const serving = Effect.gen(function* () {
+  const path = yield* newStore
+  writeFileSync(path, "")
+  const asked: Array<number> = []
+  const lines: Array<string> = []
+  const logger = Logger.make(({ message }) => {
+    lines.push([message].flat().map(String).join(" "))
+  })
+  const layer = Logger.layer([logger])
+  const drop = (agency: number) => Effect.sync(() => asked.push(agency))
+  yield* DiscardRequest.clear(path)
+  yield* Effect.provide(DiscardRequest.serve(path, "default", drop), layer)
+  return { path, file: `${path}.discard`, asked, lines }
+})
+
+/** What becomes of what lies there: one warning, and nothing else; a later request is served. */
+const expectIgnored = ({ asked, file, lines }: Effect.Success<typeof serving>, why: string) =>
+  Effect.gen(function* () {
+    for (let looks = 0; looks < 25; looks++) yield* goOn
+    expect(lines).toEqual([`requests to discard a book cannot be served: ${file} ${why}`])
+    expect(asked).toEqual([])
+    rmSync(file, { recursive: true })
+    yield* writeRequest(file, 2)
+    for (let looks = 0; looks < 100 && asked.length === 0; looks++) yield* goOn
+    expect(asked).toEqual([2])
+  })
+
+const NOT_A_FILE = "is not a regular file; remove it"
+
+describe("a request to discard a book", () => {
+  it.effect.each(Object.entries(KINDS))("is never %s", ([, make]) =>
+    Effect.gen(function* () {
+      const server = yield* serving
+      make(server.file)
+      // Neither where the server starts nor for who would ask.
+      yield* DiscardRequest.clear(server.path)
+      yield* StoreLock.acquire(server.path, server.path)
+      const asking = DiscardRequest.ask({ path: server.path, drawId: "default", agency: 1 })
+      expect((yield* Effect.flip(asking)).message).toBe(
+        `the store's server cannot be asked: ${server.file} ${NOT_A_FILE}`
+      )
+      yield* expectIgnored(server, NOT_A_FILE)
+    })
+  )
+
+  it.effect("is no longer than a request", () =>
+    Effect.gen(function* () {
+      const { asked, file, lines } = yield* serving
+      yield* writeRequest(file, 1, " ".repeat(64 * 1024))
+      for (let looks = 0; looks < 100 && lines.length === 0; looks++) yield* goOn
+      expect(lines).toEqual([`${file} was not a request to discard a book, and was removed`])
+      expect(asked).toEqual([])
+    })
+  )
+
+  it.effect("is its owner's alone, and answered through no link", () =>
+    Effect.gen(function* () {
+      const path = yield* newStore
+      symlinkSync("nowhere", `${path}.discard.tmp`)
+      yield* RequestFile.create(path, request(1))
+      yield* RequestFile.answer(`${path}.discard`, request(1), { discarded: 7 })
+      expect(readFileSync(`${path}.discard`, "utf8")).toContain('"discarded":7')
+      expect(readdirSync(dirname(path)).sort()).toEqual(["store.discard", "store.discard.tmp"])
+      expect(statSync(`${path}.discard`).mode & 0o777).toBe(0o600)
+    })
+  )
+})
+
+describeAsRoot("a request to discard a book", () => {
+  it.effect("of a user who cannot write the store is left alone, and named", () =>
+    Effect.gen(function* () {
+      const server = yield* serving
+      yield* writeRequest(server.file, 1)
+      chownSync(server.file, OTHER, OTHER)
+      yield* DiscardRequest.clear(server.path)
+      const asking = DiscardRequest.ask({ path: server.path, drawId: "default", agency: 1 })
+      expect((yield* Effect.flip(asking)).message).toBe(
+        `the store's server cannot be asked: ${server.file} ${FOREIGN}`
+      )
+      yield* expectIgnored(server, FOREIGN)
+    })
+  )
+
+  it.effect("of the store's owner is served", () =>
+    Effect.gen(function* () {
+      const { asked, file, path } = yield* serving
+      chownSync(path, OTHER, OTHER)
+      yield* writeRequest(file, 1)
+      chownSync(file, OTHER, OTHER)
+      for (let looks = 0; looks < 100 && asked.length === 0; looks++) yield* goOn
+      expect(asked).toEqual([1])
+    })
+  )
+
+  it.effect("that root makes can be read by the server's user, and answered to who asks", () =>
+    Effect.gen(function* () {
+      const path = yield* newStore
+      yield* StoreLock.acquire(path, path)
+      chownSync(`${path}.lock`, OTHER, OTHER)
+      yield* RequestFile.create(path, request(1))
+      expect(statSync(`${path}.discard`).uid).toBe(OTHER)
+      yield* RequestFile.answer(`${path}.discard`, request(1), { discarded: 7 })
+      expect(statSync(`${path}.discard`)).toMatchObject({ uid: OTHER, gid: OTHER })
+    })
+  )
+})
+
+const modulePath = (name: string): string =>
+  join(import.meta.dirname, "../../../../src/server/store/embedded", name)
+
+/** A user asks, and another one of the same group answers. */
+const COLLEAGUES = `
+  const [path, module] = process.argv.slice(1)
+  const { Effect } = await import("effect")
+  const { answer, create, read, Request } = await import(module)
+  process.setgroups([${GROUP}])
+  const become = (user) => Effect.sync(() => {
+    process.seteuid(0)
+    process.setegid(user)
+    process.seteuid(user)
+  })
+  const request = new Request({ agency: 1, draw: "default", token: "mine" })
+  await Effect.runPromise(Effect.scoped(Effect.gen(function* () {
+    yield* become(${OTHER + 1})
+    yield* create(path, request)
+    yield* become(${OTHER})
+    yield* answer(path + ".discard", request, { discarded: 7 })
+    yield* become(${OTHER + 1})
+    console.log((yield* read(path + ".discard")).request.answer.discarded)
+  })))
+`
+
+describeAsRoot("a request to discard a book", () => {
+  it.live("is read and answered by another user whom the operator lets use the lock", () =>
+    Effect.gen(function* () {
+      const path = yield* newStore
+      yield* Effect.scoped(SqliteStore.make({ path, drawId: "default" }))
+      for (const file of [dirname(path), path, `${path}.lock`]) chownSync(file, OTHER, GROUP)
+      chmodSync(dirname(path), 0o2770)
+      for (const file of [path, `${path}.lock`]) chmodSync(file, 0o660)
+      const args = ["--input-type=module", "-e", COLLEAGUES, path, modulePath("RequestFile.ts")]
+      const { stderr, stdout } = spawnSync(process.execPath, args, { encoding: "utf8" })
+      expect(stdout, stderr).toBe("7\n")
+    })
+  )
+})
+
+/** Opens a store as another user, and says why it cannot. What it loads, it loads before. */
+const STRANGER = `
+  const [path, lockModule, fileModule] = process.argv.slice(1)
+  const { Effect } = await import("effect")
+  const { acquire, isInUse } = await import(lockModule)
+  const { describeOpenFailure, open } = await import(fileModule)
+  process.setgid(${OTHER})
+  process.setuid(${OTHER})
+  const error = await Effect.runPromise(Effect.flip(Effect.scoped(acquire(path, path))))
+  console.log(error.reason)
+  console.log("in use: " + (await Effect.runPromise(isInUse(path))))
+  try {
+    open({ path, drawId: "default", readOnly: true, busyTimeoutMillis: 0 })
+  } catch (error) {
+    console.log(describeOpenFailure(error))
+  }
+`
+
+describeAsRoot("a user who may not open the store", () => {
+  it.live("is told so", () =>
+    Effect.gen(function* () {
+      const path = yield* newStore
+      yield* Effect.scoped(SqliteStore.make({ path, drawId: "default" }))
+      chmodSync(dirname(path), 0o755)
+      const modules = ["StoreLock.ts", "SqliteFile.ts"].map(modulePath)
+      const args = ["--input-type=module", "-e", STRANGER, path, ...modules]
+      const { stderr, stdout } = spawnSync(process.execPath, args, { encoding: "utf8" })
+      expect(stdout.split("\n"), stderr).toEqual([
+        `this user may not open its lock ${path}.lock; run the command as the store's owner`,
+        // To read, it is taken for that.
+        "in use: true",
+        "permission denied; run the command as the store's owner",
+        ""
+      ])
+    })
+  )
+})
+
+/** Opens a SQLite store as a user who is not root, and says why it cannot. */
+const OPENER = `
+  const [path, module, how] = process.argv.slice(1)
+  const { open } = await import(module)
+  process.setgid(${OTHER})
+  process.setuid(${OTHER})
+  try {
+    open({ path, drawId: "default", readOnly: how === "read", busyTimeoutMillis: 0 }).close()
+  } catch (error) {
+    console.log(error.message)
+  }
+`
+const openAsOther = (path: string, how: "read" | "write") => {
+  chmodSync(dirname(path), 0o1777)
+  const args = ["--input-type=module", "-e", OPENER, path, modulePath("SqliteFile.ts"), how]
+  const { status, stderr, stdout } = spawnSync(process.execPath, args, { encoding: "utf8" })
+  expect(status, stderr).toBe(0)
+  return stdout
+}
+
+describeAsRoot("the log of a SQLite store", () => {
+  it.live("that another user puts there while it is opened takes no bets", () =>
+    Effect.gen(function* () {
+      const path = yield* newStore
+      yield* Effect.scoped(SqliteStore.make({ path, drawId: "default" }))
+      chownSync(path, OTHER, OTHER)
+      // The files were looked at before.
+      writeFileSync(`${path}-wal`, "")
+      chmodSync(`${path}-wal`, 0o666)
+      chownSync(`${path}-wal`, OTHER + 1, OTHER + 1)
+      expect(openAsOther(path, "write")).toBe(
+        `${path}-wal ${FOREIGN.replace(`${OTHER}`, `${OTHER + 1}`)}\n`
+      )
+    })
+  )
+})
+
+describeAsRoot("a user who may read the store and write in its folder", () => {
+  it.live("leaves nothing there that the store's owner would not believe", () =>
+    Effect.gen(function* () {
+      const path = yield* newStore
+      const options = { path, drawId: "default" }
+      yield* Effect.scoped(SqliteStore.make(options))
+      chmodSync(path, 0o644)
+      expect(openAsOther(path, "read")).toBe("")
+      yield* Effect.scoped(SqliteStore.make(options))
+    })
+  )
+})
+
+/** Holds a lock that it may only read, as any user can whom the lock's mode lets read it. */
+const INTRUDER = `
+  process.setgid(${OTHER})
+  process.setuid(${OTHER})
+  const { DatabaseSync } = process.getBuiltinModule("node:sqlite")
+  const lock = new DatabaseSync(process.argv[1], { readOnly: true })
+  lock.exec("begin")
+  lock.prepare("select * from holder").all()
+  console.log("held")
+  setInterval(() => {}, 60_000)
+`
+
+describe.skipIf(!isRoot || process.platform !== "linux")("a lock (as root, on Linux)", () => {
+  it.live("that a user holds who cannot write the store is named as that", () =>
+    Effect.gen(function* () {
+      const path = yield* newStore
+      const lock = `${path}.lock`
+      writeFileSync(path, "")
+      yield* Effect.scoped(StoreLock.acquire(path, path))
+      chmodSync(dirname(path), 0o755)
+      // As an earlier version made it.
+      chmodSync(lock, 0o644)
+      const intruder = yield* Effect.acquireRelease(
+        Effect.sync(() => spawn(process.execPath, ["-e", INTRUDER, lock])),
+        (child) => Effect.sync(() => child.kill("SIGKILL"))
+      )
+      yield* Effect.callback<void>((resume) => {
+        intruder.stdout.once("data", () => resume(Effect.void))
+      })
+      const error = yield* Effect.flip(Effect.scoped(StoreLock.acquire(path, path)))
+      expect(error).toMatchObject({
+        reason:
+          `its lock is held by process ${intruder.pid} of user ${OTHER}, who cannot write the ` +
+          `store; end that process, and let only the owner open the lock: chmod 600 ${lock}`
+      })
+      // Nobody is asked to discard a book instead.
+      expect(error.inUse).not.toBe(true)
+      chmodSync(path, 0o606)
+      expect(yield* Effect.flip(Effect.scoped(StoreLock.acquire(path, path)))).toMatchObject({
+        reason: `in use by process ${intruder.pid}`,
+        inUse: true
+      })
+    })
+  )
+})

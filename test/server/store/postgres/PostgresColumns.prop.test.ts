@@ -1,0 +1,66 @@
+import * as PgTypes from "@effect/sql-pg/PgTypes"
+import { describe, expect, it } from "@effect/vitest"
+import { Result } from "effect"
+import { BetBatch, BetBatchSchema } from "../../../../src/domain/BetBatch.ts"
+import { columnsOf } from "../../../../src/server/store/postgres/PostgresColumns.ts"
+
+const { OID } = PgTypes
+
+/** The columns as the library encodes them, element by element. */
+const plainColumnsOf = (batch: BetBatch) => {
+  const bets = [...batch]
+  const array = (values: ReadonlyArray<unknown>, type: number) => ({
+    oid: type,
+    bytes: Buffer.from(Result.getOrThrow(PgTypes.encode(values, type)))
+  })
+  return {
+    firstNames: array(
+      bets.map(({ firstName }) => firstName),
+      OID.textArray
+    ),
+    lastNames: array(
+      bets.map(({ lastName }) => lastName),
+      OID.textArray
+    ),
+    documents: array(
+      bets.map(({ document }) => document),
+      OID.textArray
+    ),
+    birthdates: array(
+      bets.map(({ birthdate }) => birthdate),
+      OID.dateArray
+    ),
+    numbers: array(
+      bets.map(({ number }) => number),
+      OID.int2Array
+    )
+  }
+}
+
+const sentColumnsOf = (batch: BetBatch) =>
+  Object.fromEntries(
+    Object.entries(columnsOf(batch)).map(([name, { oid, value }]) => [name, { oid, bytes: value }])
+  )
+
+/** A row for each day, and each with names and numbers of another length. */
+const batchOfDays = (from: string, days: number): BetBatch => {
+  const rows = Array.from({ length: days }, (_, index) => {
+    const day = new Date(Date.parse(from) + index * 86_400_000).toISOString().slice(0, 10)
+    const lastName = index % 50 === 0 ? '"Sosa, ""Tito"""' : `Ñ${"ñ".repeat(index % 30)}`
+    return `A${"n".repeat(index % 40)},${lastName},${index},${day},${index % 10_000}\n`
+  })
+  return new BetBatch(new TextEncoder().encode(rows.join("")), days)
+}
+
+describe("PostgresColumns", () => {
+  it.prop("are what the library makes of every bet", [BetBatchSchema], ([batch]) => {
+    if (batch.count > 0) expect(sentColumnsOf(batch)).toStrictEqual(plainColumnsOf(batch))
+  })
+
+  it("have every day from 1900 on, and names of every length", () => {
+    for (const from of ["1900-01-01", "1999-01-01", "2396-01-01", "9990-01-01"]) {
+      const batch = batchOfDays(from, 3000)
+      expect(sentColumnsOf(batch)).toStrictEqual(plainColumnsOf(batch))
+    }
+  })
+})

@@ -1,0 +1,938 @@
+/**
+ * Goal: what the store in PostgreSQL has acknowledged is there once and in order, whatever happens
+ * to PostgreSQL or to the way there; and nobody waits for ever, or is shown a password. Method: a
+ * real PostgreSQL of the tests' own is crashed, stopped, hung and set up badly, and a proxy before
+ * it loses its answers. Where the store waits for long, its clock is the test's.
+ */
+import { inspect } from "node:util"
+import * as PgClient from "@effect/sql-pg/PgClient"
+import { expect, it } from "@effect/vitest"
+import { Clock, Effect, Exit, Fiber, Logger, Redacted, Schema, Scope, Stream } from "effect"
+import * as Reactivity from "effect/reactivity/Reactivity"
+import { TestClock } from "effect/testing"
+import { BetStore, BetStoreReader } from "../../../../src/server/store/BetStore.ts"
+import * as PostgresStore from "../../../../src/server/store/postgres/PostgresStore.ts"
+import * as StoreUrl from "../../../../src/server/store/StoreUrl.ts"
+import { makeProxy, type Verdict } from "../../../support/peers/TcpProxy.ts"
+import { hold, pause, until } from "../../../support/stores/HeldTransaction.ts"
+import {
+  describeCluster,
+  freshSchema,
+  type PostgresCluster,
+  query
+} from "../../../support/stores/PostgresCluster.ts"
+import { whole } from "../../../support/wholeBook.ts"
+import { bets, bookOf, bytesOf, drawOf } from "../BetStore.conformance.ts"
+
+type Store = BetStore["Service"]
+
+const optionsOf = (url: string): PostgresStore.Options => ({
+  url: Redacted.make(url),
+  shown: "postgres://shown",
+  drawId: "default"
+})
+
+/** A server's store, which is told of changes and never looks for them itself. */
+const open = (url: string) => PostgresStore.make({ ...optionsOf(url), looksEvery: "1 hour" })
+
+const textOf = (store: Store, agency: number) =>
+  Effect.map(Effect.provideService(bookOf(agency), BetStore, store), ({ text }) => text)
+
+const untilSo = (isSo: () => boolean) => until(Effect.sync(isSo))
+
+/** Moves the test's clock on while something runs: a step of it for each of the real one. */
+const moving =
+  (step: number, realStep: number) =>
+  <A, E>(work: Effect.Effect<A, E>): Effect.Effect<A, E, Scope.Scope> =>
+    Effect.gen(function* () {
+      const fiber = yield* Effect.forkScoped(work)
+      while (fiber.pollUnsafe() === undefined) {
+        yield* TestClock.adjust(step)
+        yield* pause(realStep)
+      }
+      return yield* Fiber.join(fiber)
+    })
+
+/** So fast that what waits for long is over soon; nothing else should be at work then. */
+const hastened = moving(100, 2)
+/** As fast as the real clock, for what must not be given up. */
+const evenly = moving(5, 5)
+
+/** Gathers what is logged, each line with its level. */
+const logged = () => {
+  const lines: Array<string> = []
+  const logger = Logger.make<unknown, void>(({ logLevel, message }) => {
+    lines.push(`${logLevel} ${[message].flat().join(" ")}`)
+  })
+  return { lines, layer: Logger.layer([logger]) }
+}
+
+/** All that may be shown of an error, to a person or in a log. */
+const shownOf = (error: { readonly message: string }): string =>
+  [String(error), error.message, JSON.stringify(error), inspect(error, { depth: 9 })].join("\n")
+
+/** What PostgreSQL says at the end of a statement, and before anybody has logged in. */
+const DONE = {
+  begin: "BEGIN",
+  commit: "COMMIT",
+  listen: "LISTEN",
+  select: "SELECT 1",
+  update: "UPDATE 1"
+}
+const LOGIN = "SCRAM-SHA-256"
+/** A notification, of this draw. */
+const NOTIFICATION = "lottery\0default\0"
+
+/** A schema of the cluster, and a way to it that loses the answers which the test names. */
+const withProxy = Effect.fnUntraced(function* (cluster: PostgresCluster) {
+  let judge = (_answer: Buffer): Verdict => "pass"
+  const proxy = yield* makeProxy({
+    targets: () => [cluster.port],
+    random: () => 0,
+    onAnswer: (chunk) => judge(Buffer.from(chunk))
+  })
+  const direct = yield* freshSchema(cluster.url())
+  const url = new URL(direct)
+  url.port = String(proxy.port)
+  return {
+    direct,
+    url: url.href,
+    judges: (by: typeof judge) => {
+      judge = by
+    },
+    /** Loses the next answers that hold a text, as many as are named; counts them. */
+    loses: (text: string, times: number, verdict: Verdict = "cut") => {
+      let lost = 0
+      judge = (answer) => {
+        if (lost === times || !answer.includes(text)) return "pass"
+        lost += 1
+        return verdict
+      }
+      return () => lost
+    },
+    /** Loses one answer of the next transaction: that of its first statement is 0. */
+    losesWithin: (step: number) => {
+      let left: number | undefined
+      judge = (answer) => {
+        if (left === undefined && answer.includes(DONE.begin)) left = step
+        if (left === undefined || left < 0 || answer.includes(NOTIFICATION)) return "pass"
+        left -= 1
+        return left < 0 ? "cut" : "pass"
+      }
+      return () => left !== undefined && left < 0
+    }
+  }
+})
+
+/** What a server has read of the draw after each tick. */
+const watch = Effect.fnUntraced(function* (store: Store) {
+  let seen = ""
+  const look = Effect.gen(function* () {
+    const progress = [...(yield* store.progress)]
+    const { recorded } = yield* Effect.flatMap(store.draw, Effect.fromOption)
+    seen = JSON.stringify({ progress, recorded })
+  })
+  yield* Effect.forkScoped(Stream.runForEach(store.changes, () => look))
+  return (text: string) => untilSo(() => seen.includes(text))
+})
+
+/**
+ * Another server's changes of the draw of agencies 1 and 2, and what one reads after each. They
+ * are more than the ticks that come without a change.
+ */
+const changesBy = (
+  other: Store
+): ReadonlyArray<readonly [Effect.Effect<unknown, unknown>, string]> => [
+  [
+    other.append(1, 0, bets(1, 0, 2), { last: whole(bets(1, 0, 2)) }),
+    '[1,{"bets":2,"finished":true'
+  ],
+  [
+    Effect.andThen(other.append(2, 0, bets(2, 0, 1)), other.discard(2)),
+    '[2,{"bets":0,"finished":false,"told":false,"edition":1'
+  ],
+  [other.finish(2, 0, whole()), '[2,{"bets":0,"finished":true'],
+  [other.discard(1), '[1,{"bets":0,"finished":false,"told":false,"edition":1'],
+  [other.finish(1, 0, whole()), '[1,{"bets":0,"finished":true,"told":false,"edition":1'],
+  [other.recordDraw, '"recorded":true'],
+  [other.told(2), '[2,{"bets":0,"finished":true,"told":true']
+]
+
+describeCluster("PostgresStore, where PostgreSQL or the way there fails,", (shared) => {
+  const proxied = Effect.flatMap(shared, withProxy)
+
+  it.live("stores once what was stored although its answer was lost", () =>
+    Effect.gen(function* () {
+      const way = yield* proxied
+      const store = yield* open(way.url)
+      yield* store.openDraw(drawOf([1, 2]))
+      const writes: ReadonlyArray<readonly [string, Effect.Effect<unknown, unknown>]> = [
+        [DONE.select, store.append(1, 0, bets(1, 0, 7))],
+        [DONE.select, store.append(1, 7, bets(1, 7, 300), { edition: 0 })],
+        [DONE.select, store.append(1, 307, bets(1, 307, 2), { last: whole(bets(1, 0, 309)) })],
+        [DONE.select, store.append(2, 0, bets(2, 0, 1))],
+        [DONE.select, store.finish(2, 1, whole(bets(2, 0, 1)))],
+        [DONE.update, store.told(2)]
+      ]
+      for (const [answer, write] of writes) {
+        const lost = way.loses(answer, 1)
+        yield* write
+        expect(lost()).toBe(1)
+      }
+      expect([...(yield* store.progress)]).toEqual([
+        [1, { bets: 309, finished: true, told: false, edition: 0 }],
+        [2, { bets: 1, finished: true, told: true, edition: 0 }]
+      ])
+      expect(yield* textOf(store, 1)).toBe(bytesOf([bets(1, 0, 309)]))
+      expect(yield* textOf(store, 2)).toBe(bytesOf([bets(2, 0, 1)]))
+    })
+  )
+
+  it.live("stores once what did not get to PostgreSQL at first", () =>
+    Effect.gen(function* () {
+      const way = yield* proxied
+      const store = yield* open(way.url)
+      yield* store.openDraw(drawOf([1]))
+      const writes = [
+        store.append(1, 0, bets(1, 0, 3)),
+        store.append(1, 3, bets(1, 3, 2), { last: whole(bets(1, 0, 5)) }),
+        store.finish(1, 5, whole(bets(1, 0, 5))),
+        Effect.map(store.recordDraw, (isFirst) => expect(isFirst).toBe(true)),
+        store.told(1)
+      ]
+      for (const write of writes) {
+        // Every connection ends, and the next two do before they can ask for anything.
+        const lost = way.loses(LOGIN, 2)
+        yield* query(
+          way.direct,
+          `select pg_terminate_backend(pid) from pg_stat_activity
+            where backend_type = 'client backend' and pid <> pg_backend_pid()`
+        )
+        yield* write
+        expect(lost()).toBe(2)
+      }
+      expect(yield* textOf(store, 1)).toBe(bytesOf([bets(1, 0, 5)]))
+      expect(yield* store.progressOf(1)).toMatchObject({ finished: true, told: true })
+      expect(yield* store.recordDraw).toBe(false)
+    })
+  )
+
+  it.live("says how far a book is that another server added to behind a lost answer", () =>
+    Effect.gen(function* () {
+      const way = yield* proxied
+      const [store, other] = [yield* open(way.url), yield* open(way.direct)]
+      yield* store.openDraw(drawOf([1]))
+      let isShut = false
+      way.judges((answer) => {
+        isShut ||= answer.includes(DONE.select)
+        return isShut ? "cut" : "pass"
+      })
+      const appending = yield* Effect.forkScoped(store.append(1, 0, bets(1, 0, 3)))
+      yield* until(Effect.map(other.progressOf(1), (progress) => progress.bets === 3))
+      yield* other.append(1, 3, bets(1, 3, 1))
+      way.judges(() => "pass")
+      expect(yield* Effect.flip(Fiber.join(appending))).toMatchObject({
+        _tag: "Conflict",
+        position: 0,
+        held: 4
+      })
+      expect(yield* textOf(store, 1)).toBe(bytesOf([bets(1, 0, 4)]))
+    })
+  )
+
+  it.live("tells one server alone that it recorded the draw, also where the answer is lost", () =>
+    Effect.gen(function* () {
+      const way = yield* proxied
+      const servers = [yield* open(way.direct), yield* open(way.url), yield* open(way.direct)]
+      yield* servers[0]!.openDraw(drawOf([1]))
+      yield* servers[0]!.finish(1, 0, whole())
+      const lost = way.loses(DONE.commit, 1)
+      expect(yield* servers[1]!.recordDraw).toBe(true)
+      expect(lost()).toBe(1)
+      for (const server of [...servers, ...servers]) expect(yield* server.recordDraw).toBe(false)
+    })
+  )
+
+  it.live("records the draw wherever in its transaction the connection is lost", () =>
+    Effect.gen(function* () {
+      for (let [step, isLost] = [0, true]; isLost; step++) {
+        const way = yield* proxied
+        const [store, other] = [yield* open(way.url), yield* open(way.direct)]
+        yield* other.openDraw(drawOf([1]))
+        yield* other.finish(1, 0, whole())
+        const lost = way.losesWithin(step)
+        expect(yield* store.recordDraw).toBe(true)
+        expect(yield* other.recordDraw).toBe(false)
+        isLost = lost()
+        expect(step).toBeGreaterThan(isLost ? -1 : 3)
+      }
+    })
+  )
+
+  it.live("is not opened where the connection is lost while its tables are made, and then is", () =>
+    Effect.gen(function* () {
+      const way = yield* proxied
+      const lost = way.losesWithin(2)
+      expect(yield* Effect.flip(Effect.scoped(open(way.url)))).toMatchObject({
+        _tag: "StoreOpenError",
+        reason: "Connection closed"
+      })
+      expect(lost()).toBe(true)
+      const store = yield* open(way.url)
+      yield* store.append(1, 0, bets(1, 0, 3))
+      expect(yield* textOf(store, 1)).toBe(bytesOf([bets(1, 0, 3)]))
+    })
+  )
+
+  it.live("cannot tell what became of a discard whose connection is lost, but goes on", () =>
+    Effect.gen(function* () {
+      for (let [step, isLost] = [0, true]; isLost; step++) {
+        const way = yield* proxied
+        const [store, other] = [yield* open(way.url), yield* open(way.direct)]
+        yield* other.append(1, 0, bets(1, 0, 3))
+        const lost = way.losesWithin(step)
+        const discarded = yield* Effect.result(store.discard(1))
+        isLost = lost()
+        expect(step).toBeGreaterThan(isLost ? -1 : 3)
+        if (isLost) {
+          expect(discarded).toMatchObject({ failure: { _tag: "StoreUnavailable" } })
+        } else expect(discarded).toMatchObject({ success: 3 })
+        const { bets: held, edition } = yield* store.progressOf(1)
+        expect([3, 0]).toContain(held)
+        expect(edition).toBe(held === 3 ? 0 : 1)
+        yield* store.append(1, held, bets(1, held, 2))
+        expect(yield* textOf(store, 1)).toBe(bytesOf([bets(1, 0, held + 2)]))
+      }
+    })
+  )
+
+  it.live("tells one of many that ask at once, where the answers of the first are lost", () =>
+    Effect.gen(function* () {
+      for (let round = 0; round < 5; round++) {
+        const way = yield* proxied
+        const servers = [yield* open(way.url), yield* open(way.url), yield* open(way.url)]
+        yield* servers[0]!.openDraw(drawOf([1]))
+        yield* servers[0]!.finish(1, 0, whole())
+        const lost = way.loses(DONE.commit, 2)
+        const recorded = yield* Effect.all(
+          [...servers, ...servers].map(({ recordDraw }) => recordDraw),
+          { concurrency: "unbounded" }
+        )
+        expect(lost()).toBe(2)
+        expect(recorded.filter((isFirst) => isFirst)).toHaveLength(1)
+      }
+    })
+  )
+
+  it.live("keeps what it acknowledged over crashes, and has nobody notice them", () =>
+    Effect.gen(function* () {
+      const cluster = yield* shared
+      // A database that would lose the latest commits with a crash.
+      yield* withAsynchronousCommit(cluster)
+      const store = yield* open(yield* freshSchema(cluster.url()))
+      const agencies = [1, 2, 3, 4, 5, 6]
+      yield* store.openDraw(drawOf([1, 2, 3, 4, 5, 6]))
+      const [batch, crashes] = [20, 3]
+      let [appends, isOver] = [0, false]
+      const sending = yield* Effect.forkScoped(
+        Effect.forEach(
+          agencies,
+          Effect.fnUntraced(function* (agency) {
+            let position = 0
+            while (!isOver) {
+              yield* store.append(agency, position, bets(agency, position, batch))
+              position += batch
+              appends += 1
+            }
+            yield* store.finish(agency, position, whole(bets(agency, 0, position)))
+            return position
+          }),
+          { concurrency: "unbounded" }
+        )
+      )
+      for (let crash = 0; crash < crashes; crash++) {
+        const before = appends
+        yield* untilSo(() => appends > before + 100 || sending.pollUnsafe() !== undefined)
+        yield* cluster.restart("immediate")
+      }
+      const before = appends
+      yield* untilSo(() => appends > before + 20 || sending.pollUnsafe() !== undefined)
+      isOver = true
+      const totals = yield* Fiber.join(sending)
+      for (const [index, total] of totals.entries()) {
+        const agency = agencies[index]!
+        expect(total).toBeGreaterThan(0)
+        expect(yield* store.progressOf(agency)).toMatchObject({ bets: total, finished: true })
+        expect((yield* textOf(store, agency)) === bytesOf([bets(agency, 0, total)])).toBe(true)
+      }
+      expect(yield* store.recordDraw).toBe(true)
+    })
+  )
+
+  it.effect("is unavailable while PostgreSQL is away, says why, and works again after", () =>
+    Effect.gen(function* () {
+      const cluster = yield* shared
+      const url = yield* freshSchema(cluster.url())
+      const { layer, lines } = logged()
+      const store = yield* Effect.provide(PostgresStore.make(optionsOf(url)), layer)
+      yield* store.openDraw(drawOf([1]))
+      yield* store.append(1, 0, bets(1, 0, 2))
+      yield* cluster.stop("fast")
+      const asked: ReadonlyArray<Effect.Effect<unknown, Error>> = [
+        store.append(1, 2, bets(1, 2, 2)),
+        store.finish(1, 2, whole(bets(1, 0, 2))),
+        store.told(1),
+        store.openDraw(drawOf([1])),
+        store.recordDraw,
+        store.discard(1),
+        store.draw,
+        store.progress,
+        store.progressOf(1),
+        store.winners(7574),
+        Stream.runDrain(store.book(1, 0))
+      ]
+      const reason = `connect ECONNREFUSED 127.0.0.1:${cluster.port}`
+      for (const attempt of asked) {
+        const error = yield* Effect.flip(hastened(attempt))
+        expect(error).toMatchObject({ _tag: "StoreUnavailable", reason })
+        expect(shownOf(error)).not.toContain(cluster.password)
+      }
+      const refused = yield* Effect.flip(
+        hastened(Effect.scoped(PostgresStore.make(optionsOf(url))))
+      )
+      expect(refused).toMatchObject({ _tag: "StoreOpenError", reason })
+      expect(shownOf(refused)).not.toContain(cluster.password)
+      yield* cluster.start
+      yield* evenly(store.append(1, 2, bets(1, 2, 1), { last: whole(bets(1, 0, 3)) }))
+      expect(yield* evenly(textOf(store, 1))).toBe(bytesOf([bets(1, 0, 3)]))
+      expect(lines.join("\n")).toContain("store_listen | result: fail")
+      expect(lines.join("\n")).not.toContain(cluster.password)
+    })
+  )
+
+  it.effect("waits for a PostgreSQL that is read-only, as one is that was the primary", () =>
+    Effect.gen(function* () {
+      const cluster = yield* shared
+      const url = yield* freshSchema(cluster.url())
+      const store = yield* open(url)
+      yield* store.openDraw(drawOf([1]))
+      const readOnly = yield* Scope.fork(yield* Effect.scope)
+      const setting = withSetting(cluster, "default_transaction_read_only", "on")
+      yield* Scope.provide(setting, readOnly)
+      expect(yield* Effect.flip(hastened(store.append(1, 0, bets(1, 0, 2))))).toMatchObject({
+        _tag: "StoreUnavailable",
+        reason: expect.stringContaining("(PostgreSQL 25006)")
+      })
+      const refusals = Effect.map(cluster.log, (log) => log.split("read-only transaction").length)
+      const before = yield* refusals
+      const appending = yield* Effect.forkScoped(store.append(1, 0, bets(1, 0, 2)))
+      yield* until(Effect.map(refusals, (count) => count > before))
+      yield* Scope.close(readOnly, Exit.void)
+      yield* hastened(Fiber.join(appending))
+      expect(yield* hastened(textOf(store, 1))).toBe(bytesOf([bets(1, 0, 2)]))
+    })
+  )
+
+  it.effect("does again what PostgreSQL could not do for now, and nothing else", () =>
+    Effect.gen(function* () {
+      const cluster = yield* shared
+      const url = yield* freshSchema(cluster.url())
+      const store = yield* open(url)
+      const passing = ["57P01", "57P02", "57P03", "53300", "55000", "25006", "40001", "40P01"]
+      const states = [...passing, "22000", "40001"]
+      const agencies = states.map((_, index) => index + 1)
+      yield* Effect.forEach(agencies, (agency) => query(url, `create sequence tries_${agency}`))
+      yield* query(
+        url,
+        `create function refuse() returns trigger language plpgsql as $$ begin
+          if nextval('tries_' || new.agency) = 1 then
+            raise 'not now' using errcode = (string_to_array('${states}', ','))[new.agency];
+          end if;
+          return new;
+        end $$`
+      )
+      yield* query(
+        url,
+        "create trigger refuses before update on agencies for each row execute function refuse()"
+      )
+      yield* query(
+        url,
+        `create trigger refuses_first before insert on agencies for each row
+          when (new.agency = ${states.length}) execute function refuse()`
+      )
+      // What is said of the last one is the first that is heard of it.
+      const last = states.length
+      const results = yield* hastened(
+        Effect.forEach(
+          agencies.map((agency) =>
+            agency < last ? store.append(agency, 0, bets(agency, 0, 1)) : store.told(last)
+          ),
+          Effect.result,
+          { concurrency: "unbounded" }
+        )
+      )
+      const done = { _tag: "Success" }
+      const refused = { _tag: "StoreUnavailable", reason: "not now (PostgreSQL 22000)" }
+      expect(results).toMatchObject([...passing.map(() => done), { failure: refused }, done])
+      expect((yield* hastened(store.progressOf(last))).told).toBe(true)
+    })
+  )
+
+  it.effect("gives up what hangs, works again after, and then knows what became of it", () =>
+    Effect.gen(function* () {
+      const cluster = yield* shared
+      const url = yield* freshSchema(cluster.url())
+      const store = yield* open(url)
+      yield* store.openDraw(drawOf([1]))
+      yield* store.append(1, 0, bets(1, 0, 2))
+      yield* cluster.pause
+      const reason = "PostgreSQL did not answer in 20 seconds"
+      const hanging: ReadonlyArray<Effect.Effect<unknown, Error>> = [
+        store.append(1, 2, bets(1, 2, 5)),
+        store.progressOf(1),
+        Stream.runDrain(store.book(1, 0)),
+        store.recordDraw
+      ]
+      const errors = yield* hastened(
+        Effect.forEach(hanging, Effect.flip, { concurrency: "unbounded" })
+      )
+      for (const error of errors) expect(error).toMatchObject({ _tag: "StoreUnavailable", reason })
+      const opening = Effect.scoped(PostgresStore.make(optionsOf(url)))
+      expect(yield* Effect.flip(hastened(opening))).toMatchObject({
+        _tag: "StoreOpenError",
+        reason: "Connection timed out"
+      })
+      yield* cluster.resume
+      // PostgreSQL may do what it was asked before it hears that nobody waits for it any more.
+      const activity = `select pid from pg_stat_activity where state = 'active'
+        and backend_type = 'client backend' and pid <> pg_backend_pid()`
+      yield* until(Effect.map(cluster.query(activity), (active) => active.length === 0))
+      const { bets: held } = yield* evenly(store.progressOf(1))
+      expect([2, 7]).toContain(held)
+      yield* evenly(store.append(1, held, bets(1, held, 4), { last: whole(bets(1, held, 4)) }))
+      expect(yield* evenly(textOf(store, 1))).toBe(bytesOf([bets(1, 0, held + 4)]))
+      expect(yield* evenly(store.recordDraw)).toBe(true)
+    })
+  )
+
+  it.effect("is not waited for long at a stop while PostgreSQL hangs", () =>
+    Effect.gen(function* () {
+      const cluster = yield* shared
+      const url = yield* freshSchema(cluster.url())
+      const scope = yield* Scope.make()
+      const { layer, lines } = logged()
+      const store = yield* Scope.provide(open(url), scope)
+      yield* store.openDraw(drawOf([1, 2]))
+      yield* store.append(2, 0, bets(2, 0, 3))
+      yield* cluster.pause
+      yield* Effect.addFinalizer(() => cluster.resume)
+      yield* Effect.forkScoped(Effect.ignore(store.append(1, 0, bets(1, 0, 2))))
+      yield* Effect.forkScoped(Effect.ignore(store.progressOf(1)))
+      const discarding = yield* Effect.forkScoped(store.discard(2))
+      // Until they are asked of PostgreSQL.
+      yield* pause(50)
+      const stopped = yield* Clock.currentTimeMillis
+      yield* hastened(Fiber.interrupt(discarding))
+      yield* hastened(Effect.provide(Scope.close(scope, Exit.void), layer))
+      expect((yield* Clock.currentTimeMillis) - stopped).toBeLessThan(4_000)
+      expect(lines).toEqual(["Warn PostgreSQL does not answer: its connections are not waited for"])
+      yield* cluster.resume
+      // What was asked for is done or not; nothing of it is half done.
+      const again = yield* open(url)
+      expect([0, 3]).toContain((yield* evenly(again.progressOf(2))).bets)
+      expect([0, 2]).toContain((yield* evenly(again.progressOf(1))).bets)
+    })
+  )
+
+  it.effect("gives up those who wait for others, not who has waited for his turn behind them", () =>
+    Effect.gen(function* () {
+      const cluster = yield* shared
+      const url = yield* freshSchema(cluster.url())
+      const store = yield* open(url)
+      yield* store.openDraw(drawOf([1, 2, 3, 4, 5]))
+      const held = yield* hold(url, "select from agencies where agency < 5 for update")
+      const waiting = yield* Effect.forEach([1, 2, 3, 4], (agency) =>
+        held.keepsWaiting(Effect.flip(store.append(agency, 0, bets(agency, 0, 2))))
+      )
+      const last = yield* Effect.forkScoped(store.append(5, 0, bets(5, 0, 2)))
+      for (const fiber of waiting) {
+        expect(yield* hastened(Fiber.join(fiber))).toMatchObject({ _tag: "StoreUnavailable" })
+      }
+      yield* evenly(Fiber.join(last))
+      expect(yield* evenly(textOf(store, 5))).toBe(bytesOf([bets(5, 0, 2)]))
+      yield* held.rollback
+    })
+  )
+
+  it.effect("gives up what waits too long for another server, and does not do it later", () =>
+    Effect.gen(function* () {
+      const cluster = yield* shared
+      const url = yield* freshSchema(cluster.url())
+      const store = yield* open(url)
+      yield* store.openDraw(drawOf([1]))
+      const held = yield* hold(url, "select from agencies where agency = 1 for update")
+      const appending = yield* held.keepsWaiting(Effect.flip(store.append(1, 0, bets(1, 0, 5))))
+      expect(yield* hastened(Fiber.join(appending))).toMatchObject({
+        _tag: "StoreUnavailable",
+        reason: "PostgreSQL did not answer in 20 seconds"
+      })
+      yield* until(Effect.map(held.isAwaited, (awaited) => !awaited))
+      yield* held.rollback
+      expect((yield* evenly(store.progressOf(1))).bets).toBe(0)
+      yield* evenly(store.append(1, 0, bets(1, 0, 2)))
+      expect(yield* evenly(textOf(store, 1))).toBe(bytesOf([bets(1, 0, 2)]))
+    })
+  )
+
+  it.effect("gives the index of a new number all the time it takes", () =>
+    Effect.gen(function* () {
+      const cluster = yield* shared
+      const url = yield* freshSchema(cluster.url())
+      const store = yield* open(url)
+      const held = yield* hold(url, "lock table bets in row exclusive mode")
+      const opening = yield* held.keepsWaiting(store.openDraw(drawOf([1])))
+      yield* hastened(Effect.sleep("1 minute"))
+      expect(opening.pollUnsafe()).toBeUndefined()
+      yield* held.commit
+      expect((yield* evenly(Fiber.join(opening))).recorded).toBe(false)
+    })
+  )
+
+  it.effect("looks for changes again after a look that was never answered", () =>
+    Effect.gen(function* () {
+      const way = yield* withProxy(yield* shared)
+      const other = yield* open(way.direct)
+      yield* other.openDraw(drawOf([1, 2]))
+      const store = yield* PostgresStore.make({ ...optionsOf(way.url), looksEvery: "2 seconds" })
+      const hasSeen = yield* watch(store)
+      // From here on nothing is heard of it: no notification, and not the answer of the first look.
+      let unanswered = 0
+      way.judges((answer) => {
+        if (answer.includes(NOTIFICATION)) return "drop"
+        if (unanswered > 0 || !answer.includes("seen")) return "pass"
+        unanswered++
+        return "drop"
+      })
+      yield* hastened(Effect.sleep("3 seconds"))
+      expect(unanswered).toBe(1)
+      yield* other.finish(1, 0, whole())
+      yield* hastened(hasSeen('[1,{"bets":0,"finished":true'))
+    })
+  )
+
+  it.live("looks for changes, so that it knows of them where notifications are lost", () =>
+    Effect.gen(function* () {
+      const way = yield* proxied
+      const other = yield* open(way.direct)
+      yield* other.openDraw(drawOf([1, 2]))
+      const lost = way.loses(NOTIFICATION, Number.POSITIVE_INFINITY, "drop")
+      const store = yield* PostgresStore.make({ ...optionsOf(way.url), looksEvery: "20 millis" })
+      const hasSeen = yield* watch(store)
+      for (const [change, text] of changesBy(other)) {
+        yield* change
+        yield* hasSeen(text)
+      }
+      yield* untilSo(() => lost() > 0)
+    })
+  )
+
+  it.live("says once that it cannot listen, and once that it can again, and looks meanwhile", () =>
+    Effect.gen(function* () {
+      const way = yield* proxied
+      const other = yield* open(way.direct)
+      yield* other.openDraw(drawOf([1, 2]))
+      const lost = way.loses(DONE.listen, Number.POSITIVE_INFINITY)
+      const { layer, lines } = logged()
+      const store = yield* PostgresStore.make({
+        ...optionsOf(way.url),
+        looksEvery: "20 millis"
+      }).pipe(Effect.provide(layer))
+      const hasSeen = yield* watch(store)
+      for (const [change, text] of changesBy(other)) {
+        yield* change
+        yield* hasSeen(text)
+      }
+      yield* untilSo(() => lost() > 4)
+      const failed = "Warn action: store_listen | result: fail | error: Connection closed"
+      const works = "Info action: store_listen | result: success"
+      expect(lines).toEqual([failed])
+      way.judges(() => "pass")
+      yield* untilSo(() => lines.length > 1)
+      expect(lines).toEqual([failed, works])
+      const terminate = `select pg_terminate_backend(pid) from pg_stat_activity
+        where query like 'LISTEN %' and pid <> pg_backend_pid()`
+      for (const times of [1, 2]) {
+        yield* query(way.direct, terminate)
+        yield* untilSo(() => lines.length > 1 + 2 * times)
+        expect(lines.slice(2 * times)).toEqual([
+          expect.stringMatching(/^Warn .*: terminating connection .* \(PostgreSQL 57P01\)$/),
+          works
+        ])
+      }
+    })
+  )
+})
+
+/** Has the database's sessions commit without waiting for the disk, until the scope closes. */
+const withAsynchronousCommit = (cluster: PostgresCluster) =>
+  Effect.acquireRelease(cluster.query("alter database lottery set synchronous_commit = off"), () =>
+    Effect.orDie(cluster.query("alter database lottery reset synchronous_commit"))
+  )
+
+/** The first message of a connection without one of the settings that it asks for. */
+const without = (setting: string, startup: Buffer): Buffer => {
+  const [, before, after] = startup.toString("latin1").match(`^(.*\0)${setting}\0.*?\0(.*)$`) ?? []
+  const message = Buffer.from(`${before}${after}`, "latin1")
+  message.writeInt32BE(message.length)
+  return message
+}
+
+/** Runs with a setting of the whole cluster, and then without it. */
+const withSetting = (cluster: PostgresCluster, name: string, value: string) => {
+  const set = Effect.fnUntraced(function* (statement: string, expected: (now: string) => boolean) {
+    yield* cluster.query(statement)
+    yield* cluster.query("select pg_reload_conf()")
+    const now = cluster.query(`select current_setting('${name}') as now`)
+    yield* until(Effect.map(now, ([row]) => expected(String(row?.now))))
+  })
+  return Effect.acquireRelease(
+    set(`alter system set ${name} = ${value}`, (now) => now === value),
+    () => Effect.orDie(set(`alter system reset ${name}`, (now) => now !== value))
+  )
+}
+
+/** A user with the right to use a schema, and with what else is granted; gives its URL. */
+const withUser = Effect.fnUntraced(function* (url: string) {
+  const [name, password] = ["clerk", "an open secret"]
+  yield* Effect.acquireRelease(
+    query(url, `create role ${name} login password '${password}'`),
+    // With all that was granted to it.
+    () =>
+      Effect.orDie(
+        Effect.andThen(query(url, `drop owned by ${name}`), query(url, `drop role ${name}`))
+      )
+  )
+  const [row] = yield* query(url, "select current_schema() as schema")
+  yield* query(url, `grant usage on schema ${row?.schema} to ${name}`)
+  const grant = query(
+    url,
+    `grant select, insert, update, delete on all tables in schema ${row?.schema} to ${name}`
+  )
+  const own = new URL(url)
+  own.username = name
+  own.password = encodeURIComponent(password)
+  return { url: own.href, grant }
+})
+
+describeCluster("PostgresStore, in a PostgreSQL that is set up by others,", (shared) => {
+  const schema = Effect.flatMap(shared, (cluster) => freshSchema(cluster.url()))
+
+  it.live("warns of a PostgreSQL that may lose what it has acknowledged, and of no other", () =>
+    Effect.gen(function* () {
+      const cluster = yield* shared
+      const url = yield* schema
+      const { layer, lines } = logged()
+      yield* Effect.scoped(Effect.provide(open(url), layer))
+      expect(lines).toEqual([])
+      yield* withSetting(cluster, "fsync", "off")
+      yield* Effect.scoped(Effect.provide(open(url), layer))
+      expect(lines).toEqual([
+        "Warn PostgreSQL runs with fsync = off: a power cut may lose bets that were acknowledged"
+      ])
+    })
+  )
+
+  it.live("holds no draw on a book that is being discarded, whatever the default isolation", () =>
+    Effect.gen(function* () {
+      const cluster = yield* shared
+      const url = yield* schema
+      yield* Effect.acquireRelease(
+        cluster.query(
+          "alter database lottery set default_transaction_isolation = 'repeatable read'"
+        ),
+        () =>
+          Effect.orDie(cluster.query("alter database lottery reset default_transaction_isolation"))
+      )
+      const store = yield* open(url)
+      yield* store.openDraw(drawOf([1]))
+      yield* store.append(1, 0, bets(1, 0, 3), { last: whole(bets(1, 0, 3)) })
+      const other = yield* PgClient.makeClient({ url: Redacted.make(url) }).pipe(
+        Effect.provide(Reactivity.layer)
+      )
+      const waiting = query(url, "select 1 from pg_stat_activity where wait_event_type = 'Lock'")
+      const recording = yield* other.withTransaction(
+        Effect.gen(function* () {
+          yield* other`select id from draws for share`
+          yield* other`update agencies set bets = 0, finished = false, edition = edition + 1`
+          yield* other`delete from bets`
+          const recording = yield* Effect.forkScoped(store.recordDraw)
+          yield* until(Effect.map(waiting, (rows) => rows.length > 0))
+          return recording
+        })
+      )
+      expect(yield* Effect.flip(Fiber.join(recording))).toMatchObject({
+        _tag: "NotAllFinished",
+        missing: [1]
+      })
+    })
+  )
+
+  it.live("is not made in a database that cannot hold every name", () =>
+    Effect.gen(function* () {
+      const cluster = yield* shared
+      yield* cluster.query("create database latin encoding 'LATIN1' locale 'C' template template0")
+      const url = cluster.url().replace(/lottery$/, "latin")
+      const { reason } = yield* Effect.flip(open(url))
+      expect(reason).toBe("its encoding is LATIN1, expected UTF8")
+      expect(
+        yield* query(url, "select tablename from pg_tables where schemaname = 'public'")
+      ).toEqual([])
+    })
+  )
+
+  it.live("waits for the disk with each commit, whatever the database's own default", () =>
+    Effect.gen(function* () {
+      const cluster = yield* shared
+      const url = yield* schema
+      yield* withAsynchronousCommit(cluster)
+      expect(yield* query(url, "show synchronous_commit")).toEqual([{ synchronous_commit: "off" }])
+      yield* Effect.scoped(open(url))
+      yield* query(url, "create table seen (by text, waits text, idles text)")
+      yield* query(
+        url,
+        `create function see() returns trigger language plpgsql as $$ begin
+          insert into seen values (tg_table_name || ' ' || tg_op,
+            current_setting('synchronous_commit'),
+            current_setting('idle_in_transaction_session_timeout'));
+          return null;
+        end $$`
+      )
+      for (const table of ["draws", "agencies", "bets"]) {
+        yield* query(
+          url,
+          `create trigger sees after insert or update or delete on ${table}
+            for each statement execute function see()`
+        )
+      }
+      const store = yield* open(url)
+      yield* store.openDraw(drawOf([1]))
+      yield* store.append(1, 0, bets(1, 0, 3))
+      yield* store.discard(1)
+      yield* PostgresStore.discard(optionsOf(url), 1)
+      yield* store.finish(1, 0, whole())
+      yield* store.recordDraw
+      yield* store.told(1)
+      const writes = yield* query(url, "select distinct waits, idles from seen")
+      expect(writes).toEqual([{ waits: "on", idles: "30s" }])
+      expect(yield* query(url, "select distinct by from seen order by by")).toEqual(
+        [
+          ["agencies INSERT", "agencies UPDATE", "bets DELETE", "bets INSERT"],
+          ["draws INSERT", "draws UPDATE"]
+        ]
+          .flat()
+          .map((by) => ({ by }))
+      )
+    })
+  )
+
+  it.live("is not opened through a pooler that leaves out how connections are set", () =>
+    Effect.gen(function* () {
+      const cluster = yield* shared
+      const url = new URL(yield* schema)
+      const pooler = yield* makeProxy({
+        targets: () => [cluster.port],
+        random: () => 0,
+        join: (client, target) => {
+          client.once("data", (startup: Buffer) => {
+            target.write(without("synchronous_commit", startup))
+            client.pipe(target)
+          })
+          target.pipe(client)
+        }
+      })
+      url.port = String(pooler.port)
+      yield* Effect.scoped(open(url.href))
+      yield* withAsynchronousCommit(cluster)
+      expect(yield* Effect.flip(Effect.scoped(open(url.href)))).toMatchObject({
+        _tag: "StoreOpenError",
+        reason:
+          "its connections have synchronous_commit = off, expected on; " +
+          "where a pooler before it leaves that out, set it for the database's user"
+      })
+    })
+  )
+
+  it.live("serves with a user who may only select, insert, update and delete", () =>
+    Effect.gen(function* () {
+      const owner = yield* schema
+      const user = yield* withUser(owner)
+      expect(yield* Effect.flip(open(user.url))).toMatchObject({
+        _tag: "StoreOpenError",
+        reason: expect.stringMatching(/^permission denied for schema \w+ \(PostgreSQL 42501\)$/)
+      })
+      // Somebody who may has made the tables, and the draw's index.
+      yield* Effect.scoped(Effect.flatMap(open(owner), ({ openDraw }) => openDraw(drawOf([1, 2]))))
+      yield* user.grant
+      const options = optionsOf(user.url)
+      const [store, other] = [yield* open(user.url), yield* open(user.url)]
+      const hasSeen = yield* watch(store)
+      expect(yield* store.openDraw(drawOf([1, 2]))).toMatchObject({ recorded: false })
+      for (const [change, text] of changesBy(other)) {
+        yield* change
+        yield* hasSeen(text)
+      }
+      expect(yield* Effect.flip(PostgresStore.discard(options, 1))).toMatchObject({
+        _tag: "DrawAlreadyHeld"
+      })
+      yield* store.append(3, 0, bets(3, 0, 30))
+      expect(yield* textOf(store, 3)).toBe(bytesOf([bets(3, 0, 30)]))
+      expect((yield* store.winners(7574)).get(3)).toHaveLength(3)
+      const reader = yield* PostgresStore.makeReader(options)
+      expect([...(yield* reader.progress).keys()]).toEqual([1, 2, 3])
+      const another = yield* PostgresStore.make({ ...options, drawId: "another" })
+      expect(yield* Effect.flip(another.openDraw(drawOf([1], 1234, "another")))).toMatchObject({
+        _tag: "StoreUnavailable",
+        reason: "must be owner of table bets (PostgreSQL 42501)"
+      })
+    })
+  )
+
+  it.live("refuses a wrong password, and shows neither that nor the right one", () =>
+    Effect.gen(function* () {
+      const cluster = yield* shared
+      const url = cluster.url().replace(cluster.password, "wrong-hunter2")
+      for (const opening of [open(url), PostgresStore.makeReader(optionsOf(url))]) {
+        const error = yield* Effect.flip(opening)
+        expect(error.message).toBe(
+          "cannot open postgres://shown: password authentication failed for user " +
+            '"lottery" (PostgreSQL 28P01)'
+        )
+        expect(shownOf(error)).not.toMatch(/hunter2/)
+        expect(shownOf(error)).not.toContain(cluster.password)
+      }
+    })
+  )
+
+  it.live("is reached by a socket of the machine, with all the rest as parameters", () =>
+    Effect.gen(function* () {
+      const cluster = yield* shared
+      const url = new URL(yield* schema)
+      const [row] = yield* cluster.query("show unix_socket_directories")
+      const { unix_socket_directories: host } = row as { unix_socket_directories: string }
+      const { password, port, username: user } = url
+      const parameters = Object.entries({ host, port, user, password, dbname: "lottery" }).map(
+        ([name, value]) => `${name}=${encodeURIComponent(value)}`
+      )
+      const text = `postgresql:///${url.search}&${parameters.join("&")}`
+      const decoded = yield* Schema.decodeEffect(StoreUrl.StoreUrlFromText)(text)
+      expect(StoreUrl.show(decoded)).toBe(`postgres://lottery@${host}:${port}/lottery`)
+      yield* Effect.flatMap(BetStore, (store) => store.append(1, 0, bets(1, 0, 3))).pipe(
+        Effect.provide(StoreUrl.layer(decoded, "default"))
+      )
+      const read = Effect.flatMap(BetStoreReader, ({ progress }) => progress)
+      const progress = yield* Effect.provide(read, StoreUrl.layerReader(decoded, "default"))
+      expect(progress.get(1)?.bets).toBe(3)
+      expect(yield* StoreUrl.discard(decoded, "default", 1)).toBe(3)
+    })
+  )
+})

@@ -1,0 +1,564 @@
+/**
+ * Goal: the store in PostgreSQL keeps the contract, also where several servers are at one draw at
+ * once; its tables are there for people to query, and never in the way of somebody else's. Method:
+ * a real PostgreSQL, with a schema for each test. Where the order of two servers' transactions
+ * matters, the test holds one open on a connection of its own, and looks into PostgreSQL for the
+ * store to wait for it.
+ */
+import { expect, it } from "@effect/vitest"
+import { Effect, Fiber, Redacted, type Scope, Stream } from "effect"
+import { BetStore } from "../../../../src/server/store/BetStore.ts"
+import * as PostgresStore from "../../../../src/server/store/postgres/PostgresStore.ts"
+import { hold, until } from "../../../support/stores/HeldTransaction.ts"
+import {
+  describeCluster,
+  describePostgres,
+  freshSchema,
+  query,
+  type TestDatabase
+} from "../../../support/stores/PostgresCluster.ts"
+import { whole } from "../../../support/wholeBook.ts"
+import { bets, bookOf, bytesOf, conformance, drawOf } from "../BetStore.conformance.ts"
+
+const optionsOf = (url: string, drawId = "default"): PostgresStore.Options => ({
+  url: Redacted.make(url),
+  shown: "postgres://shown",
+  drawId
+})
+
+/** A server's store, which is told of changes and never looks for them itself. */
+const open = (url: string, drawId?: string) =>
+  PostgresStore.make({ ...optionsOf(url, drawId), looksEvery: "1 hour" })
+
+const textOf = (store: BetStore["Service"], agency: number) =>
+  Effect.map(Effect.provideService(bookOf(agency), BetStore, store), ({ text }) => text)
+
+const ADD_EVA = `
+  insert into bets (draw, agency, position, birthdate, number, first_name, last_name, document)
+  select draw, agency, 3, '1999-12-31', 12, 'Eva', 'Díaz', '12345678'
+  from agencies where agency = 1`
+/** What an append of one bet of agency 1 at position 3 does, written down for a person. */
+const APPEND = ["update agencies set bets = 4 where agency = 1 and bets = 3", ADD_EVA]
+const EVA = "Eva,Díaz,12345678,1999-12-31,12\n"
+
+/** What a discard of the book of agency 1 does. */
+const DISCARD = [
+  "select id from draws for share",
+  `update agencies set bets = 0, finished = false, told = false, edition = edition + 1
+    where agency = 1`,
+  "delete from bets where agency = 1"
+]
+
+/** What the recording of the draw does. */
+const RECORD = [
+  "select id from draws for update",
+  "update draws set recorded_by = 'another server', recorded_at = now()"
+]
+
+/** The tables and indexes that there are in the schema, each with its kind and type. */
+const contents = (url: string) =>
+  query(
+    url,
+    `select relname, relkind, reltype from pg_class
+      where relnamespace = current_schema()::regnamespace order by relname`
+  )
+
+describePostgres("PostgresStore", (database) => {
+  const schema = Effect.flatMap(database, ({ url }: TestDatabase) => freshSchema(url))
+
+  conformance("PostgresStore", {
+    place: Effect.orDie(schema),
+    layer: (url, drawId) => PostgresStore.layer(optionsOf(url, drawId)),
+    layerReader: (url, drawId) => PostgresStore.layerReader(optionsOf(url, drawId)),
+    manyDraws: true,
+    isEmbedded: false
+  })
+
+  /** A store whose draw of agencies 1 and 2 is open, and which holds three bets of agency 1. */
+  const withThreeBets = Effect.gen(function* () {
+    const url = yield* schema
+    const store = yield* open(url)
+    yield* store.openDraw(drawOf([1, 2]))
+    yield* store.append(1, 0, bets(1, 0, 3))
+    return { url, store }
+  })
+
+  /** The same, with both books finished. */
+  const withWholeBooks = Effect.tap(withThreeBets, ({ store }) =>
+    Effect.andThen(store.finish(1, 3, whole(bets(1, 0, 3))), store.finish(2, 0, whole()))
+  )
+
+  it.live("keeps tables that people can query, documents as text and birthdates as dates", () =>
+    Effect.gen(function* () {
+      const url = yield* schema
+      const store = yield* open(url)
+      yield* store.openDraw(drawOf([1]))
+      yield* store.append(1, 0, bets(1, 0, 4))
+      const columns = "agency, first_name, last_name, document, birthdate::text, number"
+      const types =
+        "pg_typeof(document)::text as document_is, pg_typeof(birthdate)::text as date_is"
+      expect(
+        yield* query(url, `select ${columns}, ${types} from bets where number = 7574`)
+      ).toEqual([
+        {
+          agency: 1,
+          first_name: "王",
+          last_name: "小明",
+          document: "000100003",
+          birthdate: "1990-02-28",
+          number: 7574,
+          document_is: "text",
+          date_is: "date"
+        }
+      ])
+      expect(
+        yield* query(url, "select count(*)::int4 as young from bets where birthdate > '1990-02-27'")
+      ).toEqual([{ young: 4 }])
+    })
+  )
+
+  it.live("gives no bet in the place of one that another program took out", () =>
+    Effect.gen(function* () {
+      const { url, store } = yield* withThreeBets
+      yield* query(url, "delete from bets where position = 1")
+      expect(bytesOf([yield* store.page(1, { from: 0, until: 3, edition: 0 })])).toBe(
+        bytesOf([bets(1, 0, 1)])
+      )
+      const read = Stream.runDrain(store.book(1, 0))
+      expect((yield* Effect.flip(read)).message).toContain("bet 1 of agency 1 is not there")
+    })
+  )
+
+  it.live("opens for three servers at once where nothing is, and makes its tables once", () =>
+    Effect.gen(function* () {
+      for (let round = 0; round < 4; round++) {
+        const url = yield* schema
+        const three = yield* Effect.all([open(url), open(url), open(url)], {
+          concurrency: "unbounded"
+        })
+        expect(yield* query(url, "select migration_id, name from lottery_migrations")).toEqual([
+          { migration_id: 1, name: "tables" }
+        ])
+        for (const [index, store] of three.entries()) {
+          yield* store.append(1, index, bets(1, index, 1), {
+            last: index === 2 ? whole(bets(1, 0, 3)) : undefined
+          })
+        }
+        for (const store of three) {
+          expect(yield* textOf(store, 1)).toBe(bytesOf([bets(1, 0, 3)]))
+        }
+      }
+    })
+  )
+
+  it.live("opens the draw of three servers that ask for it at once", () =>
+    Effect.gen(function* () {
+      const draw = drawOf([1, 2, 3])
+      for (let round = 0; round < 15; round++) {
+        const url = yield* schema
+        const three = yield* Effect.all([open(url), open(url), open(url)])
+        const opened = yield* Effect.all(
+          three.map((store) => store.openDraw(draw)),
+          { concurrency: "unbounded" }
+        )
+        expect(opened).toEqual(Array(3).fill({ draw, recorded: false }))
+      }
+    })
+  )
+
+  it.live("opens a draw while another server makes the index for its number", () =>
+    Effect.gen(function* () {
+      const url = yield* schema
+      const store = yield* open(url)
+      const held = yield* hold(
+        url,
+        `create index bets_on_7574 on bets (draw, agency, position) include (document)
+          where number = 7574`
+      )
+      const opening = yield* held.keepsWaiting(store.openDraw(drawOf([1])))
+      yield* held.commit
+      expect((yield* Fiber.join(opening)).recorded).toBe(false)
+    })
+  )
+
+  it.live("opens a draw without waiting for who is at the tables, where all of it is there", () =>
+    Effect.gen(function* () {
+      const { url } = yield* withThreeBets
+      const held = yield* hold(url, ADD_EVA, "select from lottery_migrations")
+      const another = yield* open(url)
+      expect((yield* another.openDraw(drawOf([1, 2]))).recorded).toBe(false)
+      yield* held.rollback
+    })
+  )
+
+  it.live("refuses tables of something else in one line, and leaves all as it was", () =>
+    Effect.gen(function* () {
+      const url = yield* schema
+      yield* query(url, "create table draws as select 'a pencil' as drawn_with")
+      const before = yield* contents(url)
+      expect(yield* Effect.flip(open(url))).toMatchObject({
+        _tag: "StoreOpenError",
+        store: "postgres://shown",
+        reason: "it has tables of something else: draws"
+      })
+      expect(yield* query(url, "select * from draws")).toEqual([{ drawn_with: "a pencil" }])
+      expect(yield* contents(url)).toEqual(before)
+    })
+  )
+
+  it.live("refuses another's table that is named as its own list of versions", () =>
+    Effect.gen(function* () {
+      const url = yield* schema
+      yield* query(url, "create table lottery_migrations (birds text)")
+      const before = yield* contents(url)
+      for (const opening of [open(url), PostgresStore.makeReader(optionsOf(url))]) {
+        const { reason } = yield* Effect.flip(opening)
+        expect(reason).toBe('column "migration_id" does not exist (PostgreSQL 42703)')
+      }
+      expect(yield* contents(url)).toEqual(before)
+    })
+  )
+
+  it.live("refuses tables of a newer version, to write, to read and to discard", () =>
+    Effect.gen(function* () {
+      const { url } = yield* withThreeBets
+      yield* query(url, "insert into lottery_migrations (migration_id, name) values (7, 'future')")
+      const options = optionsOf(url)
+      const opening: ReadonlyArray<Effect.Effect<unknown, unknown, Scope.Scope>> = [
+        PostgresStore.make(options),
+        PostgresStore.makeReader(options),
+        PostgresStore.discard(options, 1)
+      ]
+      for (const attempt of opening) {
+        expect(yield* Effect.flip(attempt)).toMatchObject({
+          _tag: "StoreOpenError",
+          reason: "its tables are of version 7, newer than 1"
+        })
+      }
+      expect(yield* query(url, "select count(*)::int4 as bets from bets")).toEqual([{ bets: 3 }])
+    })
+  )
+
+  it.live("makes nothing for who only reads or discards", () =>
+    Effect.gen(function* () {
+      const url = yield* schema
+      const reason = "it holds no bets; a server that is started with it mends that"
+      const reading = PostgresStore.makeReader(optionsOf(url))
+      expect(yield* Effect.flip(reading)).toMatchObject({ _tag: "StoreOpenError", reason })
+      const discarding = PostgresStore.discard(optionsOf(url), 1)
+      expect(yield* Effect.flip(discarding)).toMatchObject({ _tag: "StoreOpenError", reason })
+      expect(yield* contents(url)).toEqual([])
+    })
+  )
+
+  it.live("takes one of two servers' batches at each position, and loses none", () =>
+    Effect.gen(function* () {
+      const url = yield* schema
+      const servers = [yield* open(url), yield* open(url)]
+      const batchOf = (server: number, position: number) => bets(server + 1, position, 5)
+      const won: Array<number> = []
+      for (let round = 0; round < 60; round++) {
+        const position = round * 5
+        const exits = yield* Effect.all(
+          servers.map((store, server) =>
+            Effect.result(store.append(1, position, batchOf(server, position)))
+          ),
+          { concurrency: "unbounded" }
+        )
+        const winners = exits.flatMap(({ _tag }, server) => (_tag === "Success" ? [server] : []))
+        expect(winners).toHaveLength(1)
+        won.push(...winners)
+        expect(exits.find(({ _tag }) => _tag === "Failure")).toMatchObject({
+          failure: { _tag: "Conflict", agency: 1, position, held: position + 5 }
+        })
+      }
+      const expected = bytesOf(won.map((server, round) => batchOf(server, round * 5)))
+      for (const store of servers) expect(yield* textOf(store, 1)).toBe(expected)
+    })
+  )
+
+  it.live("waits for another server's append at its position, and then tells of the conflict", () =>
+    Effect.gen(function* () {
+      const { url, store } = yield* withThreeBets
+      const held = yield* hold(url, ...APPEND)
+      const appending = yield* held.keepsWaiting(store.append(1, 3, bets(1, 3, 2)))
+      yield* held.commit
+      expect(yield* Effect.flip(Fiber.join(appending))).toMatchObject({
+        _tag: "Conflict",
+        position: 3,
+        held: 4
+      })
+      expect(yield* textOf(store, 1)).toBe(bytesOf([bets(1, 0, 3)]) + EVA)
+    })
+  )
+
+  it.live("takes an append that waited for one that was rolled back", () =>
+    Effect.gen(function* () {
+      const { url, store } = yield* withThreeBets
+      const held = yield* hold(url, ...APPEND)
+      const appending = yield* held.keepsWaiting(
+        store.append(1, 3, bets(1, 3, 2), { last: whole(bets(1, 0, 5)) })
+      )
+      yield* held.rollback
+      yield* Fiber.join(appending)
+      expect(yield* textOf(store, 1)).toBe(bytesOf([bets(1, 0, 5)]))
+      expect((yield* store.progressOf(1)).finished).toBe(true)
+    })
+  )
+
+  it.live("lets the agencies go on that nobody waits for", () =>
+    Effect.gen(function* () {
+      const { url, store } = yield* withThreeBets
+      const held = yield* hold(url, ...APPEND)
+      const appending = yield* held.keepsWaiting(store.append(1, 3, bets(1, 3, 2)))
+      yield* store.append(2, 0, bets(2, 0, 4), { last: whole(bets(2, 0, 4)) })
+      expect(yield* store.progressOf(2)).toMatchObject({ bets: 4, finished: true })
+      yield* held.rollback
+      yield* Fiber.join(appending)
+    })
+  )
+
+  it.live("finishes no book that another server has added to meanwhile", () =>
+    Effect.gen(function* () {
+      const { url, store } = yield* withThreeBets
+      const held = yield* hold(url, ...APPEND)
+      const finishing = yield* held.keepsWaiting(store.finish(1, 3, whole(bets(1, 0, 3))))
+      yield* held.commit
+      expect(yield* Effect.flip(Fiber.join(finishing))).toMatchObject({
+        _tag: "BookMismatch",
+        bets: 3,
+        held: 4
+      })
+      expect(yield* store.progressOf(1)).toMatchObject({ bets: 4, finished: false })
+    })
+  )
+
+  it.live("adds nothing to a book that another server has finished meanwhile", () =>
+    Effect.gen(function* () {
+      const { url, store } = yield* withThreeBets
+      const held = yield* hold(url, "update agencies set finished = true where agency = 1")
+      const appending = yield* held.keepsWaiting(store.append(1, 3, bets(1, 3, 2)))
+      const finishing = yield* Effect.forkScoped(store.finish(1, 3, whole(bets(1, 0, 3))))
+      yield* held.commit
+      expect(yield* Effect.flip(Fiber.join(appending))).toMatchObject({
+        _tag: "AlreadyFinished",
+        bets: 3
+      })
+      yield* Fiber.join(finishing)
+      expect(yield* textOf(store, 1)).toBe(bytesOf([bets(1, 0, 3)]))
+    })
+  )
+
+  it.live("adds nothing of an edition that another server has discarded meanwhile", () =>
+    Effect.gen(function* () {
+      const { url, store } = yield* withThreeBets
+      const held = yield* hold(url, ...DISCARD)
+      const late = store.append(1, 3, bets(1, 3, 2), { edition: 0 })
+      const appending = yield* held.keepsWaiting(late)
+      yield* held.commit
+      const discarded = { _tag: "Discarded", agency: 1 }
+      expect(yield* Effect.flip(Fiber.join(appending))).toMatchObject(discarded)
+      // Not even where the next edition has come to.
+      const again = store.append(1, 0, bets(1, 0, 2), { edition: 0 })
+      expect(yield* Effect.flip(again)).toMatchObject(discarded)
+      expect(yield* store.progressOf(1)).toEqual({
+        bets: 0,
+        finished: false,
+        told: false,
+        edition: 1
+      })
+    })
+  )
+
+  it.live("leaves no statement behind of a reader who has gone", () =>
+    Effect.gen(function* () {
+      const { url, store } = yield* withThreeBets
+      const held = yield* hold(url, "lock table agencies in access exclusive mode")
+      const reading = yield* held.keepsWaiting(store.progressOf(1))
+      yield* Fiber.interrupt(reading)
+      yield* Effect.timeout(until(Effect.map(held.isAwaited, (is) => !is)), "3 seconds")
+      yield* held.rollback
+    })
+  )
+
+  it.live("discards also what another server has just added", () =>
+    Effect.gen(function* () {
+      const { url, store } = yield* withThreeBets
+      const held = yield* hold(url, ...APPEND)
+      const discarding = yield* held.keepsWaiting(store.discard(1))
+      yield* held.commit
+      expect(yield* Fiber.join(discarding)).toBe(4)
+      expect(yield* query(url, "select * from bets")).toEqual([])
+    })
+  )
+
+  it.live("holds no draw while a book is being discarded, and waits to see whether it is", () =>
+    Effect.gen(function* () {
+      const { url, store } = yield* withWholeBooks
+      const taken = yield* hold(url, ...DISCARD)
+      const recording = yield* taken.keepsWaiting(store.recordDraw)
+      yield* taken.rollback
+      expect(yield* Fiber.join(recording)).toBe(true)
+
+      const { url: second, store: other } = yield* withWholeBooks
+      const held = yield* hold(second, ...DISCARD)
+      const refused = yield* held.keepsWaiting(other.recordDraw)
+      yield* held.commit
+      expect(yield* Effect.flip(Fiber.join(refused))).toMatchObject({
+        _tag: "NotAllFinished",
+        missing: [1]
+      })
+      expect(yield* query(second, "select recorded_by from draws")).toEqual([{ recorded_by: null }])
+    })
+  )
+
+  it.live("discards no book while the draw is being held, and waits to see whether it is", () =>
+    Effect.gen(function* () {
+      const { url, store } = yield* withWholeBooks
+      const held = yield* hold(url, ...RECORD)
+      const discarding = yield* held.keepsWaiting(store.discard(1))
+      yield* held.commit
+      expect(yield* Effect.flip(Fiber.join(discarding))).toMatchObject({
+        _tag: "DrawAlreadyHeld",
+        agency: 1,
+        drawId: "default"
+      })
+      expect(yield* textOf(store, 1)).toBe(bytesOf([bets(1, 0, 3)]))
+      expect(yield* store.progressOf(1)).toMatchObject({ bets: 3, finished: true, edition: 0 })
+      expect(yield* store.recordDraw).toBe(false)
+
+      const { url: second, store: other } = yield* withWholeBooks
+      const taken = yield* hold(second, ...RECORD)
+      const dropped = yield* taken.keepsWaiting(other.discard(1))
+      yield* taken.rollback
+      expect(yield* Fiber.join(dropped)).toBe(3)
+    })
+  )
+
+  it.live("records the draw for one of many servers that ask at once", () =>
+    Effect.gen(function* () {
+      for (let round = 0; round < 5; round++) {
+        const { url, store } = yield* withWholeBooks
+        const servers = [store, yield* open(url), yield* open(url), yield* open(url)]
+        const recorded = yield* Effect.all(
+          [...servers, ...servers].map(({ recordDraw }) => recordDraw),
+          { concurrency: "unbounded" }
+        )
+        expect(recorded.filter((isFirst) => isFirst)).toHaveLength(1)
+      }
+    })
+  )
+
+  const withRefusedDiscard = Effect.gen(function* () {
+    const { store } = yield* withWholeBooks
+    yield* store.recordDraw
+    expect(yield* Effect.flip(store.discard(9))).toMatchObject({ _tag: "DrawAlreadyHeld" })
+    return store
+  })
+
+  it.live("adds bets of an agency whose first deed was a discard that was refused", () =>
+    Effect.gen(function* () {
+      const store = yield* withRefusedDiscard
+      yield* store.append(9, 0, bets(9, 0, 2))
+      expect(yield* textOf(store, 9)).toBe(bytesOf([bets(9, 0, 2)]))
+    })
+  )
+
+  it.live("tells an agency whose first deed was a discard that was refused", () =>
+    Effect.gen(function* () {
+      const store = yield* withRefusedDiscard
+      yield* store.told(9)
+      expect((yield* store.progressOf(9)).told).toBe(true)
+    })
+  )
+
+  it.live("begins anew where somebody has put an empty database in the place of its own", () =>
+    Effect.gen(function* () {
+      const { url, store } = yield* withThreeBets
+      yield* query(url, "truncate draws, agencies, bets")
+      expect(yield* Effect.flip(store.append(1, 3, bets(1, 3, 1)))).toMatchObject({
+        _tag: "Conflict",
+        held: 0
+      })
+      yield* store.append(1, 0, bets(1, 0, 2), { last: whole(bets(1, 0, 2)) })
+      expect(yield* textOf(store, 1)).toBe(bytesOf([bets(1, 0, 2)]))
+    })
+  )
+
+  it.live("tells every server of what another has changed, and of no other draw", () =>
+    Effect.gen(function* () {
+      const url = yield* schema
+      const other = yield* open(url, "today")
+      yield* other.openDraw(drawOf([1, 2, 3], 7574, "today"))
+      const store = yield* open(url, "today")
+      let ticks = 0
+      yield* Effect.forkScoped(
+        Stream.runForEach(store.changes, () => Effect.sync(() => (ticks += 1)))
+      )
+      const ticked = (count: number) => until(Effect.sync(() => ticks >= count))
+      // It has begun to listen.
+      yield* ticked(1)
+      const changes: ReadonlyArray<Effect.Effect<unknown, unknown>> = [
+        other.append(1, 0, bets(1, 0, 2), { last: whole(bets(1, 0, 2)) }),
+        other.finish(2, 0, whole()),
+        PostgresStore.discard(optionsOf(url, "today"), 1),
+        other.finish(1, 0, whole()),
+        other.finish(3, 0, whole()),
+        other.recordDraw,
+        other.told(1)
+      ]
+      let expected = 1
+      for (const change of changes) {
+        yield* change
+        expected += 1
+        yield* ticked(expected)
+      }
+      const another = yield* open(url, "tomorrow")
+      yield* another.openDraw(drawOf([1], 1, "tomorrow"))
+      yield* another.finish(1, 0, whole())
+      yield* another.recordDraw
+      // Now a tick that nothing of today is the reason of would have come.
+      yield* Effect.sleep("500 millis")
+      expect(ticks).toBe(expected)
+    })
+  )
+})
+
+/** The plans of the statements that a server ran, from PostgreSQL's own log. */
+const PLANS = "-csession_preload_libraries=auto_explain -cauto_explain.log_min_duration=0"
+
+describeCluster("PostgresStore", (shared) => {
+  it.live("finds the winners in their index, in order and without a look at other bets", () =>
+    Effect.gen(function* () {
+      const cluster = yield* shared
+      const url = yield* freshSchema(cluster.url())
+      const explained = new URL(url)
+      explained.search = explained.search.replace("options=", `options=${encodeURI(PLANS)}%20`)
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const store = yield* open(url)
+          yield* store.openDraw(drawOf([1, 2]))
+          for (let from = 0; from < 20_000; from += 2_000) {
+            for (const agency of [1, 2]) {
+              yield* store.append(agency, from, bets(agency, from, 2_000))
+            }
+          }
+        })
+      )
+      yield* query(url, "vacuum analyze bets")
+      const store = yield* open(explained.href)
+      const before = (yield* cluster.log).length
+      // More often than a statement must run for a plan to be made that is good for any parameter.
+      for (let times = 0; times < 8; times++) {
+        expect((yield* store.winners(7574)).get(2)).toHaveLength(2_000)
+      }
+      const log = (yield* cluster.log).slice(before)
+      const plans = log.split("Query Text: ").filter((text) => text.includes("order by agency"))
+      expect(plans).toHaveLength(8)
+      for (const plan of plans) {
+        expect(plan).toContain("Index Only Scan using bets_on_7574 on bets")
+        expect(plan).not.toContain("Sort")
+      }
+    })
+  )
+})

@@ -1,0 +1,53 @@
+import { describe, expect, it } from "vitest"
+import { splitRow } from "../../../../src/domain/BetRow.ts"
+import { RowFields } from "../../../../src/server/store/sqlite/RowFields.ts"
+
+const utf8 = new TextEncoder()
+
+const fieldsOf = (bytes: Uint8Array) => {
+  const all: Array<ReadonlyArray<string | number>> = []
+  for (const row = new RowFields(bytes); row.next(); ) {
+    all.push([row.firstName, row.lastName, row.document, row.birthdate, row.number])
+  }
+  return all
+}
+
+/** The plain form of it. */
+const splitAll = (rows: ReadonlyArray<string>) =>
+  rows.map((row) => {
+    const [firstName, lastName, document, birthdate, number] = splitRow(row)
+    return [firstName, lastName, document, birthdate, Number(number)]
+  })
+
+const NAMES = ["Ana", "ñandú", '"Sosa, de"', '"""Tito"""', "\ufeffBOM", "李小龍", "x".repeat(200)]
+
+/** Rows of many lengths, a quoted one every so often, up to several pieces of them. */
+const rowsOf = (count: number): ReadonlyArray<string> =>
+  Array.from({ length: count }, (_, index) => {
+    const name = index % 89 < NAMES.length ? NAMES[index % 89]! : `Name${"e".repeat(index % 37)}`
+    const other = index % 97 === 0 ? NAMES[index % NAMES.length]! : "Pérez"
+    return `${name},${other},${10_000_000 + index},1999-03-17,${index % 10_000}`
+  })
+
+describe("RowFields", () => {
+  it("gives the fields of every row, as splitting row by row does", () => {
+    for (const count of [0, 1, 2, 1000, 20_000]) {
+      const rows = rowsOf(count)
+      const bytes = utf8.encode(rows.map((row) => `${row}\n`).join(""))
+      expect(fieldsOf(bytes)).toStrictEqual(splitAll(rows))
+    }
+  })
+
+  it("keeps a BOM that the first name begins with", () => {
+    const rows = ["\ufeffAna,Pérez,30904465,1999-03-17,7574", "\ufeff,Sosa,30904466,1999-03-17,0"]
+    expect(fieldsOf(utf8.encode(`${rows[0]}\n`))).toStrictEqual(splitAll(rows.slice(0, 1)))
+    expect(fieldsOf(utf8.encode(`${rows[1]}\n`))).toStrictEqual(splitAll(rows.slice(1)))
+  })
+
+  it("reads rows that lie in the middle of a buffer", () => {
+    const rows = rowsOf(3000)
+    const bytes = utf8.encode(`before\n${rows.map((row) => `${row}\n`).join("")}behind\n`)
+    const batch = bytes.subarray("before\n".length, bytes.length - "behind\n".length)
+    expect(fieldsOf(batch)).toStrictEqual(splitAll(rows))
+  })
+})

@@ -1,0 +1,417 @@
+import { readFileSync, statSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { DatabaseSync } from "node:sqlite"
+import type { Worker } from "node:worker_threads"
+import { describe, expect, it } from "@effect/vitest"
+import { Effect, Exit, Fiber, Scope, Stream } from "effect"
+import { TestClock } from "effect/testing"
+import { BetBatch } from "../../../../src/domain/BetBatch.ts"
+import { BetStore, BetStoreReader } from "../../../../src/server/store/BetStore.ts"
+import type { Write } from "../../../../src/server/store/embedded/EmbeddedStore.ts"
+import { SqliteBooks } from "../../../../src/server/store/sqlite/SqliteBooks.ts"
+import * as SqliteFile from "../../../../src/server/store/sqlite/SqliteFile.ts"
+import * as SqliteStore from "../../../../src/server/store/sqlite/SqliteStore.ts"
+import { temporaryFolder } from "../../../support/TemporaryFolder.ts"
+import { whole } from "../../../support/wholeBook.ts"
+import { bets, bytesOf, conformance, drawOf } from "../BetStore.conformance.ts"
+
+conformance("SqliteStore", {
+  place: temporaryFolder,
+  layer: (folder, drawId) => SqliteStore.layer(join(folder, "lottery.db"), drawId),
+  layerReader: (folder, drawId) => SqliteStore.layerReader(join(folder, "lottery.db"), drawId),
+  manyDraws: true,
+  isEmbedded: true
+})
+
+const programOf = (name: string) => new URL(`../../../support/stores/${name}.ts`, import.meta.url)
+
+const open = (path: string) => SqliteStore.layer(path, "default")
+
+describe("SqliteStore", () => {
+  it.live("gives who reads beside the writer one book, also when that is discarded meanwhile", () =>
+    Effect.gen(function* () {
+      const path = join(yield* temporaryFolder, "lottery.db")
+      yield* Effect.gen(function* () {
+        const store = yield* BetStore
+        yield* store.append(1, 0, bets(1, 0, 6000))
+        const replace = Effect.andThen(store.discard(1), store.append(1, 0, bets(9, 0, 5000)))
+        const seen: Array<BetBatch> = []
+        yield* Effect.flatMap(BetStoreReader, ({ book, progress }) =>
+          Stream.runForEach(book(1, 0), (batch) => {
+            seen.push(batch)
+            return seen.length === 1 ? replace : Effect.void
+          }).pipe(
+            Effect.andThen(progress),
+            Effect.map((now) => expect(now.get(1)?.bets).toBe(5000)),
+            Effect.andThen(Stream.runCollect(book(1, 0))),
+            Effect.map((next) => expect(bytesOf(next)).toBe(bytesOf([bets(9, 0, 5000)])))
+          )
+        ).pipe(Effect.provide(SqliteStore.layerReader(path, "default")))
+        expect(seen.length).toBeGreaterThan(1)
+        expect(bytesOf(seen)).toBe(bytesOf([bets(1, 0, 6000)]))
+      }).pipe(Effect.provide(open(path)))
+    })
+  )
+
+  it.live("is a database that people can query, documents as text", () =>
+    Effect.gen(function* () {
+      const path = join(yield* temporaryFolder, "lottery.db")
+      yield* Effect.gen(function* () {
+        const store = yield* BetStore
+        yield* store.openDraw(drawOf([1]))
+        yield* store.append(1, 0, bets(1, 0, 4))
+      }).pipe(Effect.provide(open(path)))
+      const database = new DatabaseSync(path)
+      expect(
+        database
+          .prepare("select agency, first_name, last_name, document, birthdate, number from bets")
+          .all()
+          .at(-1)
+      ).toEqual({
+        agency: 1,
+        first_name: "王",
+        last_name: "小明",
+        document: "000100003",
+        birthdate: "1990-02-28",
+        number: 7574
+      })
+      const plan = database
+        .prepare(
+          `explain query plan select agency, document from bets
+            where draw = ? and number = 7574 order by agency, position`
+        )
+        .all(1)
+      database.close()
+      expect(JSON.stringify(plan)).toContain("COVERING INDEX bets_on_7574")
+      expect(JSON.stringify(plan)).not.toContain("TEMP B-TREE")
+    })
+  )
+
+  it.live("refuses what is not a store of bets, and leaves it as it was", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      const other = join(folder, "other.db")
+      const database = new DatabaseSync(other)
+      database.exec("create table things (thing)")
+      database.close()
+      const before = readFileSync(other)
+      const text = join(folder, "text.db")
+      writeFileSync(text, "not a database ".repeat(100))
+      for (const [path, reason] of [
+        [other, "it is a database of something else, not a store of bets"],
+        [text, "it is not an SQLite database"]
+      ] as const) {
+        const error = yield* Effect.flip(Effect.provide(BetStore, open(path)))
+        expect(error).toMatchObject({ _tag: "StoreOpenError", store: path, reason })
+        const reading = Effect.provide(BetStoreReader, SqliteStore.layerReader(path, "default"))
+        expect(yield* Effect.flip(reading)).toMatchObject({ reason })
+      }
+      expect(readFileSync(other)).toEqual(before)
+    })
+  )
+
+  /** A closed store with two books, one of them whole. */
+  const stored = Effect.gen(function* () {
+    const folder = yield* temporaryFolder
+    const path = join(folder, "lottery.db")
+    yield* Effect.gen(function* () {
+      const store = yield* BetStore
+      yield* store.openDraw(drawOf([1, 2]))
+      yield* store.append(1, 0, bets(1, 0, 30), { last: whole(bets(1, 0, 30)) })
+      yield* store.append(2, 0, bets(2, 0, 9))
+    }).pipe(Effect.provide(open(path)))
+    return { path, restored: join(folder, "restored.db") }
+  })
+
+  /** What the shell's `.dump` writes, and reads: the tables and their rows, but no pragma. */
+  const dumpAndRestore = (from: string, to: string, sql = "") => {
+    const database = new DatabaseSync(to)
+    const schema = "select sql from old.sqlite_schema where sql not null"
+    database.exec(`attach '${from}' as old`)
+    for (const { sql } of database.prepare(schema).all()) database.exec(String(sql))
+    for (const table of ["draws", "agencies", "bets"]) {
+      database.exec(`insert into main.${table} select * from old.${table}`)
+    }
+    database.exec(`detach old; ${sql}`)
+    database.close()
+  }
+
+  const progressIn = (path: string) =>
+    Effect.flatMap(BetStoreReader, (books) => books.progress).pipe(
+      Effect.provide(SqliteStore.layerReader(path, "default"))
+    )
+
+  const pragmasOf = (path: string) => {
+    const database = new DatabaseSync(path, { readOnly: true })
+    const pragmas = ["application_id", "user_version"].map((name) =>
+      Object.values(database.prepare(`pragma ${name}`).get()!)
+    )
+    database.close()
+    return pragmas.flat()
+  }
+
+  it.live("knows a store that was dumped and restored by its tables, and marks it again", () =>
+    Effect.gen(function* () {
+      const { path, restored } = yield* stored
+      dumpAndRestore(path, restored)
+      expect(pragmasOf(restored)).toEqual([0, 0])
+      const expected = yield* progressIn(path)
+      expect(yield* progressIn(restored)).toEqual(expected)
+      expect(pragmasOf(restored)).toEqual([0, 0])
+      yield* Effect.gen(function* () {
+        const store = yield* BetStore
+        expect(yield* store.progress).toEqual(expected)
+        yield* store.append(2, 9, bets(2, 9, 1))
+      }).pipe(Effect.provide(open(restored)))
+      expect(pragmasOf(restored)).toEqual(pragmasOf(path))
+    })
+  )
+
+  it.live("keeps its marks when it is copied whole", () =>
+    Effect.gen(function* () {
+      const { path, restored } = yield* stored
+      const database = new DatabaseSync(path)
+      database.exec(`vacuum into '${restored}'`)
+      database.close()
+      expect(pragmasOf(restored)).toEqual(pragmasOf(path))
+      expect(yield* progressIn(restored)).toEqual(yield* progressIn(path))
+    })
+  )
+
+  it.live(
+    "refuses a store that was restored in part, or is another's, and leaves it as it was",
+    () =>
+      Effect.gen(function* () {
+        const { path, restored } = yield* stored
+        const changes = [
+          ["delete from bets where position > 25", "agency 1 has 30 bets, but 26 are there"],
+          [
+            "delete from bets where position = 3 and agency = 2",
+            "agency 2 has 9 bets, but some are"
+          ],
+          ["delete from agencies where agency = 2", "agency 2 has 0 bets, but 9 are there"],
+          ["alter table bets add note text", "a database of something else"],
+          ["pragma application_id = 7", "a database of something else"],
+          ["pragma application_id = 1280267348; pragma user_version = 9", "of version 9"]
+        ] as const
+        for (const [index, [sql, reason]] of changes.entries()) {
+          const other = `${restored}-${index}`
+          dumpAndRestore(path, other, sql)
+          const before = readFileSync(other)
+          for (const readOnly of [false, true]) {
+            const settings = { path: other, drawId: "default", readOnly, busyTimeoutMillis: 0 }
+            expect(() => SqliteFile.open(settings)).toThrow(reason)
+          }
+          expect(readFileSync(other).equals(before)).toBe(true)
+        }
+      })
+  )
+
+  it.live("is unavailable while another process writes the file, and works again after", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const path = join(yield* temporaryFolder, "lottery.db")
+        const store = yield* SqliteStore.make({ path, drawId: "default", busyTimeoutMillis: 50 })
+        yield* store.append(1, 0, bets(1, 0, 2))
+        const other = new DatabaseSync(path)
+        other.exec("begin immediate")
+        expect(yield* Effect.flip(store.append(1, 2, bets(1, 2, 1)))).toMatchObject({
+          _tag: "StoreUnavailable",
+          reason: "database is locked (SQLite 5)"
+        })
+        other.exec("rollback")
+        other.close()
+        yield* store.append(1, 2, bets(1, 2, 1))
+        expect((yield* store.progressOf(1)).bets).toBe(3)
+      })
+    )
+  )
+
+  it.live("waits for another process that writes the file, but not for ever", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const path = join(yield* temporaryFolder, "lottery.db")
+        const store = yield* SqliteStore.make({ path, drawId: "default" })
+        const other = new DatabaseSync(path)
+        other.exec("begin immediate")
+        const appending = yield* Effect.forkScoped(store.append(1, 0, bets(1, 0, 2)))
+        yield* Effect.sleep("50 millis")
+        other.close()
+        yield* Fiber.join(appending)
+      })
+    )
+  )
+
+  it.live("answers everyone when its worker dies, and is broken then", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const path = join(yield* temporaryFolder, "lottery.db")
+        const worker = programOf("DyingWorker")
+        const store = yield* SqliteStore.make({ path, drawId: "default", worker })
+        const errors = yield* Effect.forEach(
+          [1, 2, 3],
+          (agency) => Effect.flip(store.append(agency, 0, bets(agency, 0, 1))),
+          { concurrency: "unbounded" }
+        )
+        expect(errors.map((error) => error._tag)).toEqual(Array(3).fill("StoreBroken"))
+        expect(String(yield* Effect.flip(store.broken))).toContain("ended with code 3")
+        expect(yield* Effect.flip(store.progress)).toMatchObject({ _tag: "StoreUnavailable" })
+      })
+    )
+  )
+
+  it.live("cannot be opened where its worker dies before", () =>
+    Effect.gen(function* () {
+      const path = join(yield* temporaryFolder, "lottery.db")
+      const worker = new URL("data:text/javascript,process.exit(4)")
+      const opened = Effect.scoped(SqliteStore.make({ path, drawId: "default", worker }))
+      expect(yield* Effect.flip(opened)).toMatchObject({
+        _tag: "StoreOpenError",
+        reason: "the store's worker ended with code 4"
+      })
+    })
+  )
+
+  it.live("is broken by a sync that fails while what is stored is copied", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const path = join(yield* temporaryFolder, "lottery.db")
+        const worker = programOf("UnsyncedWorker")
+        const store = yield* SqliteStore.make({ path, drawId: "default", worker })
+        yield* store.append(1, 0, bets(1, 0, 1))
+        // After a discard the log is copied.
+        expect(yield* store.discard(1)).toBe(1)
+        expect(yield* Effect.flip(store.broken)).toMatchObject({ _tag: "StoreBroken" })
+        expect(yield* Effect.flip(store.told(1))).toMatchObject({ _tag: "StoreBroken" })
+      })
+    )
+  )
+
+  it.effect("does not wait for ever for a worker that does not close", () =>
+    Effect.gen(function* () {
+      const path = join(yield* temporaryFolder, "lottery.db")
+      const scope = yield* Scope.make()
+      const store = SqliteStore.make({ path, drawId: "default", worker: programOf("DeafWorker") })
+      const worker = new Promise<Worker>((resolve) => process.once("worker", resolve))
+      yield* Scope.provide(store, scope)
+      const closing = yield* Effect.forkChild(Scope.close(scope, Exit.void))
+      yield* TestClock.adjust("9 seconds")
+      expect(closing.pollUnsafe()).toBeUndefined()
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.join(closing)
+      // Nor does the process go on with it.
+      expect((yield* Effect.promise(() => worker)).threadId).toBe(-1)
+    })
+  )
+
+  it("takes a failed sync, and nothing else, for a broken store", () => {
+    const failing = (errcode: number) => Object.assign(new Error("disk I/O error"), { errcode })
+    for (const errcode of [1034, 1290])
+      expect(SqliteFile.failureOf(failing(errcode)).kind).toBe("broken")
+    for (const errcode of [5, 8, 10, 13, 778]) {
+      expect(SqliteFile.failureOf(failing(errcode)).kind).toBe("unavailable")
+    }
+  })
+
+  const TOLD: ReadonlyArray<Write> = [{ kind: "told", agency: 1 }]
+
+  const appendOf = (batch: BetBatch): Write => ({
+    ...{ kind: "append", agency: 1, position: 0, last: undefined, edition: undefined },
+    ...{ runs: batch.runs, size: batch.byteLength, count: batch.count }
+  })
+
+  const inMemory = () => {
+    const database = new DatabaseSync(":memory:")
+    database.exec(SqliteFile.SCHEMA)
+    const exec = database.exec.bind(database)
+    return {
+      database,
+      books: new SqliteBooks(database, "default"),
+      /** Lets these statements fail with a code of SQLite, and no others. */
+      fails: (...failing: ReadonlyArray<readonly [sql: string, errcode: number]>) => {
+        database.exec = (sql) => {
+          const errcode = new Map(failing).get(sql)
+          if (errcode === undefined) exec(sql)
+          else throw Object.assign(new Error("disk I/O error"), { errcode })
+        }
+      }
+    }
+  }
+
+  it("commits nothing more once a sync has failed, or what failed cannot be undone", () => {
+    for (const [failing, reason] of [
+      [[["commit", 1034]], "disk I/O error (SQLite 1034)"],
+      [
+        [
+          ["commit", 13],
+          ["rollback", 10]
+        ],
+        "disk I/O error (SQLite 13); then disk I/O error"
+      ]
+    ] as const) {
+      const { books, database, fails } = inMemory()
+      fails(...failing)
+      const broken = { kind: "broken", reason }
+      expect(books.commit(TOLD)).toEqual(broken)
+      fails()
+      expect(books.commit(TOLD)).toEqual(broken)
+      database.close()
+    }
+  })
+
+  it("forgets all of a commit that there is no room for, and stores it when there is some", () => {
+    const { books, database } = inMemory()
+    const limit = (pages: number) => database.exec(`pragma max_page_count = ${pages}`)
+    limit(8)
+    // The draw's own row had room.
+    expect(books.commit([appendOf(bets(1, 0, 500))])).toMatchObject({
+      kind: "unavailable",
+      reason: "database or disk is full (SQLite 13)"
+    })
+    limit(1000)
+    expect(books.commit([appendOf(bets(1, 0, 500))])).toEqual([{ kind: "done" }])
+    const again = new SqliteBooks(database, "default")
+    expect(again.read({ kind: "progressOf", agency: 1 })).toMatchObject({ bets: 500 })
+    database.close()
+  })
+
+  it("counts no edition of a book whose discard could not be committed", () => {
+    const { books, database, fails } = inMemory()
+    books.commit([appendOf(bets(1, 0, 5))])
+    fails(["commit", 13])
+    expect(books.commit([{ kind: "discard", agency: 1 }])).toMatchObject({ kind: "unavailable" })
+    fails()
+    expect(books.read({ kind: "progressOf", agency: 1 })).toMatchObject({ bets: 5, edition: 0 })
+    database.close()
+  })
+
+  it.effect("copies what is stored into the file by 4 MiB, after a discard, and at its end", () =>
+    Effect.gen(function* () {
+      const path = join(yield* temporaryFolder, "lottery.db")
+      const settings = { path, drawId: "default", readOnly: false, busyTimeoutMillis: 0 }
+      const database = SqliteFile.open(settings)
+      const books = new SqliteBooks(database, "default")
+      /** Whether the file has changed once what follows a commit is done. */
+      const isCopied = (write: Write, grownBytes?: number) => {
+        expect(books.commit([write])).not.toHaveProperty("kind")
+        const before = readFileSync(path)
+        expect(books.checkpoint(grownBytes)).toBeUndefined()
+        return !readFileSync(path).equals(before)
+      }
+      const told = (agency: number): Write => ({ kind: "told", agency })
+      const name = "a".repeat(100)
+      const row = Buffer.from(`${name},${name},1,1990-01-01,1\n`)
+      const count = Math.ceil((4 * 2 ** 20) / row.length)
+      const book = new BetBatch(Buffer.alloc(count * row.length, row), count)
+      const before = statSync(path).size
+      // SQLite's own copying would hide a sync that fails.
+      expect(books.commit([appendOf(book)])).toEqual([{ kind: "done" }])
+      expect(statSync(path).size).toBe(before)
+      expect(isCopied(told(2))).toBe(true)
+      expect(isCopied(told(3))).toBe(false)
+      expect(isCopied({ kind: "discard", agency: 1 })).toBe(true)
+      expect(isCopied(told(4), 1)).toBe(true)
+      database.close()
+    }).pipe(Effect.scoped)
+  )
+})

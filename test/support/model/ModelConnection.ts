@@ -1,0 +1,97 @@
+/** A connection within this process: the server's end, as a conversation sees it, and a peer's. */
+import { Deferred, Effect } from "effect"
+import * as ByteReader from "../../../src/protocol/ByteReader.ts"
+import {
+  ConnectionLost,
+  type Inflow,
+  type PeerConnection
+} from "../../../src/protocol/PeerConnection.ts"
+
+export interface ModelConnection {
+  /** The server's end. */
+  readonly connection: PeerConnection
+  readonly send: (bytes: Uint8Array) => void
+  /** Says that nothing more will come (FIN). */
+  readonly halfClose: () => void
+  /** The connection is gone, with whatever was on its way. */
+  readonly drop: () => void
+  /** Takes what the server has said so far. */
+  readonly heard: () => Buffer
+  /** The server has said that nothing more will come (FIN). */
+  readonly isEnded: () => boolean
+  /** Whatever moves on the connection changes it. */
+  readonly activity: () => number
+}
+
+export const make = (inflow: Inflow): ModelConnection => {
+  let inbox: Array<Uint8Array> = []
+  let outbox: Array<Uint8Array> = []
+  let ended = false
+  let gone = false
+  let serverEnded = false
+  let activity = 0
+  let arrived = Deferred.makeUnsafe<void>()
+  const lost = Deferred.makeUnsafe<never, ConnectionLost>()
+
+  const move = () => {
+    activity++
+    const waiting = arrived
+    arrived = Deferred.makeUnsafe<void>()
+    Deferred.doneUnsafe(waiting, Effect.void)
+  }
+
+  const failure = () => new ConnectionLost({ reason: "dropped by the test" })
+
+  const pull: Effect.Effect<
+    ReadonlyArray<Uint8Array>,
+    ConnectionLost | ByteReader.EndOfStream
+  > = Effect.suspend(() => {
+    if (gone) return Effect.fail(failure())
+    if (inbox.length > 0) {
+      const chunks = inbox
+      inbox = []
+      activity++
+      for (const chunk of chunks) inflow.arrived(chunk.length)
+      return Effect.succeed(chunks)
+    }
+    if (ended) return Effect.fail(new ByteReader.EndOfStream({ pending: 0 }))
+    return Effect.andThen(Deferred.await(arrived), pull)
+  })
+
+  return {
+    connection: {
+      reader: ByteReader.make(pull, inflow.room),
+      write: (bytes) =>
+        Effect.suspend(() => {
+          if (gone) return Effect.fail(failure())
+          activity++
+          outbox.push(bytes)
+          return Effect.void
+        }),
+      lost: Deferred.await(lost),
+      end: Effect.sync(() => {
+        serverEnded = true
+      })
+    },
+    send: (bytes) => {
+      inbox.push(bytes)
+      move()
+    },
+    halfClose: () => {
+      ended = true
+      move()
+    },
+    drop: () => {
+      gone = true
+      move()
+      Deferred.doneUnsafe(lost, Effect.fail(failure()))
+    },
+    heard: () => {
+      const bytes = Buffer.concat(outbox)
+      outbox = []
+      return bytes
+    },
+    isEnded: () => serverEnded,
+    activity: () => activity
+  }
+}

@@ -1,0 +1,183 @@
+/**
+ * The central on a machine that can lose its power, all of it within this process: the lottery,
+ * every dialect's conversation, and the CSV store on a disk in memory. Nothing in it waits for
+ * time or for the outside, so that it has settled once nobody moves any more.
+ */
+import { Cause, Context, Effect, Exit, Layer, Logger, PubSub, Scope, Stream } from "effect"
+import { ActionLine } from "../../../src/domain/ActionLog.ts"
+import { Draw, type ExpectedAgencies } from "../../../src/domain/Draw.ts"
+import {
+  HeldBytes,
+  type MemoryBounds,
+  makeMemoryBounds
+} from "../../../src/server/admission/HeldBytes.ts"
+import { defaultLimits } from "../../../src/server/admission/ServerLimits.ts"
+import { Lottery } from "../../../src/server/lottery/Lottery.ts"
+import * as BinarySession from "../../../src/server/session/BinarySession.ts"
+import * as JsonSession from "../../../src/server/session/JsonSession.ts"
+import * as NativeSession from "../../../src/server/session/NativeSession.ts"
+import { BetStore } from "../../../src/server/store/BetStore.ts"
+import { openStore } from "../../../src/server/store/csv/CsvStore.ts"
+import * as CrashDisk from "../stores/CrashDisk.ts"
+import * as ModelConnection from "./ModelConnection.ts"
+
+export const DIALECTS = ["binary", "json", "native"] as const
+export type Dialect = (typeof DIALECTS)[number]
+
+/** How a server ends: its power is cut, which leaves some of what was not synced, or not. */
+export type Stop = CrashDisk.Kept | "killed"
+
+type Store = BetStore["Service"]
+type LotteryService = Lottery["Service"]
+
+/** What is left out or done wrong, so that a test can show that it would be noticed. */
+export interface Flaws {
+  /** Nothing is synced. */
+  readonly ignoreSyncs?: boolean
+  readonly store?: (store: Store) => Store
+  readonly lottery?: (lottery: LotteryService) => LotteryService
+}
+
+/** A peer's side of a connection. */
+export interface ModelPeer extends ModelConnection.ModelConnection {
+  /** The server has ended the conversation. */
+  readonly isClosed: () => boolean
+  /** Of this connection alone. */
+  readonly memory: MemoryBounds
+}
+
+const FOLDER = "/store"
+const PATH = `${FOLDER}/bets.csv`
+/** So often everybody gets a turn without anything moving before all is taken as settled. */
+const QUIET_TURNS = 20
+
+export class ModelMachine {
+  private readonly draw: Draw
+  private readonly flaws: Flaws
+  private readonly disk: CrashDisk.CrashDisk
+  private readonly peers = new Set<ModelPeer>()
+  private scope = Scope.makeUnsafe()
+  private services: Context.Context<BetStore | Lottery> | undefined
+  /** What ended a conversation and must not: a bug that no answer would show. */
+  readonly defects: Array<Cause.Cause<unknown>> = []
+  /** The log so far, as lines. */
+  readonly log: Array<string> = []
+  private changed: PubSub.PubSub<void> | undefined
+
+  constructor(agencies: ExpectedAgencies, winningNumber: number, flaws: Flaws = {}) {
+    this.draw = new Draw({ id: "default", agencies, winningNumber })
+    this.flaws = flaws
+    this.disk = CrashDisk.make(FOLDER, flaws.ignoreSyncs)
+  }
+
+  get store(): Store {
+    return Context.get(this.services!, BetStore)
+  }
+
+  /** Starts the server on what the disk holds. */
+  readonly start = Effect.gen({ self: this }, function* () {
+    this.scope = Scope.makeUnsafe()
+    this.changed = yield* PubSub.sliding<void>(1)
+    const opened = openStore(this.disk.attach(), PATH, { path: PATH, drawId: this.draw.id })
+    const { changed, flaws } = this
+    const storeLayer = Layer.effect(
+      BetStore,
+      Effect.map(opened, (store) =>
+        (flaws.store ?? same)({ ...store, changes: Stream.fromPubSub(changed) })
+      )
+    )
+    const lotteryLayer = Layer.effect(
+      Lottery,
+      Effect.map(Lottery, (lottery) => (flaws.lottery ?? same)(lottery))
+    ).pipe(Layer.provide(Lottery.layer(this.draw)))
+    const logger = Logger.make<unknown, void>(({ message }) => {
+      for (const part of Array.isArray(message) ? message : [message]) {
+        if (part instanceof ActionLine) this.log.push(part.toString())
+      }
+    })
+    this.services = yield* lotteryLayer.pipe(
+      Layer.provideMerge(storeLayer),
+      Layer.provideMerge(Logger.layer([logger])),
+      Layer.build,
+      Scope.provide(this.scope)
+    )
+    yield* this.settle
+  })
+
+  /** Cuts the power, or kills the server alone, and starts it again. */
+  readonly restart = (stop: Stop) =>
+    Effect.suspend(() => {
+      if (stop === "killed") this.disk.kill()
+      else this.disk.cut(stop)
+      // What ran on it waits for its disk for ever, and is forgotten.
+      for (const peer of this.peers) peer.drop()
+      this.peers.clear()
+      return this.start
+    })
+
+  /** Stops the server in order: every conversation is interrupted, and ends as it may. */
+  readonly stop = Effect.suspend(() => Scope.close(this.scope, Exit.void))
+
+  readonly stopAfter = (operations: number) => this.disk.stopAfter(operations)
+
+  readonly hasStopped = () => this.disk.hasStopped()
+
+  /** Connects a peer, which speaks this dialect. */
+  readonly connect = (dialect: Dialect) =>
+    Effect.gen({ self: this }, function* () {
+      const memory = makeMemoryBounds(defaultLimits.maxMemoryBytes)
+      const held = new HeldBytes(memory, memory.makeShare())
+      const link = ModelConnection.make(held)
+      let closed = false
+      const session = { binary: BinarySession, json: JsonSession, native: NativeSession }[dialect]
+      const accepted = Effect.sync(() => held.known())
+      const { connection } = link
+      const visitor = { ip: "127.0.0.1", connection, certificate: undefined, held, accepted }
+      yield* session.run(visitor).pipe(
+        Effect.scoped,
+        Effect.exit,
+        Effect.map((exit) => {
+          closed = true
+          if (Exit.isFailure(exit) && Cause.hasDies(exit.cause)) this.defects.push(exit.cause)
+        }),
+        Effect.provideContext(this.services!),
+        Effect.forkIn(this.scope)
+      )
+      const peer: ModelPeer = { ...link, isClosed: () => closed, memory }
+      this.peers.add(peer)
+      return peer
+    })
+
+  /** Drops an agency's book, as `lottery discard` does beside a running server. */
+  readonly discard = (agency: number) =>
+    Effect.gen({ self: this }, function* () {
+      const result = yield* Effect.exit(this.store.discard(agency))
+      yield* this.tick
+      return result
+    })
+
+  /** Has word come that another process changed the store. */
+  readonly tick = Effect.suspend(() =>
+    Effect.andThen(PubSub.publish(this.changed!, undefined), this.settle)
+  )
+
+  /** Waits until nobody moves any more. */
+  readonly settle = Effect.gen({ self: this }, function* () {
+    let quiet = 0
+    let before = this.movement()
+    while (quiet < QUIET_TURNS) {
+      yield* Effect.yieldNow
+      const now = this.movement()
+      quiet = now === before ? quiet + 1 : 0
+      before = now
+    }
+  })
+
+  private movement(): number {
+    let sum = this.disk.operations()
+    for (const peer of this.peers) sum += peer.activity()
+    return sum
+  }
+}
+
+const same = <A>(value: A): A => value

@@ -1,0 +1,84 @@
+/** A server in this process on free ports, with a real store in a folder that is then removed. */
+import { Context, Duration, Effect, Layer, Logger } from "effect"
+import { ActionLine } from "../../../src/domain/ActionLog.ts"
+import { Draw, type ExpectedAgencies } from "../../../src/domain/Draw.ts"
+import { CurrentTls, type ServerTls } from "../../../src/server/admission/Certificates.ts"
+import { Identity } from "../../../src/server/admission/Identity.ts"
+import { defaultLimits, ServerLimits } from "../../../src/server/admission/ServerLimits.ts"
+import { Lottery } from "../../../src/server/lottery/Lottery.ts"
+import * as Server from "../../../src/server/Server.ts"
+import { BetStore } from "../../../src/server/store/BetStore.ts"
+import * as StoreUrl from "../../../src/server/store/StoreUrl.ts"
+
+/** Limits that tests can wait for. */
+export const shortLimits: ServerLimits = {
+  ...defaultLimits,
+  firstByteTimeout: Duration.millis(300),
+  dialectTimeout: Duration.millis(300),
+  farewellTimeout: Duration.seconds(2),
+  lingerTimeout: Duration.millis(200),
+  connectionsCloseTimeout: Duration.seconds(2),
+  listenerCloseTimeout: Duration.seconds(1)
+}
+
+export interface TestServer extends Server.Listening {
+  readonly store: BetStore["Service"]
+  readonly lottery: Lottery["Service"]
+  /** The log so far, as lines. */
+  readonly log: ReadonlyArray<string>
+}
+
+export interface Options {
+  /** Limits that are others than the short ones. */
+  readonly limits?: Partial<ServerLimits>
+  /** This machine alone, by IPv4, where it is left out. */
+  readonly host?: string
+  /** Plain connections where it is left out. */
+  readonly tls?: ServerTls
+  /** Everybody may speak for every agency where it is left out. */
+  readonly identity?: Identity
+  /** Makes the store another one. */
+  readonly flaw?: (store: BetStore["Service"]) => BetStore["Service"]
+}
+
+/** Starts a server for these agencies; it stops when the scope closes. */
+export const start = Effect.fnUntraced(function* (
+  store: StoreUrl.StoreUrl,
+  agencies: ExpectedAgencies,
+  winningNumber = 7574,
+  {
+    flaw = (flawless) => flawless,
+    host = "127.0.0.1",
+    identity = { certificates: false, tokens: undefined },
+    limits = {},
+    tls
+  }: Options = {}
+) {
+  const log: Array<string> = []
+  const logger = Logger.make<unknown, void>(({ message }) => {
+    for (const part of Array.isArray(message) ? message : [message]) {
+      log.push(part instanceof ActionLine ? part.toString() : String(part))
+    }
+  })
+  const draw = new Draw({ id: "default", agencies, winningNumber })
+  const layer = Lottery.layer(draw).pipe(
+    Layer.provideMerge(Layer.effect(BetStore, Effect.map(BetStore, flaw))),
+    Layer.provide(StoreUrl.layer(store, draw.id)),
+    Layer.provideMerge(Logger.layer([logger]))
+  )
+  const services = yield* Layer.build(layer)
+  const options = { host, port: 0, winnersPort: 0, backlog: 511 }
+  const listening = yield* Server.listen(options).pipe(
+    Effect.tap(Server.start),
+    Effect.provideService(ServerLimits, { ...shortLimits, ...limits }),
+    Effect.provideService(CurrentTls, tls),
+    Effect.provideService(Identity, identity),
+    Effect.provideContext(services)
+  )
+  return {
+    ...listening,
+    log,
+    store: Context.get(services, BetStore),
+    lottery: Context.get(services, Lottery)
+  } satisfies TestServer
+})

@@ -1,0 +1,63 @@
+/**
+ * A process that says with a line of each thing when it is stored: `node acknowledgeStores.ts
+ * URL...`. It opens the stores and says how many bets it found; in a store that holds none it
+ * writes all that a store can be asked to write. Then it kills itself.
+ */
+import { writeSync } from "node:fs"
+import { Context, Effect, Layer, Schema } from "effect"
+import { Bet } from "../../../src/domain/Bet.ts"
+import { BetBatch } from "../../../src/domain/BetBatch.ts"
+import { Draw } from "../../../src/domain/Draw.ts"
+import { BetStore } from "../../../src/server/store/BetStore.ts"
+import * as StoreUrl from "../../../src/server/store/StoreUrl.ts"
+import { whole } from "../wholeBook.ts"
+
+const draw = new Draw({ id: "default", agencies: [1, 2], winningNumber: 7574 })
+const batch = BetBatch.fromBets([
+  new Bet({
+    firstName: "Ana",
+    lastName: "López",
+    document: "30904465",
+    birthdate: "1999-03-17",
+    number: 7574
+  })
+])
+
+/** In one system call of its own, which a tracer sees. */
+const say = (line: string) => Effect.sync(() => writeSync(1, `${line}\n`))
+
+const open = Effect.fnUntraced(function* (text: string) {
+  const url = yield* Schema.decodeEffect(StoreUrl.StoreUrlFromText)(text)
+  const services = yield* Layer.build(StoreUrl.layer(url, draw.id))
+  return { scheme: url._tag, store: Context.get(services, BetStore) }
+})
+
+const acknowledge = Effect.fnUntraced(function* ({
+  scheme,
+  store
+}: Effect.Success<ReturnType<typeof open>>) {
+  const { bets } = yield* store.progressOf(1)
+  yield* say(`${scheme}: opened with ${bets}`)
+  if (bets > 0) return
+  const steps: ReadonlyArray<readonly [string, Effect.Effect<unknown, unknown>]> = [
+    ["the draw", store.openDraw(draw)],
+    ["bets", store.append(1, 0, batch)],
+    ["bets of another", store.append(2, 0, batch)],
+    ["a discard", store.discard(2)],
+    ["the last bets", store.append(1, 1, batch, { last: whole(batch, batch) })],
+    ["the end of a book", store.finish(2, 0, whole())],
+    ["the held draw", store.recordDraw],
+    ["who was told", store.told(1)]
+  ]
+  for (const [what, step] of steps) yield* Effect.andThen(step, say(`${scheme}: ${what}`))
+})
+
+const program = Effect.gen(function* () {
+  const stores = yield* Effect.forEach(process.argv.slice(2), open)
+  yield* Effect.forEach(stores, acknowledge)
+  process.kill(process.pid, "SIGKILL")
+})
+Effect.runPromise(Effect.scoped(program)).catch((error: unknown) => {
+  process.stderr.write(`${error}\n`)
+  process.exit(1)
+})

@@ -1,0 +1,172 @@
+/**
+ * A disk in memory that keeps apart what was written and what was synced: at a power cut the rest
+ * is lost, but for as much of it as `kept` says; at a kill of the processes it stays, and is still
+ * not synced. Each process gets a handle of its own, which is dead after either: what it asks for
+ * then is never answered.
+ */
+import { Effect } from "effect"
+import { type Disk, DiskError } from "../../../src/server/store/embedded/Disk.ts"
+
+interface File {
+  /** What a reader sees. */
+  bytes: Uint8Array
+  /** What a power cut leaves. */
+  synced: Uint8Array
+}
+
+/**
+ * What a power cut leaves of what was not synced: a part of it, from 0 to 1, or the end of it
+ * behind zeros, for a disk writes in any order.
+ */
+export type Kept = number | "end"
+
+export interface CrashDisk {
+  /** Gives a process its handle. */
+  readonly attach: () => Disk
+  /** Cuts the power: every handle is dead, and what was not synced is gone but for a part. */
+  readonly cut: (kept: Kept) => void
+  /** Kills the processes: every handle is dead, and what was written can still be read. */
+  readonly kill: () => void
+  /** The machine stops by itself after so many more operations. */
+  readonly stopAfter: (operations: number) => void
+  readonly hasStopped: () => boolean
+  /** How many operations were asked for so far. */
+  readonly operations: () => number
+}
+
+const NOTHING = new Uint8Array(0)
+
+/** With `ignoreSyncs` a sync says that it has succeeded and does nothing. */
+export const make = (folder: string, ignoreSyncs = false): CrashDisk => {
+  let names = new Map<string, File>()
+  let syncedNames = new Map<string, File>()
+  const folderFile: File = { bytes: NOTHING, synced: NOTHING }
+  let epoch = 0
+  let operations = 0
+  let left = Number.POSITIVE_INFINITY
+
+  const attach = (): Disk => {
+    const mine = epoch
+    const opened = new Map<number, File>()
+    let lastDescriptor = 0
+
+    const operate = <A>(run: () => A | DiskError): Effect.Effect<A, DiskError> =>
+      Effect.suspend((): Effect.Effect<A, DiskError> => {
+        if (mine !== epoch || left <= 0) return Effect.never
+        operations++
+        left--
+        const result = run()
+        // As on a real disk, others get their turn while this one waits.
+        const answer = result instanceof DiskError ? Effect.fail(result) : Effect.succeed(result)
+        return Effect.andThen(Effect.yieldNow, answer)
+      })
+
+    const missing = (path: string) =>
+      new DiskError({ operation: "open", code: "ENOENT", reason: `no such file: ${path}` })
+
+    const find = (path: string, flags: string): File | undefined => {
+      if (path === folder) return folderFile
+      const found = names.get(path)
+      if (flags.startsWith("r")) return found
+      if (found !== undefined && flags.includes("x")) return undefined
+      const file = found ?? { bytes: NOTHING, synced: NOTHING }
+      if (flags.startsWith("w")) file.bytes = NOTHING
+      names.set(path, file)
+      return file
+    }
+
+    const sync = (descriptor: number) =>
+      operate(() => {
+        const file = opened.get(descriptor)!
+        if (!ignoreSyncs && file === folderFile) syncedNames = new Map(names)
+        else if (!ignoreSyncs) file.synced = file.bytes
+      })
+
+    return {
+      open: (path, flags) =>
+        operate(() => {
+          const file = find(path, flags)
+          if (file === undefined) return missing(path)
+          opened.set(++lastDescriptor, file)
+          return lastDescriptor
+        }),
+      close: (file) => operate(() => void opened.delete(file)),
+      size: (file) => operate(() => opened.get(file)!.bytes.length),
+      read: (file, into, position) =>
+        operate(() => {
+          const part = opened.get(file)!.bytes.subarray(position, position + into.length)
+          into.set(part)
+          return part.length
+        }),
+      write: (file, bytes, position) =>
+        operate(() => {
+          const at = opened.get(file)!
+          const grown = new Uint8Array(Math.max(at.bytes.length, position + bytes.length))
+          grown.set(at.bytes)
+          grown.set(bytes, position)
+          at.bytes = grown
+          return bytes.length
+        }),
+      copyAccess: () => operate(() => undefined),
+      isAt: () => operate(() => true),
+      truncate: (file, length) =>
+        operate(() => {
+          const at = opened.get(file)!
+          at.bytes = at.bytes.slice(0, length)
+        }),
+      syncData: sync,
+      sync,
+      rename: (from, to) =>
+        operate(() => {
+          const file = names.get(from)
+          if (file === undefined) return missing(from)
+          names.delete(from)
+          names.set(to, file)
+          return undefined
+        }),
+      remove: (path) => operate(() => void names.delete(path))
+    }
+  }
+
+  /** What is left of a file: what was synced, and perhaps some of what was written behind it. */
+  const afterCut = (file: File, kept: Kept): File => {
+    const { length } = file.synced
+    const grown = file.bytes.length - length
+    const isAppended =
+      grown > 0 && Buffer.compare(file.synced, file.bytes.subarray(0, length)) === 0
+    if (!isAppended) return { bytes: file.synced, synced: file.synced }
+    const part = length + Math.round(grown * (kept === "end" ? 0.5 : kept))
+    const bytes =
+      kept === "end" ? file.bytes.slice().fill(0, length, part) : file.bytes.slice(0, part)
+    return { bytes, synced: bytes }
+  }
+
+  const kill = () => {
+    epoch++
+    left = Number.POSITIVE_INFINITY
+  }
+
+  return {
+    attach,
+    kill,
+    cut: (kept) => {
+      kill()
+      // A new name may have come to the disk by itself.
+      const survivors = kept === "end" || kept > 0.5 ? names : syncedNames
+      const files = new Map<File, File>()
+      names = new Map(
+        [...survivors].map(([path, file]) => {
+          const after = files.get(file) ?? afterCut(file, kept)
+          files.set(file, after)
+          return [path, after]
+        })
+      )
+      syncedNames = new Map(names)
+    },
+    stopAfter: (count) => {
+      left = count
+    },
+    hasStopped: () => left <= 0,
+    operations: () => operations
+  }
+}

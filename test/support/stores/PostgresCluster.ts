@@ -1,0 +1,362 @@
+/**
+ * A real PostgreSQL for tests: a cluster of its own in a temporary folder, which a test may stop,
+ * crash, hang and start again; or, for tests that need no more than a database, the one that
+ * `LOTTERY_TEST_POSTGRES` names. Nothing here waits by Effect's clock, so that tests with a clock
+ * of their own can use it.
+ */
+import { type ChildProcess, execFile, execFileSync, spawn } from "node:child_process"
+import { randomBytes, randomInt } from "node:crypto"
+import * as Fs from "node:fs"
+import { delimiter, dirname, join } from "node:path"
+import { setTimeout as sleep } from "node:timers/promises"
+import * as PgClient from "@effect/sql-pg/PgClient"
+import { Data, Effect, Exit, Redacted, Scope } from "effect"
+import * as Reactivity from "effect/reactivity/Reactivity"
+import type { SqlError } from "effect/sql/SqlError"
+import { afterAll, beforeAll, describe } from "vitest"
+import { temporaryFolder } from "../TemporaryFolder.ts"
+
+/** PostgreSQL did not do what it was told; the message has what it logged. */
+export class ClusterFailed extends Data.TaggedError("ClusterFailed")<{
+  readonly message: string
+}> {}
+
+/** "immediate" is a crash: no checkpoint, and the next start recovers from the log. */
+export type StopMode = "immediate" | "fast"
+
+export type Rows = ReadonlyArray<Record<string, unknown>>
+
+export interface TestDatabase {
+  readonly url: string
+}
+
+export interface PostgresCluster {
+  readonly port: number
+  readonly password: string
+  /** The process ids of all that belongs to it. */
+  readonly processes: () => ReadonlyArray<number>
+  /** The URL of the database; with a schema, of what is in it. */
+  readonly url: (schema?: string) => string
+  readonly query: (sql: string) => Effect.Effect<Rows, SqlError>
+  /** Stops it, also where it is paused. */
+  readonly stop: (mode: StopMode) => Effect.Effect<void>
+  /** Starts it on the same port and data, and waits until it accepts queries. */
+  readonly start: Effect.Effect<void, ClusterFailed>
+  readonly restart: (mode: StopMode) => Effect.Effect<void, ClusterFailed>
+  /** Hangs it: connections stay open, new ones are taken by the system, nothing is answered. */
+  readonly pause: Effect.Effect<void>
+  readonly resume: Effect.Effect<void>
+  /** All that it logged so far. */
+  readonly log: Effect.Effect<string>
+}
+
+/** The folder of PostgreSQL's programs. Debian has them per version, and not on the PATH. */
+const programs: string | undefined = (() => {
+  const debian = "/usr/lib/postgresql"
+  const versions = Fs.existsSync(debian) ? Fs.readdirSync(debian) : []
+  const newestFirst = versions.sort((a, b) => Number.parseFloat(b) - Number.parseFloat(a))
+  const found = (process.env.PATH ?? "")
+    .split(delimiter)
+    .concat(newestFirst.map((version) => join(debian, version, "bin")))
+    .map((folder) => join(folder, "initdb"))
+    .find((path) => Fs.existsSync(path))
+  return found && dirname(Fs.realpathSync(found))
+})()
+
+export const hasInitdb = programs !== undefined
+
+/** Whom PostgreSQL runs as: it refuses root, so that root lends it another user. */
+const user = (): { readonly uid?: number; readonly gid?: number } => {
+  if (process.getuid?.() !== 0) return {}
+  const idOf = (flag: string, name: string) =>
+    Number(execFileSync("id", [flag, name], { encoding: "utf8", stdio: "pipe" }))
+  for (const name of ["postgres", "nobody"]) {
+    try {
+      return { uid: idOf("-u", name), gid: idOf("-g", name) }
+    } catch {}
+  }
+  throw new Error("PostgreSQL refuses to run as root, and there is no user postgres or nobody")
+}
+
+/** Runs one statement on a connection of its own. */
+export const query = (url: string, sql: string): Effect.Effect<Rows, SqlError> =>
+  PgClient.makeClient({ url: Redacted.make(url) }).pipe(
+    Effect.flatMap((client) => client.unsafe<Record<string, unknown>>(sql)),
+    Effect.scoped,
+    Effect.provide(Reactivity.layer)
+  )
+
+/** The same URL with a search path beside the other parameters. */
+const withSchema = (text: string, schema: string): string => {
+  const url = new URL(text)
+  const options = [url.searchParams.get("options"), `-csearch_path=${schema}`]
+  url.searchParams.set("options", options.filter((option) => option !== null).join(" "))
+  // Not every client reads a plus as a space.
+  url.search = url.search.replaceAll("+", "%20")
+  return url.href
+}
+
+/** The text of a file that others may remove at any moment. */
+const textOf = (file: string): string | undefined => {
+  try {
+    return Fs.readFileSync(file, "utf8")
+  } catch {
+    return undefined
+  }
+}
+
+/** A process as Linux shows it, unless it is gone. */
+const processOf = (pid: number) => {
+  const stat = textOf(`/proc/${pid}/stat`)
+  if (stat === undefined) return undefined
+  // Behind the name, which is in parentheses and may contain any character.
+  const [state, parent] = stat.slice(stat.lastIndexOf(")") + 2).split(" ")
+  return { state, parent: Number(parent) }
+}
+
+const childrenOf = (parent: number): ReadonlyArray<number> =>
+  Fs.readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .filter((name) => processOf(Number(name))?.parent === parent)
+    .map(Number)
+
+const signal = (pid: number, name: NodeJS.Signals): void => {
+  try {
+    process.kill(pid, name)
+  } catch {
+    // It has ended just now.
+  }
+}
+
+const POLL_MILLIS = 10
+const START_MILLIS = 25_000
+
+/** The states of a process that does nothing any more: stopped, or ended. */
+const STILL = "TZX"
+
+/** Stops a process in its tracks, and waits until it stands still. */
+const freeze = Effect.fnUntraced(function* (pid: number) {
+  signal(pid, "SIGSTOP")
+  while (!STILL.includes(processOf(pid)?.state ?? "X")) {
+    yield* Effect.promise(() => sleep(POLL_MILLIS))
+  }
+})
+
+const SIGNALS = { immediate: "SIGQUIT", fast: "SIGINT" } as const
+
+export type Settings = Readonly<Record<string, string | number>>
+
+/** The settings that are not PostgreSQL's own: small, and nothing outside of its folder. */
+const argumentsOf = (folder: string, port: number, more: Settings): ReadonlyArray<string> =>
+  Object.entries({
+    listen_addresses: "127.0.0.1",
+    port,
+    unix_socket_directories: folder,
+    shared_buffers: "16MB",
+    max_connections: 200,
+    logging_collector: "off",
+    ...more
+  }).flatMap(([name, value]) => ["-c", `${name}=${value}`])
+
+/** Nothing of the machine's own PostgreSQL must come in. */
+const environment = { PATH: process.env.PATH, LC_ALL: "C", TZ: "UTC" }
+
+/**
+ * A port below those that the system gives to clients: one of these may be taken before a restart,
+ * and a client that dials it while nobody listens may come to be connected with itself.
+ */
+const somePort = () => randomInt(20_000, 30_000)
+
+const PORTS = 10
+
+/** Starts a cluster with these settings, which is stopped and removed with the scope. */
+export const startClusterWith = (
+  settings: Settings
+): Effect.Effect<PostgresCluster, ClusterFailed, Scope.Scope> =>
+  Effect.gen(function* () {
+    if (programs === undefined) return yield* new ClusterFailed({ message: "no initdb" })
+    const folder = yield* temporaryFolder
+    const password = randomBytes(12).toString("hex")
+    const [data, logFile] = [join(folder, "data"), join(folder, "log")]
+    const as = { ...user(), cwd: folder, env: environment }
+    if (as.uid !== undefined && as.gid !== undefined) Fs.chownSync(folder, as.uid, as.gid)
+    yield* initialize(programs, folder, data, password, as)
+
+    let port = somePort()
+    let postmaster: ChildProcess | undefined
+    const isRunning = (): boolean =>
+      postmaster?.pid !== undefined && postmaster.exitCode === null && !postmaster.signalCode
+    const log = Effect.sync(() => Fs.readFileSync(logFile, "utf8"))
+
+    /** Whether it says that it accepts connections: to pg_ctl it does so in this file. */
+    const isReady = (): boolean => {
+      const lines = (textOf(join(data, "postmaster.pid")) ?? "").split("\n")
+      return Number(lines[0]) === postmaster?.pid && lines[7]?.trim() === "ready"
+    }
+
+    const start = Effect.gen(function* () {
+      if (isRunning()) return
+      const descriptor = Fs.openSync(logFile, "a")
+      const before = Fs.fstatSync(descriptor).size
+      postmaster = spawn(
+        join(programs, "postgres"),
+        ["-D", data, ...argumentsOf(folder, port, settings)],
+        {
+          ...as,
+          stdio: ["ignore", descriptor, descriptor]
+        }
+      ).on("error", () => {})
+      Fs.closeSync(descriptor)
+      const deadline = performance.now() + START_MILLIS
+      while (!isReady()) {
+        if (!isRunning() || performance.now() > deadline) {
+          const message = `PostgreSQL does not start: ${(yield* log).slice(before)}`
+          return yield* new ClusterFailed({ message })
+        }
+        yield* Effect.promise(() => sleep(POLL_MILLIS))
+      }
+    })
+
+    const everyProcess = () =>
+      isRunning() ? [postmaster!.pid!, ...childrenOf(postmaster!.pid!)] : []
+    const pause = Effect.gen(function* () {
+      if (!isRunning()) return
+      // First the one that would start others.
+      yield* freeze(postmaster!.pid!)
+      yield* Effect.forEach(childrenOf(postmaster!.pid!), freeze, { discard: true })
+    })
+    const resume = Effect.sync(() => {
+      for (const pid of everyProcess()) signal(pid, "SIGCONT")
+    })
+    const stop = (mode: StopMode) =>
+      Effect.callback<void>((done) => {
+        if (!isRunning()) return done(Effect.void)
+        postmaster!.once("exit", () => done(Effect.void))
+        postmaster!.kill(SIGNALS[mode])
+        Effect.runSync(resume)
+      })
+
+    yield* Effect.addFinalizer(() => stop("immediate"))
+    /** A port that is taken is not seen before the start. */
+    const firstStart = (left: number): Effect.Effect<void, ClusterFailed> =>
+      Effect.catch(start, (failed) => {
+        if (left === 0 || !failed.message.includes("could not bind")) return Effect.fail(failed)
+        port = somePort()
+        return firstStart(left - 1)
+      })
+    yield* firstStart(PORTS)
+
+    const urlOf = (database: string) =>
+      `postgres://lottery:${password}@127.0.0.1:${port}/${database}`
+    yield* query(urlOf("postgres"), "CREATE DATABASE lottery").pipe(
+      Effect.mapError(({ message }) => new ClusterFailed({ message }))
+    )
+    const url = (schema?: string) =>
+      schema === undefined ? urlOf("lottery") : withSchema(urlOf("lottery"), schema)
+    return {
+      port,
+      password,
+      processes: everyProcess,
+      url,
+      query: (sql) => query(url(), sql),
+      stop,
+      start,
+      restart: (mode) => Effect.andThen(stop(mode), start),
+      pause,
+      resume,
+      log
+    } satisfies PostgresCluster
+  })
+
+/** Starts a cluster, which is stopped and removed with the scope. */
+export const startCluster = startClusterWith({})
+
+/** Makes the data folder, with `lottery` as the user that has a password and may do everything. */
+const initialize = Effect.fnUntraced(function* (
+  programs: string,
+  folder: string,
+  data: string,
+  password: string,
+  as: { readonly uid?: number; readonly gid?: number; readonly cwd: string }
+) {
+  const passwordFile = join(folder, "password")
+  Fs.writeFileSync(passwordFile, password, { mode: 0o600 })
+  if (as.uid !== undefined && as.gid !== undefined) Fs.chownSync(passwordFile, as.uid, as.gid)
+  const args = [
+    ...["-D", data, "--no-sync", "--encoding", "UTF8", "--locale", "C"],
+    ...["--username", "lottery", "--pwfile", passwordFile, "--auth", "scram-sha-256"]
+  ]
+  yield* Effect.callback<void, ClusterFailed>((resume) => {
+    const child = execFile(join(programs, "initdb"), args, as, (error, _stdout, stderr) => {
+      if (error === null) resume(Effect.void)
+      else resume(Effect.fail(new ClusterFailed({ message: `${error.message}\n${stderr}` })))
+    })
+    return Effect.sync(() => child.kill("SIGKILL"))
+  })
+  Fs.rmSync(passwordFile)
+})
+
+const namedDatabase = (): string | undefined => process.env.LOTTERY_TEST_POSTGRES || undefined
+
+/** A database: the one that `LOTTERY_TEST_POSTGRES` names, or that of a new cluster. */
+export const testDatabase: Effect.Effect<TestDatabase, ClusterFailed, Scope.Scope> = Effect.suspend(
+  () => {
+    const url = namedDatabase()
+    if (url !== undefined) return Effect.succeed({ url })
+    return Effect.map(startCluster, (cluster) => ({ url: cluster.url() }))
+  }
+)
+
+/**
+ * Gives the URL of a new schema of a database, which is dropped with the scope: the database must
+ * answer then.
+ */
+export const freshSchema = Effect.fnUntraced(function* (url: string) {
+  const schema = `test_${randomBytes(8).toString("hex")}`
+  yield* Effect.acquireRelease(query(url, `CREATE SCHEMA ${schema}`), () =>
+    Effect.orDie(query(url, `DROP SCHEMA ${schema} CASCADE`))
+  )
+  return withSchema(url, schema)
+})
+
+/** Shares one resource between the tests of a suite, all of which are skipped for a reason. */
+const describeWith = <A, E>(
+  name: string,
+  acquire: Effect.Effect<A, E, Scope.Scope>,
+  skipped: string | undefined,
+  body: (shared: Effect.Effect<A>) => void
+): void => {
+  if (skipped !== undefined) {
+    console.warn(`skipped: ${skipped}`)
+    describe.skip(`${name} (skipped: ${skipped})`, () => body(Effect.die(new Error(skipped))))
+    return
+  }
+  describe(name, () => {
+    const scope = Scope.makeUnsafe()
+    let shared: A
+    beforeAll(async () => {
+      shared = await Effect.runPromise(Scope.provide(acquire, scope))
+    })
+    afterAll(() => Effect.runPromise(Scope.close(scope, Exit.void)))
+    body(Effect.sync(() => shared))
+  })
+}
+
+/** A suite of tests that share a database, skipped where there is none. */
+export const describePostgres = (
+  name: string,
+  body: (database: Effect.Effect<TestDatabase>) => void
+): void => {
+  const isThere = hasInitdb || namedDatabase() !== undefined
+  const reason = "no initdb on this machine and no LOTTERY_TEST_POSTGRES"
+  describeWith(name, testDatabase, isThere ? undefined : reason, body)
+}
+
+/** A suite of tests that share a cluster and may crash it, skipped where none can be made. */
+export const describeCluster = (
+  name: string,
+  body: (cluster: Effect.Effect<PostgresCluster>) => void
+): void => {
+  const reason = hasInitdb ? undefined : "no initdb on this machine"
+  describeWith(name, startCluster, reason, body)
+}
