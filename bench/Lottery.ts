@@ -4,7 +4,7 @@
  */
 import { existsSync } from "node:fs"
 import { join } from "node:path"
-import { Effect } from "effect"
+import { Context, Effect } from "effect"
 import { COMMAND } from "../test/support/processes/lotteryCommand.ts"
 import type { PostgresCluster } from "../test/support/stores/PostgresCluster.ts"
 import { temporaryFolder } from "../test/support/TemporaryFolder.ts"
@@ -12,9 +12,19 @@ import { freshPostgres } from "./Cluster.ts"
 import { cpuSeconds, peakBytes } from "./ProcessFigures.ts"
 import * as Program from "./Program.ts"
 
+/** The file of the command that is measured. */
+export const MeasuredCommand = Context.Reference("bench/MeasuredCommand", {
+  defaultValue: () => COMMAND
+})
+
 /** Starts the command; its logs are kept in the folder. */
-export const startLottery = (folder: string, args: ReadonlyArray<string>) =>
-  Program.start({ command: process.execPath, args: [COMMAND, ...args], folder })
+export const startLottery = Effect.fnUntraced(function* (
+  folder: string,
+  args: ReadonlyArray<string>
+) {
+  const file = yield* MeasuredCommand
+  return yield* Program.start({ command: process.execPath, args: [file, ...args], folder })
+})
 
 /** So many books of so many bets, made where they are not there yet; gives their folder. */
 export const books = Effect.fnUntraced(function* (folder: string, agencies: number, bets: number) {

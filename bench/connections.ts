@@ -16,7 +16,8 @@ const SPARE = 100
 
 const HOLDER = join(import.meta.dirname, "plain", "holdAgencies.ts")
 
-const hold = Effect.fnUntraced(function* (agencies: number) {
+/** The server's memory with these agencies connected, in bytes. */
+export const hold = Effect.fnUntraced(function* (agencies: number) {
   const folder = yield* temporaryFolder
   const store = yield* freshStore("csv", undefined)
   // One agency more never comes, so that there is no draw.

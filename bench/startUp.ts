@@ -24,8 +24,8 @@ import { inTurns, medianOf } from "./Turns.ts"
 const FULL = { starts: 21, rounds: 7 }
 const QUICK = { starts: 5, rounds: 2 }
 
-/** Seconds that Node takes to run these arguments to their end. */
-const nodeSeconds = (...args: ReadonlyArray<string>) =>
+/** The seconds that Node takes to run these arguments to their end. */
+export const nodeSeconds = (...args: ReadonlyArray<string>) =>
   Effect.suspend(() => {
     const begin = performance.now()
     const options = { stdio: "ignore", env: Program.environment() } as const
@@ -42,10 +42,10 @@ const plainNode = nodeSeconds("-e", "0")
 
 /** The agencies of the real books; as many others warm the server up before. */
 const AGENCIES = EXPECTED.map(({ agency }) => agency)
-const WARMERS = AGENCIES.map((agency) => agency + AGENCIES.length)
+export const WARMERS = AGENCIES.map((agency) => agency + AGENCIES.length)
 
 /** Books of the sizes of the real ones, for the agencies from `first` on. */
-const generated = Effect.fnUntraced(function* (folder: string, first: number) {
+export const generated = Effect.fnUntraced(function* (folder: string, first: number) {
   const out = join(folder, `generated-${first}`)
   for (const { agency, bets } of EXPECTED) {
     const numbers = ["--agencies", `${agency - 1 + first},`, "--bets", `${bets}`]
@@ -65,7 +65,7 @@ const realBooks = Effect.fnUntraced(function* (folder: string) {
 /** The server has seen by then that the others are gone. */
 const PAUSE = "300 millis"
 
-interface Books {
+export interface Books {
   /** Of the agencies that are measured. */
   readonly measured: string
   /** Of those that warm the server up. */
@@ -76,7 +76,10 @@ interface Books {
  * Seconds from the start of the first client to the end of the last. The server has taken five
  * other books before in the same draw, whose agencies are gone when these come.
  */
-const fiveClients = Effect.fnUntraced(function* (kind: StoreKind, { measured, warming }: Books) {
+export const fiveClients = Effect.fnUntraced(function* (
+  kind: StoreKind,
+  { measured, warming }: Books
+) {
   const folder = yield* temporaryFolder
   const store = yield* freshStore(kind, undefined)
   const server = yield* startServer(folder, store, AGENCIES.length + WARMERS.length)

@@ -1,0 +1,71 @@
+/**
+ * This build beside another one, in turns: what a change costs, or gains. The other one is a
+ * checkout of its own that was built.
+ *
+ * node_modules/.bin/node bench/twoBuilds.ts ../other/dist/lottery.cjs [rounds] [part of a name]
+ */
+import { resolve } from "node:path"
+import { Effect } from "effect"
+import type { SqlError } from "effect/sql/SqlError"
+import { COMMAND } from "../test/support/processes/lotteryCommand.ts"
+import { temporaryFolder } from "../test/support/TemporaryFolder.ts"
+import { hold } from "./connections.ts"
+import { books, MeasuredCommand, measureUpload } from "./Lottery.ts"
+import { shown } from "./PerformanceTable.ts"
+import type { ProgramFailed } from "./Program.ts"
+import { fiveClients, generated, nodeSeconds, WARMERS } from "./startUp.ts"
+import { inTurns, medianOf } from "./Turns.ts"
+
+const [, , other, roundsText = "5", only = ""] = process.argv
+if (other === undefined) throw new Error("expected the other build's dist/lottery.cjs")
+const ROUNDS = Number(roundsText)
+const UPLOAD = { agencies: 5, bets: 300_000 }
+const CONNECTED = 10_000
+
+type Figures = Readonly<Record<string, number>>
+
+const main = Effect.gen(function* () {
+  const folder = yield* temporaryFolder
+  const many = yield* books(folder, UPLOAD.agencies, UPLOAD.bets)
+  const five = {
+    measured: yield* generated(folder, 1),
+    warming: yield* generated(folder, WARMERS[0]!)
+  }
+  const sent = (kind: "csv" | "sqlite", dialect: "native" | "json" | "binary") =>
+    Effect.map(
+      measureUpload(kind, undefined, { ...UPLOAD, dialect, books: many }),
+      ({ cpu, rate }) => ({ "bets a second": rate, "server's CPU seconds a million": cpu })
+    )
+  const seconds = <E, R>(measure: Effect.Effect<number, E, R>) =>
+    Effect.map(measure, (taken) => ({ seconds: taken }))
+  const measures: Record<string, Effect.Effect<Figures, ProgramFailed | SqlError>> = {
+    "native into CSV": sent("csv", "native"),
+    "native into SQLite": sent("sqlite", "native"),
+    "JSON into CSV": sent("csv", "json"),
+    "binary into CSV": sent("csv", "binary"),
+    "five small books into CSV": seconds(fiveClients("csv", five)),
+    "five small books into SQLite": seconds(fiveClients("sqlite", five)),
+    "lottery --help": seconds(
+      Effect.flatMap(MeasuredCommand, (file) => nodeSeconds(file, "--help"))
+    ),
+    "10,000 connected agencies": Effect.map(hold(CONNECTED), ({ peak }) => ({ bytes: peak }))
+  }
+  for (const [name, measure] of Object.entries(measures)) {
+    if (!name.includes(only)) continue
+    const rounds = yield* inTurns(ROUNDS, {
+      this: Effect.provideService(measure, MeasuredCommand, COMMAND),
+      other: Effect.provideService(measure, MeasuredCommand, resolve(other))
+    })
+    for (const figure of Object.keys(rounds[0]!.this)) {
+      const of = (round: Figures) => round[figure]!
+      const one = medianOf(rounds, (round) => of(round.this))
+      const two = medianOf(rounds, (round) => of(round.other))
+      const ratio = medianOf(rounds, (round) => of(round.this) / of(round.other))
+      console.log(
+        `${name}, ${figure}: ${shown(one)}, other ${shown(two)}, ratio ${ratio.toFixed(3)}`
+      )
+    }
+  }
+}).pipe(Effect.scoped)
+
+await Effect.runPromise(main)
