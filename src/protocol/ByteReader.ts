@@ -88,6 +88,8 @@ export class ByteQueue {
 export interface ByteReader<E> {
   /** What has come and is not yet taken; a view, good until the next read. */
   readonly buffered: () => Uint8Array
+  /** How many bytes were taken so far. */
+  readonly position: () => number
   /** Waits until more bytes have come. */
   readonly fill: Effect.Effect<void, E | EndOfStream>
   /** Waits until `count` bytes have come and shows them without taking them. */
@@ -97,14 +99,15 @@ export interface ByteReader<E> {
 }
 
 /**
- * Reads from `pull`, which fails with `EndOfStream` once nothing more will come. `room` is asked,
- * and may wait, before more is read of a run of which so many bytes are missing, and so many there.
+ * Reads from `pull`, which fails with `EndOfStream` once nothing more will come. Before more of a
+ * run is read that has not come whole, `room` is asked with the position of its end, and may wait.
  */
 export const make = <E>(
   pull: Effect.Effect<ReadonlyArray<Uint8Array>, E | EndOfStream>,
-  room: (missing: number, begun: number) => Effect.Effect<void> = () => Effect.void
+  room: (end: number) => Effect.Effect<void> = () => Effect.void
 ): ByteReader<E> => {
   const queue = new ByteQueue()
+  let position = 0
   let hasEnded = false
   const endOfStream = () => Effect.fail(new EndOfStream({ pending: queue.length }))
   const pulled = pull.pipe(
@@ -129,13 +132,17 @@ export const make = <E>(
       const hasCome = queue.length >= count
       queue.expect(hasCome ? 0 : count)
       if (hasCome) return Effect.void
-      const hasRoom = room(count - queue.length, queue.length)
-      return hasRoom.pipe(Effect.andThen(fill), Effect.andThen(arrived(count)))
+      return room(position + count).pipe(Effect.andThen(fill), Effect.andThen(arrived(count)))
     })
   return {
     buffered: () => queue.bytes,
+    position: () => position,
     fill,
     peek: (count) => Effect.map(arrived(count), () => queue.bytes.subarray(0, count)),
-    take: (count) => Effect.map(arrived(count), () => queue.take(count))
+    take: (count) =>
+      Effect.map(arrived(count), () => {
+        position += count
+        return queue.take(count)
+      })
   }
 }

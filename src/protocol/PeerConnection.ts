@@ -54,36 +54,20 @@ export interface Link {
   readonly off: (event: "close", listener: () => void) => unknown
 }
 
-/** Whoever bounds how much of what was sent is held in memory. */
-export interface Inflow {
-  /** Waits until anything may be read. */
-  readonly passage: Effect.Effect<void>
-  /** So many bytes have come. */
-  readonly arrived: (bytes: number) => void
-  /** Waits until there is room for what is missing of a message, of which so much has come. */
-  readonly room: (missing: number, begun: number) => Effect.Effect<void>
-}
-
-const UNBOUNDED: Inflow = { passage: Effect.void, arrived: () => {}, room: () => Effect.void }
-
-const countBytes = (chunks: ReadonlyArray<Uint8Array>): number =>
-  chunks.reduce((sum, chunk) => sum + chunk.length, 0)
-
-/** Opens both directions of a socket; they close with the scope. */
+/** Opens both directions of a socket; they close with the scope. `room` is that of `ByteReader`. */
 export const make = Effect.fnUntraced(function* (
   socket: Socket,
   link: Link,
-  inflow: Inflow = UNBOUNDED
+  room?: (end: number) => Effect.Effect<void>
 ): Effect.fn.Return<PeerConnection, ConnectionLost, Scope.Scope> {
   // The reader first: it is what opens the socket, and what closes it in the end.
   const reader = yield* Effect.mapError(socket.reader, toConnectionLost)
   const writing = yield* Scope.fork(yield* Effect.scope)
   const writer = yield* Scope.provide(socket.writer, writing)
-  const pull = Effect.andThen(inflow.passage, reader.pull).pipe(
+  const pull = reader.pull.pipe(
     Effect.map((chunks) =>
       chunks.map((chunk) => (typeof chunk === "string" ? utf8.encode(chunk) : chunk))
     ),
-    Effect.tap((chunks) => Effect.sync(() => inflow.arrived(countBytes(chunks)))),
     Effect.mapError((error) =>
       error.reason._tag === "SocketCloseError" && error.reason.code === NORMAL_CLOSE
         ? new ByteReader.EndOfStream({ pending: 0 })
@@ -91,7 +75,7 @@ export const make = Effect.fnUntraced(function* (
     )
   )
   return {
-    reader: ByteReader.make(pull, inflow.room),
+    reader: ByteReader.make(pull, room),
     // A write to a connection that is gone already would wait for ever for it to close.
     write: (bytes) =>
       Effect.suspend(() =>

@@ -1,24 +1,19 @@
 /**
- * Lets connections in: each takes a place, waits for its turn, shakes hands where TLS is spoken,
- * and is served; its place is free again once it is closed.
+ * Lets connections in: each takes a place, waits for its turn, shakes hands if TLS is spoken, and
+ * is served; its place is free again once it is closed.
  */
 import type * as Net from "node:net"
 import * as NodeSocket from "@effect/platform-node/NodeSocket"
-import { Duration, Effect, type Scope } from "effect"
-import type { Socket } from "effect/socket/Socket"
+import { Context, Duration, Effect, Layer } from "effect"
+import { SocketCloseError, SocketError } from "effect/socket/Socket"
 import { logAction } from "../domain/ActionLog.ts"
 import { CurrentTls, type ServerTls } from "./admission/Certificates.ts"
-import { inletOf } from "./admission/Gate.ts"
-import {
-  type Handshakes,
-  MAX_HANDSHAKES,
-  MAX_WAITING,
-  makeHandshakes
-} from "./admission/Handshakes.ts"
-import { HeldBytes, makeMemoryBounds } from "./admission/HeldBytes.ts"
-import { within } from "./admission/Patience.ts"
-import { GAVE_WAY, makePlaces, type Place, sourceOf } from "./admission/Places.ts"
+import { Handshakes } from "./admission/Handshakes.ts"
+import { HeldBytes, Memory } from "./admission/HeldBytes.ts"
+import type { Identity } from "./admission/Identity.ts"
+import { GAVE_WAY, type Place, Places, sourceOf } from "./admission/Places.ts"
 import { ServerLimits } from "./admission/ServerLimits.ts"
+import { within } from "./admission/Timeouts.ts"
 import * as TlsHello from "./admission/TlsHello.ts"
 import { HandshakeFailed, type NotTls } from "./admission/TlsHello.ts"
 import type { Lottery } from "./lottery/Lottery.ts"
@@ -26,22 +21,29 @@ import * as Connection from "./session/Connection.ts"
 
 /** A connection that was accepted, and of which nothing was read. */
 export interface Arrival {
-  readonly socket: Socket
   readonly net: Net.Socket
   readonly port: Connection.Port
 }
 
-/** Serves a connection until it is closed. */
-export type Receive = (arrival: Arrival) => Effect.Effect<void, never, Lottery>
+export class Reception extends Context.Service<
+  Reception,
+  {
+    /** Serves a connection until it is closed. */
+    readonly receive: (
+      arrival: Arrival
+    ) => Effect.Effect<void, never, Lottery | Identity | CurrentTls>
+  }
+>()("lottery/server/Reception") {
+  static readonly layer = Layer.effect(
+    Reception,
+    Effect.suspend(() => make)
+  ).pipe(Layer.provide([Places.layer, Handshakes.layer, Memory.layer]))
+}
 
 /** Shakes hands once the handshake has a place, which it claims with its first byte. */
-const shakeHands = Effect.fnUntraced(function* (
-  net: Net.Socket,
-  address: string,
-  tls: ServerTls,
-  handshakes: Handshakes
-) {
+const shakeHands = Effect.fnUntraced(function* (net: Net.Socket, address: string, tls: ServerTls) {
   const { handshakeTimeout } = yield* ServerLimits
+  const handshakes = yield* Handshakes
   const reason = `it took more than ${Duration.format(handshakeTimeout)}`
   const inTime = <A, E, R>(step: Effect.Effect<A, E, R>) =>
     within(handshakeTimeout, step, Effect.fail(new HandshakeFailed({ reason })))
@@ -55,21 +57,33 @@ const shakeHands = Effect.fnUntraced(function* (
 }, Effect.scoped)
 
 /** The connection, or what TLS makes of it. */
-const secured = Effect.fnUntraced(function* (
-  { net, socket }: Arrival,
-  address: string,
-  handshakes: Handshakes
-) {
+const secured = Effect.fnUntraced(function* (net: Net.Socket, address: string) {
   const tls = yield* CurrentTls
-  if (tls === undefined) return { socket, link: net, certificate: undefined }
-  const { certificate, link } = yield* shakeHands(net, address, tls, handshakes)
-  const closing = Effect.acquireRelease(Effect.succeed(link), () =>
-    Effect.sync(() => link.destroySoon())
+  const { certificate, link } =
+    tls === undefined ? { link: net, certificate: undefined } : yield* shakeHands(net, address, tls)
+  const open = Effect.suspend(() =>
+    // One that is closed says so no more.
+    link.destroyed
+      ? Effect.fail(new SocketError({ reason: new SocketCloseError({ code: 1000 }) }))
+      : Effect.succeed(link)
   )
-  return { socket: yield* NodeSocket.fromDuplex(closing), link, certificate }
+  const closing = Effect.acquireRelease(open, () => Effect.sync(() => link.destroySoon()))
+  // A chunk at a time: asking for a second one would have Node read it ahead.
+  return { socket: yield* NodeSocket.fromDuplex(closing, { chunkSize: 1 }), link, certificate }
 })
 
-/** Waits until a connection is closed; where its peer takes too long for that, breaks it off. */
+/** Bytes that Node reads ahead of a peer that is known. */
+const READ_AHEAD_BYTES = 65_536
+
+/**
+ * Lets Node read ahead, which saves a good part of what a message costs. Asking for more bytes than
+ * Node may read ahead raises that bound; less has come, so that nothing is taken.
+ */
+const readAhead = (link: Net.Socket): void => {
+  if (link.readableLength < READ_AHEAD_BYTES) link.read(READ_AHEAD_BYTES)
+}
+
+/** Waits until a connection is closed; breaks it off if its peer takes too long for that. */
 const awaitClose = Effect.fnUntraced(function* (net: Net.Socket, timeout: Duration.Duration) {
   const closed = Effect.callback<void>((resume) => {
     const onClose = () => resume(Effect.void)
@@ -92,57 +106,66 @@ const partInPlain = (net: Net.Socket, { answer }: NotTls, timeout: Duration.Dura
     return awaitClose(net, timeout)
   })
 
-/** Begins to receive connections, which share the places and the memory. */
-export const make: Effect.Effect<Receive, never, Scope.Scope> = Effect.gen(function* () {
-  const limits = yield* ServerLimits
-  const memory = makeMemoryBounds(limits.maxMemoryBytes)
-  const places = makePlaces(limits, memory.makeShare)
-  const handshakes = yield* makeHandshakes(MAX_HANDSHAKES, MAX_WAITING)
+const make = Effect.gen(function* () {
+  const { lingerTimeout, writeTimeout } = yield* ServerLimits
+  const memory = yield* Memory
+  const places = yield* Places
+  const handshakes = yield* Handshakes
 
-  const serveInPlace = Effect.fnUntraced(function* (arrival: Arrival, ip: string, place: Place) {
-    const { certificate, link, socket } = yield* secured(arrival, sourceOf(ip), handshakes)
-    const ahead = { ...inletOf(link), bytes: () => link.readableLength }
-    const held = new HeldBytes(memory, place.share, ahead)
-    link.on("readable", held.countAhead)
-    const { known } = place
-    yield* Connection.serve(socket, link, { ip, port: arrival.port, certificate, held, known })
+  const serveInPlace = Effect.fnUntraced(function* (
+    { net, port }: Arrival,
+    ip: string,
+    { known }: Place
+  ) {
+    const address = sourceOf(ip)
+    const { certificate, link, socket } = yield* secured(net, address)
+    const held = new HeldBytes(memory, address)
+    const accepted = Effect.sync(() => {
+      known()
+      held.accept()
+      readAhead(link)
+    })
+    yield* Connection.serve(socket, link, port, { ip, certificate, held, accepted })
   }, Effect.scoped)
 
-  return Effect.fnUntraced(function* (arrival: Arrival) {
+  const receive = Effect.fnUntraced(function* (arrival: Arrival) {
     const { net, port } = arrival
-    const address = (net.remoteAddress ?? "unknown").replace(/^::ffff:/, "")
+    const ip = (net.remoteAddress ?? "unknown").replace(/^::ffff:/, "")
     let hasGivenWay = false
     const giveWay = () => {
       hasGivenWay = true
       net.destroy()
     }
-    const logRefused = (error: string) =>
-      logAction("accept_connections", "fail", { ip: address, error })
+    const logRefused = (error: string) => logAction("accept_connections", "fail", { ip, error })
     const refuse = (error: string) => {
       net.destroy()
       return logRefused(error)
     }
     const serve = Effect.gen(function* () {
       const place = yield* places.take({
-        address: sourceOf(address),
+        address: sourceOf(ip),
         counts: port === "bets",
         giveWay
       })
       yield* place.turn
       // It gave way meanwhile.
       if (net.destroyed) return
-      yield* logAction("accept_connections", "success", { ip: address })
-      yield* serveInPlace(arrival, address, place)
+      yield* logAction("accept_connections", "success", { ip })
+      yield* serveInPlace(arrival, ip, place)
     })
     yield* serve.pipe(
       Effect.catchTag(["NoPlace", "HandshakeFailed", "HandshakeGaveWay"], ({ message }) =>
         refuse(message)
       ),
       Effect.catchTag("NotTls", (refusal) =>
-        Effect.andThen(logRefused(refusal.message), partInPlain(net, refusal, limits.lingerTimeout))
+        Effect.andThen(logRefused(refusal.message), partInPlain(net, refusal, lingerTimeout))
       )
     )
     if (hasGivenWay) yield* refuse(GAVE_WAY)
-    yield* awaitClose(net, limits.writeTimeout)
+    yield* awaitClose(net, writeTimeout)
   }, Effect.scoped)
+
+  return Reception.of({
+    receive: (arrival) => Effect.provideService(receive(arrival), Handshakes, handshakes)
+  })
 })

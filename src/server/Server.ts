@@ -7,14 +7,15 @@
 import type * as Net from "node:net"
 import * as NodeSocket from "@effect/platform-node/NodeSocket"
 import * as NodeSocketServer from "@effect/platform-node/NodeSocketServer"
-import { Data, Duration, Effect, Option, Schedule, type Scope } from "effect"
-import type { Socket } from "effect/socket/Socket"
+import { Context, Data, Duration, Effect, Layer, Option, Schedule, type Scope } from "effect"
 import type { SocketServer, SocketServerError } from "effect/socket/SocketServer"
 import { logAction } from "../domain/ActionLog.ts"
 import { closable, loggedResource } from "../domain/LoggedResource.ts"
+import type { CurrentTls } from "./admission/Certificates.ts"
+import type { Identity } from "./admission/Identity.ts"
 import { ServerLimits } from "./admission/ServerLimits.ts"
 import { Lottery } from "./lottery/Lottery.ts"
-import * as Reception from "./Reception.ts"
+import { Reception } from "./Reception.ts"
 import type * as Connection from "./session/Connection.ts"
 import { BetStore } from "./store/BetStore.ts"
 
@@ -38,18 +39,27 @@ export class ListenError extends Data.TaggedError("ListenError")<{
   }
 }
 
-/** A server that listens, and lets connections wait until `start`. */
-export interface Listening {
-  readonly port: number
-  readonly winnersPort: number
-  readonly ports: ReadonlyArray<ListeningPort>
-}
-
 interface ListeningPort {
   readonly name: Connection.Port
   readonly server: SocketServer["Service"]
   readonly connections: Set<Net.Socket>
   readonly close: Effect.Effect<void>
+}
+
+/** The server as it listens; its connections end with its scope, and then its ports close. */
+export class Server extends Context.Service<
+  Server,
+  {
+    readonly port: number
+    readonly winnersPort: number
+    /** The connections that are open now. */
+    readonly connections: Readonly<Record<Connection.Port, ReadonlySet<Net.Socket>>>
+  }
+>()("lottery/server/Server") {
+  static readonly layer = (
+    options: ServerOptions
+  ): Layer.Layer<Server, ListenError, Lottery | Identity | CurrentTls> =>
+    Layer.effect(Server, make(options)).pipe(Layer.provide(Reception.layer))
 }
 
 /**
@@ -65,46 +75,36 @@ export const tryPorts = Effect.fn("Server.tryPorts")(function* ({
   yield* bind({ ...options, port: winnersPort })
 }, Effect.scoped)
 
-/**
- * Listens on both ports. Done once the store is open: connections that come at once could take the
- * files that it needs. Closed with the scope at the latest, and before the store by `start`.
- */
-export const listen = Effect.fn("Server.listen")(function* (
-  options: ServerOptions
-): Effect.fn.Return<Listening, ListenError, Scope.Scope> {
-  const bets = yield* listenOn(options, options.port, "bets")
-  const winners = yield* listenOn(options, options.winnersPort, "winners")
-  return { port: portOf(bets), winnersPort: portOf(winners), ports: [bets, winners] }
+/** Serves until the store breaks; with `once`, until every agency has been told its winners. */
+export const serve = Effect.fn("Server.serve")(function* (once: boolean) {
+  yield* Server
+  const lottery = yield* Lottery
+  const store = yield* BetStore
+  if (!once) return yield* store.broken
+  yield* Effect.raceFirst(lottery.allTold, store.broken)
+  yield* logAction("server_done", "success")
 })
 
-/** Runs a fiber per connection until the scope closes: then connections end, then ports close. */
-export const start = Effect.fn("Server.start")(function* ({
-  port,
-  ports,
-  winnersPort
-}: Listening): Effect.fn.Return<void, never, Lottery | Scope.Scope> {
+/** Listens on both ports, and runs a fiber per connection. */
+const make = Effect.fn("Server.make")(function* (options: ServerOptions) {
   const { connectionsCloseTimeout } = yield* ServerLimits
-  const receive = yield* Reception.make
+  const { receive } = yield* Reception
+  const bets = yield* listenOn(options, options.port, "bets")
+  const winners = yield* listenOn(options, options.winnersPort, "winners")
+  const ports = [bets, winners]
   yield* Effect.addFinalizer(() => Effect.forEach(ports, ({ close }) => close, { discard: true }))
   yield* loggedResource(
     "connections",
     Effect.forEach(ports, (listening) =>
-      Effect.forkScoped(listening.server.run((socket) => handle(socket, listening, receive)))
+      Effect.forkScoped(listening.server.run(() => handle(listening, receive)))
     ),
     connectionsCloseTimeout
   )
+  const [port, winnersPort] = [portOf(bets), portOf(winners)]
   yield* logAction("listen", "success", { port, winners_port: winnersPort })
   yield* logAction("accept_connections", "in_progress")
-})
-
-/** Serves until the store breaks; with `once`, until every agency has been told its winners. */
-export const serve = Effect.fn("Server.serve")(function* (listening: Listening, once: boolean) {
-  const lottery = yield* Lottery
-  const store = yield* BetStore
-  yield* start(listening)
-  if (!once) return yield* store.broken
-  yield* Effect.raceFirst(lottery.allTold, store.broken)
-  yield* logAction("server_done", "success")
+  const connections = { bets: bets.connections, winners: winners.connections }
+  return Server.of({ port, winnersPort, connections })
 })
 
 const portOf = ({ server }: ListeningPort): number =>
@@ -141,7 +141,9 @@ const listenOn = Effect.fnUntraced(function* (
     // An agency that half-closes after its question still gets its winners.
     allowHalfOpen: true,
     // Nothing is read of a connection before it has its place.
-    pauseOnConnect: true
+    pauseOnConnect: true,
+    // Node reads one chunk of a peer, and no more before that is taken; see `Reception`.
+    highWaterMark: 0
   }
   const opened = yield* closable(
     `${name}_port`,
@@ -165,14 +167,13 @@ const toListenError = ({ host, port }: Binding, error: SocketServerError): Liste
 }
 
 const handle = Effect.fnUntraced(function* (
-  socket: Socket,
   { connections, name: port }: ListeningPort,
-  receive: Reception.Receive
+  receive: Reception["Service"]["receive"]
 ) {
   // `run` gives it to each handler, which its type does not say.
   const net = Option.getOrThrow(yield* Effect.serviceOption(NodeSocket.NetSocket))
   // It may be closed already, and says so once.
   if (!net.closed) connections.add(net)
   net.once("close", () => connections.delete(net))
-  yield* receive({ socket, net, port })
+  yield* receive({ net, port })
 })

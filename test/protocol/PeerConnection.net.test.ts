@@ -50,27 +50,23 @@ it.live("a connection that was destroyed is lost at once, and takes no more word
   })
 )
 
-it.live("nothing is read before there is room for it, and all that comes is counted", () =>
+it.live("nothing more of a run is read before there is room up to its end", () =>
   Effect.gen(function* () {
     const net = yield* connect("0123456789")
     const socket = yield* NodeSocket.fromDuplex(Effect.succeed(net))
     const open = yield* Latch.make()
-    const asked: Array<readonly [missing: number, begun: number]> = []
-    let arrived = 0
-    const { reader } = yield* PeerConnection.make(socket, net, {
-      passage: open.await,
-      arrived: (bytes) => {
-        arrived += bytes
-      },
-      room: (missing, begun) => Effect.sync(() => void asked.push([missing, begun]))
+    const asked: Array<number> = []
+    const { reader } = yield* PeerConnection.make(socket, net, (end) => {
+      asked.push(end)
+      return open.await
     })
     const reading = yield* Effect.forkChild(reader.take(4), { startImmediately: true })
     yield* Effect.sleep("50 millis")
-    expect([reading.pollUnsafe(), arrived, asked]).toEqual([undefined, 0, [[4, 0]]])
+    expect([reading.pollUnsafe(), reader.position(), asked]).toEqual([undefined, 0, [4]])
     yield* open.open
     expect(Buffer.from(yield* Fiber.join(reading)).toString()).toBe("0123")
-    expect(arrived).toBe(10)
+    expect(reader.position()).toBe(4)
     yield* Effect.forkChild(reader.take(100), { startImmediately: true })
-    expect(asked.at(-1)).toEqual([94, 6])
+    expect(asked.at(-1)).toBe(104)
   })
 )

@@ -251,13 +251,16 @@ const play = Effect.fnUntraced(function* (
 })
 
 /** Waits until the server has no connection any more. */
-const expectNoConnection = Effect.fnUntraced(function* ({ ports }: TestServer.TestServer) {
+const expectNoConnection = Effect.fnUntraced(function* ({ connections }: TestServer.TestServer) {
   const open = () =>
-    ports.flatMap(({ connections, name }) =>
-      Array.from(connections, ({ bytesRead, bytesWritten, readableEnded, writableFinished }) => ({
-        ...{ name, bytesRead, bytesWritten },
-        ...{ readableEnded, writableFinished }
-      }))
+    (["bets", "winners"] as const).flatMap((name) =>
+      Array.from(
+        connections[name],
+        ({ bytesRead, bytesWritten, readableEnded, writableFinished }) => ({
+          ...{ name, bytesRead, bytesWritten },
+          ...{ readableEnded, writableFinished }
+        })
+      )
     )
   yield* Effect.promise(() => expect.poll(open, { timeout: 10_000 }).toEqual([]))
 })

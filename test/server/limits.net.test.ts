@@ -36,8 +36,8 @@ const hex = (bytes: Uint8Array): string =>
 const linesAbout = (server: TestServer.TestServer, action: string) =>
   server.log.filter((line) => line.startsWith(`action: ${action} |`))
 
-const connectionsOf = ({ ports }: TestServer.TestServer) =>
-  ports.reduce((sum, { connections }) => sum + connections.size, 0)
+const connectionsOf = ({ connections }: TestServer.TestServer) =>
+  connections.bets.size + connections.winners.size
 
 /** Waits until it is so. */
 const until = (isSo: () => boolean, what: string) =>
@@ -496,8 +496,7 @@ describe("a crowd", () => {
             yield* RawPeer.connect(server.winnersPort, { from: `127.0.2.${1 + (index % 9)}` })
           }
           yield* Effect.sleep("500 millis")
-          const [, winners] = server.ports
-          expect(winners!.connections.size).toBe(SILENT)
+          expect(server.connections.winners.size).toBe(SILENT)
           const agencies = yield* Effect.forEach([1, 2], (agency) => hello(server.port, agency))
           for (const peer of agencies) {
             yield* peer.send(Buffer.concat([M.betsOf(0, BETS), M.finishOf(BETS), M.AWAIT_WINNERS]))
@@ -523,7 +522,8 @@ describe("memory", () => {
   )
   /** Most of the first frame; the room for all of it has to be claimed before the rest is read. */
   const MOST = 900_000
-  const maxMemoryBytes = SET_APART_BYTES + 2.75 * MIB
+  /** Of which those who are known have three quarters: two such frames, and a part of a third. */
+  const maxMemoryBytes = SET_APART_BYTES + (2.75 * MIB * 4) / 3
 
   /** Two agencies have all the room and stall; the others send, and find none. */
   const crowd = Effect.fnUntraced(function* (server: TestServer.TestServer) {
@@ -629,11 +629,45 @@ describe("memory", () => {
     })
   )
 
-  it.live("is an address's share only as long as its peers are not known", () =>
+  it.live("is all that an unknown peer is read for, but the first chunk of what it sends", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer({ maxMemoryBytes })
+      const connect = Effect.fnUntraced(function* () {
+        const before = new Set(server.connections.bets)
+        const peer = yield* RawPeer.connect(server.port)
+        yield* until(() => server.connections.bets.size > before.size, "it is there")
+        return { peer, net: [...server.connections.bets].find((net) => !before.has(net))! }
+      })
+      const announced = Buffer.from([...[0, 0x80, 0, 0], ...Buffer.from('{"payload":["')])
+      const bytes = Buffer.concat([announced, Buffer.alloc(600_000, "a")])
+      const first = yield* connect()
+      yield* first.peer.send(bytes)
+      yield* until(() => first.net.bytesRead === bytes.length, "it has all the room")
+      const second = yield* connect()
+      yield* Effect.forkScoped(second.peer.send(bytes))
+      yield* Effect.sleep("300 millis")
+      expect(second.net.bytesRead).toBeLessThanOrEqual(65_536)
+      yield* first.peer.reset
+      yield* until(() => second.net.bytesRead === bytes.length, "it has all the room")
+    })
+  )
+
+  it.live("is not read ahead into before a peer is known", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer({})
+      yield* hello(server.port, 1)
+      yield* RawPeer.connect(server.port)
+      yield* until(() => server.connections.bets.size === 2, "both are there")
+      const ahead = Array.from(server.connections.bets, (net) => net.readableHighWaterMark)
+      expect(ahead).toEqual([65_536, 0])
+    })
+  )
+
+  it.live("is not that of unknown peers once they are known", () =>
     Effect.gen(function* () {
       const agencies = Array.from({ length: 45 }, (_, index) => index + 1)
       const server = yield* startServer({}, agencies as unknown as ExpectedAgencies)
-      // Together more than the share of an address, which is 32 MiB.
+      // Together more than unknown peers have, which is 26 MiB.
       const peers = yield* Effect.forEach(agencies, (agency) => hello(server.port, agency))
       for (const peer of peers) yield* peer.send(book.subarray(0, MOST))
       const last = peers.at(-1)!
@@ -705,7 +739,7 @@ describe("a peer that does not read", () => {
       yield* until(() => connectionsOf(server) === 1, "it is there")
       yield* peer.pause
       // More than the system takes for a peer that does not read.
-      for (const connection of server.ports[0]!.connections) connection.write(Buffer.alloc(8 * MIB))
+      for (const connection of server.connections.bets) connection.write(Buffer.alloc(8 * MIB))
       yield* peer.send(message)
       yield* allGone(server)
       expect(linesAbout(server, "receive_message")).toEqual([GONE])
@@ -720,7 +754,7 @@ describe("a peer that does not read", () => {
       const peer = yield* RawPeer.connect(server.port)
       yield* until(() => connectionsOf(server) === 1, "it is there")
       yield* peer.pause
-      for (const connection of server.ports[0]!.connections) connection.write(Buffer.alloc(8 * MIB))
+      for (const connection of server.connections.bets) connection.write(Buffer.alloc(8 * MIB))
       yield* peer.send(Buffer.from("of no dialect\0"))
       yield* allGone(server)
     })
@@ -747,7 +781,7 @@ describe("a peer that does not read", () => {
       const server = yield* Scope.provide(startServer({}), serving)
       const peer = yield* hello(server.port, 1)
       yield* peer.pause
-      for (const connection of server.ports[0]!.connections) connection.write(Buffer.alloc(8 * MIB))
+      for (const connection of server.connections.bets) connection.write(Buffer.alloc(8 * MIB))
       yield* Scope.close(serving, Exit.void)
       const [line, ...more] = linesAbout(server, "close_resource")
       expect(line).toBe("action: close_resource | result: success | resource: connections")

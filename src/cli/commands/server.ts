@@ -76,6 +76,16 @@ export const settings = {
   limits: LimitSettings.settings
 }
 
+/** The lottery on its store, which is the last to close. */
+const lotteryLayer = (draw: Draw, store: StoreUrl.StoreUrl) =>
+  Layer.effectContext(
+    loggedResource(
+      "store",
+      Layer.build(Lottery.layer(draw).pipe(Layer.provideMerge(StoreUrl.layer(store, draw.id)))),
+      STORE_CLOSE_TIMEOUT
+    )
+  )
+
 export const server = Command.make(
   "server",
   settings,
@@ -113,18 +123,15 @@ export const server = Command.make(
     const ports = { host, port, winnersPort, backlog }
     yield* Server.tryPorts(ports)
     const draw = new Draw({ id: given.draw, agencies, winningNumber })
-    const services = yield* loggedResource(
-      "store",
-      Layer.build(Lottery.layer(draw).pipe(Layer.provideMerge(StoreUrl.layer(store, given.draw)))),
-      STORE_CLOSE_TIMEOUT
-    )
-    const listening = yield* Server.listen(ports).pipe(Effect.provideService(ServerLimits, limits))
-    yield* Server.serve(listening, once).pipe(
-      Effect.scoped,
-      Effect.provideContext(services),
-      Effect.provideService(CurrentTls, tls),
-      Effect.provideService(Identity, identity),
-      Effect.provideService(ServerLimits, limits)
+    yield* Server.serve(once).pipe(
+      Effect.provide(
+        Server.Server.layer(ports).pipe(
+          Layer.provideMerge(lotteryLayer(draw, store)),
+          Layer.provide(Layer.succeed(Identity, identity)),
+          Layer.provide(Layer.succeed(CurrentTls, tls)),
+          Layer.provide(Layer.succeed(ServerLimits, limits))
+        )
+      )
     )
   }, Effect.scoped)
 ).pipe(

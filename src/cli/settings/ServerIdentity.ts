@@ -128,7 +128,7 @@ export const make = Effect.fn("ServerIdentity.make")(function* (given: Given) {
   })
   // Where there is nothing to be read, SIGHUP is a terminal's that is closed.
   if (pair !== undefined || tokensFile !== undefined) yield* readAtHangups(readAnew)
-  const identity: Identity = {
+  const identity: Identity["Service"] = {
     certificates: clientCa !== undefined,
     tokens: tokens === undefined ? undefined : () => tokens!
   }

@@ -43,10 +43,10 @@ export interface ServerTls {
   readonly replace: (credentials: Credentials) => Effect.Effect<void, CredentialsUnusable>
 }
 
-/** How connections become TLS ones; they are plain where it is undefined. */
-export const CurrentTls = Context.Reference<ServerTls | undefined>("lottery/server/CurrentTls", {
-  defaultValue: () => undefined
-})
+/** How connections become TLS ones; undefined if they stay plain. */
+export class CurrentTls extends Context.Service<CurrentTls, ServerTls | undefined>()(
+  "lottery/server/CurrentTls"
+) {}
 
 const COMMON_NAME = /^agency-(\d{1,10})$/
 const URI_NAME = /(?:^|, )URI:lottery:agency:(\d{1,10})(?=, |$)/g

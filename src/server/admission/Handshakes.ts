@@ -5,7 +5,7 @@
  * the oldest of all, once it has stalled, goes for an address that has none: no address is kept out
  * by handshakes that never end.
  */
-import { Clock, Data, Deferred, Effect, Latch, type Scope } from "effect"
+import { Clock, Context, Data, Deferred, Effect, Latch, Layer, type Scope } from "effect"
 import { monotonicMillisUnsafe } from "../../domain/MonotonicTime.ts"
 import { MAX_RECORD_BYTES } from "../../protocol/TlsRecord.ts"
 
@@ -98,22 +98,30 @@ class Crowd {
   }
 }
 
-export interface Handshakes {
-  /**
-   * Does something in a place, once an address has one; fails once the place, or the wait for it,
-   * was given up for another address.
-   */
-  readonly inPlace: <A, E, R>(
-    address: string,
-    use: Effect.Effect<A, E, R>
-  ) => Effect.Effect<A, E | HandshakeGaveWay, R>
+export class Handshakes extends Context.Service<
+  Handshakes,
+  {
+    /**
+     * Does something in a place, once an address has one; fails once the place, or the wait for it,
+     * was given up for another address.
+     */
+    readonly inPlace: <A, E, R>(
+      address: string,
+      use: Effect.Effect<A, E, R>
+    ) => Effect.Effect<A, E | HandshakeGaveWay, R>
+  }
+>()("lottery/server/Handshakes") {
+  static readonly layer = Layer.effect(
+    Handshakes,
+    Effect.suspend(() => makeHandshakes(MAX_HANDSHAKES, MAX_WAITING))
+  )
 }
 
 /** Makes `places`, for which `maxWaiting` may wait. */
 export const makeHandshakes = Effect.fnUntraced(function* (
   places: number,
   maxWaiting: number
-): Effect.fn.Return<Handshakes, never, Scope.Scope> {
+): Effect.fn.Return<Handshakes["Service"], never, Scope.Scope> {
   const clock = yield* Clock.Clock
   const shaking = new Crowd()
   const waiting = new Crowd()

@@ -1,9 +1,10 @@
 /**
- * What a connection holds in memory of what was sent to it, from its arrival until it has been
- * answered. A message that has come whole is only counted; where part of it is missing, no more of
- * it is read before there is room for all of it. So whoever has begun to read a message can end it.
+ * The memory that messages may take. A message that has not come whole takes permits for its bytes
+ * before more of it is read, and gives them back once it is answered; the addresses of peers take
+ * turns. What Node reads by itself, a chunk of 64 KiB a connection, is bounded by the number of
+ * connections and takes none.
  */
-import { Clock, Effect, Semaphore } from "effect"
+import { Clock, Context, Effect, Layer, PartitionedSemaphore, Semaphore } from "effect"
 import { monotonicMillisUnsafe } from "../../domain/MonotonicTime.ts"
 import {
   JSON_MEMORY_FACTOR,
@@ -11,199 +12,116 @@ import {
   MAX_FRAME_BYTES,
   MAX_JSON_BYTES
 } from "../../protocol/Limits.ts"
-import type { Inflow } from "../../protocol/PeerConnection.ts"
-import { COMPARISONS_BYTES } from "../lottery/Comparison.ts"
-import { ByteBound } from "./ByteBound.ts"
-import { Gate, type Inlet } from "./Gate.ts"
 import { HANDSHAKES_BYTES } from "./Handshakes.ts"
+import { ServerLimits } from "./ServerLimits.ts"
 
-/** What is missing of a message and not worth a claim: a header, a first word. */
-const UNCLAIMED_BYTES = 1024
+/** What is missing of a message and takes no permits: a header, a first word. */
+const SMALL_BYTES = 1024
 
-/** An address's share of the memory, as long as nothing of what it sent was accepted. */
-const ADDRESS_SHARE = 1 / 8
-
-/** What the server's connections may hold together. */
-export interface MemoryBounds {
-  readonly all: ByteBound
-  /** The turn to parse a large JSON message, for one of which room is set apart. */
-  readonly largeJson: Semaphore.Semaphore
-  /** Makes the bound of an address. */
-  readonly makeShare: () => ByteBound
-  /** Closed while there is no room at all. */
-  readonly gate: Gate
-}
-
-/** What is set apart for parsing large JSON messages, in bytes: the largest has its turn. */
+/** Set apart for the largest JSON message, which has its turn to be parsed. */
 const LARGE_JSON_SHARE_BYTES = MAX_JSON_BYTES * JSON_MEMORY_FACTOR
 
-/** What is set apart of the bound on memory, whatever is held. */
+/** Set apart for comparing what comes with stored books: 16 pages of the longest rows, twice. */
+const COMPARISONS_BYTES = 8 * 1024 * 1024
+
+/** What is set apart of the bound on memory. */
 export const SET_APART_BYTES = LARGE_JSON_SHARE_BYTES + HANDSHAKES_BYTES + COMPARISONS_BYTES
 
-/** The least bound on what is held: what is set apart, and some frames. */
+/** The least bound on memory: what is set apart, and some frames. */
 export const MIN_MEMORY_BYTES = SET_APART_BYTES + 8 * MAX_FRAME_BYTES
 
-/** The gate opens again where so much of the room is free, and not for every byte. */
-const FREE_TO_OPEN = 1 / 8
+/**
+ * The part of the rest for peers whose first message was not accepted yet. They could announce
+ * large messages that never come, and take nothing from those who are known.
+ */
+const UNACCEPTED_PART = 1 / 4
 
-export const makeMemoryBounds = (maxMemoryBytes: number): MemoryBounds => {
-  const gate = new Gate()
-  const limit = maxMemoryBytes - SET_APART_BYTES
-  const onChange = (used: number) => {
-    if (used >= limit) gate.close()
-    else if (used <= limit * (1 - FREE_TO_OPEN)) gate.open()
+/** A bound in bytes, shared by address. */
+type BytesByAddress = PartitionedSemaphore.PartitionedSemaphore<string>
+
+/** The memory of all connections together. */
+export class Memory extends Context.Service<
+  Memory,
+  {
+    readonly unaccepted: BytesByAddress
+    readonly accepted: BytesByAddress
+    /** The turn to parse a large JSON message, for one of which room is set apart. */
+    readonly largeJson: Semaphore.Semaphore
   }
-  return {
-    all: new ByteBound(limit, onChange),
-    largeJson: Semaphore.makeUnsafe(1),
-    makeShare: () => new ByteBound(maxMemoryBytes * ADDRESS_SHARE),
-    gate
+>()("lottery/server/Memory") {
+  static readonly make = (maxMemoryBytes: number): Memory["Service"] => {
+    const bytes = maxMemoryBytes - SET_APART_BYTES
+    const unaccepted = Math.floor(bytes * UNACCEPTED_PART)
+    return {
+      unaccepted: PartitionedSemaphore.makeUnsafe({ permits: unaccepted }),
+      accepted: PartitionedSemaphore.makeUnsafe({ permits: bytes - unaccepted }),
+      largeJson: Semaphore.makeUnsafe(1)
+    }
   }
-}
 
-/** A connection as Node reads it ahead. */
-export interface ReadAhead extends Inlet {
-  /** Bytes that were read and not asked for yet. */
-  readonly bytes: () => number
-}
-
-const NOTHING_AHEAD: ReadAhead = { bytes: () => 0, start: () => {}, stop: () => {} }
-
-/** Waits until a claim is granted; `onGranted` is called as it is, also where nobody waits more. */
-const claim = (bound: ByteBound, bytes: number, onGranted: () => void): Effect.Effect<void> =>
-  Effect.callback((resume) =>
-    Effect.sync(
-      bound.claim(bytes, () => {
-        onGranted()
-        resume(Effect.void)
-      })
-    )
+  static readonly layer = Layer.effect(
+    Memory,
+    Effect.map(ServerLimits, ({ maxMemoryBytes }) => Memory.make(maxMemoryBytes))
   )
+}
 
-/** Holds so many bytes of a bound, once it has room for them, while something is done. */
-const holding = <A, E, R>(bound: ByteBound, bytes: number, use: Effect.Effect<A, E, R>) =>
-  Effect.suspend(() => {
-    let held = 0
-    const room = claim(bound, bytes, () => {
-      held = bytes
-      bound.met()
-    })
-    return Effect.andThen(room, use).pipe(Effect.ensuring(Effect.sync(() => bound.release(held))))
-  })
+/** The permits of a message that ends at this position in what its peer sends. */
+interface Claim {
+  readonly end: number
+  readonly release: Effect.Effect<unknown>
+}
 
-export class HeldBytes implements Inflow {
-  private arrivedBytes = 0
-  private answeredBytes = 0
-  /** Granted by every bound, and yet to come. */
-  private granted = 0
-  /** Granted by one bound, while another one is waited for. */
-  private claimed: Array<readonly [bound: ByteBound, bytes: number]> = []
+/** What one connection holds of the messages that it has sent. */
+export class HeldBytes {
+  private readonly memory: Memory["Service"]
+  private readonly address: string
+  private bytes: BytesByAddress
+  private claims: ReadonlyArray<Claim> = []
+  /** The positions up to which what came is answered, and claimed. */
+  private answeredTo = 0
+  private claimedTo = 0
   private waitedMillis = 0
   private waitingSince: number | undefined
-  /** Little is missing of what is read, for which nothing was claimed. */
-  private isSmall = false
-  private isClosed = false
-  /** What is counted of what was read ahead. */
-  private aheadBytes = 0
-  /** What is held and can be given back only once more may be read. */
-  private stuckBytes = 0
-  private onReadAhead: (() => void) | undefined
-  private readonly ahead: ReadAhead
-  /** Stopped with all others, but not in the middle of a message: it would keep what it holds. */
-  private readonly inlet: Inlet
-  private readonly memory: MemoryBounds
-  /** The one of the peer's address. */
-  private readonly share: ByteBound
-  private bounds: ReadonlyArray<ByteBound>
 
-  constructor(memory: MemoryBounds, share: ByteBound, ahead: ReadAhead = NOTHING_AHEAD) {
+  constructor(memory: Memory["Service"], address: string) {
     this.memory = memory
-    this.share = share
-    this.bounds = [share, memory.all]
-    this.ahead = ahead
-    this.inlet = {
-      start: ahead.start,
-      stop: () => {
-        if (!this.isReading) ahead.stop()
-      }
-    }
-    memory.gate.add(this.inlet)
+    this.address = address
+    this.bytes = memory.unaccepted
   }
 
-  /** How many bytes have come so far. */
-  get arrivedSoFar(): number {
-    return this.arrivedBytes
+  /** Waits until there is room for all that the peer sends up to the position `end`. */
+  readonly room = (end: number): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      const wanted = end - Math.max(this.claimedTo, this.answeredTo)
+      return wanted <= SMALL_BYTES ? Effect.void : this.claim(wanted, end)
+    })
+
+  /** What came before this position is answered, and is forgotten. */
+  readonly answered = (position: number): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      this.answeredTo = position
+      const [first] = this.claims
+      return first === undefined || first.end > position ? Effect.void : this.release(position)
+    })
+
+  /** Whether all that came before this position is answered. */
+  isAnsweredTo(position: number): boolean {
+    return this.answeredTo === position
   }
 
-  /** How many milliseconds it has waited for room, up to `now` (monotonic). */
-  waitedUntil(now: number): number {
-    return this.waitedMillis + (this.waitingSince === undefined ? 0 : now - this.waitingSince)
+  /** The first message was accepted: the next ones share the memory of known peers. */
+  accept(): void {
+    this.bytes = this.memory.accepted
   }
 
-  /** Counts what was read ahead now. */
-  readonly countAhead = (): void => {
-    if (this.isClosed) return
-    const bytes = this.ahead.bytes()
-    const more = bytes - this.aheadBytes
-    this.aheadBytes = bytes
-    for (const bound of this.bounds) more > 0 ? bound.add(more) : bound.release(-more)
-    if (this.waitingSince !== undefined) this.stick(more)
-    if (bytes > 0) this.onReadAhead?.()
-  }
-
-  readonly arrived = (bytes: number): void => {
-    this.countAhead()
-    this.isSmall = false
-    this.arrivedBytes += bytes
-    const unasked = Math.max(0, bytes - this.granted)
-    if (unasked > 0) for (const bound of this.bounds) bound.add(unasked)
-    const wasGranted = this.granted > 0
-    this.granted -= bytes - unasked
-    if (wasGranted && this.granted === 0) this.meet()
-    if (this.memory.gate.isClosed) this.inlet.stop()
-  }
-
-  /**
-   * Waits until anything may be read at all, unless it was granted. What was read ahead is there
-   * already: it is taken, so that whoever holds it claims room for the rest, and has its turn.
-   */
-  readonly passage: Effect.Effect<void> = Effect.suspend(() =>
-    this.isReading || this.aheadBytes > 0 || !this.memory.gate.isClosed
-      ? Effect.void
-      : this.waiting(0, Effect.raceFirst(this.memory.gate.passage, this.readAhead))
+  /** No message is read any more: gives back what was claimed for one. */
+  readonly giveUp: Effect.Effect<void> = Effect.suspend(() =>
+    this.release(Number.POSITIVE_INFINITY)
   )
 
-  private readonly readAhead = Effect.callback<void>((resume) => {
-    this.onReadAhead = () => resume(Effect.void)
-    return Effect.sync(() => {
-      this.onReadAhead = undefined
-    })
-  })
-
-  readonly room = (missing: number, begun: number): Effect.Effect<void> =>
-    Effect.suspend(() => {
-      if (missing <= this.granted) return Effect.void
-      // Where there is no room for more, whoever has begun a message still has its turn to end it.
-      if (missing <= UNCLAIMED_BYTES && !this.memory.gate.isClosed) {
-        this.isSmall = true
-        return Effect.void
-      }
-      return this.waiting(begun, this.claimOfAll(missing - this.granted))
-    })
-
-  /** The first `position` bytes that came have been answered, and are forgotten. */
-  answered(position: number): void {
-    const bytes = position - this.answeredBytes
-    this.answeredBytes = position
-    for (const bound of this.bounds) bound.release(bytes)
-  }
-
-  /** The peer is known: what it holds counts no more for its address. */
-  known(): void {
-    if (this.bounds.length === 1) return
-    this.bounds = [this.memory.all]
-    this.share.release(this.held)
-    if (this.granted > 0) this.share.met()
+  /** How many milliseconds the connection has waited for room, up to `now` (monotonic). */
+  waitedUntil(now: number): number {
+    return this.waitedMillis + (this.waitingSince === undefined ? 0 : now - this.waitingSince)
   }
 
   /** Parses a JSON message of this length; a large one in turn, with time for others between. */
@@ -212,91 +130,42 @@ export class HeldBytes implements Inflow {
       ? parse
       : this.memory.largeJson.withPermit(Effect.andThen(Effect.yieldNow, parse))
 
-  /** Makes something of so many bytes once there is room for it, and holds it while it is used. */
-  readonly made = <A, E, R>(bytes: number, use: Effect.Effect<A, E, R>) =>
-    holding(this.memory.all, bytes, use)
-
-  /** No message is read any more: what was granted for one and did not come is given back. */
-  giveUp(): void {
-    const { claimed, granted } = this
-    this.claimed = []
-    this.granted = 0
-    this.isSmall = false
-    if (granted > 0) {
-      for (const bound of this.bounds) bound.release(granted)
-      this.meet()
-    }
-    for (const [bound, bytes] of claimed) {
-      bound.release(bytes)
-      bound.met()
-    }
-    if (this.memory.gate.isClosed) this.inlet.stop()
+  /** Makes something of this many bytes once there is room for it, and holds it while in use. */
+  readonly made = <A, E, R>(bytes: number, use: Effect.Effect<A, E, R>) => {
+    const { accepted } = this.memory
+    return accepted.withPermits(this.address, Math.min(bytes, accepted.capacity))(use)
   }
 
-  /** Gives everything back. */
-  close(): void {
-    this.giveUp()
-    this.isClosed = true
-    this.memory.gate.remove(this.inlet)
-    for (const bound of this.bounds) bound.release(this.held)
-  }
-
-  /** Nothing is read of it, for there is no room, and it has claimed none. */
-  get isHalted(): boolean {
-    return this.memory.gate.isClosed && !this.isReading
-  }
-
-  /** All that came has been answered. */
-  get isAnswered(): boolean {
-    return this.answeredBytes === this.arrivedBytes
-  }
-
-  /** It may read on in the middle of a message, whatever all others hold. */
-  private get isReading(): boolean {
-    return this.granted > 0 || this.isSmall
-  }
-
-  private get held(): number {
-    return this.aheadBytes + this.arrivedBytes - this.answeredBytes + this.granted
-  }
-
-  private meet(): void {
-    for (const bound of this.bounds) bound.met()
-  }
-
-  /** Where it is interrupted, what was granted already is given back at the end. */
-  private claimOfAll(bytes: number): Effect.Effect<void> {
-    return Effect.forEach(
-      this.bounds,
-      (bound) => claim(bound, bytes, () => this.claimed.push([bound, bytes])),
-      { discard: true }
-    ).pipe(
-      Effect.map(() => {
-        this.claimed = []
-        this.granted += bytes
-        this.ahead.start()
+  private claim(wanted: number, end: number): Effect.Effect<void> {
+    const { address, bytes } = this
+    // A message that is larger than all there is has it for itself.
+    const permits = Math.min(wanted, bytes.capacity)
+    const taken = this.waiting(bytes.take(address, permits))
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.map(restore(taken), () => {
+        this.claimedTo = end
+        this.claims = [...this.claims, { end, release: bytes.release(permits) }]
       })
     )
   }
 
-  /** Waits with `begun` bytes of a message that cannot be read further meanwhile. */
-  private waiting(begun: number, wait: Effect.Effect<void>): Effect.Effect<void> {
+  private release(position: number): Effect.Effect<void> {
+    const kept = this.claims.findIndex(({ end }) => end > position)
+    const answered = kept === -1 ? this.claims : this.claims.slice(0, kept)
+    this.claims = this.claims.slice(answered.length)
+    return Effect.forEach(answered, ({ release }) => release, { discard: true })
+  }
+
+  private waiting(wait: Effect.Effect<void>): Effect.Effect<void> {
     return Clock.clockWith((clock) => {
       this.waitingSince = monotonicMillisUnsafe(clock)
-      this.stick(begun + this.aheadBytes)
       return Effect.ensuring(
         wait,
         Effect.sync(() => {
           this.waitedMillis = this.waitedUntil(monotonicMillisUnsafe(clock))
           this.waitingSince = undefined
-          this.stick(-this.stuckBytes)
         })
       )
     })
-  }
-
-  private stick(bytes: number): void {
-    this.stuckBytes += bytes
-    for (const bound of this.bounds) bound.stick(bytes)
   }
 }

@@ -22,16 +22,15 @@ export type Certificate =
   | { readonly _tag: "Refused"; readonly reason: string }
   | { readonly _tag: "Missing" }
 
-/** What is asked of a peer that speaks for an agency. */
-export interface Identity {
-  readonly certificates: boolean
-  /** The tokens as they were read last. */
-  readonly tokens: (() => Tokens) | undefined
-}
-
-export const Identity = Context.Reference<Identity>("lottery/server/Identity", {
-  defaultValue: () => ({ certificates: false, tokens: undefined })
-})
+/** What is asked of a peer that speaks for an agency. A server cannot be built without it. */
+export class Identity extends Context.Service<
+  Identity,
+  {
+    readonly certificates: boolean
+    /** The tokens as they were read last. */
+    readonly tokens: (() => Tokens) | undefined
+  }
+>()("lottery/server/Identity") {}
 
 /** What speaks against a certificate where `agency` is spoken for; undefined where nothing does. */
 const refusalOf = (certificate: Certificate | undefined, agency: Agency): string | undefined => {
@@ -55,7 +54,7 @@ export const authorize = Effect.fnUntraced(function* (
   { certificate }: { readonly certificate: Certificate | undefined },
   agency: Agency,
   token?: string
-): Effect.fn.Return<void, Unauthorized> {
+): Effect.fn.Return<void, Unauthorized, Identity> {
   const { certificates, tokens } = yield* Identity
   if (!certificates && tokens === undefined) return
   const refusal = refusalOf(certificate, agency)

@@ -2,9 +2,8 @@
  * The places for connections: how many the server takes, and how many an address whose peers are
  * not known yet. A peer is known once its first message was accepted.
  */
-import { Data, Deferred, Effect, type Scope } from "effect"
-import type { ByteBound } from "./ByteBound.ts"
-import type { ServerLimits } from "./ServerLimits.ts"
+import { Context, Data, Deferred, Effect, Layer, type Scope } from "effect"
+import { ServerLimits } from "./ServerLimits.ts"
 
 /** Groups of an IPv6 address that name the network; the others a peer may choose by itself. */
 const NETWORK_GROUPS = 4
@@ -36,7 +35,8 @@ export const GAVE_WAY =
   "all places are taken, and most of those for unknown peers by this address: " +
   "it gave way to another one"
 
-export interface Visitor {
+/** A connection that asks for a place. */
+export interface Newcomer {
   readonly address: string
   /** Whether it counts for its address until it is known; on the winners' port silence is usual. */
   readonly counts: boolean
@@ -49,11 +49,9 @@ export interface Place {
   readonly turn: Effect.Effect<void>
   /** The peer's first message was accepted. */
   readonly known: () => void
-  /** The memory of those from its address that are not known. */
-  readonly share: ByteBound
 }
 
-interface Guest extends Visitor {
+interface Guest extends Newcomer {
   readonly turn: Deferred.Deferred<void>
 }
 
@@ -63,21 +61,28 @@ interface Address {
   /** Those of them that count, and are served. */
   readonly served: Set<Guest>
   readonly waiting: Set<Guest>
-  readonly share: ByteBound
   guests: number
 }
 
-export interface Places {
-  /** Takes a place until the scope closes. */
-  readonly take: (visitor: Visitor) => Effect.Effect<Place, NoPlace, Scope.Scope>
-  /** Places that are taken. */
-  readonly taken: () => number
+export class Places extends Context.Service<
+  Places,
+  {
+    /** Takes a place until the scope closes. */
+    readonly take: (newcomer: Newcomer) => Effect.Effect<Place, NoPlace, Scope.Scope>
+    /** Places that are taken. */
+    readonly taken: () => number
+  }
+>()("lottery/server/Places") {
+  static readonly layer = Layer.effect(
+    Places,
+    Effect.map(ServerLimits, (limits) => makePlaces(limits))
+  )
 }
 
-export const makePlaces = (
-  { maxConnections, maxUnidentified }: ServerLimits,
-  makeShare: () => ByteBound
-): Places => {
+export const makePlaces = ({
+  maxConnections,
+  maxUnidentified
+}: Pick<ServerLimits, "maxConnections" | "maxUnidentified">): Places["Service"] => {
   const addresses = new Map<string, Address>()
   let taken = 0
 
@@ -85,7 +90,6 @@ export const makePlaces = (
     unknown: new Set(),
     served: new Set(),
     waiting: new Set(),
-    share: makeShare(),
     guests: 0
   })
 
@@ -153,16 +157,15 @@ export const makePlaces = (
   }
 
   const take = Effect.fnUntraced(function* (
-    visitor: Visitor
+    newcomer: Newcomer
   ): Effect.fn.Return<Place, NoPlace, Scope.Scope> {
-    const guest: Guest = { ...visitor, turn: Deferred.makeUnsafe<void>() }
+    const guest: Guest = { ...newcomer, turn: Deferred.makeUnsafe<void>() }
     yield* Effect.addFinalizer(() => Effect.sync(() => leave(guest)))
     const address = enter(guest)
     if (address === undefined) return yield* new NoPlace({ connections: taken })
     return {
       turn: Deferred.await(guest.turn),
-      known: () => forget(address, guest),
-      share: address.share
+      known: () => forget(address, guest)
     }
   })
 

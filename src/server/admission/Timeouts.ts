@@ -6,7 +6,7 @@ import { Clock, Data, Duration, Effect } from "effect"
 import { monotonicMillisUnsafe } from "../../domain/MonotonicTime.ts"
 import type { EndOfStream } from "../../protocol/ByteReader.ts"
 import { ConnectionLost, type PeerConnection } from "../../protocol/PeerConnection.ts"
-import { type Peer, readUpTo } from "../session/Peer.ts"
+import type { Peer } from "./Peer.ts"
 import { ServerLimits } from "./ServerLimits.ts"
 import { showBytes } from "./ShownBytes.ts"
 
@@ -29,35 +29,25 @@ export class TooSlow extends Data.TaggedError("TooSlow")<{
 /** A timer that is so late says that the server itself stood still, and read nothing. */
 const STANDSTILL_MILLIS = 100
 
-/** What of `HeldBytes` says when time does not count. */
-type Halts = Pick<Peer["held"], "waitedUntil" | "isHalted">
-
-/** For what needs no room to read. */
-const NO_HALTS: Halts = { waitedUntil: () => 0, isHalted: false }
-
 /**
- * Ends once `timeout` has passed without counting the time that was waited for room. Where the
- * server stood still, which may have kept it from what had come, there is as much time again: in
- * all no more than `timeout` itself.
+ * Ends once `timeout` has passed without counting the time that was waited for room: `waitedUntil`
+ * says how much that was by a given time. If the server stood still, which may have kept it from
+ * what had come, there is as much time again: in all no more than `timeout` itself.
  */
 const runsOut = Effect.fnUntraced(function* (
-  halts: Halts,
-  timeout: Duration.Duration
+  timeout: Duration.Duration,
+  waitedUntil: (nowMillis: number) => number
 ): Effect.fn.Return<void> {
   const clock = yield* Clock.Clock
   const now = () => monotonicMillisUnsafe(clock)
   const millis = Duration.toMillis(timeout)
   const start = now()
-  const waited = halts.waitedUntil(start)
+  const waited = waitedUntil(start)
   let extra = 0
   let again = 0
   for (;;) {
-    const end = start + millis + halts.waitedUntil(now()) - waited + extra
-    if (now() >= end) {
-      if (!halts.isHalted) return
-      extra += millis
-      continue
-    }
+    const end = start + millis + waitedUntil(now()) - waited + extra
+    if (now() >= end) return
     yield* Effect.sleep(end - now())
     const late = now() - end
     if (late > STANDSTILL_MILLIS) {
@@ -68,13 +58,19 @@ const runsOut = Effect.fnUntraced(function* (
   }
 })
 
-/** Gives a peer so much time for something for which nothing of a message is read. */
+/** Gives a peer this much time for something for which no message is read. */
 export const within = <A, E, R, E2>(
   timeout: Duration.Duration,
   something: Effect.Effect<A, E, R>,
   tooSlow: Effect.Effect<never, E2>
 ): Effect.Effect<A, E | E2, R> =>
-  Effect.raceFirst(something, Effect.andThen(runsOut(NO_HALTS, timeout), tooSlow))
+  Effect.raceFirst(
+    something,
+    Effect.andThen(
+      runsOut(timeout, () => 0),
+      tooSlow
+    )
+  )
 
 /** What a peer is given time for. */
 export interface Awaited {
@@ -85,17 +81,19 @@ export interface Awaited {
   readonly isSecret?: boolean
 }
 
-/** Gives a peer so much time for what it is to send. */
+/** Gives a peer this much time for what it is to send. */
 export const inTime = <A, E, R>(
   peer: Peer,
   { isSecret = false, timeout, what }: Awaited,
   read: Effect.Effect<A, E, R>
 ): Effect.Effect<A, E | TooSlow, R> => {
   const { connection, held } = peer
-  const start = readUpTo(peer)
-  const tooSlow = Effect.flatMap(runsOut(held, timeout), () => {
-    const bytes = held.arrivedSoFar - start
-    const shown = isSecret ? "" : showBytes(connection.reader.buffered())
+  const { buffered, position } = connection.reader
+  const start = position()
+  const waitedUntil = (nowMillis: number) => held.waitedUntil(nowMillis)
+  const tooSlow = Effect.flatMap(runsOut(timeout, waitedUntil), () => {
+    const bytes = position() - start + buffered().length
+    const shown = isSecret ? "" : showBytes(buffered())
     return Effect.fail(new TooSlow({ expected: what, timeout, bytes, shown }))
   })
   return Effect.raceFirst(read, tooSlow)
@@ -121,21 +119,22 @@ export const awaitMessage = Effect.fnUntraced(function* (peer: Peer) {
     inTime(peer, next, reader.fill),
     "TooSlow",
     // It may be the peer that waits for an answer.
-    (slow) => (peer.held.isAnswered ? Effect.fail(slow) : wait)
+    (slow) => (peer.held.isAnsweredTo(reader.position()) ? Effect.fail(slow) : wait)
   )
   yield* wait
 })
 
-/** What is asked of the connection below. */
-export interface Outflow {
-  /** Bytes that wait to be written, and how many may before a write waits too. */
-  readonly writableLength: number
-  readonly writableHighWaterMark: number
-  readonly destroy: () => unknown
-}
-
 /** Bytes that a peer has to take at a time, which are the most that are on their way to it. */
 export const WRITTEN_BYTES = 65_536
+
+/** What is asked of the connection that is written to; a `net.Socket` has it. */
+interface Written {
+  readonly destroyed: boolean
+  /** Bytes that wait to be written. */
+  readonly writableLength: number
+  readonly write: (bytes: Uint8Array) => unknown
+  readonly destroy: () => unknown
+}
 
 /**
  * A write that waits for the peer to read, but not for ever: where it takes nothing for that time
@@ -144,11 +143,14 @@ export const WRITTEN_BYTES = 65_536
 export const writeInTime = (
   write: PeerConnection["write"],
   timeout: Duration.Duration,
-  link: Outflow
+  link: Written
 ): PeerConnection["write"] => {
   const writeSome = (bytes: Uint8Array) =>
     Effect.suspend(() => {
-      if (link.writableLength + bytes.length < link.writableHighWaterMark) return write(bytes)
+      // Node may read nothing ahead (see `Server`), and would have each write waited for.
+      if (!link.destroyed && link.writableLength + bytes.length < WRITTEN_BYTES) {
+        return Effect.sync(() => void link.write(bytes))
+      }
       const tooSlow = Effect.suspend(() => {
         link.destroy()
         const reason = `the peer read nothing for ${Duration.format(timeout)}`

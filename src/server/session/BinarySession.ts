@@ -7,9 +7,9 @@ import {
   readBinaryPacket,
   readBinaryQuestion
 } from "../../protocol/binary/BinaryPackets.ts"
+import type { Peer } from "../admission/Peer.ts"
 import type { Bets, BookDialect, Question } from "./BookSession.ts"
 import * as BookSession from "./BookSession.ts"
-import type { Peer } from "./Peer.ts"
 import { madeOnce } from "./TellWinners.ts"
 
 const dialect: BookDialect = {

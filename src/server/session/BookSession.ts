@@ -10,15 +10,15 @@ import type { WinningDocuments } from "../../domain/Draw.ts"
 import type { EndOfStream } from "../../protocol/ByteReader.ts"
 import { BadMessage } from "../../protocol/BytesCodec.ts"
 import type { ConnectionLost } from "../../protocol/PeerConnection.ts"
-import { authorize, type Unauthorized } from "../admission/Identity.ts"
-import { awaitMessage, readInTime, type TooSlow } from "../admission/Patience.ts"
+import { authorize, type Identity, type Unauthorized } from "../admission/Identity.ts"
+import { discardInput, forgetRead, type Peer } from "../admission/Peer.ts"
+import { awaitMessage, readInTime, type TooSlow } from "../admission/Timeouts.ts"
 import { Lottery, type UnknownAgency } from "../lottery/Lottery.ts"
 import type { AtBook, Superseded } from "../lottery/Turn.ts"
 import type { StoredBatch, Upload } from "../lottery/Upload.ts"
 import type { Discarded } from "../store/BetStore.ts"
 import * as Intake from "./Intake.ts"
 import { asInternalError } from "./InternalError.ts"
-import { discardInput, forgetRead, type Peer } from "./Peer.ts"
 import { type Answer, tellWinners } from "./TellWinners.ts"
 
 /** Some bets of an agency; `last` says that its book is whole with them. */
@@ -213,7 +213,11 @@ const converse = Effect.fnUntraced(function* (
 
   const checkQuestion = Effect.fnUntraced(function* ({
     agency
-  }: Question): Effect.fn.Return<Outcome, BadMessage | UnknownAgency | Unauthorized, Scope.Scope> {
+  }: Question): Effect.fn.Return<
+    Outcome,
+    BadMessage | UnknownAgency | Unauthorized,
+    Identity | Scope.Scope
+  > {
     yield* lottery.admit(agency)
     yield* authorize(peer, agency)
     const { finished, upload } = progress
@@ -247,10 +251,9 @@ const converse = Effect.fnUntraced(function* (
     const { next } = progress
     progress.next = undefined
     if (next !== undefined) return Effect.fromResult(next)
-    forgetRead(peer)
-    return Effect.andThen(
-      awaitNext,
-      Effect.suspend(() => readInTime(peer, dialect.read(peer, progress.finished)))
+    return forgetRead(peer).pipe(
+      Effect.andThen(awaitNext),
+      Effect.andThen(Effect.suspend(() => readInTime(peer, dialect.read(peer, progress.finished))))
     )
   })
 
@@ -282,7 +285,9 @@ const converse = Effect.fnUntraced(function* (
 
   const step = Effect.suspend(() => readRun).pipe(
     Effect.flatMap(
-      (message): Effect.Effect<Outcome, Superseded | Discarded | ConnectionLost, Scope.Scope> =>
+      (
+        message
+      ): Effect.Effect<Outcome, Superseded | Discarded | ConnectionLost, Identity | Scope.Scope> =>
         message._tag === "Run" ? takeRun(message) : takeQuestion(message)
     ),
     Effect.catchTag(["BadMessage", "TooSlow"], (refusal) => refuse(refusal))

@@ -2,6 +2,7 @@
  * One accepted connection from its first byte to its close: tells the dialect, holds that
  * dialect's conversation, and handles every way in which a connection can end.
  */
+import type * as Net from "node:net"
 import { Effect, Result } from "effect"
 import type { Socket } from "effect/socket/Socket"
 import { logAction } from "../../domain/ActionLog.ts"
@@ -10,41 +11,27 @@ import { BadMessage } from "../../protocol/BytesCodec.ts"
 import { type Dialect, detect } from "../../protocol/Dialect.ts"
 import * as PeerConnection from "../../protocol/PeerConnection.ts"
 import { beginsWithHandshake, NO_TLS_HERE } from "../../protocol/TlsRecord.ts"
-import { inTime, type Outflow, writeInTime } from "../admission/Patience.ts"
+import { linger, type Peer } from "../admission/Peer.ts"
 import { ServerLimits } from "../admission/ServerLimits.ts"
 import { showFirstBytes } from "../admission/ShownBytes.ts"
+import { inTime, writeInTime } from "../admission/Timeouts.ts"
 import * as BinarySession from "./BinarySession.ts"
 import * as JsonSession from "./JsonSession.ts"
 import * as NativeSession from "./NativeSession.ts"
-import { linger, type Peer } from "./Peer.ts"
 import * as TextLineSession from "./TextLineSession.ts"
 
 /** Which port a connection came to; the JSON client opens the winners' one long before it asks. */
 export type Port = "bets" | "winners"
 
-/** What is known of a connection that was let in. */
-export interface Visitor extends Pick<Peer, "ip" | "certificate" | "held"> {
-  readonly port: Port
-  /** Called once its first message was accepted. */
-  readonly known: () => void
-}
-
-/** What is asked of the connection below. */
-export type Link = PeerConnection.Link & Outflow
-
 /** Serves a connection to its end; closed with the scope. */
 export const serve = Effect.fnUntraced(
-  function* (socket: Socket, link: Link, visitor: Visitor) {
+  function* (socket: Socket, link: Net.Socket, port: Port, letIn: Omit<Peer, "connection">) {
     const { lingerTimeout, writeTimeout } = yield* ServerLimits
-    const { certificate, held, ip, known, port } = visitor
-    yield* Effect.addFinalizer(() => Effect.sync(() => held.close()))
-    const connection = yield* PeerConnection.make(socket, link, held)
+    const { held, ip } = letIn
+    yield* Effect.addFinalizer(() => held.giveUp)
+    const connection = yield* PeerConnection.make(socket, link, held.room)
     const write = writeInTime(connection.write, writeTimeout, link)
-    const accepted = Effect.sync(() => {
-      known()
-      held.known()
-    })
-    const peer = { ip, connection: { ...connection, write }, certificate, held, accepted }
+    const peer: Peer = { ...letIn, connection: { ...connection, write } }
     yield* converse(peer, port).pipe(
       Effect.catchTag(["BadMessage", "TooSlow"], (refusal) => logEnd(peer, refusal.message)),
       Effect.catchTag("EndOfStream", (end) =>
@@ -57,8 +44,8 @@ export const serve = Effect.fnUntraced(
       Effect.logDebug(`${ip}: ${lost.message}`)
     )
   },
-  (effect, _socket, _link, visitor) =>
-    Effect.catchTag(effect, "ConnectionLost", (lost) => logEnd(visitor, lost.message))
+  (effect, _socket, _link, _port, letIn) =>
+    Effect.catchTag(effect, "ConnectionLost", (lost) => logEnd(letIn, lost.message))
 )
 
 const logEnd = ({ ip }: Pick<Peer, "ip">, error: string) =>

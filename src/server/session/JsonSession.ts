@@ -1,9 +1,9 @@
 /** The conversation of an agency in JSON messages (wire: "JSON messages"). */
 import { Effect, Result } from "effect"
 import * as Json from "../../protocol/json/JsonMessages.ts"
+import type { Peer } from "../admission/Peer.ts"
 import type { BookDialect } from "./BookSession.ts"
 import * as BookSession from "./BookSession.ts"
-import type { Peer } from "./Peer.ts"
 import { madeOnce } from "./TellWinners.ts"
 
 const dialect: BookDialect = {

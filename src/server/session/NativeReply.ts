@@ -4,7 +4,7 @@ import type { BadMessage } from "../../protocol/BytesCodec.ts"
 import { encodeNativeReply } from "../../protocol/native/NativeFrames.ts"
 import type { NativeReply } from "../../protocol/native/NativeMessages.ts"
 import type { ConnectionLost } from "../../protocol/PeerConnection.ts"
-import type { Peer } from "./Peer.ts"
+import type { Peer } from "../admission/Peer.ts"
 
 export const say = (
   { connection }: Peer,

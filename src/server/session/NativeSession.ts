@@ -18,7 +18,8 @@ import {
 import * as Native from "../../protocol/native/NativeMessages.ts"
 import type { ConnectionLost } from "../../protocol/PeerConnection.ts"
 import { authorize } from "../admission/Identity.ts"
-import { awaitMessage, readInTime, type TooSlow } from "../admission/Patience.ts"
+import { forgetRead, linger, type Peer } from "../admission/Peer.ts"
+import { awaitMessage, readInTime, type TooSlow } from "../admission/Timeouts.ts"
 import { BookDiffers } from "../lottery/Comparison.ts"
 import { Lottery } from "../lottery/Lottery.ts"
 import type { AtBook, Superseded } from "../lottery/Turn.ts"
@@ -35,7 +36,6 @@ import {
 } from "./NativeRefusal.ts"
 import { say } from "./NativeReply.ts"
 import { awaitWinners } from "./NativeWinners.ts"
-import { forgetRead, linger, type Peer, readUpTo } from "./Peer.ts"
 
 /** Frames of bets that a client may send ahead of their acknowledgement. */
 const WINDOW = 32
@@ -144,17 +144,22 @@ const greet = Effect.fnUntraced(function* (peer: Peer, connection: AtBook) {
       maxFrame: MAX_FRAME_BYTES
     })
   )
-  forgetRead(peer)
+  yield* forgetRead(peer)
   return upload
 })
 
 /** Reads and checks frames until there is something that is none. */
 const readAhead = Effect.fnUntraced(function* (peer: Peer) {
   const frames: Frames = yield* Queue.bounded<ReadFrame, Unreadable>(QUEUED_FRAMES)
-  const read = readInTime(peer, readNativeRequest(peer.connection.reader))
+  const { reader } = peer.connection
+  const read = readInTime(peer, readNativeRequest(reader))
   yield* awaitMessage(peer).pipe(
     Effect.andThen(read),
-    Effect.flatMap((frame) => Queue.offer(frames, { frame, end: readUpTo(peer) })),
+    Effect.flatMap((frame) => {
+      const end = reader.position()
+      // A frame that came whole took no room yet, and many may wait here.
+      return Effect.andThen(peer.held.room(end), Queue.offer(frames, { frame, end }))
+    }),
     Effect.forever,
     Effect.catch((ending) => Queue.fail(frames, ending)),
     Effect.forkScoped
@@ -194,7 +199,7 @@ const answerFrames = Effect.fnUntraced(function* (peer: Peer, upload: Upload, fr
       case "Hello":
         return yield* new BadMessage({ reason: "expected Hello once, at the start" })
     }
-    peer.held.answered(arrived[answered - 1]!.end)
+    yield* peer.held.answered(arrived[answered - 1]!.end)
     arrived = arrived.slice(answered)
   }
 })

@@ -9,11 +9,11 @@ import type { BadMessage } from "../../protocol/BytesCodec.ts"
 import { encodeNativeReply } from "../../protocol/native/NativeFrames.ts"
 import * as Native from "../../protocol/native/NativeMessages.ts"
 import type { ConnectionLost } from "../../protocol/PeerConnection.ts"
+import type { Peer } from "../admission/Peer.ts"
 import { Lottery } from "../lottery/Lottery.ts"
 import type { Standing } from "../lottery/Standing.ts"
 import { NotFinished } from "./NativeRefusal.ts"
 import { say } from "./NativeReply.ts"
-import type { Peer } from "./Peer.ts"
 import { madeOnce, tellWinners } from "./TellWinners.ts"
 
 /** The least time between two words on the standing. */

@@ -8,10 +8,10 @@ import type { Agency } from "../../domain/Agency.ts"
 import type { WinningDocuments } from "../../domain/Draw.ts"
 import type { BadMessage } from "../../protocol/BytesCodec.ts"
 import { ConnectionLost } from "../../protocol/PeerConnection.ts"
-import { inTime, WRITTEN_BYTES } from "../admission/Patience.ts"
+import { discardInput, type Peer } from "../admission/Peer.ts"
 import { ServerLimits } from "../admission/ServerLimits.ts"
+import { inTime, WRITTEN_BYTES } from "../admission/Timeouts.ts"
 import { Lottery } from "../lottery/Lottery.ts"
-import { discardInput, type Peer } from "./Peer.ts"
 
 /** An agency's winners in a dialect, where it can say them. */
 export type Answer = Result.Result<Uint8Array, BadMessage>

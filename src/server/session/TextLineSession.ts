@@ -7,7 +7,7 @@ import { logAction } from "../../domain/ActionLog.ts"
 import { BadMessage } from "../../protocol/BytesCodec.ts"
 import { HTTP_REFUSAL, isHttpRequest } from "../../protocol/line/HttpRequest.ts"
 import { encodeTextLine, readTextLine } from "../../protocol/line/TextLine.ts"
-import type { Peer } from "./Peer.ts"
+import type { Peer } from "../admission/Peer.ts"
 
 export const run = Effect.fnUntraced(function* ({ connection, ip }: Peer) {
   const msg = yield* readTextLine(connection.reader)

@@ -28,10 +28,10 @@ interface Guest {
 
 /** The guests of handshakes, in the order in which they came. */
 class Hall {
-  private readonly handshakes: Handshakes
+  private readonly handshakes: Handshakes["Service"]
   private readonly came: Array<Guest> = []
 
-  constructor(handshakes: Handshakes) {
+  constructor(handshakes: Handshakes["Service"]) {
     this.handshakes = handshakes
   }
 

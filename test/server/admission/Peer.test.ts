@@ -6,34 +6,35 @@ import { it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
 import { TestClock } from "effect/testing"
 import { expect } from "vitest"
-import { HeldBytes, makeMemoryBounds } from "../../../src/server/admission/HeldBytes.ts"
+import { HeldBytes, Memory } from "../../../src/server/admission/HeldBytes.ts"
+import { discardInput, linger } from "../../../src/server/admission/Peer.ts"
 import { defaultLimits } from "../../../src/server/admission/ServerLimits.ts"
-import { discardInput, linger } from "../../../src/server/session/Peer.ts"
 import * as ModelConnection from "../../support/model/ModelConnection.ts"
 
 const makePeer = () => {
-  const memory = makeMemoryBounds(defaultLimits.maxMemoryBytes)
-  const held = new HeldBytes(memory, memory.makeShare())
-  const { connection, ...link } = ModelConnection.make(held)
+  const memory = Memory.make(defaultLimits.maxMemoryBytes)
+  const held = new HeldBytes(memory, "127.0.0.1")
+  const { connection, ...link } = ModelConnection.make(held.room)
   const accepted = Effect.void
   const peer = { ip: "127.0.0.1", connection, held, certificate: undefined, accepted }
-  return { ...link, memory, peer }
+  const { available, capacity } = memory.unaccepted
+  return { ...link, bytes: Effect.map(available, (free) => capacity - free), peer }
 }
 
 it.effect("what is discarded is held no more, nor what was granted for a message", () =>
   Effect.gen(function* () {
-    const { memory, peer, send } = makePeer()
+    const { bytes, peer, send } = makePeer()
     const reading = yield* Effect.forkChild(peer.connection.reader.take(100_000))
     send(Buffer.alloc(10))
     yield* TestClock.adjust(0)
-    expect(memory.all.bytes).toBe(100_000)
+    expect(yield* bytes).toBe(100_000)
     yield* Fiber.interrupt(reading)
     yield* Effect.forkChild(discardInput(peer))
     yield* TestClock.adjust(0)
-    expect(memory.all.bytes).toBe(0)
+    expect(yield* bytes).toBe(0)
     send(Buffer.alloc(1000))
     yield* TestClock.adjust(0)
-    expect(memory.all.bytes).toBe(0)
+    expect(yield* bytes).toBe(0)
   })
 )
 

@@ -7,9 +7,7 @@
 import { Effect, Exit, Fiber, Result, Scope } from "effect"
 import * as fc from "fast-check"
 import { describe, expect, it } from "vitest"
-import { ByteBound } from "../../../src/server/admission/ByteBound.ts"
 import { makePlaces, type Place, sourceOf } from "../../../src/server/admission/Places.ts"
-import { defaultLimits } from "../../../src/server/admission/ServerLimits.ts"
 
 const RUNS = process.env.LOTTERY_TEST_LONG ? 20_000 : 1_000
 const seed = process.env.LOTTERY_TEST_SEED
@@ -32,10 +30,10 @@ interface Guest {
 
 /** The places, and who is there as the test knows it, in the order in which they came. */
 class Hall {
-  private readonly places = makePlaces(
-    { ...defaultLimits, maxConnections: MAX_CONNECTIONS, maxUnidentified: MAX_UNIDENTIFIED },
-    () => new ByteBound(1)
-  )
+  private readonly places = makePlaces({
+    maxConnections: MAX_CONNECTIONS,
+    maxUnidentified: MAX_UNIDENTIFIED
+  })
   guests: ReadonlyArray<Guest> = []
 
   private unknownOf(address: string): ReadonlyArray<Guest> {
@@ -134,16 +132,6 @@ describe("places", () => {
       ),
       parameters
     ))
-
-  it("share an address's memory among those from it, and nobody else", () =>
-    Effect.gen(function* () {
-      const places = makePlaces(defaultLimits, () => new ByteBound(1))
-      const take = (address: string) =>
-        Effect.map(places.take({ address, counts: true, giveWay: () => {} }), ({ share }) => share)
-      const [first, second, other] = [yield* take("a"), yield* take("a"), yield* take("b")]
-      expect(second).toBe(first)
-      expect(other).not.toBe(first)
-    }).pipe(Effect.scoped, Effect.runPromise))
 
   it("are counted by address, and of IPv6 by network", () => {
     expect(sourceOf("192.0.2.1")).toBe("192.0.2.1")

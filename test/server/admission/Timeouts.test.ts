@@ -8,14 +8,14 @@ import { Duration, Effect, Exit, Fiber } from "effect"
 import { TestClock } from "effect/testing"
 import { describe, expect } from "vitest"
 import { ConnectionLost } from "../../../src/protocol/PeerConnection.ts"
-import { HeldBytes, makeMemoryBounds } from "../../../src/server/admission/HeldBytes.ts"
+import { HeldBytes, Memory } from "../../../src/server/admission/HeldBytes.ts"
+import { defaultLimits } from "../../../src/server/admission/ServerLimits.ts"
 import {
   awaitMessage,
   inTime,
   WRITTEN_BYTES,
   writeInTime
-} from "../../../src/server/admission/Patience.ts"
-import { defaultLimits } from "../../../src/server/admission/ServerLimits.ts"
+} from "../../../src/server/admission/Timeouts.ts"
 import * as ModelConnection from "../../support/model/ModelConnection.ts"
 import { ModelMachine, type ModelPeer } from "../../support/model/ModelMachine.ts"
 import { makeSettableClock } from "../../support/model/SettableClock.ts"
@@ -111,29 +111,15 @@ describe.each(DIALECTS)("the time in $dialect", (words) => {
 
 /** A peer that is connected, and says what it is told to. */
 const makePeer = () => {
-  const memory = makeMemoryBounds(defaultLimits.maxMemoryBytes)
-  const held = new HeldBytes(memory, memory.makeShare())
-  const { connection, send } = ModelConnection.make(held)
+  const memory = Memory.make(defaultLimits.maxMemoryBytes)
+  const held = new HeldBytes(memory, "127.0.0.1")
+  const { connection, send } = ModelConnection.make(held.room)
   const accepted = Effect.void
   const peer = { ip: "127.0.0.1", connection, held, certificate: undefined, accepted }
   return { memory, peer, send }
 }
 
 describe("the time for what a peer sends", () => {
-  it.effect("begins anew for a silent one of whom nothing was read", () =>
-    Effect.gen(function* () {
-      const { memory, peer } = makePeer()
-      const waiting = yield* Effect.forkChild(Effect.exit(awaitMessage(peer)))
-      yield* TestClock.adjust(1)
-      memory.gate.close()
-      yield* TestClock.adjust("1 day")
-      expect(waiting.pollUnsafe()).toBeUndefined()
-      memory.gate.open()
-      yield* TestClock.adjust(idleTimeout)
-      expect(String(yield* Fiber.join(waiting))).toContain("TooSlow")
-    })
-  )
-
   it.effect("does not run out for one that waits for an answer", () =>
     Effect.gen(function* () {
       const { peer, send } = makePeer()
@@ -142,7 +128,7 @@ describe("the time for what a peer sends", () => {
       const waiting = yield* Effect.forkChild(Effect.exit(awaitMessage(peer)))
       yield* TestClock.adjust(10 * Duration.toMillis(idleTimeout))
       expect(waiting.pollUnsafe()).toBeUndefined()
-      peer.held.answered(10)
+      yield* peer.held.answered(10)
       yield* TestClock.adjust(idleTimeout)
       expect(String(yield* Fiber.join(waiting))).toContain("TooSlow")
     })
@@ -152,8 +138,7 @@ describe("the time for what a peer sends", () => {
     Effect.gen(function* () {
       const { run, setBack } = yield* makeSettableClock
       const { memory, peer } = makePeer()
-      const all = memory.all.bytes + defaultLimits.maxMemoryBytes
-      memory.all.claim(all, () => {})
+      yield* memory.unaccepted.take("another address", memory.unaccepted.capacity)
       const awaited = { what: "all of it", timeout: messageTimeout }
       const reading = yield* inTime(peer, awaited, peer.connection.reader.take(100_000)).pipe(
         Effect.exit,
@@ -163,8 +148,7 @@ describe("the time for what a peer sends", () => {
       yield* TestClock.adjust("1 minute")
       yield* setBack("1 hour")
       yield* TestClock.adjust("1 minute")
-      memory.all.release(all)
-      memory.all.met()
+      yield* memory.unaccepted.release(memory.unaccepted.capacity)
       yield* TestClock.adjust(1)
       yield* setBack("1 hour")
       yield* TestClock.adjust(Duration.toMillis(messageTimeout) - 2)
@@ -226,17 +210,14 @@ describe("the time for what a peer sends", () => {
     Effect.gen(function* () {
       const { memory, peer, send } = makePeer()
       const { connection } = peer
-      // Somebody has it all, and has yet to read it.
-      const all = memory.all.bytes + defaultLimits.maxMemoryBytes
-      memory.all.claim(all, () => {})
+      yield* memory.unaccepted.take("another address", memory.unaccepted.capacity)
       const awaited = { what: "all of it", timeout: messageTimeout }
       const reading = yield* Effect.forkChild(
         Effect.exit(inTime(peer, awaited, connection.reader.take(100_000)))
       )
       yield* TestClock.adjust("86410 seconds")
       expect(reading.pollUnsafe()).toBeUndefined()
-      memory.all.release(all)
-      memory.all.met()
+      yield* memory.unaccepted.release(memory.unaccepted.capacity)
       yield* TestClock.adjust(Duration.toMillis(messageTimeout) - 1)
       expect(reading.pollUnsafe()).toBeUndefined()
       send(Buffer.alloc(70))
@@ -248,16 +229,17 @@ describe("the time for what a peer sends", () => {
   )
 })
 
-/** As many bytes wait to be written before a write waits too. */
-const FULL_BYTES = 10
+/** The bytes that may wait to be written; with more a write waits too. */
+const FULL_BYTES = WRITTEN_BYTES
 
 /** A connection that takes what is written when it is told to, and whoever writes to it. */
 const makeOutflow = () => {
   let taken: (() => void) | undefined
   let isDestroyed = false
   const link = {
+    destroyed: false,
     writableLength: 0,
-    writableHighWaterMark: FULL_BYTES,
+    write: () => true,
     destroy: () => {
       isDestroyed = true
       taken?.()

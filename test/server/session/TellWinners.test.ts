@@ -2,11 +2,7 @@
 import { it } from "@effect/vitest"
 import { Effect, Fiber, Result } from "effect"
 import { describe, expect } from "vitest"
-import {
-  HeldBytes,
-  MIN_MEMORY_BYTES,
-  makeMemoryBounds
-} from "../../../src/server/admission/HeldBytes.ts"
+import { HeldBytes, Memory, MIN_MEMORY_BYTES } from "../../../src/server/admission/HeldBytes.ts"
 import { inTurn, madeOnce } from "../../../src/server/session/TellWinners.ts"
 
 const DOCUMENTS = ["10"]
@@ -23,10 +19,10 @@ describe("the answer to an agency", () => {
 
   it.live("that takes long leaves room for another agency's, whoever asks for it", () =>
     Effect.gen(function* () {
-      const memory = makeMemoryBounds(MIN_MEMORY_BYTES)
+      const memory = Memory.make(MIN_MEMORY_BYTES)
       const answer = new Uint8Array(1024 * 1024)
       const tell = (documents: ReadonlyArray<string>, say: Effect.Effect<void>) =>
-        inTurn(documents, answer, say, new HeldBytes(memory, memory.makeShare()))
+        inTurn(documents, answer, say, new HeldBytes(memory, "127.0.0.1"))
       const [one, other] = [["10"], ["20"]]
       const askers = Array.from({ length: 500 }, () => tell(one, Effect.never))
       yield* Effect.forkChild(Effect.all(askers, { concurrency: "unbounded" }))
@@ -37,8 +33,8 @@ describe("the answer to an agency", () => {
 
   it.live("that takes long keeps no other asker waiting, as long as there are not many", () =>
     Effect.gen(function* () {
-      const memory = makeMemoryBounds(MIN_MEMORY_BYTES)
-      const held = new HeldBytes(memory, memory.makeShare())
+      const memory = Memory.make(MIN_MEMORY_BYTES)
+      const held = new HeldBytes(memory, "127.0.0.1")
       const tell = (say: Effect.Effect<void>) => inTurn(DOCUMENTS, new Uint8Array(2000), say, held)
       for (let askers = 0; askers < 63; askers++) {
         yield* Effect.forkChild(tell(Effect.never), { startImmediately: true })
@@ -49,17 +45,17 @@ describe("the answer to an agency", () => {
 
   it.live("waits for room unless it is small", () =>
     Effect.gen(function* () {
-      const memory = makeMemoryBounds(MIN_MEMORY_BYTES)
-      const held = new HeldBytes(memory, memory.makeShare())
+      const memory = Memory.make(MIN_MEMORY_BYTES)
+      const held = new HeldBytes(memory, "127.0.0.1")
       const tell = (bytes: number) => inTurn(["10"], new Uint8Array(bytes), Effect.void, held)
-      memory.all.add(MIN_MEMORY_BYTES)
+      yield* memory.accepted.take("another address", memory.accepted.capacity)
       yield* tell(1024)
       const waiting = yield* Effect.forkChild(tell(1025), { startImmediately: true })
       yield* Effect.yieldNow
       expect(waiting.pollUnsafe()).toBeUndefined()
-      memory.all.release(MIN_MEMORY_BYTES)
+      yield* memory.accepted.release(memory.accepted.capacity)
       yield* Fiber.join(waiting)
-      expect(memory.all.bytes).toBe(0)
+      expect(yield* memory.accepted.available).toBe(memory.accepted.capacity)
     })
   )
 })

@@ -1,11 +1,7 @@
 /** A connection within this process: the server's end, as a conversation sees it, and a peer's. */
 import { Deferred, Effect } from "effect"
 import * as ByteReader from "../../../src/protocol/ByteReader.ts"
-import {
-  ConnectionLost,
-  type Inflow,
-  type PeerConnection
-} from "../../../src/protocol/PeerConnection.ts"
+import { ConnectionLost, type PeerConnection } from "../../../src/protocol/PeerConnection.ts"
 
 export interface ModelConnection {
   /** The server's end. */
@@ -23,7 +19,7 @@ export interface ModelConnection {
   readonly activity: () => number
 }
 
-export const make = (inflow: Inflow): ModelConnection => {
+export const make = (room: (end: number) => Effect.Effect<void>): ModelConnection => {
   let inbox: Array<Uint8Array> = []
   let outbox: Array<Uint8Array> = []
   let ended = false
@@ -51,7 +47,6 @@ export const make = (inflow: Inflow): ModelConnection => {
       const chunks = inbox
       inbox = []
       activity++
-      for (const chunk of chunks) inflow.arrived(chunk.length)
       return Effect.succeed(chunks)
     }
     if (ended) return Effect.fail(new ByteReader.EndOfStream({ pending: 0 }))
@@ -60,7 +55,7 @@ export const make = (inflow: Inflow): ModelConnection => {
 
   return {
     connection: {
-      reader: ByteReader.make(pull, inflow.room),
+      reader: ByteReader.make(pull, room),
       write: (bytes) =>
         Effect.suspend(() => {
           if (gone) return Effect.fail(failure())

@@ -6,11 +6,8 @@
 import { Cause, Context, Effect, Exit, Layer, Logger, PubSub, Scope, Stream } from "effect"
 import { ActionLine } from "../../../src/domain/ActionLog.ts"
 import { Draw, type ExpectedAgencies } from "../../../src/domain/Draw.ts"
-import {
-  HeldBytes,
-  type MemoryBounds,
-  makeMemoryBounds
-} from "../../../src/server/admission/HeldBytes.ts"
+import { HeldBytes, Memory } from "../../../src/server/admission/HeldBytes.ts"
+import { Identity } from "../../../src/server/admission/Identity.ts"
 import { defaultLimits } from "../../../src/server/admission/ServerLimits.ts"
 import { Lottery } from "../../../src/server/lottery/Lottery.ts"
 import * as BinarySession from "../../../src/server/session/BinarySession.ts"
@@ -43,7 +40,7 @@ export interface ModelPeer extends ModelConnection.ModelConnection {
   /** The server has ended the conversation. */
   readonly isClosed: () => boolean
   /** Of this connection alone. */
-  readonly memory: MemoryBounds
+  readonly memory: Memory["Service"]
 }
 
 const FOLDER = "/store"
@@ -57,7 +54,7 @@ export class ModelMachine {
   private readonly disk: CrashDisk.CrashDisk
   private readonly peers = new Set<ModelPeer>()
   private scope = Scope.makeUnsafe()
-  private services: Context.Context<BetStore | Lottery> | undefined
+  private services: Context.Context<BetStore | Lottery | Identity> | undefined
   /** What ended a conversation and must not: a bug that no answer would show. */
   readonly defects: Array<Cause.Cause<unknown>> = []
   /** The log so far, as lines. */
@@ -97,6 +94,7 @@ export class ModelMachine {
     })
     this.services = yield* lotteryLayer.pipe(
       Layer.provideMerge(storeLayer),
+      Layer.provideMerge(Layer.succeed(Identity, { certificates: false, tokens: undefined })),
       Layer.provideMerge(Logger.layer([logger])),
       Layer.build,
       Scope.provide(this.scope)
@@ -125,12 +123,12 @@ export class ModelMachine {
   /** Connects a peer, which speaks this dialect. */
   readonly connect = (dialect: Dialect) =>
     Effect.gen({ self: this }, function* () {
-      const memory = makeMemoryBounds(defaultLimits.maxMemoryBytes)
-      const held = new HeldBytes(memory, memory.makeShare())
-      const link = ModelConnection.make(held)
+      const memory = Memory.make(defaultLimits.maxMemoryBytes)
+      const held = new HeldBytes(memory, "127.0.0.1")
+      const link = ModelConnection.make(held.room)
       let closed = false
       const session = { binary: BinarySession, json: JsonSession, native: NativeSession }[dialect]
-      const accepted = Effect.sync(() => held.known())
+      const accepted = Effect.sync(() => held.accept())
       const { connection } = link
       const visitor = { ip: "127.0.0.1", connection, certificate: undefined, held, accepted }
       yield* session.run(visitor).pipe(

@@ -6,7 +6,7 @@ import { CurrentTls, type ServerTls } from "../../../src/server/admission/Certif
 import { Identity } from "../../../src/server/admission/Identity.ts"
 import { defaultLimits, ServerLimits } from "../../../src/server/admission/ServerLimits.ts"
 import { Lottery } from "../../../src/server/lottery/Lottery.ts"
-import * as Server from "../../../src/server/Server.ts"
+import { Server } from "../../../src/server/Server.ts"
 import { BetStore } from "../../../src/server/store/BetStore.ts"
 import * as StoreUrl from "../../../src/server/store/StoreUrl.ts"
 
@@ -21,7 +21,7 @@ export const shortLimits: ServerLimits = {
   listenerCloseTimeout: Duration.seconds(1)
 }
 
-export interface TestServer extends Server.Listening {
+export interface TestServer extends Readonly<Context.Service.Shape<typeof Server>> {
   readonly store: BetStore["Service"]
   readonly lottery: Lottery["Service"]
   /** The log so far, as lines. */
@@ -36,7 +36,7 @@ export interface Options {
   /** Plain connections where it is left out. */
   readonly tls?: ServerTls
   /** Everybody may speak for every agency where it is left out. */
-  readonly identity?: Identity
+  readonly identity?: Identity["Service"]
   /** Makes the store another one. */
   readonly flaw?: (store: BetStore["Service"]) => BetStore["Service"]
 }
@@ -61,22 +61,19 @@ export const start = Effect.fnUntraced(function* (
     }
   })
   const draw = new Draw({ id: "default", agencies, winningNumber })
-  const layer = Lottery.layer(draw).pipe(
+  const options = { host, port: 0, winnersPort: 0, backlog: 511 }
+  const layer = Server.layer(options).pipe(
+    Layer.provideMerge(Lottery.layer(draw)),
     Layer.provideMerge(Layer.effect(BetStore, Effect.map(BetStore, flaw))),
     Layer.provide(StoreUrl.layer(store, draw.id)),
+    Layer.provide(Layer.succeed(Identity, identity)),
+    Layer.provide(Layer.succeed(CurrentTls, tls)),
+    Layer.provide(Layer.succeed(ServerLimits, { ...shortLimits, ...limits })),
     Layer.provideMerge(Logger.layer([logger]))
   )
   const services = yield* Layer.build(layer)
-  const options = { host, port: 0, winnersPort: 0, backlog: 511 }
-  const listening = yield* Server.listen(options).pipe(
-    Effect.tap(Server.start),
-    Effect.provideService(ServerLimits, { ...shortLimits, ...limits }),
-    Effect.provideService(CurrentTls, tls),
-    Effect.provideService(Identity, identity),
-    Effect.provideContext(services)
-  )
   return {
-    ...listening,
+    ...Context.get(services, Server),
     log,
     store: Context.get(services, BetStore),
     lottery: Context.get(services, Lottery)
