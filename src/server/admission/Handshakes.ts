@@ -8,6 +8,7 @@
 import { Clock, Context, Data, Deferred, Effect, Latch, Layer, type Scope } from "effect"
 import { monotonicMillisUnsafe } from "../../domain/MonotonicTime.ts"
 import { MAX_RECORD_BYTES } from "../../protocol/TlsRecord.ts"
+import { Crowd, type FromAddress } from "./Crowd.ts"
 
 /** The most that all handshakes hold, in bytes, with those that wait for a place. */
 export const HANDSHAKES_BYTES = 64 * 1024 * 1024
@@ -42,60 +43,11 @@ export class HandshakeGaveWay extends Data.TaggedError("HandshakeGaveWay")<{
   }
 }
 
-interface Guest {
-  readonly address: string
+interface Guest extends FromAddress {
   readonly turn: Deferred.Deferred<void>
   readonly gaveWay: Deferred.Deferred<never, HandshakeGaveWay>
   /** When it began (monotonic). */
   startMillis: number
-}
-
-/** The guests of each address, in the order in which they came. */
-class Crowd {
-  readonly addresses = new Map<string, Set<Guest>>()
-  size = 0
-
-  countOf(address: string): number {
-    return this.addresses.get(address)?.size ?? 0
-  }
-
-  add(guest: Guest): void {
-    const own = this.addresses.get(guest.address)
-    if (own === undefined) this.addresses.set(guest.address, new Set([guest]))
-    else own.add(guest)
-    this.size++
-  }
-
-  /** The address of one that was taken out comes last. */
-  delete(guest: Guest): boolean {
-    const own = this.addresses.get(guest.address)
-    if (own === undefined || !own.delete(guest)) return false
-    this.addresses.delete(guest.address)
-    if (own.size > 0) this.addresses.set(guest.address, own)
-    this.size--
-    return true
-  }
-
-  /** The guests of the address with most of them, if these are more than `atLeast`. */
-  mostOver(atLeast: number): ReadonlyArray<Guest> {
-    let most: ReadonlySet<Guest> | undefined
-    for (const own of this.addresses.values()) {
-      if (own.size > (most?.size ?? atLeast)) most = own
-    }
-    return most === undefined ? [] : [...most]
-  }
-
-  /** The first guest of the address that has the fewest in `others`; of those, the first. */
-  firstOfFewest(others: Crowd): Guest | undefined {
-    let first: Guest | undefined
-    let fewest = Number.POSITIVE_INFINITY
-    for (const [address, [guest]] of this.addresses) {
-      if (others.countOf(address) >= fewest) continue
-      fewest = others.countOf(address)
-      first = guest
-    }
-    return first
-  }
 }
 
 export class Handshakes extends Context.Service<
@@ -123,12 +75,12 @@ export const makeHandshakes = Effect.fnUntraced(function* (
   maxWaiting: number
 ): Effect.fn.Return<Handshakes["Service"], never, Scope.Scope> {
   const clock = yield* Clock.Clock
-  const shaking = new Crowd()
-  const waiting = new Crowd()
+  const shaking = new Crowd<Guest>()
+  const waiting = new Crowd<Guest>()
   /** Open while there may be one to begin. */
   const due = Latch.makeUnsafe()
 
-  const dismiss = (crowd: Crowd, guest: Guest, what: string): void => {
+  const dismiss = (crowd: Crowd<Guest>, guest: Guest, what: string): void => {
     crowd.delete(guest)
     const error = new HandshakeGaveWay({ places: what })
     Deferred.doneUnsafe(guest.gaveWay, Effect.fail(error))

@@ -3,6 +3,7 @@
  * not known yet. A peer is known once its first message was accepted.
  */
 import { Context, Data, Deferred, Effect, Layer, type Scope } from "effect"
+import { Crowd } from "./Crowd.ts"
 import { ServerLimits } from "./ServerLimits.ts"
 
 /** Groups of an IPv6 address that name the network; the others a peer may choose by itself. */
@@ -55,15 +56,6 @@ interface Guest extends Newcomer {
   readonly turn: Deferred.Deferred<void>
 }
 
-/** Who is here from an address. */
-interface Address {
-  readonly unknown: Set<Guest>
-  /** Those of them that count, and are served. */
-  readonly served: Set<Guest>
-  readonly waiting: Set<Guest>
-  guests: number
-}
-
 export class Places extends Context.Service<
   Places,
   {
@@ -83,77 +75,47 @@ export const makePlaces = ({
   maxConnections,
   maxUnidentified
 }: Pick<ServerLimits, "maxConnections" | "maxUnidentified">): Places["Service"] => {
-  const addresses = new Map<string, Address>()
-  let taken = 0
+  const present = new Set<Guest>()
+  const unknown = new Crowd<Guest>()
+  /** Those of the unknown that count, and are served. */
+  const served = new Crowd<Guest>()
+  const waiting = new Crowd<Guest>()
 
-  const makeAddress = (): Address => ({
-    unknown: new Set(),
-    served: new Set(),
-    waiting: new Set(),
-    guests: 0
-  })
-
-  const addressOf = (name: string): Address => {
-    const known = addresses.get(name)
-    if (known !== undefined) return known
-    const address = makeAddress()
-    addresses.set(name, address)
-    return address
-  }
-
-  const serveNext = (address: Address): void => {
-    for (const guest of address.waiting) {
-      if (address.served.size >= maxUnidentified) return
-      address.waiting.delete(guest)
-      address.served.add(guest)
+  const serveNext = (address: string): void => {
+    for (const guest of waiting.of(address)) {
+      if (served.countOf(address) >= maxUnidentified) return
+      waiting.delete(guest)
+      served.add(guest)
       Deferred.doneUnsafe(guest.turn, Effect.void)
     }
   }
 
-  const forget = (address: Address, guest: Guest): void => {
-    address.unknown.delete(guest)
-    address.waiting.delete(guest)
-    address.served.delete(guest)
-    serveNext(address)
-  }
-
-  /** The last that came of the address with most unknown peers, if these are more than `own`. */
-  const lastOfMost = (own: number): Guest | undefined => {
-    let most: Address | undefined
-    for (const address of addresses.values()) {
-      if (address.unknown.size > (most?.unknown.size ?? own + 1)) most = address
-    }
-    return most === undefined ? undefined : [...most.unknown].at(-1)
+  const forget = (guest: Guest): void => {
+    for (const crowd of [unknown, waiting, served]) crowd.delete(guest)
+    serveNext(guest.address)
   }
 
   const leave = (guest: Guest): void => {
-    const address = addresses.get(guest.address)
-    if (address === undefined || !present.delete(guest)) return
-    taken--
-    address.guests--
-    forget(address, guest)
-    if (address.guests === 0) addresses.delete(guest.address)
+    if (present.delete(guest)) forget(guest)
   }
 
-  const present = new Set<Guest>()
+  /** Whether there is a place for a guest, which the last of the address with most may give up. */
+  const hasPlaceFor = ({ address }: Guest): boolean => {
+    if (present.size < maxConnections) return true
+    const last = unknown.mostOver(unknown.countOf(address) + 1).at(-1)
+    if (last === undefined) return false
+    leave(last)
+    last.giveWay()
+    Deferred.doneUnsafe(last.turn, Effect.void)
+    return true
+  }
 
-  const enter = (guest: Guest): Address | undefined => {
-    if (taken >= maxConnections) {
-      const last = lastOfMost(addresses.get(guest.address)?.unknown.size ?? 0)
-      if (last === undefined) return undefined
-      leave(last)
-      last.giveWay()
-      Deferred.doneUnsafe(last.turn, Effect.void)
-    }
-    taken++
-    const address = addressOf(guest.address)
-    address.guests++
+  const enter = (guest: Guest): void => {
     present.add(guest)
-    address.unknown.add(guest)
-    if (guest.counts) address.waiting.add(guest)
+    unknown.add(guest)
+    if (guest.counts) waiting.add(guest)
     else Deferred.doneUnsafe(guest.turn, Effect.void)
-    serveNext(address)
-    return address
+    serveNext(guest.address)
   }
 
   const take = Effect.fnUntraced(function* (
@@ -161,13 +123,13 @@ export const makePlaces = ({
   ): Effect.fn.Return<Place, NoPlace, Scope.Scope> {
     const guest: Guest = { ...newcomer, turn: Deferred.makeUnsafe<void>() }
     yield* Effect.addFinalizer(() => Effect.sync(() => leave(guest)))
-    const address = enter(guest)
-    if (address === undefined) return yield* new NoPlace({ connections: taken })
+    if (!hasPlaceFor(guest)) return yield* new NoPlace({ connections: present.size })
+    enter(guest)
     return {
       turn: Deferred.await(guest.turn),
-      known: () => forget(address, guest)
+      known: () => forget(guest)
     }
   })
 
-  return { take, taken: () => taken }
+  return { take, taken: () => present.size }
 }
