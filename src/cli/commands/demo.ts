@@ -11,13 +11,13 @@ import * as Semaphore from "effect/Semaphore"
 import { DEFAULT_WINNING_NUMBER, type ExpectedAgencies } from "../../domain/Draw.ts"
 import { fileUnavailable, TEMPORARY_FILES } from "../../domain/FileUnavailable.ts"
 import { monotonicMillis } from "../../domain/MonotonicTime.ts"
+import { bookName, writeBook } from "../files/GeneratedBook.ts"
 import { RateMeter, uploadText, waitingText } from "../log/ProgressText.ts"
 import { CurrentStatusLine, keepDrawn } from "../log/StatusLine.ts"
 import * as DemoProcess from "../process/DemoProcess.ts"
 import * as Setting from "../settings/Setting.ts"
 import * as SettingText from "../settings/SettingText.ts"
 import * as sharedSettings from "../settings/sharedSettings.ts"
-import { bookName, writeBook } from "./generate.ts"
 
 const MAX_CLIENTS = 1000
 const MAX_BETS = 1_000_000

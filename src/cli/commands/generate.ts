@@ -2,28 +2,12 @@
 
 import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
-import * as Path from "effect/Path"
-import * as Stream from "effect/Stream"
 import { logAction } from "../../domain/ActionLog.ts"
 import { makeFolder } from "../files/Folder.ts"
-import { type BookParameters, generateBook } from "../files/GeneratedBook.ts"
-import { writeWhole } from "../files/WholeFile.ts"
+import { writeBook } from "../files/GeneratedBook.ts"
 import * as Setting from "../settings/Setting.ts"
 import * as SettingText from "../settings/SettingText.ts"
 import * as sharedSettings from "../settings/sharedSettings.ts"
-
-/** The name of an agency's book in its folder. */
-export const bookName = (agency: number): string => `agency-${agency}.csv`
-
-/** Writes a book into a folder, whole or not at all. */
-export const writeBook = Effect.fn("generate.writeBook")(function* (
-  folder: string,
-  parameters: BookParameters
-) {
-  const path = yield* Path.Path
-  const rows = Stream.fromIterable(generateBook(parameters), { chunkSize: 1 })
-  yield* writeWhole(path.join(folder, bookName(parameters.agency)), rows)
-})
 
 const MAX_BETS = 4_294_967_295
 

@@ -3,8 +3,12 @@
  * a line, CR LF line ends, UTF-8, no quoting. The same seed gives the same book.
  */
 
+import * as Effect from "effect/Effect"
+import * as Path from "effect/Path"
 import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
 import { BetNumber } from "../../domain/Bet.ts"
+import { writeWhole } from "./WholeFile.ts"
 
 const FIRST_NAMES = (
   "Agustín Agustina Alan Alejandro Alma Ambar Ana Antonella Ariel Axel Bautista Benjamín Bianca " +
@@ -190,3 +194,16 @@ export function* generateBook(parameters: BookParameters): Generator<Uint8Array>
   const rest = writer.take()
   if (rest.length > 0) yield rest
 }
+
+/** The name of an agency's book in its folder. */
+export const bookName = (agency: number): string => `agency-${agency}.csv`
+
+/** Writes a book into a folder, whole or not at all. */
+export const writeBook = Effect.fn("GeneratedBook.writeBook")(function* (
+  folder: string,
+  parameters: BookParameters
+) {
+  const path = yield* Path.Path
+  const rows = Stream.fromIterable(generateBook(parameters), { chunkSize: 1 })
+  yield* writeWhole(path.join(folder, bookName(parameters.agency)), rows)
+})

@@ -14,7 +14,7 @@ import type { Conversation } from "../../client/conversation/Conversation.ts"
 import { ActionLine } from "../../domain/ActionLog.ts"
 import type { Agency } from "../../domain/Agency.ts"
 import { FileUnavailable, fileUnavailable, TEMPORARY_FILES } from "../../domain/FileUnavailable.ts"
-import { bookName } from "../commands/generate.ts"
+import { bookName } from "../files/GeneratedBook.ts"
 import type * as Setting from "./Setting.ts"
 import * as SingleBet from "./SingleBet.ts"
 
