@@ -6,7 +6,6 @@ import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { Effect, Result, Schema } from "effect"
 import { BookParser } from "../src/client/book/BookParser.ts"
-import * as Today from "../src/client/book/Today.ts"
 import { BetBatch } from "../src/domain/BetBatch.ts"
 import { batchFromRows } from "../src/domain/CanonicalRows.ts"
 import * as ByteReader from "../src/protocol/ByteReader.ts"
@@ -65,7 +64,7 @@ const reading = <A, E>(
   return () => Effect.runSync(read(reader))
 }
 
-const today = Today.fromText("2026-01-01")
+const today = "2026-01-01"
 
 const stepsOf = (book: Uint8Array, batch: BetBatch, small: BetBatch) => {
   const frame = new Native.Bets({ position: 0, batch })
@@ -75,9 +74,10 @@ const stepsOf = (book: Uint8Array, batch: BetBatch, small: BetBatch) => {
   const packet = new Packets.BinaryPacket({ agency: AGENCY, batch: small, last: false })
   const packetBytes = unwrap(Packets.encodeBinaryPacket(packet))
   const parse = () => {
-    const options = { batchSize: BATCH, maxBatchBytes: 1024 * 1024, skipBadLines: false, today }
+    const limits = { batchSize: BATCH, maxBatchBytes: 1024 * 1024 }
+    const options = { ...limits, name: "book", skipBadLines: false, today }
     const batches: Array<BetBatch> = []
-    const parser = new BookParser("book", options, (bets) => batches.push(bets.build()))
+    const parser = new BookParser(options, (bets) => batches.push(bets.build()))
     parser.push(book)
     parser.finish()
     if (parser.failure !== undefined) throw parser.failure

@@ -1,8 +1,8 @@
 /**
- * Tries again by itself where the server cannot be reached, goes away, or asks for it, for ever:
- * the network of an agency comes back some day. What cannot be mended by trying again ends it.
+ * Tries again by itself if the server cannot be reached, goes away, or asks for it, for ever: the
+ * network of an agency comes back some day. What trying again does not help ends it.
  */
-import { Effect, Random, Result } from "effect"
+import { Effect, Random } from "effect"
 import { ActionLine } from "../domain/ActionLog.ts"
 import type { Agency } from "../domain/Agency.ts"
 import { monotonicMillis } from "../domain/MonotonicTime.ts"
@@ -35,57 +35,29 @@ interface AttemptError {
 const isWorthRetrying = ({ _tag, retryable }: AttemptError): boolean =>
   _tag === "Unreachable" || _tag === "ConnectionLost" || (_tag === "Refused" && retryable === true)
 
-/** Logs an error that is new, or was last logged a while ago. */
-const makeFailureLog = (agencia: Agency) => {
-  let logged: { readonly error: string; readonly atMillis: number } | undefined
-  return Effect.fnUntraced(function* (error: string, reintento_ms: number) {
-    const now = yield* monotonicMillis
-    if (logged?.error === error && now - logged.atMillis < REPEATED_LOG_MILLIS) return
-    logged = { error, atMillis: now }
-    yield* Effect.logWarning(new ActionLine("conexion", "fail", { agencia, error, reintento_ms }))
-  })
-}
-
 /**
- * Runs attempts until one succeeds or fails for good; each is told how many bets were acknowledged
- * before. The next delay is the shortest again once more bets are acknowledged than ever, or the
- * agency waits for the draw: a server that only greets is as good as none.
+ * Makes attempts, each over connections of its own, until one succeeds or fails for good. The next
+ * delay is the shortest again once more bets are acknowledged than ever, or the agency waits for
+ * the draw: a server that only greets is as good as none.
  */
-export const reconnecting = Effect.fnUntraced(function* <A, E extends AttemptError, R>(
-  agency: Agency,
+export const reconnecting = <A, E extends AttemptError, R>(
+  agencia: Agency,
   progress: UploadProgress,
-  attempt: (progress: UploadProgress, acknowledged: number) => Effect.Effect<A, E, R>
-) {
-  let failures = 0
-  let acknowledged = 0
-  const note = (bets: number) => {
-    if (bets > acknowledged) failures = 0
-    acknowledged = Math.max(acknowledged, bets)
-  }
-  const watched: UploadProgress = {
-    ...progress,
-    acknowledged: (bets) => {
-      note(bets)
-      return progress.acknowledged(bets)
-    },
-    resumed: (bets) => {
-      note(bets)
-      return progress.resumed(bets)
-    },
-    waiting: (finished, expected) => {
-      failures = 0
-      return progress.waiting(finished, expected)
+  attempt: Effect.Effect<A, E, R>
+) => {
+  let logged: { readonly error: string; readonly atMillis: number } | undefined
+  const waitBeforeNext = Effect.fnUntraced(function* (failure: E) {
+    if (!isWorthRetrying(failure)) return false
+    const { message: error } = failure
+    const reintento_ms = delayMillis(progress.failures, yield* Random.next)
+    yield* progress.interrupt(error)
+    const now = yield* monotonicMillis
+    if (logged?.error !== error || now - logged.atMillis >= REPEATED_LOG_MILLIS) {
+      logged = { error, atMillis: now }
+      yield* Effect.logWarning(new ActionLine("conexion", "fail", { agencia, error, reintento_ms }))
     }
-  }
-  const logFailure = makeFailureLog(agency)
-  for (;;) {
-    const outcome = yield* Effect.result(attempt(watched, acknowledged))
-    if (Result.isSuccess(outcome)) return outcome.success
-    const { failure } = outcome
-    if (!isWorthRetrying(failure)) return yield* Effect.fail(failure)
-    const delay = delayMillis(failures++, yield* Random.next)
-    yield* progress.interrupted(failure.message)
-    yield* logFailure(failure.message, delay)
-    yield* Effect.sleep(delay)
-  }
-})
+    yield* Effect.sleep(reintento_ms)
+    return true
+  })
+  return Effect.retry(Effect.scoped(attempt), { while: waitBeforeNext })
+}

@@ -1,116 +1,55 @@
-/** The client's side of a connection: dialling, and how the server can let an agency down. */
-
+/** The client's side of a connection: dialling it, in the clear or with TLS. */
 import * as Net from "node:net"
 import * as Tls from "node:tls"
 import * as NodeSocket from "@effect/platform-node/NodeSocket"
-import { Data, Effect, type Scope } from "effect"
+import { Effect, type Scope } from "effect"
 import { loggedResource } from "../domain/LoggedResource.ts"
-import { type ByteReader, EndOfStream } from "../protocol/ByteReader.ts"
-import { BadMessage } from "../protocol/BytesCodec.ts"
-import { FrameTooLarge } from "../protocol/native/NativeFrames.ts"
+import * as ByteReader from "../protocol/ByteReader.ts"
 import * as Peer from "../protocol/PeerConnection.ts"
-import { ConnectionLost, type PeerConnection, systemReason } from "../protocol/PeerConnection.ts"
-import { isNoTls, TlsMismatch, unlessTls } from "./TlsMismatch.ts"
-
-/** What TLS is spoken with, each as PEM: without a CA the system's are believed. */
-export interface ClientTls {
-  readonly ca: string | undefined
-  readonly cert: string | undefined
-  readonly key: string | undefined
-}
-
-export interface ServerAddress {
-  readonly host: string
-  readonly port: number
-  /** Spoken to in the clear where it is undefined. */
-  readonly tls?: ClientTls | undefined
-}
+import { beginsWithAlert } from "../protocol/TlsRecord.ts"
+import {
+  type ClientTls,
+  type ConnectFailure,
+  NotTrusted,
+  type ServerAddress,
+  TlsMismatch,
+  Unreachable
+} from "./ServerFailure.ts"
 
 /** A connection to a server; on a plain one the server may turn out to speak TLS. */
-export interface ServerConnection extends Omit<PeerConnection, "reader"> {
-  readonly reader: ByteReader<ConnectionLost | TlsMismatch>
+export interface ServerConnection extends Omit<Peer.PeerConnection, "reader"> {
+  readonly reader: ByteReader.ByteReader<Peer.ConnectionLost | TlsMismatch>
 }
 
-/** The server does not prove that it is the one that is meant. */
-export class NotTrusted extends Data.TaggedError("NotTrusted")<{
-  readonly server: ServerAddress
-  readonly reason: string
-}> {
-  override get message(): string {
-    const { host, port } = this.server
-    return `no TLS connection to ${host}:${port}: ${this.reason}`
-  }
+type Reader = ServerConnection["reader"]
+
+/** The same bytes; `arrived` waits for more of them, and may fail in its own way. */
+export const readThrough = (
+  reader: Reader,
+  arrived: Effect.Effect<void, Effect.Error<Reader["fill"]>>
+): Reader =>
+  ByteReader.make(
+    Effect.flatMap(arrived, () =>
+      Effect.map(reader.take(reader.buffered().length), (bytes) => [bytes])
+    )
+  )
+
+/** The shortest answer of any dialect, and enough to tell an alert of TLS from it. */
+const FIRST_BYTES = 2
+
+/** The same bytes, unless a server that is spoken to in the clear begins with an alert of TLS. */
+export const unlessTls = (reader: Reader, server: ServerAddress): Reader => {
+  let isFirst = true
+  return readThrough(
+    reader,
+    Effect.gen(function* () {
+      if (!isFirst) return yield* reader.fill
+      if (beginsWithAlert(yield* reader.peek(FIRST_BYTES)))
+        return yield* new TlsMismatch({ server })
+      isFirst = false
+    })
+  )
 }
-
-/** There is no server at the address, or none that answers. */
-export class Unreachable extends Data.TaggedError("Unreachable")<{
-  readonly server: ServerAddress
-  readonly reason: string
-}> {
-  override get message(): string {
-    const { host, port } = this.server
-    return `cannot reach ${host}:${port}: ${this.reason}`
-  }
-}
-
-/** The server refused what was sent, and said why where the dialect can. */
-export class Refused extends Data.TaggedError("Refused")<{
-  readonly reason: string
-  /** Whether it may take the same another time; what the old dialects refuse, they never take. */
-  readonly retryable: boolean
-  /** What the native dialect calls the reason. */
-  readonly code?: string
-  /** The bet that is refused, counted from 0 in the book. */
-  readonly position?: number | undefined
-  /** Where that bet stands in the book, such as `book.csv:17`. */
-  readonly place?: string | undefined
-}> {
-  override get message(): string {
-    const code = this.code === undefined ? "" : ` (${this.code})`
-    const position = this.position === undefined ? "" : ` at position ${this.position}`
-    const place = this.place === undefined ? position : ` at ${this.place}`
-    return `the server refused${code}${place}: ${this.reason}`
-  }
-}
-
-/** What came is not what a lottery server answers. */
-export class BadAnswer extends Data.TaggedError("BadAnswer")<{ readonly reason: string }> {
-  override get message(): string {
-    return `the server does not answer as it should: ${this.reason}; is it the right address?`
-  }
-}
-
-/** An answer that does not fit what was asked. */
-export const unexpected = (tag: string): BadAnswer =>
-  new BadAnswer({ reason: `${tag} was not asked for` })
-
-/** How much of a server's own words is shown, in characters. */
-const SHOWN_CHARACTERS = 500
-
-/** A server's own words, as far as they are shown. */
-export const shownReason = (reason: string): string => reason.slice(0, SHOWN_CHARACTERS)
-
-/** A server that is to answer and is silent for so long is gone, or stuck. */
-const SILENCE_SECONDS = 45
-
-/** Fails where nothing comes for too long. */
-export const unlessSilent = <A, E, R>(hearing: Effect.Effect<A, E, R>) =>
-  Effect.timeoutOrElse(hearing, {
-    duration: `${SILENCE_SECONDS} seconds`,
-    orElse: () =>
-      Effect.fail(new ConnectionLost({ reason: `nothing heard for ${SILENCE_SECONDS} s` }))
-  })
-
-/** Reads an answer; what is none, and an end in its place, becomes what that means here. */
-export const hearAnswer = <A, E, R>(
-  reading: Effect.Effect<A, E | EndOfStream | BadMessage | FrameTooLarge, R>
-) =>
-  Effect.mapError(reading, (error) => {
-    if (error instanceof EndOfStream) return toConnectionLost(error)
-    return error instanceof BadMessage || error instanceof FrameTooLarge
-      ? new BadAnswer({ reason: error.message })
-      : error
-  })
 
 /** How long a server may take to accept a connection. */
 const OPEN_TIMEOUT = "10 seconds"
@@ -140,13 +79,14 @@ const TLS_CODE =
 const NO_CA_CODE =
   /^(DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_(VERIFY_LEAF|GET_ISSUER).*)$/
 
-type OpenFailure = Unreachable | NotTrusted | TlsMismatch
+/** OpenSSL's code for a first answer that is not TLS, such as text. */
+const NO_TLS_CODE = "ERR_SSL_WRONG_VERSION_NUMBER"
 
 /** What an error of a connection means: a wrong certificate stays wrong when trying again. */
-const toOpenFailure = (server: ServerAddress, error: Error): OpenFailure => {
-  const reason = systemReason(error)
-  if (isNoTls(error)) return new TlsMismatch({ server })
+const toConnectFailure = (server: ServerAddress, error: Error): ConnectFailure => {
+  const reason = Peer.systemReason(error)
   const code = "code" in error ? String(error.code) : ""
+  if (code === NO_TLS_CODE) return new TlsMismatch({ server })
   if (NO_CA_CODE.test(code)) {
     const hint =
       server.tls?.ca === undefined
@@ -179,17 +119,17 @@ const dial = (server: ServerAddress) =>
       },
       // Certificates that cannot be read are refused at once.
       catch: (error) =>
-        toOpenFailure(server, error instanceof Error ? error : new Error(`${error}`))
+        toConnectFailure(server, error instanceof Error ? error : new Error(`${error}`))
     }),
     (net) => Effect.sync(() => (net.connecting ? net.destroy() : net.destroySoon()))
   )
 
 /** Waits until a connection is open, with TLS once both sides have shaken hands. */
 const opened = (net: Net.Socket, server: ServerAddress) =>
-  Effect.callback<void, OpenFailure>((resume) => {
+  Effect.callback<void, ConnectFailure>((resume) => {
     const isOpen = server.tls === undefined ? "connect" : "secureConnect"
     net.once(isOpen, () => resume(Effect.void))
-    net.once("error", (error) => resume(Effect.fail(toOpenFailure(server, error))))
+    net.once("error", (error) => resume(Effect.fail(toConnectFailure(server, error))))
   }).pipe(
     Effect.timeoutOrElse({
       duration: OPEN_TIMEOUT,
@@ -200,7 +140,7 @@ const opened = (net: Net.Socket, server: ServerAddress) =>
 /** Connects without a word in the log; closes with the scope. */
 export const open = Effect.fnUntraced(function* (
   server: ServerAddress
-): Effect.fn.Return<ServerConnection, OpenFailure, Scope.Scope> {
+): Effect.fn.Return<ServerConnection, ConnectFailure, Scope.Scope> {
   const net = yield* dial(server)
   yield* opened(net, server)
   const socket = yield* NodeSocket.fromDuplex(Effect.succeed(net))
@@ -215,12 +155,3 @@ export const open = Effect.fnUntraced(function* (
 /** Connects; closes with the scope, which the log says. */
 export const connect = (server: ServerAddress) =>
   loggedResource("connection", open(server), CLOSE_TIMEOUT)
-
-/** The end of the stream where an answer should come. */
-const toConnectionLost = (end: EndOfStream): ConnectionLost =>
-  new ConnectionLost({
-    reason:
-      end.pending === 0
-        ? "the server closed it without an answer"
-        : `the server closed it after ${end.pending} bytes of an answer`
-  })

@@ -1,21 +1,74 @@
-/** What an upload tells of itself while it goes on, for whoever shows it. */
-import type { Effect } from "effect"
+/** How far an agency is, over all of its connections: what decides on reconnecting and is shown. */
+import { Effect } from "effect"
 
-export interface UploadProgress {
-  /**
-   * The first `bets` bets of the book are known to be durable. Where an upload starts over the
-   * count may go back; the bets stay durable all the same.
-   */
-  readonly acknowledged: (bets: number) => Effect.Effect<void>
-  /**
-   * As `acknowledged`, of bets that the server had before this connection: they say nothing of how
-   * fast it is.
-   */
-  readonly resumed: (bets: number) => Effect.Effect<void>
-  /** The server has finished the book: all of its bets are stored. */
-  readonly finished: Effect.Effect<void>
-  /** The book is up, and so many of the expected agencies have finished theirs. */
-  readonly waiting: (finished: number, expected: number) => Effect.Effect<void>
+/** How many of the agencies that take part have finished; not every dialect says it. */
+export interface Waiting {
+  readonly finished: number
+  readonly expected: number
+}
+
+/** One conversation at a time changes it, others only look. */
+export class UploadProgress {
+  /** How many bets the book has. */
+  readonly total: number
+  /** How many of them are known to be stored; an upload that starts over does not lower it. */
+  acknowledged = 0
+  /** How many of those a server had before it was sent them: they say nothing of a speed. */
+  resumed = 0
+  /** Whether the server has finished the book. */
+  isFinished = false
+  waiting: Waiting | undefined
+  /** Why there is no connection, if there is none. */
+  interruption: string | undefined
+  /** How often in a row the agency lost the server without any progress. */
+  failures = 0
+  /** Runs each time that the server says who has finished. */
+  onWait: Effect.Effect<void> = Effect.void
+
+  constructor(total: number) {
+    this.total = total
+  }
+
+  /** The first `bets` bets of the book are stored. */
+  acknowledge(bets: number): Effect.Effect<void> {
+    return Effect.sync(() => {
+      this.interruption = undefined
+      if (bets <= this.acknowledged) return
+      this.acknowledged = bets
+      this.failures = 0
+    })
+  }
+
+  /** The server had the first `bets` bets before this connection. */
+  resume(bets: number): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.resumed += Math.max(0, bets - this.acknowledged)
+      return this.acknowledge(bets)
+    })
+  }
+
+  /** The server has finished the book. */
+  finish(): Effect.Effect<void> {
+    return Effect.sync(() => {
+      this.isFinished = true
+    })
+  }
+
+  /** The agency waits for the draw. */
+  wait(waiting: Waiting): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.interruption = undefined
+      this.failures = 0
+      this.waiting = waiting
+      return this.onWait
+    })
+  }
+
   /** The server could not be reached or went away, and is tried again. */
-  readonly interrupted: (reason: string) => Effect.Effect<void>
+  interrupt(reason: string): Effect.Effect<void> {
+    return Effect.sync(() => {
+      this.interruption = reason
+      this.failures++
+    })
+  }
 }

@@ -3,11 +3,11 @@ import { it } from "@effect/vitest"
 import { Clock, Effect, Fiber } from "effect"
 import { TestClock } from "effect/testing"
 import { describe, expect } from "vitest"
-import { AnotherBook } from "../../src/client/book/AnotherBook.ts"
-import { BookChanged } from "../../src/client/book/BookPass.ts"
+import { BookChanged } from "../../src/client/book/Book.ts"
 import type { ConversationError } from "../../src/client/conversation/Conversation.ts"
+import { AnotherBook } from "../../src/client/conversation/StoredBook.ts"
 import { delayMillis, reconnecting } from "../../src/client/Reconnect.ts"
-import { Refused, Unreachable } from "../../src/client/ServerConnection.ts"
+import { Refused, Unreachable } from "../../src/client/ServerFailure.ts"
 import type { UploadProgress } from "../../src/client/UploadProgress.ts"
 import { FileUnavailable } from "../../src/domain/FileUnavailable.ts"
 import { BadMessage } from "../../src/protocol/BytesCodec.ts"
@@ -31,9 +31,9 @@ const attemptsIn = Effect.fnUntraced(function* (duration: `${number} seconds`, a
   const fiber = yield* reconnecting(
     3,
     progress,
-    Effect.fnUntraced(function* (watched) {
+    Effect.gen(function* () {
       times.push(yield* Clock.currentTimeMillis)
-      return yield* attempt(watched, times.length)
+      return yield* attempt(progress, times.length)
     })
   ).pipe(Effect.provide(log.layer), Effect.forkChild)
   yield* TestClock.adjust(duration)
@@ -65,7 +65,7 @@ describe("the delay", () => {
   it.effect("grows where the server answers, but takes nothing new", () =>
     Effect.gen(function* () {
       const { gaps } = yield* attemptsIn("60 seconds", (progress) =>
-        Effect.andThen(progress.acknowledged(2), Effect.fail(LOST))
+        Effect.andThen(progress.acknowledge(2), Effect.fail(LOST))
       )
       expect(gaps[0]).toBeLessThanOrEqual(200)
       expect(gaps[6]).toBeGreaterThanOrEqual(2500)
@@ -80,8 +80,8 @@ describe("the delay", () => {
             number % 5 !== 0
               ? Effect.void
               : answer === "waiting"
-                ? progress.waiting(1, 2)
-                : progress.acknowledged(number),
+                ? progress.wait({ finished: 1, expected: 2 })
+                : progress.acknowledge(number),
             Effect.fail(LOST)
           )
         )
@@ -97,17 +97,21 @@ describe("the delay", () => {
 })
 
 describe("an attempt", () => {
-  it.effect("is told how many bets were ever acknowledged, whatever the server said last", () =>
+  it.effect("knows how many bets were ever acknowledged, whatever the server said last", () =>
     Effect.gen(function* () {
       const known: Array<number> = []
       const progress = takeDown()
-      yield* reconnecting(3, progress, (watched, acknowledged) => {
-        known.push(acknowledged)
+      const attempt = Effect.suspend(() => {
+        known.push(progress.acknowledged)
         const resumed = [5, 3, 4][known.length - 1]
         return resumed === undefined
           ? Effect.void
-          : Effect.andThen(watched.resumed(resumed), Effect.fail(LOST))
-      }).pipe(Effect.provide(keepLog().layer), Effect.forkChild)
+          : Effect.andThen(progress.resume(resumed), Effect.fail(LOST))
+      })
+      yield* reconnecting(3, progress, attempt).pipe(
+        Effect.provide(keepLog().layer),
+        Effect.forkChild
+      )
       yield* TestClock.adjust("10 seconds")
       expect(known).toEqual([0, 5, 5, 5])
     })
@@ -178,7 +182,7 @@ describe("the log", () => {
     Effect.gen(function* () {
       const { run, setBack } = yield* makeSettableClock
       const log = keepLog()
-      yield* reconnecting(3, takeDown(), () => Effect.fail(LOST)).pipe(
+      yield* reconnecting(3, takeDown(), Effect.fail(LOST)).pipe(
         Effect.provide(log.layer),
         run,
         Effect.forkChild

@@ -17,7 +17,7 @@ import * as BinaryConversation from "../../src/client/conversation/BinaryConvers
 import type { Conversation, Servers } from "../../src/client/conversation/Conversation.ts"
 import * as JsonConversation from "../../src/client/conversation/JsonConversation.ts"
 import * as NativeConversation from "../../src/client/conversation/NativeConversation.ts"
-import type { UploadProgress } from "../../src/client/UploadProgress.ts"
+import { UploadProgress } from "../../src/client/UploadProgress.ts"
 import type { Agency } from "../../src/domain/Agency.ts"
 import type { BetBatch } from "../../src/domain/BetBatch.ts"
 import { batchOf, bookOf, keepLog } from "../support/clientBooks.ts"
@@ -160,18 +160,22 @@ const watch = (server: TestServer.TestServer, parties: ReadonlyArray<Party>) =>
   }).pipe(Effect.forever)
 
 /** What a client says of its progress is held against the store at once. */
-const watchProgress = (server: TestServer.TestServer, party: Party): UploadProgress => {
-  const acknowledged = (bets: number) =>
-    Effect.map(Effect.orDie(server.store.progressOf(party.agency)), (progress) => {
+class WatchedProgress extends UploadProgress {
+  readonly server: TestServer.TestServer
+  readonly party: Party
+
+  constructor(server: TestServer.TestServer, party: Party) {
+    super(party.book.total)
+    this.server = server
+    this.party = party
+  }
+
+  override acknowledge(bets: number) {
+    const { party, server } = this
+    return Effect.map(Effect.orDie(server.store.progressOf(party.agency)), (progress) => {
       expect(progress.bets, `bets held of agency ${party.agency}`).toBeGreaterThanOrEqual(bets)
       party.acknowledged = Math.max(party.acknowledged, bets)
-    })
-  return {
-    acknowledged,
-    resumed: acknowledged,
-    finished: Effect.void,
-    waiting: () => Effect.void,
-    interrupted: () => Effect.void
+    }).pipe(Effect.andThen(super.acknowledge(bets)))
   }
 }
 
@@ -224,7 +228,6 @@ const play = Effect.fnUntraced(function* (
   party: Party
 ) {
   const { agency, book, conversation, winners } = party
-  const progress = watchProgress(server, party)
   let calmTries = 0
   for (;;) {
     const isCalm = network.calmed.isOpen()
@@ -233,7 +236,7 @@ const play = Effect.fnUntraced(function* (
     party.tries++
     const log = keepLog()
     const outcome = yield* conversation
-      .hold(book, network.servers, progress)
+      .hold(book, network.servers, new WatchedProgress(server, party))
       .pipe(
         Effect.timeoutOption(isCalm ? CALM_PATIENCE : BAD_PATIENCE),
         Effect.result,

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto"
 import { Effect, Logger, Stream } from "effect"
 import type { Book } from "../../src/client/book/Book.ts"
-import type { UploadProgress } from "../../src/client/UploadProgress.ts"
+import { UploadProgress, type Waiting } from "../../src/client/UploadProgress.ts"
 import { ActionLine } from "../../src/domain/ActionLog.ts"
 import { BetBatch } from "../../src/domain/BetBatch.ts"
 
@@ -30,30 +30,28 @@ export const bookOf = (
   }
 }
 
-export interface Told extends UploadProgress {
-  /** Every count and standing that was told, and every interruption. */
-  readonly told: ReadonlyArray<number | string>
-  /** Whether the book was said to be finished. */
-  readonly isFinished: () => boolean
-}
+/** Takes down every count and standing that is told, and every interruption. */
+class Told extends UploadProgress {
+  readonly told: Array<number | string> = []
 
-/** Takes down all progress. */
-export const takeDown = (): Told => {
-  const told: Array<number | string> = []
-  let isFinished = false
-  const note = (what: number | string) => Effect.sync(() => void told.push(what))
-  return {
-    told,
-    acknowledged: note,
-    resumed: note,
-    finished: Effect.sync(() => {
-      isFinished = true
-    }),
-    isFinished: () => isFinished,
-    waiting: (finished, expected) => note(`${finished} of ${expected}`),
-    interrupted: note
+  override acknowledge(bets: number) {
+    this.told.push(bets)
+    return super.acknowledge(bets)
+  }
+
+  override wait(waiting: Waiting) {
+    this.told.push(`${waiting.finished} of ${waiting.expected}`)
+    return super.wait(waiting)
+  }
+
+  override interrupt(reason: string) {
+    this.told.push(reason)
+    return super.interrupt(reason)
   }
 }
+
+/** Takes down all progress of a book of `total` bets. */
+export const takeDown = (total = 2) => new Told(total)
 
 /** A log that is kept: its lines, a warning with its level before. */
 export const keepLog = () => {

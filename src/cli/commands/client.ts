@@ -2,10 +2,9 @@
 import * as Console from "effect/Console"
 import * as CliError from "effect/cli/CliError"
 import * as Command from "effect/cli/Command"
-import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import type * as Book from "../../client/book/Book.ts"
+import type { Book } from "../../client/book/Book.ts"
 import * as BinaryConversation from "../../client/conversation/BinaryConversation.ts"
 import type { Conversation, Servers } from "../../client/conversation/Conversation.ts"
 import * as JsonConversation from "../../client/conversation/JsonConversation.ts"
@@ -13,7 +12,6 @@ import * as NativeConversation from "../../client/conversation/NativeConversatio
 import { logAction } from "../../domain/ActionLog.ts"
 import { isLoopback } from "../../protocol/Loopback.ts"
 import * as ClientProgress from "../log/ClientProgress.ts"
-import { TimedOut } from "../log/TimedOut.ts"
 import * as Purpose from "../process/Purpose.ts"
 import * as AgencyBook from "../settings/AgencyBook.ts"
 import * as ClientTls from "../settings/ClientTls.ts"
@@ -24,140 +22,15 @@ import * as SingleBet from "../settings/SingleBet.ts"
 import * as sharedSettings from "../settings/sharedSettings.ts"
 
 const DIALECTS = ["native", "binary", "json"] as const
-type Dialect = (typeof DIALECTS)[number]
 const MAX_BATCH = 1_000_000
 const DEFAULT_BATCH = 1000
-/** What goes with a message costs nothing in so many, and a frame may have five times as many. */
+/** So many that what goes with a message costs nothing; a frame has room for five times as many. */
 const NATIVE_BATCH = 4000
 /** The smallest packet: a bet with ordinary names fits in it, and most others. */
 const MIN_PACKET = 256
 const MAX_PACKET = 65_537
 const DEFAULT_PACKET = 8192
 const MAX_BETS = 4_294_967_295
-
-interface BatchSettings {
-  readonly batch: Option.Option<number>
-  readonly dialect: Dialect
-}
-
-const batchOf = ({ batch, dialect }: BatchSettings): number =>
-  Option.getOrElse(batch, () => (dialect === "native" ? NATIVE_BATCH : DEFAULT_BATCH))
-
-interface ConversationSettings {
-  readonly agency: number
-  readonly dialect: Dialect
-  readonly draw: Setting.WhenUsed<string>
-  readonly packetBytes: Setting.WhenUsed<number>
-  readonly token: Setting.WhenUsed<string>
-}
-
-const drawOf = ({ draw }: Pick<ConversationSettings, "draw">) =>
-  draw.orElse(sharedSettings.DEFAULT_DRAW)
-
-const makeConversation = Effect.fnUntraced(function* (settings: ConversationSettings) {
-  const { agency, dialect, packetBytes, token } = settings
-  switch (dialect) {
-    case "native": {
-      const name = yield* drawOf(settings)
-      return NativeConversation.make(agency, name, Option.getOrUndefined(yield* token.value))
-    }
-    case "binary":
-      return BinaryConversation.make(agency, yield* packetBytes.orElse(DEFAULT_PACKET))
-    case "json":
-      return JsonConversation.make(agency)
-  }
-})
-
-interface AddressSettings {
-  readonly dialect: Dialect
-  readonly server: SettingText.Address
-  readonly winnersServer: Setting.WhenUsed<SettingText.Address>
-}
-
-/** Where the agency asks for its winners. */
-const findWinnersServer = Effect.fnUntraced(function* (settings: AddressSettings) {
-  const { dialect, server, winnersServer } = settings
-  if (dialect !== "json") return server
-  const given = yield* winnersServer.value
-  if (Option.isSome(given)) return given.value
-  const { host, port } = server
-  return { host, port: yield* sharedSettings.nextPort(port, "winners-server") }
-})
-
-interface HoldSettings {
-  readonly agency: number
-  readonly timeout: Option.Option<Duration.Duration>
-}
-
-/** Holds the conversation while its progress is shown, for no longer than it is given time. */
-const holdConversation = Effect.fnUntraced(function* (
-  { agency, timeout }: HoldSettings,
-  conversation: Conversation,
-  book: Book.Book,
-  servers: Servers
-) {
-  const progress = yield* ClientProgress.make(agency, book.total)
-  const winners = conversation.hold(book, servers, progress)
-  if (Option.isNone(timeout)) return yield* winners
-  return yield* Effect.timeoutOrElse(winners, {
-    duration: timeout.value,
-    orElse: () =>
-      Effect.fail(new TimedOut({ timeout: timeout.value, standing: progress.standing() }))
-  })
-}, Effect.scoped)
-
-/** The agency's winning documents on standard output, one a line. */
-const printWinners = Effect.fnUntraced(function* (documents: ReadonlyArray<string>) {
-  yield* Purpose.served
-  yield* logAction("consulta_ganadores", "success", { cant_ganadores: documents.length })
-  for (const document of documents) yield* Console.log(document)
-})
-
-interface FlagSettings {
-  readonly bet: SingleBet.Settings
-  readonly bets: Option.Option<string>
-  readonly dialect: Dialect
-  readonly draw: Setting.WhenUsed<string>
-  readonly token: Setting.WhenUsed<string>
-  readonly rejects: Option.Option<string>
-  readonly maxRejects: Setting.WhenUsed<number>
-}
-
-/** Refuses flags that are given and would not be used. */
-const refuseUnused = Effect.fnUntraced(function* (settings: FlagSettings) {
-  const { bet, bets, dialect, draw, maxRejects, rejects, token } = settings
-  if (Option.isSome(bets) && SingleBet.hasFlag(bet)) {
-    const message = "a book (--bets or LOTTERY_BETS) and the flags of a single bet: expected one"
-    return yield* new CliError.ValidationError({ message })
-  }
-  if (Option.isSome(draw.flag) && dialect !== "native") {
-    return yield* new CliError.ValidationError({
-      message: `draw is for the native dialect; ${dialect} cannot say it`
-    })
-  }
-  if (Option.isSome(token.flag) && dialect !== "native") {
-    return yield* new CliError.ValidationError({
-      message: `token is for the native dialect; ${dialect} cannot say it, and needs certificates`
-    })
-  }
-  if (Option.isSome(maxRejects.flag) && Option.isNone(rejects)) {
-    const message = "max-rejects needs --rejects, the file that bad lines are written to"
-    return yield* new CliError.ValidationError({ message })
-  }
-})
-
-/** Refuses to send a token where another machine could read it on the way. */
-const refuseTokenInTheClear = Effect.fnUntraced(function* (
-  { dialect, server, token }: ConversationSettings & AddressSettings,
-  speaksTls: boolean
-) {
-  if (dialect !== "native" || speaksTls || isLoopback(server.host)) return
-  if (Option.isNone(yield* token.value)) return
-  const message =
-    `token needs TLS, as ${server.host} is not this machine: give --tls-ca, ` +
-    "or --tls if the server's CA is a public one; or leave out --token (LOTTERY_TOKEN)"
-  return yield* new CliError.ValidationError({ message })
-})
 
 export const settings = {
   agency: Setting.required("agency", {
@@ -242,6 +115,87 @@ export const settings = {
   bet: SingleBet.settings
 }
 
+type Given = Command.Command.Config.Infer<typeof settings>
+
+const invalid = (message: string) => new CliError.ValidationError({ message })
+
+/** Refuses flags that are given and would not be used. */
+const refuseUnused = Effect.fnUntraced(function* (given: Given) {
+  const { bet, bets, dialect, draw, maxRejects, rejects, token } = given
+  if (Option.isSome(bets) && SingleBet.hasFlag(bet)) {
+    return yield* invalid(
+      "a book (--bets or LOTTERY_BETS) and the flags of a single bet: expected one"
+    )
+  }
+  if (Option.isSome(draw.flag) && dialect !== "native") {
+    return yield* invalid(`draw is for the native dialect; ${dialect} cannot say it`)
+  }
+  if (Option.isSome(token.flag) && dialect !== "native") {
+    return yield* invalid(
+      `token is for the native dialect; ${dialect} cannot say it, and needs certificates`
+    )
+  }
+  if (Option.isSome(maxRejects.flag) && Option.isNone(rejects)) {
+    return yield* invalid("max-rejects needs --rejects, the file that bad lines are written to")
+  }
+})
+
+/** Refuses to send a token if another machine could read it on the way. */
+const refuseTokenInTheClear = Effect.fnUntraced(function* ({ dialect, server, token }: Given) {
+  if (dialect !== "native" || isLoopback(server.host) || Option.isNone(yield* token.value)) return
+  return yield* invalid(
+    `token needs TLS, as ${server.host} is not this machine: give --tls-ca, ` +
+      "or --tls if the server's CA is a public one; or leave out --token (LOTTERY_TOKEN)"
+  )
+})
+
+const makeConversation = Effect.fnUntraced(function* (given: Given) {
+  const { agency, dialect, draw, packetBytes, token } = given
+  switch (dialect) {
+    case "native": {
+      const name = yield* draw.orElse(sharedSettings.DEFAULT_DRAW)
+      return NativeConversation.make(agency, name, Option.getOrUndefined(yield* token.value))
+    }
+    case "binary":
+      return BinaryConversation.make(agency, yield* packetBytes.orElse(DEFAULT_PACKET))
+    case "json":
+      return JsonConversation.make(agency)
+  }
+})
+
+/** Where the agency asks for its winners. */
+const findWinnersServer = Effect.fnUntraced(function* ({ dialect, server, winnersServer }: Given) {
+  if (dialect !== "json") return server
+  const given = yield* winnersServer.value
+  if (Option.isSome(given)) return given.value
+  const { host, port } = server
+  return { host, port: yield* sharedSettings.nextPort(port, "winners-server") }
+})
+
+/** Holds the conversation while its progress is shown, for no longer than it is given time. */
+const holdConversation = Effect.fnUntraced(function* (
+  { agency, timeout }: Given,
+  conversation: Conversation,
+  book: Book,
+  servers: Servers
+) {
+  const progress = yield* ClientProgress.make(agency, book.total)
+  const winners = conversation.hold(book, servers, progress)
+  if (Option.isNone(timeout)) return yield* winners
+  const duration = timeout.value
+  return yield* Effect.timeoutOrElse(winners, {
+    duration,
+    orElse: () => Effect.fail(new ClientProgress.TimedOut({ timeout: duration, progress }))
+  })
+}, Effect.scoped)
+
+/** The agency's winning documents on standard output, one a line. */
+const printWinners = Effect.fnUntraced(function* (documents: ReadonlyArray<string>) {
+  yield* Purpose.served
+  yield* logAction("consulta_ganadores", "success", { cant_ganadores: documents.length })
+  for (const document of documents) yield* Console.log(document)
+})
+
 export const client = Command.make(
   "client",
   settings,
@@ -250,16 +204,17 @@ export const client = Command.make(
     yield* refuseUnused(given)
     const conversation = yield* makeConversation(given)
     const tls = yield* ClientTls.make(given.tls)
-    yield* refuseTokenInTheClear(given, tls !== undefined)
+    if (tls === undefined) yield* refuseTokenInTheClear(given)
     const winnersServer = yield* findWinnersServer(given)
-    const batchSize = batchOf(given)
+    const isNative = dialect === "native"
+    const batchSize = Option.getOrElse(given.batch, () => (isNative ? NATIVE_BATCH : DEFAULT_BATCH))
     yield* logAction("config", "success", {
       client_id: agency,
       server_address: SettingText.showAddress(server),
       log_level: yield* LogLevelFlag,
       batch_max_amount: batchSize,
       dialect,
-      draw: dialect === "native" ? yield* drawOf(given) : undefined,
+      draw: isNative ? yield* given.draw.orElse(sharedSettings.DEFAULT_DRAW) : undefined,
       tls: tls !== undefined
     })
     const book = yield* AgencyBook.open({ ...given, batchSize }, conversation)

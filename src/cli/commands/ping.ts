@@ -6,7 +6,8 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
 import * as Schema from "effect/Schema"
-import { open, type ServerAddress } from "../../client/ServerConnection.ts"
+import { open } from "../../client/ServerConnection.ts"
+import type { ServerAddress } from "../../client/ServerFailure.ts"
 import { logAction } from "../../domain/ActionLog.ts"
 import { MAX_AGENCY } from "../../domain/Agency.ts"
 import { MAX_LINE_BYTES } from "../../protocol/Limits.ts"
@@ -74,34 +75,6 @@ const echo = Effect.fn("ping.echo")(
   Effect.scoped
 )
 
-interface PingSettings {
-  readonly server: ServerAddress
-  readonly count: number
-  readonly period: Duration.Duration
-  readonly message: Option.Option<string>
-  readonly clientId: Option.Option<number>
-}
-
-/** What is said the `index`-th time, from 1 on: the course's line where a client is numbered. */
-const messageAt = (settings: PingSettings, index: number): string =>
-  Option.getOrElse(settings.message, () =>
-    Option.match(settings.clientId, {
-      onNone: () => "PING",
-      onSome: (clientId) => `[CLIENT ${clientId}] Message N°${index}`
-    })
-  )
-
-const sendAll = Effect.fnUntraced(function* (settings: PingSettings, client_id: number) {
-  for (let index = 1; index <= settings.count; index++) {
-    if (index > 1) yield* Effect.sleep(settings.period)
-    const message = messageAt(settings, index)
-    yield* echo(settings.server, message)
-    yield* logAction("receive_message", "success", { client_id, msg: message })
-  }
-  yield* logAction("loop_finished", "success", { client_id })
-  yield* logAction("test_echo_server", "success")
-})
-
 // How long the course's first clients went on.
 Setting.makeKnown(["CLI_LOOP_LAPSE", "loop.lapse"])
 
@@ -151,6 +124,32 @@ export const settings = {
   tls: ClientTls.settings
 }
 
+type Given = Command.Command.Config.Infer<typeof settings>
+
+/** What is said the `index`-th time, from 1 on: the course's line if the client is numbered. */
+const messageAt = ({ clientId, message }: Given, index: number): string =>
+  Option.getOrElse(message, () =>
+    Option.match(clientId, {
+      onNone: () => "PING",
+      onSome: (id) => `[CLIENT ${id}] Message N°${index}`
+    })
+  )
+
+const sendAll = Effect.fnUntraced(function* (
+  given: Given,
+  server: ServerAddress,
+  client_id: number
+) {
+  for (let index = 1; index <= given.count; index++) {
+    if (index > 1) yield* Effect.sleep(given.period)
+    const message = messageAt(given, index)
+    yield* echo(server, message)
+    yield* logAction("receive_message", "success", { client_id, msg: message })
+  }
+  yield* logAction("loop_finished", "success", { client_id })
+  yield* logAction("test_echo_server", "success")
+})
+
 export const ping = Command.make(
   "ping",
   settings,
@@ -168,7 +167,7 @@ export const ping = Command.make(
       log_level: yield* LogLevelFlag,
       tls: tls !== undefined
     })
-    yield* sendAll({ ...given, server: { ...server, tls } }, client_id).pipe(
+    yield* sendAll(given, { ...server, tls }, client_id).pipe(
       Effect.tapError((error) => logAction("test_echo_server", "fail", { error: error.message }))
     )
   })

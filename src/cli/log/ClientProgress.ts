@@ -2,136 +2,103 @@
  * Shows how far a client is: on a terminal in its status line, elsewhere in a line of the log from
  * time to time.
  */
+import * as Data from "effect/Data"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
-import type { UploadProgress } from "../../client/UploadProgress.ts"
+import { UploadProgress, type Waiting } from "../../client/UploadProgress.ts"
 import { logAction } from "../../domain/ActionLog.ts"
 import type { Agency } from "../../domain/Agency.ts"
 import { monotonicMillis } from "../../domain/MonotonicTime.ts"
-import { RateMeter, uploadText, type Waiting, waitingText } from "./ProgressText.ts"
+import * as SettingText from "../settings/SettingText.ts"
+import { RateMeter, uploadText, waitingText } from "./ProgressText.ts"
 import { CurrentStatusLine, keepDrawn } from "./StatusLine.ts"
 
-export interface ClientProgress extends UploadProgress {
-  /** How far it is now. */
-  readonly standing: () => Standing
-}
-
-/** How far a client is. */
-export interface Standing {
-  readonly total: number
-  /** How many bets are known to be stored. */
-  readonly acknowledged: number
-  /** Whether the server has finished the book. */
-  readonly isFinished: boolean
-  /** Why there is no connection, where the last attempt failed and none has succeeded since. */
-  readonly interruption: string | undefined
+/** The agency did not get its winners in time; what is stored or finished stays so. */
+export class TimedOut extends Data.TaggedError("TimedOut")<{
+  readonly timeout: Duration.Duration
+  readonly progress: UploadProgress
+}> {
+  override get message(): string {
+    const { acknowledged, interruption, isFinished, total } = this.progress
+    const reason = interruption === undefined ? "" : `: ${interruption}`
+    const stored = isFinished
+      ? `the whole book (bets: ${total}) is stored and finished`
+      : `${acknowledged} of ${total} bets are known to be stored`
+    return (
+      `no winners after ${SettingText.showDuration(this.timeout)}${reason}; ${stored}; ` +
+      "the same command goes on from there"
+    )
+  }
 }
 
 /** Most often that a kind of line is logged. */
 const LOG_PERIOD_MILLIS = 10_000
-/** How often it is looked whether a line is due. */
+/** How often it is checked whether a line is due. */
 const LOOK_PERIOD = "1 second"
 
-/** What is known of a client's upload. */
-interface State {
-  readonly agency: Agency
-  readonly total: number
-  acknowledged: number
-  isFinished: boolean
-  waiting: Waiting | undefined
-  /** Why there is no connection, where there is none. */
-  interruption: string | undefined
-  readonly meter: RateMeter
-}
-
-const sample = ({ acknowledged, meter }: State) =>
-  Effect.map(monotonicMillis, (now) => {
-    meter.sample(now, acknowledged)
+/** Measures the speed of an upload; each sample gives the time. */
+const makeMeter = (progress: UploadProgress) => {
+  const meter = new RateMeter()
+  const sample = Effect.map(monotonicMillis, (now) => {
+    meter.sample(now, progress.acknowledged - progress.resumed)
     return now
   })
+  return { meter, sample }
+}
 
-const drawnText = (state: State) => (width: number) =>
-  Effect.map(sample(state), () => {
-    const { acknowledged, interruption, meter, total, waiting } = state
-    const where = interruption === undefined ? "" : "no connection; "
-    return waiting === undefined && acknowledged < total
-      ? where +
-          uploadText({ acknowledged, total, perSecond: meter.perSecond }, width - where.length)
-      : where + waitingText(waiting)
-  })
+const keepShown = (progress: UploadProgress) => {
+  const { meter, sample } = makeMeter(progress)
+  return keepDrawn((width) =>
+    Effect.map(sample, () => {
+      const { acknowledged, interruption, total, waiting } = progress
+      const prefix = interruption === undefined ? "" : "no connection; "
+      if (waiting !== undefined || acknowledged >= total) return prefix + waitingText(waiting)
+      const { perSecond } = meter
+      return prefix + uploadText({ acknowledged, total, perSecond }, width - prefix.length)
+    })
+  )
+}
 
-const logUpload = ({ acknowledged, agency, meter, total }: State) =>
-  logAction("progreso_carga", "in_progress", {
-    agencia: agency,
-    confirmadas: acknowledged,
-    total,
-    por_segundo: Math.round(meter.perSecond)
-  })
-
-const logWaiting = (agencia: Agency, { expected, finished }: Waiting) =>
-  logAction("espera_sorteo", "in_progress", { agencia, terminadas: finished, esperadas: expected })
-
-/** Looks whether a line is due, and logs it. */
-const makeProgressLog = Effect.fnUntraced(function* (state: State) {
+/** Logs what is due: the wait at once and when it has changed, an upload only now and then. */
+const makeLook = Effect.fnUntraced(function* (agencia: Agency, progress: UploadProgress) {
+  const { meter, sample } = makeMeter(progress)
   let uploadLogged = yield* monotonicMillis
   let waitingLogged = Number.NEGATIVE_INFINITY
-  let shown: Waiting | undefined
+  let logged: Waiting | undefined
   return Effect.gen(function* () {
-    const now = yield* sample(state)
-    const { acknowledged, total, waiting } = state
+    const now = yield* sample
+    const { acknowledged, total, waiting } = progress
     if (waiting !== undefined) {
-      const same = waiting.finished === shown?.finished && waiting.expected === shown.expected
-      if (same || now - waitingLogged < LOG_PERIOD_MILLIS) return
+      const { expected, finished } = waiting
+      const isSame = finished === logged?.finished && expected === logged.expected
+      if (isSame || now - waitingLogged < LOG_PERIOD_MILLIS) return
       waitingLogged = now
-      shown = waiting
-      yield* logWaiting(state.agency, waiting)
+      logged = waiting
+      const fields = { agencia, terminadas: finished, esperadas: expected }
+      yield* logAction("espera_sorteo", "in_progress", fields)
     } else if (acknowledged < total && now - uploadLogged >= LOG_PERIOD_MILLIS) {
       uploadLogged = now
-      yield* logUpload(state)
+      yield* logAction("progreso_carga", "in_progress", {
+        agencia,
+        confirmadas: acknowledged,
+        total,
+        por_segundo: Math.round(meter.perSecond)
+      })
     }
   })
 })
 
 /** Shows the progress of a book of `total` bets until the scope closes. */
 export const make = Effect.fnUntraced(function* (agency: Agency, total: number) {
-  const meter = new RateMeter()
-  const state: State = {
-    agency,
-    total,
-    acknowledged: 0,
-    isFinished: false,
-    waiting: undefined,
-    interruption: undefined,
-    meter
-  }
+  const progress = new UploadProgress(total)
   const { isTerminal } = yield* CurrentStatusLine
-  const look = isTerminal ? Effect.void : yield* makeProgressLog(state)
-  if (isTerminal) yield* keepDrawn(drawnText(state))
-  else yield* Effect.forkScoped(Effect.repeat(look, Schedule.spaced(LOOK_PERIOD)))
-  const acknowledge = (bets: number) => {
-    state.interruption = undefined
-    state.acknowledged = Math.max(state.acknowledged, bets)
+  if (isTerminal) {
+    yield* keepShown(progress)
+  } else {
+    const look = yield* makeLook(agency, progress)
+    progress.onWait = look
+    yield* Effect.forkScoped(Effect.repeat(look, Schedule.spaced(LOOK_PERIOD)))
   }
-  return {
-    acknowledged: (bets) => Effect.sync(() => acknowledge(bets)),
-    resumed: (bets) =>
-      Effect.sync(() => {
-        meter.skip(Math.max(0, bets - state.acknowledged))
-        acknowledge(bets)
-      }),
-    finished: Effect.sync(() => {
-      state.isFinished = true
-    }),
-    waiting: (finished, expected) =>
-      Effect.suspend(() => {
-        state.interruption = undefined
-        state.waiting = { finished, expected }
-        return look
-      }),
-    interrupted: (reason) =>
-      Effect.sync(() => {
-        state.interruption = reason
-      }),
-    standing: () => state
-  } satisfies ClientProgress
+  return progress
 })

@@ -1,4 +1,5 @@
 /** How far an upload is, as a person reads it in one line. Pure: numbers in, text out. */
+import type { Waiting } from "../../client/UploadProgress.ts"
 
 /** Over how long a speed is measured, in milliseconds. */
 const WINDOW_MILLIS = 10_000
@@ -68,12 +69,6 @@ export const uploadText = (uploading: Uploading, width: number): string => {
   if (bar < MIN_BAR) return text
   const filled = Math.floor(bar * part)
   return `[${"#".repeat(filled)}${"-".repeat(bar - filled)}] ${text}`
-}
-
-/** How many of the agencies that take part have finished; not every dialect says so. */
-export interface Waiting {
-  readonly finished: number
-  readonly expected: number
 }
 
 /** What is shown of an agency whose book is up. */

@@ -6,8 +6,7 @@ import * as Option from "effect/Option"
 import * as Stdio from "effect/Stdio"
 import * as Stream from "effect/Stream"
 import * as Book from "../../client/book/Book.ts"
-import type { UnendedLine } from "../../client/book/BookParser.ts"
-import * as BookTotal from "../../client/book/BookTotal.ts"
+import * as BookFile from "../../client/book/BookFile.ts"
 import * as Rejects from "../../client/book/Rejects.ts"
 import { today } from "../../client/book/Today.ts"
 import type { Conversation } from "../../client/conversation/Conversation.ts"
@@ -53,40 +52,37 @@ const spoolStandardInput = Effect.fnUntraced(
 
 const defaultBook = (agency: Agency): string => `.data/${bookName(agency)}`
 
-const rejectsOf = Effect.fnUntraced(function* ({ agency, maxRejects, rejects }: Settings) {
-  if (Option.isNone(rejects)) return undefined
-  const options = { agency, file: rejects.value }
-  return { ...options, maxRejects: yield* maxRejects.orElse(DEFAULT_MAX_REJECTS) }
-})
-
-const warnOfUnended = (agencia: Agency, file: string, { line, text }: UnendedLine) =>
-  Effect.logWarning(
-    new ActionLine("last_line", "success", {
-      agencia,
-      file,
-      line,
-      warning: "it has no line end and may have been cut off",
-      text
-    })
-  )
+/** A book that was checked. */
+interface Opened {
+  readonly book: Book.Book
+  readonly name: string
+  readonly badLines: number
+}
 
 const openFile = Effect.fnUntraced(function* (
-  settings: Settings,
+  { agency, batchSize, bets, ...settings }: Settings,
   { check, maxBatchBytes }: Conversation
 ) {
-  const { agency, batchSize, bets } = settings
   const given = Option.getOrElse(bets, () => defaultBook(agency))
   const isSpooled = given === STANDARD_INPUT
   const name = isSpooled ? "standard input" : given
-  const rejects = yield* rejectsOf(settings)
+  const rejects = Option.isNone(settings.rejects)
+    ? undefined
+    : {
+        agency,
+        file: settings.rejects.value,
+        maxRejects: yield* settings.maxRejects.orElse(DEFAULT_MAX_REJECTS)
+      }
   if (isSpooled && rejects !== undefined) yield* Rejects.check(rejects.file, undefined)
   const file = isSpooled ? yield* spoolStandardInput(name) : given
-  const { badLines, book, unended } = yield* Book.fromFile(file, {
-    ...{ name, batchSize, maxBatchBytes, check, rejects },
-    today: yield* today
-  })
-  if (unended !== undefined) yield* warnOfUnended(agency, name, unended)
-  return { book, name, badLines }
+  const options = { name, batchSize, maxBatchBytes, check, rejects, today: yield* today }
+  const { badLines, book, unended } = yield* BookFile.open(file, options)
+  if (unended !== undefined) {
+    const warning = "it has no line end and may have been cut off"
+    const fields = { agencia: agency, file: name, line: unended.line, warning, text: unended.text }
+    yield* Effect.logWarning(new ActionLine("last_line", "success", fields))
+  }
+  return { book, name, badLines } satisfies Opened
 })
 
 /** A bet that no flag gives may be left in the environment from another exercise. */
@@ -106,7 +102,31 @@ const openSingle = Effect.fnUntraced(function* (settings: Settings, { check }: C
   if (Option.isNone(bet)) return undefined
   yield* warnOfBook(settings)
   const book = yield* Book.fromBet(bet.value, check, yield* today)
-  return { book, name: "the single bet", badLines: 0 }
+  return { book, name: "the single bet", badLines: 0 } satisfies Opened
+})
+
+/**
+ * Refuses a book without bets, which is more often no book than the book of an agency that has
+ * none, and one that has not as many as were expected.
+ */
+const checkTotal = Effect.fnUntraced(function* (
+  { allowEmpty, expect }: Settings,
+  { badLines, book: { total }, name: book }: Opened
+) {
+  const rejected = badLines === 0 ? "" : `, and ${badLines} rejected lines`
+  if (Option.isSome(expect) && expect.value !== total) {
+    const reason = `expected ${expect.value} bets, got ${total}${rejected}`
+    return yield* new Book.NotSent({ book, reason })
+  }
+  if (total > 0) return
+  if (badLines > 0) {
+    return yield* new Book.NotSent({ book, reason: `no bets${rejected}`, hint: ". Is it a book?" })
+  }
+  if (!allowEmpty && Option.isNone(expect)) {
+    const hint = ". If the agency has none, say so: --allow-empty"
+    return yield* new Book.NotSent({ book, reason: "no bets", hint })
+  }
+  yield* Effect.logWarning(`${book}: no bets; the agency has none`)
 })
 
 /** Checks the whole book before any of it is sent; fails if it must not be sent. */
@@ -115,12 +135,7 @@ export const open = Effect.fnUntraced(function* (settings: Settings, conversatio
   const single = Option.isSome(settings.bets)
     ? undefined
     : yield* openSingle(settings, conversation)
-  const { badLines, book, name } = single ?? (yield* openFile(settings, conversation))
-  const { total } = book
-  yield* BookTotal.check(
-    { book: name, total, badLines },
-    { allowEmpty: settings.allowEmpty, bets: Option.getOrUndefined(settings.expect) }
-  )
-  if (total === 0) yield* Effect.logWarning(`${name}: no bets; the agency has none`)
-  return book
+  const opened = single ?? (yield* openFile(settings, conversation))
+  yield* checkTotal(settings, opened)
+  return opened.book
 })

@@ -3,7 +3,7 @@ import * as CliError from "effect/cli/CliError"
 import type * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import type { ClientTls } from "../../client/ServerConnection.ts"
+import type { ClientTls } from "../../client/ServerFailure.ts"
 import { readAuthority, readPair } from "../files/PemFile.ts"
 import * as Setting from "./Setting.ts"
 import * as SettingText from "./SettingText.ts"
@@ -32,8 +32,7 @@ export const make = Effect.fn("ClientTls.make")(function* (given: Given) {
   // Who names a CA or a certificate does not want to speak in the clear.
   if (!given.tls && ca === undefined && cert === undefined) return undefined
   const authority = ca === undefined ? undefined : yield* readAuthority(ca)
-  if (cert === undefined || key === undefined) {
-    return { ca: authority, cert: undefined, key: undefined } satisfies ClientTls
-  }
-  return { ca: authority, ...(yield* readPair(cert, key)) } satisfies ClientTls
+  const isPair = cert !== undefined && key !== undefined
+  const pair = isPair ? yield* readPair(cert, key) : { cert: undefined, key: undefined }
+  return { ca: authority, ...pair } satisfies ClientTls
 })

@@ -1,26 +1,30 @@
-/** A book that is ready to be sent: every bet was checked, and they are counted and hashed. */
+/**
+ * A book that is ready to be sent: every bet was checked, and they are counted and hashed. What
+ * has become of its file since is not taken for that book.
+ */
 import { createHash } from "node:crypto"
-import { Data, Effect, type FileSystem, Stream } from "effect"
+import { Data, Effect, type FileSystem, Option, Stream } from "effect"
 import type { Bet } from "../../domain/Bet.ts"
 import { BetBatch } from "../../domain/BetBatch.ts"
 import { joinFields, makeFieldSpans } from "../../domain/BetRow.ts"
 import type { FileUnavailable } from "../../domain/FileUnavailable.ts"
-import type { BadLine, BetCheck } from "./BookParser.ts"
-import * as BookReader from "./BookReader.ts"
-import { birthdateProblem, type Today } from "./Today.ts"
+import { BadLine, type BetCheck } from "./BookParser.ts"
+import { birthdateProblem } from "./Today.ts"
+
+/** What can go wrong with a book while it is sent. */
+export type BookFailure = BookChanged | BadLine | FileUnavailable
+
+type Reading<A, E> = Stream.Stream<A, E, FileSystem.FileSystem>
 
 export interface Book {
   /** How many bets it has. */
   readonly total: number
   /** The SHA-256 of its canonical rows, as 64 lower-case hex digits. */
   readonly sha256: string
+  /** Its bets in order, as they are now, in batches that fit the dialect; none of them empty. */
+  readonly batches: Reading<BetBatch, BadLine | FileUnavailable>
   /**
-   * Reads it again, unless it was kept and its file not written since: its bets in order, in
-   * batches that fit the dialect; none of them empty.
-   */
-  readonly batches: Stream.Stream<BetBatch, BadLine | FileUnavailable, FileSystem.FileSystem>
-  /**
-   * Where a person finds the bet at a position, as `book.csv:17`; undefined where it stands in no
+   * Where a person finds the bet at a position, as `book.csv:17`; undefined if it stands in no
    * file, or that cannot be read any more.
    */
   readonly placeOf: (
@@ -28,54 +32,131 @@ export interface Book {
   ) => Effect.Effect<string | undefined, never, FileSystem.FileSystem>
 }
 
-/** A single bet that cannot be sent in the dialect. */
-export class BadBet extends Data.TaggedError("BadBet")<{
-  readonly field: string
+/** Not the book that was meant. Finished with it, the agency could not send the right one. */
+export class NotSent extends Data.TaggedError("NotSent")<{
+  readonly book: string
   readonly reason: string
+  readonly hint?: string
 }> {
   override get message(): string {
-    return `${this.field}: ${this.reason}`
+    return `${this.book}: ${this.reason}; nothing was sent${this.hint ?? ""}`
   }
 }
 
-/** A book of one bet. */
+/** The book is not the one that was checked before it was sent. */
+export class BookChanged extends Data.TaggedError("BookChanged")<{
+  /** How many bets it had when it was checked. */
+  readonly checked: number
+  /** How many it was found to have when it was sent; if as many, they are not the same. */
+  readonly read: number
+}> {
+  override get message(): string {
+    const { checked, read } = this
+    const now =
+      read < checked
+        ? `now it has only ${read}`
+        : read > checked
+          ? "now it has more"
+          : "now it has as many, but not the same"
+    return `the book changed while it was sent: it had ${checked} bets, ${now}; send it again`
+  }
+}
+
+/** A book of one bet, which the dialect's `check` may refuse. */
 export const fromBet = Effect.fnUntraced(function* (
   bet: Bet,
   check: BetCheck,
-  today: Today
-): Effect.fn.Return<Book, BadBet> {
+  today: string
+): Effect.fn.Return<Book, BadLine> {
   const spans = makeFieldSpans()
   const { firstName, lastName, document, birthdate, number } = bet
   const bytes = joinFields([firstName, lastName, document, birthdate, String(number)], spans)
   const problem = check(bytes, spans) ?? birthdateProblem(today, bytes, spans[6]!)
   if (problem !== undefined) {
-    return yield* new BadBet({ field: problem.field, reason: problem.message })
+    return yield* new BadLine({ line: 1, field: problem.field, reason: problem.message })
   }
   const batch = BetBatch.fromBets([bet])
   const sha256 = createHash("sha256").update(batch.bytes).digest("hex")
   return { total: 1, sha256, batches: Stream.succeed(batch), placeOf: () => Effect.undefined }
 })
 
+/** Bets of a book, of which `position` come before these. */
+export interface PositionedBatch {
+  readonly position: number
+  readonly batch: BetBatch
+}
+
+/** The position after these bets. */
+export const endOf = ({ batch, position }: PositionedBatch): number => position + batch.count
+
+/** Some of the bets of a book that is being sent; `last` says that it is whole with them. */
+export interface CheckedBatch extends PositionedBatch {
+  readonly last: boolean
+}
+
+const positioned = (book: Book): Reading<PositionedBatch, BadLine | FileUnavailable> =>
+  Stream.mapAccum(
+    book.batches,
+    () => 0,
+    (position, batch) => [position + batch.count, [{ position, batch }]]
+  )
+
 /**
- * The book in a file. Fails at its first bad line; with `rejects` bad lines are left out and
- * written to that file as they are.
+ * The whole book, batch by batch; of an empty book one batch without bets. The last one comes only
+ * if the book ends with it and has the count and the digest that it was checked to have; otherwise
+ * this fails with `BookChanged`.
  */
-export const fromFile = Effect.fnUntraced(function* (
-  file: string,
-  options: BookReader.InspectOptions
-) {
-  const { bets, sha256, ...found } = yield* Effect.scoped(BookReader.inspect(file, options))
-  const again = { ...options, skipBadLines: options.rejects !== undefined }
-  const book: Book = {
-    total: bets,
-    sha256,
-    batches: BookReader.readKept(file, again, found),
-    placeOf: (position) =>
-      BookReader.lineOf(file, again, position).pipe(
-        Effect.map((line) => (line === undefined ? line : `${options.name ?? file}:${line}`)),
-        // It is asked for what goes into another error, which says more.
-        Effect.catchTag("FileUnavailable", () => Effect.undefined)
-      )
-  }
-  return { ...found, book }
-})
+export const whole = (book: Book): Reading<CheckedBatch, BookFailure> =>
+  Stream.suspend(() => {
+    const hash = createHash("sha256")
+    let read = 0
+    const changedUnless = (isSame: boolean) =>
+      isSame ? Effect.void : Effect.fail(new BookChanged({ checked: book.total, read }))
+    return positioned(book).pipe(
+      Stream.orElseIfEmpty(() => Stream.succeed({ position: 0, batch: BetBatch.empty })),
+      Stream.tap((one) => {
+        read = endOf(one)
+        hash.update(one.batch.bytes)
+        return changedUnless(read <= book.total)
+      }),
+      // A batch is known to be the last once the end of the book has come.
+      Stream.zipWithNext,
+      Stream.mapEffect(([one, next]) => {
+        const last = Option.isNone(next)
+        return Effect.as(changedUnless(!last || hash.digest("hex") === book.sha256), {
+          ...one,
+          last
+        })
+      })
+    )
+  })
+
+/** Reads the whole book; fails if it is not the one that was checked. */
+export const verify = (book: Book) => Stream.runDrain(whole(book))
+
+/** The book without its first `bets` bets, checked as `whole` is. */
+export const from = (book: Book, bets: number): Reading<PositionedBatch, BookFailure> =>
+  whole(book).pipe(
+    Stream.filter((one) => endOf(one) > bets),
+    Stream.map(({ batch, position }) => {
+      const skipped = Math.max(0, bets - position)
+      return { position: position + skipped, batch: batch.drop(skipped) }
+    })
+  )
+
+/** The first `bets` bets of the book as it is now, or all that it has; nothing is checked. */
+export const first = (book: Book, bets: number): Reading<PositionedBatch, BookFailure> =>
+  positioned(book).pipe(
+    Stream.takeWhile(({ position }) => position < bets),
+    Stream.map(({ batch, position }) => ({ position, batch: batch.take(bets - position) }))
+  )
+
+/** The SHA-256 of the book's first `bets` bets as it is now, as 64 lower-case hex digits. */
+export const digestOfFirst = (book: Book, bets: number) =>
+  first(book, bets).pipe(
+    Stream.runFold(
+      () => createHash("sha256"),
+      (hash, { batch }) => hash.update(batch.bytes)
+    ),
+    Effect.map((hash) => hash.digest("hex"))
+  )

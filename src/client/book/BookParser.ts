@@ -8,7 +8,7 @@ import { Data } from "effect"
 import { BetBatchBuilder } from "../../domain/BetBatch.ts"
 import { type BetProblem, decodeUtf8, ordinaryBetEnd } from "../../domain/BetCheck.ts"
 import * as Row from "../../domain/BetRow.ts"
-import { birthdateProblem, type Today } from "./Today.ts"
+import { birthdateProblem } from "./Today.ts"
 
 /** The longest line in bytes, without its line end; a bet takes at most 433. */
 const MAX_BOOK_LINE_BYTES = 1024
@@ -19,9 +19,10 @@ const BUILDER_BYTES = 256 * 1024
 /** How many bad lines are kept to be shown. */
 export const SHOWN_BAD_LINES = 20
 
-/** A line of a book that is not a bet. */
+/** A line of a book that is not a bet, or a single bet that cannot be sent. */
 export class BadLine extends Data.TaggedError("BadLine")<{
-  readonly file: string
+  /** Undefined for a bet that stands in no file. */
+  readonly file?: string
   /** From 1 on. */
   readonly line: number
   /** The field, or "line" if the line as a whole is wrong. */
@@ -29,15 +30,9 @@ export class BadLine extends Data.TaggedError("BadLine")<{
   readonly reason: string
 }> {
   override get message(): string {
-    return `${this.file}:${this.line}: ${this.field}: ${this.reason}`
+    const place = this.file === undefined ? "" : `${this.file}:${this.line}: `
+    return `${place}${this.field}: ${this.reason}`
   }
-}
-
-/** A bad line that is left out: its number from 1 on, and what is wrong with it. */
-export interface RejectedLine {
-  readonly line: number
-  readonly field: string
-  readonly reason: string
 }
 
 /** A last line without a line end, which may have been cut off. */
@@ -51,8 +46,8 @@ export interface UnendedLine {
 export type BetCheck = (source: Uint8Array, spans: Row.FieldSpans) => BetProblem | undefined
 
 export interface BookOptions {
-  /** What errors call the book; its path unless given. */
-  readonly name?: string | undefined
+  /** What errors call the book. */
+  readonly name: string
   /** The most bets of a batch. */
   readonly batchSize: number
   /** The most bytes of a batch, in canonical form; a bet that alone takes more is a bad line. */
@@ -61,120 +56,115 @@ export interface BookOptions {
   readonly check?: BetCheck | undefined
   /** Whether bad lines are left out; otherwise the first one ends the reading. */
   readonly skipBadLines: boolean
-  /** Nobody was born after it; the same in every pass over a book. */
-  readonly today: Today
+  /** The day at the agency as YYYY-MM-DD, the same in every pass over a book. */
+  readonly today: string
 }
 
 const BOM = [0xef, 0xbb, 0xbf] as const
+const NOTHING = new Uint8Array(0)
 
 /** Takes a book in pieces of any size. Knows no file: bytes in, data out. */
 export class BookParser {
-  /** Bad lines as they are in the book, line ends included; to be taken from here. */
+  /** Skipped lines as they are in the book, line ends included; the caller takes them out. */
   readonly rejected: Array<Uint8Array> = []
-  /** The first bad lines, where bad lines are skipped; to be taken from here too. */
-  readonly shownBadLines: Array<RejectedLine> = []
+  /** The first skipped lines, and what is wrong with them; the caller takes them out. */
+  readonly shownBadLines: Array<BadLine> = []
   badLines = 0
   /** The first bad line that is not skipped; nothing is parsed after it. */
   failure: BadLine | undefined
   /** The last line, if it is not empty and has no line end. */
   unended: UnendedLine | undefined
+  /** The number of the line that is being taken, from 1 on. */
+  line = 1
 
-  /** What errors call the book. */
-  readonly name: string
   private readonly options: BookOptions
+  private readonly take: (builder: BetBatchBuilder) => void
+  private readonly year: number
   private readonly builder: BetBatchBuilder
   private readonly single = new BetBatchBuilder(512)
   private readonly spans = Row.makeFieldSpans()
-  /** The number of the line that is being taken, from 1 on. */
-  line = 1
   /** The beginning of a line whose end has not come yet. */
-  private carried = new Uint8Array(0)
-  /** In a line that is too long, and known to be bad. */
+  private carried: Uint8Array = NOTHING
+  /** In a line that is too long, and was refused. */
   private inLongLine = false
   /** An empty line, which is bad unless it is the last. */
   private emptyLine: Uint8Array | undefined
 
-  private readonly take: (builder: BetBatchBuilder) => void
-
   /** `take` takes the bets of a batch from the builder, and leaves that empty. */
-  constructor(file: string, options: BookOptions, take: (builder: BetBatchBuilder) => void) {
-    this.name = options.name ?? file
+  constructor(options: BookOptions, take: (builder: BetBatchBuilder) => void) {
     this.options = options
-    this.builder = new BetBatchBuilder(Math.min(options.maxBatchBytes, BUILDER_BYTES))
     this.take = take
+    this.year = Number(options.today.slice(0, 4))
+    this.builder = new BetBatchBuilder(Math.min(options.maxBatchBytes, BUILDER_BYTES))
   }
 
   /** Takes the next piece of the book; nothing of it is kept but copies. */
   push(chunk: Uint8Array): void {
-    if (this.failure !== undefined) return
-    let start = 0
-    if (this.inLongLine || this.carried.length > 0) start = this.pushFirstLine(chunk)
-    while (start < chunk.length && this.failure === undefined) {
-      const next = this.takeOrdinaryLine(chunk, start)
-      if (next !== undefined) {
-        start = next
-        continue
-      }
-      const end = chunk.indexOf(Row.LF, start)
-      if (end === -1) {
-        this.carry(chunk, start)
-        return
-      }
-      this.takeLine(chunk, start, end + 1)
-      start = end + 1
+    if (this.carried.length === 0) {
+      this.takeLines(chunk)
+      return
     }
+    const next = nextLine(chunk)
+    const line = Buffer.concat([this.carried, chunk.subarray(0, next)])
+    this.carried = NOTHING
+    this.takeLines(line)
+    this.takeLines(chunk.subarray(next))
   }
 
   /** Takes the end of the book: the last line may lack its line end. */
   finish(): void {
     if (this.failure !== undefined) return
-    if (this.inLongLine) this.badLine(LINE_TOO_LONG, true)
+    if (this.inLongLine) this.badLine(LINE_TOO_LONG, { isUnended: true })
     const last = this.carried
-    if (last.length > 0) this.takeUnended(last)
+    if (last.length > 0) {
+      const text = shownEnd(last)
+      if (text !== "") this.unended = { line: this.line, text }
+      this.takeLine(last, 0, last.length)
+    }
     if (this.failure === undefined) this.flush()
   }
 
-  private takeUnended(line: Uint8Array): void {
-    const text = shownEnd(line)
-    if (text !== "") this.unended = { line: this.line, text }
-    this.takeLine(line, 0, line.length)
-  }
-
-  /** The end of a line that began in an earlier piece; gives where the next one starts. */
-  private pushFirstLine(chunk: Uint8Array): number {
-    const end = chunk.indexOf(Row.LF)
-    const next = end === -1 ? chunk.length : end + 1
-    if (this.inLongLine) {
-      this.reject(chunk.subarray(0, next))
-      if (end !== -1) {
-        this.inLongLine = false
-        this.line++
+  private takeLines(bytes: Uint8Array): void {
+    let start = this.inLongLine ? this.skipLongLine(bytes) : 0
+    while (start < bytes.length && this.failure === undefined) {
+      const next = this.takeOrdinaryLine(bytes, start)
+      if (next !== undefined) {
+        start = next
+        continue
       }
-    } else if (end === -1) {
-      this.carry(chunk, 0)
-    } else {
-      const line = Buffer.concat([this.carried, chunk.subarray(0, next)])
-      this.carried = new Uint8Array(0)
-      this.takeLine(line, 0, line.length)
+      const end = bytes.indexOf(Row.LF, start)
+      if (end === -1) {
+        this.carry(bytes.subarray(start))
+        return
+      }
+      this.takeLine(bytes, start, end + 1)
+      start = end + 1
     }
-    return next
   }
 
   /** Keeps the beginning of a line for the next piece, unless the line is too long already. */
-  private carry(chunk: Uint8Array, start: number): void {
-    const rest = chunk.subarray(start)
+  private carry(beginning: Uint8Array): void {
     // A line of the greatest length may be followed by CR.
-    if (this.carried.length + rest.length <= MAX_BOOK_LINE_BYTES + 1) {
-      this.carried = Buffer.concat([this.carried, rest])
+    if (beginning.length <= MAX_BOOK_LINE_BYTES + 1) {
+      this.carried = new Uint8Array(beginning)
       return
     }
-    this.takeEmptyLine()
+    this.refuseEmptyLine()
     if (this.failure !== undefined) return
     this.inLongLine = true
     this.badLine(LINE_TOO_LONG)
-    this.reject(this.carried)
-    this.reject(rest)
-    this.carried = new Uint8Array(0)
+    this.reject(beginning)
+  }
+
+  /** Rejects what comes of a long line; gives where the next line starts. */
+  private skipLongLine(bytes: Uint8Array): number {
+    const next = nextLine(bytes)
+    this.reject(bytes.subarray(0, next))
+    if (bytes[next - 1] === Row.LF) {
+      this.inLongLine = false
+      this.line++
+    }
+    return next
   }
 
   /**
@@ -182,9 +172,9 @@ export class BookParser {
    * otherwise undefined: `takeLine` takes it.
    */
   private takeOrdinaryLine(bytes: Uint8Array, start: number): number | undefined {
-    const { batchSize, check, maxBatchBytes, today } = this.options
+    const { batchSize, check, maxBatchBytes } = this.options
     const { builder, spans } = this
-    const numberEnd = ordinaryBetEnd(bytes, start, bytes.length, Row.COMMA, spans, today.year)
+    const numberEnd = ordinaryBetEnd(bytes, start, bytes.length, Row.COMMA, spans, this.year)
     if (numberEnd === -1) return undefined
     const end = bytes[numberEnd] === Row.CR ? numberEnd + 1 : numberEnd
     const atMost = numberEnd - start + 1
@@ -199,40 +189,36 @@ export class BookParser {
 
   /** Takes the line in `[start, next)`, line end included. */
   private takeLine(bytes: Uint8Array, start: number, next: number): void {
-    let end = bytes[next - 1] === Row.LF ? next - 1 : next
+    const hasEnd = bytes[next - 1] === Row.LF
+    let end = hasEnd ? next - 1 : next
     if (end > start && bytes[end - 1] === Row.CR) end--
-    this.takeEmptyLine()
+    this.refuseEmptyLine()
     if (this.failure !== undefined) return
     const first = this.line === 1 && hasBom(bytes, start, end) ? start + BOM.length : start
     if (first === end) {
       if (next > end) this.emptyLine = bytes.slice(start, next)
-      this.line++
-      return
-    }
-    const problem =
-      end - first > MAX_BOOK_LINE_BYTES ? LINE_TOO_LONG : this.addLine(bytes.subarray(first, end))
-    if (problem !== undefined) {
-      this.badLine(problem, bytes[next - 1] !== Row.LF)
-      this.reject(bytes.subarray(start, next))
+    } else {
+      const problem = this.addLine(bytes.subarray(first, end))
+      if (problem !== undefined) {
+        this.badLine(problem, { isUnended: !hasEnd })
+        this.reject(bytes.subarray(start, next))
+      }
     }
     this.line++
   }
 
   private addLine(line: Uint8Array): BetProblem | undefined {
+    if (line.length > MAX_BOOK_LINE_BYTES) return LINE_TOO_LONG
     if (line.includes(Row.QUOTE)) return this.addQuoted(line)
-    if (!Row.markFields(line, 0, line.length, Row.COMMA, this.spans)) {
-      return wrongFieldCount(countFields(line))
-    }
-    return this.add(line)
+    if (Row.markFields(line, 0, line.length, Row.COMMA, this.spans)) return this.add(line)
+    return wrongFieldCount(line.filter((byte) => byte === Row.COMMA).length + 1)
   }
 
   private addQuoted(line: Uint8Array): BetProblem | undefined {
     const text = decodeUtf8(line)
-    if (text === undefined) return { field: "line", message: "expected valid UTF-8" }
+    if (text === undefined) return lineProblem("expected valid UTF-8")
     const fields = Row.splitQuoted(text)
-    if (fields === undefined) {
-      return { field: "line", message: "expected a closed quote, and a comma after it" }
-    }
+    if (fields === undefined) return lineProblem("expected a closed quote, and a comma after it")
     if (fields.length !== Row.FIELD_COUNT) return wrongFieldCount(fields.length)
     return this.add(Row.joinFields(fields, this.spans))
   }
@@ -248,8 +234,7 @@ export class BookParser {
     const unborn = birthdateProblem(today, bytes, this.spans[6]!)
     if (unborn !== undefined) return unborn
     if (size > maxBatchBytes) {
-      const message = `expected at most ${maxBatchBytes} bytes a bet, got ${size}`
-      return { field: "line", message }
+      return lineProblem(`expected at most ${maxBatchBytes} bytes a bet, got ${size}`)
     }
     if (this.builder.byteLength + size > maxBatchBytes) this.flush()
     this.builder.add(bytes, this.spans)
@@ -261,14 +246,12 @@ export class BookParser {
     if (this.builder.count > 0) this.take(this.builder)
   }
 
-  /** There is another line, so an empty one before it was not the last. */
-  private takeEmptyLine(): void {
-    const emptyLine = this.emptyLine
+  /** Another line comes, so an empty one before it was not the last. */
+  private refuseEmptyLine(): void {
+    const { emptyLine } = this
     if (emptyLine === undefined) return
     this.emptyLine = undefined
-    this.line--
-    this.badLine({ field: "line", message: "expected a bet, got an empty line" })
-    this.line++
+    this.badLine(lineProblem("expected a bet, got an empty line"), { line: this.line - 1 })
     this.reject(emptyLine)
   }
 
@@ -277,32 +260,29 @@ export class BookParser {
   }
 
   /** One that lacks its line end is not skipped: the book may go on behind it. */
-  private badLine({ field, message }: BetProblem, isUnended = false): void {
-    const { line, name: file } = this
+  private badLine({ field, message }: BetProblem, { line = this.line, isUnended = false } = {}) {
+    const { name: file, skipBadLines } = this.options
     const reason = isUnended ? `${message}; ${MAY_BE_CUT_OFF}` : message
+    const bad = new BadLine({ file, line, field, reason })
     this.badLines++
-    if (isUnended || !this.options.skipBadLines) {
-      this.failure = new BadLine({ file, line, field, reason })
-    } else if (this.badLines <= SHOWN_BAD_LINES) this.shownBadLines.push({ line, field, reason })
+    if (isUnended || !skipBadLines) this.failure = bad
+    else if (this.badLines <= SHOWN_BAD_LINES) this.shownBadLines.push(bad)
   }
 }
 
-const LINE_TOO_LONG: BetProblem = {
-  field: "line",
-  message: `expected at most ${MAX_BOOK_LINE_BYTES} bytes`
-}
+const lineProblem = (message: string): BetProblem => ({ field: "line", message })
+
+const LINE_TOO_LONG = lineProblem(`expected at most ${MAX_BOOK_LINE_BYTES} bytes`)
 
 const MAY_BE_CUT_OFF = "it has no line end: the book may have been cut off here, and is not sent"
 
-const wrongFieldCount = (count: number): BetProblem => ({
-  field: "line",
-  message: `expected ${Row.FIELD_COUNT} fields separated by commas, got ${count}`
-})
+const wrongFieldCount = (count: number): BetProblem =>
+  lineProblem(`expected ${Row.FIELD_COUNT} fields separated by commas, got ${count}`)
 
-const countFields = (line: Uint8Array): number => {
-  let fields = 1
-  for (const byte of line) if (byte === Row.COMMA) fields++
-  return fields
+/** Where the line after the first one starts, or where the bytes end. */
+const nextLine = (bytes: Uint8Array): number => {
+  const end = bytes.indexOf(Row.LF)
+  return end === -1 ? bytes.length : end + 1
 }
 
 const hasBom = (bytes: Uint8Array, start: number, end: number): boolean =>
@@ -312,7 +292,7 @@ const hasBom = (bytes: Uint8Array, start: number, end: number): boolean =>
 const SHOWN_CHARACTERS = 80
 const lenientUtf8 = new TextDecoder()
 
-/** The end of a line, without a byte order mark and CR: where it was cut off, that is where. */
+/** The end of a line, without a byte order mark and CR: if it was cut off, it was cut off there. */
 const shownEnd = (line: Uint8Array): string => {
   const text = lenientUtf8.decode(line).replace(/\r$/, "")
   return text.length > SHOWN_CHARACTERS ? `…${text.slice(-SHOWN_CHARACTERS)}` : text

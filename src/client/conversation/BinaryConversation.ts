@@ -7,7 +7,8 @@ import type { Agency } from "../../domain/Agency.ts"
 import { BetBatch } from "../../domain/BetBatch.ts"
 import * as Packets from "../../protocol/binary/BinaryPackets.ts"
 import { reconnecting } from "../Reconnect.ts"
-import { connect, hearAnswer, Refused, type ServerConnection } from "../ServerConnection.ts"
+import { connect } from "../ServerConnection.ts"
+import { hearAnswer, Refused } from "../ServerFailure.ts"
 import { type Conversation, namesWithout } from "./Conversation.ts"
 import { type BatchDialect, sendBook } from "./SendBook.ts"
 
@@ -16,37 +17,30 @@ const REFUSED =
   "its log says why (an agency that does not take part or is not authorized, a bad bet, " +
   "another book than the one that is held, another client of this agency, or no room)"
 
-const batches = (agency: Agency): BatchDialect => ({
-  encode: (batch, last) =>
-    Packets.encodeBinaryPacket(new Packets.BinaryPacket({ agency, batch, last })),
-  acknowledged: Effect.fnUntraced(function* ({ reader }: ServerConnection) {
+/** `packetBytes` bounds a packet as a whole, its size and `continue` included. */
+export const make = (agency: Agency, packetBytes: number): Conversation => {
+  const encode: BatchDialect["encode"] = (batch, last) =>
+    Packets.encodeBinaryPacket(new Packets.BinaryPacket({ agency, batch, last }))
+
+  const acknowledged: BatchDialect["acknowledged"] = Effect.fnUntraced(function* ({ reader }) {
     const { stored } = yield* hearAnswer(Packets.readBinaryAnswer(reader))
     if (!stored) return yield* new Refused({ reason: REFUSED, retryable: false })
   })
-})
 
-/** Asks on the connection on which the book was sent, and waits for the draw. */
-const askWinners = Effect.fnUntraced(function* (
-  { reader, write }: ServerConnection,
-  agency: Agency
-) {
-  const question = new Packets.BinaryPacket({ agency, batch: BetBatch.empty, last: true })
-  yield* write(yield* Effect.fromResult(Packets.encodeBinaryPacket(question)))
-  return (yield* hearAnswer(Packets.readBinaryWinners(reader))).documents
-})
-
-/** `packetBytes` bounds a packet as a whole, its size and `continue` included. */
-export const make = (agency: Agency, packetBytes: number): Conversation => ({
-  check: namesWithout(";", "binary"),
-  maxBatchBytes: Packets.maxBatchBytes(agency, packetBytes),
-  hold: (book, { server }, progress) =>
-    reconnecting(
-      agency,
-      progress,
-      Effect.fnUntraced(function* (watched) {
-        const connection = yield* connect(server)
-        yield* sendBook(connection, agency, book, batches(agency), watched)
-        return yield* askWinners(connection, agency)
-      }, Effect.scoped)
-    )
-})
+  return {
+    check: namesWithout(";", "binary"),
+    maxBatchBytes: Packets.maxBatchBytes(agency, packetBytes),
+    hold: (book, { server }, progress) =>
+      reconnecting(
+        agency,
+        progress,
+        Effect.gen(function* () {
+          const connection = yield* connect(server)
+          yield* sendBook(connection, agency, book, { encode, acknowledged }, progress)
+          // The question for the winners is a packet without bets.
+          yield* connection.write(yield* Effect.fromResult(encode(BetBatch.empty, true)))
+          return (yield* hearAnswer(Packets.readBinaryWinners(connection.reader))).documents
+        })
+      )
+  }
+}

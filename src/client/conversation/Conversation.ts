@@ -1,23 +1,14 @@
 /** What every dialect of the client has: a book goes up, and the agency's winners come back. */
-import type { Effect, FileSystem } from "effect"
+import { Effect, type FileSystem } from "effect"
+import { logAction } from "../../domain/ActionLog.ts"
+import type { Agency } from "../../domain/Agency.ts"
 import type { WinningDocuments } from "../../domain/Draw.ts"
-import type { FileUnavailable } from "../../domain/FileUnavailable.ts"
 import type { BadMessage } from "../../protocol/BytesCodec.ts"
-import type { ConnectionLost } from "../../protocol/PeerConnection.ts"
-import type { AnotherBook } from "../book/AnotherBook.ts"
-import type { Book } from "../book/Book.ts"
-import type { BookGone } from "../book/BookGone.ts"
-import type { BadLine, BetCheck } from "../book/BookParser.ts"
-import type { BookChanged } from "../book/BookPass.ts"
-import type {
-  BadAnswer,
-  NotTrusted,
-  Refused,
-  ServerAddress,
-  Unreachable
-} from "../ServerConnection.ts"
-import type { TlsMismatch } from "../TlsMismatch.ts"
+import { type Book, type BookFailure, endOf, type PositionedBatch } from "../book/Book.ts"
+import type { BetCheck } from "../book/BookParser.ts"
+import type { ServerAddress, ServerFailure } from "../ServerFailure.ts"
 import type { UploadProgress } from "../UploadProgress.ts"
+import type { AnotherBook, BookGone } from "./StoredBook.ts"
 
 /** Where the server is; the second address is used by the JSON dialect. */
 export interface Servers {
@@ -25,19 +16,7 @@ export interface Servers {
   readonly winnersServer: ServerAddress
 }
 
-export type ConversationError =
-  | Unreachable
-  | NotTrusted
-  | TlsMismatch
-  | ConnectionLost
-  | Refused
-  | BookChanged
-  | AnotherBook
-  | BookGone
-  | BadMessage
-  | BadAnswer
-  | BadLine
-  | FileUnavailable
+export type ConversationError = ServerFailure | BookFailure | AnotherBook | BookGone | BadMessage
 
 export interface Conversation {
   /** What the dialect cannot say of a bet. */
@@ -45,8 +24,8 @@ export interface Conversation {
   /** The most bytes of canonical rows that fit one message, whatever the rows. */
   readonly maxBatchBytes: number
   /**
-   * Sends the book, waits for the draw, gives the agency's winners. Connects again, and again,
-   * where the connection is lost; fails only with what trying again does not mend.
+   * Sends the book, waits for the draw and gives the agency's winners. Connects again as often as
+   * the connection is lost; fails only if trying again does not help.
    */
   readonly hold: (
     book: Book,
@@ -69,3 +48,19 @@ export const namesWithout = (separator: string, dialect: string): BetCheck => {
     return undefined
   }
 }
+
+/** Tells of bets that the server has acknowledged, and of the bet itself if it is the only one. */
+export const tellAcknowledged = Effect.fnUntraced(function* (
+  agencia: Agency,
+  sent: PositionedBatch,
+  progress: UploadProgress
+) {
+  const { batch } = sent
+  yield* logAction("apuestas_enviadas", "success", { agencia, cantidad: batch.count })
+  if (progress.total === 1) {
+    for (const { document, number } of batch) {
+      yield* logAction("apuesta_enviada", "success", { dni: document, numero: number })
+    }
+  }
+  yield* progress.acknowledge(endOf(sent))
+})

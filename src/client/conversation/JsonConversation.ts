@@ -1,62 +1,53 @@
 /**
  * An agency's conversation in JSON messages (wire: "JSON messages"): the book over one connection,
- * the question for the winners over another, on the second port. Where either is lost the book
+ * the question for the winners over another, on the second port. If either is lost the book
  * starts over: the server compares what it holds, and stores nothing twice.
  */
 import { Effect } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
 import * as Json from "../../protocol/json/JsonMessages.ts"
 import { reconnecting } from "../Reconnect.ts"
-import {
-  connect,
-  hearAnswer,
-  Refused,
-  type ServerConnection,
-  shownReason,
-  unexpected
-} from "../ServerConnection.ts"
+import { connect, type ServerConnection } from "../ServerConnection.ts"
+import { hearAnswer, Refused, unexpected } from "../ServerFailure.ts"
 import { type Conversation, namesWithout } from "./Conversation.ts"
 import { type BatchDialect, sendBook } from "./SendBook.ts"
 
-const refused = ({ reason }: Json.ChunkRejected) =>
-  new Refused({ reason: shownReason(reason), retryable: false })
-
-const batches = (agency: Agency): BatchDialect => ({
-  encode: (batch, last) => Json.encodeJsonRequest(new Json.Chunk({ agency, batch, last })),
-  acknowledged: Effect.fnUntraced(function* ({ reader }: ServerConnection) {
-    const reply = yield* hearAnswer(Json.readJsonReply(reader))
-    if (reply._tag === "ChunkRejected") return yield* refused(reply)
-    if (reply._tag !== "ChunkProcessed") return yield* unexpected(reply._tag)
-  })
-})
-
-const askWinners = Effect.fnUntraced(function* (
-  { reader, write }: ServerConnection,
-  agency: Agency
-) {
-  const question = new Json.ConsultWinners({ agency })
-  yield* write(yield* Effect.fromResult(Json.encodeJsonRequest(question)))
+/** Hears the next answer; a rejected chunk fails. */
+const hear = Effect.fnUntraced(function* ({ reader }: ServerConnection) {
   const reply = yield* hearAnswer(Json.readJsonReply(reader))
-  if (reply._tag === "ChunkRejected") return yield* refused(reply)
-  if (reply._tag !== "InformWinners") return yield* unexpected(reply._tag)
-  return reply.documents
+  if (reply._tag !== "ChunkRejected") return reply
+  return yield* new Refused({ reason: reply.reason, retryable: false })
 })
 
-export const make = (agency: Agency): Conversation => ({
-  check: namesWithout(",", "json"),
-  maxBatchBytes: Json.MAX_BATCH_BYTES,
-  hold: (book, { server, winnersServer }, progress) =>
-    reconnecting(
-      agency,
-      progress,
-      Effect.fnUntraced(function* (watched) {
-        yield* Effect.scoped(
-          Effect.flatMap(connect(server), (connection) =>
-            sendBook(connection, agency, book, batches(agency), watched)
-          )
-        )
-        const connection = yield* connect(winnersServer)
-        return yield* askWinners(connection, agency)
-      }, Effect.scoped)
-    )
-})
+export const make = (agency: Agency): Conversation => {
+  const dialect: BatchDialect = {
+    encode: (batch, last) => Json.encodeJsonRequest(new Json.Chunk({ agency, batch, last })),
+    acknowledged: Effect.fnUntraced(function* (connection) {
+      const reply = yield* hear(connection)
+      if (reply._tag !== "ChunkProcessed") return yield* unexpected(reply)
+    })
+  }
+
+  const askWinners = Effect.fnUntraced(function* (connection: ServerConnection) {
+    const question = Json.encodeJsonRequest(new Json.ConsultWinners({ agency }))
+    yield* connection.write(yield* Effect.fromResult(question))
+    const reply = yield* hear(connection)
+    return reply._tag === "InformWinners" ? reply.documents : yield* unexpected(reply)
+  })
+
+  return {
+    check: namesWithout(",", "json"),
+    maxBatchBytes: Json.MAX_BATCH_BYTES,
+    hold: (book, { server, winnersServer }, progress) =>
+      reconnecting(
+        agency,
+        progress,
+        Effect.gen(function* () {
+          yield* Effect.flatMap(connect(server), (connection) =>
+            sendBook(connection, agency, book, dialect, progress)
+          ).pipe(Effect.scoped)
+          return yield* askWinners(yield* connect(winnersServer))
+        })
+      )
+  }
+}

@@ -3,7 +3,6 @@ import { it } from "@effect/vitest"
 import { describe, expect } from "vitest"
 import { type BookParameters, generateBook } from "../../../src/cli/files/GeneratedBook.ts"
 import { BookParser } from "../../../src/client/book/BookParser.ts"
-import * as Today from "../../../src/client/book/Today.ts"
 
 const BETS = 20_000
 
@@ -20,12 +19,13 @@ describe("a generated book", () => {
   it("holds as many valid bets as asked for", () => {
     const counts: Array<number> = []
     const options = {
+      name: "book",
       batchSize: BETS,
       maxBatchBytes: 2 ** 24,
       skipBadLines: false,
-      today: Today.fromText("2024-01-01")
+      today: "2024-01-01"
     }
-    const parser = new BookParser("book", options, (bets) => counts.push(bets.build().count))
+    const parser = new BookParser(options, (bets) => counts.push(bets.build().count))
     parser.push(bytesOf())
     parser.finish()
     expect(parser.failure).toBeUndefined()

@@ -5,7 +5,7 @@ import { TestClock } from "effect/testing"
 import { describe, expect } from "vitest"
 import * as ClientProgress from "../../../src/cli/log/ClientProgress.ts"
 import { CurrentStatusLine, StatusLine } from "../../../src/cli/log/StatusLine.ts"
-import { TimedOut } from "../../../src/cli/log/TimedOut.ts"
+import type { UploadProgress } from "../../../src/client/UploadProgress.ts"
 import { keepLog } from "../../support/clientBooks.ts"
 import { makeSettableClock } from "../../support/model/SettableClock.ts"
 
@@ -17,7 +17,7 @@ const makeStatus = (isTerminal: boolean) => {
 
 /** Uses the progress of a book of 27,000 bets, and gives the log. */
 const logOf = Effect.fnUntraced(function* (
-  use: (progress: ClientProgress.ClientProgress, log: ReadonlyArray<string>) => Effect.Effect<void>,
+  use: (progress: UploadProgress, log: ReadonlyArray<string>) => Effect.Effect<void>,
   status = makeStatus(false).status
 ) {
   const { layer, lines } = keepLog()
@@ -44,10 +44,10 @@ describe("in the log", () => {
       const log = yield* run(
         logOf(
           Effect.fnUntraced(function* (progress) {
-            yield* progress.acknowledged(0)
+            yield* progress.acknowledge(0)
             yield* TestClock.adjust("5 seconds")
             yield* setBack("1 hour")
-            yield* progress.acknowledged(15_000)
+            yield* progress.acknowledge(15_000)
             yield* TestClock.adjust("5 seconds")
           })
         )
@@ -60,17 +60,17 @@ describe("in the log", () => {
     Effect.gen(function* () {
       const log = yield* logOf(
         Effect.fnUntraced(function* (progress, lines) {
-          yield* progress.acknowledged(0)
+          yield* progress.acknowledge(0)
           yield* TestClock.adjust("9 seconds")
           expect(lines).toEqual([])
-          yield* progress.acknowledged(15_000)
+          yield* progress.acknowledge(15_000)
           yield* TestClock.adjust("1 second")
           expect(lines).toEqual([carga(15_000, 1500)])
           yield* TestClock.adjust("9 seconds")
           // It starts over on another connection: what was durable still is.
-          yield* progress.acknowledged(1000)
+          yield* progress.acknowledge(1000)
           yield* TestClock.adjust("1 second")
-          yield* progress.acknowledged(27_000)
+          yield* progress.acknowledge(27_000)
           yield* TestClock.adjust("60 seconds")
         })
       )
@@ -83,13 +83,13 @@ describe("in the log", () => {
       const log = yield* logOf(
         Effect.fnUntraced(function* (progress) {
           yield* TestClock.adjust("2 seconds")
-          yield* progress.resumed(20_000)
+          yield* progress.resume(20_000)
           yield* TestClock.adjust("3 seconds")
-          yield* progress.acknowledged(21_000)
+          yield* progress.acknowledge(21_000)
           yield* TestClock.adjust("2 seconds")
           // On another connection it has more than was acknowledged.
-          yield* progress.resumed(25_000)
-          yield* progress.acknowledged(26_000)
+          yield* progress.resume(25_000)
+          yield* progress.acknowledge(26_000)
           yield* TestClock.adjust("3 seconds")
         })
       )
@@ -101,20 +101,20 @@ describe("in the log", () => {
     Effect.gen(function* () {
       const log = yield* logOf(
         Effect.fnUntraced(function* (progress, lines) {
-          yield* progress.acknowledged(27_000)
+          yield* progress.acknowledge(27_000)
           yield* TestClock.adjust("3500 millis")
-          yield* progress.waiting(1, 5)
+          yield* progress.wait({ finished: 1, expected: 5 })
           expect(lines).toEqual([espera(1)])
-          yield* progress.waiting(2, 5)
+          yield* progress.wait({ finished: 2, expected: 5 })
           yield* TestClock.adjust("5 seconds")
-          yield* progress.waiting(3, 5)
+          yield* progress.wait({ finished: 3, expected: 5 })
           yield* TestClock.adjust("4 seconds")
           expect(lines).toEqual([espera(1)])
           yield* TestClock.adjust("2 seconds")
           expect(lines).toEqual([espera(1), espera(3)])
-          yield* progress.waiting(3, 5)
+          yield* progress.wait({ finished: 3, expected: 5 })
           yield* TestClock.adjust("60 seconds")
-          yield* progress.waiting(4, 5)
+          yield* progress.wait({ finished: 4, expected: 5 })
         })
       )
       expect(log).toEqual([espera(1), espera(3), espera(4)])
@@ -135,16 +135,16 @@ it.effect("on a terminal it is drawn and not logged, and gone in the end", () =>
     const { status, writes } = makeStatus(true)
     const log = yield* logOf(
       Effect.fnUntraced(function* (progress) {
-        yield* progress.acknowledged(0)
+        yield* progress.acknowledge(0)
         yield* TestClock.adjust("1 second")
-        yield* progress.acknowledged(13_500)
+        yield* progress.acknowledge(13_500)
         yield* TestClock.adjust("1 second")
         expect(writes.at(-1)).toContain("13500 of 27000 bets, 50%, 6750/s, 0:02 left")
         yield* TestClock.adjust("30 seconds")
-        yield* progress.acknowledged(27_000)
+        yield* progress.acknowledge(27_000)
         yield* TestClock.adjust("1 second")
         expect(writes.at(-1)).toContain("waiting for the draw\u001b[K")
-        yield* progress.waiting(3, 5)
+        yield* progress.wait({ finished: 3, expected: 5 })
         yield* TestClock.adjust("1 second")
         expect(writes.at(-1)).toContain("waiting for the draw: 3 of 5 agencies have finished")
       }),
@@ -159,18 +159,18 @@ it.effect("a client that gives up says what is stored", () =>
   logOf(
     Effect.fnUntraced(function* (progress) {
       const gaveUp = () =>
-        new TimedOut({ timeout: Duration.seconds(1), standing: progress.standing() }).message
-      yield* progress.interrupted("cannot reach it")
+        new ClientProgress.TimedOut({ timeout: Duration.seconds(1), progress }).message
+      yield* progress.interrupt("cannot reach it")
       expect(gaveUp()).toBe(
         "no winners after 1s: cannot reach it; 0 of 27000 bets are known to be stored; " +
           "the same command goes on from there"
       )
-      yield* progress.resumed(3000)
+      yield* progress.resume(3000)
       expect(gaveUp()).toContain("after 1s; 3000 of 27000 bets are known to be stored; the same")
-      yield* progress.acknowledged(27_000)
+      yield* progress.acknowledge(27_000)
       expect(gaveUp()).toContain("after 1s; 27000 of 27000 bets are known to be stored; the same")
-      yield* progress.finished
-      yield* progress.interrupted("it went away")
+      yield* progress.finish()
+      yield* progress.interrupt("it went away")
       expect(gaveUp()).toBe(
         "no winners after 1s: it went away; the whole book (bets: 27000) is stored and finished; " +
           "the same command goes on from there"
@@ -182,14 +182,14 @@ it.effect("a client that gives up says what is stored", () =>
 it.effect("it knows why there is no connection, until there is one", () =>
   logOf(
     Effect.fnUntraced(function* (progress) {
-      expect(progress.standing().interruption).toBeUndefined()
-      yield* progress.interrupted("cannot reach it")
-      expect(progress.standing().interruption).toBe("cannot reach it")
-      yield* progress.acknowledged(1)
-      expect(progress.standing().interruption).toBeUndefined()
-      yield* progress.interrupted("lost")
-      yield* progress.waiting(1, 2)
-      expect(progress.standing().interruption).toBeUndefined()
+      expect(progress.interruption).toBeUndefined()
+      yield* progress.interrupt("cannot reach it")
+      expect(progress.interruption).toBe("cannot reach it")
+      yield* progress.acknowledge(1)
+      expect(progress.interruption).toBeUndefined()
+      yield* progress.interrupt("lost")
+      yield* progress.wait({ finished: 1, expected: 2 })
+      expect(progress.interruption).toBeUndefined()
     })
   )
 )

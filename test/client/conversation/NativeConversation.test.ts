@@ -19,15 +19,16 @@ import { controlFrame } from "../../support/peers/messages.ts"
 /** Begins a conversation about a book. */
 const begin = Effect.fnUntraced(function* (book: Book) {
   const server = yield* AgencyLink.make
-  const progress = takeDown()
+  const progress = takeDown(book.total)
   const log = keepLog()
-  const errand = { agency: 3, draw: "default", book, progress }
-  const fiber = yield* converse(server.connection, errand).pipe(
+  const participation = { agency: 3, draw: "default", book, progress }
+  const fiber = yield* converse(server.connection, participation).pipe(
     Effect.provide([log.layer, NodeFileSystem.layer]),
     Effect.forkChild
   )
   const documents = Fiber.join(fiber)
-  const { isFinished, told } = progress
+  const { told } = progress
+  const isFinished = () => progress.isFinished
   return { server, log: log.lines, told, isFinished, documents, fails: Effect.flip(documents) }
 })
 

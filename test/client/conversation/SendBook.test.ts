@@ -22,14 +22,14 @@ it.effect("a book is finished once its last batch is acknowledged", () =>
       encode: () => Result.succeed(Uint8Array.of(1)),
       acknowledged: () =>
         Effect.sync(() => {
-          expect(progress.isFinished()).toBe(false)
+          expect(progress.isFinished).toBe(false)
           acknowledged++
         })
     }
     const book = bookOf([rows(0, 2), rows(2, 4)])
     yield* Effect.provide(sendBook(connection, 1, book, dialect, progress), NodeFileSystem.layer)
     expect(acknowledged).toBe(2)
-    expect(progress.isFinished()).toBe(true)
+    expect(progress.isFinished).toBe(true)
   })
 )
 

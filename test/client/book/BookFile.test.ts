@@ -1,6 +1,6 @@
 /** What is a good book, what is a bad line and how it is named, and what becomes of it. */
 import { createHash } from "node:crypto"
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
+import { mkdtempSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { NodeServices } from "@effect/platform-node"
@@ -8,13 +8,10 @@ import { layer } from "@effect/vitest"
 import { Effect, Stream } from "effect"
 import { describe, expect } from "vitest"
 import * as Book from "../../../src/client/book/Book.ts"
-import type { BetCheck, BookOptions } from "../../../src/client/book/BookParser.ts"
-import * as BookPass from "../../../src/client/book/BookPass.ts"
-import * as BookReader from "../../../src/client/book/BookReader.ts"
-import * as Today from "../../../src/client/book/Today.ts"
+import * as BookFile from "../../../src/client/book/BookFile.ts"
+import type { BetCheck } from "../../../src/client/book/BookParser.ts"
 
-const today = Today.fromText("2024-02-29")
-const OPTIONS = { batchSize: 1000, maxBatchBytes: 8192, skipBadLines: false, today }
+const OPTIONS = { name: "agency-3.csv", batchSize: 1000, maxBatchBytes: 8192, today: "2024-02-29" }
 const into = (file: string, maxRejects = 50) => ({ file, maxRejects, agency: 3 })
 const GOOD = "Ana,Pérez,01234567,1999-03-17,7574"
 
@@ -28,25 +25,36 @@ const bookOf = Effect.fnUntraced(function* (content: string | Uint8Array) {
   return { file, rejects: join(folder, "rejects.csv") }
 })
 
+const rowsIn = (book: Book.Book) =>
+  Effect.map(Stream.runCollect(book.batches), (batches) =>
+    batches.flatMap((batch) => [...batch.rows()])
+  )
+
+/** Makes a file look as if it was written now. */
+const touch = (file: string) => utimesSync(file, 0, 0)
+
+/** The rows of a book, kept from its check and read again. */
 const rowsOf = Effect.fnUntraced(function* (
   content: string | Uint8Array,
-  options: Partial<BookOptions> = {}
+  options: Partial<BookFile.FileOptions> = {}
 ) {
   const { file } = yield* bookOf(content)
-  const batches = yield* Stream.runCollect(BookReader.read(file, { ...OPTIONS, ...options }))
-  return batches.flatMap((batch) => [...batch.rows()])
+  const { book } = yield* BookFile.open(file, { ...OPTIONS, ...options })
+  const rows = yield* rowsIn(book)
+  touch(file)
+  expect(yield* rowsIn(book)).toEqual(rows)
+  return rows
 })
 
 const problemOf = Effect.fnUntraced(function* (
   content: string | Uint8Array,
-  options: Partial<BookOptions> = {}
+  options: Partial<BookFile.FileOptions> = {}
 ) {
   const { file } = yield* bookOf(content)
-  const error = yield* Effect.flip(BookReader.inspect(file, { ...OPTIONS, ...options }))
-  return error.message.replace(file, "agency-3.csv")
+  return (yield* Effect.flip(BookFile.open(file, { ...OPTIONS, ...options }))).message
 })
 
-layer(NodeServices.layer)("BookReader", (it) => {
+layer(NodeServices.layer)("BookFile", (it) => {
   describe("a good book", () => {
     it.effect("may end its lines as it likes, the last one not at all", () =>
       Effect.gen(function* () {
@@ -79,11 +87,10 @@ layer(NodeServices.layer)("BookReader", (it) => {
     it.effect("is cut into batches by bets and by bytes", () =>
       Effect.gen(function* () {
         const { file } = yield* bookOf(`${GOOD}\n`.repeat(10))
-        const countsOf = (options: Partial<BookOptions>) =>
-          BookReader.read(file, { ...OPTIONS, ...options }).pipe(
-            Stream.map((batch) => batch.count),
-            Stream.runCollect
-          )
+        const countsOf = Effect.fnUntraced(function* (options: Partial<BookFile.FileOptions>) {
+          const { book } = yield* BookFile.open(file, { ...OPTIONS, ...options })
+          return (yield* Stream.runCollect(book.batches)).map((batch) => batch.count)
+        })
         expect(yield* countsOf({ batchSize: 4 })).toEqual([4, 4, 2])
         const rowBytes = Buffer.byteLength(GOOD) + 1
         expect(yield* countsOf({ maxBatchBytes: 3 * rowBytes })).toEqual([3, 3, 3, 1])
@@ -91,31 +98,34 @@ layer(NodeServices.layer)("BookReader", (it) => {
       })
     )
 
-    it.effect("is summed up", () =>
+    it.effect("is counted and hashed", () =>
       Effect.gen(function* () {
         const { file } = yield* bookOf(`${GOOD}\r\n`.repeat(3))
-        const { kept, ...summary } = yield* BookReader.inspect(file, OPTIONS)
-        expect(summary).toEqual({
-          bets: 3,
-          bytes: 3 * (Buffer.byteLength(GOOD) + 1),
-          sha256: createHash("sha256").update(`${GOOD}\n`.repeat(3)).digest("hex"),
-          badLines: 0,
-          unended: undefined,
-          version: expect.any(String)
+        const { badLines, book, unended } = yield* BookFile.open(file, OPTIONS)
+        expect({ badLines, unended }).toEqual({ badLines: 0, unended: undefined })
+        expect(book).toMatchObject({
+          total: 3,
+          sha256: createHash("sha256").update(`${GOOD}\n`.repeat(3)).digest("hex")
         })
-        expect(kept?.map(({ bytes }) => Buffer.from(bytes).toString()).join("")).toBe(
-          `${GOOD}\n`.repeat(3)
-        )
       })
     )
 
     it.effect("is kept unless it is large", () =>
       Effect.gen(function* () {
-        const rows = Math.ceil((4 * 1024 * 1024) / (Buffer.byteLength(GOOD) + 1))
-        const { file } = yield* bookOf(`${GOOD}\r\n`.repeat(rows + 1))
-        const { bets, kept } = yield* BookReader.inspect(file, OPTIONS)
-        expect(bets).toBe(rows + 1)
-        expect(kept).toBeUndefined()
+        const large = Math.ceil((4 * 1024 * 1024) / (Buffer.byteLength(GOOD) + 1)) + 1
+        for (const [count, isKept] of [
+          [1, true],
+          [large, false]
+        ] as const) {
+          const { file } = yield* bookOf(`${GOOD}\r\n`.repeat(count))
+          touch(file)
+          const { book } = yield* BookFile.open(file, OPTIONS)
+          // What was written since cannot be told from what was there.
+          const other = GOOD.replace("Ana", "Eva")
+          writeFileSync(file, `${other}\r\n`.repeat(count))
+          touch(file)
+          expect((yield* rowsIn(book))[0]).toBe(isKept ? GOOD : other)
+        }
       })
     )
   })
@@ -175,20 +185,13 @@ layer(NodeServices.layer)("BookReader", (it) => {
       })
     )
 
-    it.effect("ends the reading after the batches before it", () =>
+    it.effect("ends the reading", () =>
       Effect.gen(function* () {
-        const { file } = yield* bookOf(`${GOOD}\n`.repeat(5).concat("bad\n", GOOD))
-        let bets = 0
-        const error = yield* BookReader.read(file, { ...OPTIONS, batchSize: 2 }).pipe(
-          Stream.runForEach((batch) =>
-            Effect.sync(() => {
-              bets += batch.count
-            })
-          ),
-          Effect.flip
-        )
+        const { file } = yield* bookOf(`${GOOD}\n`.repeat(7))
+        const { book } = yield* BookFile.open(file, OPTIONS)
+        writeFileSync(file, `${GOOD}\n`.repeat(5).concat("bad\n", GOOD))
+        const error = yield* Effect.flip(rowsIn(book))
         expect(error).toMatchObject({ _tag: "BadLine", line: 6, field: "line" })
-        expect(bets).toBe(4)
       })
     )
   })
@@ -203,15 +206,15 @@ layer(NodeServices.layer)("BookReader", (it) => {
           ""
         )
         const { file, rejects } = yield* bookOf(content)
-        expect(
-          yield* BookReader.inspect(file, { ...OPTIONS, rejects: into(rejects) })
-        ).toMatchObject({
-          bets: 3,
-          badLines: 4
+        const { badLines, book } = yield* BookFile.open(file, {
+          ...OPTIONS,
+          rejects: into(rejects)
         })
+        expect([badLines, book.total]).toEqual([4, 3])
         expect(readFileSync(rejects, "utf8")).toBe(bad.join(""))
         expect(statSync(rejects).mode & 0o777).toBe(0o600 & ~process.umask())
-        expect(yield* rowsOf(content, { skipBadLines: true })).toEqual([GOOD, GOOD, GOOD])
+        touch(file)
+        expect(yield* rowsIn(book)).toEqual([GOOD, GOOD, GOOD])
       })
     )
 
@@ -224,7 +227,7 @@ layer(NodeServices.layer)("BookReader", (it) => {
         ] as const) {
           const { file, rejects } = yield* bookOf(`bad\n${GOOD}\n${cut}`)
           const { message } = yield* Effect.flip(
-            BookReader.inspect(file, { ...OPTIONS, rejects: into(rejects) })
+            BookFile.open(file, { ...OPTIONS, rejects: into(rejects) })
           )
           const line = cut.startsWith("\n") ? 4 : 3
           expect(message).toContain(`agency-3.csv:${line}: ${reason}`)
@@ -237,23 +240,20 @@ layer(NodeServices.layer)("BookReader", (it) => {
       Effect.gen(function* () {
         // Longer than what is read at a time.
         const long = "x".repeat(1_000_000)
-        const { file } = yield* bookOf(
+        const { file, rejects } = yield* bookOf(
           `\ufeffbad\r\n${GOOD}\n\n"Ana",Paz,1,1999-03-17,7\n${long}\n${GOOD}`
         )
-        const options = { ...OPTIONS, skipBadLines: true }
-        const lines = yield* Effect.forEach([0, 1, 2, 3], (position) =>
-          BookReader.lineOf(file, options, position)
-        )
-        expect(lines).toEqual([2, 4, 6, undefined])
+        const { book } = yield* BookFile.open(file, { ...OPTIONS, rejects: into(rejects) })
+        const places = yield* Effect.forEach([0, 1, 2, 3], book.placeOf)
+        const [first, second, third] = [2, 4, 6].map((line) => `agency-3.csv:${line}`)
+        expect(places).toEqual([first, second, third, undefined])
       })
     )
 
     it.effect("never empties the book itself", () =>
       Effect.gen(function* () {
         const { file } = yield* bookOf(`${GOOD}\n`)
-        const error = yield* Effect.flip(
-          BookReader.inspect(file, { ...OPTIONS, rejects: into(file) })
-        )
+        const error = yield* Effect.flip(BookFile.open(file, { ...OPTIONS, rejects: into(file) }))
         expect(error._tag).toBe("FileUnavailable")
         expect(readFileSync(file, "utf8")).toBe(`${GOOD}\n`)
       })
@@ -265,7 +265,7 @@ layer(NodeServices.layer)("BookReader", (it) => {
       const unendedIn = Effect.fnUntraced(function* (content: string) {
         const { file, rejects } = yield* bookOf(content)
         const options = { ...OPTIONS, rejects: into(rejects) }
-        return (yield* BookReader.inspect(file, options)).unended
+        return (yield* BookFile.open(file, options)).unended
       })
       for (const ended of ["", "\ufeff", `${GOOD}\n`, `${GOOD}\r\n`, `${GOOD}\n\r`]) {
         expect(yield* unendedIn(ended), ended).toBeUndefined()
@@ -280,13 +280,13 @@ layer(NodeServices.layer)("BookReader", (it) => {
   it.effect("a small book that was written since it was checked is another one", () =>
     Effect.gen(function* () {
       const { file } = yield* bookOf(`${GOOD}\n`)
-      const { book } = yield* Book.fromFile(file, OPTIONS)
-      yield* BookPass.verify(book)
+      const { book } = yield* BookFile.open(file, OPTIONS)
+      yield* Book.verify(book)
       writeFileSync(file, `${GOOD}\n${GOOD}\n`)
-      const grown = yield* Effect.flip(BookPass.verify(book))
+      const grown = yield* Effect.flip(Book.verify(book))
       expect(grown).toMatchObject({ _tag: "BookChanged", checked: 1, read: 2 })
       writeFileSync(file, GOOD.replace("Ana", "Eva"))
-      expect(yield* Effect.flip(BookPass.verify(book))).toMatchObject({ _tag: "BookChanged" })
+      expect(yield* Effect.flip(Book.verify(book))).toMatchObject({ _tag: "BookChanged" })
     })
   )
 
@@ -307,8 +307,8 @@ layer(NodeServices.layer)("BookReader", (it) => {
 
   it.effect("a missing book is said to be missing", () =>
     Effect.gen(function* () {
-      const error = yield* Effect.flip(BookReader.inspect("/nowhere/agency-3.csv", OPTIONS))
-      expect(error.message).toBe("/nowhere/agency-3.csv: no such file or folder")
+      const error = yield* Effect.flip(BookFile.open("/nowhere/agency-3.csv", OPTIONS))
+      expect(error.message).toBe("agency-3.csv: no such file or folder")
     })
   )
 })

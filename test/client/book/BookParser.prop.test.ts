@@ -3,11 +3,15 @@ import { it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
 import { expect } from "vitest"
 import { BookParser } from "../../../src/client/book/BookParser.ts"
-import * as Today from "../../../src/client/book/Today.ts"
 import { type BetBatch, BetBatchSchema } from "../../../src/domain/BetBatch.ts"
 
-const today = Today.fromText("2199-12-31")
-const OPTIONS = { batchSize: 3, maxBatchBytes: 2000, skipBadLines: false, today }
+const OPTIONS = {
+  name: "book",
+  batchSize: 3,
+  maxBatchBytes: 2000,
+  skipBadLines: false,
+  today: "2199-12-31"
+}
 
 const Cuts = Schema.Array(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 50 })))
 
@@ -29,9 +33,7 @@ const parse = (
   options: Partial<typeof OPTIONS> = {}
 ) => {
   const batches: Array<BetBatch> = []
-  const parser = new BookParser("book", { ...OPTIONS, ...options }, (bets) =>
-    batches.push(bets.build())
-  )
+  const parser = new BookParser({ ...OPTIONS, ...options }, (bets) => batches.push(bets.build()))
   for (const piece of piecesOf(Buffer.from(book), cuts)) parser.push(piece)
   parser.finish()
   return { parser, batches }

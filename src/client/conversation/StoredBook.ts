@@ -1,0 +1,126 @@
+/**
+ * What the server holds of an agency's book, against the book here. Nothing is sent to a book that
+ * is not this one; a person decides which of them is right.
+ */
+import { Data, Effect, Result } from "effect"
+import type { Agency } from "../../domain/Agency.ts"
+import * as Native from "../../protocol/native/NativeMessages.ts"
+import * as Book from "../book/Book.ts"
+import type { NativeServer } from "./NativeServer.ts"
+import { upload } from "./NativeUpload.ts"
+
+/** The server holds another book of the agency than the one that is to be sent. */
+export class AnotherBook extends Data.TaggedError("AnotherBook")<{
+  readonly agency: Agency
+  /** How many bets the server holds. */
+  readonly held: number
+  /** How many bets the book here has. */
+  readonly total: number
+  /** The first bet that is not the same, counted from 0, where that could be found. */
+  readonly position?: number | undefined
+  /** Where in the book here that bet stands, such as `book.csv:17`. */
+  readonly place?: string | undefined
+}> {
+  override get message(): string {
+    const { agency, held, total } = this
+    return (
+      `agency ${agency}: the server holds another book, of ${held} bets; this one has ${total}` +
+      `${this.difference()}. To send this one instead, drop the other before the draw, ` +
+      `where the server's store is: lottery discard --store URL --agency ${agency} --yes; ` +
+      "once the draw is held, it takes a new draw"
+    )
+  }
+
+  private difference(): string {
+    const { held, place, position, total } = this
+    if (position === undefined) return ""
+    if (position < Math.min(held, total)) {
+      return `, and they first differ at ${place ?? `bet ${position + 1}`}`
+    }
+    const shorter = held < total ? "the server's" : "this one"
+    return `, and they are the same up to bet ${position}, where ${shorter} ends`
+  }
+}
+
+/**
+ * The server holds less of the book than it has acknowledged. That does not vanish by itself: the
+ * book was discarded, or this is another store. To send it again without being told to would bring
+ * back what a person has dropped.
+ */
+export class BookGone extends Data.TaggedError("BookGone")<{
+  readonly agency: Agency
+  readonly acknowledged: number
+  readonly held: number
+}> {
+  override get message(): string {
+    const { acknowledged, agency, held } = this
+    return (
+      `agency ${agency}: the server had acknowledged ${acknowledged} bets and now holds ${held}: ` +
+      "the book was discarded, or its store is another one; start again to send the book anew"
+    )
+  }
+}
+
+/** Whether what is held is the book as far as it is held; a finished one is held as a whole. */
+const isHeld = Effect.fnUntraced(function* (book: Book.Book, welcome: Native.Welcome) {
+  const { bets, finished, sha256 } = welcome
+  if (bets > book.total || (finished && bets < book.total)) return false
+  if (bets === book.total) return sha256 === book.sha256
+  return bets === 0 || sha256 === (yield* Book.digestOfFirst(book, bets))
+})
+
+/**
+ * The first position at which the book differs from the one that is held, which the server is
+ * asked to compare; the end of the shorter one if they are the same so far. Undefined if the
+ * server does not say: that they differ is known, whatever becomes of the question.
+ */
+const firstDifference = Effect.fnUntraced(function* (
+  server: NativeServer,
+  book: Book.Book,
+  welcome: Native.Welcome
+) {
+  const shared = Math.min(book.total, welcome.bets)
+  if (shared === 0) return 0
+  const bets = Book.first(book, shared)
+  const compared = Effect.andThen(
+    server.say(new Native.Compare({})),
+    upload(server, welcome, { start: 0, bets, onAcknowledged: () => Effect.void })
+  )
+  const outcome = yield* Effect.result(compared)
+  if (Result.isSuccess(outcome)) return welcome.bets === book.total ? undefined : shared
+  const { failure } = outcome
+  switch (failure._tag) {
+    case "Refused": {
+      const { code, position } = failure
+      return code === "BookMismatch" && position !== undefined && position < shared
+        ? position
+        : undefined
+    }
+    case "ConnectionLost":
+    case "BadAnswer":
+    case "BadMessage":
+      return undefined
+    default:
+      return yield* failure
+  }
+})
+
+/** Fails unless the server holds the book or its beginning, at least as far as `acknowledged`. */
+export const check = Effect.fnUntraced(function* (
+  server: NativeServer,
+  agency: Agency,
+  book: Book.Book,
+  welcome: Native.Welcome,
+  acknowledged: number
+) {
+  const { bets: held } = welcome
+  if (held < acknowledged) return yield* new BookGone({ agency, acknowledged, held })
+  if (yield* isHeld(book, welcome)) return
+  // If the file has changed since it was checked, that is what is wrong.
+  yield* Book.verify(book)
+  const position = yield* firstDifference(server, book, welcome)
+  const { total } = book
+  const differs = position !== undefined && position < Math.min(held, total)
+  const place = differs ? yield* book.placeOf(position) : undefined
+  return yield* new AnotherBook({ agency, held, total, position, place })
+})
