@@ -6,6 +6,7 @@ import { Effect, Random } from "effect"
 import { ActionLine } from "../domain/ActionLog.ts"
 import type { Agency } from "../domain/Agency.ts"
 import { monotonicMillis } from "../domain/MonotonicTime.ts"
+import type { ConversationError } from "./conversation/Conversation.ts"
 import type { UploadProgress } from "./UploadProgress.ts"
 
 const SHORTEST_DELAY_MILLIS = 100
@@ -24,29 +25,23 @@ export const delayMillis = (failures: number, random: number): number => {
   return Math.round((longest / 2) * (1 + random))
 }
 
-/** An error of an attempt, as far as it decides on the next one. */
-interface AttemptError {
-  readonly _tag: string
-  readonly message: string
-  /** Of `Refused`: whether the server may take the same another time. */
-  readonly retryable?: boolean
-}
-
-const isWorthRetrying = ({ _tag, retryable }: AttemptError): boolean =>
-  _tag === "Unreachable" || _tag === "ConnectionLost" || (_tag === "Refused" && retryable === true)
+const isWorthRetrying = (failure: ConversationError): boolean =>
+  failure._tag === "Unreachable" ||
+  failure._tag === "ConnectionLost" ||
+  (failure._tag === "Refused" && failure.retryable)
 
 /**
  * Makes attempts, each over connections of its own, until one succeeds or fails for good. The next
  * delay is the shortest again once more bets are acknowledged than ever, or the agency waits for
  * the draw: a server that only greets is as good as none.
  */
-export const reconnecting = <A, E extends AttemptError, R>(
+export const reconnecting = <A, R>(
   agencia: Agency,
   progress: UploadProgress,
-  attempt: Effect.Effect<A, E, R>
+  attempt: Effect.Effect<A, ConversationError, R>
 ) => {
   let logged: { readonly error: string; readonly atMillis: number } | undefined
-  const waitBeforeNext = Effect.fnUntraced(function* (failure: E) {
+  const waitBeforeNext = Effect.fnUntraced(function* (failure: ConversationError) {
     if (!isWorthRetrying(failure)) return false
     const { message: error } = failure
     const reintento_ms = delayMillis(progress.failures, yield* Random.next)

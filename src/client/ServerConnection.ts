@@ -23,7 +23,7 @@ export interface ServerConnection extends Omit<Peer.PeerConnection, "reader"> {
 
 type Reader = ServerConnection["reader"]
 
-/** The same bytes; `arrived` waits for more of them, and may fail in its own way. */
+/** The same bytes, with another way to wait for more of them. */
 export const readThrough = (
   reader: Reader,
   arrived: Effect.Effect<void, Effect.Error<Reader["fill"]>>
@@ -54,7 +54,7 @@ export const unlessTls = (reader: Reader, server: ServerAddress): Reader => {
 /** How long a server may take to accept a connection. */
 const OPEN_TIMEOUT = "10 seconds"
 const CLOSE_TIMEOUT = "1 second"
-/** After so much silence the system asks whether the server's machine is still there. */
+/** After this much silence the system asks whether the server's machine is still there. */
 const KEEP_ALIVE_MILLIS = 30_000
 
 /**
@@ -64,11 +64,11 @@ const KEEP_ALIVE_MILLIS = 30_000
 const dialTls = (options: Net.TcpNetConnectOpts, { ca, cert, key }: ClientTls) =>
   Tls.connect({
     ...options,
+    ca,
+    cert,
+    key,
     rejectUnauthorized: true,
-    ...(Net.isIP(options.host ?? "") === 0 && { servername: options.host }),
-    ...(ca !== undefined && { ca }),
-    ...(cert !== undefined && { cert }),
-    ...(key !== undefined && { key })
+    servername: Net.isIP(options.host ?? "") === 0 ? options.host : undefined
   })
 
 /** The codes of Node and OpenSSL for what is wrong with a certificate, or with TLS itself. */
@@ -113,8 +113,7 @@ const dial = (server: ServerAddress) =>
         const keepAlive = { keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MILLIS }
         const options = { host, port, noDelay: true, ...keepAlive }
         const net = tls === undefined ? Net.createConnection(options) : dialTls(options, tls)
-        // Whoever reads or writes learns of an error; between them nobody listens, which would end
-        // the process.
+        // An error reaches the next read or write. Without a listener it would end the process.
         return net.on("error", () => {})
       },
       // Certificates that cannot be read are refused at once.

@@ -60,7 +60,7 @@ export class TlsMismatch extends Data.TaggedError("TlsMismatch")<{
 /** How much of a server's own words is shown, in characters. */
 const SHOWN_CHARACTERS = 500
 
-/** The server refused what was sent, and said why where the dialect can. */
+/** The server refused what was sent, with a reason if the dialect has words for it. */
 export class Refused extends Data.TaggedError("Refused")<{
   readonly reason: string
   /** Whether it may take the same another time; what the old dialects refuse, they never take. */
@@ -69,7 +69,7 @@ export class Refused extends Data.TaggedError("Refused")<{
   readonly code?: string
   /** The bet that is refused, counted from 0 in the book. */
   readonly position?: number | undefined
-  /** Where that bet stands in the book, such as `book.csv:17`. */
+  /** The place of that bet in the book, such as `book.csv:17`. */
   readonly place?: string | undefined
 }> {
   override get message(): string {
@@ -94,7 +94,7 @@ export const unexpected = ({ _tag }: { readonly _tag: string }): BadAnswer =>
 export type ConnectFailure = Unreachable | NotTrusted | TlsMismatch
 export type ServerFailure = ConnectFailure | ConnectionLost | Refused | BadAnswer
 
-/** Reads an answer; what is none, or an end in its place, becomes what that means here. */
+/** Reads an answer, and turns what is no answer into a failure of the server. */
 export const hearAnswer = <A, E, R>(
   reading: Effect.Effect<A, E | EndOfStream | BadMessage | FrameTooLarge, R>
 ) =>
@@ -109,7 +109,7 @@ export const hearAnswer = <A, E, R>(
       : error
   })
 
-/** A server that is to answer and is silent for so long is gone, or stuck. */
+/** A server that owes an answer and is silent for this long is gone, or stuck. */
 const SILENCE_SECONDS = 45
 
 /** Fails if nothing comes for too long. */

@@ -1,4 +1,4 @@
-/** How far an agency is, over all of its connections: what decides on reconnecting and is shown. */
+/** How far an agency is, over all of its connections: shown to people, and used to reconnect. */
 import { Effect } from "effect"
 
 /** How many of the agencies that take part have finished; not every dialect says it. */
@@ -7,20 +7,20 @@ export interface Waiting {
   readonly expected: number
 }
 
-/** One conversation at a time changes it, others only look. */
+/** Only the conversation that goes on changes it. */
 export class UploadProgress {
   /** How many bets the book has. */
   readonly total: number
   /** How many of them are known to be stored; an upload that starts over does not lower it. */
   acknowledged = 0
-  /** How many of those a server had before it was sent them: they say nothing of a speed. */
+  /** How many of those a server had before they were sent: they do not count for the speed. */
   resumed = 0
   /** Whether the server has finished the book. */
   isFinished = false
   waiting: Waiting | undefined
   /** Why there is no connection, if there is none. */
   interruption: string | undefined
-  /** How often in a row the agency lost the server without any progress. */
+  /** Failed attempts in a row without progress. */
   failures = 0
   /** Runs each time that the server says who has finished. */
   onWait: Effect.Effect<void> = Effect.void

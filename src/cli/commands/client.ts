@@ -24,7 +24,7 @@ import * as sharedSettings from "../settings/sharedSettings.ts"
 const DIALECTS = ["native", "binary", "json"] as const
 const MAX_BATCH = 1_000_000
 const DEFAULT_BATCH = 1000
-/** So many that what goes with a message costs nothing; a frame has room for five times as many. */
+/** Enough that the cost of a message does not count; a frame has room for five times as many. */
 const NATIVE_BATCH = 4000
 /** The smallest packet: a bet with ordinary names fits in it, and most others. */
 const MIN_PACKET = 256
@@ -172,7 +172,7 @@ const findWinnersServer = Effect.fnUntraced(function* ({ dialect, server, winner
   return { host, port: yield* sharedSettings.nextPort(port, "winners-server") }
 })
 
-/** Holds the conversation while its progress is shown, for no longer than it is given time. */
+/** Holds the conversation until the timeout, and shows its progress. */
 const holdConversation = Effect.fnUntraced(function* (
   { agency, timeout }: Given,
   conversation: Conversation,

@@ -37,32 +37,22 @@ const LOG_PERIOD_MILLIS = 10_000
 /** How often it is checked whether a line is due. */
 const LOOK_PERIOD = "1 second"
 
-/** Measures the speed of an upload; each sample gives the time. */
-const makeMeter = (progress: UploadProgress) => {
-  const meter = new RateMeter()
-  const sample = Effect.map(monotonicMillis, (now) => {
-    meter.sample(now, progress.acknowledged - progress.resumed)
-    return now
-  })
-  return { meter, sample }
-}
-
-const keepShown = (progress: UploadProgress) => {
-  const { meter, sample } = makeMeter(progress)
-  return keepDrawn((width) =>
-    Effect.map(sample, () => {
-      const { acknowledged, interruption, total, waiting } = progress
-      const prefix = interruption === undefined ? "" : "no connection; "
-      if (waiting !== undefined || acknowledged >= total) return prefix + waitingText(waiting)
-      const { perSecond } = meter
-      return prefix + uploadText({ acknowledged, total, perSecond }, width - prefix.length)
-    })
-  )
+/** What the status line shows. */
+const textOf = (progress: UploadProgress, perSecond: number, width: number): string => {
+  const { acknowledged, interruption, total, waiting } = progress
+  const prefix = interruption === undefined ? "" : "no connection; "
+  return waiting === undefined && acknowledged < total
+    ? prefix + uploadText({ acknowledged, total, perSecond }, width - prefix.length)
+    : prefix + waitingText(waiting)
 }
 
 /** Logs what is due: the wait at once and when it has changed, an upload only now and then. */
-const makeLook = Effect.fnUntraced(function* (agencia: Agency, progress: UploadProgress) {
-  const { meter, sample } = makeMeter(progress)
+const makeLook = Effect.fnUntraced(function* (
+  agencia: Agency,
+  progress: UploadProgress,
+  meter: RateMeter,
+  sample: Effect.Effect<number>
+) {
   let uploadLogged = yield* monotonicMillis
   let waitingLogged = Number.NEGATIVE_INFINITY
   let logged: Waiting | undefined
@@ -92,13 +82,17 @@ const makeLook = Effect.fnUntraced(function* (agencia: Agency, progress: UploadP
 /** Shows the progress of a book of `total` bets until the scope closes. */
 export const make = Effect.fnUntraced(function* (agency: Agency, total: number) {
   const progress = new UploadProgress(total)
+  const meter = new RateMeter()
+  const sample = Effect.map(monotonicMillis, (now) => {
+    meter.sample(now, progress.acknowledged - progress.resumed)
+    return now
+  })
   const { isTerminal } = yield* CurrentStatusLine
   if (isTerminal) {
-    yield* keepShown(progress)
+    yield* keepDrawn((width) => Effect.map(sample, () => textOf(progress, meter.perSecond, width)))
   } else {
-    const look = yield* makeLook(agency, progress)
-    progress.onWait = look
-    yield* Effect.forkScoped(Effect.repeat(look, Schedule.spaced(LOOK_PERIOD)))
+    progress.onWait = yield* makeLook(agency, progress, meter, sample)
+    yield* Effect.forkScoped(Effect.repeat(progress.onWait, Schedule.spaced(LOOK_PERIOD)))
   }
   return progress
 })

@@ -8,7 +8,7 @@ const WINDOW_MILLIS = 10_000
 export class RateMeter {
   private samples: Array<{ readonly atMillis: number; readonly count: number }> = []
 
-  /** Takes down what the count is now; one that goes back counts as standing still. */
+  /** Notes what the count is now; one that goes back counts as standing still. */
   sample(atMillis: number, count: number): void {
     const highest = Math.max(count, this.samples.at(-1)?.count ?? 0)
     this.samples.push({ atMillis, count: highest })
@@ -16,7 +16,7 @@ export class RateMeter {
     while ((this.samples[1]?.atMillis ?? atMillis) <= atMillis - WINDOW_MILLIS) this.samples.shift()
   }
 
-  /** Leaves out that the count grows by so much at once: it says nothing of a speed. */
+  /** Leaves a jump of the count out of the speed. */
   skip(count: number): void {
     this.samples = this.samples.map((one) => ({ ...one, count: one.count + count }))
   }
@@ -58,7 +58,7 @@ const timeLeft = ({ acknowledged, perSecond, total }: Uploading): string => {
   return seconds <= MAX_SECONDS_LEFT ? `, ${clockText(seconds)} left` : ""
 }
 
-/** `[####------] 15000 of 27000 bets, 55%, 1500/s, 0:08 left`; no bar where it does not fit. */
+/** `[####------] 15000 of 27000 bets, 55%, 1500/s, 0:08 left`; no bar if it does not fit. */
 export const uploadText = (uploading: Uploading, width: number): string => {
   const { acknowledged, perSecond, total } = uploading
   const part = total === 0 ? 1 : Math.min(1, acknowledged / total)

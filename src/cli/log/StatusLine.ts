@@ -1,6 +1,6 @@
 /**
- * The last line of a terminal, which shows how far a command is and is drawn over and over. Lines
- * of the log are written above it, never through it.
+ * The last line of a terminal, which shows how far a command is. Lines of the log are written above
+ * it, never through it.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -57,7 +57,7 @@ export class StatusLine {
   }
 }
 
-/** The status line that the log is written above; where nobody set one up it shows nothing. */
+/** The status line that the log is written above; by default one that shows nothing. */
 export const CurrentStatusLine = Context.Reference<StatusLine>("lottery/cli/StatusLine", {
   defaultValue: () =>
     new StatusLine({ isTerminal: false, columns: () => 0, write: () => undefined })

@@ -20,7 +20,7 @@ export const settings = {
 
 type Given = Command.Command.Config.Infer<typeof settings>
 
-/** What the settings come to; undefined where no TLS is spoken. */
+/** What the settings come to; undefined without TLS. */
 export const make = Effect.fn("ClientTls.make")(function* (given: Given) {
   const ca = Option.getOrUndefined(given.tlsCa)
   const cert = Option.getOrUndefined(given.tlsCert)

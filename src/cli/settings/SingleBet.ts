@@ -41,7 +41,7 @@ export type Settings = Command.Command.Config.Infer<typeof settings>
 export const hasFlag = (given: Settings): boolean =>
   Object.values(given).some(({ flag }) => Option.isSome<unknown>(flag))
 
-/** The bet that the settings give, none where they give no field of one. */
+/** The bet that the settings give; none if they give no field of one. */
 export const fromSettings = Effect.fnUntraced(function* (given: Settings) {
   const values = yield* Effect.all({
     firstName: given.firstName.value,

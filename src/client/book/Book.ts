@@ -1,6 +1,6 @@
 /**
- * A book that is ready to be sent: every bet was checked, and they are counted and hashed. What
- * has become of its file since is not taken for that book.
+ * A book that is ready to be sent: its bets were checked, counted and hashed. If its file changes
+ * after that, the book is not sent.
  */
 import { createHash } from "node:crypto"
 import { Data, Effect, type FileSystem, Option, Stream } from "effect"
@@ -24,8 +24,8 @@ export interface Book {
   /** Its bets in order, as they are now, in batches that fit the dialect; none of them empty. */
   readonly batches: Reading<BetBatch, BadLine | FileUnavailable>
   /**
-   * Where a person finds the bet at a position, as `book.csv:17`; undefined if it stands in no
-   * file, or that cannot be read any more.
+   * The place of the bet at a position, as `book.csv:17`; undefined for a bet that is in no file,
+   * or whose file can no longer be read.
    */
   readonly placeOf: (
     position: number
@@ -47,7 +47,7 @@ export class NotSent extends Data.TaggedError("NotSent")<{
 export class BookChanged extends Data.TaggedError("BookChanged")<{
   /** How many bets it had when it was checked. */
   readonly checked: number
-  /** How many it was found to have when it was sent; if as many, they are not the same. */
+  /** How many were read when it was sent; if the count is the same, the bets are not. */
   readonly read: number
 }> {
   override get message(): string {
@@ -80,7 +80,7 @@ export const fromBet = Effect.fnUntraced(function* (
   return { total: 1, sha256, batches: Stream.succeed(batch), placeOf: () => Effect.undefined }
 })
 
-/** Bets of a book, of which `position` come before these. */
+/** Bets of a book, which has `position` bets before them. */
 export interface PositionedBatch {
   readonly position: number
   readonly batch: BetBatch
@@ -89,7 +89,7 @@ export interface PositionedBatch {
 /** The position after these bets. */
 export const endOf = ({ batch, position }: PositionedBatch): number => position + batch.count
 
-/** Some of the bets of a book that is being sent; `last` says that it is whole with them. */
+/** Bets of a book that is being sent; `last` says that they complete it. */
 export interface CheckedBatch extends PositionedBatch {
   readonly last: boolean
 }
@@ -102,9 +102,9 @@ const positioned = (book: Book): Reading<PositionedBatch, BadLine | FileUnavaila
   )
 
 /**
- * The whole book, batch by batch; of an empty book one batch without bets. The last one comes only
- * if the book ends with it and has the count and the digest that it was checked to have; otherwise
- * this fails with `BookChanged`.
+ * The whole book, batch by batch; an empty book gives one empty batch. The last batch is given only
+ * after the end of the book, whose count and digest must be those of the check; otherwise this
+ * fails with `BookChanged`.
  */
 export const whole = (book: Book): Reading<CheckedBatch, BookFailure> =>
   Stream.suspend(() => {
@@ -119,7 +119,6 @@ export const whole = (book: Book): Reading<CheckedBatch, BookFailure> =>
         hash.update(one.batch.bytes)
         return changedUnless(read <= book.total)
       }),
-      // A batch is known to be the last once the end of the book has come.
       Stream.zipWithNext,
       Stream.mapEffect(([one, next]) => {
         const last = Option.isNone(next)

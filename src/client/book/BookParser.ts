@@ -1,8 +1,8 @@
 /**
  * Turns the bytes of an agency's book into batches: UTF-8 CSV with LF or CRLF line ends, five
- * fields a line, quoted as RFC 4180 where need be; a field never holds a line end. A book of any
- * size, and a line of any length, takes bounded memory. No string and no object is made per bet;
- * only a line that is out of the ordinary goes the slow way.
+ * fields a line, quoted as in RFC 4180 if they have to be; a field never has a line end. A book of
+ * any size, and a line of any length, takes bounded memory. No string and no object is made per
+ * bet; only a line that is out of the ordinary goes the slow way.
  */
 import { Data } from "effect"
 import { BetBatchBuilder } from "../../domain/BetBatch.ts"
@@ -42,7 +42,7 @@ export interface UnendedLine {
   readonly text: string
 }
 
-/** What a dialect cannot say of the bet that `spans` marks in `source`; undefined: nothing. */
+/** Returns what a dialect cannot say of the bet that `spans` marks in `source`, if anything. */
 export type BetCheck = (source: Uint8Array, spans: Row.FieldSpans) => BetProblem | undefined
 
 export interface BookOptions {
@@ -85,7 +85,7 @@ export class BookParser {
   private readonly spans = Row.makeFieldSpans()
   /** The beginning of a line whose end has not come yet. */
   private carried: Uint8Array = NOTHING
-  /** In a line that is too long, and was refused. */
+  /** Whether the bytes that come belong to a line that was refused as too long. */
   private inLongLine = false
   /** An empty line, which is bad unless it is the last. */
   private emptyLine: Uint8Array | undefined
@@ -156,7 +156,7 @@ export class BookParser {
     this.reject(beginning)
   }
 
-  /** Rejects what comes of a long line; gives where the next line starts. */
+  /** Rejects the next part of a long line and returns where the next line starts. */
   private skipLongLine(bytes: Uint8Array): number {
     const next = nextLine(bytes)
     this.reject(bytes.subarray(0, next))
@@ -259,7 +259,7 @@ export class BookParser {
     if (this.options.skipBadLines) this.rejected.push(bytes.slice())
   }
 
-  /** One that lacks its line end is not skipped: the book may go on behind it. */
+  /** A bad line without a line end is not skipped: the rest of the book may be missing. */
   private badLine({ field, message }: BetProblem, { line = this.line, isUnended = false } = {}) {
     const { name: file, skipBadLines } = this.options
     const reason = isUnended ? `${message}; ${MAY_BE_CUT_OFF}` : message

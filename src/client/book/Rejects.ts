@@ -1,4 +1,4 @@
-/** The file that takes a book's bad lines, as they are in the book; each is told in the log too. */
+/** The file that takes a book's bad lines as they are in the book; the log names each of them. */
 import { fstatSync } from "node:fs"
 import { Effect, FileSystem, Option } from "effect"
 import { logAction } from "../../domain/ActionLog.ts"
@@ -9,7 +9,7 @@ import { type BookParser, SHOWN_BAD_LINES } from "./BookParser.ts"
 
 export interface Options {
   readonly file: string
-  /** The most lines that may go there. */
+  /** The most lines that may go there; more mean another file than was meant, or format. */
   readonly maxRejects: number
   /** Whose book it is, for the log. */
   readonly agency: Agency
@@ -30,20 +30,13 @@ const NULL_DEVICE = "/dev/null"
 /** Bad lines are bets too. */
 const OWNER_ONLY = 0o600
 
-/**
- * Why a file that is there cannot take the bad lines of the book; undefined: it can. The book may
- * also come on standard input.
- */
+/** Returns why a file cannot take the bad lines of the book, if it cannot. */
 const refusal = Effect.fnUntraced(function* (rejects: string, book: string | undefined) {
   const fs = yield* FileSystem.FileSystem
   if (rejects === "-") return "expected a file for the bad lines"
   if (rejects === NULL_DEVICE) return undefined
   // Another user may have put it there.
-  const isLink = Effect.match(fs.readLink(rejects), {
-    onSuccess: () => true,
-    onFailure: () => false
-  })
-  if (yield* isLink) return "is a symbolic link, expected a file"
+  if (yield* Effect.isSuccess(fs.readLink(rejects))) return "is a symbolic link, expected a file"
   if (!(yield* fs.exists(rejects))) return undefined
   const found = yield* fs.stat(rejects)
   if (found.type === "Directory") return "is a folder, expected a file"
@@ -64,10 +57,7 @@ const refusal = Effect.fnUntraced(function* (rejects: string, book: string | und
   return stream === undefined ? undefined : `is ${stream} of this process, expected another file`
 })
 
-/**
- * Refuses a file that cannot take the bad lines of the book in the file `book`, or on standard
- * input where there is none; writes nothing.
- */
+/** Refuses a file that cannot take the bad lines of the file `book`, or of standard input. */
 export const check = Effect.fnUntraced(
   function* (rejects: string, book: string | undefined) {
     const reason = yield* refusal(rejects, book)
@@ -87,7 +77,7 @@ export const open = Effect.fnUntraced(function* (book: string, name: string, opt
   const how = { flag: "w", mode: OWNER_ONLY, noFollow: true } as const
   const opened = yield* Effect.mapError(fs.open(file, how), fileUnavailable(file))
 
-  /** Logs how many lines were rejected, and how many of them were not told one by one. */
+  /** Logs how many lines were rejected, and how many of them have no log line of their own. */
   const finish = Effect.fnUntraced(function* ({ badLines }: BookParser) {
     if (badLines === 0) return
     const more = badLines > SHOWN_BAD_LINES ? badLines - SHOWN_BAD_LINES : undefined
@@ -105,7 +95,6 @@ export const open = Effect.fnUntraced(function* (book: string, name: string, opt
     const { badLines, line } = parser
     if (badLines <= maxRejects) return
     yield* finish(parser)
-    // It is another file than was meant, or in another format.
     const reason =
       `${badLines} of the first ${line - 1} lines are bad, at most ${maxRejects} may be ` +
       "rejected (--max-rejects)"

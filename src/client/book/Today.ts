@@ -1,4 +1,4 @@
-/** The day at the agency: nobody on a bet was born after it. */
+/** The day at the agency: no birthdate on a bet is later. */
 import { Clock, Effect } from "effect"
 import type { BetProblem } from "../../domain/BetCheck.ts"
 
@@ -13,7 +13,7 @@ export const today = Effect.map(Clock.currentTimeMillis, (millis) => {
 
 const latin1 = new TextDecoder("latin1")
 
-/** What is wrong with the valid birthdate that begins at `start`; undefined: nothing. */
+/** Returns a problem if the valid birthdate that begins at `start` is in the future. */
 export const birthdateProblem = (
   today: string,
   source: Uint8Array,

@@ -23,24 +23,11 @@ import * as StoredBook from "./StoredBook.ts"
 export interface Participation {
   readonly agency: Agency
   readonly draw: DrawId
-  /** What proves that it is this agency, where the server asks for that. */
+  /** Proves that it is this agency, to a server that asks for it. */
   readonly token?: string | undefined
   readonly book: Book.Book
   readonly progress: UploadProgress
 }
-
-/** Says who is there, and hears what the server holds. */
-const greet = Effect.fnUntraced(function* (
-  server: NativeServer.NativeServer,
-  { agency, draw, token }: Participation
-) {
-  yield* server.greet(new Native.Hello({ draw, agency, ...(token !== undefined && { token }) }))
-  const welcome = yield* server.hearOnly(Native.Welcome)
-  if (welcome.draw === draw) return welcome
-  return yield* new BadAnswer({
-    reason: `it is there for the draw ${welcome.draw}, not for ${draw}`
-  })
-})
 
 /** Sends what is not held yet, and says that the book is whole. */
 const deliver = Effect.fnUntraced(function* (
@@ -52,11 +39,9 @@ const deliver = Effect.fnUntraced(function* (
   if (held > 0) {
     yield* logAction("carga_reanudada", "success", { agencia: agency, posicion: held })
   }
-  yield* upload(server, welcome, {
-    start: held,
-    bets: Book.from(book, held),
-    onAcknowledged: (frame) => tellAcknowledged(agency, frame, progress)
-  }).pipe(
+  yield* upload(server, welcome, held, Book.from(book, held), (frame) =>
+    tellAcknowledged(agency, frame, progress)
+  ).pipe(
     Effect.catchTag("Refused", (refused) =>
       refused.position === undefined
         ? Effect.fail(refused)
@@ -102,9 +87,14 @@ export const converse = Effect.fn("NativeConversation.converse")(function* (
   connection: ServerConnection,
   participation: Participation
 ) {
-  const { agency, book, progress } = participation
+  const { agency, book, draw, progress, token } = participation
   const server = NativeServer.make(connection)
-  const welcome = yield* greet(server, participation)
+  yield* server.greet(new Native.Hello({ draw, agency, ...(token !== undefined && { token }) }))
+  const welcome = yield* server.hearOnly(Native.Welcome)
+  if (welcome.draw !== draw) {
+    const reason = `it is there for the draw ${welcome.draw}, not for ${draw}`
+    return yield* new BadAnswer({ reason })
+  }
   yield* StoredBook.check(server, agency, book, welcome, progress.acknowledged)
   yield* progress.resume(welcome.bets)
   if (!welcome.finished) yield* deliver(server, participation, welcome)

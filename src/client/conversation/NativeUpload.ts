@@ -19,15 +19,6 @@ import { sendAhead } from "./SendAhead.ts"
  */
 export const MAX_BYTES_IN_FLIGHT = 2 * 1024 * 1024
 
-export interface UploadOptions {
-  /** The position of the first bet that is sent. */
-  readonly start: number
-  /** What is sent, in order, without a gap. */
-  readonly bets: Stream.Stream<PositionedBatch, BookFailure, FileSystem.FileSystem>
-  /** Called for each frame that was sent, once it is acknowledged. */
-  readonly onAcknowledged: (frame: PositionedBatch) => Effect.Effect<void>
-}
-
 const countRows = (rows: Uint8Array): number => {
   let count = 0
   for (let end = rows.indexOf(LF); end !== -1; end = rows.indexOf(LF, end + 1)) count++
@@ -53,11 +44,16 @@ const cut = Effect.fnUntraced(function* (whole: PositionedBatch, maxBytes: numbe
   return [...pieces, { position, batch }]
 })
 
-/** Sends bets within the limits of a welcome; done when all of them are acknowledged. */
+/**
+ * Sends the bets from `start` on, without a gap, within the limits of a welcome; done when all of
+ * them are acknowledged. Each frame that was sent is told once it is.
+ */
 export const upload = Effect.fn("NativeUpload.upload")(function* (
   server: NativeServer,
   { maxFrame, window }: Native.Welcome,
-  { bets, onAcknowledged, start }: UploadOptions
+  start: number,
+  bets: Stream.Stream<PositionedBatch, BookFailure, FileSystem.FileSystem>,
+  onAcknowledged: (frame: PositionedBatch) => Effect.Effect<void>
 ) {
   let sent = start
   let acknowledged = start

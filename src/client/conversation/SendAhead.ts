@@ -3,26 +3,28 @@
  * hears the answers, which come in order.
  */
 import { type Cause, Effect, type FileSystem, Queue, Semaphore, Stream } from "effect"
+import type { BadMessage } from "../../protocol/BytesCodec.ts"
 import type { ConnectionLost } from "../../protocol/PeerConnection.ts"
-import type { PositionedBatch } from "../book/Book.ts"
+import type { BookFailure, PositionedBatch } from "../book/Book.ts"
+import type { ServerFailure } from "../ServerFailure.ts"
 
 /** How long a server that takes nothing more may still say why. */
 export const LAST_WORD_TIMEOUT = "1 second"
 
-export interface Sending<Message extends PositionedBatch, E1, E2, E3> {
-  readonly messages: Stream.Stream<Message, E1, FileSystem.FileSystem>
+export interface Sending<Message extends PositionedBatch> {
+  readonly messages: Stream.Stream<Message, BookFailure | BadMessage, FileSystem.FileSystem>
   /** Most messages without an answer. */
   readonly maxMessages: number
   /** Most bytes of rows without an answer; one larger message may go alone. */
   readonly maxBytes: number
-  readonly send: (message: Message) => Effect.Effect<void, E2>
+  readonly send: (message: Message) => Effect.Effect<void, BadMessage | ConnectionLost>
   /** Waits for the answer to a message; called in the order in which they are sent. */
-  readonly answered: (message: Message) => Effect.Effect<void, E3>
+  readonly answered: (message: Message) => Effect.Effect<void, ServerFailure>
 }
 
 /** Sends all messages; done when all of them are answered. */
-export const sendAhead = Effect.fnUntraced(function* <Message extends PositionedBatch, E1, E2, E3>(
-  sending: Sending<Message, E1, E2 | ConnectionLost, E3>
+export const sendAhead = Effect.fnUntraced(function* <Message extends PositionedBatch>(
+  sending: Sending<Message>
 ) {
   const { answered, maxBytes, maxMessages, messages, send } = sending
   const places = yield* Semaphore.make(maxMessages)

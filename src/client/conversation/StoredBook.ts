@@ -1,8 +1,8 @@
 /**
- * What the server holds of an agency's book, against the book here. Nothing is sent to a book that
- * is not this one; a person decides which of them is right.
+ * Compares what the server holds of an agency's book with the book here. If they differ nothing is
+ * sent: a person decides which of them is right.
  */
-import { Data, Effect, Result } from "effect"
+import { Data, Effect } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
 import * as Native from "../../protocol/native/NativeMessages.ts"
 import * as Book from "../book/Book.ts"
@@ -16,9 +16,9 @@ export class AnotherBook extends Data.TaggedError("AnotherBook")<{
   readonly held: number
   /** How many bets the book here has. */
   readonly total: number
-  /** The first bet that is not the same, counted from 0, where that could be found. */
+  /** The first bet that differs, counted from 0, if it could be found. */
   readonly position?: number | undefined
-  /** Where in the book here that bet stands, such as `book.csv:17`. */
+  /** The place of that bet in the book here, such as `book.csv:17`. */
   readonly place?: string | undefined
 }> {
   override get message(): string {
@@ -70,9 +70,8 @@ const isHeld = Effect.fnUntraced(function* (book: Book.Book, welcome: Native.Wel
 })
 
 /**
- * The first position at which the book differs from the one that is held, which the server is
- * asked to compare; the end of the shorter one if they are the same so far. Undefined if the
- * server does not say: that they differ is known, whatever becomes of the question.
+ * Asks the server at which position the book differs from the one that it holds; the end of the
+ * shorter one if they are the same up to there. Undefined if the server does not say.
  */
 const firstDifference = Effect.fnUntraced(function* (
   server: NativeServer,
@@ -82,27 +81,14 @@ const firstDifference = Effect.fnUntraced(function* (
   const shared = Math.min(book.total, welcome.bets)
   if (shared === 0) return 0
   const bets = Book.first(book, shared)
-  const compared = Effect.andThen(
-    server.say(new Native.Compare({})),
-    upload(server, welcome, { start: 0, bets, onAcknowledged: () => Effect.void })
+  return yield* server.say(new Native.Compare({})).pipe(
+    Effect.andThen(upload(server, welcome, 0, bets, () => Effect.void)),
+    Effect.as(welcome.bets === book.total ? undefined : shared),
+    Effect.catchTag("Refused", ({ code, position = shared }) =>
+      Effect.succeed(code === "BookMismatch" && position < shared ? position : undefined)
+    ),
+    Effect.catchTag(["ConnectionLost", "BadAnswer", "BadMessage"], () => Effect.undefined)
   )
-  const outcome = yield* Effect.result(compared)
-  if (Result.isSuccess(outcome)) return welcome.bets === book.total ? undefined : shared
-  const { failure } = outcome
-  switch (failure._tag) {
-    case "Refused": {
-      const { code, position } = failure
-      return code === "BookMismatch" && position !== undefined && position < shared
-        ? position
-        : undefined
-    }
-    case "ConnectionLost":
-    case "BadAnswer":
-    case "BadMessage":
-      return undefined
-    default:
-      return yield* failure
-  }
 })
 
 /** Fails unless the server holds the book or its beginning, at least as far as `acknowledged`. */
