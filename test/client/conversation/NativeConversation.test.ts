@@ -433,6 +433,16 @@ describe("another book", () => {
       )
       expect(shorter).toMatchObject({ held: 4, total: 6, position: 4 })
       expect(shorter.message).toContain("the same up to bet 4, where the server's ends")
+      const batch = yield* compared(
+        Agency.welcome(rows(0, 3), { finished: true }),
+        Effect.fnUntraced(function* (server) {
+          yield* Agency.bets(server)
+          yield* settle
+          expect(server.pending()).toBe(0)
+          yield* Agency.say(server, Agency.ack(3))
+        })
+      )
+      expect(batch).toMatchObject({ held: 3, total: 6, position: 3 })
       const none = yield* greeted(book, Agency.welcome("", { finished: true }))
       expect(yield* none.fails).toMatchObject({ _tag: "AnotherBook", held: 0, position: 0 })
     })

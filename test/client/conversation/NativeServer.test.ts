@@ -18,7 +18,8 @@ const encoded = (reply: Native.NativeReply) => Result.getOrThrow(encodeNativeRep
 it.effect.each([
   ["Refused", encoded(new Native.Rejected({ code: "Busy", message: "later" }))],
   ["TlsMismatch", NOT_TLS_ALERT],
-  ["ConnectionLost", encoded(new Native.Ack({ bets: 1 }))]
+  ["ConnectionLost", encoded(new Native.Ack({ bets: 1 }))],
+  ["ConnectionLost", Uint8Array.of(0, 0, 0, 1, 9)]
 ] as const)("what was said before the connection broke comes to %s", ([tag, answer]) =>
   Effect.gen(function* () {
     const lost = Effect.fail(new ConnectionLost({ reason: "reset" }))
