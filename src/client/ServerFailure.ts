@@ -19,14 +19,15 @@ export interface ServerAddress {
   readonly tls?: ClientTls | undefined
 }
 
+const show = ({ host, port }: ServerAddress): string => `${host}:${port}`
+
 /** There is no server at the address, or none that answers. */
 export class Unreachable extends Data.TaggedError("Unreachable")<{
   readonly server: ServerAddress
   readonly reason: string
 }> {
   override get message(): string {
-    const { host, port } = this.server
-    return `cannot reach ${host}:${port}: ${this.reason}`
+    return `cannot reach ${show(this.server)}: ${this.reason}`
   }
 }
 
@@ -36,8 +37,7 @@ export class NotTrusted extends Data.TaggedError("NotTrusted")<{
   readonly reason: string
 }> {
   override get message(): string {
-    const { host, port } = this.server
-    return `no TLS connection to ${host}:${port}: ${this.reason}`
+    return `no TLS connection to ${show(this.server)}: ${this.reason}`
   }
 }
 
@@ -52,8 +52,7 @@ export class TlsMismatch extends Data.TaggedError("TlsMismatch")<{
   }
 
   override get message(): string {
-    const { host, port } = this.server
-    return `${host}:${port}: ${this.reason}`
+    return `${show(this.server)}: ${this.reason}`
   }
 }
 

@@ -85,23 +85,23 @@ const openFile = Effect.fnUntraced(function* (
   return { book, name, badLines } satisfies Opened
 })
 
-/** A bet that no flag gives may be left in the environment from another exercise. */
-const warnOfBook = Effect.fnUntraced(function* ({ agency, bet }: Settings) {
+const openSingle = Effect.fnUntraced(function* (
+  { agency, bet }: Settings,
+  conversation: Conversation
+) {
+  const given = yield* SingleBet.fromSettings(bet)
+  if (Option.isNone(given)) return undefined
   const fs = yield* FileSystem.FileSystem
-  const book = defaultBook(agency)
-  const isThere = Effect.orElseSucceed(fs.exists(book), () => false)
-  if (SingleBet.hasFlag(bet) || !(yield* isThere)) return
-  yield* Effect.logWarning(
-    `the single bet of the environment is the agency's book, and not ${book}; ` +
-      "to send that one, give --bets"
-  )
-})
-
-const openSingle = Effect.fnUntraced(function* (settings: Settings, { check }: Conversation) {
-  const bet = yield* SingleBet.fromSettings(settings.bet)
-  if (Option.isNone(bet)) return undefined
-  yield* warnOfBook(settings)
-  const book = yield* Book.fromBet(bet.value, check, yield* today)
+  const file = defaultBook(agency)
+  const isFileThere = Effect.orElseSucceed(fs.exists(file), () => false)
+  // A bet that no flag gives may be left in the environment from another exercise.
+  if (!SingleBet.hasFlag(bet) && (yield* isFileThere)) {
+    yield* Effect.logWarning(
+      `the single bet of the environment is the agency's book, and not ${file}; ` +
+        "to send that one, give --bets"
+    )
+  }
+  const book = yield* Book.fromBet(given.value, conversation.check, yield* today)
   return { book, name: "the single bet", badLines: 0 } satisfies Opened
 })
 

@@ -89,11 +89,6 @@ export interface PositionedBatch {
 /** The position after these bets. */
 export const endOf = ({ batch, position }: PositionedBatch): number => position + batch.count
 
-/** Bets of a book that is being sent; `last` says that they complete it. */
-export interface CheckedBatch extends PositionedBatch {
-  readonly last: boolean
-}
-
 const positioned = (book: Book): Reading<PositionedBatch, BadLine | FileUnavailable> =>
   Stream.mapAccum(
     book.batches,
@@ -106,7 +101,9 @@ const positioned = (book: Book): Reading<PositionedBatch, BadLine | FileUnavaila
  * after the end of the book, whose count and digest must be those of the check; otherwise this
  * fails with `BookChanged`.
  */
-export const whole = (book: Book): Reading<CheckedBatch, BookFailure> =>
+export const whole = (
+  book: Book
+): Reading<PositionedBatch & { readonly last: boolean }, BookFailure> =>
   Stream.suspend(() => {
     const hash = createHash("sha256")
     let read = 0

@@ -11,7 +11,7 @@ import type { ServerFailure } from "../ServerFailure.ts"
 /** How long a server that takes nothing more may still say why. */
 export const LAST_WORD_TIMEOUT = "1 second"
 
-export interface Sending<Message extends PositionedBatch> {
+interface Sending<Message extends PositionedBatch> {
   readonly messages: Stream.Stream<Message, BookFailure | BadMessage, FileSystem.FileSystem>
   /** Most messages without an answer. */
   readonly maxMessages: number
