@@ -22,7 +22,7 @@ export class UploadProgress {
   interruption: string | undefined
   /** Failed attempts in a row without progress. */
   failures = 0
-  /** Runs each time that the server says who has finished. */
+  /** Runs as part of `wait`, so that its log line comes before what the server says next. */
   onWait: Effect.Effect<void> = Effect.void
 
   constructor(total: number) {

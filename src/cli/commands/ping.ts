@@ -21,14 +21,12 @@ import * as sharedSettings from "../settings/sharedSettings.ts"
 /** How long a message may take there and back. */
 const ANSWER_TIMEOUT = Duration.seconds(5)
 
-/** A shorter line is known for one only at the end of the stream. */
+/** The server recognizes a shorter line only at the end of the stream. */
 const MIN_MESSAGE_BYTES = 2
-
-const utf8 = new TextEncoder()
 
 const Message: SettingText.TextSchema<string> = LineText.check(
   Schema.makeFilter((text: string) => {
-    const length = utf8.encode(text).length
+    const length = Buffer.byteLength(text)
     return (
       (length >= MIN_MESSAGE_BYTES && length < MAX_LINE_BYTES) ||
       `expected ${MIN_MESSAGE_BYTES} to ${MAX_LINE_BYTES - 1} bytes`
@@ -126,7 +124,7 @@ export const settings = {
 
 type Given = Command.Command.Config.Infer<typeof settings>
 
-/** What is said the `index`-th time, from 1 on: the course's line if the client is numbered. */
+/** The text of the `index`-th message, from 1 on: the course's line if the client is numbered. */
 const messageAt = ({ clientId, message }: Given, index: number): string =>
   Option.getOrElse(message, () =>
     Option.match(clientId, {

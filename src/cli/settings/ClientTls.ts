@@ -29,7 +29,7 @@ export const make = Effect.fn("ClientTls.make")(function* (given: Given) {
     const message = "tls-cert and tls-key belong together: one of them is missing"
     return yield* new CliError.ValidationError({ message })
   }
-  // Who names a CA or a certificate does not want to speak in the clear.
+  // A CA or a certificate asks for TLS too.
   if (!given.tls && ca === undefined && cert === undefined) return undefined
   const authority = ca === undefined ? undefined : yield* readAuthority(ca)
   const isPair = cert !== undefined && key !== undefined

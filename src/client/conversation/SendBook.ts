@@ -13,7 +13,7 @@ import type { UploadProgress } from "../UploadProgress.ts"
 import { tellAcknowledged } from "./Conversation.ts"
 import { sendAhead } from "./SendAhead.ts"
 
-/** How a dialect sends a batch and hears of it. */
+/** How a dialect writes a batch and reads its acknowledgement. */
 export interface BatchDialect {
   readonly encode: (batch: BetBatch, last: boolean) => Result.Result<Uint8Array, BadMessage>
   /** Waits for the acknowledgement of the next batch. */
