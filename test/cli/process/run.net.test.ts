@@ -256,7 +256,7 @@ it.live("SIGTERM reaches a server that is started as the README says to do witho
 
 it.live("a stop on which something cannot be closed is a failure, said in one line", () =>
   Effect.gen(function* () {
-    const script = join(ROOT, "test", "support", "failingStop.ts")
+    const script = join(ROOT, "test", "support", "processes", "failingStop.ts")
     const waiting = yield* startLottery({ args: [], under: instead([process.execPath, script]) })
     yield* waiting.logged(/action: listen/)
     yield* waiting.signal("SIGTERM")
