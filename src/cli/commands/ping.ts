@@ -73,8 +73,6 @@ const echo = Effect.fn("ping.echo")(
   Effect.scoped
 )
 
-// How long the course's first clients went on.
-Setting.makeKnown(["CLI_LOOP_LAPSE", "loop.lapse"])
 
 const MAX_COUNT = 1_000_000_000
 

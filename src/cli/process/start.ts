@@ -1,11 +1,10 @@
 /** Starts the command line on Node. */
-import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import packageJson from "../../../package.json" with { type: "json" }
 import type { LogChoice } from "../log/LogFormat.ts"
 import * as ConfigFlag from "../settings/ConfigFlag.ts"
 import * as Setting from "../settings/Setting.ts"
-import { loadAll, makeLottery, runsUntilStopped } from "./commands.ts"
+import { makeLottery, runsUntilStopped } from "./commands.ts"
 import * as ProcessServices from "./ProcessServices.ts"
 import { runMain } from "./run.ts"
 
@@ -16,7 +15,7 @@ export const start = async (): Promise<void> => {
     version: packageJson.version,
     choice,
     purpose: { isServed: runsUntilStopped(args) },
-    services: ConfigFlag.layer(Effect.promise(loadAll)).pipe(
+    services: ConfigFlag.layer.pipe(
       Layer.provideMerge(ProcessServices.layer),
       Layer.provideMerge(Setting.environment())
     )

@@ -19,7 +19,7 @@ const read = Effect.fnUntraced(function* (name: string, content: string | Uint8A
 }, Effect.provide(NodeServices.layer))
 
 const valueAt = ({ provider }: ConfigFile.ConfigFile, key: string) =>
-  Effect.map(provider.load(ConfigFile.pathOf(key)), (node) => node?.value)
+  Effect.map(provider.load([key]), (node) => node?.value)
 
 describe("a file of settings", () => {
   it.effect("is INI as the course's server has it", () =>

@@ -25,6 +25,7 @@ import * as status from "../../../src/cli/commands/status.ts"
 import * as ConfigFile from "../../../src/cli/settings/ConfigFile.ts"
 import * as LogSettings from "../../../src/cli/settings/LogSettings.ts"
 import * as Setting from "../../../src/cli/settings/Setting.ts"
+import * as SettingKeys from "../../../src/cli/settings/SettingKeys.ts"
 
 /** A setting's names, a text that it may be given as, and what that means. */
 interface Case {
@@ -523,7 +524,7 @@ describe.each(Object.keys(CASES))("%s", (command) => {
     { fallback, fileKeys = [], keys = [], name, text, value, wrong }
   ] of Object.entries(cases)) {
     const setting = settings[property]!
-    const variables = [...keys, Setting.environmentName(name)]
+    const variables = [...keys, SettingKeys.environmentName(name)]
     const inFile = [...variables, ...fileKeys]
 
     it.effect(`--${name}`, () =>
@@ -621,6 +622,16 @@ describe.each(Object.keys(CASES))("%s", (command) => {
   }
 })
 
+it("a file may hold the keys of every setting, and two of the course that none has", () => {
+  const keys = Object.values(CASES).flatMap((cases) =>
+    Object.values(cases).flatMap(({ fileKeys = [], keys = [], name }) => [
+      ...[...keys, ...fileKeys, SettingKeys.environmentName(name)]
+    ])
+  )
+  const expected = new Set([...keys, "CLI_LOOP_LAPSE", "loop.lapse"])
+  expect([...SettingKeys.KNOWN_KEYS].sort()).toEqual([...expected].sort())
+})
+
 it.effect("the store of a Compose file is the flag alone: elsewhere it is a server's URL", () =>
   Effect.gen(function* () {
     expect(yield* parse(composeStore, {})).toBe("sqlite")
@@ -693,7 +704,7 @@ const refusals = Effect.fnUntraced(function* (
   setting: Flag.Flag<unknown>,
   text: string
 ) {
-  const key = Setting.environmentName(name)
+  const key = SettingKeys.environmentName(name)
   const places: ReadonlyArray<Places> = [
     { flags: { [name]: text } },
     { env: { [key]: text } },
