@@ -2,6 +2,7 @@
 
 import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
+import * as Path from "effect/Path"
 import { logAction } from "../../domain/ActionLog.ts"
 import { makeFolder } from "../files/Folder.ts"
 import { writeBook } from "../files/GeneratedBook.ts"
@@ -32,9 +33,10 @@ export const generate = Command.make(
   "generate",
   settings,
   Effect.fnUntraced(function* ({ agencies, bets, out, seed }) {
+    const path = yield* Path.Path
     yield* makeFolder(out)
     for (const agency of agencies) {
-      yield* writeBook(out, { agency, bets, seed })
+      yield* writeBook(path.join(out, sharedSettings.bookName(agency)), { agency, bets, seed })
       yield* logAction("generate", "success", { agencia: agency, cantidad: bets })
     }
   })

@@ -73,7 +73,6 @@ const echo = Effect.fn("ping.echo")(
   Effect.scoped
 )
 
-
 const MAX_COUNT = 1_000_000_000
 
 export const settings = {

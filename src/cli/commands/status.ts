@@ -12,41 +12,39 @@ import {
   type StoredDraw
 } from "../../server/store/BetStore.ts"
 import * as StoreUrl from "../../server/store/StoreUrl.ts"
+import { textTable } from "../log/TextTable.ts"
 import * as Setting from "../settings/Setting.ts"
 import * as StoreSetting from "../settings/StoreSetting.ts"
 import * as sharedSettings from "../settings/sharedSettings.ts"
 
-interface Row {
+interface Row extends Omit<AgencyProgress, "edition"> {
   readonly agency: Agency
-  readonly progress: AgencyProgress
 }
 
-/** Every agency that takes part, or that something is held of. */
+/** Every agency that takes part, or that something is stored of. */
 const rowsOf = (
   draw: StoredDraw | undefined,
   progress: ReadonlyMap<Agency, AgencyProgress>
 ): ReadonlyArray<Row> =>
   [...new Set([...(draw?.draw.agencies ?? []), ...progress.keys()])]
     .sort((one, other) => one - other)
-    .map((agency) => ({ agency, progress: progress.get(agency) ?? NO_PROGRESS }))
+    .map((agency) => {
+      const { bets, finished, told } = progress.get(agency) ?? NO_PROGRESS
+      return { agency, bets, finished, told }
+    })
 
 const yesOrNo = (value: boolean): string => (value ? "yes" : "no")
 
-const table = (rows: ReadonlyArray<Row>): ReadonlyArray<string> => {
-  const lines = [
+const table = (rows: ReadonlyArray<Row>): ReadonlyArray<string> =>
+  textTable([
     ["agency", "bets", "finished", "told"],
-    ...rows.map(({ agency, progress: { bets, finished, told } }) => [
+    ...rows.map(({ agency, bets, finished, told }) => [
       String(agency),
       String(bets),
       yesOrNo(finished),
       yesOrNo(told)
     ])
-  ]
-  const widths = [0, 1, 2, 3].map((column) =>
-    lines.reduce((width, line) => Math.max(width, line[column]!.length), 0)
-  )
-  return lines.map((line) => line.map((cell, column) => cell.padStart(widths[column]!)).join("  "))
-}
+  ])
 
 const drawLine = (id: string, stored: StoredDraw | undefined): string => {
   if (stored === undefined) return `draw ${id}: not opened yet`
@@ -56,24 +54,12 @@ const drawLine = (id: string, stored: StoredDraw | undefined): string => {
   return `draw ${id}: ${agencies}, winning number ${draw.winningNumber}, ${held}`
 }
 
-const json = (stored: StoredDraw | undefined, rows: ReadonlyArray<Row>): string =>
-  JSON.stringify({
-    draw:
-      stored === undefined
-        ? null
-        : {
-            id: stored.draw.id,
-            agencies: stored.draw.agencies,
-            winningNumber: stored.draw.winningNumber,
-            held: stored.recorded
-          },
-    agencies: rows.map(({ agency, progress: { bets, finished, told } }) => ({
-      agency,
-      bets,
-      finished,
-      told
-    }))
-  })
+const json = (stored: StoredDraw | undefined, agencies: ReadonlyArray<Row>): string => {
+  if (stored === undefined) return JSON.stringify({ draw: null, agencies })
+  const { draw, recorded } = stored
+  const shown = { id: draw.id, agencies: draw.agencies, winningNumber: draw.winningNumber }
+  return JSON.stringify({ draw: { ...shown, held: recorded }, agencies })
+}
 
 export const settings = {
   store: StoreSetting.store,

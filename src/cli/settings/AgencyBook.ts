@@ -13,9 +13,9 @@ import type { Conversation } from "../../client/conversation/Conversation.ts"
 import { ActionLine } from "../../domain/ActionLog.ts"
 import type { Agency } from "../../domain/Agency.ts"
 import { FileUnavailable, fileUnavailable, TEMPORARY_FILES } from "../../domain/FileUnavailable.ts"
-import { bookName } from "../files/GeneratedBook.ts"
 import type * as Setting from "./Setting.ts"
 import * as SingleBet from "./SingleBet.ts"
+import { bookName } from "./sharedSettings.ts"
 
 export interface Settings {
   readonly agency: Agency

@@ -2,6 +2,7 @@
  * How settings are written: Schemas that read ports, addresses, durations and agencies from text.
  * Each refusal says what was expected.
  */
+import * as Arr from "effect/Array"
 import * as ByteSize from "effect/ByteSize"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -122,7 +123,7 @@ const COUNT = /^\d{1,7}$/
 const parseAgencies = (text: string): ExpectedAgencies | undefined => {
   if (!text.includes(",")) {
     const count = COUNT.test(text) ? Number(text) : 0
-    return count < 1 || count > MAX_AGENCIES ? undefined : upTo(count)
+    return count < 1 || count > MAX_AGENCIES ? undefined : Arr.range(1, count)
   }
   const agencies = new Set<Agency>()
   for (const item of text.replace(/,$/, "").split(",")) {
@@ -131,12 +132,6 @@ const parseAgencies = (text: string): ExpectedAgencies | undefined => {
     agencies.add(agency)
   }
   const [first, ...others] = [...agencies].sort((one, other) => one - other)
-  return [first!, ...others]
-}
-
-/** The agencies 1 to `count`. */
-export const upTo = (count: number): ExpectedAgencies => {
-  const [first, ...others] = Array.from({ length: count }, (_, index) => index + 1)
   return [first!, ...others]
 }
 

@@ -34,6 +34,9 @@ export const agencies = Setting.withDefault("agencies", {
   shownDefault: "5"
 })
 
+/** The name of an agency's book in its folder. */
+export const bookName = (agency: number): string => `agency-${agency}.csv`
+
 export const DEFAULT_DRAW = "default"
 
 export const DRAW = {
