@@ -1,80 +1,63 @@
 /**
  * Builds the command line into what is shipped: `dist/lottery.cjs`, which is started, a folder of
  * what it loads, and the notices of the packages that are in it. The folder is named after its
- * content and there as a whole before the file is, so that builds may run at the same time and
- * nobody runs half of one.
+ * content and complete before the file names it, so that builds may run at the same time and no
+ * start finds half of one.
  */
 import { execFile } from "node:child_process"
 import { createHash } from "node:crypto"
 import { chmod, mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { promisify } from "node:util"
-import { type OutputChunk, type OutputOptions, rolldown } from "rolldown"
+import { build, type OutputChunk, type OutputOptions } from "rolldown"
 import { WORKER } from "./src/cli/process/CompiledCommand.ts"
 
 const root = import.meta.dirname
 const dist = join(root, "dist")
 const sources = join(root, "src", "cli", "process")
 
-// Large parts of the libraries which nothing here needs; an index file of theirs brings them in.
+// Large parts of the libraries that nothing here needs; an index file of theirs brings them in.
 const UNWANTED = /node_modules\/(undici|ws|ioredis|redis)\//
 
-const checkChunk = ({ imports, moduleIds }: OutputChunk, others: ReadonlyArray<string>): void => {
-  for (const name of imports) {
-    if (!name.startsWith("node:") && !others.includes(name)) {
-      throw new Error(`${name} is not in the bundle`)
-    }
-  }
-  const unwanted = moduleIds.find((module) => UNWANTED.test(module))
-  if (unwanted !== undefined) throw new Error(`${unwanted} is in the bundle`)
-}
+type Chunks = readonly [entry: OutputChunk, ...others: ReadonlyArray<OutputChunk>]
 
-/** Bundles `input`, with all that it imports but Node's modules and `external`. */
+/** Bundles `input`, with all that it imports except Node's own modules. */
 const bundle = async (
   input: string,
   options: OutputOptions,
-  {
-    define = {},
-    external = []
-  }: { define?: Record<string, string> | undefined; external?: string[] } = {}
-): Promise<ReadonlyArray<OutputChunk>> => {
-  const build = await rolldown({
+  define: Readonly<Record<string, string>> = {}
+): Promise<Chunks> => {
+  const {
+    output: [entry, ...others]
+  } = await build({
     input: join(sources, input),
     cwd: root,
     platform: "node",
-    external: (id) => external.some((file) => id.endsWith(file)),
+    write: false,
     transform: {
       // A library asks for the first, and Node has none.
       define: { "import.meta.env": "undefined", ...define },
       inject: { "Intl.Segmenter": [join(sources, "LazySegmenter.ts"), "LazySegmenter"] }
-    }
-  })
-  try {
+    },
     // Not minified: that costs readable stack traces.
-    const { output } = await build.generate({ ...options, comments: false })
-    const chunks = output.filter((file) => file.type === "chunk")
-    const others = [...chunks.map(({ fileName }) => fileName), ...external]
-    for (const chunk of chunks) checkChunk(chunk, others)
-    return chunks
-  } finally {
-    await build.close()
+    output: { ...options, comments: false }
+  })
+  const chunks: Chunks = [entry, ...others.filter((file) => file.type === "chunk")]
+  const names = chunks.map(({ fileName }) => fileName)
+  for (const { imports, moduleIds } of chunks) {
+    const missing = imports.find((name) => !name.startsWith("node:") && !names.includes(name))
+    if (missing !== undefined) throw new Error(`${missing} is not in the bundle`)
+    const unwanted = moduleIds.find((module) => UNWANTED.test(module))
+    if (unwanted !== undefined) throw new Error(`${unwanted} is in the bundle`)
   }
-}
-
-const bundleFile = async (
-  input: string,
-  format: "esm" | "cjs",
-  define?: Record<string, string>
-): Promise<OutputChunk> => {
-  const [chunk] = await bundle(input, { format, codeSplitting: false }, { define })
-  return chunk!
+  return chunks
 }
 
 /** The folder of a package, of its module's file. */
 const PACKAGE = /^.*\/node_modules\/(?:@[^/]+\/)?[^/]+(?=\/)/
 const LICENCE = /^(licen[cs]e|notice|copying|copyright)/i
 
-/** What a package asks to be told of it wherever it is a part of something. */
+/** The notice of a package, which every product that contains a part of it must carry. */
 const noticeOf = async (folder: string): Promise<string> => {
   const { license, name, version } = JSON.parse(
     await readFile(join(folder, "package.json"), "utf8")
@@ -85,7 +68,7 @@ const noticeOf = async (folder: string): Promise<string> => {
   return [`${name} ${version} (${license})`, ...texts.map((text) => text.trim())].join("\n\n")
 }
 
-/** The notices of every package of which a module is in one of the bundles. */
+/** The notices of every package of which a module is in one of the chunks. */
 const noticesOf = async (chunks: ReadonlyArray<OutputChunk>): Promise<string> => {
   const modules = chunks.flatMap(({ moduleIds }) => moduleIds)
   const folders = new Set(modules.flatMap((module) => PACKAGE.exec(module) ?? []))
@@ -94,7 +77,7 @@ const noticesOf = async (chunks: ReadonlyArray<OutputChunk>): Promise<string> =>
   return `${[title, ...notices].join(`\n\n${"-".repeat(80)}\n\n`)}\n`
 }
 
-/** In ASCII: with one character that is not, each would take two bytes in memory. */
+/** In ASCII: a single other character would make V8 keep the whole text in two bytes a character. */
 const toAscii = (code: string): string => {
   if (/\\[^\0-\x7f]/.test(code)) throw new Error("a backslash before what is not ASCII")
   return code.replace(
@@ -107,17 +90,17 @@ const toAscii = (code: string): string => {
 const toScript = (code: string): string =>
   `(function (exports, require, __filename) {${toAscii(code)}\n})\n`
 
-/** Writes these files, and what V8 compiles of the scripts where it can be recorded. */
+/** Writes these files, and what V8 compiles of the scripts, if that can be recorded. */
 const writeCommand = async (to: string, files: ReadonlyMap<string, string>): Promise<void> => {
-  const recorder = join(to, "record.mjs")
   await mkdir(to)
-  await writeFile(recorder, (await bundleFile("record.ts", "esm")).code)
   for (const [name, code] of files) await writeFile(join(to, name), code)
-  const run = promisify(execFile)
+  const [{ code }] = await bundle("record.ts", { format: "esm" })
+  const recorder = join(to, "record.mjs")
+  await writeFile(recorder, code)
   const options = { env: { PATH: process.env.PATH }, timeout: 30_000 }
   try {
     for (const args of [["--help"], ["demo", "--clients", "1", "--bets", "1000"]]) {
-      await run(process.execPath, [recorder, ...args], options)
+      await promisify(execFile)(process.execPath, [recorder, ...args], options)
     }
   } catch (error) {
     console.warn(`left to be compiled at each start: ${error}`)
@@ -125,60 +108,53 @@ const writeCommand = async (to: string, files: ReadonlyMap<string, string>): Pro
   await rm(recorder)
 }
 
-const unique = (name: string): string =>
-  join(dist, `.${name}.${process.pid}.${crypto.randomUUID()}`)
-
-/** Moves there what is finished; a folder that is there already is the same. */
-const put = async (temporary: string, name: string): Promise<void> => {
+/** Makes a file or a folder in `dist` that is complete once it has its name. */
+const put = async (name: string, make: (path: string) => Promise<void>): Promise<void> => {
+  const temporary = join(dist, `.${name}.${process.pid}.${crypto.randomUUID()}`)
   try {
+    await make(temporary)
     await rename(temporary, join(dist, name))
-  } catch (error) {
-    if (!(await readdir(dist)).includes(name)) throw error
   } finally {
     await rm(temporary, { recursive: true, force: true })
   }
 }
 
-/** Removes what is out of use: all but the folder that is replaced, which some may still load. */
-const removeOthers = async (name: string): Promise<void> => {
-  const others = (await readdir(dist)).filter((other) => other.startsWith("command-"))
-  const built = await Promise.all(
-    others
-      .filter((other) => other !== name)
-      .map(async (other) => ({ other, millis: (await stat(join(dist, other))).mtimeMs }))
-  )
-  const [, ...unused] = built.sort((one, another) => another.millis - one.millis)
-  for (const { other } of unused) await rm(join(dist, other), { recursive: true, force: true })
-}
+const putFile = (name: string, content: string, mode: number): Promise<void> =>
+  put(name, async (path) => {
+    await writeFile(path, content)
+    await chmod(path, mode)
+  })
 
-/** Puts a file into `dist`, as a whole. */
-const putFile = async (name: string, content: string, mode: number): Promise<void> => {
-  const file = unique(name)
-  await writeFile(file, content)
-  await chmod(file, mode)
-  await put(file, name)
+/** Removes unused folders. The newest beside `name` stays, for a command may still load from it. */
+const removeOthers = async (name: string): Promise<void> => {
+  const names = (await readdir(dist)).filter((one) => one.startsWith("command-") && one !== name)
+  const folders = names.map(async (one) => ({ one, ...(await stat(join(dist, one))) }))
+  const [, ...unused] = (await Promise.all(folders)).sort((a, b) => b.mtimeMs - a.mtimeMs)
+  for (const { one } of unused) await rm(join(dist, one), { recursive: true, force: true })
 }
 
 await mkdir(dist, { recursive: true })
-const chunks = await bundle(
-  "command.ts",
-  { format: "cjs", entryFileNames: "[name].cjs", chunkFileNames: "[name].cjs" },
-  { external: ["Signals.ts"] }
-)
-const worker = await bundleFile("worker.ts", "esm")
+const chunks = await bundle("command.ts", {
+  format: "cjs",
+  entryFileNames: "[name].cjs",
+  chunkFileNames: "[name].cjs"
+})
+const [worker] = await bundle("worker.ts", { format: "esm" })
 const files = new Map(chunks.map(({ code, fileName }) => [fileName, toScript(code)]))
 files.set(WORKER, worker.code)
 const hash = createHash("sha256")
   .update(process.version)
   .update(JSON.stringify([...files]))
 const name = `command-${hash.digest("hex").slice(0, 16)}`
-if (!(await readdir(dist)).includes(name)) {
-  const temporary = unique(name)
-  await writeCommand(temporary, files)
-  await put(temporary, name)
+const isThere = async () => (await readdir(dist)).includes(name)
+if (!(await isThere())) {
+  await put(name, (path) => writeCommand(path, files)).catch(async (error) => {
+    // Another build may have put it there meanwhile.
+    if (!(await isThere())) throw error
+  })
 }
 // Node starts a CommonJS module some 8 ms sooner than any other.
-const main = await bundleFile("main.ts", "cjs", { COMMAND_FOLDER: JSON.stringify(name) })
+const [main] = await bundle("main.ts", { format: "cjs" }, { COMMAND_FOLDER: JSON.stringify(name) })
 await putFile("THIRD-PARTY-NOTICES", await noticesOf([...chunks, worker, main]), 0o644)
 // Only what is loaded is packed, whatever else earlier builds left here.
 await putFile(".npmignore", `/*\n!/${name}/\n!/lottery.cjs\n!/THIRD-PARTY-NOTICES\n`, 0o644)

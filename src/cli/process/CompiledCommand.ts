@@ -10,13 +10,7 @@
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { Script } from "node:vm"
-import * as Signals from "./Signals.ts"
-
-/** What `command.ts` exports. */
-export interface Command {
-  readonly run: () => Promise<void>
-  readonly runWorker: () => Promise<void>
-}
+import type * as Command from "./command.ts"
 
 /** The file in the folder that a worker thread is started with. */
 export const WORKER = "worker.mjs"
@@ -24,18 +18,13 @@ export const WORKER = "worker.mjs"
 /** Where it is kept what was compiled of a script. */
 export const compiledFile = (script: string): string => `${script}.compiled`
 
-const readCompiled = (file: string): Buffer | undefined => {
-  try {
-    return readFileSync(compiledFile(file))
-  } catch {
-    return undefined
-  }
-}
-
 const compile = (filename: string): Script => {
-  const cachedData = readCompiled(filename)
   const code = readFileSync(filename, "latin1")
-  return new Script(code, { filename, ...(cachedData !== undefined && { cachedData }) })
+  try {
+    return new Script(code, { filename, cachedData: readFileSync(compiledFile(filename)) })
+  } catch {
+    return new Script(code, { filename })
+  }
 }
 
 /** Node's modules that take long to load, and that many a command does without. */
@@ -60,13 +49,14 @@ const deferred = (id: string): object => {
 }
 
 /** Loads the command in a folder; `scripts` is given what is loaded, by the names of the files. */
-export const loadCommand = (folder: string, scripts = new Map<string, Script>()): Command => {
+export const loadCommand = (
+  folder: string,
+  scripts = new Map<string, Script>()
+): typeof Command => {
   const loaded = new Map<string, object>()
   const worker = join(folder, WORKER)
 
   const provide = (id: string): unknown => {
-    // It has listened since before anything was loaded.
-    if (id.endsWith("Signals.ts")) return Signals
     if (id.startsWith("./")) return load(id.slice(2))
     return SLOW.has(id) ? deferred(id) : process.getBuiltinModule(id)
   }
@@ -84,5 +74,5 @@ export const loadCommand = (folder: string, scripts = new Map<string, Script>())
     return exports
   }
 
-  return load("command.cjs") as Command
+  return load("command.cjs") as typeof Command
 }

@@ -6,7 +6,6 @@ import { existsSync, renameSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import type { Script } from "node:vm"
 import { compiledFile, loadCommand } from "./CompiledCommand.ts"
-import { listen } from "./Signals.ts"
 
 /** Whose start matters most: what they need is kept in the place of what others did. */
 const FIRST = new Set(["--help", "client"])
@@ -24,7 +23,5 @@ const keep = (): void => {
   }
 }
 
-// A demo that takes too long is stopped with all that it started.
-listen()
 process.once("exit", keep)
 await loadCommand(folder, scripts).run()
