@@ -3,10 +3,12 @@
  * issues to a server and to agencies. ECDSA on P-256; profiles after RFC 5280.
  */
 import { isIP } from "node:net"
+// The library of certificates asks for it when it is imported.
+import "reflect-metadata"
+import * as x509 from "@peculiar/x509"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import type { Agency } from "../../domain/Agency.ts"
-import * as x509 from "./X509.ts"
 
 /** A certificate and its private key (PKCS#8), both as PEM. */
 export interface Credentials {

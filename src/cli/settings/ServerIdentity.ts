@@ -1,7 +1,7 @@
 /**
  * What `lottery server` proves itself with and asks of the agencies: settings that name files,
- * which are read at the start and anew at each SIGHUP. Where they cannot be used then, what was
- * read before stays.
+ * which are read at the start and anew at each SIGHUP. If they cannot be used then, what was read
+ * before stays.
  */
 import * as CliError from "effect/cli/CliError"
 import type * as Command from "effect/cli/Command"
@@ -13,12 +13,12 @@ import { logAction } from "../../domain/ActionLog.ts"
 import { FileUnavailable } from "../../domain/FileUnavailable.ts"
 import { isLoopback } from "../../protocol/Loopback.ts"
 import {
-  type Credentials,
   type CredentialsUnusable,
-  makeServerTls
+  makeServerTls,
+  type ServerTls
 } from "../../server/admission/Certificates.ts"
 import type { Identity } from "../../server/admission/Identity.ts"
-import { parseTokens } from "../../server/admission/Tokens.ts"
+import { parseTokens, type Tokens } from "../../server/admission/Tokens.ts"
 import { readAuthority, readPair } from "../files/PemFile.ts"
 import { readText } from "../files/TextFile.ts"
 import { takeHangups } from "../process/Signals.ts"
@@ -37,48 +37,52 @@ export const settings = {
 
 type Given = Command.Command.Config.Infer<typeof settings>
 
-/** The files that are read. */
-interface Files {
-  readonly tls: { readonly cert: string; readonly key: string } | undefined
-  readonly clientCa: string | undefined
-  readonly tokens: string | undefined
+/** The files of a certificate and of its private key. */
+interface PairFiles {
+  readonly cert: string
+  readonly key: string
 }
 
 const refuse = (message: string) => new CliError.ValidationError({ message })
 
-/** The files that the settings name, which must go together. */
-const toFiles = ({ tlsCert, tlsClientCa, tlsKey, tokens }: Given) => {
-  const cert = Option.getOrUndefined(tlsCert)
-  const key = Option.getOrUndefined(tlsKey)
-  const clientCa = Option.getOrUndefined(tlsClientCa)
+/** The files that the settings name; fails if these do not go together. */
+const filesOf = Effect.fnUntraced(function* (given: Given) {
+  const cert = Option.getOrUndefined(given.tlsCert)
+  const key = Option.getOrUndefined(given.tlsKey)
+  const clientCa = Option.getOrUndefined(given.tlsClientCa)
   if ((cert === undefined) !== (key === undefined)) {
-    return refuse("tls-cert and tls-key belong together: one of them is missing")
+    return yield* refuse("tls-cert and tls-key belong together: one of them is missing")
   }
   if (clientCa !== undefined && cert === undefined) {
-    return refuse("tls-client-ca needs TLS: give --tls-cert and --tls-key too")
+    return yield* refuse("tls-client-ca needs TLS: give --tls-cert and --tls-key too")
   }
-  const tls = cert === undefined || key === undefined ? undefined : { cert, key }
-  return { tls, clientCa, tokens: Option.getOrUndefined(tokens) } satisfies Files
-}
-
-const readCredentials = Effect.fnUntraced(function* (
-  { cert, key }: NonNullable<Files["tls"]>,
-  clientCa: string | undefined
-) {
-  return {
-    ...(yield* readPair(cert, key)),
-    clientCa: clientCa === undefined ? undefined : yield* readAuthority(clientCa)
-  } satisfies Credentials
+  const pair = cert === undefined || key === undefined ? undefined : { cert, key }
+  return { pair, clientCa, tokensFile: Option.getOrUndefined(given.tokens) }
 })
 
-const readTokens = Effect.fnUntraced(function* (name: string) {
+const readCredentials = Effect.fnUntraced(function* (
+  { cert, key }: PairFiles,
+  clientCa: string | undefined
+) {
+  const pair = yield* readPair(cert, key)
+  return { ...pair, clientCa: clientCa === undefined ? undefined : yield* readAuthority(clientCa) }
+})
+
+const readTokens = Effect.fnUntraced(function* (file: string) {
   return yield* Effect.mapError(
-    Effect.fromResult(parseTokens(yield* readText(name))),
-    (reason) => new FileUnavailable({ file: name, reason })
+    Effect.fromResult(parseTokens(yield* readText(file))),
+    (reason) => new FileUnavailable({ file, reason })
   )
 })
 
-/** Reads again at each SIGHUP; what it needs is there for good. */
+/** Says which files hold certificates that cannot be used. */
+const naming = ({ cert, key }: PairFiles) =>
+  Effect.mapError(
+    ({ message }: CredentialsUnusable) =>
+      new FileUnavailable({ file: `${cert}, ${key}`, reason: message })
+  )
+
+/** Reads again at each SIGHUP until the scope closes. */
 const readAtHangups = Effect.fnUntraced(function* <E extends { readonly message: string }>(
   read: Effect.Effect<void, E, FileSystem.FileSystem>
 ) {
@@ -94,45 +98,29 @@ const readAtHangups = Effect.fnUntraced(function* <E extends { readonly message:
   )
 })
 
-/** Says which files hold certificates that cannot be used. */
-const naming = ({ cert, key }: NonNullable<Files["tls"]>) =>
-  Effect.mapError(
-    ({ message }: CredentialsUnusable) =>
-      new FileUnavailable({ file: `${cert}, ${key}`, reason: message })
-  )
-
 /** Reads the files; as long as the scope is open they are read anew at each SIGHUP. */
 export const make = Effect.fn("ServerIdentity.make")(function* (given: Given) {
-  const files = toFiles(given)
-  if (CliError.isCliError(files)) return yield* files
-  const { clientCa, tls: pair, tokens: tokensFile } = files
+  const { clientCa, pair, tokensFile } = yield* filesOf(given)
+  let tls: ServerTls | undefined
+  let tokens: Tokens | undefined
+  /** Reads all files before any of them takes effect, so that a wrong one changes nothing. */
   const read = Effect.gen(function* () {
-    return {
-      credentials: pair === undefined ? undefined : yield* readCredentials(pair, clientCa),
-      tokens: tokensFile === undefined ? undefined : yield* readTokens(tokensFile)
+    const credentials = pair === undefined ? undefined : yield* readCredentials(pair, clientCa)
+    const nextTokens = tokensFile === undefined ? undefined : yield* readTokens(tokensFile)
+    if (pair !== undefined && credentials !== undefined) {
+      if (tls === undefined) tls = yield* naming(pair)(makeServerTls(credentials))
+      else yield* naming(pair)(tls.replace(credentials))
     }
+    tokens = nextTokens
   })
-  const first = yield* read
-  const credentials = first.credentials
-  let { tokens } = first
-  const tls =
-    pair === undefined || credentials === undefined
-      ? undefined
-      : yield* naming(pair)(makeServerTls(credentials))
-  const readAnew = Effect.gen(function* () {
-    const next = yield* read
-    if (pair !== undefined && tls !== undefined && next.credentials !== undefined) {
-      yield* naming(pair)(tls.replace(next.credentials))
-    }
-    tokens = next.tokens
-  })
-  // Where there is nothing to be read, SIGHUP is a terminal's that is closed.
-  if (pair !== undefined || tokensFile !== undefined) yield* readAtHangups(readAnew)
+  yield* read
+  // With nothing to read, SIGHUP means that the terminal was closed, and stops the server.
+  if (pair !== undefined || tokensFile !== undefined) yield* readAtHangups(read)
   const identity: Identity["Service"] = {
     certificates: clientCa !== undefined,
-    tokens: tokens === undefined ? undefined : () => tokens!
+    tokens: tokensFile === undefined ? undefined : () => tokens!
   }
-  return { tls, identity }
+  return { tls: tls as ServerTls | undefined, identity }
 })
 
 /** Says once what a server that can be reached from elsewhere does not ask for. */
