@@ -1,26 +1,21 @@
 /**
  * The text of a Compose file that runs servers and their clients, each in a container of its own:
- * shared parts, a list of services, the volume they name. Pure. As the Compose specification
- * says; docker-compose 1.29 knows all of it but `name`.
+ * one server with SQLite in a volume, or some that share a draw through PostgreSQL. Clients know
+ * all of them as `server`. As the Compose specification says; docker-compose 1.29 knows all of it
+ * except `name`. It is put together from text because a YAML encoder would leave out the comments,
+ * which are for the people who edit the file.
  */
-
 import { generateBook } from "../files/GeneratedBook.ts"
-import {
-  dependsOn,
-  indent,
-  type ServersParameters,
-  serverNames,
-  serverServices,
-  sharedByServers,
-  storeNetwork,
-  volumes
-} from "./ComposeServers.ts"
 
-/** A Linux bridge has 1,023 ports: for these, and for two who look at them from beside. */
+/** A Linux bridge has 1,023 ports: for these, and for two that observe the network. */
 export const MAX_CLIENTS = 1000
 export const MAX_SERVERS = 20
 
-export interface ComposeParameters extends ServersParameters {
+export interface ComposeParameters {
+  /** Clients, and so agencies: 1 to 1,000. */
+  readonly clients: number
+  /** How many servers share a PostgreSQL, 1 to 20; if it is left out, one server has SQLite. */
+  readonly postgresServers?: number | undefined
   /** Chooses the made-up bet that each client sends in place of its agency's book. */
   readonly oneBetSeed?: number | undefined
 }
@@ -33,15 +28,30 @@ const LARGE_SUBNET = "172.25.120.0/21"
 /** The fields of a bet in the environment of a client, in the order of a book's line. */
 const BET_KEYS = ["NOMBRE", "APELLIDO", "DOCUMENTO", "NACIMIENTO", "NUMERO"]
 
-type Environment = ReadonlyArray<readonly [key: string, value: string]>
+/** Compose puts in the variable of where it runs, or else what stands behind the dash. */
+const PASSWORD = `\${POSTGRES_PASSWORD:-lottery}`
 
 /** A double-quoted string, the same in JSON and YAML; Compose takes a single $ for a variable. */
 export const quoted = (text: string): string => JSON.stringify(text).replaceAll("$", "$$$$")
 
-const header = ({ clients, oneBetSeed, postgresServers }: ComposeParameters): string => {
+/** Lines with so many spaces before each, and without the end of the last. */
+const indent = (spaces: number, lines: string): string =>
+  lines.trimEnd().replace(/^/gm, " ".repeat(spaces))
+
+/** The services that are a server each. */
+const serverNames = ({ postgresServers = 1 }: ComposeParameters): ReadonlyArray<string> =>
+  postgresServers === 1
+    ? ["server"]
+    : Array.from({ length: postgresServers }, (_, index) => `server${index + 1}`)
+
+const dependsOn = (services: ReadonlyArray<string>): string => `\
+depends_on:
+${services.map((service) => `  ${service}:\n    condition: service_healthy\n`).join("")}`
+
+const header = ({ clients, oneBetSeed, postgresServers = 0 }: ComposeParameters): string => {
   const oneBet = oneBetSeed === undefined ? "" : ` --one-bet --seed ${oneBetSeed}`
-  const store = postgresServers === undefined ? "" : " --store postgres"
-  const servers = (postgresServers ?? 1) === 1 ? "" : ` --servers ${postgresServers}`
+  const store = postgresServers === 0 ? "" : " --store postgres"
+  const servers = postgresServers <= 1 ? "" : ` --servers ${postgresServers}`
   return `# Written by: lottery compose --clients ${clients}${oneBet}${store}${servers}
 name: tp0
 `
@@ -65,6 +75,130 @@ x-container: &container
     nofile: 1024
 `
 
+/** What a server has because of its store, in the order of its lines. */
+const onSqlite = () => ({
+  networks: "",
+  store: `\
+  - --store
+  - sqlite:/data/lottery.db
+`,
+  volume: "  - data:/data\n",
+  restart: `\
+# After a failure it goes on from what its store holds; a wrong setting fails again.
+restart: on-failure:3
+`
+})
+
+const onPostgres = (servers: number) => ({
+  // One name for several servers; Docker answers with the addresses of those that run.
+  networks: `\
+networks:
+  testing_net:
+${servers === 1 ? "" : "    aliases: [server]\n"}\
+  store_net:
+`,
+  // In the environment, where no list of processes shows the password.
+  store: `\
+environment:
+  # In the clear, which each server warns of: only PostgreSQL and the servers are on this network,
+  # which does not leave the machine. For a PostgreSQL elsewhere add ?sslmode=require.
+  LOTTERY_STORE: "postgres://lottery:${PASSWORD}@postgres:5432/lottery"
+`,
+  volume: "",
+  restart: `\
+${dependsOn(["postgres"])}\
+# Ten times within 100 s, ever later: PostgreSQL may be back by then; a wrong setting is not.
+restart: on-failure:10
+`
+})
+
+/** What every server has, beside its name. */
+const server = ({ clients, postgresServers }: ComposeParameters): string => {
+  const { networks, restart, store, volume } =
+    postgresServers === undefined ? onSqlite() : onPostgres(postgresServers)
+  return `\
+${networks}\
+command:
+  - server
+  - --config
+  - /config/server.ini
+  - --agencies
+  - "${clients}"
+${store}\
+volumes:
+  - ./config/server.ini:/config/server.ini:ro
+${volume}\
+healthcheck:
+  test: ["CMD", "lottery", "ping", "--config", "/config/server.ini", "--log-level", "error"]
+  interval: 3s
+  timeout: 10s
+  retries: 10
+  start_period: 60s
+${restart}\
+# A server may take 10 s to stop; mostly it is under one.
+stop_grace_period: 30s
+# Enough for 10,000 connections, the most that a server takes, with TLS too.
+mem_limit: 3g
+ulimits:
+  nofile: 16384
+`
+}
+
+/** docker buildx imagetools inspect postgres:VERSION-alpine shows the digest of another version. */
+const POSTGRES_DIGEST = "sha256:18cfe3ef5e6815560c98237d6216d1e5119702fb0f3894c8785dd58b8bbe5d73"
+
+/**
+ * The official image, as it is made to run: it begins as root to own its volume, and goes on as a
+ * user of its own.
+ */
+const POSTGRES = `
+  postgres:
+    image: postgres:17.11-alpine@${POSTGRES_DIGEST}
+    container_name: postgres
+    # A server may take 8 connections, and there are 20 servers at most.
+    command: ["postgres", "-c", "max_connections=200"]
+    networks: [store_net]
+    security_opt: ["no-new-privileges:true"]
+    # A process for each connection, and those of its own.
+    pids_limit: 256
+    mem_limit: 2g
+    ulimits:
+      nofile: 4096
+    environment:
+      POSTGRES_USER: lottery
+      # To change it, set POSTGRES_PASSWORD where Compose runs, or in a file .env beside this one:
+      # letters, digits and -._~ alone, as it stands in a URL too. A volume keeps its first one.
+      POSTGRES_PASSWORD: "${PASSWORD}"
+      POSTGRES_DB: lottery
+    volumes:
+      - postgres:/var/lib/postgresql/data
+    healthcheck:
+      # Over TCP, where it does not answer before its first start has made the database.
+      test: ["CMD", "pg_isready", "-h", "127.0.0.1", "-U", "lottery", "-d", "lottery"]
+      interval: 3s
+      timeout: 10s
+      retries: 10
+      start_period: 60s
+    # After a failure it recovers what was committed.
+    restart: on-failure
+    # A checkpoint comes before its end.
+    stop_grace_period: 60s
+`
+
+/** What several servers share; one alone has it itself. */
+const sharedByServers = (parameters: ComposeParameters): string =>
+  `\nx-server: &server\n  <<: *container\n${indent(2, server(parameters))}\n`
+
+const oneOfSeveral = (name: string): string =>
+  `\n  ${name}:\n    <<: *server\n    container_name: ${name}\n`
+
+const onlyServer = (parameters: ComposeParameters): string => `
+  server:
+    <<: *container
+    container_name: server
+${indent(4, server(parameters))}
+`
+
 const sharedByClients = (parameters: ComposeParameters): string => `
 x-client: &client
   <<: *container
@@ -75,51 +209,46 @@ ${parameters.oneBetSeed === undefined ? "    - ./.data:/lottery/.data:ro\n" : ""
 ${indent(2, dependsOn(serverNames(parameters)))}
 `
 
-/** What says which client it is, and what it sends where that is not its agency's book. */
-const environmentOf = (agency: number, seed: number | undefined): Environment => {
-  const id = ["CLI_ID", String(agency)] as const
-  if (seed === undefined) return [id]
+/** The one bet that a client sends, as its environment has it. */
+const betOf = (agency: number, seed: number): string => {
   const book = Buffer.concat([...generateBook({ seed, agency, bets: 1 })])
   const fields = book.toString("utf8").trimEnd().split(",")
-  return [id, ...BET_KEYS.map((key, index) => [key, fields[index]!] as const)]
+  return BET_KEYS.map((key, index) => `      ${key}: ${quoted(fields[index]!)}\n`).join("")
 }
 
-const client = (agency: number, { oneBetSeed }: ComposeParameters): string => {
-  const environment = environmentOf(agency, oneBetSeed)
-  return `
+const client = (agency: number, seed: number | undefined): string => `
   client${agency}:
     <<: *client
     container_name: client${agency}
     environment:
-${environment.map(([key, value]) => `      ${key}: ${quoted(value)}\n`).join("")}`
-}
+      CLI_ID: "${agency}"
+${seed === undefined ? "" : betOf(agency, seed)}`
 
-const networks = (parameters: ComposeParameters): string => {
-  const containers = serverNames(parameters).length + parameters.clients
-  return `
+const networks = (containers: number, hasPostgres: boolean): string => `
 networks:
   testing_net:
     driver: bridge
     ipam:
       config:
         - subnet: ${containers > SMALL_NETWORK_CONTAINERS ? LARGE_SUBNET : SMALL_SUBNET}
-${storeNetwork(parameters)}`
-}
+${hasPostgres ? "  store_net:\n    driver: bridge\n    internal: true\n" : ""}`
 
 /** The Compose file for these parameters; the same parameters make the same text. */
 export const makeComposeFile = (parameters: ComposeParameters): string => {
-  const clients = Array.from({ length: parameters.clients }, (_, index) =>
-    client(index + 1, parameters)
-  )
-  const services = [...serverServices(parameters), ...clients]
+  const { clients, oneBetSeed, postgresServers } = parameters
+  const hasPostgres = postgresServers !== undefined
+  const servers = serverNames(parameters)
+  const isShared = servers.length > 1
   return [
     header(parameters),
     CONTAINER,
-    sharedByServers(parameters),
+    ...(isShared ? [sharedByServers(parameters)] : []),
     sharedByClients(parameters),
     "\nservices:",
-    ...services,
-    networks(parameters),
-    volumes(parameters)
+    ...(hasPostgres ? [POSTGRES] : []),
+    ...(isShared ? servers.map(oneOfSeveral) : [onlyServer(parameters)]),
+    ...Array.from({ length: clients }, (_, index) => client(index + 1, oneBetSeed)),
+    networks(servers.length + clients, hasPostgres),
+    `\nvolumes:\n  ${hasPostgres ? "postgres" : "data"}:\n`
   ].join("")
 }
