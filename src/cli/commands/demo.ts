@@ -27,11 +27,23 @@ const STARTING_CLIENTS = 8
 /** One bet in so many wins, so that most agencies of the demo have a winner. */
 const BETS_PER_WINNER = 1000
 
-interface DemoSettings {
-  readonly clients: number
-  readonly bets: number
-  readonly seed: number
+export const settings = {
+  clients: Setting.withDefault("clients", {
+    description: "Agencies that take part, each a process of its own",
+    schema: SettingText.intBetween(1, MAX_CLIENTS),
+    metavar: "number",
+    default: 5
+  }),
+  bets: Setting.withDefault("bets", {
+    description: "Bets in each agency's book",
+    schema: SettingText.intBetween(0, MAX_BETS),
+    metavar: "number",
+    default: 3000
+  }),
+  seed: sharedSettings.seed
 }
+
+type DemoSettings = Command.Command.Config.Infer<typeof settings>
 
 /** What the demo shows of an agency in the end. */
 interface Row {
@@ -169,22 +181,6 @@ const runDemo = Effect.fnUntraced(function* (settings: DemoSettings) {
   yield* Fiber.join(server)
   yield* Console.log(table(rows))
 }, Effect.scoped)
-
-export const settings = {
-  clients: Setting.withDefault("clients", {
-    description: "Agencies that take part, each a process of its own",
-    schema: SettingText.intBetween(1, MAX_CLIENTS),
-    metavar: "number",
-    default: 5
-  }),
-  bets: Setting.withDefault("bets", {
-    description: "Bets in each agency's book",
-    schema: SettingText.intBetween(0, MAX_BETS),
-    metavar: "number",
-    default: 3000
-  }),
-  seed: sharedSettings.seed
-}
 
 export const demo = Command.make("demo", settings, runDemo).pipe(
   Command.withExamples([

@@ -4,11 +4,8 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as Path from "effect/Path"
-import * as Schema from "effect/Schema"
-import * as SchemaTransformation from "effect/SchemaTransformation"
 import * as Stream from "effect/Stream"
 import { logAction } from "../../domain/ActionLog.ts"
-import type { ExpectedAgencies } from "../../domain/Draw.ts"
 import { FileUnavailable, fileUnavailable } from "../../domain/FileUnavailable.ts"
 import { makeFolder } from "../files/Folder.ts"
 import type { Credentials } from "../files/TrialKeys.ts"
@@ -20,28 +17,17 @@ import * as sharedSettings from "../settings/sharedSettings.ts"
 /** Where a server is found without `--names`; Compose's service is called server. */
 const SERVER_NAMES = ["localhost", "server", "127.0.0.1", "::1"]
 
-/** A certificate has no word for the zone of an address, nor for the dot after a whole name. */
-const isCertified = (name: string): boolean =>
-  SettingText.parseHost(name) === name && !name.includes("%") && !name.endsWith(".")
-
-const ServerNames = Schema.Array(Schema.String).check(
-  Schema.makeFilter(
-    (names: ReadonlyArray<string>) =>
-      names.every(isCertified) || "expected host names or IP addresses with commas between them"
-  )
-)
-
-const toName = (text: string): string => SettingText.parseHost(text.trim()) ?? text
+/** A certificate cannot name the zone of an address, nor the dot after a whole name. */
+const isCertified = (name: string | undefined): name is string =>
+  name !== undefined && !name.includes("%") && !name.endsWith(".")
 
 /** Names as `central.example,10.0.0.7`. */
-const NamesFromText: SettingText.TextSchema<ReadonlyArray<string>> = Schema.String.pipe(
-  Schema.decodeTo(
-    ServerNames,
-    SchemaTransformation.transform<ReadonlyArray<string>, string>({
-      decode: (text) => text.split(",").map(toName),
-      encode: (names) => names.join(",")
-    })
-  )
+const NamesFromText = SettingText.fromText(
+  "expected host names or IP addresses with commas between them",
+  (text): ReadonlyArray<string> | undefined => {
+    const names = text.split(",").map((name) => SettingText.parseHost(name.trim()))
+    return names.every(isCertified) ? names : undefined
+  }
 )
 
 /** The longest that Apple's systems take a server's certificate for, which are the strictest. */
@@ -68,7 +54,7 @@ export const settings = {
   })
 }
 
-/** Only who makes keys waits for their library to load. */
+/** The library is large: it is loaded once the settings have been checked. */
 const loadTrialKeys = Effect.promise(() => import("../files/TrialKeys.ts"))
 
 const certificateName = (holder: string): string => `${holder}.pem`
@@ -97,12 +83,7 @@ const refuseToOverwrite = Effect.fnUntraced(function* (
   })
 })
 
-interface KeysSettings {
-  readonly agencies: ExpectedAgencies
-  readonly names: Option.Option<ReadonlyArray<string>>
-  readonly days: number
-  readonly out: string
-}
+type KeysSettings = Command.Command.Config.Infer<typeof settings>
 
 const holdersOf = ({ agencies }: KeysSettings): ReadonlyArray<string> => [
   AUTHORITY,

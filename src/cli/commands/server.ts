@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import { logAction } from "../../domain/ActionLog.ts"
+import { NumberFromDigits } from "../../domain/Bet.ts"
 import { DEFAULT_WINNING_NUMBER, Draw } from "../../domain/Draw.ts"
 import { loggedResource } from "../../domain/LoggedResource.ts"
 import { CurrentTls } from "../../server/admission/Certificates.ts"
@@ -67,7 +68,7 @@ export const settings = {
   draw: sharedSettings.draw,
   winningNumber: Setting.withDefault("winning-number", {
     description: "Number that wins",
-    schema: SettingText.WinningNumber,
+    schema: NumberFromDigits,
     metavar: "number",
     default: DEFAULT_WINNING_NUMBER
   }),

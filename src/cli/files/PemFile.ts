@@ -5,7 +5,7 @@
 import { createPrivateKey, X509Certificate } from "node:crypto"
 import * as Effect from "effect/Effect"
 import { FileUnavailable } from "../../domain/FileUnavailable.ts"
-import { readText } from "./TextFile.ts"
+import { readText } from "./WholeFile.ts"
 
 const BEGIN = "-----BEGIN CERTIFICATE-----"
 

@@ -1,4 +1,4 @@
-/** A file that is written whole or not at all: nobody ever reads half of it. */
+/** Files that are read or written as a whole. A written one is never seen half. */
 import { lstatSync } from "node:fs"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -6,9 +6,15 @@ import * as Stream from "effect/Stream"
 import { FileUnavailable, fileUnavailable } from "../../domain/FileUnavailable.ts"
 import { temporaryName } from "../../domain/TemporaryName.ts"
 
+/** Reads a file of text that a setting names. */
+export const readText = Effect.fnUntraced(function* (file: string) {
+  const fs = yield* FileSystem.FileSystem
+  return yield* Effect.mapError(fs.readFileString(file), fileUnavailable(file))
+})
+
 const PERMISSIONS = 0o777
 
-/** The file that a name stands for, our links followed, and its mode; what is no file is kept. */
+/** The file that a name stands for, our links followed, and its mode. */
 const fileBehind = Effect.fnUntraced(function* (name: string) {
   const fs = yield* FileSystem.FileSystem
   if (!(yield* fs.exists(name))) return { file: name, mode: undefined }
@@ -23,9 +29,8 @@ const fileBehind = Effect.fnUntraced(function* (name: string) {
 })
 
 /**
- * Writes a file under a temporary name beside it, and gives it its own once it is whole. One that
- * is new has `mode` from its first moment, or what the umask leaves; one that is there keeps its
- * own.
+ * Writes a file under a temporary name beside it, and gives it its own once it is whole. A new file
+ * has `mode` from its first moment, or what the umask leaves; an existing one keeps its own.
  */
 export const writeWhole = Effect.fn("WholeFile.writeWhole")(
   function* (

@@ -5,7 +5,7 @@
  */
 import * as Cause from "effect/Cause"
 import * as Logger from "effect/Logger"
-import type { LogLevel as EffectLogLevel } from "effect/LogLevel"
+import * as LogLevels from "effect/LogLevel"
 import { CurrentLogAnnotations } from "effect/References"
 import { ActionLine } from "../../domain/ActionLog.ts"
 
@@ -18,7 +18,7 @@ export const LOG_LEVELS = ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] as c
 export type LogLevel = (typeof LOG_LEVELS)[number]
 
 /** The least of Effect's levels that is shown at each level of ours. */
-export const MINIMUM_LEVELS: Readonly<Record<LogLevel, EffectLogLevel>> = {
+export const MINIMUM_LEVELS: Readonly<Record<LogLevel, LogLevels.LogLevel>> = {
   DEBUG: "All",
   INFO: "Info",
   WARNING: "Warn",
@@ -26,7 +26,7 @@ export const MINIMUM_LEVELS: Readonly<Record<LogLevel, EffectLogLevel>> = {
   CRITICAL: "Fatal"
 }
 
-const SHOWN_LEVELS: Readonly<Record<EffectLogLevel, LogLevel>> = {
+const SHOWN_LEVELS: Readonly<Record<LogLevels.LogLevel, LogLevel>> = {
   All: "DEBUG",
   Trace: "DEBUG",
   Debug: "DEBUG",
@@ -162,8 +162,6 @@ export interface LogChoice {
   level: LogLevel
 }
 
-const SEVERITY = new Map(LOG_LEVELS.map((level, index) => [level, index]))
-
 /**
  * Writes each line to `write` with one call, in the format and from the level on that `choice`
  * holds at that time, so that lines before and after the command (a signal, the exit) are as the
@@ -175,7 +173,7 @@ export const makeLogger = (
 ): Logger.Logger<unknown, void> => {
   const loggers = { text: makeText(), json: makeJson() }
   return Logger.make((options) => {
-    if (SEVERITY.get(SHOWN_LEVELS[options.logLevel])! < SEVERITY.get(choice.level)!) return
+    if (LogLevels.isLessThan(options.logLevel, MINIMUM_LEVELS[choice.level])) return
     write(`${loggers[choice.format].log(options)}\n`)
   })
 }

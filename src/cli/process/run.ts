@@ -34,16 +34,16 @@ const EXIT_WRONG_USAGE = 2
 const EXIT_INTERRUPTED = 130
 
 /** What ended the command from outside: a signal, or its output that cannot be written. */
-type Stop = { readonly signal: Signal } | { readonly output: NodeJS.ErrnoException }
+interface Stop {
+  readonly signal?: Signal
+  readonly output?: NodeJS.ErrnoException
+}
 
 /** Waits for the first stop. */
 const awaitStop = Effect.callback<Stop>((resume) => {
   whenFirst((signal) => resume(Effect.succeed({ signal })))
   process.stdout.on("error", (output) => resume(Effect.succeed({ output })))
 })
-
-const outputError = (stop: Stop | undefined): NodeJS.ErrnoException | undefined =>
-  stop !== undefined && "output" in stop ? stop.output : undefined
 
 /** The width of a terminal that does not say its own. */
 const DEFAULT_COLUMNS = 80
@@ -154,49 +154,40 @@ const reportFailure = Effect.fnUntraced(function* (cause: Cause.Cause<unknown>, 
   return EXIT_FAILED
 })
 
-/** The exit code of a command that a stop cut short. */
-const codeOfStop = (stop: Stop | undefined, { isServed }: Purpose): number =>
-  stop !== undefined && "signal" in stop && stop.signal === "SIGINT" && !isServed
-    ? EXIT_INTERRUPTED
-    : EXIT_DONE
+/** The exit code if output was lost: none of it was wanted any more, or it is a failure. */
+const reportUnwritten = (error: NodeJS.ErrnoException) =>
+  error.code === "EPIPE"
+    ? Effect.succeed(EXIT_DONE)
+    : Effect.as(Effect.logFatal(`standard output cannot be written: ${error.message}`), EXIT_FAILED)
 
 /** Runs `program` until it ends or a stop comes, and gives the exit code. */
 const supervise = Effect.fnUntraced(function* <E>(
   program: Effect.Effect<void, E>,
   choice: LogChoice
 ) {
-  let stop: Stop | undefined
+  let stop: Stop = {}
   const command = yield* Effect.forkChild(program)
-  yield* Effect.forkChild(
-    Effect.flatMap(
-      awaitStop,
-      Effect.fnUntraced(function* (first) {
-        stop = first
-        if ("signal" in first)
-          yield* logAction("signal_received", "success", { signal: first.signal })
-        yield* Fiber.interrupt(command)
-      })
-    ),
-    { startImmediately: true }
-  )
+  const obeyStop = Effect.gen(function* () {
+    stop = yield* awaitStop
+    const { signal } = stop
+    if (signal !== undefined) yield* logAction("signal_received", "success", { signal })
+    yield* Fiber.interrupt(command)
+  })
+  yield* Effect.forkChild(obeyStop, { startImmediately: true })
   const exit = yield* Fiber.await(command)
-  const stopped = stop !== undefined && "signal" in stop
+  const { signal } = stop
+  const stopped = signal !== undefined
   yield* stopped ? Effect.timeoutOption(flushOutput, FLUSH_TIMEOUT) : flushOutput
   // A write that fails says so before its stream does, or after.
-  const unwritten = outputError(stop) ?? process.stdout.errored
+  const unwritten = stop.output ?? process.stdout.errored
   if (unwritten !== null) return yield* reportUnwritten(unwritten)
   if (Exit.isFailure(exit) && !(stopped && Cause.hasInterruptsOnly(exit.cause))) {
     return yield* reportFailure(exit.cause, choice)
   }
   if (stopped) yield* logAction("exit", "success")
-  return Exit.isSuccess(exit) ? EXIT_DONE : codeOfStop(stop, yield* CurrentPurpose)
+  const { isServed } = yield* CurrentPurpose
+  return Exit.isFailure(exit) && signal === "SIGINT" && !isServed ? EXIT_INTERRUPTED : EXIT_DONE
 })
-
-/** The exit code where output was lost: none of it was wanted any more, or it is a failure. */
-const reportUnwritten = (error: NodeJS.ErrnoException) =>
-  error.code === "EPIPE"
-    ? Effect.succeed(EXIT_DONE)
-    : Effect.as(Effect.logFatal(`standard output cannot be written: ${error.message}`), EXIT_FAILED)
 
 /** Runs a command with the arguments of this process, and ends the process. */
 export const runMain = <Name extends string, Input, ContextInput, E>(

@@ -8,13 +8,18 @@ import * as SettingText from "./SettingText.ts"
 
 const MAX_CONNECTIONS = 1_000_000
 
-const count = (name: string, description: string, fallback: number) =>
-  Setting.withDefault(name, {
+/** A setting for the flag of the limit's name. */
+const count = (limit: "maxConnections" | "maxUnidentified", description: string) =>
+  Setting.withDefault(flagOf(limit), {
     description,
     schema: SettingText.intBetween(1, MAX_CONNECTIONS),
     metavar: "number",
-    default: fallback
+    default: defaultLimits[limit]
   })
+
+/** `--idle-timeout` for `idleTimeout`. */
+const flagOf = (limit: string): string =>
+  limit.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
 
 const time = (name: string, description: string, fallback: Duration.Duration) =>
   Setting.withDefault(name, {
@@ -25,59 +30,39 @@ const time = (name: string, description: string, fallback: Duration.Duration) =>
     shownDefault: SettingText.showDuration(fallback)
   })
 
+type Timeout = Extract<keyof ServerLimits, `${string}Timeout`>
+const timeout = (limit: Timeout, description: string) =>
+  time(flagOf(limit), description, defaultLimits[limit])
+
+const { keepAliveDelay, maxMemoryBytes } = defaultLimits
+
 export const settings = {
-  maxConnections: count(
-    "max-connections",
-    "Most connections on both ports together",
-    defaultLimits.maxConnections
-  ),
+  maxConnections: count("maxConnections", "Most connections on both ports together"),
   maxUnidentified: count(
-    "max-unidentified",
-    "Most connections from one address before their first message; others wait",
-    defaultLimits.maxUnidentified
+    "maxUnidentified",
+    "Most connections from one address before their first message; others wait"
   ),
   maxMemory: Setting.withDefault("max-memory", {
     description: "Most bytes that all connections together hold in memory",
     schema: SettingText.sizeFrom(MIN_MEMORY_BYTES),
     metavar: "size",
-    default: defaultLimits.maxMemoryBytes,
-    shownDefault: SettingText.showSize(defaultLimits.maxMemoryBytes)
+    default: maxMemoryBytes,
+    shownDefault: SettingText.showSize(maxMemoryBytes)
   }),
   keepAlive: time(
     "keep-alive",
     "Silence after which the system asks whether a peer's machine is there",
-    defaultLimits.keepAliveDelay
+    keepAliveDelay
   ),
-  handshakeTimeout: time(
-    "handshake-timeout",
-    "Time for a TLS handshake",
-    defaultLimits.handshakeTimeout
+  handshakeTimeout: timeout("handshakeTimeout", "Time for a TLS handshake"),
+  firstByteTimeout: timeout(
+    "firstByteTimeout",
+    "Time for the first byte, but on the winners' port"
   ),
-  firstByteTimeout: time(
-    "first-byte-timeout",
-    "Time for the first byte, but on the winners' port",
-    defaultLimits.firstByteTimeout
-  ),
-  dialectTimeout: time(
-    "dialect-timeout",
-    "Time from the first byte until the dialect is clear",
-    defaultLimits.dialectTimeout
-  ),
-  messageTimeout: time(
-    "message-timeout",
-    "Time from a message's first byte to its last",
-    defaultLimits.messageTimeout
-  ),
-  idleTimeout: time(
-    "idle-timeout",
-    "Time from one message of an upload to the next",
-    defaultLimits.idleTimeout
-  ),
-  writeTimeout: time(
-    "write-timeout",
-    "Time for a peer to read 64 KiB of what it is told",
-    defaultLimits.writeTimeout
-  )
+  dialectTimeout: timeout("dialectTimeout", "Time from the first byte until the dialect is clear"),
+  messageTimeout: timeout("messageTimeout", "Time from a message's first byte to its last"),
+  idleTimeout: timeout("idleTimeout", "Time from one message of an upload to the next"),
+  writeTimeout: timeout("writeTimeout", "Time for a peer to read 64 KiB of what it is told")
 }
 
 type Given = Command.Command.Config.Infer<typeof settings>

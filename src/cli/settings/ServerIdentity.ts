@@ -20,7 +20,7 @@ import {
 import type { Identity } from "../../server/admission/Identity.ts"
 import { parseTokens, type Tokens } from "../../server/admission/Tokens.ts"
 import { readAuthority, readPair } from "../files/PemFile.ts"
-import { readText } from "../files/TextFile.ts"
+import { readText } from "../files/WholeFile.ts"
 import { takeHangups } from "../process/Signals.ts"
 import * as Setting from "./Setting.ts"
 import * as SettingText from "./SettingText.ts"

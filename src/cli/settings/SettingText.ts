@@ -13,8 +13,7 @@ import * as Schema from "effect/Schema"
 import * as SchemaGetter from "effect/SchemaGetter"
 import * as SchemaIssue from "effect/SchemaIssue"
 import { type Agency, fromDigits, MAX_AGENCY } from "../../domain/Agency.ts"
-import { NumberFromDigits } from "../../domain/Bet.ts"
-import { DrawId, type ExpectedAgencies } from "../../domain/Draw.ts"
+import type { ExpectedAgencies } from "../../domain/Draw.ts"
 import { MAX_TOKEN_BYTES } from "../../protocol/Limits.ts"
 import { LOG_LEVELS, type LogLevel } from "../log/LogFormat.ts"
 
@@ -22,7 +21,10 @@ import { LOG_LEVELS, type LogLevel } from "../log/LogFormat.ts"
 export type TextSchema<A> = Schema.Codec<A, string>
 
 /** `decode` gives undefined for a text that is not as `expected`. */
-const fromText = <A>(expected: string, decode: (text: string) => A | undefined): TextSchema<A> =>
+export const fromText = <A>(
+  expected: string,
+  decode: (text: string) => A | undefined
+): TextSchema<A> =>
   Schema.String.pipe(
     Schema.decodeTo(Schema.Any, {
       decode: SchemaGetter.transformEffect((text: string, options) => {
@@ -153,12 +155,6 @@ export const AgencyFromText = fromText(
   `expected an agency number from 1 to ${MAX_AGENCY}`,
   fromDigits
 )
-
-/** The winning number, as it is written in a book. */
-export const WinningNumber: TextSchema<number> = NumberFromDigits
-
-/** The name of a draw. */
-export const Draw: TextSchema<DrawId> = DrawId
 
 /** One of some words, in any case; `aliases` are other words for them. */
 export const oneOf = <const Word extends string>(

@@ -1,7 +1,7 @@
 /** Settings that several commands have, each declared once. */
 import * as CliError from "effect/cli/CliError"
 import * as Effect from "effect/Effect"
-import type { DrawId } from "../../domain/Draw.ts"
+import { DrawId } from "../../domain/Draw.ts"
 import * as Setting from "./Setting.ts"
 import * as SettingText from "./SettingText.ts"
 
@@ -41,7 +41,7 @@ export const DEFAULT_DRAW = "default"
 
 export const DRAW = {
   description: "Name of the draw",
-  schema: SettingText.Draw,
+  schema: DrawId,
   metavar: "name"
 } satisfies Setting.SettingOptions<DrawId>
 

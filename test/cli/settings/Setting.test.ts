@@ -157,10 +157,4 @@ describe("values", () => {
     expect(read(SettingText.LogLevelFromText, "Warn")).toBe("WARNING")
     expect(read(SettingText.LogLevelFromText, "loud")).toBeUndefined()
   })
-
-  it("reads a winning number", () => {
-    expect(read(SettingText.WinningNumber, "0")).toBe(0)
-    expect(read(SettingText.WinningNumber, "7574")).toBe(7574)
-    expect(read(SettingText.WinningNumber, "10000")).toBeUndefined()
-  })
 })
