@@ -77,7 +77,7 @@ const noticesOf = async (chunks: ReadonlyArray<OutputChunk>): Promise<string> =>
   return `${[title, ...notices].join(`\n\n${"-".repeat(80)}\n\n`)}\n`
 }
 
-/** In ASCII: a single other character would make V8 keep the whole text in two bytes a character. */
+/** In ASCII: with a single other character V8 would keep the whole text in two bytes for each. */
 const toAscii = (code: string): string => {
   if (/\\[^\0-\x7f]/.test(code)) throw new Error("a backslash before what is not ASCII")
   return code.replace(

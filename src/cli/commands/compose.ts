@@ -14,11 +14,6 @@ import * as sharedSettings from "../settings/sharedSettings.ts"
 const STANDARD_OUTPUT = "-"
 const STORES = ["sqlite", "postgres"] as const
 
-const print = Effect.fnUntraced(function* (text: Stream.Stream<Uint8Array>) {
-  const { stdout } = yield* Stdio.Stdio
-  yield* Stream.run(text, stdout({ endOnDone: false }))
-})
-
 export const settings = {
   clients: Setting.withDefault("clients", {
     description: "Clients, one for each agency from 1 on",
@@ -52,23 +47,24 @@ export const settings = {
   })
 }
 
-const refuseServers = (servers: number) =>
-  new CliError.ValidationError({
-    message:
-      `servers is ${servers}, but several servers share a draw through PostgreSQL only: ` +
-      "add --store postgres"
-  })
-
 export const compose = Command.make(
   "compose",
   settings,
   Effect.fnUntraced(function* ({ clients, oneBet, out, seed, servers, store }) {
     const postgresServers = store === "postgres" ? servers : undefined
-    if (postgresServers === undefined && servers > 1) return yield* refuseServers(servers)
+    if (postgresServers === undefined && servers > 1) {
+      const message =
+        `servers is ${servers}, but several servers share a draw through PostgreSQL only: ` +
+        "add --store postgres"
+      return yield* new CliError.ValidationError({ message })
+    }
     const oneBetSeed = oneBet ? yield* seed.orElse(sharedSettings.DEFAULT_SEED) : undefined
     const file = makeComposeFile({ clients, oneBetSeed, postgresServers })
     const text = Stream.encodeText(Stream.succeed(file))
-    yield* out === STANDARD_OUTPUT ? print(text) : writeWhole(out, text)
+    const { stdout } = yield* Stdio.Stdio
+    yield* out === STANDARD_OUTPUT
+      ? Stream.run(text, stdout({ endOnDone: false }))
+      : writeWhole(out, text)
     yield* logAction("compose", "success", { clients, file: out })
   })
 ).pipe(

@@ -24,7 +24,7 @@ const MAX_CLIENTS = 1000
 const MAX_BETS = 1_000_000
 /** Clients that start up at the same time; more would only wait for one another. */
 const STARTING_CLIENTS = 8
-/** One bet in so many wins, so that most agencies of the demo have a winner. */
+/** One bet in this many wins, so that most agencies of the demo have a winner. */
 const BETS_PER_WINNER = 1000
 
 export const settings = {

@@ -64,32 +64,26 @@ const AUTHORITY = "ca"
 const SERVER = "server"
 const agencyName = (agency: number): string => `agency-${agency}`
 
-const filesOf = (holders: ReadonlyArray<string>): ReadonlyArray<string> =>
-  holders.flatMap((holder) => [certificateName(holder), keyName(holder)])
-
-/** Fails where a file of one of the holders is in the folder. */
-const refuseToOverwrite = Effect.fnUntraced(function* (
-  folder: string,
-  holders: ReadonlyArray<string>
-) {
-  const fs = yield* FileSystem.FileSystem
-  const path = yield* Path.Path
-  const there = new Set(yield* Effect.mapError(fs.readDirectory(folder), fileUnavailable(folder)))
-  const taken = filesOf(holders).find((name) => there.has(name))
-  if (taken === undefined) return
-  return yield* new FileUnavailable({
-    file: path.join(folder, taken),
-    reason: "is there already; nothing was written"
-  })
-})
-
 type KeysSettings = Command.Command.Config.Infer<typeof settings>
 
-const holdersOf = ({ agencies }: KeysSettings): ReadonlyArray<string> => [
-  AUTHORITY,
-  SERVER,
-  ...agencies.map(agencyName)
-]
+/** The names of all files of a set. */
+const filesOf = ({ agencies }: KeysSettings): ReadonlyArray<string> =>
+  [AUTHORITY, SERVER, ...agencies.map(agencyName)].flatMap((holder) => [
+    certificateName(holder),
+    keyName(holder)
+  ])
+
+/** Fails if a file of the set is in the folder. */
+const refuseToOverwrite = Effect.fnUntraced(function* (settings: KeysSettings) {
+  const { out } = settings
+  const fs = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  const there = new Set(yield* Effect.mapError(fs.readDirectory(out), fileUnavailable(out)))
+  const taken = filesOf(settings).find((name) => there.has(name))
+  if (taken === undefined) return
+  const reason = "is there already; nothing was written"
+  return yield* new FileUnavailable({ file: path.join(out, taken), reason })
+})
 
 const OWNER_ONLY = 0o600
 
@@ -104,14 +98,13 @@ const writeCredentials = Effect.fnUntraced(function* (
   yield* writeWhole(path.join(folder, keyName(holder)), content(key), { mode: OWNER_ONLY })
 })
 
-/** Removes the files of the holders: a part of a set is useless, and blocks a second try. */
-const removeCredentials = Effect.fnUntraced(function* (
-  folder: string,
-  holders: ReadonlyArray<string>
-) {
+/** Removes the files of a set: a part of it is useless, and blocks a second try. */
+const removeSet = Effect.fnUntraced(function* (settings: KeysSettings) {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
-  for (const name of filesOf(holders)) yield* Effect.ignore(fs.remove(path.join(folder, name)))
+  for (const name of filesOf(settings)) {
+    yield* Effect.ignore(fs.remove(path.join(settings.out, name)))
+  }
 })
 
 /** Makes the keys of an authority, a server and each agency, and writes all of them or none. */
@@ -128,8 +121,7 @@ const writeSet = Effect.fnUntraced(
       yield* writeCredentials(out, agencyName(agency), yield* authority.issue({ agency }, validity))
     }
   },
-  (effect, settings) =>
-    Effect.onError(effect, () => removeCredentials(settings.out, holdersOf(settings)))
+  (effect, settings) => Effect.onError(effect, () => removeSet(settings))
 )
 
 export const keys = Command.make(
@@ -138,7 +130,7 @@ export const keys = Command.make(
   Effect.fnUntraced(function* (given) {
     const { agencies, days, out } = given
     yield* makeFolder(out)
-    yield* refuseToOverwrite(out, holdersOf(given))
+    yield* refuseToOverwrite(given)
     yield* writeSet(given)
     yield* logAction("keys", "success", { agencies: agencies.length, days, folder: out })
     const authorityKey = (yield* Path.Path).join(out, keyName(AUTHORITY))

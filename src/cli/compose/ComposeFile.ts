@@ -28,13 +28,13 @@ const LARGE_SUBNET = "172.25.120.0/21"
 /** The fields of a bet in the environment of a client, in the order of a book's line. */
 const BET_KEYS = ["NOMBRE", "APELLIDO", "DOCUMENTO", "NACIMIENTO", "NUMERO"]
 
-/** Compose puts in the variable of where it runs, or else what stands behind the dash. */
+/** Compose inserts the variable of its own environment, or else what follows the dash. */
 const PASSWORD = `\${POSTGRES_PASSWORD:-lottery}`
 
 /** A double-quoted string, the same in JSON and YAML; Compose takes a single $ for a variable. */
 export const quoted = (text: string): string => JSON.stringify(text).replaceAll("$", "$$$$")
 
-/** Lines with so many spaces before each, and without the end of the last. */
+/** Indents each line, and drops the end of the last. */
 const indent = (spaces: number, lines: string): string =>
   lines.trimEnd().replace(/^/gm, " ".repeat(spaces))
 

@@ -8,8 +8,8 @@ import { FileUnavailable, fileUnavailable } from "../../domain/FileUnavailable.t
 const isAlreadyThere = ({ reason }: PlatformError): boolean => reason._tag === "AlreadyExists"
 
 /**
- * Makes a folder and those above it, one after the other. (Node's own way tries for ever in a
- * folder that is there and takes no other, such as `/proc`.)
+ * Makes a folder and those above it. (Node's own way tries for ever inside a folder that takes no
+ * other, such as `/proc`.)
  */
 export const makeFolder: (
   folder: string

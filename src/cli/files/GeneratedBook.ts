@@ -36,14 +36,14 @@ export interface BookParameters {
   readonly seed: number
   readonly agency: number
   readonly bets: number
-  /** Puts about one bet in `everyBets` on `number` beside those that chance puts there. */
+  /** Puts about one bet in `everyBets` on `number`, in addition to those by chance. */
   readonly winners?: { readonly number: number; readonly everyBets: number } | undefined
 }
 
-/** About one bet in so many is another one of somebody who has bet before. */
+/** About one bet in this many is by a person who has bet before. */
 const BETS_PER_REPEATED_PERSON = 500
 
-/** The persons who may bet again: the last so many. */
+/** How many of the latest persons may bet again. */
 const REMEMBERED_PERSONS = 64
 
 /** Numbers from a 32-bit state (splitmix32): fast, and good enough to make up people. */

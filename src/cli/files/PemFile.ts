@@ -1,6 +1,6 @@
 /**
- * Reads the files that TLS is spoken with, and says of each what is wrong with it. Node passes over
- * what is no certificate, and believes the public CAs where it finds none in the file of a CA.
+ * Reads the files for TLS, and says of each what is wrong with it. Node itself skips what is no
+ * certificate, and trusts the public CAs if it finds none in the file of a CA.
  */
 import { createPrivateKey, X509Certificate } from "node:crypto"
 import * as Effect from "effect/Effect"
@@ -9,7 +9,7 @@ import { readText } from "./WholeFile.ts"
 
 const BEGIN = "-----BEGIN CERTIFICATE-----"
 
-/** The certificates in a text; throws where one cannot be read. */
+/** The certificates in a text; throws if one cannot be read. */
 const certificatesIn = (pem: string): ReadonlyArray<X509Certificate> =>
   pem
     .split(BEGIN)

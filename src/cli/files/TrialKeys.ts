@@ -25,7 +25,7 @@ export interface Validity {
 /** Whose certificate it is: an agency's, or a server's under its host names and IP addresses. */
 export type Holder = { readonly agency: Agency } | { readonly serverNames: ReadonlyArray<string> }
 
-/** Issues certificates; whoever has its key can do so too. */
+/** Issues certificates; anyone who has its key can do so too. */
 export interface Authority extends Credentials {
   readonly issue: (holder: Holder, validity: Validity) => Effect.Effect<Credentials>
 }

@@ -39,7 +39,7 @@ const SHOWN_LEVELS: Readonly<Record<LogLevels.LogLevel, LogLevel>> = {
 
 const LEVEL_WIDTH = 8
 
-const twoDigits = (value: number): string => (value < 10 ? `0${value}` : String(value))
+const twoDigits = (value: number): string => String(value).padStart(2, "0")
 
 const localTime = (date: Date): string =>
   `${date.getFullYear()}-${twoDigits(date.getMonth() + 1)}-${twoDigits(date.getDate())} ` +
@@ -156,16 +156,15 @@ const makeJson = (): Logger.Logger<unknown, string> =>
     )
   })
 
-/** What is logged, and how: held by the command line, set once its flags are read. */
+/** What is logged, and how: made by the command line, set once its flags are read. */
 export interface LogChoice {
   format: LogFormat
   level: LogLevel
 }
 
 /**
- * Writes each line to `write` with one call, in the format and from the level on that `choice`
- * holds at that time, so that lines before and after the command (a signal, the exit) are as the
- * command's.
+ * Writes each line with one call of `write`. The format and the least level are those of `choice`
+ * at that moment, so that lines before and after the command (a signal, the exit) are as its own.
  */
 export const makeLogger = (
   choice: LogChoice,

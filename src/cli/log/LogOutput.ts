@@ -1,11 +1,10 @@
 /**
- * Where the log is written: standard error. Lines that come shortly after each other are written
- * together, for a line alone can cost a server more than the bets that it is about: a write to a
- * file waits while the disk is being synced. Only a process that is killed takes its last lines
- * along.
+ * Writes the log to standard error. Lines in quick succession are written together, because one
+ * line alone can cost a server more than the bets that it is about: a write to a file waits while
+ * the disk is being synced. Only a process that is killed loses its last lines.
  *
- * No write waits for the log's reader. What a reader that stands still does not take is kept up to
- * a bound; further lines are dropped and counted, and the count is told once it takes lines again.
+ * No write waits for the log's reader. What a stalled reader does not take is kept up to a bound;
+ * further lines are dropped, and their count is logged once it takes lines again.
  */
 import * as Fs from "node:fs"
 import { isatty } from "node:tty"
@@ -16,7 +15,7 @@ const LF = 10
 const PIPE_BUF = 4096
 /** How long a line waits for others, in milliseconds. */
 const GATHERED_MILLIS = 20
-/** With so many characters the lines that wait are written at once. */
+/** Once this many characters wait, they are written at once. */
 const GATHERED_CHARACTERS = 64 * 1024
 /** Bytes and characters that wait for the reader before lines are dropped. */
 export const MAX_WAITING = 1024 * 1024
@@ -24,26 +23,26 @@ export const MAX_WAITING = 1024 * 1024
 const RETRY_MILLIS = 4
 /** From a write that failed to the next, in milliseconds: a full disk may have room again. */
 const FAILED_RETRY_MILLIS = 1000
-/** How long the exit waits for a reader that stands still, in milliseconds. */
+/** How long the exit waits for a reader that takes nothing, in milliseconds. */
 const EXIT_IDLE_MILLIS = 1000
-/** How long it waits in all for one that is only slow, in milliseconds. */
+/** How long it waits in all for a slow reader, in milliseconds. */
 const EXIT_MILLIS = 5000
 
 /**
- * A descriptor of standard error whose writes do not wait. Node's own stream waits for a terminal
- * that was stopped, and keeps without a bound what a pipe does not take.
+ * A descriptor of standard error whose writes do not wait. Node's own stream waits for a stopped
+ * terminal, and buffers without a bound what a pipe does not take.
  */
 const openStderr = (): number => {
   if (stderrStat.isFile()) return STDERR
   const { O_NOCTTY, O_NONBLOCK, O_WRONLY } = Fs.constants
-  // After `su` the terminal is another user's: as that of this session it can still be opened.
+  // After `su` the terminal is another user's, and can be opened only as this session's.
   for (const path of isatty(STDERR) ? ["/dev/stderr", "/dev/tty"] : ["/dev/stderr"]) {
     try {
       // A new description: other processes that write to the same pipe or terminal still block.
       return Fs.openSync(path, O_WRONLY | O_NONBLOCK | O_NOCTTY)
     } catch {}
   }
-  // A socket cannot be opened, nor another user's pipe: Node makes the descriptor itself so.
+  // A socket cannot be opened, nor another user's pipe: Node makes the descriptor non-blocking.
   return process.stderr.fd
 }
 
@@ -57,19 +56,18 @@ const pieceOf = (rest: Buffer): Buffer => {
   return end < 0 ? rest : rest.subarray(0, end + 1)
 }
 
-/** What became of a write: "full" and "failed" leave something that waits. */
+/** The outcome of a write; after "full" and "failed" something is left to write. */
 type Written = "all" | "full" | "failed"
 
 const sleepCell = new Int32Array(new SharedArrayBuffer(4))
 
 export class LogOutput {
-  /** Somebody looks on. */
   readonly isTerminal = isatty(STDERR)
   private readonly descriptor = openStderr()
   private readonly onDropped: (lines: number) => void
-  /** What was not tried to be written yet. */
+  /** Not yet tried to be written. */
   private gathered = ""
-  /** What the reader has not taken. */
+  /** Not yet taken by the reader. */
   private rest = Buffer.alloc(0)
   private dropped = 0
   private timer: NodeJS.Timeout | undefined
@@ -118,7 +116,7 @@ export class LogOutput {
     }
   }
 
-  /** Writes what the reader has room for. If that fails, nobody can be told; the work goes on. */
+  /** Writes what the reader has room for. A failure cannot be reported; the work goes on. */
   private writeRest(): Written {
     try {
       while (this.rest.length > 0) {

@@ -1,11 +1,11 @@
 /**
- * Loads the command from the folder in which build.ts leaves it: scripts, of which only what is
- * needed is loaded, and beside each what V8 compiled of it while it was recorded, so that it is not
- * parsed and compiled again at each start. All of this is only read, and lies together: whoever
- * could change what was compiled could change the scripts.
+ * Loads the command from the folder that build.ts wrote. Scripts are loaded only as they are
+ * needed, each with the code that V8 compiled of it at build time, which saves parsing and
+ * compiling at each start. The compiled code is read from the same folder as the scripts, so that
+ * it needs no more protection than they do.
  *
- * What was compiled is for one version of V8, its flags and the features of a processor. V8 passes
- * over it anywhere else, and the command starts as well, only later.
+ * Compiled code fits one version of V8, its flags and the features of a processor. Anywhere else V8
+ * ignores it, and the command starts a little later.
  */
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
@@ -15,7 +15,7 @@ import type * as Command from "./command.ts"
 /** The file in the folder that a worker thread is started with. */
 export const WORKER = "worker.mjs"
 
-/** Where it is kept what was compiled of a script. */
+/** The file with the compiled code of a script. */
 export const compiledFile = (script: string): string => `${script}.compiled`
 
 const compile = (filename: string): Script => {
@@ -27,7 +27,7 @@ const compile = (filename: string): Script => {
   }
 }
 
-/** Node's modules that take long to load, and that many a command does without. */
+/** Node's modules that take long to load and that many commands do without. */
 const SLOW = new Set([
   "node:child_process",
   "node:crypto",
@@ -48,7 +48,7 @@ const deferred = (id: string): object => {
   return Object.create(new Proxy({}, { get }))
 }
 
-/** Loads the command in a folder; `scripts` is given what is loaded, by the names of the files. */
+/** Loads the command in a folder; puts each script that it loads into `scripts`, by file name. */
 export const loadCommand = (
   folder: string,
   scripts = new Map<string, Script>()

@@ -9,12 +9,11 @@ import * as ChildProcess from "effect/process/ChildProcess"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 
-/** A line of the log in its JSON format; what else it holds is not looked at. */
+/** The parts of a line of the JSON log that the demo looks at. */
 const LogLine = Schema.fromJsonString(
   Schema.Struct({
     action: Schema.optional(Schema.String),
     message: Schema.optional(Schema.String),
-    result: Schema.optional(Schema.String),
     cantidad: Schema.optional(Schema.Number),
     posicion: Schema.optional(Schema.Number),
     port: Schema.optional(Schema.Number),
@@ -34,15 +33,13 @@ export class DemoFailed extends Data.TaggedError("DemoFailed")<{
   }
 }
 
-const killed = (who: string) => new DemoFailed({ who, reason: "it was killed" })
-
 /** Time for a process to stop by itself. */
 const KILL_AFTER = "5 seconds"
 
 /**
- * Runs `lottery` with these arguments. `onLine` sees each line of its log; the result is what it
- * printed, a line each, once it has ended well: with `lastAction` in its log, for one that is
- * stopped, at whatever moment, ends well for itself but not for the demo.
+ * Runs `lottery` with these arguments. `onLine` sees each line of its log; the result is the lines
+ * that it printed. It fails if `lastAction` is not in the log: a process that is stopped ends with
+ * exit code 0, but has not done its part of the demo.
  */
 export const run = Effect.fnUntraced(
   function* (
@@ -78,12 +75,13 @@ export const run = Effect.fnUntraced(
       })
     )
     const output = child.stdout.pipe(Stream.decodeText(), Stream.splitLines, Stream.runCollect)
-    const exitCode = Effect.mapError(child.exitCode, () => killed(who))
+    const failed = (reason: string) => new DemoFailed({ who, reason })
+    const exitCode = Effect.mapError(child.exitCode, () => failed("it was killed"))
     const [printed, , code] = yield* Effect.all([output, log, exitCode], {
       concurrency: "unbounded"
     })
-    if (code !== 0) return yield* new DemoFailed({ who, reason: last || `exit code ${code}` })
-    if (!isDone) return yield* new DemoFailed({ who, reason: "it was stopped" })
+    if (code !== 0) return yield* failed(last || `exit code ${code}`)
+    if (!isDone) return yield* failed("it was stopped")
     return [...printed]
   },
   (effect, who) =>

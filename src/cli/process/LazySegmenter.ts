@@ -1,7 +1,7 @@
 /**
- * Splits text into what a reader sees as characters, as `Intl.Segmenter` does, which takes a third
- * of Node's own start to be made: only where a text is not plain ASCII is one made. build.ts puts
- * it in the place of `Intl.Segmenter`, for the command line has one ready at each start.
+ * Splits text into what a reader sees as characters, as `Intl.Segmenter` does. Making one of those
+ * takes a third of Node's own start, so it is made for the first text that is not plain ASCII.
+ * build.ts puts this class in the place of `Intl.Segmenter`, which effect/cli makes at each start.
  */
 
 // By its own name: build.ts replaces every other mention of it.

@@ -1,10 +1,9 @@
 /**
- * The signals that stop a command, listened to from the first moment on: one that comes while the
- * command is still loading is not lost. As process 1 of a container it would be, for there the
- * system ignores what nobody listens to.
+ * The signals that stop a command. It listens before it loads, so that an early one is not lost:
+ * for process 1 of a container the system ignores a signal without a listener.
  */
 
-/** The last one comes from a terminal that is closed, unless a command has another use for it. */
+/** SIGHUP says that the terminal was closed, unless a command has another use for it. */
 const SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const
 export type Signal = (typeof SIGNALS)[number]
 
@@ -12,10 +11,7 @@ let first: Signal | undefined
 let onFirst: (signal: Signal) => void = () => {}
 let onHangup: (() => void) | undefined
 
-/**
- * Begins to listen. It never ends, so that a second signal does not cut off what is being closed
- * because of the first.
- */
+/** Listens for good, so that a second signal does not cut off what the first one closes. */
 export const listen = (): void => {
   for (const signal of SIGNALS) {
     process.on(signal, () => {
@@ -27,13 +23,13 @@ export const listen = (): void => {
   }
 }
 
-/** Calls back with the first signal, at once where it has come already. */
+/** Calls back with the first signal, at once if it has come already. */
 export const whenFirst = (callback: (signal: Signal) => void): void => {
   onFirst = callback
   if (first !== undefined) callback(first)
 }
 
-/** Calls back at each SIGHUP from now on, which stops nothing any more. */
+/** Calls back at each SIGHUP from now on, which no longer stops the command. */
 export const takeHangups = (callback: () => void): void => {
   onHangup = callback
 }

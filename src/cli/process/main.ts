@@ -1,6 +1,6 @@
 /**
- * Where the process starts. Everything else is in a folder beside this file, and is loaded only
- * once the version of Node is known to do, so that an older one can still say what is missing.
+ * Where the process starts. Everything else is in a folder beside this file, which only a Node that
+ * is new enough can load: an older one says here what is missing.
  */
 import { join } from "node:path"
 import { loadCommand } from "./CompiledCommand.ts"

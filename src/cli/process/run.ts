@@ -48,7 +48,7 @@ const awaitStop = Effect.callback<Stop>((resume) => {
 /** The width of a terminal that does not say its own. */
 const DEFAULT_COLUMNS = 80
 
-/** How long a command that is stopped waits for somebody to take the rest of its output. */
+/** How long a stopped command waits for the rest of its output to be read. */
 export const FLUSH_TIMEOUT = "1 second"
 
 /** Waits until what was printed is written, or cannot be. */
@@ -122,7 +122,7 @@ const cliLayer = Layer.mergeAll(
   CliOutput.layerPresenter(presenter)
 )
 
-/** What went wrong, and why where the error's own message keeps that to its cause. */
+/** What went wrong, with the cause if the message does not contain it. */
 const errorText = (error: unknown): string => {
   if (!(error instanceof Error) || error.message === "") return String(error)
   const { cause, message } = error

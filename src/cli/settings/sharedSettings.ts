@@ -22,7 +22,7 @@ export const server = Setting.withDefault("server", {
   shownDefault: `localhost:${DEFAULT_PORT}`
 })
 
-/** The server to connect to, where it may be known otherwise. */
+/** The server to connect to, which may be known otherwise. */
 export const optionalServer = Setting.optional("server", SERVER)
 
 /** The agencies that take part in a draw, or get a book. */
@@ -61,7 +61,7 @@ export const SEED = {
 /** What chooses made-up books. */
 export const seed = Setting.withDefault("seed", { ...SEED, default: DEFAULT_SEED })
 
-/** The port after `port`, where the setting `name` is left out. */
+/** The port after `port`, for the setting `name` that is left out. */
 export const nextPort = (
   port: number,
   name: string
