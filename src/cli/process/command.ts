@@ -5,7 +5,7 @@ import { listen } from "./Signals.ts"
 /** Runs the command line. A signal that comes while it is still loading is not lost. */
 export const run = async (): Promise<void> => {
   listen()
-  return (await import("./start.ts")).start()
+  return (await import("./commands.ts")).start()
 }
 
 /** Runs the worker thread's program that its `role` names; the command line is not loaded there. */

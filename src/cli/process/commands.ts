@@ -1,13 +1,18 @@
 /**
- * The command `lottery` and its subcommands. Each of these has a file of its own, which is loaded
- * only if it is needed: together they are most of what there is to load.
+ * The command `lottery` and how it starts. Each of its subcommands has a file of its own, which is
+ * loaded only if it is needed: together they are most of what there is to load.
  */
 import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as References from "effect/References"
+import packageJson from "../../../package.json" with { type: "json" }
 import type { LogChoice } from "../log/LogFormat.ts"
-import { ConfigFlag, warnOfUnknownKeys } from "../settings/ConfigFlag.ts"
+import * as ConfigFlag from "../settings/ConfigFlag.ts"
 import { applyLogSettings, LogFormatFlag, LogLevelFlag } from "../settings/LogSettings.ts"
+import * as Setting from "../settings/Setting.ts"
+import * as ProcessServices from "./ProcessServices.ts"
+import { runMain } from "./run.ts"
 
 /** What the help says of each subcommand */
 const DESCRIPTIONS = {
@@ -52,7 +57,7 @@ const SUBCOMMANDS = [
 ]
 
 /** Whether the command of these arguments runs until it is stopped, so that SIGINT is its end. */
-export const runsUntilStopped = (args: ReadonlyArray<string>): boolean => {
+const runsUntilStopped = (args: ReadonlyArray<string>): boolean => {
   const name = args.find((arg) => Object.hasOwn(DESCRIPTIONS, arg))
   return name === "server" || name === "ping"
 }
@@ -69,7 +74,22 @@ export const makeLottery = async (choice: LogChoice, args: ReadonlyArray<string>
     ),
     Command.provideEffect(
       References.MinimumLogLevel,
-      Effect.tap(applyLogSettings(choice), () => warnOfUnknownKeys)
+      Effect.tap(applyLogSettings(choice), () => ConfigFlag.warnOfUnknownKeys)
     ),
-    Command.withGlobalFlags([ConfigFlag, LogLevelFlag, LogFormatFlag])
+    Command.withGlobalFlags([ConfigFlag.ConfigFlag, LogLevelFlag, LogFormatFlag])
   )
+
+/** Starts the command line on Node. */
+export const start = async (): Promise<void> => {
+  const choice: LogChoice = { format: "text", level: "INFO" }
+  const args = process.argv.slice(2)
+  runMain(await makeLottery(choice, args), {
+    version: packageJson.version,
+    choice,
+    purpose: { isServed: runsUntilStopped(args) },
+    services: ConfigFlag.layer.pipe(
+      Layer.provideMerge(ProcessServices.layer),
+      Layer.provideMerge(Setting.environment())
+    )
+  })
+}

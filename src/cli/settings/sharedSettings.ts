@@ -62,14 +62,8 @@ export const SEED = {
 export const seed = Setting.withDefault("seed", { ...SEED, default: DEFAULT_SEED })
 
 /** The port after `port`, for the setting `name` that is left out. */
-export const nextPort = (
-  port: number,
-  name: string
-): Effect.Effect<number, CliError.ValidationError> =>
-  port < SettingText.MAX_PORT
-    ? Effect.succeed(port + 1)
-    : Effect.fail(
-        new CliError.ValidationError({
-          message: `--${name} must be given: there is no port after ${port}`
-        })
-      )
+export const nextPort = Effect.fnUntraced(function* (port: number, name: string) {
+  if (port < SettingText.MAX_PORT) return port + 1
+  const message = `--${name} must be given: there is no port after ${port}`
+  return yield* new CliError.ValidationError({ message })
+})
