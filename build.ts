@@ -10,7 +10,7 @@ import { chmod, mkdir, readdir, readFile, rename, rm, stat, writeFile } from "no
 import { join } from "node:path"
 import { promisify } from "node:util"
 import { build, type OutputChunk, type OutputOptions } from "rolldown"
-import { WORKER } from "./src/cli/process/CompiledCommand.ts"
+import { SIGNALS, WORKER } from "./src/cli/process/CompiledCommand.ts"
 
 const root = import.meta.dirname
 const dist = join(root, "dist")
@@ -21,11 +21,11 @@ const UNWANTED = /node_modules\/(undici|ws|ioredis|redis)\//
 
 type Chunks = readonly [entry: OutputChunk, ...others: ReadonlyArray<OutputChunk>]
 
-/** Bundles `input`, with all that it imports except Node's own modules. */
+/** Bundles `input`, with all that it imports except Node's own modules and `external`. */
 const bundle = async (
   input: string,
   options: OutputOptions,
-  define: Readonly<Record<string, string>> = {}
+  { define = {}, external }: { define?: Record<string, string>; external?: string } = {}
 ): Promise<Chunks> => {
   const {
     output: [entry, ...others]
@@ -33,6 +33,7 @@ const bundle = async (
     input: join(sources, input),
     cwd: root,
     platform: "node",
+    external: (id) => external !== undefined && id.endsWith(external),
     write: false,
     transform: {
       // A library asks for the first, and Node has none.
@@ -43,9 +44,9 @@ const bundle = async (
     output: { ...options, comments: false }
   })
   const chunks: Chunks = [entry, ...others.filter((file) => file.type === "chunk")]
-  const names = chunks.map(({ fileName }) => fileName)
+  const loaded = [external, ...chunks.map(({ fileName }) => fileName)]
   for (const { imports, moduleIds } of chunks) {
-    const missing = imports.find((name) => !name.startsWith("node:") && !names.includes(name))
+    const missing = imports.find((name) => !name.startsWith("node:") && !loaded.includes(name))
     if (missing !== undefined) throw new Error(`${missing} is not in the bundle`)
     const unwanted = moduleIds.find((module) => UNWANTED.test(module))
     if (unwanted !== undefined) throw new Error(`${unwanted} is in the bundle`)
@@ -134,11 +135,8 @@ const removeOthers = async (name: string): Promise<void> => {
 }
 
 await mkdir(dist, { recursive: true })
-const chunks = await bundle("command.ts", {
-  format: "cjs",
-  entryFileNames: "[name].cjs",
-  chunkFileNames: "[name].cjs"
-})
+const scripts = { entryFileNames: "[name].cjs", chunkFileNames: "[name].cjs" }
+const chunks = await bundle("command.ts", { format: "cjs", ...scripts }, { external: SIGNALS })
 const [worker] = await bundle("worker.ts", { format: "esm" })
 const files = new Map(chunks.map(({ code, fileName }) => [fileName, toScript(code)]))
 files.set(WORKER, worker.code)
@@ -154,7 +152,8 @@ if (!(await isThere())) {
   })
 }
 // Node starts a CommonJS module some 8 ms sooner than any other.
-const [main] = await bundle("main.ts", { format: "cjs" }, { COMMAND_FOLDER: JSON.stringify(name) })
+const define = { COMMAND_FOLDER: JSON.stringify(name) }
+const [main] = await bundle("main.ts", { format: "cjs" }, { define })
 await putFile("THIRD-PARTY-NOTICES", await noticesOf([...chunks, worker, main]), 0o644)
 // Only what is loaded is packed, whatever else earlier builds left here.
 await putFile(".npmignore", `/*\n!/${name}/\n!/lottery.cjs\n!/THIRD-PARTY-NOTICES\n`, 0o644)

@@ -11,9 +11,13 @@ import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { Script } from "node:vm"
 import type * as Command from "./command.ts"
+import * as Signals from "./Signals.ts"
 
 /** The file in the folder that a worker thread is started with. */
 export const WORKER = "worker.mjs"
+
+/** The module that the scripts share with the file that loads them. */
+export const SIGNALS = "Signals.ts"
 
 /** The file with the compiled code of a script. */
 export const compiledFile = (script: string): string => `${script}.compiled`
@@ -57,6 +61,8 @@ export const loadCommand = (
   const worker = join(folder, WORKER)
 
   const provide = (id: string): unknown => {
+    // The start file's own, which has listened since before anything was loaded.
+    if (id.endsWith(SIGNALS)) return Signals
     if (id.startsWith("./")) return load(id.slice(2))
     return SLOW.has(id) ? deferred(id) : process.getBuiltinModule(id)
   }

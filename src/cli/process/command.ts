@@ -1,12 +1,7 @@
 /** What is loaded of the command: the command line, or the program of a worker thread. */
 import { workerData } from "node:worker_threads"
-import { listen } from "./Signals.ts"
 
-/** Runs the command line. A signal that comes while it is still loading is not lost. */
-export const run = async (): Promise<void> => {
-  listen()
-  return (await import("./commands.ts")).start()
-}
+export const run = async (): Promise<void> => (await import("./commands.ts")).start()
 
 /** Runs the worker thread's program that its `role` names; the command line is not loaded there. */
 export const runWorker = async (): Promise<void> => {

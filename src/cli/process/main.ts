@@ -4,6 +4,7 @@
  */
 import { join } from "node:path"
 import { loadCommand } from "./CompiledCommand.ts"
+import { listen } from "./Signals.ts"
 
 /** The folder's name; build.ts puts it here. */
 declare const COMMAND_FOLDER: string
@@ -17,6 +18,7 @@ if (Number.parseInt(process.versions.node, 10) < NEEDED_NODE) {
   )
   process.exitCode = 1
 } else {
+  listen()
   // Not awaited: in the CommonJS module that it becomes there is no await at the top.
   void loadCommand(join(import.meta.dirname, COMMAND_FOLDER)).run()
 }

@@ -6,6 +6,7 @@ import { existsSync, renameSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import type { Script } from "node:vm"
 import { compiledFile, loadCommand } from "./CompiledCommand.ts"
+import { listen } from "./Signals.ts"
 
 const folder = import.meta.dirname
 const scripts = new Map<string, Script>()
@@ -21,5 +22,7 @@ const keep = (): void => {
   }
 }
 
+// A demo that takes too long is stopped with all that it started.
+listen()
 process.once("exit", keep)
 await loadCommand(folder, scripts).run()
