@@ -86,7 +86,7 @@ export const AddressFromText = fromText(
   }
 )
 
-// Effect's durations are written otherwise: with a space before the unit, and one unit alone.
+// Effect reads one unit only, as a word after a space: `1 second`.
 const UNIT_MILLIS = { h: 3_600_000, m: 60_000, s: 1000, ms: 1 }
 const DURATION = /^(?:\d+(?:\.\d+)?(?:ms|s|m|h))+$/
 const DURATION_PART = /([\d.]+)(ms|s|m|h)/g
