@@ -3,39 +3,15 @@
  * Synchronous and free of libraries, for the store's worker.
  */
 import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite"
-import type { AgencyProgress } from "../BetStore.ts"
+import type { AgencyProgress, PageOf } from "../BetStore.ts"
 import type { DrawTerms } from "../DrawTerms.ts"
-import type { HeldBook, Outcome, Write } from "../embedded/EmbeddedStore.ts"
+import type { Outcome, Write } from "../embedded/EmbeddedStore.ts"
 import type { WinningRow } from "../WinningRows.ts"
 import { RowFields } from "./RowFields.ts"
 import { type Failure, failureOf, reasonOf } from "./SqliteFile.ts"
 
-export type Read =
-  | { readonly kind: "draw" }
-  | { readonly kind: "progress" }
-  | { readonly kind: "progressOf"; readonly agency: number }
-  | {
-      readonly kind: "page"
-      readonly agency: number
-      readonly from: number
-      readonly until: number
-      /** Of another edition of the book there is nothing. */
-      readonly edition: number
-    }
-  | { readonly kind: "winners"; readonly number: number }
-
-/** What each read gives. */
-export interface ReadAnswers {
-  readonly draw: { readonly terms: DrawTerms; readonly recorded: boolean } | undefined
-  readonly progress: ReadonlyArray<readonly [agency: number, progress: AgencyProgress]>
-  readonly progressOf: AgencyProgress
-  /** Canonical rows, at most `PAGE_ROWS` of them. */
-  readonly page: { readonly bytes: Uint8Array; readonly count: number }
-  readonly winners: ReadonlyArray<WinningRow>
-}
-
 /** Rows of a page: at most 433 bytes each, so a page stays below a MiB. */
-export const PAGE_ROWS = 2400
+const PAGE_ROWS = 2400
 /** Rows of an insert statement; more is hardly faster, and the remainder takes longer. */
 const INSERT_ROWS = 50
 /** What is bound of a row beside its key. */
@@ -43,6 +19,9 @@ const ROW_VALUES = 5
 /** How much is written before the write-ahead log is copied into the file. */
 const CHECKPOINT_BYTES = 4 * 1024 * 1024
 const utf8 = new TextEncoder()
+
+/** How far an agency has come, as a row of `agencies`. */
+type Standing = readonly [bets: number, finished: number, told: number]
 
 const quoted = (field: string): string =>
   field.includes(",") || field.includes('"') ? `"${field.replaceAll('"', '""')}"` : field
@@ -53,33 +32,21 @@ const insertSql = (rows: number): string => {
   return `insert into bets values ${Array.from({ length: rows }, (_, index) => row(index))}`
 }
 
-/** A cached statement whose rows are plain arrays. */
-const arrays = (database: DatabaseSync, sql: string): StatementSync => {
-  const statement = database.prepare(sql)
-  statement.setReturnArrays(true)
-  return statement
-}
-
-/** A row of a statement from `arrays`, whose typed columns the schema guarantees. */
-const rowsOf = <Row extends ReadonlyArray<unknown>>(rows: Iterable<unknown>): Iterable<Row> =>
-  rows as Iterable<Row>
+type Of<Kind extends Write["kind"]> = Extract<Write, { readonly kind: Kind }>
 
 /** The store of one draw in an open database. */
 export class SqliteBooks {
   private readonly database: DatabaseSync
   private readonly drawId: string
+  /** Another process writes the file. */
+  private readonly isReader: boolean
   private readonly statements = new Map<string, StatementSync>()
   /** How many books of an agency were discarded since the file was opened. */
-  private readonly editions = new Map<number, number>()
-  /** The agencies whose books the transaction discards. */
-  private discarded: Array<number> = []
-  /** The draw's key in the tables, once it is known to be committed. */
+  private editions: ReadonlyMap<number, number> = new Map()
+  /** The draw's key in the tables, once it is known. */
   private key: number | undefined
   private broken: Failure | undefined
   private sinceCheckpoint = 0
-
-  /** Somebody else writes the file. */
-  private readonly isReader: boolean
 
   constructor(database: DatabaseSync, drawId: string, isReader = false) {
     this.database = database
@@ -90,80 +57,60 @@ export class SqliteBooks {
   private sql(text: string): StatementSync {
     let statement = this.statements.get(text)
     if (statement === undefined) {
-      statement = arrays(this.database, text)
+      statement = this.database.prepare(text, { returnArrays: true })
       this.statements.set(text, statement)
     }
     return statement
   }
 
+  /** The row that a statement finds; the schema guarantees the types of its columns. */
   private one<Row extends ReadonlyArray<unknown>>(
     sql: string,
     ...values: Array<SQLInputValue>
   ): Row | undefined {
-    // With setReturnArrays a row is an array, which the type of `get` does not say.
-    return this.sql(sql).get(...values) as unknown as Row | undefined
+    return this.sql(sql).get(...values) as Row | undefined
   }
 
+  /** The rows that a statement finds, likewise. */
   private all<Row extends ReadonlyArray<unknown>>(
     sql: string,
     ...values: Array<SQLInputValue>
   ): Iterable<Row> {
-    return rowsOf<Row>(this.sql(sql).iterate(...values))
+    return this.sql(sql).iterate(...values) as Iterable<unknown> as Iterable<Row>
   }
 
-  private drawKey(): number | undefined {
+  private drawKey(): number | null {
     this.key ??= this.one<[number]>("select id from draws where name = ?", this.drawId)?.[0]
-    return this.key
+    return this.key ?? null
   }
 
   /** The draw's key for a write. Bets may come before the draw is opened. */
   private drawKeyToWrite(): number {
     const key = this.drawKey()
-    if (key !== undefined) return key
+    if (key !== null) return key
     this.sql("insert into draws values (null, ?, null, null, 0)").run(this.drawId)
-    return this.drawKey()!
-  }
-
-  private terms(): { terms: DrawTerms; recorded: boolean } | undefined {
-    const row = this.one<[string, number, number]>(
-      "select agencies, winning_number, recorded from draws where name = ? and agencies not null",
-      this.drawId
-    )
-    if (row === undefined) return undefined
-    const terms = { agencies: JSON.parse(row[0]) as Array<number>, winningNumber: row[1] }
-    return { terms, recorded: row[2] === 1 }
-  }
-
-  private standing(draw: number, agency: number): HeldBook {
-    const row = this.one<[number, number]>(
-      "select bets, finished from agencies where draw = ? and agency = ?",
-      draw,
-      agency
-    )
-    return row === undefined
-      ? { bets: 0, finished: false }
-      : { bets: row[0], finished: row[1] === 1 }
+    return this.drawKeyToWrite()
   }
 
   /** Stores the writes in one transaction; each that is refused leaves the others be. */
   commit(writes: ReadonlyArray<Write>): ReadonlyArray<Outcome> | Failure {
     if (this.broken !== undefined) return this.broken
-    this.discarded = []
+    const { editions } = this
     try {
       this.database.exec("begin immediate")
       const outcomes = writes.map((write) => this.write(write))
       this.database.exec("commit")
       // Also what holds no bets is to be copied in the end.
       this.sinceCheckpoint += writes.length
-      for (const agency of this.discarded) this.editions.set(agency, this.edition(agency) + 1)
       return outcomes
     } catch (error) {
+      this.key = undefined
+      this.editions = editions
       return this.rolledBack(failureOf(error))
     }
   }
 
   private rolledBack(failure: Failure): Failure {
-    this.key = undefined
     if (failure.kind === "broken") {
       this.broken = failure
       return failure
@@ -185,23 +132,23 @@ export class SqliteBooks {
       case "finish":
         return this.finish(write)
       case "told":
-        return this.told(write.agency)
+        return this.told(write)
       case "openDraw":
         return this.openDraw(write)
       case "recordDraw":
         return this.recordDraw()
       case "discard":
-        return this.discard(write.agency)
+        return this.discard(write)
     }
   }
 
-  private append(write: Extract<Write, { kind: "append" }>): Outcome {
-    const { agency, position, runs, size, count, last, edition } = write
-    if (this.isOtherEdition(agency, edition)) return { kind: "otherEdition" }
-    const draw = this.drawKeyToWrite()
-    const { bets, finished } = this.standing(draw, agency)
+  private append(write: Of<"append">): Outcome {
+    const { agency, position, runs, size, count, last } = write
+    const { bets, finished, edition } = this.progressOf(agency)
+    if ((write.edition ?? edition) !== edition) return { kind: "otherEdition" }
     if (finished) return { kind: "alreadyFinished", bets }
     if (bets !== position) return { kind: "conflict", held: bets }
+    const draw = this.drawKeyToWrite()
     let next = position
     for (const run of runs) next = this.insert(draw, agency, next, run)
     this.sql(
@@ -231,20 +178,19 @@ export class SqliteBooks {
     return position
   }
 
-  private finish({ agency, bets, edition }: Extract<Write, { kind: "finish" }>): Outcome {
-    if (this.isOtherEdition(agency, edition)) return { kind: "otherEdition" }
-    const draw = this.drawKeyToWrite()
-    const held = this.standing(draw, agency)
+  private finish({ agency, bets, ...write }: Of<"finish">): Outcome {
+    const held = this.progressOf(agency)
+    if ((write.edition ?? held.edition) !== held.edition) return { kind: "otherEdition" }
     if (held.bets !== bets) return { kind: "bookMismatch", held: held.bets }
     if (!held.finished) {
       this.sql(
         "insert into agencies values (?, ?, ?, 1, 0) on conflict do update set finished = 1"
-      ).run(draw, agency, bets)
+      ).run(this.drawKeyToWrite(), agency, bets)
     }
     return { kind: "done" }
   }
 
-  private told(agency: number): Outcome {
+  private told({ agency }: Of<"told">): Outcome {
     this.sql("insert into agencies values (?, ?, 0, 0, 1) on conflict do update set told = 1").run(
       this.drawKeyToWrite(),
       agency
@@ -252,16 +198,16 @@ export class SqliteBooks {
     return { kind: "done" }
   }
 
-  private openDraw(asked: DrawTerms): Outcome {
-    const stored = this.terms()
+  private openDraw({ agencies, winningNumber }: Of<"openDraw">): Outcome {
+    const stored = this.draw()
     if (stored !== undefined) return { kind: "draw", ...stored }
     this.sql("update draws set agencies = ?, winning_number = ? where id = ?").run(
-      JSON.stringify(asked.agencies),
-      asked.winningNumber,
+      JSON.stringify(agencies),
+      winningNumber,
       this.drawKeyToWrite()
     )
     // Only winning bets are in it: it costs nothing to add a bet, and the draw is immediate.
-    const number = Number(asked.winningNumber)
+    const number = Number(winningNumber)
     this.database.exec(
       `create index if not exists bets_on_${number}
         on bets (draw, agency, position, document) where number = ${number}`
@@ -270,21 +216,19 @@ export class SqliteBooks {
   }
 
   private recordDraw(): Outcome {
-    const stored = this.terms()
+    const stored = this.draw()
     if (stored === undefined) return { kind: "missing", agencies: [] }
     if (stored.recorded) return { kind: "alreadyRecorded" }
-    const draw = this.drawKeyToWrite()
-    const missing = stored.terms.agencies.filter((agency) => !this.standing(draw, agency).finished)
-    if (missing.length > 0) return { kind: "missing", agencies: missing }
-    this.sql("update draws set recorded = 1 where id = ?").run(draw)
+    const agencies = stored.terms.agencies.filter((agency) => !this.progressOf(agency).finished)
+    if (agencies.length > 0) return { kind: "missing", agencies }
+    this.sql("update draws set recorded = 1 where id = ?").run(this.drawKey())
     return { kind: "done" }
   }
 
-  private discard(agency: number): Outcome {
-    if (this.terms()?.recorded) return { kind: "alreadyRecorded" }
-    this.discarded.push(agency)
+  private discard({ agency }: Of<"discard">): Outcome {
+    if (this.draw()?.recorded) return { kind: "alreadyRecorded" }
+    this.editions = new Map(this.editions).set(agency, this.edition(agency) + 1)
     const draw = this.drawKey()
-    if (draw === undefined) return { kind: "discarded", bets: 0 }
     const deleted = this.sql("delete from bets where draw = ? and agency = ?").run(draw, agency)
     this.sql("delete from agencies where draw = ? and agency = ?").run(draw, agency)
     const bets = Number(deleted.changes)
@@ -297,77 +241,66 @@ export class SqliteBooks {
     return this.editions.get(agency) ?? 0
   }
 
-  private isOtherEdition(agency: number, edition: number | undefined): boolean {
-    const discardedNow = this.discarded.filter((other) => other === agency).length
-    return edition !== undefined && edition !== this.edition(agency) + discardedNow
-  }
-
   /**
-   * Who reads beside the writer sees one state of the file from the beginning of a book, which is
+   * A reader beside the writer sees one state of the file from the beginning of a book, which is
    * its progress, to its last page: it knows of no discard in between. One book at a time.
    */
-  private takeSnapshot({ kind }: Read): void {
-    if (!this.isReader || kind === "page") return
+  private takeSnapshot(ofBook: boolean): void {
+    if (!this.isReader) return
     if (this.database.isTransaction) this.database.exec("commit")
-    if (kind === "progressOf") this.database.exec("begin")
+    if (ofBook) this.database.exec("begin")
   }
 
-  read(read: Read): ReadAnswers[Read["kind"]] {
-    this.takeSnapshot(read)
-    switch (read.kind) {
-      case "draw":
-        return this.terms()
-      case "progress":
-        return this.progress()
-      case "progressOf":
-        return this.progressOf(read.agency)
-      case "page":
-        return this.edition(read.agency) === read.edition
-          ? this.page(read.agency, read.from, read.until)
-          : { bytes: new Uint8Array(0), count: 0 }
-      case "winners":
-        return this.winners(read.number)
-    }
+  draw(): { readonly terms: DrawTerms; readonly recorded: boolean } | undefined {
+    this.takeSnapshot(false)
+    const row = this.one<[string, number, number]>(
+      "select agencies, winning_number, recorded from draws where name = ? and agencies not null",
+      this.drawId
+    )
+    if (row === undefined) return undefined
+    const terms = { agencies: JSON.parse(row[0]) as Array<number>, winningNumber: row[1] }
+    return { terms, recorded: row[2] === 1 }
   }
 
-  private progressOf(agency: number): ReadAnswers["progressOf"] {
-    const row = this.one<[number, number, number]>(
+  progressOf(agency: number): AgencyProgress {
+    this.takeSnapshot(true)
+    const row = this.one<Standing>(
       "select bets, finished, told from agencies where draw = ? and agency = ?",
-      this.drawKey() ?? null,
+      this.drawKey(),
       agency
     )
-    const [bets, finished, told] = row ?? [0, 0, 0]
-    return { bets, finished: finished === 1, told: told === 1, edition: this.edition(agency) }
+    return this.progressIn(agency, row)
   }
 
-  private progress(): ReadAnswers["progress"] {
-    const rows = this.all<[number, number, number, number]>(
-      "select agency, bets, finished, told from agencies where draw = ? order by agency",
-      this.drawKey() ?? null
+  progress(): ReadonlyMap<number, AgencyProgress> {
+    this.takeSnapshot(false)
+    const rows = this.all<[number, ...Standing]>(
+      "select agency, bets, finished, told from agencies where draw = ?",
+      this.drawKey()
     )
     const all = new Map<number, AgencyProgress>()
     // Also of an agency whose book is gone it is known that it is another one now.
-    for (const [agency, edition] of this.editions) {
-      all.set(agency, { bets: 0, finished: false, told: false, edition })
-    }
-    for (const [agency, bets, finished, told] of rows) {
-      const edition = this.edition(agency)
-      all.set(agency, { bets, finished: finished === 1, told: told === 1, edition })
-    }
-    return [...all].sort(([one], [other]) => one - other)
+    for (const agency of this.editions.keys()) all.set(agency, this.progressIn(agency))
+    for (const [agency, ...row] of rows) all.set(agency, this.progressIn(agency, row))
+    return new Map([...all].sort(([one], [other]) => one - other))
   }
 
-  private page(agency: number, from: number, until: number): ReadAnswers["page"] {
+  private progressIn(agency: number, [bets, finished, told]: Standing = [0, 0, 0]): AgencyProgress {
+    return { bets, finished: finished === 1, told: told === 1, edition: this.edition(agency) }
+  }
+
+  /** Canonical rows, at most `PAGE_ROWS` of them; of another edition of the book there is none. */
+  page(agency: number, { edition, from, until }: PageOf): { bytes: Uint8Array; count: number } {
+    let page = ""
+    let count = 0
     const rows = this.all<[number, string, string, string, string, number]>(
       `select position, first_name, last_name, document, birthdate, number from bets
         where draw = ? and agency = ? and position >= ? and position < ? order by position`,
-      this.drawKey() ?? null,
+      this.drawKey(),
       agency,
       from,
-      Math.min(until, from + PAGE_ROWS)
+      this.edition(agency) === edition ? Math.min(until, from + PAGE_ROWS) : from
     )
-    let page = ""
-    let count = 0
     for (const [position, firstName, lastName, document, birthdate, number] of rows) {
       // Another program took a bet out: what follows is not where it should be.
       if (position !== from + count) break
@@ -377,12 +310,12 @@ export class SqliteBooks {
     return { bytes: utf8.encode(page), count }
   }
 
-  private winners(winningNumber: number): ReadAnswers["winners"] {
+  winners(winningNumber: number): ReadonlyArray<WinningRow> {
     // The number stands in the text: only so does the planner see that the index is meant for it.
     const rows = this.all<[number, number, string]>(
       `select agency, position, document from bets
         where draw = ? and number = ${Number(winningNumber)} order by agency, position`,
-      this.drawKey() ?? null
+      this.drawKey()
     )
     return Array.from(rows, ([agency, position, document]) => ({ agency, position, document }))
   }
@@ -403,5 +336,12 @@ export class SqliteBooks {
       this.broken = failure
       return failure
     }
+  }
+
+  /** Closes the file; SQLite would copy the log by itself, and not say that a sync failed. */
+  close(): Failure | undefined {
+    const failure = this.checkpoint(1)
+    this.database.close()
+    return failure
   }
 }

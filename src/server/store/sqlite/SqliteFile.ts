@@ -95,7 +95,7 @@ export const failureOf = (error: unknown): Failure => {
   return { kind: broken ? "broken" : "unavailable", reason: `${reasonOf(error)}${shown}` }
 }
 
-/** Says why a file cannot be opened as a store. */
+/** The file cannot be opened as a store. */
 class NotOurs extends Error {}
 
 const syncFolder = (folder: string): void => {
@@ -173,7 +173,7 @@ const checkLog = (path: string): void => {
   if (!mayWrite(uid, statSync(path))) throw new NotOurs(`${path}-wal ${foreign(uid)}`)
 }
 
-const openToWrite = (database: DatabaseSync, settings: FileSettings): void => {
+const openToWrite = (database: DatabaseSync, path: string): void => {
   // Looks before it touches: a database of something else stays as it was.
   if (kindOf(database) === "restored") checkRestored(database)
   database.exec("pragma journal_mode = wal")
@@ -186,32 +186,28 @@ const openToWrite = (database: DatabaseSync, settings: FileSettings): void => {
   database.exec("commit")
   // What a killed server left in the log may not be on the disk yet, and is soon relied upon.
   database.exec("pragma wal_checkpoint(passive)")
-  syncFolder(dirname(settings.path))
-  checkLog(settings.path)
+  syncFolder(dirname(path))
+  checkLog(path)
 }
 
 /**
- * Whether nobody writes a store, and we cannot, or nothing can be written where it lies. SQLite
- * needs a file of its own beside it even to read, which would keep the store's owner out; told that
- * the store does not change, it does without.
+ * Where SQLite opens a store to read it. SQLite needs a file of its own beside it even to read. If
+ * nobody writes the store and we cannot, that file would keep the store's owner out, or cannot be
+ * made at all; told that the store does not change, SQLite does without.
  */
-const isOnlyToBeRead = (path: string): boolean => {
-  if (existsSync(`${path}-wal`)) return false
+const locationToRead = (path: string): string | URL => {
+  if (existsSync(`${path}-wal`)) return path
   try {
     for (const written of [path, dirname(path)]) accessSync(written, constants.W_OK)
-    return false
+    return path
   } catch {
-    return true
+    const url = pathToFileURL(path)
+    url.searchParams.set("immutable", "1")
+    return url
   }
 }
 
-const immutable = (path: string): URL => {
-  const url = pathToFileURL(path)
-  url.searchParams.set("immutable", "1")
-  return url
-}
-
-const openToRead = (database: DatabaseSync, { drawId }: FileSettings): void => {
+const openToRead = (database: DatabaseSync, drawId: string): void => {
   const kind = kindOf(database)
   if (kind === "empty") throw new NotOurs("it is empty")
   if (kind === "restored") checkRestored(database)
@@ -232,15 +228,15 @@ const checkReadable = (path: string): void => {
 
 /** Opens the file, and makes the store where it is new; throws where it cannot be one. */
 export const open = (settings: FileSettings): DatabaseSync => {
-  const { readOnly, path, busyTimeoutMillis } = settings
+  const { busyTimeoutMillis, drawId, path, readOnly } = settings
   if (readOnly) checkReadable(path)
   else createPrivate(path)
   const { DatabaseSync } = process.getBuiltinModule("node:sqlite")
-  const location = readOnly && isOnlyToBeRead(path) ? immutable(path) : path
+  const location = readOnly ? locationToRead(path) : path
   const database = new DatabaseSync(location, { readOnly, timeout: busyTimeoutMillis })
   try {
-    if (readOnly) openToRead(database, settings)
-    else openToWrite(database, settings)
+    if (readOnly) openToRead(database, drawId)
+    else openToWrite(database, path)
   } catch (error) {
     database.close()
     throw error

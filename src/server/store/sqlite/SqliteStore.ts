@@ -3,7 +3,7 @@
  * file, so that the event loop never waits for the disk; this side sends it plain values.
  */
 import { Worker } from "node:worker_threads"
-import { Data, Deferred, Effect, Exit, Layer, Option } from "effect"
+import { Deferred, Effect, Layer, Option } from "effect"
 import type { Agency } from "../../../domain/Agency.ts"
 import { BetBatch } from "../../../domain/BetBatch.ts"
 import {
@@ -17,14 +17,12 @@ import {
 } from "../BetStore.ts"
 import { drawFromTerms } from "../DrawTerms.ts"
 import * as DiscardRequest from "../embedded/DiscardRequest.ts"
-import { makeWriter, type Outcome, type Write } from "../embedded/EmbeddedStore.ts"
+import { makeWriter, type Write } from "../embedded/EmbeddedStore.ts"
 import { checkFiles } from "../embedded/StoreFiles.ts"
 import { acquire, canonicalPath } from "../embedded/StoreLock.ts"
 import { pagedBook } from "../PagedBook.ts"
 import { winnersOf } from "../WinningRows.ts"
-import type { Read, ReadAnswers } from "./SqliteBooks.ts"
-import type { Failure } from "./SqliteFile.ts"
-import type { Reply, Request, Settings } from "./SqliteWorker.ts"
+import type { Calls, Reply, Request, Settings } from "./SqliteWorker.ts"
 
 const BUSY_TIMEOUT_MILLIS = 5_000
 /** How long a worker may take to close; a commit and a checkpoint lie before it at most. */
@@ -50,177 +48,125 @@ export interface Options {
   readonly worker?: URL
 }
 
-/** The worker could not do it, or is gone. */
-class WorkerFailure extends Data.TaggedError("WorkerFailure")<{ readonly failure: Failure }> {}
+/** Takes an answer of the worker. */
+type Resume = (answer: Effect.Effect<never, StoreUnavailable>) => void
 
-type Answered = Extract<Reply, { readonly id: number }>
+const unavailable = (reason: string) => Effect.fail(new StoreUnavailable({ reason }))
 
-const openError = (store: string, reason: string) => new StoreOpenError({ store, reason })
-
-const failed = (kind: Failure["kind"], reason: string) =>
-  Effect.fail(new WorkerFailure({ failure: { kind, reason } }))
-
-const copyRuns = ({ runs, size }: Extract<Write, { kind: "append" }>) => {
-  const rows = new Uint8Array(size)
-  let end = 0
-  for (const run of runs) {
-    rows.set(run, end)
-    end += run.length
-  }
-  return rows
+/** Copies of the rows, to be handed over: a batch may share its bytes with others. */
+const copyRows = (writes: ReadonlyArray<Write>) => {
+  const buffers: Array<ArrayBuffer> = []
+  const owned = writes.map((write) => {
+    if (write.kind !== "append") return write
+    const rows = new Uint8Array(write.size)
+    let end = 0
+    for (const run of write.runs) {
+      rows.set(run, end)
+      end += run.length
+    }
+    buffers.push(rows.buffer)
+    return { ...write, runs: [rows] }
+  })
+  return { owned, buffers }
 }
 
 /** Starts the worker and waits until it has opened the file; it ends with the scope. */
-const startWorker = Effect.fnUntraced(function* (options: Options, settings: Settings) {
-  const opened = yield* Deferred.make<void, StoreOpenError>()
-  const ended = yield* Deferred.make<never, StoreBroken>()
-  const exited = yield* Deferred.make<void>()
-  const waiting = new Map<number, (reply: Effect.Effect<Answered, WorkerFailure>) => void>()
-  let lastId = 0
+const startWorker = Effect.fnUntraced(function* (
+  options: Options,
+  path: string,
+  readOnly: boolean
+) {
+  const { busyTimeoutMillis = BUSY_TIMEOUT_MILLIS, drawId } = options
+  const opened = yield* Deferred.make<void, StoreUnavailable>()
+  const broken = yield* Deferred.make<never, StoreBroken>()
+  /** Those who wait for an answer, in the order of the answers. */
+  const waiting: Array<Resume> = [(answer) => Deferred.doneUnsafe(opened, answer)]
   let gone: string | undefined
-  let brokenBy: string | undefined
+
+  const breakNow = (reason: string) =>
+    Deferred.doneUnsafe(broken, Effect.fail(new StoreBroken({ reason })))
 
   const end = (reason: string) => {
     gone ??= reason
-    Deferred.doneUnsafe(opened, Exit.fail(openError(options.path, gone)))
-    Deferred.doneUnsafe(ended, Exit.fail(new StoreBroken({ reason: gone })))
-    for (const resume of waiting.values()) resume(failed("broken", gone))
-    waiting.clear()
+    breakNow(gone)
+    for (const resume of waiting.splice(0)) resume(unavailable(gone))
   }
 
   const receive = (reply: Reply) => {
-    switch (reply.kind) {
-      case "opened":
-        Deferred.doneUnsafe(opened, Exit.void)
-        break
-      case "openFailed":
-        Deferred.doneUnsafe(opened, Exit.fail(openError(options.path, reply.reason)))
-        break
-      case "broken":
-        brokenBy = reply.reason
-        Deferred.doneUnsafe(ended, Exit.fail(new StoreBroken({ reason: reply.reason })))
-        break
-      default:
-        waiting.get(reply.id)?.(Effect.succeed(reply))
-        waiting.delete(reply.id)
-    }
+    if ("broken" in reply) breakNow(reply.broken)
+    else if ("failed" in reply) waiting.shift()?.(unavailable(reply.failed))
+    // Each call is answered with what its method gives.
+    else waiting.shift()?.(Effect.succeed(reply.answer as never))
   }
 
   const start = Effect.sync(() => {
+    const settings: Settings = { role: "lottery/sqlite", path, drawId, readOnly, busyTimeoutMillis }
     const worker = new Worker(options.worker ?? workerUrl(), {
       workerData: settings,
       resourceLimits: { maxYoungGenerationSizeMb: WORKER_YOUNG_MIB }
     })
     worker.on("message", receive)
     worker.on("error", (error) => end(`the store's worker failed: ${error}`))
-    worker.on("exit", (code) => {
-      end(`the store's worker ended with code ${code}`)
-      Deferred.doneUnsafe(exited, Exit.void)
-    })
-    return worker
-  })
-
-  // Requests are answered in order, so what was asked before is done before the file is closed.
-  const stop = Effect.fnUntraced(function* (worker: Worker) {
-    const before = brokenBy
-    worker.postMessage({ kind: "close" } satisfies Request)
-    yield* Effect.timeoutOrElse(Deferred.await(exited), {
-      duration: CLOSE_TIMEOUT,
-      orElse: () => Effect.promise(() => worker.terminate())
-    })
-    // Everything acknowledged is durable in the log, but nobody should trust this disk.
-    if (brokenBy !== undefined && before === undefined) {
-      return yield* Effect.die(new StoreBroken({ reason: brokenBy }))
-    }
-  })
-
-  const worker = yield* Effect.acquireRelease(start, stop)
-  yield* Deferred.await(opened)
-
-  /** Sends a request; `uninterruptible` callers get an answer even from a worker that dies. */
-  const ask = (make: (id: number) => Request, transfer: () => Array<ArrayBuffer> = () => []) =>
-    Effect.callback<Answered, WorkerFailure>((resume) => {
-      if (gone !== undefined) {
-        resume(failed("broken", gone))
-        return undefined
-      }
-      const id = ++lastId
-      waiting.set(id, resume)
-      worker.postMessage(make(id), transfer())
-      return Effect.sync(() => waiting.delete(id))
-    }).pipe(
-      Effect.flatMap((reply) =>
-        reply.kind === "failed"
-          ? Effect.fail(new WorkerFailure({ failure: reply.failure }))
-          : Effect.succeed(reply)
-      )
-    )
-
-  const commit = Effect.fnUntraced(
-    function* (
-      writes: ReadonlyArray<Write>
-    ): Effect.fn.Return<ReadonlyArray<Outcome>, WorkerFailure> {
-      // A copy of the rows is handed over: a batch may share its bytes with others.
-      const buffers: Array<ArrayBuffer> = []
-      const owned = writes.map((write) => {
-        if (write.kind !== "append") return write
-        const rows = copyRuns(write)
-        buffers.push(rows.buffer)
-        return { ...write, runs: [rows] }
+    worker.on("exit", (code) => end(`the store's worker ended with code ${code}`))
+    /** Calls a method there; an uninterruptible caller is answered even if the worker dies. */
+    const call = <Method extends keyof Calls>(
+      method: Method,
+      args: Parameters<Calls[Method]>,
+      transfer: Array<ArrayBuffer> = []
+    ) =>
+      Effect.callback<ReturnType<Calls[Method]>, StoreUnavailable>((resume) => {
+        if (gone !== undefined) return resume(unavailable(gone))
+        waiting.push(resume)
+        worker.postMessage({ method, args } satisfies Request, transfer)
       })
-      const reply = yield* ask(
-        (id) => ({ kind: "commit", id, writes: owned }),
-        () => buffers
-      )
-      if (reply.kind !== "committed") return yield* failed("broken", "the worker is confused")
-      return reply.outcomes
-    },
-    Effect.mapError(({ failure }) =>
-      failure.kind === "broken"
-        ? new StoreBroken({ reason: failure.reason })
-        : new StoreUnavailable({ reason: failure.reason })
-    )
+    return { worker, call }
+  })
+
+  type Started = Effect.Success<typeof start>
+
+  const stop = Effect.fnUntraced(function* ({ call, worker }: Started) {
+    const closed = yield* Effect.timeoutOption(Effect.option(call("close", [])), CLOSE_TIMEOUT)
+    yield* Effect.promise(() => worker.terminate())
+    const failure = Option.getOrUndefined(Option.flatten(closed))
+    // Everything acknowledged is durable in the log, but nobody should trust this disk.
+    if (failure !== undefined) return yield* Effect.die(new StoreBroken({ reason: failure.reason }))
+  })
+
+  const { call } = yield* Effect.acquireRelease(start, stop)
+  yield* Effect.mapError(
+    Deferred.await(opened),
+    ({ reason }) => new StoreOpenError({ store: options.path, reason })
   )
 
-  const read = <Kind extends Read["kind"]>(question: Extract<Read, { readonly kind: Kind }>) =>
-    ask((id) => ({ kind: "read", id, read: question })).pipe(
-      Effect.flatMap((reply) =>
-        reply.kind === "read"
-          ? // The worker answers each question with what `ReadAnswers` says of its kind.
-            Effect.succeed(reply.answer as ReadAnswers[Kind])
-          : failed("broken", "the worker is confused")
-      ),
-      Effect.mapError(({ failure }) => new StoreUnavailable({ reason: failure.reason }))
+  const commit = Effect.fnUntraced(function* (writes: ReadonlyArray<Write>) {
+    const { buffers, owned } = copyRows(writes)
+    const result = yield* Effect.mapError(
+      call("commit", [owned], buffers),
+      // Whether it was committed is not known.
+      ({ reason }) => new StoreBroken({ reason })
     )
+    if (!("kind" in result)) return result
+    const { kind, reason } = result
+    return yield* kind === "broken" ? new StoreBroken({ reason }) : new StoreUnavailable({ reason })
+  })
 
-  return { commit, read, broken: Deferred.await(ended) }
+  return { call, commit, broken: Deferred.await(broken) }
 })
 
-type Reader = Effect.Success<ReturnType<typeof startWorker>>["read"]
+type Call = Effect.Success<ReturnType<typeof startWorker>>["call"]
 
-const pageWith = (read: Reader) => (agency: Agency, page: PageOf) =>
-  Effect.map(
-    read({ kind: "page", agency, ...page }),
-    ({ bytes, count }) => new BetBatch(bytes, count)
-  )
+const pageBy = (call: Call) => (agency: Agency, page: PageOf) =>
+  Effect.map(call("page", [agency, page]), ({ bytes, count }) => new BetBatch(bytes, count))
 
-const makeBooks = (drawId: string, read: Reader): StoredBooks => ({
-  draw: Effect.map(read({ kind: "draw" }), (stored) =>
-    stored === undefined
-      ? Option.none()
-      : Option.some({ draw: drawFromTerms(drawId, stored.terms), recorded: stored.recorded })
+const makeBooks = (drawId: string, call: Call): StoredBooks => ({
+  draw: Effect.map(call("draw", []), (stored) =>
+    Option.map(Option.fromUndefinedOr(stored), ({ recorded, terms }) => ({
+      draw: drawFromTerms(drawId, terms),
+      recorded
+    }))
   ),
-  progress: Effect.map(read({ kind: "progress" }), (rows) => new Map(rows)),
-  book: (agency, from) =>
-    pagedBook(agency, from, read({ kind: "progressOf", agency }), pageWith(read))
-})
-
-const settingsOf = (options: Options, path: string, readOnly: boolean): Settings => ({
-  role: "lottery/sqlite",
-  path,
-  drawId: options.drawId,
-  readOnly,
-  busyTimeoutMillis: options.busyTimeoutMillis ?? BUSY_TIMEOUT_MILLIS
+  progress: call("progress", []),
+  book: (agency, from) => pagedBook(agency, from, call("progressOf", [agency]), pageBy(call))
 })
 
 /** Opens the store to write it, under its lock. */
@@ -229,17 +175,16 @@ export const make = Effect.fnUntraced(function* (options: Options) {
   const path = yield* canonicalPath(options.path)
   yield* acquire(options.path, path)
   yield* DiscardRequest.clear(path)
-  const { commit, read, broken } = yield* startWorker(options, settingsOf(options, path, false))
+  const { broken, call, commit } = yield* startWorker(options, path, false)
   const { breakNow, ...writer } = yield* makeWriter(drawId, commit)
   // Also a worker that dies, or a sync that fails, while nobody waits for it breaks the store.
   yield* broken.pipe(Effect.catchTag("StoreBroken", breakNow), Effect.forkScoped)
   return BetStore.of({
-    ...makeBooks(drawId, read),
+    ...makeBooks(drawId, call),
     ...writer,
-    page: pageWith(read),
-    progressOf: (agency) => read({ kind: "progressOf", agency }),
-    winners: (winningNumber) =>
-      Effect.map(read({ kind: "winners", number: winningNumber }), winnersOf),
+    page: pageBy(call),
+    progressOf: (agency) => call("progressOf", [agency]),
+    winners: (winningNumber) => Effect.map(call("winners", [winningNumber]), winnersOf),
     changes: yield* DiscardRequest.serve(path, drawId, writer.discard)
   })
 })
@@ -248,8 +193,8 @@ export const make = Effect.fnUntraced(function* (options: Options) {
 export const makeReader = Effect.fnUntraced(function* (options: Options) {
   const path = yield* canonicalPath(options.path)
   yield* checkFiles(options.path, path)
-  const { read } = yield* startWorker(options, settingsOf(options, path, true))
-  return BetStoreReader.of(makeBooks(options.drawId, read))
+  const { call } = yield* startWorker(options, path, true)
+  return BetStoreReader.of(makeBooks(options.drawId, call))
 })
 
 /**

@@ -287,6 +287,20 @@ describe("SqliteStore", () => {
     )
   )
 
+  it.live("says at its close that a sync fails then", () =>
+    Effect.gen(function* () {
+      const path = join(yield* temporaryFolder, "lottery.db")
+      const scope = yield* Scope.make()
+      const worker = programOf("UnsyncedWorker")
+      const store = yield* SqliteStore.make({ path, drawId: "default", worker }).pipe(
+        Scope.provide(scope)
+      )
+      yield* store.append(1, 0, bets(1, 0, 1))
+      const closed = yield* Effect.exit(Scope.close(scope, Exit.void))
+      expect(String(closed)).toContain("disk I/O error (SQLite 1034)")
+    })
+  )
+
   it.effect("does not wait for ever for a worker that does not close", () =>
     Effect.gen(function* () {
       const path = join(yield* temporaryFolder, "lottery.db")
@@ -371,7 +385,7 @@ describe("SqliteStore", () => {
     limit(1000)
     expect(books.commit([appendOf(bets(1, 0, 500))])).toEqual([{ kind: "done" }])
     const again = new SqliteBooks(database, "default")
-    expect(again.read({ kind: "progressOf", agency: 1 })).toMatchObject({ bets: 500 })
+    expect(again.progressOf(1)).toMatchObject({ bets: 500 })
     database.close()
   })
 
@@ -381,7 +395,7 @@ describe("SqliteStore", () => {
     fails(["commit", 13])
     expect(books.commit([{ kind: "discard", agency: 1 }])).toMatchObject({ kind: "unavailable" })
     fails()
-    expect(books.read({ kind: "progressOf", agency: 1 })).toMatchObject({ bets: 5, edition: 0 })
+    expect(books.progressOf(1)).toMatchObject({ bets: 5, edition: 0 })
     database.close()
   })
 
