@@ -1,4 +1,4 @@
-/** What is read of one draw in PostgreSQL. */
+/** What is read of a draw in PostgreSQL. */
 import { Effect, Option } from "effect"
 import type { Agency } from "../../../domain/Agency.ts"
 import { BetBatch } from "../../../domain/BetBatch.ts"
@@ -30,28 +30,25 @@ export const drawFromRow = (id: string, row: DrawRow): StoredDraw => ({
   recorded: row.recorded
 })
 
-type ProgressRow = AgencyProgress & { readonly agency: Agency }
-
-/** The reading half of the store of a draw. */
-export const makeBooks = ({ read, sql }: Postgres, drawId: string) => {
-  const key = sql`(select id from draws where name = ${drawId})`
-
+/** The reading half of the store. */
+export const makeBooks = ({ drawId, key, read, sql }: Postgres) => {
   const draw = sql<DrawRow>`
     select agencies, winning_number, recorded_by is not null as recorded
     from draws where name = ${drawId} and agencies is not null`
 
   // An agency that takes part has a row from the first on; it is told of once it did something.
-  const progress = sql<ProgressRow>`
+  const progress = sql<AgencyProgress & { readonly agency: Agency }>`
     select agency, bets, finished, told, edition from agencies
     where draw = ${key} and (bets > 0 or finished or told or edition > 0)
     order by agency`
 
-  const progressOf = Effect.fnUntraced(function* (agency: Agency) {
-    const [row] = yield* sql<AgencyProgress>`
-      select bets, finished, told, edition from agencies
-      where draw = ${key} and agency = ${agency}`
-    return row ?? NO_PROGRESS
-  })
+  const progressOf = (agency: Agency) =>
+    Effect.map(
+      read(sql<AgencyProgress>`
+        select bets, finished, told, edition from agencies
+        where draw = ${key} and agency = ${agency}`),
+      ([row]) => row ?? NO_PROGRESS
+    )
 
   const quoted = (column: string) => {
     const field = sql(column)
@@ -60,39 +57,39 @@ export const makeBooks = ({ read, sql }: Postgres, drawId: string) => {
   }
 
   /** Canonical rows, as PostgreSQL puts them together: none of another edition of the book. */
-  // If another program took a bet out, what follows is not where it should be.
-  const pageRows = (agency: Agency, { edition, from, until }: PageOf) =>
-    Effect.map(
-      sql<{ count: number; rows: string }>`
-        select count(*)::int4 as count, coalesce(string_agg(row, '' order by position), '') as rows
-        from (
-          select position, row_number() over (order by position) - 1 as index,
-            ${quoted("first_name")} || ',' || ${quoted("last_name")} || ','
-            || document || ',' || to_char(birthdate, 'YYYY-MM-DD') || ',' || number || E'\\n' as row
-          from bets
-          where draw = ${key} and agency = ${agency}
-            and position >= ${from} and position < ${Math.min(until, from + PAGE_ROWS)}
-            and exists (
-              select from agencies
-              where draw = ${key} and agency = ${agency} and edition = ${edition}
-            )
-        ) as page
-        where position = ${from}::integer + index`,
-      ([row]) => row ?? { count: 0, rows: "" }
+  const page = (agency: Agency, { edition, from, until }: PageOf) => {
+    // If another program took a bet out, what follows is not where it should be.
+    const rows = sql<{ count: number; rows: string }>`
+      select count(*)::int4 as count, coalesce(string_agg(row, '' order by position), '') as rows
+      from (
+        select position, row_number() over (order by position) - 1 as index,
+          ${quoted("first_name")} || ',' || ${quoted("last_name")} || ','
+          || document || ',' || to_char(birthdate, 'YYYY-MM-DD') || ',' || number || E'\\n' as row
+        from bets
+        where draw = ${key} and agency = ${agency}
+          and position >= ${from} and position < ${Math.min(until, from + PAGE_ROWS)}
+          and exists (
+            select from agencies
+            where draw = ${key} and agency = ${agency} and edition = ${edition}
+          )
+      ) as page
+      where position = ${from}::integer + index`
+    return Effect.map(
+      read(rows),
+      // An aggregate gives one row.
+      ([found]) => new BetBatch(utf8.encode(found!.rows), found!.count)
     )
+  }
 
-  const page = (agency: Agency, of: PageOf) =>
-    Effect.map(
-      read(pageRows(agency, of)),
-      ({ count, rows }) => new BetBatch(utf8.encode(rows), count)
-    )
-
-  // The number stands in the text: only so does the planner see that the index is meant for it.
   const winners = (winningNumber: number) =>
-    sql<WinningRow>`
-      select agency, position, document from bets
-      where draw = ${key} and number = ${sql.literal(String(Number(winningNumber)))}
-      order by agency, position`
+    Effect.map(
+      // The number stands in the text: only so does the planner see that the index is meant for it.
+      read(sql<WinningRow>`
+        select agency, position, document from bets
+        where draw = ${key} and number = ${sql.literal(String(Number(winningNumber)))}
+        order by agency, position`),
+      winnersOf
+    )
 
   const books: StoredBooks = {
     draw: Effect.map(read(draw), ([row]) =>
@@ -102,13 +99,7 @@ export const makeBooks = ({ read, sql }: Postgres, drawId: string) => {
       read(progress),
       (rows) => new Map(rows.map(({ agency, ...of }) => [agency, of]))
     ),
-    book: (agency, from) => pagedBook(agency, from, read(progressOf(agency)), page)
+    book: (agency, from) => pagedBook(agency, from, progressOf(agency), page)
   }
-
-  return {
-    ...books,
-    page,
-    progressOf: (agency: Agency) => read(progressOf(agency)),
-    winners: (winningNumber: number) => Effect.map(read(winners(winningNumber)), winnersOf)
-  }
+  return { ...books, page, progressOf, winners }
 }

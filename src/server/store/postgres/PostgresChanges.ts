@@ -17,32 +17,21 @@ const TICKS_AT_MOST_EVERY = "200 millis"
  * Tells every server that something of the draw has changed, or does not: they look, too. It waits
  * among what reads, for it changes nothing.
  */
-export const notify = ({ read, sql }: Postgres, drawId: string): Effect.Effect<void> =>
+export const notify = ({ drawId, read, sql }: Postgres): Effect.Effect<void> =>
   Effect.ignore(read(sql.notify(CHANNEL, drawId)))
-
-/** What differs after every change, at the price of one row. */
-const makeLook = ({ read, sql }: Postgres, drawId: string) =>
-  read(sql<{ readonly seen: string }>`
-    select concat_ws(' ', draws.recorded_by,
-      count(*) filter (where finished), count(*) filter (where told), sum(edition)) as seen
-    from draws join agencies on agencies.draw = draws.id
-    where draws.name = ${drawId}
-    group by draws.recorded_by`)
 
 /** A stream that ticks after changes of the draw, of others and our own. */
 export const make = Effect.fnUntraced(function* (
-  postgres: Postgres,
-  drawId: string,
+  { drawId, read, sql }: Postgres,
   looksEvery: Duration.Input
 ) {
   // Who subscribes late is given the last tick; who is slow misses all but the last.
   const ticks = yield* PubSub.sliding<void>({ capacity: 1, replay: 1 })
   const tick = PubSub.publish(ticks, undefined)
-  const look = makeLook(postgres, drawId)
   let isListening: boolean | undefined
 
   const listen = Effect.gen(function* () {
-    const notifications = yield* postgres.sql.listen(CHANNEL)
+    const notifications = yield* sql.listen(CHANNEL)
     if (isListening === false) yield* logAction("store_listen", "success")
     isListening = true
     // What was said while nobody listened is lost.
@@ -64,15 +53,21 @@ export const make = Effect.fnUntraced(function* (
   yield* listen.pipe(Effect.andThen(Effect.sleep(looksEvery)), Effect.forever, Effect.forkScoped)
 
   let seen: string | undefined
-  const lookAgain = Effect.gen(function* () {
-    const [found] = yield* look
+  const look = Effect.gen(function* () {
+    // What differs after every change, at the price of one row.
+    const [found] = yield* read(sql<{ readonly seen: string }>`
+      select concat_ws(' ', draws.recorded_by,
+        count(*) filter (where finished), count(*) filter (where told), sum(edition)) as seen
+      from draws join agencies on agencies.draw = draws.id
+      where draws.name = ${drawId}
+      group by draws.recorded_by`)
     if (found === undefined || found.seen === seen) return
     seen = found.seen
     yield* tick
   })
   yield* Effect.sleep(looksEvery).pipe(
     // Where it cannot be looked at now, it is the next time; the one who listens has said why.
-    Effect.andThen(Effect.ignore(lookAgain)),
+    Effect.andThen(Effect.ignore(look)),
     Effect.forever,
     Effect.forkScoped
   )

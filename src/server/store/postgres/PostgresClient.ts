@@ -3,9 +3,10 @@
  * errors mean, and how long it may be away before a statement is given up.
  */
 import * as PgClient from "@effect/sql-pg/PgClient"
-import { Data, Effect, Fiber, Option, type Redacted, Schedule, Scope, Semaphore } from "effect"
+import { Data, Effect, Fiber, Option, type Redacted, Schedule, type Scope, Semaphore } from "effect"
 import * as Reactivity from "effect/reactivity/Reactivity"
 import { SqlError } from "effect/sql/SqlError"
+import type { Fragment } from "effect/sql/Statement"
 import { boundedWait } from "../../../domain/LoggedResource.ts"
 import { StoreUnavailable } from "../BetStore.ts"
 import { makeTypes } from "./PostgresColumns.ts"
@@ -23,9 +24,6 @@ const RETRY_EVERY = "200 millis"
 const RETRIES = 25
 /** After that time without an answer a statement is given up, with its connection. */
 const STATEMENT_SECONDS = 20
-/** At a close, how long connections are waited for whose statements are not answered. */
-const CLOSE_TIMEOUT = "2 seconds"
-
 /**
  * What each connection is set to, whatever the database's own default is. The store rests on it: a
  * commit that is answered is on the disk, and on the standby's where there is a synchronous one;
@@ -36,18 +34,8 @@ const SESSION = {
   default_transaction_isolation: "read committed"
 }
 
-/** A connection is not set as it was asked to be. */
-export class SessionDiffers extends Data.TaggedError("SessionDiffers")<{
-  readonly setting: string
-  readonly value: string | null
-  readonly expected: string
-}> {
-  get reason(): string {
-    const { expected, setting, value } = this
-    const differs = `its connections have ${setting} = ${value}, expected ${expected}`
-    return `${differs}; where a pooler before it leaves that out, set it for the database's user`
-  }
-}
+/** The database cannot be used as a store, for a reason in one line. */
+export class NotUsable extends Data.TaggedError("NotUsable")<{ readonly reason: string }> {}
 
 /** What says that PostgreSQL is away for now, or that the statement met another: none was done. */
 const TRANSIENT_STATES = new Set([
@@ -143,8 +131,12 @@ export const orRolledBack = <A, E, R>(
     defect instanceof SqlError ? Effect.fail(defect) : Effect.die(defect)
   )
 
+/** A draw in PostgreSQL. */
 export interface Postgres {
   readonly sql: PgClient.PgClient
+  readonly drawId: string
+  /** The draw's key in the tables, as a part of a statement. */
+  readonly key: Fragment
   /**
    * Runs what reads. While PostgreSQL is away it is tried again; where it stays away, or does not
    * answer, the store is unavailable.
@@ -156,24 +148,6 @@ export interface Postgres {
    */
   readonly write: Postgres["read"]
 }
-
-/**
- * Opens what talks to PostgreSQL, in a scope whose close does not wait long for an answer. Nobody
- * was told of what is not answered by then, and its connections end with the process.
- */
-export const closedInTime = Effect.fnUntraced(function* <A, E>(
-  acquire: Effect.Effect<A, E, Scope.Scope>
-): Effect.fn.Return<A, E, Scope.Scope> {
-  const scope = yield* Scope.make()
-  yield* Effect.addFinalizer(
-    Effect.fnUntraced(function* (exit) {
-      const closed = yield* boundedWait(Scope.close(scope, exit), CLOSE_TIMEOUT)
-      if (Option.isSome(closed)) return yield* closed.value
-      yield* Effect.logWarning("PostgreSQL does not answer: its connections are not waited for")
-    })
-  )
-  return yield* Scope.provide(acquire, scope)
-})
 
 /** Says what others on the way learn. Any server that answers may ask for the password as text. */
 const warnUnlessPrivate = (url: Redacted.Redacted) => {
@@ -187,7 +161,8 @@ const warnUnlessPrivate = (url: Redacted.Redacted) => {
 
 /** Makes the pool; connections are opened as they are needed. */
 export const make = Effect.fnUntraced(function* (
-  url: Redacted.Redacted
+  url: Redacted.Redacted,
+  drawId: string
 ): Effect.fn.Return<Postgres, SqlError, Scope.Scope> {
   yield* warnUnlessPrivate(url)
   const sql = yield* PgClient.make({
@@ -209,18 +184,30 @@ export const make = Effect.fnUntraced(function* (
   const readers = yield* Semaphore.make(READERS)
   return {
     sql,
+    drawId,
+    key: sql`(select id from draws where name = ${drawId})`,
     // Whoever waits for its turn waits for us: PostgreSQL's time begins with the statement.
     read: (statement) => readers.withPermit(patiently(statement)),
     write: (statement) => writers.withPermit(patiently(statement))
   }
 })
 
+/** What a connection has set; null if this PostgreSQL does not know of it. */
+export const settingOf = Effect.fnUntraced(function* (sql: PgClient.PgClient, setting: string) {
+  const [found] = yield* sql<{ value: string | null }>`
+    select current_setting(${setting}, true) as value`
+  return found?.value ?? null
+})
+
 /** Fails where a connection is not set as the store needs it: poolers may leave settings out. */
 export const checkSession = Effect.fnUntraced(function* (sql: PgClient.PgClient) {
   for (const [setting, expected] of Object.entries(SESSION)) {
-    const [found] = yield* sql<{ value: string | null }>`
-      select current_setting(${setting}, true) as value`
-    const value = found?.value ?? null
-    if (value !== expected) return yield* new SessionDiffers({ setting, value, expected })
+    const value = yield* settingOf(sql, setting)
+    if (value === expected) continue
+    return yield* new NotUsable({
+      reason:
+        `its connections have ${setting} = ${value}, expected ${expected}; ` +
+        "where a pooler before it leaves that out, set it for the database's user"
+    })
   }
 })

@@ -3,16 +3,13 @@
  * PostgreSQL 15 and later takes.
  */
 import type * as PgClient from "@effect/sql-pg/PgClient"
-import { Data, Effect } from "effect"
+import { Effect } from "effect"
 import * as Migrator from "effect/sql/Migrator"
 import { SqlClient } from "effect/sql/SqlClient"
 import { SqlError } from "effect/sql/SqlError"
-import { orRolledBack, reasonOf } from "./PostgresClient.ts"
+import { NotUsable, orRolledBack, type Postgres, reasonOf, settingOf } from "./PostgresClient.ts"
 
 const MIGRATIONS_TABLE = "lottery_migrations"
-
-/** The tables cannot be used, in one line. */
-export class NotOurs extends Data.TaggedError("NotOurs")<{ readonly reason: string }> {}
 
 const createTables = Effect.gen(function* () {
   const sql = yield* SqlClient
@@ -61,30 +58,18 @@ const migrate = Migrator.make({})({
   loader: Migrator.fromRecord(migrations)
 })
 
-/** The version of the tables: 0 where there are none. */
+/** The version of the tables, 0 where there are none; fails if it is newer than the latest. */
 const versionOf = Effect.fnUntraced(function* (sql: PgClient.PgClient) {
   const [found] = yield* sql<{ there: boolean }>`
     select to_regclass(${MIGRATIONS_TABLE}) is not null as there`
   if (found?.there !== true) return 0
   const [latest] = yield* sql<{ version: number }>`
     select coalesce(max(migration_id), 0)::int4 as version from ${sql(MIGRATIONS_TABLE)}`
-  return latest?.version ?? 0
+  const version = latest?.version ?? 0
+  if (version <= LATEST) return version
+  const reason = `its tables are of version ${version}, newer than ${LATEST}`
+  return yield* new NotUsable({ reason })
 })
-
-/** Names are any Unicode text, which no other encoding holds. */
-const checkEncoding = Effect.fnUntraced(function* (sql: PgClient.PgClient) {
-  const [found] = yield* sql<{ encoding: string }>`
-    select current_setting('server_encoding') as encoding`
-  if (found?.encoding === "UTF8") return
-  return yield* new NotOurs({ reason: `its encoding is ${found?.encoding}, expected UTF8` })
-})
-
-const checkVersion = (version: number): Effect.Effect<void, NotOurs> =>
-  version <= LATEST
-    ? Effect.void
-    : Effect.fail(
-        new NotOurs({ reason: `its tables are of version ${version}, newer than ${LATEST}` })
-      )
 
 /**
  * Fails where a table of ours is there already, and is not ours. Whoever makes the tables at this
@@ -96,37 +81,42 @@ const checkNames = Effect.fnUntraced(function* (sql: PgClient.PgClient) {
     where to_regclass(name) is not null`
   if (taken.length === 0 || (yield* versionOf(sql)) > 0) return
   const names = taken.map(({ name }) => name).join(", ")
-  return yield* new NotOurs({ reason: `it has tables of something else: ${names}` })
+  return yield* new NotUsable({ reason: `it has tables of something else: ${names}` })
 })
 
 /** Makes the tables, or brings them to the latest version, where they are not. */
 export const prepare = Effect.fnUntraced(function* (sql: PgClient.PgClient) {
-  yield* checkEncoding(sql)
+  // Names are any Unicode text, which no other encoding holds.
+  const encoding = yield* settingOf(sql, "server_encoding")
+  if (encoding !== "UTF8") {
+    return yield* new NotUsable({ reason: `its encoding is ${encoding}, expected UTF8` })
+  }
   // Where there is nothing to do, nothing is locked, and no more than the tables' use is needed.
   const version = yield* versionOf(sql)
-  yield* checkVersion(version)
   if (version === LATEST) return
   if (version === 0) yield* checkNames(sql)
   yield* migrate.pipe(
     Effect.provideService(SqlClient, sql),
     orRolledBack,
-    Effect.catchTag("MigrationError", ({ cause, message }) =>
-      Effect.fail(
-        cause instanceof SqlError
-          ? new NotOurs({ reason: `its tables cannot be made: ${reasonOf(cause)}` })
-          : new NotOurs({ reason: message })
-      )
-    )
+    Effect.catchTag("MigrationError", ({ cause, message }) => {
+      const isOfSql = cause instanceof SqlError
+      const reason = isOfSql ? `its tables cannot be made: ${reasonOf(cause)}` : message
+      return Effect.fail(new NotUsable({ reason }))
+    })
   )
 })
 
-/** Fails where nobody has made the tables yet, or they are not of this version. */
-export const check = Effect.fnUntraced(function* (sql: PgClient.PgClient) {
+/** Fails where nobody has made the tables yet, they are not of this version, or lack the draw. */
+export const check = Effect.fnUntraced(function* ({ drawId, sql }: Postgres) {
   const version = yield* versionOf(sql)
-  yield* checkVersion(version)
   if (version < LATEST) {
     const what =
       version === 0 ? "it holds no bets" : `its tables are of the older version ${version}`
-    return yield* new NotOurs({ reason: `${what}; a server that is started with it mends that` })
+    return yield* new NotUsable({ reason: `${what}; a server that is started with it mends that` })
   }
+  const draws = yield* sql<{ name: string }>`select name from draws order by id`
+  // A store that a server has just made holds no draw yet.
+  if (draws.length === 0 || draws.some(({ name }) => name === drawId)) return
+  const names = draws.map(({ name }) => name).join(", ")
+  return yield* new NotUsable({ reason: `it holds no draw ${drawId}, only ${names}` })
 })

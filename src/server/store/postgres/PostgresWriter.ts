@@ -20,8 +20,7 @@ import {
   Discarded,
   DrawAlreadyHeld,
   type FinishOptions,
-  NotAllFinished,
-  type StoreUnavailable
+  NotAllFinished
 } from "../BetStore.ts"
 import { ensureSameTerms } from "../DrawTerms.ts"
 import { type DrawRow, drawFromRow } from "./PostgresBooks.ts"
@@ -44,25 +43,14 @@ interface AgencyRow {
 
 const UNIQUE_VIOLATION = "23505"
 
-/** What became of a write that the agency's row was not where the writer believed it to be. */
-type Looked<A> = { readonly done: A } | "again"
-
 const arrayOf = (values: ReadonlyArray<unknown>, type: number) =>
   // The types below all have one of arrays.
   Result.getOrThrow(PgTypes.array(values, type))
 
 type Columns = ReturnType<typeof columnsOf>
 
-/**
- * The writing half of the store of a draw. `notify` tells the other servers that something of it
- * has changed.
- */
-export const makeWriter = (
-  { sql, write }: Postgres,
-  drawId: string,
-  notify: Effect.Effect<void>
-) => {
-  const key = sql`(select id from draws where name = ${drawId})`
+/** The writing half of the store. `notify` tells the other servers that something has changed. */
+export const makeWriter = ({ drawId, key, sql, write }: Postgres, notify: Effect.Effect<void>) => {
   /** Who records the draw, for people, and for us where the answer is lost. */
   const server = `${hostname()} ${process.pid} ${randomUUID()}`
   let hasSaidRecorded = false
@@ -81,30 +69,26 @@ export const makeWriter = (
   const makeAgency = (agency: Agency) =>
     Effect.suspend(() => (agenciesWithRow.has(agency) ? Effect.void : makeAgencies([agency])))
 
-  const rowOf = Effect.fnUntraced(function* (agency: Agency) {
-    const [row] = yield* sql<AgencyRow>`
-      select bets, finished, edition, last_write from agencies
-      where draw = ${key} and agency = ${agency}`
-    return row
-  })
-
   /**
-   * Runs a statement that moves the agency's row on and tells whether it did. Where it did not,
-   * looks why: another may have moved the row in between, so that it would now.
+   * Runs a statement that moves the agency's row on and gives a row if it did. If it did not, looks
+   * why: another may have moved the row in between, so that it would now.
    */
-  const move = Effect.fnUntraced(function* <E>(
+  const move = Effect.fnUntraced(function* <Refusal>(
     agency: Agency,
-    statement: Effect.Effect<ReadonlyArray<{ readonly moved: boolean }>, SqlError>,
-    look: (row: AgencyRow) => Effect.Effect<Looked<void>, E>
+    statement: Effect.Effect<ReadonlyArray<unknown>, SqlError>,
+    look: (row: AgencyRow) => "done" | "again" | Refusal
   ) {
     for (;;) {
       yield* makeAgency(agency)
-      const [result] = yield* statement
-      if (result?.moved === true) return
-      const row = yield* rowOf(agency)
+      if ((yield* statement).length > 0) return
+      const [row] = yield* sql<AgencyRow>`
+        select bets, finished, edition, last_write from agencies
+        where draw = ${key} and agency = ${agency}`
       // Somebody put another database in the place of this one.
       if (row === undefined) agenciesWithRow.delete(agency)
-      else if ((yield* look(row)) !== "again") return
+      const found = row === undefined ? "again" : look(row)
+      if (found === "done") return
+      if (found !== "again") return yield* Effect.fail(found)
     }
   })
 
@@ -113,12 +97,12 @@ export const makeWriter = (
     position: number,
     batch: BetBatch,
     { edition, last }: AppendOptions = {}
-  ): Effect.fn.Return<void, Conflict | AlreadyFinished | Discarded | StoreUnavailable> {
+  ) {
     const token = randomUUID()
     // In a select's list columns go side by side, row by row; one `unnest` of them all in `from`
     // would put each of them aside first, for a fifth more of PostgreSQL's time.
     const storeColumns = ({ birthdates, documents, firstNames, lastNames, numbers }: Columns) =>
-      sql<{ moved: boolean }>`
+      sql`
       with moved as (
         update agencies
         set bets = bets + ${batch.count}, finished = ${last !== undefined}, last_write = ${token}
@@ -134,16 +118,14 @@ export const makeWriter = (
           unnest(${firstNames}), unnest(${lastNames}), unnest(${documents})
         from moved
       )
-      select exists (select from moved) as moved`
-    const look = (
-      row: AgencyRow
-    ): Effect.Effect<Looked<void>, Conflict | AlreadyFinished | Discarded> => {
+      select from moved`
+    const look = (row: AgencyRow) => {
       const { bets, finished } = row
-      if (row.last_write === token) return Effect.succeed({ done: undefined })
+      if (row.last_write === token) return "done"
       if (edition !== undefined && edition !== row.edition) return new Discarded({ agency })
       if (finished) return new AlreadyFinished({ agency, bets })
       if (bets !== position) return new Conflict({ agency, position, held: bets })
-      return Effect.succeed("again")
+      return "again"
     }
     // A batch is taken apart when its turn has come: what waits is kept as the bytes it came in.
     yield* write(Effect.suspend(() => move(agency, storeColumns(columnsOf(batch)), look)))
@@ -154,19 +136,16 @@ export const makeWriter = (
     agency: Agency,
     bets: number,
     { edition }: FinishOptions
-  ): Effect.fn.Return<void, BookMismatch | Discarded | StoreUnavailable> {
-    const statement = sql<{ moved: boolean }>`
-      with moved as (
-        update agencies set finished = true
-        where draw = ${key} and agency = ${agency} and bets = ${bets} and not finished
-          and edition = coalesce(${edition ?? null}::integer, edition)
-        returning draw
-      )
-      select exists (select from moved) as moved`
-    const look = (row: AgencyRow): Effect.Effect<Looked<void>, BookMismatch | Discarded> => {
+  ) {
+    const statement = sql`
+      update agencies set finished = true
+      where draw = ${key} and agency = ${agency} and bets = ${bets} and not finished
+        and edition = coalesce(${edition ?? null}::integer, edition)
+      returning agency`
+    const look = (row: AgencyRow) => {
       if (edition !== undefined && edition !== row.edition) return new Discarded({ agency })
       if (row.bets !== bets) return new BookMismatch({ agency, bets, held: row.bets })
-      return Effect.succeed(row.finished ? { done: undefined } : "again")
+      return row.finished ? "done" : "again"
     }
     yield* write(move(agency, statement, look))
     yield* notify

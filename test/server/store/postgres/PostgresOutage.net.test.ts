@@ -28,7 +28,6 @@ type Store = BetStore["Service"]
 
 const optionsOf = (url: string): PostgresStore.Options => ({
   url: Redacted.make(url),
-  shown: "postgres://shown",
   drawId: "default"
 })
 
@@ -171,7 +170,7 @@ describeCluster("PostgresStore, where PostgreSQL or the way there fails,", (shar
         [DONE.select, store.append(1, 7, bets(1, 7, 300), { edition: 0 })],
         [DONE.select, store.append(1, 307, bets(1, 307, 2), { last: whole(bets(1, 0, 309)) })],
         [DONE.select, store.append(2, 0, bets(2, 0, 1))],
-        [DONE.select, store.finish(2, 1, whole(bets(2, 0, 1)))],
+        [DONE.update, store.finish(2, 1, whole(bets(2, 0, 1)))],
         [DONE.update, store.told(2)]
       ]
       for (const [answer, write] of writes) {
@@ -904,8 +903,8 @@ describeCluster("PostgresStore, in a PostgreSQL that is set up by others,", (sha
       for (const opening of [open(url), PostgresStore.makeReader(optionsOf(url))]) {
         const error = yield* Effect.flip(opening)
         expect(error.message).toBe(
-          "cannot open postgres://shown: password authentication failed for user " +
-            '"lottery" (PostgreSQL 28P01)'
+          `cannot open postgres://lottery@127.0.0.1:${cluster.port}/lottery: ` +
+            'password authentication failed for user "lottery" (PostgreSQL 28P01)'
         )
         expect(shownOf(error)).not.toMatch(/hunter2/)
         expect(shownOf(error)).not.toContain(cluster.password)

@@ -9,6 +9,7 @@ import { expect, it } from "@effect/vitest"
 import { Effect, Fiber, Redacted, type Scope, Stream } from "effect"
 import { BetStore } from "../../../../src/server/store/BetStore.ts"
 import * as PostgresStore from "../../../../src/server/store/postgres/PostgresStore.ts"
+import { showPostgresUrl } from "../../../../src/server/store/postgres/PostgresUrl.ts"
 import { hold, until } from "../../../support/stores/HeldTransaction.ts"
 import {
   describeCluster,
@@ -22,7 +23,6 @@ import { bets, bookOf, bytesOf, conformance, drawOf } from "../BetStore.conforma
 
 const optionsOf = (url: string, drawId = "default"): PostgresStore.Options => ({
   url: Redacted.make(url),
-  shown: "postgres://shown",
   drawId
 })
 
@@ -198,7 +198,7 @@ describePostgres("PostgresStore", (database) => {
       const before = yield* contents(url)
       expect(yield* Effect.flip(open(url))).toMatchObject({
         _tag: "StoreOpenError",
-        store: "postgres://shown",
+        store: showPostgresUrl(Redacted.make(url)),
         reason: "it has tables of something else: draws"
       })
       expect(yield* query(url, "select * from draws")).toEqual([{ drawn_with: "a pencil" }])

@@ -126,7 +126,7 @@ describe("a PostgreSQL's URL", () => {
     ([text, reason]) =>
       Effect.gen(function* () {
         const url = readable(text)
-        const options = { url, shown: showPostgresUrl(url), drawId: "default" }
+        const options = { url, drawId: "default" }
         const error = yield* Effect.flip(Effect.scoped(PostgresStore.make(options)))
         expect(error._tag).toBe("StoreOpenError")
         expect(error.message).toContain(reason)
