@@ -9,7 +9,7 @@ import {
   type StoredBooks,
   type StoredDraw
 } from "../BetStore.ts"
-import { drawFromTerms } from "../DrawTerms.ts"
+import { type DrawTerms, drawFromTerms } from "../DrawTerms.ts"
 import { pagedBook } from "../PagedBook.ts"
 import { type WinningRow, winnersOf } from "../WinningRows.ts"
 import type { Postgres } from "./PostgresClient.ts"
@@ -19,21 +19,17 @@ const PAGE_ROWS = 2400
 const utf8 = new TextEncoder()
 
 /** A draw as a row of `draws`. */
-export interface DrawRow {
-  readonly agencies: ReadonlyArray<Agency>
-  readonly winning_number: number
-  readonly recorded: boolean
-}
+export type DrawRow = DrawTerms & Pick<StoredDraw, "recorded">
 
 export const drawFromRow = (id: string, row: DrawRow): StoredDraw => ({
-  draw: drawFromTerms(id, { agencies: row.agencies, winningNumber: row.winning_number }),
+  draw: drawFromTerms(id, row),
   recorded: row.recorded
 })
 
 /** The reading half of the store. */
 export const makeBooks = ({ drawId, key, read, sql }: Postgres) => {
   const draw = sql<DrawRow>`
-    select agencies, winning_number, recorded_by is not null as recorded
+    select agencies, winning_number as "winningNumber", recorded_by is not null as recorded
     from draws where name = ${drawId} and agencies is not null`
 
   // An agency that takes part has a row from the first on; it is told of once it did something.

@@ -3,7 +3,7 @@
  * errors mean, and how long it may be away before a statement is given up.
  */
 import * as PgClient from "@effect/sql-pg/PgClient"
-import { Data, Effect, Fiber, Option, type Redacted, Schedule, type Scope, Semaphore } from "effect"
+import { Data, Effect, Option, type Redacted, Schedule, type Scope, Semaphore } from "effect"
 import * as Reactivity from "effect/reactivity/Reactivity"
 import { SqlError } from "effect/sql/SqlError"
 import type { Fragment } from "effect/sql/Statement"
@@ -24,6 +24,7 @@ const RETRY_EVERY = "200 millis"
 const RETRIES = 25
 /** After that time without an answer a statement is given up, with its connection. */
 const STATEMENT_SECONDS = 20
+
 /**
  * What each connection is set to, whatever the database's own default is. The store rests on it: a
  * commit that is answered is on the disk, and on the standby's where there is a synchronous one;
@@ -110,14 +111,6 @@ const withDeadline = Effect.fnUntraced(function* <A, E>(work: Effect.Effect<A, E
   if (Option.isSome(answer)) return answer.value
   const reason = `PostgreSQL did not answer in ${STATEMENT_SECONDS} seconds`
   return yield* new StoreUnavailable({ reason })
-})
-
-/** Runs something that is interrupted at once, behind the back of the one who waited for it. */
-export const leftBehind = Effect.fnUntraced(function* <A, E>(work: Effect.Effect<A, E>) {
-  const working = yield* Effect.forkDetach(work)
-  return yield* Effect.onInterrupt(Fiber.join(working), () =>
-    Effect.forkDetach(Fiber.interrupt(working))
-  )
 })
 
 /**

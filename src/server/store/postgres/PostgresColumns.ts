@@ -19,19 +19,12 @@ const NUMBER_BYTES = 2
 /** What a name or a document takes at first. */
 const TEXT_BYTES = 16
 
-/** The arrays' own type beside that of their elements. */
-const ARRAYS = [
-  [PgTypes.OID.text, PgTypes.OID.textArray],
-  [PgTypes.OID.date, PgTypes.OID.dateArray],
-  [PgTypes.OID.int2, PgTypes.OID.int2Array]
-] as const
-type Element = (typeof ARRAYS)[number][0]
-const arrayTypes = new Map<Element, number>(ARRAYS)
+const { OID } = PgTypes
 
 /** The client's types, but that these arrays are sent as they are made here. */
 export const makeTypes = (): PgTypes.Registry => {
   const types = PgTypes.makeRegistry()
-  for (const arrayType of arrayTypes.values()) {
+  for (const arrayType of [OID.textArray, OID.dateArray, OID.int2Array]) {
     types.register<Uint8Array>(arrayType, { encode: Result.succeed, decode: Result.succeed })
   }
   return types
@@ -39,13 +32,13 @@ export const makeTypes = (): PgTypes.Registry => {
 
 /** An array that is being made. */
 class Column {
-  private readonly element: Element
+  private readonly type: number
   private bytes: Buffer
   private length = HEADER_BYTES
 
   /** `size` is how many bytes an element takes, or about how many. */
-  constructor(element: Element, count: number, size: number) {
-    this.element = element
+  constructor(type: number, element: number, count: number, size: number) {
+    this.type = type
     this.bytes = Buffer.allocUnsafeSlow(HEADER_BYTES + count * (LENGTH_BYTES + size))
     this.bytes.writeInt32BE(1, 0)
     this.bytes.writeInt32BE(0, 4)
@@ -87,7 +80,7 @@ class Column {
   build(): PgTypes.Parameter {
     return {
       [PgTypes.ParameterTypeId]: PgTypes.ParameterTypeId,
-      oid: arrayTypes.get(this.element)!,
+      oid: this.type,
       value: this.bytes.subarray(0, this.length)
     }
   }
@@ -114,11 +107,11 @@ const daysOf = (source: Uint8Array, start: number): number => {
 
 /** Each column of a batch, as a parameter for `unnest`. */
 export const columnsOf = ({ bytes, count }: BetBatch) => {
-  const firstNames = new Column(PgTypes.OID.text, count, TEXT_BYTES)
-  const lastNames = new Column(PgTypes.OID.text, count, TEXT_BYTES)
-  const documents = new Column(PgTypes.OID.text, count, TEXT_BYTES)
-  const birthdates = new Column(PgTypes.OID.date, count, DATE_BYTES)
-  const numbers = new Column(PgTypes.OID.int2, count, NUMBER_BYTES)
+  const firstNames = new Column(OID.textArray, OID.text, count, TEXT_BYTES)
+  const lastNames = new Column(OID.textArray, OID.text, count, TEXT_BYTES)
+  const documents = new Column(OID.textArray, OID.text, count, TEXT_BYTES)
+  const birthdates = new Column(OID.dateArray, OID.date, count, DATE_BYTES)
+  const numbers = new Column(OID.int2Array, OID.int2, count, NUMBER_BYTES)
   const spans = Row.makeFieldSpans()
   let quote = bytes.indexOf(Row.QUOTE)
   for (let start = 0; start < bytes.length; ) {

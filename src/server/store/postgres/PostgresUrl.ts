@@ -19,41 +19,25 @@ const PARAMETERS = [
   "sslmode"
 ]
 
-const SCHEME = /^postgres(ql)?:\/\//
-/** What a URL has behind its host: a database, and parameters. */
+/** What stands behind the scheme: user, password and host up to a slash; a database, parameters. */
+const PARTS = /^postgres(?:ql)?:\/\/([^/?#]*)(.*)$/s
 const REST = /^(\/[^/@?#]*)?(\?[^@#]*)?$/
 
 const EXPECTED = "expected postgres://USER:PASSWORD@HOST:PORT/DATABASE"
 
-const parse = (text: string): URL | undefined => {
-  try {
-    return new URL(text)
-  } catch {
-    return undefined
-  }
-}
-
-/** What is wrong with a URL, without showing any of it. */
-const problemOf = (text: string): string | undefined => {
-  const url = parse(text)
-  if (!SCHEME.test(text) || url === undefined) return EXPECTED
-  const authority = text.replace(SCHEME, "").match(/^[^/?#]*/)?.[0] ?? ""
-  const rest = text.replace(SCHEME, "").slice(authority.length)
-  if (!REST.test(rest) || authority.split("@").length > 2) {
-    return `${EXPECTED}, what is special in a name or password percent-encoded (@ as %40)`
-  }
-  for (const name of url.searchParams.keys()) {
-    if (!PARAMETERS.includes(name)) {
-      return `${EXPECTED}, with no parameters but ${PARAMETERS.join(", ")}`
-    }
-  }
-  return undefined
-}
-
 /** Takes a URL for what it is, or says what is wrong with it, without showing any of it. */
 export const parsePostgresUrl = (text: string): Result.Result<Redacted.Redacted, string> => {
-  const problem = problemOf(text)
-  return problem === undefined ? Result.succeed(Redacted.make(text)) : Result.fail(problem)
+  const url = URL.parse(text)
+  const [, authority, rest] = PARTS.exec(text) ?? []
+  if (url === null || authority === undefined || rest === undefined) return Result.fail(EXPECTED)
+  if (!REST.test(rest) || authority.split("@").length > 2) {
+    return Result.fail(
+      `${EXPECTED}, what is special in a name or password percent-encoded (@ as %40)`
+    )
+  }
+  return [...url.searchParams.keys()].every((name) => PARAMETERS.includes(name))
+    ? Result.succeed(Redacted.make(text))
+    : Result.fail(`${EXPECTED}, with no parameters but ${PARAMETERS.join(", ")}`)
 }
 
 /** The last value of a parameter, which is the one that counts. */

@@ -7,11 +7,12 @@
 import { randomUUID } from "node:crypto"
 import { hostname } from "node:os"
 import * as PgTypes from "@effect/sql-pg/PgTypes"
-import { Effect, Result } from "effect"
+import { Duration, Effect, Option, Result } from "effect"
 import type { SqlError } from "effect/sql/SqlError"
 import type { Agency } from "../../../domain/Agency.ts"
 import type { BetBatch } from "../../../domain/BetBatch.ts"
 import type { Draw } from "../../../domain/Draw.ts"
+import { boundedWait } from "../../../domain/LoggedResource.ts"
 import {
   AlreadyFinished,
   type AppendOptions,
@@ -24,13 +25,7 @@ import {
 } from "../BetStore.ts"
 import { ensureSameTerms } from "../DrawTerms.ts"
 import { type DrawRow, drawFromRow } from "./PostgresBooks.ts"
-import {
-  leftBehind,
-  orRolledBack,
-  type Postgres,
-  stateOf,
-  toUnavailable
-} from "./PostgresClient.ts"
+import { orRolledBack, type Postgres, stateOf, toUnavailable } from "./PostgresClient.ts"
 import { columnsOf } from "./PostgresColumns.ts"
 
 /** The row of an agency, whoever wrote it. */
@@ -43,11 +38,9 @@ interface AgencyRow {
 
 const UNIQUE_VIOLATION = "23505"
 
-const arrayOf = (values: ReadonlyArray<unknown>, type: number) =>
-  // The types below all have one of arrays.
-  Result.getOrThrow(PgTypes.array(values, type))
-
-type Columns = ReturnType<typeof columnsOf>
+const integers = (values: ReadonlyArray<number>) =>
+  // There is an array type of int4.
+  Result.getOrThrow(PgTypes.array(values, PgTypes.OID.int4))
 
 /** The writing half of the store. `notify` tells the other servers that something has changed. */
 export const makeWriter = ({ drawId, key, sql, write }: Postgres, notify: Effect.Effect<void>) => {
@@ -61,7 +54,7 @@ export const makeWriter = ({ drawId, key, sql, write }: Postgres, notify: Effect
     yield* sql`insert into draws (name) values (${drawId}) on conflict do nothing`
     yield* sql`
       insert into agencies (draw, agency)
-      select ${key}, agency from unnest(${arrayOf(agencies, PgTypes.OID.int4)}) as agency
+      select ${key}, agency from unnest(${integers(agencies)}) as agency
       on conflict do nothing`
     for (const agency of agencies) agenciesWithRow.add(agency)
   })
@@ -99,36 +92,37 @@ export const makeWriter = ({ drawId, key, sql, write }: Postgres, notify: Effect
     { edition, last }: AppendOptions = {}
   ) {
     const token = randomUUID()
-    // In a select's list columns go side by side, row by row; one `unnest` of them all in `from`
-    // would put each of them aside first, for a fifth more of PostgreSQL's time.
-    const storeColumns = ({ birthdates, documents, firstNames, lastNames, numbers }: Columns) =>
-      sql`
-      with moved as (
-        update agencies
-        set bets = bets + ${batch.count}, finished = ${last !== undefined}, last_write = ${token}
-        where draw = ${key} and agency = ${agency} and bets = ${position} and not finished
-          and edition = coalesce(${edition ?? null}::integer, edition)
-        returning draw
-      ), stored as (
-        insert into bets
-          (draw, agency, position, birthdate, number, first_name, last_name, document)
-        select draw, ${agency},
-          generate_series(${position}::integer, ${position + batch.count - 1}),
-          unnest(${birthdates}), unnest(${numbers}),
-          unnest(${firstNames}), unnest(${lastNames}), unnest(${documents})
-        from moved
-      )
-      select from moved`
-    const look = (row: AgencyRow) => {
-      const { bets, finished } = row
-      if (row.last_write === token) return "done"
-      if (edition !== undefined && edition !== row.edition) return new Discarded({ agency })
+    // A batch is taken apart when its turn has come: what waits is kept as the bytes it came in.
+    const statement = Effect.suspend(() => {
+      const { birthdates, documents, firstNames, lastNames, numbers } = columnsOf(batch)
+      // In a select's list columns go side by side, row by row; one `unnest` of them all in `from`
+      // would put each of them aside first, for a fifth more of PostgreSQL's time.
+      return sql`
+        with moved as (
+          update agencies
+          set bets = bets + ${batch.count}, finished = ${last !== undefined}, last_write = ${token}
+          where draw = ${key} and agency = ${agency} and bets = ${position} and not finished
+            and edition = coalesce(${edition ?? null}::integer, edition)
+          returning draw
+        ), stored as (
+          insert into bets
+            (draw, agency, position, birthdate, number, first_name, last_name, document)
+          select draw, ${agency},
+            generate_series(${position}::integer, ${position + batch.count - 1}),
+            unnest(${birthdates}), unnest(${numbers}),
+            unnest(${firstNames}), unnest(${lastNames}), unnest(${documents})
+          from moved
+        )
+        select from moved`
+    })
+    const look = ({ bets, finished, last_write, ...row }: AgencyRow) => {
+      if (last_write === token) return "done"
+      if ((edition ?? row.edition) !== row.edition) return new Discarded({ agency })
       if (finished) return new AlreadyFinished({ agency, bets })
       if (bets !== position) return new Conflict({ agency, position, held: bets })
       return "again"
     }
-    // A batch is taken apart when its turn has come: what waits is kept as the bytes it came in.
-    yield* write(Effect.suspend(() => move(agency, storeColumns(columnsOf(batch)), look)))
+    yield* write(move(agency, statement, look))
     if (last !== undefined) yield* notify
   }, Effect.uninterruptible)
 
@@ -143,7 +137,7 @@ export const makeWriter = ({ drawId, key, sql, write }: Postgres, notify: Effect
         and edition = coalesce(${edition ?? null}::integer, edition)
       returning agency`
     const look = (row: AgencyRow) => {
-      if (edition !== undefined && edition !== row.edition) return new Discarded({ agency })
+      if ((edition ?? row.edition) !== row.edition) return new Discarded({ agency })
       if (row.bets !== bets) return new BookMismatch({ agency, bets, held: row.bets })
       return row.finished ? "done" : "again"
     }
@@ -166,12 +160,12 @@ export const makeWriter = ({ drawId, key, sql, write }: Postgres, notify: Effect
       const index = `bets_on_${number}`
       // Even where it is there, to make it would wait for everybody who adds bets.
       const found = yield* sql`
-      select from pg_index join pg_class on pg_class.oid = pg_index.indexrelid
-      where pg_index.indrelid = 'bets'::regclass and pg_class.relname = ${index}`
+        select from pg_index join pg_class on pg_class.oid = pg_index.indexrelid
+        where pg_index.indrelid = 'bets'::regclass and pg_class.relname = ${index}`
       if (found.length > 0) return
       yield* sql`
-      create index if not exists ${sql(index)} on bets (draw, agency, position) include (document)
-      where number = ${sql.literal(number)}`
+        create index if not exists ${sql(index)} on bets (draw, agency, position) include (document)
+        where number = ${sql.literal(number)}`
     },
     // Two that make it at once: one of them waits for the other, and then finds it there.
     Effect.retry({ while: (error) => stateOf(error) === UNIQUE_VIOLATION, times: 3 }),
@@ -187,11 +181,11 @@ export const makeWriter = ({ drawId, key, sql, write }: Postgres, notify: Effect
     const { agencies, winningNumber } = asked
     const opened = sql<DrawRow>`
       insert into draws (name, agencies, winning_number)
-      values (${drawId}, ${arrayOf(agencies, PgTypes.OID.int4)}, ${winningNumber})
+      values (${drawId}, ${integers(agencies)}, ${winningNumber})
       on conflict (name) do update set
         agencies = coalesce(draws.agencies, excluded.agencies),
         winning_number = coalesce(draws.winning_number, excluded.winning_number)
-      returning agencies, winning_number, recorded_by is not null as recorded`
+      returning agencies, winning_number as "winningNumber", recorded_by is not null as recorded`
     const [row] = yield* write(opened)
     const stored = drawFromRow(drawId, row!)
     yield* ensureSameTerms(stored.draw, asked)
@@ -238,16 +232,16 @@ export const makeWriter = ({ drawId, key, sql, write }: Postgres, notify: Effect
     function* (agency: Agency) {
       // A share of the row: discards do not wait for each other, and the draw waits for all.
       const [draw] = yield* sql<{ recorded: boolean }>`
-      select recorded_by is not null as recorded from draws where name = ${drawId} for share`
+        select recorded_by is not null as recorded from draws where name = ${drawId} for share`
       if (draw?.recorded === true) return yield* new DrawAlreadyHeld({ agency, drawId })
       yield* sql`
-      update agencies set bets = 0, finished = false, told = false, edition = edition + 1
-      where draw = ${key} and agency = ${agency}`
+        update agencies set bets = 0, finished = false, told = false, edition = edition + 1
+        where draw = ${key} and agency = ${agency}`
       const [deleted] = yield* sql<{ bets: number }>`
-      with deleted as (
-        delete from bets where draw = ${key} and agency = ${agency} returning 1
-      )
-      select count(*)::integer as bets from deleted`
+        with deleted as (
+          delete from bets where draw = ${key} and agency = ${agency} returning 1
+        )
+        select count(*)::integer as bets from deleted`
       return deleted?.bets ?? 0
     },
     sql.withTransaction,
@@ -257,7 +251,9 @@ export const makeWriter = ({ drawId, key, sql, write }: Postgres, notify: Effect
   /** Not tried again: a book may take as long as it likes, and whoever asks must know the count. */
   const discard = Effect.fnUntraced(function* (agency: Agency) {
     const discarding = Effect.andThen(makeAgency(agency), discardBook(agency))
-    const bets = yield* Effect.mapError(leftBehind(discarding), toUnavailable)
+    // Without a deadline, but an interruption does not wait for PostgreSQL.
+    const waiting = Effect.flatMap(boundedWait(discarding, Duration.infinity), Option.getOrThrow)
+    const bets = yield* Effect.mapError(waiting, toUnavailable)
     yield* notify
     return bets
   })

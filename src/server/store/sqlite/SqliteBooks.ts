@@ -2,7 +2,7 @@
  * The bets of one draw in an open SQLite database: what is written and what is read, as SQL.
  * Synchronous and free of libraries, for the store's worker.
  */
-import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite"
+import type { DatabaseSync, SQLInputValue, SQLTagStore, StatementSync } from "node:sqlite"
 import type { AgencyProgress, PageOf } from "../BetStore.ts"
 import type { DrawTerms } from "../DrawTerms.ts"
 import type { Outcome, Write } from "../embedded/EmbeddedStore.ts"
@@ -20,8 +20,10 @@ const ROW_VALUES = 5
 const CHECKPOINT_BYTES = 4 * 1024 * 1024
 const utf8 = new TextEncoder()
 
-/** How far an agency has come, as a row of `agencies`. */
-type Standing = readonly [bets: number, finished: number, told: number]
+/** What is read of an agency; the table guarantees the types. */
+type AgencyRow = Readonly<Record<"bets" | "finished" | "told", number>>
+
+type BetRow = [number, string, string, string, string, number]
 
 const quoted = (field: string): string =>
   field.includes(",") || field.includes('"') ? `"${field.replaceAll('"', '""')}"` : field
@@ -40,7 +42,12 @@ export class SqliteBooks {
   private readonly drawId: string
   /** Another process writes the file. */
   private readonly isReader: boolean
-  private readonly statements = new Map<string, StatementSync>()
+  /** Prepares each statement once. */
+  private readonly sql: SQLTagStore
+  /** The statements that insert bets, by how many. */
+  private readonly inserts: Array<StatementSync> = []
+  /** The statement that reads bets. */
+  private pages: StatementSync | undefined
   /** How many books of an agency were discarded since the file was opened. */
   private editions: ReadonlyMap<number, number> = new Map()
   /** The draw's key in the tables, once it is known. */
@@ -52,35 +59,14 @@ export class SqliteBooks {
     this.database = database
     this.drawId = drawId
     this.isReader = isReader
-  }
-
-  private sql(text: string): StatementSync {
-    let statement = this.statements.get(text)
-    if (statement === undefined) {
-      statement = this.database.prepare(text, { returnArrays: true })
-      this.statements.set(text, statement)
-    }
-    return statement
-  }
-
-  /** The row that a statement finds; the schema guarantees the types of its columns. */
-  private one<Row extends ReadonlyArray<unknown>>(
-    sql: string,
-    ...values: Array<SQLInputValue>
-  ): Row | undefined {
-    return this.sql(sql).get(...values) as Row | undefined
-  }
-
-  /** The rows that a statement finds, likewise. */
-  private all<Row extends ReadonlyArray<unknown>>(
-    sql: string,
-    ...values: Array<SQLInputValue>
-  ): Iterable<Row> {
-    return this.sql(sql).iterate(...values) as Iterable<unknown> as Iterable<Row>
+    this.sql = database.createTagStore()
   }
 
   private drawKey(): number | null {
-    this.key ??= this.one<[number]>("select id from draws where name = ?", this.drawId)?.[0]
+    if (this.key === undefined) {
+      const row = this.sql.get`select id from draws where name = ${this.drawId}`
+      this.key = row?.id as number | undefined
+    }
     return this.key ?? null
   }
 
@@ -88,7 +74,7 @@ export class SqliteBooks {
   private drawKeyToWrite(): number {
     const key = this.drawKey()
     if (key !== null) return key
-    this.sql("insert into draws values (null, ?, null, null, 0)").run(this.drawId)
+    this.sql.run`insert into draws values (null, ${this.drawId}, null, null, 0)`
     return this.drawKeyToWrite()
   }
 
@@ -151,10 +137,9 @@ export class SqliteBooks {
     const draw = this.drawKeyToWrite()
     let next = position
     for (const run of runs) next = this.insert(draw, agency, next, run)
-    this.sql(
-      `insert into agencies values (?, ?, ?, ?, 0)
-        on conflict do update set bets = excluded.bets, finished = excluded.finished`
-    ).run(draw, agency, position + count, last === undefined ? 0 : 1)
+    const now = last === undefined ? 0 : 1
+    this.sql.run`insert into agencies values (${draw}, ${agency}, ${position + count}, ${now}, 0)
+      on conflict do update set bets = excluded.bets, finished = excluded.finished`
     this.sinceCheckpoint += size
     return { kind: "done" }
   }
@@ -165,8 +150,8 @@ export class SqliteBooks {
     let position = from
     const insertRows = () => {
       const rows = values.length / ROW_VALUES
-      const key = { draw, agency, position }
-      this.sql(insertSql(rows)).run(key, ...values)
+      this.inserts[rows] ??= this.database.prepare(insertSql(rows))
+      this.inserts[rows].run({ draw, agency, position }, ...values)
       position += rows
       values = []
     }
@@ -183,29 +168,24 @@ export class SqliteBooks {
     if ((write.edition ?? held.edition) !== held.edition) return { kind: "otherEdition" }
     if (held.bets !== bets) return { kind: "bookMismatch", held: held.bets }
     if (!held.finished) {
-      this.sql(
-        "insert into agencies values (?, ?, ?, 1, 0) on conflict do update set finished = 1"
-      ).run(this.drawKeyToWrite(), agency, bets)
+      this.sql.run`insert into agencies values (${this.drawKeyToWrite()}, ${agency}, ${bets}, 1, 0)
+        on conflict do update set finished = 1`
     }
     return { kind: "done" }
   }
 
   private told({ agency }: Of<"told">): Outcome {
-    this.sql("insert into agencies values (?, ?, 0, 0, 1) on conflict do update set told = 1").run(
-      this.drawKeyToWrite(),
-      agency
-    )
+    this.sql.run`insert into agencies values (${this.drawKeyToWrite()}, ${agency}, 0, 0, 1)
+      on conflict do update set told = 1`
     return { kind: "done" }
   }
 
   private openDraw({ agencies, winningNumber }: Of<"openDraw">): Outcome {
     const stored = this.draw()
     if (stored !== undefined) return { kind: "draw", ...stored }
-    this.sql("update draws set agencies = ?, winning_number = ? where id = ?").run(
-      JSON.stringify(agencies),
-      winningNumber,
-      this.drawKeyToWrite()
-    )
+    this.sql.run`update draws
+      set agencies = ${JSON.stringify(agencies)}, winning_number = ${winningNumber}
+      where id = ${this.drawKeyToWrite()}`
     // Only winning bets are in it: it costs nothing to add a bet, and the draw is immediate.
     const number = Number(winningNumber)
     this.database.exec(
@@ -221,7 +201,7 @@ export class SqliteBooks {
     if (stored.recorded) return { kind: "alreadyRecorded" }
     const agencies = stored.terms.agencies.filter((agency) => !this.progressOf(agency).finished)
     if (agencies.length > 0) return { kind: "missing", agencies }
-    this.sql("update draws set recorded = 1 where id = ?").run(this.drawKey())
+    this.sql.run`update draws set recorded = 1 where id = ${this.drawKey()}`
     return { kind: "done" }
   }
 
@@ -229,8 +209,8 @@ export class SqliteBooks {
     if (this.draw()?.recorded) return { kind: "alreadyRecorded" }
     this.editions = new Map(this.editions).set(agency, this.edition(agency) + 1)
     const draw = this.drawKey()
-    const deleted = this.sql("delete from bets where draw = ? and agency = ?").run(draw, agency)
-    this.sql("delete from agencies where draw = ? and agency = ?").run(draw, agency)
+    const deleted = this.sql.run`delete from bets where draw = ${draw} and agency = ${agency}`
+    this.sql.run`delete from agencies where draw = ${draw} and agency = ${agency}`
     const bets = Number(deleted.changes)
     // A deleted row weighs as much in the log as an added one.
     if (bets > 0) this.sinceCheckpoint += CHECKPOINT_BYTES
@@ -253,55 +233,54 @@ export class SqliteBooks {
 
   draw(): { readonly terms: DrawTerms; readonly recorded: boolean } | undefined {
     this.takeSnapshot(false)
-    const row = this.one<[string, number, number]>(
-      "select agencies, winning_number, recorded from draws where name = ? and agencies not null",
-      this.drawId
-    )
+    const row = this.sql.get`select agencies, winning_number, recorded from draws
+      where name = ${this.drawId} and agencies not null`
     if (row === undefined) return undefined
-    const terms = { agencies: JSON.parse(row[0]) as Array<number>, winningNumber: row[1] }
-    return { terms, recorded: row[2] === 1 }
+    const terms = {
+      agencies: JSON.parse(String(row.agencies)) as Array<number>,
+      winningNumber: Number(row.winning_number)
+    }
+    return { terms, recorded: row.recorded === 1 }
   }
 
   progressOf(agency: number): AgencyProgress {
     this.takeSnapshot(true)
-    const row = this.one<Standing>(
-      "select bets, finished, told from agencies where draw = ? and agency = ?",
-      this.drawKey(),
-      agency
-    )
-    return this.progressIn(agency, row)
+    const row = this.sql.get`select bets, finished, told from agencies
+      where draw = ${this.drawKey()} and agency = ${agency}`
+    return this.progressIn(agency, row as AgencyRow | undefined)
   }
 
   progress(): ReadonlyMap<number, AgencyProgress> {
     this.takeSnapshot(false)
-    const rows = this.all<[number, ...Standing]>(
-      "select agency, bets, finished, told from agencies where draw = ?",
-      this.drawKey()
-    )
+    const rows = this.sql.all`select agency, bets, finished, told from agencies
+      where draw = ${this.drawKey()}`
     const all = new Map<number, AgencyProgress>()
     // Also of an agency whose book is gone it is known that it is another one now.
     for (const agency of this.editions.keys()) all.set(agency, this.progressIn(agency))
-    for (const [agency, ...row] of rows) all.set(agency, this.progressIn(agency, row))
+    for (const { agency, ...row } of rows as Array<AgencyRow & { agency: number }>) {
+      all.set(agency, this.progressIn(agency, row))
+    }
     return new Map([...all].sort(([one], [other]) => one - other))
   }
 
-  private progressIn(agency: number, [bets, finished, told]: Standing = [0, 0, 0]): AgencyProgress {
+  private progressIn(agency: number, row?: AgencyRow): AgencyProgress {
+    const { bets, finished, told } = row ?? { bets: 0, finished: 0, told: 0 }
     return { bets, finished: finished === 1, told: told === 1, edition: this.edition(agency) }
   }
 
   /** Canonical rows, at most `PAGE_ROWS` of them; of another edition of the book there is none. */
   page(agency: number, { edition, from, until }: PageOf): { bytes: Uint8Array; count: number } {
-    let page = ""
-    let count = 0
-    const rows = this.all<[number, string, string, string, string, number]>(
+    // For a page of rows, arrays take two thirds of the time of objects.
+    this.pages ??= this.database.prepare(
       `select position, first_name, last_name, document, birthdate, number from bets
         where draw = ? and agency = ? and position >= ? and position < ? order by position`,
-      this.drawKey(),
-      agency,
-      from,
-      this.edition(agency) === edition ? Math.min(until, from + PAGE_ROWS) : from
+      { returnArrays: true }
     )
-    for (const [position, firstName, lastName, document, birthdate, number] of rows) {
+    const end = this.edition(agency) === edition ? Math.min(until, from + PAGE_ROWS) : from
+    let page = ""
+    let count = 0
+    for (const row of this.pages.iterate(this.drawKey(), agency, from, end)) {
+      const [position, firstName, lastName, document, birthdate, number] = row as unknown as BetRow
       // Another program took a bet out: what follows is not where it should be.
       if (position !== from + count) break
       page += `${quoted(firstName)},${quoted(lastName)},${document},${birthdate},${number}\n`
@@ -312,12 +291,11 @@ export class SqliteBooks {
 
   winners(winningNumber: number): ReadonlyArray<WinningRow> {
     // The number stands in the text: only so does the planner see that the index is meant for it.
-    const rows = this.all<[number, number, string]>(
+    const statement = this.database.prepare(
       `select agency, position, document from bets
-        where draw = ? and number = ${Number(winningNumber)} order by agency, position`,
-      this.drawKey()
+        where draw = ? and number = ${Number(winningNumber)} order by agency, position`
     )
-    return Array.from(rows, ([agency, position, document]) => ({ agency, position, document }))
+    return statement.all(this.drawKey()) as unknown as Array<WinningRow>
   }
 
   /**
