@@ -1,9 +1,7 @@
 /**
- * Where the central keeps its bets: one contract, one layer a kind of store in `store/`, one
- * conformance suite that all of them pass.
- *
- * A store belongs to one draw; its layer is made for a draw's id. What it acknowledges is durable:
- * a data sync comes before every success below.
+ * The store of one draw: a contract with a layer for each kind of store, and one conformance suite
+ * that all of them pass. Whatever it acknowledges is durable: a data sync comes before every
+ * success of a write below.
  */
 import { Context, Data, type Effect, type Option, type Stream } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
@@ -12,36 +10,31 @@ import { type Draw, describeAgencies, type WinningDocuments } from "../../domain
 
 /** How far an agency has come. */
 export interface AgencyProgress {
-  /** How many bets of its book are held, which is the position of the next. */
+  /** How many of its bets are stored, which is the position of the next one. */
   readonly bets: number
-  /** Its book is whole: it has said so, and exactly `bets` were held. */
+  /** Its book is complete: the agency has said so, and exactly `bets` were stored. */
   readonly finished: boolean
   /** It got its winners. */
   readonly told: boolean
   /**
-   * Which book of the agency this is: one more with each discard that this process knows of, so
-   * it begins at 0 again when an embedded store is opened. What is remembered of a book, such as
-   * a running digest, is good for its edition only.
+   * Which book of the agency this is: one more with each discard that this process knows of, from
+   * 0 each time an embedded store is opened. What is remembered of a book, such as a running
+   * digest, is good for its edition only.
    */
   readonly edition: number
 }
 
-/** The progress of an agency that nothing is held of. */
-export const NO_PROGRESS: AgencyProgress = {
-  bets: 0,
-  finished: false,
-  told: false,
-  edition: 0
-}
+/** The progress of an agency of which nothing is stored. */
+export const NO_PROGRESS: AgencyProgress = { bets: 0, finished: false, told: false, edition: 0 }
 
 /** A draw as it is stored. */
 export interface StoredDraw {
   readonly draw: Draw
-  /** It has been held: no bet can be added, and its winners are what `winners` says. */
+  /** It has been drawn: no bet can be added, and its winners are what `winners` says. */
   readonly recorded: boolean
 }
 
-/** `position` is not what is held: another writer came first, or rows are missing between. */
+/** `position` is not how many bets are stored: another writer was first, or bets are missing. */
 export class Conflict extends Data.TaggedError("Conflict")<{
   readonly agency: Agency
   readonly position: number
@@ -53,11 +46,11 @@ export class Conflict extends Data.TaggedError("Conflict")<{
   }
 }
 
-/** What helps an agency whose book is not the one that is held. */
+/** What to do if the stored book of an agency is not the right one. */
 export const ifAnotherBook = (agency: Agency): string =>
   `where that is the wrong book, before the draw: lottery discard --agency ${agency} --yes`
 
-/** The agency's book is whole; nothing can follow. */
+/** The agency's book is complete; nothing can follow. */
 export class AlreadyFinished extends Data.TaggedError("AlreadyFinished")<{
   readonly agency: Agency
   readonly bets: number
@@ -69,7 +62,7 @@ export class AlreadyFinished extends Data.TaggedError("AlreadyFinished")<{
   }
 }
 
-/** The book that the agency says is whole is not the one that is held. */
+/** The book that the agency has finished does not have as many bets as are stored. */
 export class BookMismatch extends Data.TaggedError("BookMismatch")<{
   readonly agency: Agency
   readonly bets: number
@@ -82,7 +75,7 @@ export class BookMismatch extends Data.TaggedError("BookMismatch")<{
   }
 }
 
-/** Somebody dropped the held book while the agency was at it. */
+/** The stored book was discarded while the agency was sending it. */
 export class Discarded extends Data.TaggedError("Discarded")<{ readonly agency: Agency }> {
   override get message(): string {
     return `the held book of agency ${this.agency} was discarded; start again to send a book`
@@ -98,7 +91,7 @@ export class NotAllFinished extends Data.TaggedError("NotAllFinished")<{
   }
 }
 
-/** The draw has been held: its winners were found among the bets that are held, and these stay. */
+/** The draw has been held: its winners are among the stored bets, and these stay. */
 export class DrawAlreadyHeld extends Data.TaggedError("DrawAlreadyHeld")<{
   readonly agency: Agency
   readonly drawId: string
@@ -109,7 +102,7 @@ export class DrawAlreadyHeld extends Data.TaggedError("DrawAlreadyHeld")<{
   }
 }
 
-/** A stored bet that is no longer valid: another program changed it. */
+/** A stored bet is not valid any more: another program changed it. */
 export class DamagedBet extends Data.TaggedError("DamagedBet")<{
   readonly agency: Agency
   readonly position: number
@@ -121,13 +114,12 @@ export class DamagedBet extends Data.TaggedError("DamagedBet")<{
   }
 }
 
-/** An agency's winning documents, or which of its winning bets has none. */
+/** An agency's winning documents, or the winning bet that has none. */
 export type Winners = WinningDocuments | DamagedBet
 
 /**
- * A write or a read failed and nothing of it was stored; it may work later. Of a write whose
- * answer was lost on the way from another machine it is not known: whoever comes again is told
- * what is held.
+ * A write or a read failed and stored nothing; it may work later. If the answer of another machine
+ * was lost, the write may have been stored: the progress of the agency tells.
  */
 export class StoreUnavailable extends Data.TaggedError("StoreUnavailable")<{
   readonly reason: string
@@ -138,8 +130,8 @@ export class StoreUnavailable extends Data.TaggedError("StoreUnavailable")<{
 }
 
 /**
- * A data sync failed. Nobody can know what is on the disk, and a later success proves nothing, so
- * nothing more is committed: the server must end, and recover from the disk when it starts again.
+ * A data sync failed. What is on the disk is unknown and a later success proves nothing, so nothing
+ * more is committed: the server must end, and recover from the disk when it starts again.
  */
 export class StoreBroken extends Data.TaggedError("StoreBroken")<{
   readonly reason: string
@@ -177,24 +169,24 @@ export class DrawMismatch extends Data.TaggedError("DrawMismatch")<{
   }
 }
 
-/** What can be read of a store, also beside a running server: no lock, no repair. */
+/** What can be read of a store, also beside the process that writes it: no lock, no repair. */
 export interface StoredBooks {
   /** The draw, once `openDraw` has written it. */
   readonly draw: Effect.Effect<Option.Option<StoredDraw>, StoreUnavailable>
   /**
-   * Every agency that something is held of, or was until it was discarded, in ascending order.
-   * Whoever only reads beside the one who writes knows of no discard, and says edition 0.
+   * Every agency that something is stored of, or was until it was discarded, in ascending order. A
+   * reader beside the writer of an embedded store knows of no discard, and says edition 0.
    */
   readonly progress: Effect.Effect<ReadonlyMap<Agency, AgencyProgress>, StoreUnavailable>
   /**
-   * The bets of an agency in the order of its book, from a position on: what was held when it was
-   * asked for. Memory is bounded by a batch of the stream (at most about 1 MiB), not by the book.
-   * Where the book is discarded meanwhile, it gives the rest of it all the same or fails.
+   * The bets of an agency in the order of its book, from a position to the last that is stored now.
+   * Memory is bounded by a batch of the stream (at most about 1 MiB), not by the book. If the book
+   * is discarded meanwhile, the stream gives the rest of it all the same or fails.
    */
   readonly book: (agency: Agency, from: number) => Stream.Stream<BetBatch, StoreUnavailable>
 }
 
-/** Some of the bets of an agency's book, of the edition that is given. */
+/** Some of the bets of an agency's book, of this edition. */
 export interface PageOf {
   /** The position of the first bet, and the one behind the last. */
   readonly from: number
@@ -202,50 +194,47 @@ export interface PageOf {
   readonly edition: number
 }
 
-/** What is known of a book that is whole. */
+/** What is known of a complete book. */
 export interface WholeBook {
   /** The SHA-256 of all its canonical rows, as 64 hex digits in lower case. */
   readonly sha256: string
 }
 
-/** What else is said of a book that is whole. */
-export interface FinishOptions extends WholeBook {
-  /** The edition of the book; any, where it is left out. */
+/** The edition of the book that a write is for; any, if it is left out. */
+interface ForEdition {
   readonly edition?: number
 }
 
-/** What else a batch says beside its bets. */
-export interface AppendOptions {
-  /** The agency's book is whole with this batch. */
+export type FinishOptions = WholeBook & ForEdition
+
+export interface AppendOptions extends ForEdition {
+  /** The agency's book is complete with this batch. */
   readonly last?: WholeBook | undefined
-  /** The edition of the book that the batch belongs to; any, where it is left out. */
-  readonly edition?: number
 }
 
-/** Reads a store beside whoever writes it. */
+/** Reads a store beside the process that writes it. */
 export class BetStoreReader extends Context.Service<BetStoreReader, StoredBooks>()(
   "lottery/server/BetStoreReader"
 ) {}
 
-/** The one who writes a store; for an embedded store there is one on a machine. */
+/** Writes a store; an embedded one has a single writer. */
 export class BetStore extends Context.Service<
   BetStore,
   StoredBooks & {
-    /** What is held of one agency; `NO_PROGRESS` but for its edition where nothing is. */
+    /** How far one agency has come; `NO_PROGRESS` except its edition if nothing is stored. */
     readonly progressOf: (agency: Agency) => Effect.Effect<AgencyProgress, StoreUnavailable>
 
     /**
-     * Some of an agency's stored bets, from `from` on: at least one of those that are stored, at
-     * most about 1 MiB, none of another edition. Costs time and memory in proportion to what it
-     * gives, whatever else is stored.
+     * Some of an agency's bets, from `from` on: at least one of those that are stored, at most
+     * about 1 MiB, none of another edition. Costs time and memory in proportion to what it gives,
+     * whatever else is stored.
      */
     readonly page: (agency: Agency, page: PageOf) => Effect.Effect<BetBatch, StoreUnavailable>
 
     /**
-     * Adds a batch at `position`, which must be what is held; with `last` the agency's book is
-     * whole with it, in the same step. All rows or none, durable when it succeeds. Once begun it
-     * runs to its end. A batch of an edition that was discarded is refused wherever the next
-     * edition has come to.
+     * Adds a batch at `position`, which must be how many bets are stored; with `last` the agency
+     * has finished, in the same step. All rows or none, durable when it succeeds; not interrupted
+     * once begun. A batch of a discarded edition is refused however far the next edition is.
      */
     readonly append: (
       agency: Agency,
@@ -258,9 +247,8 @@ export class BetStore extends Context.Service<
     >
 
     /**
-     * Records that the agency's book is whole. Succeeds only if exactly `bets` are held, of this
-     * edition where one is given; saying it again with the same number changes nothing and
-     * succeeds.
+     * Records that the agency's book is complete, if exactly `bets` are stored. Doing it again with
+     * the same number changes nothing and succeeds.
      */
     readonly finish: (
       agency: Agency,
@@ -268,14 +256,14 @@ export class BetStore extends Context.Service<
       options: FinishOptions
     ) => Effect.Effect<void, BookMismatch | Discarded | StoreUnavailable | StoreBroken>
 
-    /** Writes the draw down when it is first opened; afterwards it must be the same. */
+    /** Stores the draw when it is first opened; afterwards it must be the same. */
     readonly openDraw: (
       draw: Draw
     ) => Effect.Effect<StoredDraw, DrawMismatch | StoreUnavailable | StoreBroken>
 
     /**
      * Records that the draw is held, in one step with the check that every expected agency has
-     * finished. True for the one who recorded it, false where it had been recorded.
+     * finished. True for the one that recorded it, false if it had been recorded.
      */
     readonly recordDraw: Effect.Effect<boolean, NotAllFinished | StoreUnavailable | StoreBroken>
 
@@ -291,23 +279,22 @@ export class BetStore extends Context.Service<
     readonly told: (agency: Agency) => Effect.Effect<void, StoreUnavailable | StoreBroken>
 
     /**
-     * Drops the book that is held of the agency, before the draw, so that it may be sent anew: its
-     * bets, that it has finished and that it was told. Durable; gives how many bets were dropped,
-     * 0 where nothing was held. Where it fails with StoreUnavailable the bets are all still there,
-     * but perhaps no longer as a book that is finished.
+     * Drops an agency's book before the draw, so that it can be sent anew: its bets, that it has
+     * finished and that it was told. Durable; gives how many bets were dropped. After a
+     * StoreUnavailable all bets are still there, but perhaps the book is not finished any more.
      */
     readonly discard: (
       agency: Agency
     ) => Effect.Effect<number, DrawAlreadyHeld | StoreUnavailable | StoreBroken>
 
     /**
-     * Ticks after another process changed who has finished, or recorded the draw; with an embedded
-     * store: after a discard that another process asked for. Whoever subscribes late or is slow
-     * may miss ticks, but never the last one.
+     * Ticks after another process changed who has finished, or recorded the draw; an embedded store
+     * ticks after a discard that another process asked for. A late or slow subscriber may miss
+     * ticks, but never the last one.
      */
     readonly changes: Stream.Stream<void>
 
-    /** Fails when a sync has failed, whoever asked for it; the server ends with it. */
+    /** Fails when a sync has failed, for any caller; the server ends with it. */
     readonly broken: Effect.Effect<never, StoreBroken>
   }
 >()("lottery/server/BetStore") {}

@@ -1,10 +1,9 @@
-/** What a draw is opened with, as every store keeps it. */
+/** What a draw is opened with beside its name, as every store keeps it. */
 import { Effect } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
 import { Draw, type ExpectedAgencies } from "../../domain/Draw.ts"
 import { DrawMismatch } from "./BetStore.ts"
 
-/** What a draw is opened with, beside its name. */
 export interface DrawTerms {
   readonly agencies: ReadonlyArray<Agency>
   readonly winningNumber: number
@@ -19,7 +18,7 @@ export const drawFromTerms = (id: string, terms: DrawTerms): Draw =>
     winningNumber: terms.winningNumber
   })
 
-/** Fails where a draw that was opened before is asked for with other terms. */
+/** Fails if a draw that was opened before is asked for with other terms. */
 export const ensureSameTerms = (stored: Draw, asked: Draw): Effect.Effect<void, DrawMismatch> =>
   stored.winningNumber === asked.winningNumber && stored.agencies.join() === asked.agencies.join()
     ? Effect.void

@@ -1,12 +1,12 @@
-/** A book read page by page, each a question of its own: who reads slowly holds nothing up. */
+/** A book read page by page, each a read of its own: a slow reader holds nothing up. */
 import { Effect, Stream } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
 import type { BetBatch } from "../../domain/BetBatch.ts"
 import { type AgencyProgress, type PageOf, StoreUnavailable } from "./BetStore.ts"
 
 /**
- * The book of an agency from a position on, as far as it is held when it is asked for. Fails where
- * a page is empty before its end: the book was discarded, or rows of it are lost.
+ * The book of an agency from a position to the last bet stored at the start. Fails if a page is
+ * empty before: the book was discarded, or rows of it are lost.
  */
 export const pagedBook = (
   agency: Agency,

@@ -1,7 +1,7 @@
 /**
- * Where bets are kept, as a person says it: `sqlite:lottery.db`, `csv:bets.csv` or
+ * Which store, as people write it: `sqlite:lottery.db`, `csv:bets.csv` or
  * `postgres://user@host/database`. An error never shows more of a URL than its scheme, for what
- * follows may hold a password.
+ * follows may contain a password.
  */
 import { Effect, Layer, Result, Schema, SchemaIssue, SchemaTransformation } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
@@ -13,7 +13,6 @@ import * as SqliteStore from "./sqlite/SqliteStore.ts"
 
 const EXPECTED = "expected sqlite:FILE, csv:FILE or postgres://USER@HOST/DATABASE"
 
-/** Which store, and where. */
 export const StoreUrl = Schema.Union([
   Schema.TaggedStruct("sqlite", { path: Schema.NonEmptyString }),
   Schema.TaggedStruct("csv", { path: Schema.NonEmptyString }),
@@ -21,7 +20,6 @@ export const StoreUrl = Schema.Union([
 ])
 export type StoreUrl = typeof StoreUrl.Type
 
-/** Where bets are kept unless another place is asked for. */
 export const defaultStore: StoreUrl = { _tag: "sqlite", path: "lottery.db" }
 
 const SCHEME = /^([A-Za-z][A-Za-z0-9+.-]*):(.*)$/s
@@ -46,7 +44,7 @@ export const StoreUrlFromText = Schema.String.pipe(
       decode: (text, options) =>
         Result.match(parse(text), {
           onSuccess: Effect.succeed,
-          // The issue keeps no input: whoever prints it would print a password with it.
+          // The issue keeps no input: it may contain a password, and issues are printed.
           onFailure: (message) =>
             Effect.fail(new SchemaIssue.InvalidValue({ message }, undefined, options))
         }),
@@ -55,22 +53,22 @@ export const StoreUrlFromText = Schema.String.pipe(
   )
 )
 
-/** The URL as text, fit to be shown. */
+/** The URL as text, without a password. */
 export const show = (url: StoreUrl): string =>
   url._tag === "postgres" ? showPostgresUrl(url.url) : `${url._tag}:${url.path}`
 
 const EMBEDDED = { sqlite: SqliteStore, csv: CsvStore }
 
-/** PostgreSQL's client takes time to load, which who uses another store need not wait for. */
+/** PostgreSQL's client takes time to load, which users of other stores need not wait for. */
 const loadPostgresStore = Effect.promise(() => import("./postgres/PostgresStore.ts"))
 
-/** The store behind a URL, for the one who writes it. */
+/** The store behind a URL, to be written. */
 export const layer = (url: StoreUrl, drawId: string): Layer.Layer<BetStore, StoreOpenError> =>
   url._tag === "postgres"
     ? Layer.unwrap(Effect.map(loadPostgresStore, ({ layer }) => layer({ url: url.url, drawId })))
     : EMBEDDED[url._tag].layer(url.path, drawId)
 
-/** The store behind a URL, for someone who reads it beside whoever writes it. */
+/** The store behind a URL, to be read beside its writer. */
 export const layerReader = (
   url: StoreUrl,
   drawId: string
@@ -82,8 +80,8 @@ export const layerReader = (
     : EMBEDDED[url._tag].layerReader(url.path, drawId)
 
 /**
- * Drops the book of an agency from the store behind a URL, before the draw, also beside a server;
- * a store that is not there is not made. Gives how many bets were dropped.
+ * Drops the book of an agency from the store behind a URL, before the draw, also while a server has
+ * it open; does not create a store. Gives how many bets were dropped.
  */
 export const discard = (
   url: StoreUrl,

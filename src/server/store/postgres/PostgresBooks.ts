@@ -26,13 +26,12 @@ export const drawFromRow = (id: string, row: DrawRow): StoredDraw => ({
   recorded: row.recorded
 })
 
-/** The reading half of the store. */
 export const makeBooks = ({ drawId, key, read, sql }: Postgres) => {
   const draw = sql<DrawRow>`
     select agencies, winning_number as "winningNumber", recorded_by is not null as recorded
     from draws where name = ${drawId} and agencies is not null`
 
-  // An agency that takes part has a row from the first on; it is told of once it did something.
+  // An expected agency has a row from the start; it counts once it did something.
   const progress = sql<AgencyProgress & { readonly agency: Agency }>`
     select agency, bets, finished, told, edition from agencies
     where draw = ${key} and (bets > 0 or finished or told or edition > 0)
@@ -54,7 +53,7 @@ export const makeBooks = ({ drawId, key, read, sql }: Postgres) => {
 
   /** Canonical rows, as PostgreSQL puts them together: none of another edition of the book. */
   const page = (agency: Agency, { edition, from, until }: PageOf) => {
-    // If another program took a bet out, what follows is not where it should be.
+    // If another program removed a bet, the position of the rest is wrong.
     const rows = sql<{ count: number; rows: string }>`
       select count(*)::int4 as count, coalesce(string_agg(row, '' order by position), '') as rows
       from (
@@ -79,10 +78,10 @@ export const makeBooks = ({ drawId, key, read, sql }: Postgres) => {
 
   const winners = (winningNumber: number) =>
     Effect.map(
-      // The number stands in the text: only so does the planner see that the index is meant for it.
+      // The number is part of the text: only then does the planner use the index for it.
       read(sql<WinningRow>`
         select agency, position, document from bets
-        where draw = ${key} and number = ${sql.literal(String(Number(winningNumber)))}
+        where draw = ${key} and number = ${sql.literal(String(winningNumber))}
         order by agency, position`),
       winnersOf
     )

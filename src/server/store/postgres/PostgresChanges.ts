@@ -1,7 +1,6 @@
 /**
- * Hearing of what other servers changed in a draw: PostgreSQL notifies whoever listens, and in
- * case that gets lost, or its kind of PostgreSQL has no notifications, it is looked at every few
- * seconds.
+ * How a server learns what others changed in its draw: PostgreSQL notifies those who listen, and
+ * a look every few seconds makes up for lost notifications, and for a PostgreSQL without them.
  */
 import { type Duration, Effect, PubSub, Queue, Stream } from "effect"
 import { ActionLine, logAction } from "../../../domain/ActionLog.ts"
@@ -14,8 +13,8 @@ export const LOOKS_EVERY = "2 seconds"
 const TICKS_AT_MOST_EVERY = "200 millis"
 
 /**
- * Tells every server that something of the draw has changed, or does not: they look, too. It waits
- * among what reads, for it changes nothing.
+ * Tells every server that something of the draw has changed; a failure is ignored, for they look,
+ * too. It waits among what reads, for it changes nothing.
  */
 export const notify = ({ drawId, read, sql }: Postgres): Effect.Effect<void> =>
   Effect.ignore(read(sql.notify(CHANNEL, drawId)))
@@ -25,16 +24,16 @@ export const make = Effect.fnUntraced(function* (
   { drawId, read, sql }: Postgres,
   looksEvery: Duration.Input
 ) {
-  // Who subscribes late is given the last tick; who is slow misses all but the last.
+  // A late subscriber is given the last tick; a slow one misses all but the last.
   const ticks = yield* PubSub.sliding<void>({ capacity: 1, replay: 1 })
   const tick = PubSub.publish(ticks, undefined)
-  let isListening: boolean | undefined
+  let isDeaf = false
 
   const listen = Effect.gen(function* () {
     const notifications = yield* sql.listen(CHANNEL)
-    if (isListening === false) yield* logAction("store_listen", "success")
-    isListening = true
-    // What was said while nobody listened is lost.
+    if (isDeaf) yield* logAction("store_listen", "success")
+    isDeaf = false
+    // What was notified before is lost.
     yield* tick
     for (;;) {
       const heard = yield* Queue.takeAll(notifications)
@@ -44,8 +43,8 @@ export const make = Effect.fnUntraced(function* (
   }).pipe(
     Effect.scoped,
     Effect.catchTag("SqlError", (error) => {
-      if (isListening === false) return Effect.void
-      isListening = false
+      if (isDeaf) return Effect.void
+      isDeaf = true
       const line = new ActionLine("store_listen", "fail", { error: reasonOf(error) })
       return Effect.logWarning(line)
     })
@@ -66,7 +65,7 @@ export const make = Effect.fnUntraced(function* (
     yield* tick
   })
   yield* Effect.sleep(looksEvery).pipe(
-    // Where it cannot be looked at now, it is the next time; the one who listens has said why.
+    // If it cannot look now, it does the next time; `listen` has logged why.
     Effect.andThen(Effect.ignore(look)),
     Effect.forever,
     Effect.forkScoped

@@ -1,6 +1,6 @@
 /**
- * Talking to PostgreSQL: a pool of connections that reading and writing share fairly, what its
- * errors mean, and how long it may be away before a statement is given up.
+ * The pool of connections to PostgreSQL, which reads and writes share fairly, what its errors mean,
+ * and how long it may be away before a statement is given up.
  */
 import * as PgClient from "@effect/sql-pg/PgClient"
 import { Data, Effect, Option, type Redacted, Schedule, type Scope, Semaphore } from "effect"
@@ -14,21 +14,21 @@ import { hostWithoutTls, requiresTls } from "./PostgresUrl.ts"
 
 /** Statements that write at a time: more are no faster, and PostgreSQL has 100 places, if that. */
 const WRITERS = 4
-/** Statements that read at a time, so that books that are read keep no batch waiting. */
+/** Statements that read at a time, so that readers of books keep no batch waiting. */
 const READERS = 3
-/** One listens. */
+/** One more listens. */
 const MAX_CONNECTIONS = WRITERS + READERS + 1
 
 /** How often, and how many times, a statement is tried again while PostgreSQL is away: for 5 s. */
 const RETRY_EVERY = "200 millis"
 const RETRIES = 25
-/** After that time without an answer a statement is given up, with its connection. */
+/** How long a statement may take; then it is given up, with its connection. */
 const STATEMENT_SECONDS = 20
 
 /**
- * What each connection is set to, whatever the database's own default is. The store rests on it: a
- * commit that is answered is on the disk, and on the standby's where there is a synchronous one;
- * and whoever waited for a lock sees what the one before did.
+ * Settings of each connection, whatever the database's own are, that the store relies on: an
+ * answered commit is on the disk, and on that of a synchronous standby; a statement that waited for
+ * a lock sees what the one before it did.
  */
 const SESSION = {
   synchronous_commit: "on",
@@ -38,7 +38,7 @@ const SESSION = {
 /** The database cannot be used as a store, for a reason in one line. */
 export class NotUsable extends Data.TaggedError("NotUsable")<{ readonly reason: string }> {}
 
-/** What says that PostgreSQL is away for now, or that the statement met another: none was done. */
+/** PostgreSQL is away for now, or the statement collided with another: nothing was done. */
 const TRANSIENT_STATES = new Set([
   "57P01", // admin_shutdown
   "57P02", // crash_shutdown
@@ -50,7 +50,7 @@ const TRANSIENT_STATES = new Set([
   "40P01" // deadlock_detected
 ])
 
-/** An error of PostgreSQL itself carries its SQLSTATE, one of the network what Node calls it. */
+/** The code is a SQLSTATE if PostgreSQL itself failed, and Node's name if the network did. */
 interface Origin {
   readonly message: string
   readonly code?: unknown
@@ -84,14 +84,14 @@ const isTransient = (error: SqlError): boolean =>
 
 type Unavailable<E> = Exclude<E, SqlError> | StoreUnavailable
 
-/** What a failed statement means to whoever uses the store. */
+/** What a failed statement means to the users of the store. */
 export const toUnavailable = <E>(error: E): Unavailable<E> =>
   error instanceof SqlError
     ? new StoreUnavailable({ reason: reasonOf(error) })
     : // What is left is no SqlError, which `instanceof` does not tell the compiler of a type `E`.
       (error as Exclude<E, SqlError>)
 
-/** Runs something that may be done twice until PostgreSQL has answered, but not for ever. */
+/** Repeats a statement that may be done twice until PostgreSQL answers, within limits. */
 const patiently = <A, E>(statement: Effect.Effect<A, E>): Effect.Effect<A, Unavailable<E>> =>
   statement.pipe(
     Effect.retry({
@@ -103,7 +103,7 @@ const patiently = <A, E>(statement: Effect.Effect<A, E>): Effect.Effect<A, Unava
     withDeadline
   )
 
-/** Also what cannot be interrupted stops waiting; the statement is interrupted behind its back. */
+/** Stops waiting also in an uninterruptible region; the statement is interrupted behind it. */
 const withDeadline = Effect.fnUntraced(function* <A, E>(work: Effect.Effect<A, E>) {
   const duration = `${STATEMENT_SECONDS} seconds` as const
   const answered = yield* boundedWait(Effect.timeoutOption(work, duration), duration)
@@ -114,8 +114,8 @@ const withDeadline = Effect.fnUntraced(function* <A, E>(work: Effect.Effect<A, E
 })
 
 /**
- * Where a connection is lost within a transaction, its rollback fails, which the library takes for
- * a defect. It is rolled back all the same, and what failed is a statement as any other.
+ * If a connection is lost within a transaction its rollback fails, which the library takes for a
+ * defect. It is rolled back all the same, so this is the failure of a statement like any other.
  */
 export const orRolledBack = <A, E, R>(
   transaction: Effect.Effect<A, E, R>
@@ -130,19 +130,13 @@ export interface Postgres {
   readonly drawId: string
   /** The draw's key in the tables, as a part of a statement. */
   readonly key: Fragment
-  /**
-   * Runs what reads. While PostgreSQL is away it is tried again; where it stays away, or does not
-   * answer, the store is unavailable.
-   */
+  /** Runs what reads: again while PostgreSQL is away, until the store counts as unavailable. */
   readonly read: <A, E>(statement: Effect.Effect<A, E>) => Effect.Effect<A, Unavailable<E>>
-  /**
-   * Runs what writes, likewise. It may have been done although its answer was lost, so it must be
-   * such that doing it again is harmless.
-   */
+  /** Runs what writes, likewise. It may be done although its answer is lost, and then again. */
   readonly write: Postgres["read"]
 }
 
-/** Says what others on the way learn. Any server that answers may ask for the password as text. */
+/** Warns of what others on the way learn: any server may ask for the password in clear text. */
 const warnUnlessPrivate = (url: Redacted.Redacted) => {
   const host = hostWithoutTls(url)
   if (host === undefined) return Effect.void
@@ -152,7 +146,7 @@ const warnUnlessPrivate = (url: Redacted.Redacted) => {
   )
 }
 
-/** Makes the pool; connections are opened as they are needed. */
+/** Connections are opened as they are needed. */
 export const make = Effect.fnUntraced(function* (
   url: Redacted.Redacted,
   drawId: string
@@ -160,14 +154,14 @@ export const make = Effect.fnUntraced(function* (
   yield* warnUnlessPrivate(url)
   const sql = yield* PgClient.make({
     url,
-    // Asked for, so that no variable of the environment turns the check of the certificate off.
+    // Explicit, so that no environment variable turns the check of the certificate off.
     ...(requiresTls(url) && { ssl: { rejectUnauthorized: true } }),
     maxConnections: MAX_CONNECTIONS,
     keepAlive: "10 seconds",
     types: makeTypes(),
     startupParameters: {
       ...SESSION,
-      // A plan that was made while a table was empty is no plan for when it is full.
+      // A plan made while a table was empty is no good once it is full.
       plan_cache_mode: "force_custom_plan",
       // A server that vanished with its network leaves no row locked behind.
       idle_in_transaction_session_timeout: "30s"
@@ -179,20 +173,20 @@ export const make = Effect.fnUntraced(function* (
     sql,
     drawId,
     key: sql`(select id from draws where name = ${drawId})`,
-    // Whoever waits for its turn waits for us: PostgreSQL's time begins with the statement.
+    // The deadline begins with the statement, not while it waits for its turn.
     read: (statement) => readers.withPermit(patiently(statement)),
     write: (statement) => writers.withPermit(patiently(statement))
   }
 })
 
-/** What a connection has set; null if this PostgreSQL does not know of it. */
+/** A connection's setting; null if this PostgreSQL does not know it. */
 export const settingOf = Effect.fnUntraced(function* (sql: PgClient.PgClient, setting: string) {
   const [found] = yield* sql<{ value: string | null }>`
     select current_setting(${setting}, true) as value`
   return found?.value ?? null
 })
 
-/** Fails where a connection is not set as the store needs it: poolers may leave settings out. */
+/** Fails if a connection is not set as the store needs it: poolers may drop settings. */
 export const checkSession = Effect.fnUntraced(function* (sql: PgClient.PgClient) {
   for (const [setting, expected] of Object.entries(SESSION)) {
     const value = yield* settingOf(sql, setting)

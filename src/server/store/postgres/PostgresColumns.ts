@@ -16,12 +16,12 @@ const HEADER_BYTES = 5 * 4
 const LENGTH_BYTES = 4
 const DATE_BYTES = 4
 const NUMBER_BYTES = 2
-/** What a name or a document takes at first. */
+/** Reserved for a name or a document at first. */
 const TEXT_BYTES = 16
 
 const { OID } = PgTypes
 
-/** The client's types, but that these arrays are sent as they are made here. */
+/** The client's types, except that these arrays are sent as they are made here. */
 export const makeTypes = (): PgTypes.Registry => {
   const types = PgTypes.makeRegistry()
   for (const arrayType of [OID.textArray, OID.dateArray, OID.int2Array]) {
@@ -30,7 +30,6 @@ export const makeTypes = (): PgTypes.Registry => {
   return types
 }
 
-/** An array that is being made. */
 class Column {
   private readonly type: number
   private bytes: Buffer

@@ -1,7 +1,4 @@
-/**
- * The tables in PostgreSQL, in the first schema of the connection's search path. Plain SQL that
- * PostgreSQL 15 and later takes.
- */
+/** The tables, in the first schema of the search path; plain SQL for PostgreSQL 15 and later. */
 import type * as PgClient from "@effect/sql-pg/PgClient"
 import { Effect } from "effect"
 import * as Migrator from "effect/sql/Migrator"
@@ -23,7 +20,7 @@ const createTables = Effect.gen(function* () {
       recorded_by text,
       recorded_at timestamptz
     )`
-  // A row is never deleted, so that whoever waits for it finds it; and changed often, in place.
+  // A row is never deleted, so that who waits for its lock finds it; it changes often, in place.
   yield* sql`
     create table agencies (
       draw integer not null references draws,
@@ -58,7 +55,7 @@ const migrate = Migrator.make({})({
   loader: Migrator.fromRecord(migrations)
 })
 
-/** The version of the tables, 0 where there are none; fails if it is newer than the latest. */
+/** The version of the tables, 0 if there are none; fails if it is newer than the latest. */
 const versionOf = Effect.fnUntraced(function* (sql: PgClient.PgClient) {
   const [found] = yield* sql<{ there: boolean }>`
     select to_regclass(${MIGRATIONS_TABLE}) is not null as there`
@@ -72,8 +69,8 @@ const versionOf = Effect.fnUntraced(function* (sql: PgClient.PgClient) {
 })
 
 /**
- * Fails where a table of ours is there already, and is not ours. Whoever makes the tables at this
- * moment makes them and their version at once.
+ * Fails if the names of our tables are taken by others. A server that creates our tables at this
+ * moment creates their version in the same step.
  */
 const checkNames = Effect.fnUntraced(function* (sql: PgClient.PgClient) {
   const taken = yield* sql<{ name: string }>`
@@ -84,14 +81,14 @@ const checkNames = Effect.fnUntraced(function* (sql: PgClient.PgClient) {
   return yield* new NotUsable({ reason: `it has tables of something else: ${names}` })
 })
 
-/** Makes the tables, or brings them to the latest version, where they are not. */
+/** Creates the tables, or brings them to the latest version. */
 export const prepare = Effect.fnUntraced(function* (sql: PgClient.PgClient) {
   // Names are any Unicode text, which no other encoding holds.
   const encoding = yield* settingOf(sql, "server_encoding")
   if (encoding !== "UTF8") {
     return yield* new NotUsable({ reason: `its encoding is ${encoding}, expected UTF8` })
   }
-  // Where there is nothing to do, nothing is locked, and no more than the tables' use is needed.
+  // If there is nothing to do, this locks nothing and needs no more rights than to use the tables.
   const version = yield* versionOf(sql)
   if (version === LATEST) return
   if (version === 0) yield* checkNames(sql)
@@ -106,7 +103,7 @@ export const prepare = Effect.fnUntraced(function* (sql: PgClient.PgClient) {
   )
 })
 
-/** Fails where nobody has made the tables yet, they are not of this version, or lack the draw. */
+/** Fails if there are no tables, not of this version, or if they lack the draw. */
 export const check = Effect.fnUntraced(function* ({ drawId, sql }: Postgres) {
   const version = yield* versionOf(sql)
   if (version < LATEST) {

@@ -15,19 +15,19 @@ import { showPostgresUrl } from "./PostgresUrl.ts"
 import { makeWriter } from "./PostgresWriter.ts"
 
 export interface Options {
-  /** A `postgres:` URL, which may hold a password. */
+  /** A `postgres:` URL, which may contain a password. */
   readonly url: Redacted.Redacted
   readonly drawId: string
-  /** How often is looked for what other servers changed, should a notification be lost. */
+  /** How often to look for what other servers changed, in case a notification is lost. */
   readonly looksEvery?: Duration.Input
 }
 
-/** At a close, how long connections are waited for whose statements are not answered. */
+/** How long a close waits for connections whose statements are not answered. */
 const CLOSE_TIMEOUT = "2 seconds"
 
 /**
- * Opens a store in a scope whose close does not wait long for an answer of PostgreSQL. Nobody was
- * told of what is not answered by then, and its connections end with the process.
+ * Opens a store in a scope whose close does not wait long for PostgreSQL. What is not answered by
+ * then was not acknowledged to anyone, and its connections end with the process.
  */
 const opening = Effect.fnUntraced(
   function* <A>(
@@ -51,14 +51,14 @@ const opening = Effect.fnUntraced(
     })
 )
 
-/** Opens the store to write it, beside other servers; makes its tables where there are none. */
+/** Opens the store to write it, beside other servers; creates its tables if need be. */
 export const make = Effect.fnUntraced(function* (options: Options) {
   const { drawId, looksEvery = PostgresChanges.LOOKS_EVERY, url } = options
   const postgres = yield* PostgresClient.make(url, drawId)
   const { sql } = postgres
   yield* PostgresClient.checkSession(sql)
   yield* PostgresSchema.prepare(sql)
-  // A database that may lose what it acknowledged is somebody's own choice, but not a silent one.
+  // A database that may lose what it acknowledged can be chosen, but not silently.
   if ((yield* PostgresClient.settingOf(sql, "fsync")) === "off") {
     yield* Effect.logWarning(
       "PostgreSQL runs with fsync = off: a power cut may lose bets that were acknowledged"
@@ -67,7 +67,7 @@ export const make = Effect.fnUntraced(function* (options: Options) {
   const scope = yield* Effect.scope
   return BetStore.of({
     ...makeBooks(postgres),
-    // Nobody waits for a notification: where it is lost, the others look by themselves.
+    // Nothing waits for a notification: if it is lost, the others look by themselves.
     ...makeWriter(postgres, Effect.asVoid(Effect.forkIn(PostgresChanges.notify(postgres), scope))),
     changes: yield* PostgresChanges.make(postgres, looksEvery),
     // A PostgreSQL whose sync fails ends by itself, and recovers from its log.
@@ -81,23 +81,18 @@ const openToRead = Effect.fnUntraced(function* ({ drawId, url }: Options) {
   return postgres
 }, opening)
 
-/** Opens the store to read it, beside whoever writes it. */
+/** Opens the store to read it, beside its writers. */
 export const makeReader = (options: Options) =>
   Effect.map(openToRead(options), (postgres) => BetStoreReader.of(makeBooks(postgres)))
 
-/**
- * Drops the book of an agency from a store that is there, also beside servers; gives how many bets
- * were dropped.
- */
+/** Drops the book of an agency, also beside servers; gives how many bets were dropped. */
 export const discard = Effect.fnUntraced(function* (options: Options, agency: Agency) {
   const postgres = yield* openToRead(options)
   return yield* makeWriter(postgres, PostgresChanges.notify(postgres)).discard(agency)
 }, Effect.scoped)
 
-/** The store behind a URL; its tables are made where there are none. */
 export const layer = (options: Options): Layer.Layer<BetStore, StoreOpenError> =>
   Layer.effect(BetStore, make(options))
 
-/** The store behind a URL, to be read beside whoever writes it. */
 export const layerReader = (options: Options): Layer.Layer<BetStoreReader, StoreOpenError> =>
   Layer.effect(BetStoreReader, makeReader(options))

@@ -1,12 +1,12 @@
 /**
- * A PostgreSQL's URL as libpq writes it: `postgres://user:password@host:port/database?parameters`.
- * What is special in a name or a password must be percent-encoded: only then is it clear where
+ * A PostgreSQL URL as libpq writes it: `postgres://user:password@host:port/database?parameters`.
+ * Special characters of a name or a password must be percent-encoded: only then is it clear where
  * the password ends, which is never shown.
  */
 import { Redacted, Result } from "effect"
 import { isLoopback } from "../../../protocol/Loopback.ts"
 
-/** The parameters that mean something here; any other would be ignored without a word. */
+/** The supported parameters; any other would be ignored silently. */
 const PARAMETERS = [
   "host",
   "port",

@@ -28,7 +28,6 @@ import { type DrawRow, drawFromRow } from "./PostgresBooks.ts"
 import { orRolledBack, type Postgres, stateOf, toUnavailable } from "./PostgresClient.ts"
 import { columnsOf } from "./PostgresColumns.ts"
 
-/** The row of an agency, whoever wrote it. */
 interface AgencyRow {
   readonly bets: number
   readonly finished: boolean
@@ -44,10 +43,10 @@ const integers = (values: ReadonlyArray<number>) =>
 
 /** The writing half of the store. `notify` tells the other servers that something has changed. */
 export const makeWriter = ({ drawId, key, sql, write }: Postgres, notify: Effect.Effect<void>) => {
-  /** Who records the draw, for people, and for us where the answer is lost. */
+  /** Who records the draw, for people to read, and for this server to know if an answer is lost. */
   const server = `${hostname()} ${process.pid} ${randomUUID()}`
   let hasSaidRecorded = false
-  /** The agencies that are known to have a row; a row stays for ever. */
+  /** The agencies that are known to have a row, which is never deleted. */
   const agenciesWithRow = new Set<Agency>()
 
   const makeAgencies = Effect.fnUntraced(function* (agencies: ReadonlyArray<Agency>) {
@@ -77,7 +76,7 @@ export const makeWriter = ({ drawId, key, sql, write }: Postgres, notify: Effect
       const [row] = yield* sql<AgencyRow>`
         select bets, finished, edition, last_write from agencies
         where draw = ${key} and agency = ${agency}`
-      // Somebody put another database in the place of this one.
+      // Another database was put in the place of this one.
       if (row === undefined) agenciesWithRow.delete(agency)
       const found = row === undefined ? "again" : look(row)
       if (found === "done") return
@@ -156,16 +155,15 @@ export const makeWriter = ({ drawId, key, sql, write }: Postgres, notify: Effect
   /** Only winning bets are in it: it costs nothing to add a bet, and the draw is immediate. */
   const makeIndex = Effect.fnUntraced(
     function* (winningNumber: number) {
-      const number = String(Number(winningNumber))
-      const index = `bets_on_${number}`
-      // Even where it is there, to make it would wait for everybody who adds bets.
+      const index = `bets_on_${winningNumber}`
+      // Even if it exists, to create it would wait for all who add bets.
       const found = yield* sql`
         select from pg_index join pg_class on pg_class.oid = pg_index.indexrelid
         where pg_index.indrelid = 'bets'::regclass and pg_class.relname = ${index}`
       if (found.length > 0) return
       yield* sql`
         create index if not exists ${sql(index)} on bets (draw, agency, position) include (document)
-        where number = ${sql.literal(number)}`
+        where number = ${sql.literal(String(winningNumber))}`
     },
     // Two that make it at once: one of them waits for the other, and then finds it there.
     Effect.retry({ while: (error) => stateOf(error) === UNIQUE_VIOLATION, times: 3 }),
@@ -221,7 +219,7 @@ export const makeWriter = ({ drawId, key, sql, write }: Postgres, notify: Effect
   const recordDraw = Effect.gen(function* () {
     const recordedBy = yield* write(record)
     if (recordedBy === undefined) return yield* new NotAllFinished({ missing: [] })
-    // Its first answer may have been lost: it is ours as long as nobody was told so.
+    // The first answer may have been lost: it counts until it was given once.
     if (recordedBy !== server || hasSaidRecorded) return false
     hasSaidRecorded = true
     yield* notify
@@ -248,10 +246,10 @@ export const makeWriter = ({ drawId, key, sql, write }: Postgres, notify: Effect
     orRolledBack
   )
 
-  /** Not tried again: a book may take as long as it likes, and whoever asks must know the count. */
+  /** Tried once, for a second try would count 0; without a deadline, for a book may be large. */
   const discard = Effect.fnUntraced(function* (agency: Agency) {
     const discarding = Effect.andThen(makeAgency(agency), discardBook(agency))
-    // Without a deadline, but an interruption does not wait for PostgreSQL.
+    // An interruption does not wait for PostgreSQL.
     const waiting = Effect.flatMap(boundedWait(discarding, Duration.infinity), Option.getOrThrow)
     const bets = yield* Effect.mapError(waiting, toUnavailable)
     yield* notify

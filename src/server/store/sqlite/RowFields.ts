@@ -4,7 +4,7 @@
  */
 import { LF, splitRow, ZERO } from "../../../domain/BetRow.ts"
 
-/** How much becomes one string at a time: larger ones only fill the worker's memory. */
+/** How many bytes become one string at a time: larger ones only fill the worker's memory. */
 const PIECE_BYTES = 64 * 1024
 // Rows were checked on their way in; ignoreBOM keeps a BOM that a name begins with.
 const text = new TextDecoder("utf-8", { ignoreBOM: true })
@@ -21,19 +21,19 @@ export class RowFields {
   number = 0
 
   private readonly bytes: Uint8Array
-  /** Where the bytes begin that are not yet in `rows`. */
+  /** The first byte that is not yet in `rows`. */
   private nextPiece = 0
   private rows = ""
-  /** Where the next row begins in `rows`. */
+  /** The start of the next row in `rows`. */
   private at = 0
-  /** Where the next quote is in `rows`; -1 where there is none. */
+  /** The next quote in `rows`; -1 if there is none. */
   private quote = -1
 
   constructor(bytes: Uint8Array) {
     this.bytes = bytes
   }
 
-  /** Reads the next row; false where there is none. */
+  /** Reads the next row; false if there is none. */
   next(): boolean {
     if (this.at === this.rows.length && !this.readPiece()) return false
     const { rows, at } = this

@@ -14,9 +14,9 @@ import { type Failure, failureOf, reasonOf } from "./SqliteFile.ts"
 const PAGE_ROWS = 2400
 /** Rows of an insert statement; more is hardly faster, and the remainder takes longer. */
 const INSERT_ROWS = 50
-/** What is bound of a row beside its key. */
+/** Values bound for a row, without its key. */
 const ROW_VALUES = 5
-/** How much is written before the write-ahead log is copied into the file. */
+/** Bytes written before the write-ahead log is copied into the file. */
 const CHECKPOINT_BYTES = 4 * 1024 * 1024
 const utf8 = new TextEncoder()
 
@@ -28,7 +28,7 @@ type BetRow = [number, string, string, string, string, number]
 const quoted = (field: string): string =>
   field.includes(",") || field.includes('"') ? `"${field.replaceAll('"', '""')}"` : field
 
-/** What the rows of a statement have in common is bound once. */
+/** The key that the rows of a statement share is bound once. */
 const insertSql = (rows: number): string => {
   const row = (index: number) => `($draw, $agency, $position + ${index}, ?, ?, ?, ?, ?)`
   return `insert into bets values ${Array.from({ length: rows }, (_, index) => row(index))}`
@@ -78,7 +78,7 @@ export class SqliteBooks {
     return this.drawKeyToWrite()
   }
 
-  /** Stores the writes in one transaction; each that is refused leaves the others be. */
+  /** Stores the writes in one transaction; one that is refused does not affect the others. */
   commit(writes: ReadonlyArray<Write>): ReadonlyArray<Outcome> | Failure {
     if (this.broken !== undefined) return this.broken
     const { editions } = this
@@ -86,7 +86,7 @@ export class SqliteBooks {
       this.database.exec("begin immediate")
       const outcomes = writes.map((write) => this.write(write))
       this.database.exec("commit")
-      // Also what holds no bets is to be copied in the end.
+      // A commit without bets is copied at the close, too.
       this.sinceCheckpoint += writes.length
       return outcomes
     } catch (error) {
@@ -105,7 +105,7 @@ export class SqliteBooks {
       if (this.database.isTransaction) this.database.exec("rollback")
       return failure
     } catch (error) {
-      // Neither committed nor rolled back: what it holds is as unknown as after a failed sync.
+      // Neither committed nor rolled back: what is stored is as unknown as after a failed sync.
       this.broken = { kind: "broken", reason: `${failure.reason}; then ${reasonOf(error)}` }
       return this.broken
     }
@@ -144,7 +144,7 @@ export class SqliteBooks {
     return { kind: "done" }
   }
 
-  /** Gives the position behind the rows. */
+  /** Gives the position after the rows. */
   private insert(draw: number, agency: number, from: number, bytes: Uint8Array): number {
     let values: Array<SQLInputValue> = []
     let position = from
@@ -187,10 +187,9 @@ export class SqliteBooks {
       set agencies = ${JSON.stringify(agencies)}, winning_number = ${winningNumber}
       where id = ${this.drawKeyToWrite()}`
     // Only winning bets are in it: it costs nothing to add a bet, and the draw is immediate.
-    const number = Number(winningNumber)
     this.database.exec(
-      `create index if not exists bets_on_${number}
-        on bets (draw, agency, position, document) where number = ${number}`
+      `create index if not exists bets_on_${winningNumber}
+        on bets (draw, agency, position, document) where number = ${winningNumber}`
     )
     return { kind: "done" }
   }
@@ -212,7 +211,7 @@ export class SqliteBooks {
     const deleted = this.sql.run`delete from bets where draw = ${draw} and agency = ${agency}`
     this.sql.run`delete from agencies where draw = ${draw} and agency = ${agency}`
     const bets = Number(deleted.changes)
-    // A deleted row weighs as much in the log as an added one.
+    // A deleted row takes as much of the log as an added one.
     if (bets > 0) this.sinceCheckpoint += CHECKPOINT_BYTES
     return { kind: "discarded", bets }
   }
@@ -222,8 +221,8 @@ export class SqliteBooks {
   }
 
   /**
-   * A reader beside the writer sees one state of the file from the beginning of a book, which is
-   * its progress, to its last page: it knows of no discard in between. One book at a time.
+   * Lets a reader beside the writer see one state of the file from the start of a book, which is
+   * its progress, to its last page: it could not tell a discard in between. One book at a time.
    */
   private takeSnapshot(ofBook: boolean): void {
     if (!this.isReader) return
@@ -255,7 +254,7 @@ export class SqliteBooks {
     const rows = this.sql.all`select agency, bets, finished, told from agencies
       where draw = ${this.drawKey()}`
     const all = new Map<number, AgencyProgress>()
-    // Also of an agency whose book is gone it is known that it is another one now.
+    // An agency whose book is gone is at its next edition.
     for (const agency of this.editions.keys()) all.set(agency, this.progressIn(agency))
     for (const { agency, ...row } of rows as Array<AgencyRow & { agency: number }>) {
       all.set(agency, this.progressIn(agency, row))
@@ -281,7 +280,7 @@ export class SqliteBooks {
     let count = 0
     for (const row of this.pages.iterate(this.drawKey(), agency, from, end)) {
       const [position, firstName, lastName, document, birthdate, number] = row as unknown as BetRow
-      // Another program took a bet out: what follows is not where it should be.
+      // Another program removed a bet, so the position of the rest is wrong.
       if (position !== from + count) break
       page += `${quoted(firstName)},${quoted(lastName)},${document},${birthdate},${number}\n`
       count++
@@ -290,17 +289,17 @@ export class SqliteBooks {
   }
 
   winners(winningNumber: number): ReadonlyArray<WinningRow> {
-    // The number stands in the text: only so does the planner see that the index is meant for it.
+    // The number is part of the text: only then does the planner use the index for it.
     const statement = this.database.prepare(
       `select agency, position, document from bets
-        where draw = ? and number = ${Number(winningNumber)} order by agency, position`
+        where draw = ? and number = ${winningNumber} order by agency, position`
     )
     return statement.all(this.drawKey()) as unknown as Array<WinningRow>
   }
 
   /**
-   * Copies the write-ahead log into the file once it has grown; gives the failure of a sync.
-   * Any other error leaves everything in the log, where it is durable, and is met again later.
+   * Copies the write-ahead log into the file once it has grown; gives the failure of a sync. After
+   * any other error everything is still in the log, where it is durable, and copied later.
    */
   checkpoint(grownBytes = CHECKPOINT_BYTES): Failure | undefined {
     if (this.broken !== undefined || this.sinceCheckpoint < grownBytes) return undefined

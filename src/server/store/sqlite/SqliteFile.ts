@@ -19,7 +19,7 @@ import { createPrivate, foreign, mayWrite } from "../embedded/PrivateFile.ts"
 
 /** Which file, and how it is opened. */
 export interface FileSettings {
-  /** The canonical path. */
+  /** Canonical. */
   readonly path: string
   /** The draw whose bets are read or written. */
   readonly drawId: string
@@ -28,7 +28,7 @@ export interface FileSettings {
   readonly busyTimeoutMillis: number
 }
 
-/** "LOTT": marks the file as ours, beside its tables. */
+/** "LOTT": marks the file as ours. */
 const APPLICATION_ID = 0x4c4f5454
 const SCHEMA_VERSION = 1
 
@@ -81,13 +81,13 @@ const errcodeOf = (error: unknown): number | undefined =>
 export const reasonOf = (error: unknown): string =>
   error instanceof Error ? error.message : String(error)
 
-/** Why nothing was done. A broken store commits nothing any more. */
+/** Why nothing was done; a broken store commits nothing any more. */
 export interface Failure {
   readonly kind: "unavailable" | "broken"
   readonly reason: string
 }
 
-/** What an error of SQLite means: after a failed sync nobody knows what is on the disk. */
+/** What an error of SQLite means: after a failed sync it is unknown what is on the disk. */
 export const failureOf = (error: unknown): Failure => {
   const errcode = errcodeOf(error)
   const broken = errcode === IOERR_FSYNC || errcode === IOERR_DIR_FSYNC
@@ -114,7 +114,7 @@ const single = (database: DatabaseSync, sql: string): unknown => {
 
 const definitionOf = (sql: unknown): string => String(sql).trim().replaceAll(/\s+/g, " ")
 
-/** Whether our tables are there, each of them exactly as we make it. */
+/** Whether it has our tables, each exactly as we create it. */
 const hasOurTables = (database: DatabaseSync): boolean => {
   const tables = database.prepare("select sql from sqlite_schema where type = 'table'").all()
   const there = new Set(tables.map(({ sql }) => definitionOf(sql).toLowerCase()))
@@ -123,8 +123,8 @@ const hasOurTables = (database: DatabaseSync): boolean => {
 }
 
 /**
- * What a restored store may lack: bets that its agencies are said to have, or agencies whose bets
- * are there. Nobody would notice before the draw.
+ * Fails if a restored store lacks bets that its agencies have, or agencies of its bets: that would
+ * not be noticed before the draw.
  */
 const checkRestored = (database: DatabaseSync): void => {
   const damaged = database
@@ -147,7 +147,7 @@ const checkRestored = (database: DatabaseSync): void => {
 
 /**
  * What the file is: ours, new and empty, or ours without its marks, which the shell's `.dump` does
- * not keep. Throws where it is anything else.
+ * not keep. Throws if it is anything else.
  */
 const kindOf = (database: DatabaseSync): "ours" | "restored" | "empty" => {
   const application = single(database, "pragma application_id")
@@ -167,7 +167,7 @@ const kindOf = (database: DatabaseSync): "ours" | "restored" | "empty" => {
   throw new NotOurs("it is a database of something else, not a store of bets")
 }
 
-/** Looks at the log as it was opened: another user may have put it there just before. */
+/** Checks the log after it was opened: another user may have put it there just before. */
 const checkLog = (path: string): void => {
   const { uid } = lstatSync(`${path}-wal`)
   if (!mayWrite(uid, statSync(path))) throw new NotOurs(`${path}-wal ${foreign(uid)}`)
@@ -184,7 +184,7 @@ const openToWrite = (database: DatabaseSync, path: string): void => {
   if (kind === "empty") database.exec(SCHEMA)
   if (kind === "restored") database.exec(MARKS)
   database.exec("commit")
-  // What a killed server left in the log may not be on the disk yet, and is soon relied upon.
+  // What a killed server left in the log may not be synced yet, and is relied upon from now on.
   database.exec("pragma wal_checkpoint(passive)")
   syncFolder(dirname(path))
   checkLog(path)
@@ -218,15 +218,15 @@ const openToRead = (database: DatabaseSync, drawId: string): void => {
 }
 
 const checkReadable = (path: string): void => {
-  if (!existsSync(path)) throw new NotOurs("there is no such file")
   try {
     accessSync(path, constants.R_OK)
   } catch {
-    throw new NotOurs("permission denied; run the command as the store's owner")
+    const reason = "permission denied; run the command as the store's owner"
+    throw new NotOurs(existsSync(path) ? reason : "there is no such file")
   }
 }
 
-/** Opens the file, and makes the store where it is new; throws where it cannot be one. */
+/** Opens the file, and creates the store if it is new; throws if it cannot be one. */
 export const open = (settings: FileSettings): DatabaseSync => {
   const { busyTimeoutMillis, drawId, path, readOnly } = settings
   if (readOnly) checkReadable(path)

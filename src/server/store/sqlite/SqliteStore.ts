@@ -25,12 +25,12 @@ import { winnersOf } from "../WinningRows.ts"
 import type { Calls, Reply, Request, Settings } from "./SqliteWorker.ts"
 
 const BUSY_TIMEOUT_MILLIS = 5_000
-/** How long a worker may take to close; a commit and a checkpoint lie before it at most. */
+/** How long a worker may take to close, after at most a commit and a checkpoint. */
 const CLOSE_TIMEOUT = "10 seconds"
 
 /**
- * What the worker makes of a row lives for a statement. V8 by itself would let it fill 40 MiB more
- * before it collects, and be no faster.
+ * What the worker makes of a row lives for one statement. By itself V8 would let it fill 40 MiB
+ * more before it collects, and be no faster.
  */
 const WORKER_YOUNG_MIB = 4
 
@@ -44,7 +44,7 @@ export interface Options {
   readonly path: string
   readonly drawId: string
   readonly busyTimeoutMillis?: number
-  /** Another program for the worker; a test shows with it what happens when a worker dies. */
+  /** Another program for the worker, with which a test lets it die. */
   readonly worker?: URL
 }
 
@@ -53,7 +53,7 @@ type Resume = (answer: Effect.Effect<never, StoreUnavailable>) => void
 
 const unavailable = (reason: string) => Effect.fail(new StoreUnavailable({ reason }))
 
-/** Copies of the rows, to be handed over: a batch may share its bytes with others. */
+/** Copies of the rows, to be transferred: a batch may share its bytes with others. */
 const copyRows = (writes: ReadonlyArray<Write>) => {
   const buffers: Array<ArrayBuffer> = []
   const owned = writes.map((write) => {
@@ -79,7 +79,7 @@ const startWorker = Effect.fnUntraced(function* (
   const { busyTimeoutMillis = BUSY_TIMEOUT_MILLIS, drawId } = options
   const opened = yield* Deferred.make<void, StoreUnavailable>()
   const broken = yield* Deferred.make<never, StoreBroken>()
-  /** Those who wait for an answer, in the order of the answers. */
+  /** Callbacks of the requests without an answer, oldest first. */
   const waiting: Array<Resume> = [(answer) => Deferred.doneUnsafe(opened, answer)]
   let gone: string | undefined
 
@@ -95,7 +95,7 @@ const startWorker = Effect.fnUntraced(function* (
   const receive = (reply: Reply) => {
     if ("broken" in reply) breakNow(reply.broken)
     else if ("failed" in reply) waiting.shift()?.(unavailable(reply.failed))
-    // Each call is answered with what its method gives.
+    // A call is answered with what its method gives.
     else waiting.shift()?.(Effect.succeed(reply.answer as never))
   }
 
@@ -116,8 +116,8 @@ const startWorker = Effect.fnUntraced(function* (
     ) =>
       Effect.callback<ReturnType<Calls[Method]>, StoreUnavailable>((resume) => {
         if (gone !== undefined) return resume(unavailable(gone))
-        waiting.push(resume)
         worker.postMessage({ method, args } satisfies Request, transfer)
+        waiting.push(resume)
       })
     return { worker, call }
   })
@@ -128,7 +128,7 @@ const startWorker = Effect.fnUntraced(function* (
     const closed = yield* Effect.timeoutOption(Effect.option(call("close", [])), CLOSE_TIMEOUT)
     yield* Effect.promise(() => worker.terminate())
     const failure = Option.getOrUndefined(Option.flatten(closed))
-    // Everything acknowledged is durable in the log, but nobody should trust this disk.
+    // Everything acknowledged is durable in the log, but this disk is not to be trusted.
     if (failure !== undefined) return yield* Effect.die(new StoreBroken({ reason: failure.reason }))
   })
 
@@ -177,7 +177,7 @@ export const make = Effect.fnUntraced(function* (options: Options) {
   yield* DiscardRequest.clear(path)
   const { broken, call, commit } = yield* startWorker(options, path, false)
   const { breakNow, ...writer } = yield* makeWriter(drawId, commit)
-  // Also a worker that dies, or a sync that fails, while nobody waits for it breaks the store.
+  // The worker may die, or a sync fail, also while no commit waits for it.
   yield* broken.pipe(Effect.catchTag("StoreBroken", breakNow), Effect.forkScoped)
   return BetStore.of({
     ...makeBooks(drawId, call),
@@ -189,7 +189,7 @@ export const make = Effect.fnUntraced(function* (options: Options) {
   })
 })
 
-/** Opens the store to read it, beside whoever writes it. */
+/** Opens the store to read it, beside its writer. */
 export const makeReader = Effect.fnUntraced(function* (options: Options) {
   const path = yield* canonicalPath(options.path)
   yield* checkFiles(options.path, path)
@@ -198,20 +198,20 @@ export const makeReader = Effect.fnUntraced(function* (options: Options) {
 })
 
 /**
- * Drops the book of an agency from a store that is there: by itself where nobody has the store
- * open, else through the one who has. Gives how many bets were dropped.
+ * Drops the book of an agency from an existing store: directly, or through the server that has it
+ * open. Gives how many bets were dropped.
  */
 export const discard = Effect.fnUntraced(function* (options: Options, agency: Agency) {
-  // Looks first: to open a store to write it would make it, and would not miss the draw.
+  // First to read: opening it to write would create it, and would not miss the draw.
   yield* Effect.scoped(makeReader(options))
   return yield* DiscardRequest.discard(make(options), { ...options, agency })
 })
 
-/** The store in the SQLite file at `path`, which is made where it is not. */
+/** The store in the SQLite file at `path`, which is created if need be. */
 export const layer = (path: string, drawId: string): Layer.Layer<BetStore, StoreOpenError> =>
   Layer.effect(BetStore, make({ path, drawId }))
 
-/** The SQLite file at `path`, to be read beside whoever writes it. */
+/** The SQLite file at `path`, to be read beside its writer. */
 export const layerReader = (
   path: string,
   drawId: string

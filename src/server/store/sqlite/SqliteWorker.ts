@@ -28,18 +28,18 @@ export interface Request {
   readonly args: ReadonlyArray<unknown>
 }
 
-/** Requests are answered in order; an answer before all of them says that the file is open. */
+/** Requests are answered in order; the first answer comes unasked, once the file is open. */
 export type Reply =
   | { readonly answer: unknown }
   | { readonly failed: string }
-  /** Not an answer: a sync failed while nobody waited for it. */
+  /** Not an answer: a sync failed after the answer to a commit. */
   | { readonly broken: string }
 
-/** Gives the memory of rows back at once, which else waits until much more of it is dead. */
+/** Frees the memory of rows at once; the collector would wait until there is much more of it. */
 const forgetRows = (writes: ReadonlyArray<Write>): void => {
   for (const write of writes) {
     if (write.kind !== "append") continue
-    // They were handed over, so nobody else has them.
+    // They were transferred, so nothing else uses them.
     for (const run of write.runs) (run.buffer as ArrayBuffer).transfer(0)
   }
 }
@@ -68,7 +68,7 @@ export const run = (): void => {
     }
     if (method !== "commit") return
     forgetRows(args[0] as ReadonlyArray<Write>)
-    // After the answer: nobody waits for the copying.
+    // After the answer, which need not wait for the copying.
     const failure = books.checkpoint()
     if (failure !== undefined) reply({ broken: failure.reason })
   })
