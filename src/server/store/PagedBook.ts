@@ -21,16 +21,13 @@ export const pagedBook = (
           ? Effect.succeed(undefined)
           : Effect.flatMap(page(agency, { from: position, until, edition }), (batch) =>
               batch.count === 0
-                ? Effect.fail(missingBet(agency, position))
+                ? new StoreUnavailable({
+                    reason:
+                      `bet ${position} of agency ${agency} is not there: ` +
+                      "its book was discarded while it was read, or the store is damaged"
+                  })
                 : Effect.succeed([batch, position + batch.count] as const)
             )
       )
     )
   )
-
-const missingBet = (agency: Agency, position: number) =>
-  new StoreUnavailable({
-    reason:
-      `bet ${position} of agency ${agency} is not there: ` +
-      "its book was discarded while it was read, or the store is damaged"
-  })

@@ -5,7 +5,8 @@
  */
 import { Effect, Layer, Result, Schema, SchemaIssue, SchemaTransformation } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
-import type { BetStore, BetStoreReader, StoreOpenError } from "./BetStore.ts"
+import { BetStore, BetStoreReader, type StoreOpenError } from "./BetStore.ts"
+import * as CsvReader from "./csv/CsvReader.ts"
 import * as CsvStore from "./csv/CsvStore.ts"
 import type { DiscardFailure } from "./embedded/DiscardRequest.ts"
 import { parsePostgresUrl, showPostgresUrl } from "./postgres/PostgresUrl.ts"
@@ -57,27 +58,34 @@ export const StoreUrlFromText = Schema.String.pipe(
 export const show = (url: StoreUrl): string =>
   url._tag === "postgres" ? showPostgresUrl(url.url) : `${url._tag}:${url.path}`
 
-const EMBEDDED = { sqlite: SqliteStore, csv: CsvStore }
+const EMBEDDED = {
+  sqlite: SqliteStore,
+  csv: { make: CsvStore.make, makeReader: CsvReader.makeReader, discard: CsvStore.discard }
+}
 
 /** PostgreSQL's client takes time to load, which users of other stores need not wait for. */
 const loadPostgresStore = Effect.promise(() => import("./postgres/PostgresStore.ts"))
 
-/** The store behind a URL, to be written. */
+/** The store behind a URL, to be written; it is created if need be. */
 export const layer = (url: StoreUrl, drawId: string): Layer.Layer<BetStore, StoreOpenError> =>
-  url._tag === "postgres"
-    ? Layer.unwrap(Effect.map(loadPostgresStore, ({ layer }) => layer({ url: url.url, drawId })))
-    : EMBEDDED[url._tag].layer(url.path, drawId)
+  Layer.effect(
+    BetStore,
+    url._tag === "postgres"
+      ? Effect.flatMap(loadPostgresStore, ({ make }) => make({ url: url.url, drawId }))
+      : EMBEDDED[url._tag].make({ path: url.path, drawId })
+  )
 
 /** The store behind a URL, to be read beside its writer. */
 export const layerReader = (
   url: StoreUrl,
   drawId: string
 ): Layer.Layer<BetStoreReader, StoreOpenError> =>
-  url._tag === "postgres"
-    ? Layer.unwrap(
-        Effect.map(loadPostgresStore, ({ layerReader }) => layerReader({ url: url.url, drawId }))
-      )
-    : EMBEDDED[url._tag].layerReader(url.path, drawId)
+  Layer.effect(
+    BetStoreReader,
+    url._tag === "postgres"
+      ? Effect.flatMap(loadPostgresStore, ({ makeReader }) => makeReader({ url: url.url, drawId }))
+      : EMBEDDED[url._tag].makeReader({ path: url.path, drawId })
+  )
 
 /**
  * Drops the book of an agency from the store behind a URL, before the draw, also while a server has

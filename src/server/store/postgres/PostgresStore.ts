@@ -2,7 +2,7 @@
  * The store in PostgreSQL, through `@effect/sql-pg`: any number of servers share one draw in it,
  * and none has a state of its own.
  */
-import { type Duration, Effect, Layer, Option, type Redacted, Scope } from "effect"
+import { type Duration, Effect, Option, type Redacted, Scope } from "effect"
 import type { SqlError } from "effect/sql/SqlError"
 import type { Agency } from "../../../domain/Agency.ts"
 import { boundedWait } from "../../../domain/LoggedResource.ts"
@@ -90,9 +90,3 @@ export const discard = Effect.fnUntraced(function* (options: Options, agency: Ag
   const postgres = yield* openToRead(options)
   return yield* makeWriter(postgres, PostgresChanges.notify(postgres)).discard(agency)
 }, Effect.scoped)
-
-export const layer = (options: Options): Layer.Layer<BetStore, StoreOpenError> =>
-  Layer.effect(BetStore, make(options))
-
-export const layerReader = (options: Options): Layer.Layer<BetStoreReader, StoreOpenError> =>
-  Layer.effect(BetStoreReader, makeReader(options))

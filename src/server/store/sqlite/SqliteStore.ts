@@ -3,7 +3,7 @@
  * file, so that the event loop never waits for the disk; this side sends it plain values.
  */
 import { Worker } from "node:worker_threads"
-import { Deferred, Effect, Layer, Option } from "effect"
+import { Deferred, Effect, Option } from "effect"
 import type { Agency } from "../../../domain/Agency.ts"
 import { BetBatch } from "../../../domain/BetBatch.ts"
 import {
@@ -206,14 +206,3 @@ export const discard = Effect.fnUntraced(function* (options: Options, agency: Ag
   yield* Effect.scoped(makeReader(options))
   return yield* DiscardRequest.discard(make(options), { ...options, agency })
 })
-
-/** The store in the SQLite file at `path`, which is created if need be. */
-export const layer = (path: string, drawId: string): Layer.Layer<BetStore, StoreOpenError> =>
-  Layer.effect(BetStore, make({ path, drawId }))
-
-/** The SQLite file at `path`, to be read beside its writer. */
-export const layerReader = (
-  path: string,
-  drawId: string
-): Layer.Layer<BetStoreReader, StoreOpenError> =>
-  Layer.effect(BetStoreReader, makeReader({ path, drawId }))

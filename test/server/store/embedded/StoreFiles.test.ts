@@ -26,6 +26,7 @@ import * as CsvStore from "../../../../src/server/store/csv/CsvStore.ts"
 import * as DiscardRequest from "../../../../src/server/store/embedded/DiscardRequest.ts"
 import * as RequestFile from "../../../../src/server/store/embedded/RequestFile.ts"
 import * as StoreLock from "../../../../src/server/store/embedded/StoreLock.ts"
+import * as StoreUrl from "../../../../src/server/store/StoreUrl.ts"
 import * as SqliteStore from "../../../../src/server/store/sqlite/SqliteStore.ts"
 import { temporaryFolder } from "../../../support/TemporaryFolder.ts"
 import { bets, drawOf } from "../BetStore.conformance.ts"
@@ -78,7 +79,8 @@ for (const [name, stores] of Object.entries({ SqliteStore, CsvStore })) {
   /** Why a store is opened neither to be written nor to be read. */
   const refusal = Effect.fnUntraced(function* (path: string) {
     const { reason } = yield* Effect.flip(Effect.scoped(stores.make(at(path))))
-    const reader = Effect.provide(BetStoreReader, stores.layerReader(path, "default"))
+    const url = { _tag: name === "CsvStore" ? "csv" : "sqlite", path } as const
+    const reader = Effect.provide(BetStoreReader, StoreUrl.layerReader(url, "default"))
     expect(yield* Effect.flip(reader)).toMatchObject({ reason })
     return reason
   })

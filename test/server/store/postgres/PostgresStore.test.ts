@@ -6,8 +6,8 @@
  * store to wait for it.
  */
 import { expect, it } from "@effect/vitest"
-import { Effect, Fiber, Redacted, type Scope, Stream } from "effect"
-import { BetStore } from "../../../../src/server/store/BetStore.ts"
+import { Effect, Fiber, Layer, Redacted, type Scope, Stream } from "effect"
+import { BetStore, BetStoreReader } from "../../../../src/server/store/BetStore.ts"
 import * as PostgresStore from "../../../../src/server/store/postgres/PostgresStore.ts"
 import { showPostgresUrl } from "../../../../src/server/store/postgres/PostgresUrl.ts"
 import { hold, until } from "../../../support/stores/HeldTransaction.ts"
@@ -68,8 +68,9 @@ describePostgres("PostgresStore", (database) => {
 
   conformance("PostgresStore", {
     place: Effect.orDie(schema),
-    layer: (url, drawId) => PostgresStore.layer(optionsOf(url, drawId)),
-    layerReader: (url, drawId) => PostgresStore.layerReader(optionsOf(url, drawId)),
+    layer: (url, drawId) => Layer.effect(BetStore, PostgresStore.make(optionsOf(url, drawId))),
+    layerReader: (url, drawId) =>
+      Layer.effect(BetStoreReader, PostgresStore.makeReader(optionsOf(url, drawId))),
     manyDraws: true,
     isEmbedded: false
   })

@@ -3,7 +3,7 @@ import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import type { Worker } from "node:worker_threads"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Scope, Stream } from "effect"
+import { Effect, Exit, Fiber, Layer, Scope, Stream } from "effect"
 import { TestClock } from "effect/testing"
 import { BetBatch } from "../../../../src/domain/BetBatch.ts"
 import { BetStore, BetStoreReader } from "../../../../src/server/store/BetStore.ts"
@@ -15,17 +15,21 @@ import { temporaryFolder } from "../../../support/TemporaryFolder.ts"
 import { whole } from "../../../support/wholeBook.ts"
 import { bets, bytesOf, conformance, drawOf } from "../BetStore.conformance.ts"
 
+const layer = (path: string, drawId = "default") =>
+  Layer.effect(BetStore, SqliteStore.make({ path, drawId }))
+
+const layerReader = (path: string, drawId = "default") =>
+  Layer.effect(BetStoreReader, SqliteStore.makeReader({ path, drawId }))
+
 conformance("SqliteStore", {
   place: temporaryFolder,
-  layer: (folder, drawId) => SqliteStore.layer(join(folder, "lottery.db"), drawId),
-  layerReader: (folder, drawId) => SqliteStore.layerReader(join(folder, "lottery.db"), drawId),
+  layer: (folder, drawId) => layer(join(folder, "lottery.db"), drawId),
+  layerReader: (folder, drawId) => layerReader(join(folder, "lottery.db"), drawId),
   manyDraws: true,
   isEmbedded: true
 })
 
 const programOf = (name: string) => new URL(`../../../support/stores/${name}.ts`, import.meta.url)
-
-const open = (path: string) => SqliteStore.layer(path, "default")
 
 describe("SqliteStore", () => {
   it.live("gives who reads beside the writer one book, also when that is discarded meanwhile", () =>
@@ -46,10 +50,10 @@ describe("SqliteStore", () => {
             Effect.andThen(Stream.runCollect(book(1, 0))),
             Effect.map((next) => expect(bytesOf(next)).toBe(bytesOf([bets(9, 0, 5000)])))
           )
-        ).pipe(Effect.provide(SqliteStore.layerReader(path, "default")))
+        ).pipe(Effect.provide(layerReader(path)))
         expect(seen.length).toBeGreaterThan(1)
         expect(bytesOf(seen)).toBe(bytesOf([bets(1, 0, 6000)]))
-      }).pipe(Effect.provide(open(path)))
+      }).pipe(Effect.provide(layer(path)))
     })
   )
 
@@ -60,7 +64,7 @@ describe("SqliteStore", () => {
         const store = yield* BetStore
         yield* store.openDraw(drawOf([1]))
         yield* store.append(1, 0, bets(1, 0, 4))
-      }).pipe(Effect.provide(open(path)))
+      }).pipe(Effect.provide(layer(path)))
       const database = new DatabaseSync(path)
       expect(
         database
@@ -101,9 +105,9 @@ describe("SqliteStore", () => {
         [other, "it is a database of something else, not a store of bets"],
         [text, "it is not an SQLite database"]
       ] as const) {
-        const error = yield* Effect.flip(Effect.provide(BetStore, open(path)))
+        const error = yield* Effect.flip(Effect.provide(BetStore, layer(path)))
         expect(error).toMatchObject({ _tag: "StoreOpenError", store: path, reason })
-        const reading = Effect.provide(BetStoreReader, SqliteStore.layerReader(path, "default"))
+        const reading = Effect.provide(BetStoreReader, layerReader(path))
         expect(yield* Effect.flip(reading)).toMatchObject({ reason })
       }
       expect(readFileSync(other)).toEqual(before)
@@ -119,7 +123,7 @@ describe("SqliteStore", () => {
       yield* store.openDraw(drawOf([1, 2]))
       yield* store.append(1, 0, bets(1, 0, 30), { last: whole(bets(1, 0, 30)) })
       yield* store.append(2, 0, bets(2, 0, 9))
-    }).pipe(Effect.provide(open(path)))
+    }).pipe(Effect.provide(layer(path)))
     return { path, restored: join(folder, "restored.db") }
   })
 
@@ -138,7 +142,7 @@ describe("SqliteStore", () => {
 
   const progressIn = (path: string) =>
     Effect.flatMap(BetStoreReader, (books) => books.progress).pipe(
-      Effect.provide(SqliteStore.layerReader(path, "default"))
+      Effect.provide(layerReader(path))
     )
 
   const pragmasOf = (path: string) => {
@@ -162,7 +166,7 @@ describe("SqliteStore", () => {
         const store = yield* BetStore
         expect(yield* store.progress).toEqual(expected)
         yield* store.append(2, 9, bets(2, 9, 1))
-      }).pipe(Effect.provide(open(restored)))
+      }).pipe(Effect.provide(layer(restored)))
       expect(pragmasOf(restored)).toEqual(pragmasOf(path))
     })
   )
