@@ -246,6 +246,29 @@ describe("SqliteStore", () => {
     )
   )
 
+  it.live("answers each reader with its own answer, also when others have gone", () =>
+    Effect.gen(function* () {
+      const path = join(yield* temporaryFolder, "lottery.db")
+      yield* Effect.gen(function* () {
+        const store = yield* BetStore
+        const agencies = [1, 2, 3, 4, 5, 6]
+        for (const agency of agencies) yield* store.append(agency, 0, bets(agency, 0, agency))
+        const readers = yield* Effect.forEach(agencies, (agency) =>
+          Effect.forkChild(store.progressOf(agency), { startImmediately: true })
+        )
+        for (const reader of [readers[0]!, readers[3]!]) yield* Fiber.interrupt(reader)
+        const answers = yield* Effect.forEach(readers, Fiber.await)
+        expect(answers.map((exit) => (Exit.isSuccess(exit) ? exit.value.bets : "gone"))).toEqual([
+          "gone",
+          ...[2, 3],
+          "gone",
+          ...[5, 6]
+        ])
+        expect((yield* store.progressOf(6)).bets).toBe(6)
+      }).pipe(Effect.provide(layer(path)))
+    })
+  )
+
   it.live("answers everyone when its worker dies, and is broken then", () =>
     Effect.scoped(
       Effect.gen(function* () {
