@@ -19,13 +19,14 @@ const PARAMETERS = [
   "sslmode"
 ]
 
-/** What stands behind the scheme: user, password and host up to a slash; a database, parameters. */
+/** User, password and host, up to a slash; then the rest. */
 const PARTS = /^postgres(?:ql)?:\/\/([^/?#]*)(.*)$/s
+/** A database and parameters. */
 const REST = /^(\/[^/@?#]*)?(\?[^@#]*)?$/
 
 const EXPECTED = "expected postgres://USER:PASSWORD@HOST:PORT/DATABASE"
 
-/** Takes a URL for what it is, or says what is wrong with it, without showing any of it. */
+/** Checks a URL, or says what is wrong with it without showing any of it. */
 export const parsePostgresUrl = (text: string): Result.Result<Redacted.Redacted, string> => {
   const url = URL.parse(text)
   const [, authority, rest] = PARTS.exec(text) ?? []
@@ -65,8 +66,7 @@ export const showPostgresUrl = (url: Redacted.Redacted): string => {
 
 /**
  * The values of `sslmode` that insist on TLS. Each of them checks the certificate and its name, as
- * libpq does for `verify-full` alone. `prefer` and `allow` do without TLS where the other side says
- * that it has none.
+ * libpq does for `verify-full` alone. `prefer` and `allow` do without TLS if the server has none.
  */
 const TLS_MODES = new Set(["require", "verify-ca", "verify-full"])
 

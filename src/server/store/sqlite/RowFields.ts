@@ -45,7 +45,12 @@ export class RowFields {
     const end = rows.indexOf("\n", at)
     this.at = end + 1
     if (this.quote !== -1 && this.quote < end) {
-      this.set(splitRow(rows.slice(at, end)))
+      const fields = splitRow(rows.slice(at, end))
+      this.firstName = fields[0]!
+      this.lastName = fields[1]!
+      this.document = fields[2]!
+      this.birthdate = fields[3]!
+      this.number = Number(fields[4])
       return true
     }
     this.firstName = rows.slice(at, first)
@@ -59,14 +64,6 @@ export class RowFields {
     }
     this.number = number
     return true
-  }
-
-  private set([firstName, lastName, document, birthdate, number]: ReadonlyArray<string>): void {
-    this.firstName = firstName!
-    this.lastName = lastName!
-    this.document = document!
-    this.birthdate = birthdate!
-    this.number = Number(number)
   }
 
   private readPiece(): boolean {

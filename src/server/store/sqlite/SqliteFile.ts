@@ -107,10 +107,8 @@ const syncFolder = (folder: string): void => {
   }
 }
 
-const single = (database: DatabaseSync, sql: string): unknown => {
-  const row = database.prepare(sql).get()
-  return row === undefined ? undefined : Object.values(row)[0]
-}
+const single = (database: DatabaseSync, sql: string): unknown =>
+  Object.values(database.prepare(sql).get() ?? {})[0]
 
 const definitionOf = (sql: unknown): string => String(sql).trim().replaceAll(/\s+/g, " ")
 
@@ -167,12 +165,6 @@ const kindOf = (database: DatabaseSync): "ours" | "restored" | "empty" => {
   throw new NotOurs("it is a database of something else, not a store of bets")
 }
 
-/** Checks the log after it was opened: another user may have put it there just before. */
-const checkLog = (path: string): void => {
-  const { uid } = lstatSync(`${path}-wal`)
-  if (!mayWrite(uid, statSync(path))) throw new NotOurs(`${path}-wal ${foreign(uid)}`)
-}
-
 const openToWrite = (database: DatabaseSync, path: string): void => {
   // Looks before it touches: a database of something else stays as it was.
   if (kindOf(database) === "restored") checkRestored(database)
@@ -187,7 +179,9 @@ const openToWrite = (database: DatabaseSync, path: string): void => {
   // What a killed server left in the log may not be synced yet, and is relied upon from now on.
   database.exec("pragma wal_checkpoint(passive)")
   syncFolder(dirname(path))
-  checkLog(path)
+  // Only now: another user may have put the log there just before it was opened.
+  const { uid } = lstatSync(`${path}-wal`)
+  if (!mayWrite(uid, statSync(path))) throw new NotOurs(`${path}-wal ${foreign(uid)}`)
 }
 
 /**
