@@ -9,6 +9,7 @@ import { BookParser } from "../src/client/book/BookParser.ts"
 import { BetBatch } from "../src/domain/BetBatch.ts"
 import { batchFromRows } from "../src/domain/CanonicalRows.ts"
 import * as ByteReader from "../src/protocol/ByteReader.ts"
+import { reading as readerOf } from "../src/protocol/BytesCodec.ts"
 import * as Packets from "../src/protocol/binary/BinaryPackets.ts"
 import * as Json from "../src/protocol/json/JsonMessages.ts"
 import * as Frames from "../src/protocol/native/NativeFrames.ts"
@@ -55,6 +56,8 @@ const everyByte = (bytes: Uint8Array) => () => {
 
 const unwrap = Result.getOrThrow
 
+const readJsonRequest = readerOf(Json.takeJsonMessage, Json.decodeJsonRequest)
+
 /** Reads a message as the server does, from a stream that has it again and again. */
 const reading = <A, E>(
   message: Uint8Array,
@@ -93,7 +96,7 @@ const stepsOf = (book: Uint8Array, batch: BetBatch, small: BetBatch) => {
     ["native frame, encode", BATCH, () => unwrap(Frames.encodeNativeRequest(frame))],
     ["native frame, decode", BATCH, reading(frameBytes, Frames.readNativeRequest)],
     ["JSON chunk, encode", BATCH, () => unwrap(Json.encodeJsonRequest(chunk))],
-    ["JSON chunk, decode", BATCH, reading(chunkBytes, Json.readJsonRequest)],
+    ["JSON chunk, decode", BATCH, reading(chunkBytes, readJsonRequest)],
     ["binary packet, encode", small.count, () => unwrap(Packets.encodeBinaryPacket(packet))],
     ["binary packet, decode", small.count, reading(packetBytes, Packets.readBinaryPacket)],
     [

@@ -14,6 +14,7 @@ export const HYPHEN = 0x2d
 export const ZERO = 0x30
 export const LF = 0x0a
 export const CR = 0x0d
+export const TAB = 0x09
 
 /** The fields of a bet, and so of a row. */
 export const FIELD_COUNT = 5

@@ -14,9 +14,9 @@ import {
   QUOTE,
   splitRow
 } from "../domain/BetRow.ts"
-import { BadMessage } from "./BytesCodec.ts"
+import { type BadMessage, badMessage } from "./BytesCodec.ts"
 
-/** What stands between two fields, and what ends a bet; they may be the same byte. */
+/** The bytes between two fields and after a bet; they may be the same. */
 export interface Separators {
   readonly field: number
   readonly row: number
@@ -27,21 +27,18 @@ const builder = new BetBatchBuilder()
 const spans = makeFieldSpans()
 
 /**
- * Decodes the bets in `[start, bytes.length)`; the last one may lack its end. Every field is
- * checked. Fails with the index of the first bad bet.
+ * Decodes bets, the last of which may lack its end. Every field is checked. Fails with the index of
+ * the first bad bet.
  */
 export const decodePlainRows = (
   bytes: Uint8Array,
-  start: number,
   separators: Separators
 ): Result.Result<BetBatch, BadMessage> => {
   const { length } = bytes
-  let at = start
-  while (at < length) {
+  for (let at = 0; at < length; at = spans[2 * FIELD_COUNT - 1]! + 1) {
     const end = ordinaryBetEnd(bytes, at, length, separators.field, spans)
     if (end !== -1 && (end === length || bytes[end] === separators.row)) {
       builder.addOrdinary(bytes, spans)
-      at = end + 1
       continue
     }
     const fields = markPlainFields(bytes, at, separators, spans)
@@ -52,14 +49,13 @@ export const decodePlainRows = (
     if (problem !== undefined) {
       const index = builder.count
       builder.clear()
-      return Result.fail(new BadMessage({ reason: problem, index }))
+      return badMessage(problem, { index })
     }
-    at = spans[2 * FIELD_COUNT - 1]! + 1
   }
   return Result.succeed(builder.build())
 }
 
-/** Marks the fields of the bet that begins at `start`; gives how many it has, five at most. */
+/** Marks the fields of the bet that begins at `start`; gives their number, five at most. */
 const markPlainFields = (
   bytes: Uint8Array,
   start: number,
@@ -121,9 +117,9 @@ export const encodePlainRows = (
 }
 
 /**
- * Copies the row at `start`, its separators turned; gives its bytes, or 0 where it has a quote or
- * a separator in a field. A function by itself: the loop over the rows would keep V8 from
- * compiling that over the bytes well.
+ * Copies the row at `start` with the dialect's separators. Gives the number of its bytes, or 0 if
+ * it has a quote or a separator in a field. A function of its own: inside the loop over the rows
+ * V8 does not compile the loop over the bytes well.
  */
 const copyOrdinaryRow = (
   bytes: Uint8Array,
@@ -144,25 +140,16 @@ const copyOrdinaryRow = (
   }
 }
 
-/** Encodes any row, which comes without its end, field by field. */
+/** Encodes any row, which comes without its end. */
 const encodeRow = (
   row: Uint8Array,
   separators: Separators,
   index: number
 ): Result.Result<Uint8Array, BadMessage> => {
-  const parts: Array<Uint8Array> = []
-  for (const field of splitRow(text.decode(row)).map((field) => utf8.encode(field))) {
-    const bad = field.find((byte) => byte === separators.field || byte === separators.row)
-    if (bad !== undefined) return Result.fail(separatorInField(bad, index))
-    parts.push(field, Uint8Array.of(separators.field))
-  }
-  const encoded = Buffer.concat(parts)
-  encoded[encoded.length - 1] = separators.row
-  return Result.succeed(encoded)
+  const separator = String.fromCharCode(separators.field)
+  const fields = splitRow(text.decode(row))
+  // No field has a line end, the one other separator that there is.
+  return fields.some((field) => field.includes(separator))
+    ? badMessage(`a name cannot hold "${separator}" in this dialect`, { index })
+    : Result.succeed(utf8.encode(fields.join(separator) + String.fromCharCode(separators.row)))
 }
-
-const separatorInField = (byte: number, index: number): BadMessage =>
-  new BadMessage({
-    reason: `a name cannot hold "${String.fromCharCode(byte)}" in this dialect`,
-    index
-  })

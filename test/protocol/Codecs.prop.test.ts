@@ -6,8 +6,9 @@
 import { it } from "@effect/vitest"
 import { Effect, Result, Schema } from "effect"
 import { describe, expect } from "vitest"
+import { Document } from "../../src/domain/Bet.ts"
 import { type ByteReader, EndOfStream } from "../../src/protocol/ByteReader.ts"
-import { BadMessage, decoder, encoder } from "../../src/protocol/BytesCodec.ts"
+import { BadMessage, decoder, encoder, reading } from "../../src/protocol/BytesCodec.ts"
 import * as Binary from "../../src/protocol/binary/BinaryPackets.ts"
 import * as Json from "../../src/protocol/json/JsonMessages.ts"
 import * as Line from "../../src/protocol/line/TextLine.ts"
@@ -34,17 +35,19 @@ const kind = <T, E>(
   read: (reader: ByteReader<never>) => Effect.Effect<T, ReadError>
 ) => ({ name, schema, codec, read }) as unknown as Kind
 
+const readJsonRequest = reading(Json.takeJsonMessage, Json.decodeJsonRequest)
+
 const kinds: ReadonlyArray<Kind> = [
   kind("text line", Line.LineText, Line.TextLineFromBytes, Line.readTextLine),
   kind("binary packet", Binary.BinaryPacket, Binary.BinaryPacketFromBytes, Binary.readBinaryPacket),
-  kind("binary answer", Binary.BinaryAnswer, Binary.BinaryAnswerFromBytes, Binary.readBinaryAnswer),
+  kind("binary answer", Schema.Boolean, Binary.BinaryAnswerFromBytes, Binary.readBinaryAnswer),
   kind(
     "binary winners",
-    Binary.BinaryWinners,
+    Schema.Array(Document),
     Binary.BinaryWinnersFromBytes,
     Binary.readBinaryWinners
   ),
-  kind("JSON request", Json.JsonRequest, Json.JsonRequestFromBytes, Json.readJsonRequest),
+  kind("JSON request", Json.JsonRequest, Json.JsonRequestFromBytes, readJsonRequest),
   kind("JSON reply", Json.JsonReply, Json.JsonReplyFromBytes, Json.readJsonReply),
   kind(
     "native request",

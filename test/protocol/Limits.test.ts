@@ -4,7 +4,7 @@ import { Effect, Result } from "effect"
 import { describe, expect } from "vitest"
 import { BetBatch } from "../../src/domain/BetBatch.ts"
 import type { ByteReader } from "../../src/protocol/ByteReader.ts"
-import { decoder } from "../../src/protocol/BytesCodec.ts"
+import { decoder, reading } from "../../src/protocol/BytesCodec.ts"
 import * as Binary from "../../src/protocol/binary/BinaryPackets.ts"
 import { detect } from "../../src/protocol/Dialect.ts"
 import * as Json from "../../src/protocol/json/JsonMessages.ts"
@@ -99,7 +99,7 @@ const readers: ReadonlyArray<
     read: (reader: ByteReader<never>) => Effect.Effect<unknown, { readonly _tag: string }>
   ]
 > = [
-  ["JSON", 8 * MIB, Json.readJsonRequest],
+  ["JSON", 8 * MIB, reading(Json.takeJsonMessage, Json.decodeJsonRequest)],
   ["a native frame of bets", MIB, Frames.readNativeRequest],
   ["a Hello", 1024, Frames.readHello],
   ["a native frame of a server", MIB, Frames.readNativeReply]

@@ -44,15 +44,16 @@ describe("a binary packet", () => {
     expect(decoded.agency).toBe(7)
   })
 
-  it("is as long as its size says", () => {
-    const whole = packet(`1;${GOOD}`)
-    for (const bytes of [whole.subarray(0, -1), Buffer.concat([whole, Buffer.from([0])])]) {
-      const decoded = decodePacket(bytes)
-      expect(Result.isFailure(decoded) && decoded.failure.reason).toBe(
-        `expected ${whole.length - 2} bytes after the size, got ${bytes.length - 2}`
-      )
-    }
-  })
+  it.effect("is as long as its size says", () =>
+    Effect.gen(function* () {
+      const whole = packet(`1;${GOOD}`)
+      const longer = readerOf([Buffer.concat([whole, Buffer.from([7])])])
+      expect(yield* Binary.readBinaryPacket(longer)).toMatchObject({ batch: { count: 1 } })
+      expect(longer.buffered()).toEqual(Buffer.from([7]))
+      const shorter = readerOf([whole.subarray(0, -1)])
+      expect((yield* Effect.flip(Binary.readBinaryPacket(shorter)))._tag).toBe("EndOfStream")
+    })
+  )
 
   it("may have an agency and nothing else", () => {
     expect(Result.getOrThrow(decodePacket(packet("7"))).batch.count).toBe(0)
@@ -154,25 +155,25 @@ describe("the question and the answer in binary", () => {
 describe("the winners in binary", () => {
   const decodeWinners = decoder(Binary.BinaryWinnersFromBytes)
   const encode = (last: string) =>
-    Binary.encodeBinaryWinners(
-      new Binary.BinaryWinners({ documents: [...Array<string>(5957).fill("1234567890"), last] })
-    )
+    Binary.encodeBinaryWinners([...Array<string>(5957).fill("1234567890"), last])
 
   it("have as many bytes as their size can say, and no more", () => {
     const bytes = Result.getOrThrow(encode("12345678"))
     expect([bytes.length, bytes[0], bytes[1]]).toEqual([2 + 65_535, 0xff, 0xff])
-    expect(Result.getOrThrow(decodeWinners(bytes)).documents).toHaveLength(5958)
+    expect(Result.getOrThrow(decodeWinners(bytes))).toHaveLength(5958)
     const tooMany = encode("123456789")
     expect(Result.isFailure(tooMany) && tooMany.failure.reason).toBe(
       "5958 winners do not fit a binary answer; ask in the JSON dialect"
     )
   })
 
-  it("are as long as their size says", () => {
-    for (const hex of ["0002310000", "000331", "00"]) {
-      expect(Result.isFailure(decodeWinners(Buffer.from(hex, "hex")))).toBe(true)
-    }
-  })
+  it.effect("are as long as their size says", () =>
+    Effect.gen(function* () {
+      const read = (hex: string) => Binary.readBinaryWinners(readerOf([Buffer.from(hex, "hex")]))
+      expect(yield* read("00013132")).toEqual(["1"])
+      expect(yield* Effect.flip(read("000331"))).toMatchObject({ _tag: "EndOfStream" })
+    })
+  )
 })
 
 describe("a JSON message", () => {
@@ -245,12 +246,14 @@ describe("a JSON message", () => {
     expect(Result.isFailure(decodeRequest(json(text)))).toBe(true)
   })
 
-  it("is refused from its length, unread", () => {
-    const header = Buffer.alloc(4)
-    header.writeUInt32BE(8 * 1024 * 1024 + 1)
-    const decoded = decodeRequest(header)
-    expect(Result.isFailure(decoded) && decoded.failure.reason).toContain("at most 8388608 bytes")
-  })
+  it.effect("is refused from its length, unread", () =>
+    Effect.gen(function* () {
+      const header = Buffer.alloc(4)
+      header.writeUInt32BE(8 * 1024 * 1024 + 1)
+      const refused = yield* Effect.flip(Json.takeJsonMessage(readerOf([header])))
+      expect(refused.message).toContain("at most 8388608 bytes")
+    })
+  )
 
   it("of a server is ASCII, whatever it says", () => {
     const reply = new Json.ChunkRejected({ reason: "ñ\u007f€\u{1f340}" })

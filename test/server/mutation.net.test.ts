@@ -17,6 +17,7 @@ import { Clock, Effect, Result, Schedule } from "effect"
 import { describe, expect } from "vitest"
 import { batchFromRows } from "../../src/domain/CanonicalRows.ts"
 import { type ByteReader, EndOfStream } from "../../src/protocol/ByteReader.ts"
+import { reading } from "../../src/protocol/BytesCodec.ts"
 import {
   readBinaryAnswer,
   readBinaryPacket,
@@ -24,7 +25,7 @@ import {
   readBinaryWinners
 } from "../../src/protocol/binary/BinaryPackets.ts"
 import { type Dialect, detect, NATIVE_PREFACE } from "../../src/protocol/Dialect.ts"
-import { readJsonReply, readJsonRequest } from "../../src/protocol/json/JsonMessages.ts"
+import * as Json from "../../src/protocol/json/JsonMessages.ts"
 import { encodeTextLine, readTextLine } from "../../src/protocol/line/TextLine.ts"
 import {
   readHello,
@@ -151,6 +152,8 @@ const askedInBinary = (bytes: Buffer): Asked<BookRequest> =>
         }))
   )
 
+const readJsonRequest = reading(Json.takeJsonMessage, Json.decodeJsonRequest)
+
 const askedInJson = (bytes: Buffer): Asked<BookRequest> =>
   readAll<BookRequest, unknown>(readerOf([bytes]), (reader) =>
     Effect.map(readJsonRequest(reader), (request) =>
@@ -166,15 +169,15 @@ const answersInBinary = (heard: Buffer, asked: ReadonlyArray<BookRequest>) =>
     Effect.fnUntraced(function* (reader, before) {
       const request = asked[before.length]
       if (request !== undefined && request.rows === undefined) {
-        return (yield* readBinaryWinners(reader)).documents
+        return yield* readBinaryWinners(reader)
       }
-      return (yield* readBinaryAnswer(reader)).stored ? "stored" : "refused"
+      return (yield* readBinaryAnswer(reader)) ? "stored" : "refused"
     })
   )
 
 const answersInJson = (heard: Buffer) =>
   readAnswers<BookAnswer, unknown>(heard, (reader) =>
-    Effect.map(readJsonReply(reader), (reply) => {
+    Effect.map(Json.readJsonReply(reader), (reply) => {
       if (reply._tag === "InformWinners") return reply.documents
       return reply._tag === "ChunkProcessed" ? "stored" : "refused"
     })

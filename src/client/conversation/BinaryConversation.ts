@@ -23,8 +23,8 @@ export const make = (agency: Agency, packetBytes: number): Conversation => {
     Packets.encodeBinaryPacket(new Packets.BinaryPacket({ agency, batch, last }))
 
   const acknowledged: BatchDialect["acknowledged"] = Effect.fnUntraced(function* ({ reader }) {
-    const { stored } = yield* hearAnswer(Packets.readBinaryAnswer(reader))
-    if (!stored) return yield* new Refused({ reason: REFUSED, retryable: false })
+    const isStored = yield* hearAnswer(Packets.readBinaryAnswer(reader))
+    if (!isStored) return yield* new Refused({ reason: REFUSED, retryable: false })
   })
 
   return {
@@ -39,7 +39,7 @@ export const make = (agency: Agency, packetBytes: number): Conversation => {
           yield* sendBook(connection, agency, book, { encode, acknowledged }, progress)
           // The question for the winners is a packet without bets.
           yield* connection.write(yield* Effect.fromResult(encode(BetBatch.empty, true)))
-          return (yield* hearAnswer(Packets.readBinaryWinners(connection.reader))).documents
+          return yield* hearAnswer(Packets.readBinaryWinners(connection.reader))
         })
       )
   }

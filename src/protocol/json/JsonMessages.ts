@@ -13,11 +13,19 @@ import { Document } from "../../domain/Bet.ts"
 import { type BetBatch, BetBatchSchema } from "../../domain/BetBatch.ts"
 import { decodeUtf8 } from "../../domain/BetCheck.ts"
 import { COMMA, LF } from "../../domain/BetRow.ts"
-import type { ByteReader } from "../ByteReader.ts"
-import { BadMessage, bytesCodec, decoder, encoder } from "../BytesCodec.ts"
+import {
+  BadMessage,
+  badMessage,
+  bytesCodec,
+  dataView,
+  decoder,
+  encoder,
+  reading,
+  type TakeMessage
+} from "../BytesCodec.ts"
 import { LARGE_JSON_BYTES, MAX_JSON_BYTES } from "../Limits.ts"
 import { decodePlainRows, encodePlainRows } from "../PlainRows.ts"
-import { firstList, readJsonBets, writeJsonRows } from "./JsonRows.ts"
+import { readOnlyList, writeJsonRows } from "./JsonRows.ts"
 import { scanJson } from "./JsonScan.ts"
 
 const SEPARATORS = { field: COMMA, row: LF }
@@ -64,195 +72,124 @@ export class ChunkRejected extends Schema.TaggedClass<ChunkRejected>(
 export const JsonReply = Schema.Union([ChunkProcessed, InformWinners, ChunkRejected])
 export type JsonReply = typeof JsonReply.Type
 
-/** The length of a message's JSON from its first four bytes, or why it is refused unread. */
-const jsonLength = (header: Uint8Array): Result.Result<number, BadMessage> => {
-  const length = new DataView(header.buffer, header.byteOffset).getUint32(0)
-  return length <= MAX_JSON_BYTES
-    ? Result.succeed(length)
-    : Result.fail(
-        new BadMessage({
-          reason: `expected a message of at most ${MAX_JSON_BYTES} bytes, got ${length}`
-        })
-      )
-}
-
 const REQUEST_TYPES = ["SEND_CHUNK", "SEND_LAST_CHUNK", "CONSULT_AGENCY_WINNERS"] as const
 const REPLY_TYPES = ["CHUNK_PROCESSED", "INFORM_AGENCY_WINNERS", "CHUNK_REJECTED"] as const
 
-/** A `type_message`, which may be its number (from 1) or its name, as its name. */
+/** The name of a `type_message`, which may be its number (from 1) or its name. */
 const typeName = <Name extends string>(
   names: ReadonlyArray<Name>,
   value: unknown
 ): Name | undefined => names.find((name, index) => value === name || value === index + 1)
 
+const unknownType = (about?: { readonly agency: Agency }) =>
+  badMessage("expected type_message 1 to 3 or its name", about)
+
 /** The outer shape of every message; the payload is looked at once the type is known. */
-const Envelope = Schema.fromJsonString(
-  Schema.Struct({
-    type_message: Schema.Unknown,
-    agency: Schema.optional(Schema.Unknown),
-    payload: Schema.optional(Schema.Unknown)
-  })
+const decodeEnvelope = Schema.decodeResult(
+  Schema.fromJsonString(
+    Schema.Struct({
+      type_message: Schema.Unknown,
+      agency: Schema.optional(Schema.Unknown),
+      payload: Schema.optional(Schema.Unknown)
+    })
+  )
 )
-const decodeEnvelope = Schema.decodeResult(Envelope)
 
-type ReadEnvelope = Result.Result<(typeof Envelope)["Type"], BadMessage>
-
-/** The JSON of a whole message. */
-const jsonOf = (bytes: Uint8Array): Result.Result<Uint8Array, BadMessage> => {
-  if (bytes.length < LENGTH_BYTES) {
-    return Result.fail(new BadMessage({ reason: `message cut off after ${bytes.length} bytes` }))
-  }
-  const length = jsonLength(bytes)
-  if (Result.isFailure(length)) return Result.fail(length.failure)
-  const json = bytes.subarray(LENGTH_BYTES)
-  return length.success === json.length
-    ? Result.succeed(json)
-    : Result.fail(
-        new BadMessage({ reason: `expected ${length.success} bytes of JSON, got ${json.length}` })
-      )
+const parseEnvelope = (json: Uint8Array) => {
+  const text = decodeUtf8(json)
+  if (text === undefined) return badMessage("expected JSON in UTF-8")
+  const reason = "expected a JSON object with type_message, agency and payload"
+  return Result.mapError(decodeEnvelope(text), () => new BadMessage({ reason }))
 }
 
-const parseEnvelope = (json: Uint8Array): ReadEnvelope => {
-  const text = decodeUtf8(json)
-  if (text === undefined) return Result.fail(new BadMessage({ reason: "expected JSON in UTF-8" }))
-  return Result.mapError(
-    decodeEnvelope(text),
-    () => new BadMessage({ reason: "expected a JSON object with type_message, agency and payload" })
-  )
+/** An agency as a string of digits or a number. */
+const readAgency = (value: unknown): Result.Result<Agency, BadMessage> => {
+  const agency =
+    typeof value === "string" || typeof value === "number" ? fromDigits(String(value)) : undefined
+  return agency === undefined ? badMessage("expected an agency number") : Result.succeed(agency)
+}
+
+/** Parses what a client sent, unless that could cost far more than its bytes. */
+const parseScanned = (json: Uint8Array) => {
+  const problem = scanJson(json)
+  if (problem === undefined) return parseEnvelope(json)
+  const { membersEnd, reason, ...bet } = problem
+  // The members before the refused one were scanned: they may have the agency.
+  const before = `${decodeUtf8(json.subarray(0, membersEnd)) ?? ""}}`
+  const agency = Result.flatMap(decodeEnvelope(before), (envelope) => readAgency(envelope.agency))
+  return badMessage(reason, { ...bet, agency: Result.getOrUndefined(agency) })
+}
+
+const isStrings = (value: unknown): value is Array<string> =>
+  Array.isArray(value) && value.every((item) => typeof item === "string")
+
+const readBets = (payload: unknown): Result.Result<BetBatch, BadMessage> => {
+  if (!isStrings(payload)) return badMessage("expected a list of bets, each a string")
+  // Joined with line ends the bets are checked as one run of bytes; a string that is empty or
+  // brings a line end or a lone surrogate of its own would come out as other bets.
+  const odd = payload.findIndex((bet) => bet === "" || bet.includes("\n") || !bet.isWellFormed())
+  return odd === -1
+    ? decodePlainRows(utf8.encode(payload.join("\n")), SEPARATORS)
+    : badMessage("expected first,last,document,birthdate,number", { index: odd })
+}
+
+type EncodedRequest = (typeof JsonRequest)["Encoded"]
+
+/** Decodes a client's JSON; `read` are the bets of its payload, an empty list here, if given. */
+const decodeJson = (json: Uint8Array, read?: BetBatch): Result.Result<EncodedRequest, BadMessage> =>
+  Result.gen(function* () {
+    const { payload, ...envelope } = yield* parseScanned(json)
+    const agency = yield* readAgency(envelope.agency)
+    const type = typeName(REQUEST_TYPES, envelope.type_message)
+    if (type === undefined) return yield* unknownType({ agency })
+    if (type === "CONSULT_AGENCY_WINNERS") {
+      // A dialect that numbers its types otherwise would have its bets taken for a question.
+      if ((payload ?? null) === null) return { _tag: "ConsultWinners", agency }
+      return yield* badMessage("expected a question without payload", { agency })
+    }
+    const count = Array.isArray(payload) ? payload.length : undefined
+    const bets = read !== undefined && count === 0 ? Result.succeed(read) : readBets(payload)
+    const batch = yield* Result.mapError(bets, (bad) => new BadMessage({ ...bad, agency, count }))
+    return { _tag: "Chunk", agency, batch, last: type === "SEND_LAST_CHUNK" }
+  })
+
+/**
+ * Reads the bets of an ordinary chunk where they lie, without a string per bet, and parses the rest
+ * of the message with an empty list in their place. If anything is out of the ordinary, or wrong,
+ * all of the message is parsed.
+ */
+const decodeRequest = (message: Uint8Array): Result.Result<EncodedRequest, BadMessage> => {
+  const json = message.subarray(LENGTH_BYTES)
+  const list = readOnlyList(json)
+  if (list !== undefined) {
+    const { batch, end, start } = list
+    const rest = Buffer.concat([json.subarray(0, start), EMPTY_LIST, json.subarray(end)])
+    const chunk = decodeJson(rest, batch)
+    // A payload that is a list can only be this one: there is no other bracket.
+    if (Result.isSuccess(chunk) && chunk.success._tag === "Chunk") return chunk
+  }
+  return decodeJson(json)
 }
 
 /** A whole message of this JSON, which is ASCII, so that characters and bytes count alike. */
 const messageOf = (...parts: ReadonlyArray<Uint8Array>): Result.Result<Uint8Array, BadMessage> => {
   const length = parts.reduce((sum, part) => sum + part.length, 0)
   if (length > MAX_JSON_BYTES) {
-    return Result.fail(
-      new BadMessage({
-        reason: `expected at most ${MAX_JSON_BYTES} bytes a message, got ${length}`
-      })
-    )
+    return badMessage(`expected at most ${MAX_JSON_BYTES} bytes a message, got ${length}`)
   }
   const header = new Uint8Array(LENGTH_BYTES)
-  new DataView(header.buffer).setUint32(0, length)
+  dataView(header).setUint32(0, length)
   return Result.succeed(Buffer.concat([header, ...parts]))
 }
 
-const writeEnvelope = (envelope: object): Result.Result<Uint8Array, BadMessage> =>
-  messageOf(
-    utf8.encode(
-      JSON.stringify(envelope).replace(
-        /[\u007f-\uffff]/g,
-        (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`
-      )
-    )
-  )
-
-/** An agency as a string of digits or a number. */
-const readAgency = (value: unknown): Result.Result<Agency, BadMessage> => {
-  const agency =
-    typeof value === "string" || typeof value === "number" ? fromDigits(String(value)) : undefined
-  return agency === undefined
-    ? Result.fail(new BadMessage({ reason: "expected an agency number" }))
-    : Result.succeed(agency)
+const writeEnvelope = (envelope: object): Result.Result<Uint8Array, BadMessage> => {
+  const json = JSON.stringify(envelope)
+  const escaped = (character: string) =>
+    `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`
+  return messageOf(utf8.encode(json.replace(/[\u007f-\uffff]/g, escaped)))
 }
 
-/** Parses what a client sent, unless that could cost far more than its bytes. */
-const parseScanned = (json: Uint8Array): ReadEnvelope => {
-  const problem = scanJson(json)
-  if (problem === undefined) return parseEnvelope(json)
-  const { count, index, membersEnd, reason } = problem
-  // The members before the one that is refused were scanned: they may say whose the message is.
-  const before = `${decodeUtf8(json.subarray(0, membersEnd)) ?? ""}}`
-  const agency = Result.flatMap(decodeEnvelope(before), (envelope) => readAgency(envelope.agency))
-  return Result.fail(
-    new BadMessage({ reason, index, count, agency: Result.getOrUndefined(agency) })
-  )
-}
-
-const readReply = (bytes: Uint8Array) => Result.flatMap(jsonOf(bytes), parseEnvelope)
-
-const isStrings = (value: unknown): value is Array<string> =>
-  Array.isArray(value) && value.every((item) => typeof item === "string")
-
-const readBets = (payload: unknown) => {
-  if (!isStrings(payload)) {
-    return Result.fail(new BadMessage({ reason: "expected a list of bets, each a string" }))
-  }
-  // Joined with line ends the bets are checked as one run of bytes; a string that is empty or
-  // brings a line end or a lone surrogate of its own would come out as other bets.
-  const odd = payload.findIndex((bet) => bet === "" || bet.includes("\n") || !bet.isWellFormed())
-  if (odd !== -1) {
-    return Result.fail(
-      new BadMessage({ reason: "expected first,last,document,birthdate,number", index: odd })
-    )
-  }
-  return decodePlainRows(utf8.encode(payload.join("\n")), 0, SEPARATORS)
-}
-
-type DecodedRequest = Result.Result<(typeof JsonRequest)["Encoded"], BadMessage>
-type DecodedReply = Result.Result<(typeof JsonReply)["Encoded"], BadMessage>
-
-const chunkOf = (agency: Agency, type: string, batch: BetBatch) => ({
-  _tag: "Chunk" as const,
-  agency,
-  batch,
-  last: type === "SEND_LAST_CHUNK"
-})
-
-/**
- * A chunk whose list of bets is the only one in it, read where it lies, without a string per bet;
- * the rest of the message, with an empty list in its place, is parsed. Undefined where anything is
- * out of the ordinary, or wrong: that is for `decodeParsed` to say. Another bracket would be: where
- * there is none, a payload that is a list can only be this one.
- */
-const decodeOrdinaryChunk = (json: Uint8Array): (typeof JsonRequest)["Encoded"] | undefined => {
-  const start = firstList(json)
-  const list = start === -1 ? undefined : readJsonBets(json, start)
-  if (list === undefined || firstList(json, list.end) !== -1) return undefined
-  const rest = Buffer.concat([json.subarray(0, start), EMPTY_LIST, json.subarray(list.end)])
-  const envelope = Result.getOrUndefined(parseScanned(rest))
-  if (!Array.isArray(envelope?.payload)) return undefined
-  const type = typeName(REQUEST_TYPES, envelope.type_message)
-  const agency = Result.getOrUndefined(readAgency(envelope.agency))
-  if (type === undefined || type === "CONSULT_AGENCY_WINNERS" || agency === undefined) {
-    return undefined
-  }
-  return chunkOf(agency, type, list.batch)
-}
-
-/** Decodes a client's JSON of whatever shape. */
-const decodeParsed = (json: Uint8Array): DecodedRequest =>
-  Result.flatMap(parseScanned(json), (envelope) =>
-    Result.flatMap(readAgency(envelope.agency), (agency): DecodedRequest => {
-      const type = typeName(REQUEST_TYPES, envelope.type_message)
-      if (type === undefined) {
-        const reason = "expected type_message 1 to 3 or its name"
-        return Result.fail(new BadMessage({ reason, agency }))
-      }
-      if (type === "CONSULT_AGENCY_WINNERS") {
-        // A dialect that numbers its types otherwise would have its bets taken for a question.
-        return (envelope.payload ?? null) === null
-          ? Result.succeed({ _tag: "ConsultWinners" as const, agency })
-          : Result.fail(new BadMessage({ reason: "expected a question without payload", agency }))
-      }
-      return Result.mapBoth(readBets(envelope.payload), {
-        onSuccess: (batch) => chunkOf(agency, type, batch),
-        onFailure: (bad) => {
-          const count = Array.isArray(envelope.payload) ? envelope.payload.length : undefined
-          return new BadMessage({ reason: bad.reason, index: bad.index, agency, count })
-        }
-      })
-    })
-  )
-
-const decodeRequest = (bytes: Uint8Array): DecodedRequest =>
-  Result.flatMap(jsonOf(bytes), (json) => {
-    const chunk = decodeOrdinaryChunk(json)
-    return chunk === undefined ? decodeParsed(json) : Result.succeed(chunk)
-  })
-
-const encodeRequest = (
-  request: (typeof JsonRequest)["Encoded"]
-): Result.Result<Uint8Array, BadMessage> => {
+const encodeRequest = (request: EncodedRequest): Result.Result<Uint8Array, BadMessage> => {
   const agency = String(request.agency)
   if (request._tag === "ConsultWinners") {
     return writeEnvelope({ type_message: 3, agency, payload: null })
@@ -270,31 +207,30 @@ export const JsonRequestFromBytes = bytesCodec(JsonRequest, {
   encode: encodeRequest
 })
 
-const decodeReply = (bytes: Uint8Array): DecodedReply =>
-  Result.flatMap(readReply(bytes), ({ payload, type_message }): DecodedReply => {
+type EncodedReply = (typeof JsonReply)["Encoded"]
+
+const readDocuments = (payload: unknown): Result.Result<ReadonlyArray<string>, BadMessage> => {
+  if (isStrings(payload)) return Result.succeed(payload)
+  if (typeof payload !== "string") return badMessage("expected the winners' documents")
+  return Result.succeed(payload === "" ? [] : payload.split(","))
+}
+
+const decodeReply = (message: Uint8Array): Result.Result<EncodedReply, BadMessage> =>
+  Result.gen(function* () {
+    const { payload, type_message } = yield* parseEnvelope(message.subarray(LENGTH_BYTES))
     switch (typeName(REPLY_TYPES, type_message)) {
       case "CHUNK_PROCESSED":
-        return Result.succeed({ _tag: "ChunkProcessed" as const })
+        return { _tag: "ChunkProcessed" }
       case "CHUNK_REJECTED":
-        return Result.succeed({ _tag: "ChunkRejected" as const, reason: String(payload) })
-      case "INFORM_AGENCY_WINNERS": {
-        if (isStrings(payload)) {
-          return Result.succeed({ _tag: "InformWinners" as const, documents: payload })
-        }
-        if (typeof payload === "string") {
-          const documents = payload === "" ? [] : payload.split(",")
-          return Result.succeed({ _tag: "InformWinners" as const, documents })
-        }
-        return Result.fail(new BadMessage({ reason: "expected the winners' documents" }))
-      }
+        return { _tag: "ChunkRejected", reason: String(payload) }
+      case "INFORM_AGENCY_WINNERS":
+        return { _tag: "InformWinners", documents: yield* readDocuments(payload) }
       case undefined:
-        return Result.fail(new BadMessage({ reason: "expected type_message 1 to 3 or its name" }))
+        return yield* unknownType()
     }
   })
 
-const encodeReply = (
-  reply: (typeof JsonReply)["Encoded"]
-): Result.Result<Uint8Array, BadMessage> => {
+const encodeReply = (reply: EncodedReply): Result.Result<Uint8Array, BadMessage> => {
   switch (reply._tag) {
     case "ChunkProcessed":
       return writeEnvelope({ type_message: 1, payload: null })
@@ -313,35 +249,30 @@ export const JsonReplyFromBytes = bytesCodec(JsonReply, {
 
 /** Decodes a client's whole message. */
 export const decodeJsonRequest = decoder(JsonRequestFromBytes)
-const decodeWholeReply = decoder(JsonReplyFromBytes)
-
-/** Encodes a client's message; fails where it is too large, or a name holds a comma. */
+/** Encodes a client's message; fails if it is too large, or a name has a comma. */
 export const encodeJsonRequest = encoder(JsonRequestFromBytes)
-/** Encodes a server's message; fails where it is too large. */
+/** Encodes a server's message; fails if it is too large. */
 export const encodeJsonReply = encoder(JsonReplyFromBytes)
 
 /** Whether bytes begin with a whole message that is not a large one. */
 export const beginsWithJsonMessage = (bytes: Uint8Array): boolean => {
   if (bytes.length < LENGTH_BYTES) return false
-  const length = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0)
+  const length = dataView(bytes).getUint32(0)
   return length <= LARGE_JSON_BYTES && bytes.length >= LENGTH_BYTES + length
 }
 
 /** Takes the next message whole, its length included; one that is too long is refused unread. */
-export const takeJsonMessage = Effect.fnUntraced(function* <E>(reader: ByteReader<E>) {
-  const length = yield* Effect.fromResult(jsonLength(yield* reader.peek(LENGTH_BYTES)))
+export const takeJsonMessage: TakeMessage<BadMessage> = Effect.fnUntraced(function* (reader) {
+  const length = dataView(yield* reader.peek(LENGTH_BYTES)).getUint32(0)
+  if (length > MAX_JSON_BYTES) {
+    const reason = `expected a message of at most ${MAX_JSON_BYTES} bytes, got ${length}`
+    return yield* new BadMessage({ reason })
+  }
   return yield* reader.take(LENGTH_BYTES + length)
 })
 
-/** Reads the next message of a client. */
-export const readJsonRequest = Effect.fnUntraced(function* <E>(reader: ByteReader<E>) {
-  return yield* Effect.fromResult(decodeJsonRequest(yield* takeJsonMessage(reader)))
-})
-
 /** Reads the next message of a server. */
-export const readJsonReply = Effect.fnUntraced(function* <E>(reader: ByteReader<E>) {
-  return yield* Effect.fromResult(decodeWholeReply(yield* takeJsonMessage(reader)))
-})
+export const readJsonReply = reading(takeJsonMessage, decoder(JsonReplyFromBytes))
 
 /**
  * The most bytes of canonical rows that fit a message, whatever the rows: an accented letter of

@@ -4,36 +4,17 @@
  */
 import { type BetBatch, BetBatchBuilder } from "../../domain/BetBatch.ts"
 import { ordinaryBetEnd } from "../../domain/BetCheck.ts"
-import {
-  BACKSLASH,
-  COMMA,
-  CR,
-  LF,
-  makeFieldSpans,
-  markFields,
-  QUOTE,
-  SPACE
-} from "../../domain/BetRow.ts"
+import { BACKSLASH, COMMA, LF, makeFieldSpans, markFields, QUOTE } from "../../domain/BetRow.ts"
+import { LIST_END, LIST_START, skipBlanks } from "./JsonScan.ts"
 
-const LIST_START = 0x5b
-const LIST_END = 0x5d
-const TAB = 0x09
 const SLASH = 0x2f
 const SMALL_U = 0x75
 
-/** The bets that were read from a list, and where the list ends, behind its bracket. */
-export interface ReadBets {
+/** The bets of a list, which begins at its bracket and ends behind it. */
+interface BetList {
   readonly batch: BetBatch
+  readonly start: number
   readonly end: number
-}
-
-const skipBlanks = (json: Uint8Array, start: number): number => {
-  let at = start
-  for (; at < json.length; at++) {
-    const byte = json[at]
-    if (byte !== SPACE && byte !== LF && byte !== CR && byte !== TAB) break
-  }
-  return at
 }
 
 const utf8 = new TextEncoder()
@@ -61,21 +42,23 @@ const unescaped = new Uint8Array(MAX_UNESCAPED_BYTES)
 /** Reads the list of bets that begins at a bracket. */
 class BetListReader {
   private readonly json: Uint8Array
+  private readonly start: number
   private at: number
 
   constructor(json: Uint8Array, start: number) {
     this.json = json
+    this.start = start
     this.at = start + 1
   }
 
-  read(): ReadBets | undefined {
-    const { json } = this
+  read(): BetList | undefined {
+    const { json, start } = this
     for (;;) {
       this.at = skipBlanks(json, this.at)
       if (json[this.at] !== QUOTE || !(this.readOrdinary() || this.readAny())) return undefined
       this.at = skipBlanks(json, this.at)
       const byte = json[this.at++]
-      if (byte === LIST_END) return { batch: builder.build(), end: this.at }
+      if (byte === LIST_END) return { batch: builder.build(), start, end: this.at }
       if (byte !== COMMA) return undefined
     }
   }
@@ -150,17 +133,15 @@ const writeCodeUnit = (into: Uint8Array, at: number, code: number): number => {
   return at + 3
 }
 
-/** Where the first bracket of a list is in JSON, from `start` on; -1 where there is none. */
-export const firstList = (json: Uint8Array, start = 0): number => json.indexOf(LIST_START, start)
-
 /**
- * Reads the list of bets, each a string, that begins at `start`. Undefined where it is not one, or
- * where it takes a parser of JSON to read it or to say what is wrong.
+ * Reads the bets of the only list in a message. Undefined if there is another list, or if it takes
+ * a parser of JSON to read this one or to say what is wrong with it.
  */
-export const readJsonBets = (json: Uint8Array, start: number): ReadBets | undefined => {
-  const read = new BetListReader(json, start).read()
+export const readOnlyList = (json: Uint8Array): BetList | undefined => {
+  const start = json.indexOf(LIST_START)
+  const list = start === -1 ? undefined : new BetListReader(json, start).read()
   builder.clear()
-  return read
+  return list === undefined || json.includes(LIST_START, list.end) ? undefined : list
 }
 
 const HEX_DIGITS = utf8.encode("0123456789abcdef")

@@ -6,11 +6,20 @@
  *     control = kind 1, a JSON object with `_tag`
  *     bets    = kind 2, position:u32 count:u32, then `count` canonical rows; from a client only
  */
-import { Data, Effect, Result, Schema } from "effect"
+import { Data, Effect, Option, Result, Schema } from "effect"
 import { decodeUtf8 } from "../../domain/BetCheck.ts"
 import { batchFromRows } from "../../domain/CanonicalRows.ts"
 import type { ByteReader } from "../ByteReader.ts"
-import { BadMessage, bytesCodec, decoder, encoder } from "../BytesCodec.ts"
+import {
+  BadMessage,
+  badMessage,
+  bytesCodec,
+  dataView,
+  decoder,
+  encoder,
+  reading,
+  type TakeMessage
+} from "../BytesCodec.ts"
 import { MAX_CONTROL_BYTES, MAX_FRAME_BYTES, MAX_HELLO_BYTES } from "../Limits.ts"
 import * as Native from "./NativeMessages.ts"
 
@@ -24,48 +33,36 @@ export class FrameTooLarge extends Data.TaggedError("FrameTooLarge")<{
   }
 }
 
-const LENGTH_BYTES = 4
-const KIND_BYTES = 1
-const BODY_START = LENGTH_BYTES + KIND_BYTES
-/** The position and the count before the rows. */
-const BETS_HEADER_BYTES = 8
-const ROWS_START = BODY_START + BETS_HEADER_BYTES
 const CONTROL = 1
 const BETS = 2
 
+// Where the parts of a frame begin.
+const KIND = 4
+const BODY = 5
+const COUNT = 9
+const ROWS = 13
+
 /** How many bytes of rows fit a frame that may have `maxFrame` bytes after its length. */
-export const maxRowBytes = (maxFrame: number): number => maxFrame - KIND_BYTES - BETS_HEADER_BYTES
+export const maxRowBytes = (maxFrame: number): number => maxFrame - (ROWS - KIND)
 
-const view = (bytes: Uint8Array): DataView =>
-  new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-
-const newFrame = (kind: number, bodyBytes: number): Uint8Array => {
-  const frame = new Uint8Array(BODY_START + bodyBytes)
-  view(frame).setUint32(0, KIND_BYTES + bodyBytes)
-  frame[LENGTH_BYTES] = kind
+/** A frame of so many bytes without its body. */
+const newFrame = (kind: number, bytes: number): Uint8Array => {
+  const frame = new Uint8Array(bytes)
+  dataView(frame).setUint32(0, bytes - KIND)
+  frame[KIND] = kind
   return frame
-}
-
-/** The kind of a whole frame, or why it is none. */
-const kindOf = (frame: Uint8Array): Result.Result<number, BadMessage> => {
-  const got = frame.length - LENGTH_BYTES
-  const length = got < KIND_BYTES ? undefined : view(frame).getUint32(0)
-  return length === got
-    ? Result.succeed(frame[LENGTH_BYTES]!)
-    : Result.fail(
-        new BadMessage({ reason: `expected ${length ?? 1} bytes of a frame, got ${got}` })
-      )
 }
 
 const utf8 = new TextEncoder()
 
 const encodeControl = (message: object): Result.Result<Uint8Array, BadMessage> => {
   const json = utf8.encode(JSON.stringify(message))
-  if (KIND_BYTES + json.length > MAX_FRAME_BYTES) {
-    return Result.fail(new BadMessage({ reason: `a message of ${json.length} bytes is too long` }))
+  const bytes = BODY + json.length
+  if (bytes - KIND > MAX_FRAME_BYTES) {
+    return badMessage(`a message of ${json.length} bytes is too long`)
   }
-  const frame = newFrame(CONTROL, json.length)
-  frame.set(json, BODY_START)
+  const frame = newFrame(CONTROL, bytes)
+  frame.set(json, BODY)
   return Result.succeed(frame)
 }
 
@@ -73,13 +70,13 @@ const encodeControl = (message: object): Result.Result<Uint8Array, BadMessage> =
 const controlDecoder = <A, I>(messages: Schema.Codec<A, I>) => {
   const decode = Schema.decodeResult(Schema.fromJsonString(Schema.toEncoded(messages)))
   return (frame: Uint8Array): Result.Result<I, BadMessage> => {
-    const text = decodeUtf8(frame.subarray(BODY_START))
-    if (text === undefined) return Result.fail(new BadMessage({ reason: "expected JSON in UTF-8" }))
+    const text = decodeUtf8(frame.subarray(BODY))
+    if (text === undefined) return badMessage("expected JSON in UTF-8")
     return Result.mapError(decode(text), () => notAMessage(text))
   }
 }
 
-const decodeTag = Schema.decodeResult(
+const decodeTag = Schema.decodeOption(
   Schema.fromJsonString(
     Schema.Struct({ _tag: Schema.String.check(Schema.isPattern(/^[A-Za-z]{1,20}$/)) })
   )
@@ -87,18 +84,18 @@ const decodeTag = Schema.decodeResult(
 
 /** Shows no more of the text than its tag: a Hello may carry a secret, and errors are logged. */
 const notAMessage = (text: string): BadMessage => {
-  const tagged = Result.getOrUndefined(decodeTag(text))
-  const got = tagged === undefined ? "" : `, got one with _tag ${tagged._tag}`
+  const got = Option.match(decodeTag(text), {
+    onNone: () => "",
+    onSome: ({ _tag }) => `, got one with _tag ${_tag}`
+  })
   return new BadMessage({ reason: `expected a message as JSON${got}` })
 }
 
 const decodeBets = (frame: Uint8Array) => {
-  if (frame.length < ROWS_START) {
-    return Result.fail(new BadMessage({ reason: "expected position and count in a frame of bets" }))
-  }
-  const position = view(frame).getUint32(BODY_START)
-  const count = view(frame).getUint32(BODY_START + 4)
-  return Result.mapBoth(batchFromRows(frame.subarray(ROWS_START), count), {
+  if (frame.length < ROWS) return badMessage("expected position and count in a frame of bets")
+  const position = dataView(frame).getUint32(BODY)
+  const count = dataView(frame).getUint32(COUNT)
+  return Result.mapBoth(batchFromRows(frame.subarray(ROWS), count), {
     onSuccess: (batch) => ({ _tag: "Bets" as const, position, batch }),
     onFailure: (problem) => new BadMessage({ ...problem, count, position })
   })
@@ -108,82 +105,74 @@ const decodeBets = (frame: Uint8Array) => {
 const MAX_POSITION = 0xffff_ffff
 
 const encodeBets = ({ batch, position }: (typeof Native.Bets)["Encoded"]) => {
-  const length = KIND_BYTES + BETS_HEADER_BYTES + batch.bytes.length
-  if (length > MAX_FRAME_BYTES || position > MAX_POSITION) {
-    const reason = `${length} bytes of bets at position ${position} do not fit a frame`
-    return Result.fail(new BadMessage({ reason }))
+  const bytes = ROWS + batch.bytes.length
+  if (bytes - KIND > MAX_FRAME_BYTES || position > MAX_POSITION) {
+    return badMessage(`${bytes - KIND} bytes of bets at position ${position} do not fit a frame`)
   }
-  const frame = newFrame(BETS, BETS_HEADER_BYTES + batch.bytes.length)
-  view(frame).setUint32(BODY_START, position)
-  view(frame).setUint32(BODY_START + 4, batch.count)
-  frame.set(batch.bytes, ROWS_START)
+  const frame = newFrame(BETS, bytes)
+  dataView(frame).setUint32(BODY, position)
+  dataView(frame).setUint32(COUNT, batch.count)
+  frame.set(batch.bytes, ROWS)
   return Result.succeed(frame)
 }
 
-const unknownKind = (kind: number) =>
-  Result.fail(new BadMessage({ reason: `expected a frame of kind 1 or 2, got ${kind}` }))
+/** Why a frame of this kind is refused; without a kind it has no byte after its length. */
+const unknownKind = (kind: number | undefined) =>
+  badMessage(
+    kind === undefined
+      ? "expected 1 bytes of a frame, got 0"
+      : `expected a frame of kind 1 or 2, got ${kind}`
+  )
 
 const decodeClientControl = controlDecoder(Native.ClientControl)
 const decodeServerControl = controlDecoder(Native.NativeReply)
 
 type DecodedRequest = Result.Result<(typeof Native.NativeRequest)["Encoded"], BadMessage>
-type DecodedReply = Result.Result<(typeof Native.NativeReply)["Encoded"], BadMessage>
 
 /** A client's whole frame, its length included. */
 export const NativeRequestFromBytes = bytesCodec(Native.NativeRequest, {
-  decode: (frame) =>
-    Result.flatMap(kindOf(frame), (kind): DecodedRequest => {
-      if (kind === BETS) return decodeBets(frame)
-      return kind === CONTROL ? decodeClientControl(frame) : unknownKind(kind)
-    }),
+  decode: (frame): DecodedRequest => {
+    const kind = frame[KIND]
+    if (kind === BETS) return decodeBets(frame)
+    return kind === CONTROL ? decodeClientControl(frame) : unknownKind(kind)
+  },
   encode: (message) => (message._tag === "Bets" ? encodeBets(message) : encodeControl(message))
 })
 
 /** A server's whole frame, its length included. */
 export const NativeReplyFromBytes = bytesCodec(Native.NativeReply, {
   decode: (frame) =>
-    Result.flatMap(
-      kindOf(frame),
-      (kind): DecodedReply => (kind === CONTROL ? decodeServerControl(frame) : unknownKind(kind))
-    ),
+    frame[KIND] === CONTROL ? decodeServerControl(frame) : unknownKind(frame[KIND]),
   encode: encodeControl
 })
 
-const decodeWholeRequest = decoder(NativeRequestFromBytes)
-const decodeWholeReply = decoder(NativeReplyFromBytes)
-
-/** Encodes a client's frame; fails where bets do not fit one. */
+/** Encodes a client's frame; fails if bets do not fit one. */
 export const encodeNativeRequest = encoder(NativeRequestFromBytes)
-/** Encodes a server's frame; fails where it is too large. */
+/** Encodes a server's frame; fails if it is too large. */
 export const encodeNativeReply = encoder(NativeReplyFromBytes)
 
-const takeFrame = Effect.fnUntraced(function* <E>(reader: ByteReader<E>, limit: number) {
-  const length = view(yield* reader.peek(LENGTH_BYTES)).getUint32(0)
-  if (length > limit) return yield* new FrameTooLarge({ length, limit })
-  return yield* reader.take(LENGTH_BYTES + length)
-})
+/** Takes a frame whole; one that is longer than its kind may be is refused from its header. */
+const takeFrame = (limit: number, controlLimit: number): TakeMessage<FrameTooLarge> =>
+  Effect.fnUntraced(function* <E>(reader: ByteReader<E>) {
+    const length = dataView(yield* reader.peek(KIND)).getUint32(0)
+    if (length > limit) return yield* new FrameTooLarge({ length, limit })
+    if (length > controlLimit && (yield* reader.peek(BODY))[KIND] === CONTROL) {
+      return yield* new FrameTooLarge({ length, limit: controlLimit })
+    }
+    return yield* reader.take(KIND + length)
+  })
+
+const decodeRequest = decoder(NativeRequestFromBytes)
 
 /** Reads the first frame of a client, which is short. */
-export const readHello = Effect.fnUntraced(function* <E>(reader: ByteReader<E>) {
-  return yield* Effect.fromResult(decodeWholeRequest(yield* takeFrame(reader, MAX_HELLO_BYTES)))
-})
-
-/** Fails where the frame that comes is a control message longer than a client's may be. */
-const refuseLongControl = Effect.fnUntraced(function* <E>(reader: ByteReader<E>) {
-  const length = view(yield* reader.peek(LENGTH_BYTES)).getUint32(0)
-  // A frame that is short enough whatever its kind may have no byte for it.
-  if (length <= MAX_CONTROL_BYTES || length > MAX_FRAME_BYTES) return
-  const kind = (yield* reader.peek(BODY_START))[LENGTH_BYTES]
-  if (kind === CONTROL) return yield* new FrameTooLarge({ length, limit: MAX_CONTROL_BYTES })
-})
-
+export const readHello = reading(takeFrame(MAX_HELLO_BYTES, MAX_HELLO_BYTES), decodeRequest)
 /** Reads the next frame of a client. */
-export const readNativeRequest = Effect.fnUntraced(function* <E>(reader: ByteReader<E>) {
-  yield* refuseLongControl(reader)
-  return yield* Effect.fromResult(decodeWholeRequest(yield* takeFrame(reader, MAX_FRAME_BYTES)))
-})
-
+export const readNativeRequest = reading(
+  takeFrame(MAX_FRAME_BYTES, MAX_CONTROL_BYTES),
+  decodeRequest
+)
 /** Reads the next frame of a server. */
-export const readNativeReply = Effect.fnUntraced(function* <E>(reader: ByteReader<E>) {
-  return yield* Effect.fromResult(decodeWholeReply(yield* takeFrame(reader, MAX_FRAME_BYTES)))
-})
+export const readNativeReply = reading(
+  takeFrame(MAX_FRAME_BYTES, MAX_FRAME_BYTES),
+  decoder(NativeReplyFromBytes)
+)

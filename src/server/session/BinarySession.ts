@@ -1,8 +1,8 @@
 /** The conversation of an agency in binary packets (wire: "Binary packets"). */
-import { Effect } from "effect"
+import { Effect, Result } from "effect"
 import {
-  BinaryWinners,
   beginsWithPacket,
+  encodeBinaryAnswer,
   encodeBinaryWinners,
   readBinaryPacket,
   readBinaryQuestion
@@ -11,6 +11,8 @@ import type { Peer } from "../admission/Peer.ts"
 import type { Bets, BookDialect, Question } from "./BookSession.ts"
 import * as BookSession from "./BookSession.ts"
 import { madeOnce } from "./TellWinners.ts"
+
+const REFUSED = Result.getOrThrow(encodeBinaryAnswer(false))
 
 const dialect: BookDialect = {
   beginsWithMessage: beginsWithPacket,
@@ -26,10 +28,10 @@ const dialect: BookDialect = {
           batch,
           last
         })),
-  stored: Uint8Array.of(0, 1),
+  stored: Result.getOrThrow(encodeBinaryAnswer(true)),
   // After the last packet the same two bytes would say that the agency has no winners.
-  refused: (_reason, finished) => (finished ? undefined : Uint8Array.of(0, 0)),
-  winners: madeOnce((documents) => encodeBinaryWinners(new BinaryWinners({ documents })))
+  refused: (_reason, finished) => (finished ? undefined : REFUSED),
+  winners: madeOnce(encodeBinaryWinners)
 }
 
 export const run = (peer: Peer) => BookSession.run(peer, dialect)

@@ -9,7 +9,7 @@ import * as fc from "fast-check"
 import { describe, expect, it } from "vitest"
 import { BetBatchBuilder } from "../../../src/domain/BetBatch.ts"
 import * as Json from "../../../src/protocol/json/JsonMessages.ts"
-import { readJsonBets, writeJsonRows } from "../../../src/protocol/json/JsonRows.ts"
+import { readOnlyList, writeJsonRows } from "../../../src/protocol/json/JsonRows.ts"
 
 const seed = process.env.LOTTERY_TEST_SEED
 const parameters = {
@@ -80,7 +80,7 @@ describe("the bets of a JSON list", () => {
     fc.assert(
       fc.property(listOf(fc.oneof({ weight: 8, arbitrary: row }, odd)), (list) => {
         const json = Buffer.from(`{"x":1,${list},"y":2}`)
-        const read = readJsonBets(json, json.indexOf("["))
+        const read = readOnlyList(json)
         if (read === undefined) return
         expect(read.end).toBe(json.length - ',"y":2}'.length)
         expect(read.batch.bytes).toEqual(rowsOf(JSON.parse(list)))
@@ -92,7 +92,7 @@ describe("the bets of a JSON list", () => {
   it("are read where they are bets, unless a character takes two escapes", () => {
     fc.assert(
       fc.property(listOf(row), (list) => {
-        const read = readJsonBets(Buffer.from(list), 0)
+        const read = readOnlyList(Buffer.from(list))
         if (/\\ud[89a-f]/i.test(list)) return
         expect(read?.batch.bytes, list).toEqual(rowsOf(JSON.parse(list)))
       }),
