@@ -83,73 +83,41 @@ const describe = (problem: ReturnType<BetBatchBuilder["add"]>): string | undefin
   problem === undefined ? undefined : `${problem.field}: ${problem.message}`
 
 const utf8 = new TextEncoder()
-const text = new TextDecoder("utf-8", { ignoreBOM: true })
 
-/**
- * Encodes a batch, every bet with its end. Fails with the index of the first bet that has a
- * separator in a field.
- */
+/** Encodes a batch, every bet with its end. Fails at the first bet with a separator in a field. */
 export const encodePlainRows = (
   batch: BetBatch,
   separators: Separators
 ): Result.Result<Uint8Array, BadMessage> => {
   const { bytes } = batch
   const isCanonical = separators.field === COMMA && separators.row === LF
-  if (isCanonical && !bytes.includes(QUOTE)) return Result.succeed(bytes)
-  const plain = new Uint8Array(bytes.length)
-  let start = 0
-  let length = 0
-  for (let index = 0; index < batch.count; index++) {
-    const copied = copyOrdinaryRow(bytes, start, separators, plain, length)
-    if (copied > 0) {
-      start += copied
-      length += copied
-      continue
-    }
-    const end = bytes.indexOf(LF, start)
-    const row = encodeRow(bytes.subarray(start, end), separators, index)
-    if (Result.isFailure(row)) return Result.fail(row.failure)
-    plain.set(row.success, length)
-    start = end + 1
-    length += row.success.length
+  if (!bytes.includes(QUOTE) && (isCanonical || !bytes.includes(separators.field))) {
+    return Result.succeed(isCanonical ? bytes : withSeparators(bytes, separators))
   }
-  return Result.succeed(plain.subarray(0, length))
-}
-
-/**
- * Copies the row at `start` with the dialect's separators. Gives the number of its bytes, or 0 if
- * it has a quote or a separator in a field. A function of its own: inside the loop over the rows
- * V8 does not compile the loop over the bytes well.
- */
-const copyOrdinaryRow = (
-  bytes: Uint8Array,
-  start: number,
-  { field, row }: Separators,
-  into: Uint8Array,
-  at: number
-): number => {
-  for (let from = start, to = at; ; from++, to++) {
-    const byte = bytes[from]!
-    if (byte === LF) {
-      into[to] = row
-      return from + 1 - start
-    }
-    if (byte === COMMA) into[to] = field
-    else if (byte === QUOTE || byte === field || byte === row) return 0
-    else into[to] = byte
-  }
-}
-
-/** Encodes any row, which comes without its end. */
-const encodeRow = (
-  row: Uint8Array,
-  separators: Separators,
-  index: number
-): Result.Result<Uint8Array, BadMessage> => {
   const separator = String.fromCharCode(separators.field)
-  const fields = splitRow(text.decode(row))
-  // No field has a line end, the one other separator that there is.
-  return fields.some((field) => field.includes(separator))
-    ? badMessage(`a name cannot hold "${separator}" in this dialect`, { index })
-    : Result.succeed(utf8.encode(fields.join(separator) + String.fromCharCode(separators.row)))
+  const end = String.fromCharCode(separators.row)
+  let plain = ""
+  let index = 0
+  for (const row of batch.rows()) {
+    const fields = splitRow(row)
+    if (fields.some((field) => field.includes(separator))) {
+      return badMessage(`a name cannot hold "${separator}" in this dialect`, { index })
+    }
+    plain += fields.join(separator) + end
+    index++
+  }
+  return Result.succeed(utf8.encode(plain))
+}
+
+const EVERY_BYTE = Uint8Array.from({ length: 256 }, (_, byte) => byte)
+
+/** Copies canonical rows without quotes, with these separators for theirs. */
+const withSeparators = (rows: Uint8Array, { field, row }: Separators): Uint8Array => {
+  // A table: two branches a byte take half as long again.
+  const written = EVERY_BYTE.slice()
+  written[COMMA] = field
+  written[LF] = row
+  const plain = new Uint8Array(rows.length)
+  for (let at = 0; at < rows.length; at++) plain[at] = written[rows[at]!]!
+  return plain
 }

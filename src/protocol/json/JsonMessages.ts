@@ -25,12 +25,12 @@ import {
 } from "../BytesCodec.ts"
 import { LARGE_JSON_BYTES, MAX_JSON_BYTES } from "../Limits.ts"
 import { decodePlainRows, encodePlainRows } from "../PlainRows.ts"
-import { readOnlyList, writeJsonRows } from "./JsonRows.ts"
+import { readOnlyList } from "./JsonRows.ts"
 import { scanJson } from "./JsonScan.ts"
 
 const SEPARATORS = { field: COMMA, row: LF }
 const utf8 = new TextEncoder()
-const OBJECT_END = utf8.encode("}")
+const utf8Decoder = new TextDecoder("utf-8", { ignoreBOM: true })
 const EMPTY_LIST = utf8.encode("[]")
 
 /** The bytes of a message before its JSON. */
@@ -171,22 +171,20 @@ const decodeRequest = (message: Uint8Array): Result.Result<EncodedRequest, BadMe
   return decodeJson(json)
 }
 
-/** A whole message of this JSON, which is ASCII, so that characters and bytes count alike. */
-const messageOf = (...parts: ReadonlyArray<Uint8Array>): Result.Result<Uint8Array, BadMessage> => {
-  const length = parts.reduce((sum, part) => sum + part.length, 0)
+/** A message of this JSON in ASCII alone, so that characters and bytes count alike. */
+const writeEnvelope = (envelope: object): Result.Result<Uint8Array, BadMessage> => {
+  const json = JSON.stringify(envelope).replace(
+    /[\u007f-\uffff]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`
+  )
+  const { length } = json
   if (length > MAX_JSON_BYTES) {
     return badMessage(`expected at most ${MAX_JSON_BYTES} bytes a message, got ${length}`)
   }
-  const header = new Uint8Array(LENGTH_BYTES)
-  dataView(header).setUint32(0, length)
-  return Result.succeed(Buffer.concat([header, ...parts]))
-}
-
-const writeEnvelope = (envelope: object): Result.Result<Uint8Array, BadMessage> => {
-  const json = JSON.stringify(envelope)
-  const escaped = (character: string) =>
-    `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`
-  return messageOf(utf8.encode(json.replace(/[\u007f-\uffff]/g, escaped)))
+  const message = Buffer.alloc(LENGTH_BYTES + length)
+  message.writeUInt32BE(length)
+  message.write(json, LENGTH_BYTES, "latin1")
+  return Result.succeed(message)
 }
 
 const encodeRequest = (request: EncodedRequest): Result.Result<Uint8Array, BadMessage> => {
@@ -195,9 +193,8 @@ const encodeRequest = (request: EncodedRequest): Result.Result<Uint8Array, BadMe
     return writeEnvelope({ type_message: 3, agency, payload: null })
   }
   return Result.flatMap(encodePlainRows(request.batch, SEPARATORS), (rows) => {
-    const type = request.last ? 2 : 1
-    const before = utf8.encode(`{"type_message":${type},"agency":"${agency}","payload":`)
-    return messageOf(before, writeJsonRows(rows), OBJECT_END)
+    const payload = utf8Decoder.decode(rows).split("\n").slice(0, -1)
+    return writeEnvelope({ type_message: request.last ? 2 : 1, agency, payload })
   })
 }
 

@@ -1,15 +1,15 @@
 /**
- * Goal: bets are read from a JSON list, and written to one, as a parser of JSON would, though no
- * string is made of them. Method: lists written in random ways, and messages with bytes changed;
- * what is accepted must be what `JSON.parse` gives, row by row through the fields' own check, and
- * ordinary lists must be accepted. A failure prints a seed, which LOTTERY_TEST_SEED repeats.
+ * Goal: bets are read from a JSON list as a parser of JSON would, though no string is made of them.
+ * Method: lists written in random ways, and messages with bytes changed; what is accepted must be
+ * what `JSON.parse` gives, row by row through the fields' own check, and ordinary lists must be
+ * accepted. A failure prints a seed, which LOTTERY_TEST_SEED repeats.
  */
 import { Result } from "effect"
 import * as fc from "fast-check"
 import { describe, expect, it } from "vitest"
 import { BetBatchBuilder } from "../../../src/domain/BetBatch.ts"
 import * as Json from "../../../src/protocol/json/JsonMessages.ts"
-import { readOnlyList, writeJsonRows } from "../../../src/protocol/json/JsonRows.ts"
+import { readOnlyList } from "../../../src/protocol/json/JsonRows.ts"
 
 const seed = process.env.LOTTERY_TEST_SEED
 const parameters = {
@@ -95,18 +95,6 @@ describe("the bets of a JSON list", () => {
         const read = readOnlyList(Buffer.from(list))
         if (/\\ud[89a-f]/i.test(list)) return
         expect(read?.batch.bytes, list).toEqual(rowsOf(JSON.parse(list)))
-      }),
-      parameters
-    )
-  })
-
-  it("are written as JSON.stringify writes them, in ASCII", () => {
-    fc.assert(
-      fc.property(fc.array(row, { maxLength: 5 }), (rows) => {
-        const json = writeJsonRows(Buffer.from(rows.map((text) => `${text}\n`).join("")))
-        expect(Buffer.from(json).toString()).toBe(
-          `[${rows.map((text) => written(text, "ascii")).join(",")}]`
-        )
       }),
       parameters
     )
