@@ -34,13 +34,17 @@ export interface BetProblem {
   readonly message: string
 }
 
-const strictUtf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
+const strictUtf8 = () => new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
+const wholeUtf8 = strictUtf8()
 
-/** The text of `bytes`, or undefined where it is not valid UTF-8. */
-export const decodeUtf8 = (bytes: Uint8Array): string | undefined => {
-  // A fatal decoder has no other way to say no; it is asked only where bytes are already suspect.
+/**
+ * The text of `bytes`, or undefined if they are not valid UTF-8. With `isCut` more bytes may
+ * follow: a last character that lacks its end is left out.
+ */
+export const decodeUtf8 = (bytes: Uint8Array, isCut = false): string | undefined => {
+  // A fatal decoder has no other way to say no.
   try {
-    return strictUtf8.decode(bytes)
+    return isCut ? strictUtf8().decode(bytes, { stream: true }) : wholeUtf8.decode(bytes)
   } catch {
     return undefined
   }

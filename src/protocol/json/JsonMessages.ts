@@ -37,7 +37,7 @@ const EMPTY_LIST = utf8.encode("[]")
 const LENGTH_BYTES = 4
 
 /** Some bets of an agency. */
-export class Chunk extends Schema.TaggedClass<Chunk>("lottery/protocol/Chunk")("Chunk", {
+export class Chunk extends Schema.TaggedClass<Chunk>()("Chunk", {
   agency: Agency,
   batch: BetBatchSchema,
   /** No chunk follows (SEND_LAST_CHUNK). */
@@ -45,27 +45,23 @@ export class Chunk extends Schema.TaggedClass<Chunk>("lottery/protocol/Chunk")("
 }) {}
 
 /** An agency asks for its winners (CONSULT_AGENCY_WINNERS). */
-export class ConsultWinners extends Schema.TaggedClass<ConsultWinners>(
-  "lottery/protocol/ConsultWinners"
-)("ConsultWinners", { agency: Agency }) {}
+export class ConsultWinners extends Schema.TaggedClass<ConsultWinners>()("ConsultWinners", {
+  agency: Agency
+}) {}
 
 export const JsonRequest = Schema.Union([Chunk, ConsultWinners])
 export type JsonRequest = typeof JsonRequest.Type
 
 /** The bets of a chunk are stored (CHUNK_PROCESSED). */
-export class ChunkProcessed extends Schema.TaggedClass<ChunkProcessed>(
-  "lottery/protocol/ChunkProcessed"
-)("ChunkProcessed", {}) {}
+export class ChunkProcessed extends Schema.TaggedClass<ChunkProcessed>()("ChunkProcessed", {}) {}
 
 /** The documents of the agency's winning bets (INFORM_AGENCY_WINNERS). */
-export class InformWinners extends Schema.TaggedClass<InformWinners>(
-  "lottery/protocol/InformWinners"
-)("InformWinners", { documents: Schema.Array(Document) }) {}
+export class InformWinners extends Schema.TaggedClass<InformWinners>()("InformWinners", {
+  documents: Schema.Array(Document)
+}) {}
 
 /** Nothing of a chunk is stored (CHUNK_REJECTED, which the old systems did not have). */
-export class ChunkRejected extends Schema.TaggedClass<ChunkRejected>(
-  "lottery/protocol/ChunkRejected"
-)("ChunkRejected", {
+export class ChunkRejected extends Schema.TaggedClass<ChunkRejected>()("ChunkRejected", {
   reason: Schema.String.check(Schema.makeFilter((s: string) => s.isWellFormed()))
 }) {}
 

@@ -23,8 +23,8 @@ interface ScanProblem extends Problem {
 
 export const LIST_START = 0x5b
 export const LIST_END = 0x5d
-const OBJECT_START = 0x7b
-const OBJECT_END = 0x7d
+export const OBJECT_START = 0x7b
+export const OBJECT_END = 0x7d
 
 /** Where the white space ends that begins at `start`; `start` itself if there is none. */
 export const skipBlanks = (json: Uint8Array, start: number): number => {

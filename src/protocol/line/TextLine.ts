@@ -5,61 +5,58 @@ import { Effect, Result, Schema } from "effect"
 import { decodeUtf8 } from "../../domain/BetCheck.ts"
 import { CR, LF } from "../../domain/BetRow.ts"
 import { type ByteReader, EndOfStream } from "../ByteReader.ts"
-import { BadMessage, bytesCodec, decoder, encoder } from "../BytesCodec.ts"
+import { BadMessage, badMessage, bytesCodec, decoder, encoder } from "../BytesCodec.ts"
 import { MAX_LINE_BYTES } from "../Limits.ts"
 
 const FORBIDDEN = /[\u0000-\u0008\u000a-\u001f\u007f]/
 const utf8 = new TextEncoder()
 
-/** The text of a line: no line end, no control character but the tab. */
+/** Whether a text can be that of a line: no line end, no control character but the tab. */
+export const isLineText = (text: string): boolean => text.isWellFormed() && !FORBIDDEN.test(text)
+
 export const LineText = Schema.String.check(
   Schema.makeFilter(
-    (text: string) =>
-      (text.isWellFormed() && !FORBIDDEN.test(text)) ||
-      "expected a line of text without control characters"
+    (text: string) => isLineText(text) || "expected a line of text without control characters"
   )
 )
+
+const tooLong = (length: number): string =>
+  `expected a line of at most ${MAX_LINE_BYTES} bytes, got ${length}`
 
 /** One line with its LF; a CR before it is dropped, and the LF may lack at the end of a stream. */
 export const TextLineFromBytes = bytesCodec(LineText, {
   decode: (bytes) => {
-    if (bytes.length > MAX_LINE_BYTES) return Result.fail(tooLong(bytes.length))
+    if (bytes.length > MAX_LINE_BYTES) return badMessage(tooLong(bytes.length))
     const end = bytes.at(-1) === LF ? bytes.length - 1 : bytes.length
     const text = decodeUtf8(bytes.subarray(0, end > 0 && bytes[end - 1] === CR ? end - 1 : end))
-    return text === undefined
-      ? Result.fail(new BadMessage({ reason: "expected a line of valid UTF-8" }))
-      : Result.succeed(text)
+    return text === undefined ? badMessage("expected a line of valid UTF-8") : Result.succeed(text)
   },
   encode: (text) => {
     const bytes = utf8.encode(`${text}\n`)
-    return bytes.length > MAX_LINE_BYTES
-      ? Result.fail(tooLong(bytes.length))
-      : Result.succeed(bytes)
+    return bytes.length > MAX_LINE_BYTES ? badMessage(tooLong(bytes.length)) : Result.succeed(bytes)
   }
 })
 
-const tooLong = (length: number): BadMessage =>
-  new BadMessage({ reason: `expected a line of at most ${MAX_LINE_BYTES} bytes, got ${length}` })
+const decodeLine = decoder(TextLineFromBytes)
 
-const decodeWhole = decoder(TextLineFromBytes)
-
-/** Encodes a line; fails where it is too long. */
+/** Encodes a line; fails if it is too long. */
 export const encodeTextLine = encoder(TextLineFromBytes)
 
-/** Reads the next line; at the end of the stream what is left is one too. */
+/** Reads the next line; what is left at the end of the stream is one too. */
 export const readTextLine = Effect.fnUntraced(function* <E>(reader: ByteReader<E>) {
+  const take = (bytes: number) =>
+    Effect.flatMap(reader.take(bytes), (line) => Effect.fromResult(decodeLine(line)))
   for (;;) {
     const buffered = reader.buffered()
     const lineEnd = buffered.indexOf(LF)
-    if (lineEnd !== -1)
-      return yield* Effect.fromResult(decodeWhole(yield* reader.take(lineEnd + 1)))
-    if (buffered.length >= MAX_LINE_BYTES) return yield* tooLong(buffered.length)
+    if (lineEnd !== -1) return yield* take(lineEnd + 1)
+    if (buffered.length >= MAX_LINE_BYTES) {
+      return yield* new BadMessage({ reason: tooLong(buffered.length) })
+    }
     const filled = yield* Effect.result(reader.fill)
     if (Result.isSuccess(filled)) continue
     const { failure } = filled
-    if (!(failure instanceof EndOfStream) || failure.pending === 0) {
-      return yield* Effect.fail(failure)
-    }
-    return yield* Effect.fromResult(decodeWhole(yield* reader.take(failure.pending)))
+    if (failure instanceof EndOfStream && failure.pending > 0) return yield* take(failure.pending)
+    return yield* Effect.fail(failure)
   }
 })

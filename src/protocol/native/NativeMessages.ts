@@ -30,14 +30,14 @@ const Text = Schema.String.check(
 )
 
 /** Opens the conversation, and takes the agency over. */
-export class Hello extends Schema.TaggedClass<Hello>("lottery/protocol/Hello")("Hello", {
+export class Hello extends Schema.TaggedClass<Hello>()("Hello", {
   draw: Text,
   agency: Agency,
   token: Schema.optionalKey(Text)
 }) {}
 
 /** Bets of the agency's book, of which `position` come before these. Not JSON: a frame of rows. */
-export class Bets extends Schema.TaggedClass<Bets>("lottery/protocol/Bets")("Bets", {
+export class Bets extends Schema.TaggedClass<Bets>()("Bets", {
   position: Count,
   batch: BetBatchSchema
 }) {}
@@ -46,25 +46,19 @@ export class Bets extends Schema.TaggedClass<Bets>("lottery/protocol/Bets")("Bet
  * The bets that follow, from position 0 on, are only compared with what is held, and acknowledged
  * where they are the same: so an agency learns where its book differs from another one's.
  */
-export class Compare extends Schema.TaggedClass<Compare>("lottery/protocol/Compare")(
-  "Compare",
-  {}
-) {}
+export class Compare extends Schema.TaggedClass<Compare>()("Compare", {}) {}
 
 /** The agency's book is whole: so many bets, this digest. */
-export class Finish extends Schema.TaggedClass<Finish>("lottery/protocol/Finish")("Finish", {
+export class Finish extends Schema.TaggedClass<Finish>()("Finish", {
   bets: Count,
   sha256: Sha256
 }) {}
 
 /** The agency waits for the draw and its winners. */
-export class AwaitWinners extends Schema.TaggedClass<AwaitWinners>("lottery/protocol/AwaitWinners")(
-  "AwaitWinners",
-  {}
-) {}
+export class AwaitWinners extends Schema.TaggedClass<AwaitWinners>()("AwaitWinners", {}) {}
 
 /** What is held of the agency's book, and how to go on. */
-export class Welcome extends Schema.TaggedClass<Welcome>("lottery/protocol/Welcome")("Welcome", {
+export class Welcome extends Schema.TaggedClass<Welcome>()("Welcome", {
   draw: DrawId,
   bets: Count,
   /** Of the rows that are held. */
@@ -77,22 +71,22 @@ export class Welcome extends Schema.TaggedClass<Welcome>("lottery/protocol/Welco
 }) {}
 
 /** The first `bets` bets are durable, or were compared. */
-export class Ack extends Schema.TaggedClass<Ack>("lottery/protocol/Ack")("Ack", { bets: Count }) {}
+export class Ack extends Schema.TaggedClass<Ack>()("Ack", { bets: Count }) {}
 
 /** The agency has finished with this book. */
-export class Finished extends Schema.TaggedClass<Finished>("lottery/protocol/Finished")(
-  "Finished",
-  { bets: Count, sha256: Sha256 }
-) {}
+export class Finished extends Schema.TaggedClass<Finished>()("Finished", {
+  bets: Count,
+  sha256: Sha256
+}) {}
 
 /** How many of the expected agencies have finished. */
-export class Waiting extends Schema.TaggedClass<Waiting>("lottery/protocol/Waiting")("Waiting", {
+export class Waiting extends Schema.TaggedClass<Waiting>()("Waiting", {
   finished: Count,
   expected: Amount
 }) {}
 
 /** Documents of the agency's winning bets; with `more` others follow. */
-export class Winners extends Schema.TaggedClass<Winners>("lottery/protocol/Winners")("Winners", {
+export class Winners extends Schema.TaggedClass<Winners>()("Winners", {
   number: BetNumber,
   documents: Schema.Array(Document),
   more: Schema.Boolean
@@ -130,10 +124,11 @@ const retryCodes: ReadonlySet<string> = new Set(RETRY_CODES)
 export const isRetryable = (code: string): boolean => retryCodes.has(code)
 
 /** Nothing more is taken from this connection, and why; `position` is that of a bet. */
-export class Rejected extends Schema.TaggedClass<Rejected>("lottery/protocol/Rejected")(
-  "Rejected",
-  { code: Text, message: Text, position: Schema.optionalKey(Count) }
-) {}
+export class Rejected extends Schema.TaggedClass<Rejected>()("Rejected", {
+  code: Text,
+  message: Text,
+  position: Schema.optionalKey(Count)
+}) {}
 
 /** What a client says as JSON. */
 export const ClientControl = Schema.Union([Hello, Compare, Finish, AwaitWinners])
