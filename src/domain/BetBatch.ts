@@ -5,7 +5,7 @@
  */
 import { Schema, SchemaTransformation } from "effect"
 import { Bet } from "./Bet.ts"
-import { type BetProblem, fieldsAreValid, fieldsProblem } from "./BetCheck.ts"
+import { type BetProblem, betProblem } from "./BetCheck.ts"
 import * as Row from "./BetRow.ts"
 
 const text = new TextDecoder("utf-8", { ignoreBOM: true })
@@ -34,44 +34,31 @@ export class BetBatch {
     )
   }
 
+  static fromBets(bets: Iterable<Bet>): BetBatch {
+    const builder = new BetBatchBuilder()
+    for (const { birthdate, document, firstName, lastName, number } of bets) {
+      builder.addTexts([firstName, lastName, document, birthdate, String(number)])
+    }
+    return builder.build()
+  }
+
   get byteLength(): number {
-    return bytesIn(this.runs)
+    return this.runs.reduce((sum, run) => sum + run.length, 0)
   }
 
   /** The rows in one run; of several they are copied, once. */
   get bytes(): Uint8Array {
-    this.joined ??= joinRuns(this.runs)
+    this.joined ??= this.runs.length === 1 ? this.runs[0]! : Buffer.concat(this.runs)
     return this.joined
-  }
-
-  static fromBets(bets: Iterable<Bet>): BetBatch {
-    const builder = new BetBatchBuilder()
-    for (const bet of bets) {
-      builder.addTexts([
-        bet.firstName,
-        bet.lastName,
-        bet.document,
-        bet.birthdate,
-        String(bet.number)
-      ])
-    }
-    return builder.build()
   }
 
   /** Reads the bets one by one. */
   *[Symbol.iterator](): Generator<Bet> {
     for (const row of this.rows()) {
-      const [firstName, lastName, document, birthdate, number] = Row.splitQuoted(row)!
-      yield new Bet(
-        {
-          firstName: firstName!,
-          lastName: lastName!,
-          document: document!,
-          birthdate: birthdate!,
-          number: Number(number)
-        },
-        { disableChecks: true }
-      )
+      const [firstName = "", lastName = "", document = "", birthdate = "", number] =
+        Row.splitRow(row)
+      const fields = { firstName, lastName, document, birthdate, number: Number(number) }
+      yield new Bet(fields, { disableChecks: true })
     }
   }
 
@@ -106,13 +93,6 @@ export class BetBatch {
   }
 }
 
-const bytesIn = (runs: ReadonlyArray<Uint8Array>): number =>
-  runs.reduce((sum, run) => sum + run.length, 0)
-
-/** Runs of rows as one; copies them, unless there is but one. */
-const joinRuns = (runs: ReadonlyArray<Uint8Array>): Uint8Array =>
-  runs.length === 1 ? runs[0]! : Buffer.concat(runs, bytesIn(runs))
-
 /** A batch as a Schema, whose encoded side is the batch itself. Generated from bets. */
 export const BetBatchSchema = Schema.declare(
   (value): value is BetBatch => value instanceof BetBatch,
@@ -131,27 +111,19 @@ export const BetBatchSchema = Schema.declare(
 
 /** Collects bets into a batch; every field is checked on the way in. */
 export class BetBatchBuilder {
+  /** The number of bets added so far, and of the bytes of their rows. */
+  count = 0
+  byteLength = 0
   private buffer: Uint8Array<ArrayBuffer>
-  private length = 0
-  private rows = 0
   private readonly spans = Row.makeFieldSpans()
 
   constructor(capacityBytes = 4096) {
     this.buffer = new Uint8Array(capacityBytes)
   }
 
-  get count(): number {
-    return this.rows
-  }
-
   /** The rows that the batch has so far; a view, good until something is added. */
   get bytes(): Uint8Array {
-    return this.buffer.subarray(0, this.length)
-  }
-
-  /** How many bytes the batch has so far. */
-  get byteLength(): number {
-    return this.length
+    return this.buffer.subarray(0, this.byteLength)
   }
 
   /**
@@ -159,25 +131,22 @@ export class BetBatchBuilder {
    * bad field, and adds nothing then.
    */
   add(source: Uint8Array, spans: Row.FieldSpans): BetProblem | undefined {
-    if (!fieldsAreValid(source, spans)) {
-      return (
-        fieldsProblem(source, spans) ?? { field: "bet", message: "refused by the byte check alone" }
-      )
-    }
+    const problem = betProblem(source, spans)
+    if (problem !== undefined) return problem
     // Quoting at most doubles a name and adds two quotes.
     const names = spans[1]! - spans[0]! + spans[3]! - spans[2]!
     this.reserve(2 * names + 4 + MAX_BYTES_BESIDE_NAMES)
     this.writeName(source, spans[0]!, spans[1]!)
-    this.buffer[this.length++] = Row.COMMA
+    this.buffer[this.byteLength++] = Row.COMMA
     this.writeName(source, spans[2]!, spans[3]!)
-    this.buffer[this.length++] = Row.COMMA
+    this.buffer[this.byteLength++] = Row.COMMA
     this.write(source, spans[4]!, spans[5]!)
-    this.buffer[this.length++] = Row.COMMA
+    this.buffer[this.byteLength++] = Row.COMMA
     this.write(source, spans[6]!, spans[7]!)
-    this.buffer[this.length++] = Row.COMMA
+    this.buffer[this.byteLength++] = Row.COMMA
     this.write(source, numberStart(source, spans[8]!, spans[9]!), spans[9]!)
-    this.buffer[this.length++] = Row.LF
-    this.rows++
+    this.buffer[this.byteLength++] = Row.LF
+    this.count++
     return undefined
   }
 
@@ -186,15 +155,15 @@ export class BetBatchBuilder {
     const start = spans[0]!
     const number = spans[8]!
     this.reserve(spans[9]! - start + 1)
-    const row = this.length
+    const row = this.byteLength
     this.write(source, start, number)
-    // Whatever separated them: commas do in a row.
+    // Another dialect's separators become commas.
     for (let field = 0; field < Row.FIELD_COUNT - 1; field++) {
       this.buffer[row + spans[2 * field + 1]! - start] = Row.COMMA
     }
     this.write(source, numberStart(source, number, spans[9]!), spans[9]!)
-    this.buffer[this.length++] = Row.LF
-    this.rows++
+    this.buffer[this.byteLength++] = Row.LF
+    this.count++
   }
 
   /** Adds the bet with these five texts; as `add`. */
@@ -204,46 +173,46 @@ export class BetBatchBuilder {
 
   /** The batch of what was added; the builder starts anew. */
   build(): BetBatch {
-    const batch = new BetBatch(this.buffer.slice(0, this.length), this.rows)
+    const batch = new BetBatch(this.bytes.slice(), this.count)
     this.clear()
     return batch
   }
 
-  /** Forgets what was added; room for much more than usual is given back. */
+  /** Forgets what was added; gives back room that is much more than usual. */
   clear(): void {
-    this.length = 0
-    this.rows = 0
+    this.byteLength = 0
+    this.count = 0
     if (this.buffer.length > KEPT_BYTES) this.buffer = new Uint8Array(KEPT_BYTES)
   }
 
-  /** Makes room for so many bytes more. */
+  /** Makes room for more bytes. */
   private reserve(bytes: number): void {
-    const needed = this.length + bytes
+    const needed = this.byteLength + bytes
     if (needed <= this.buffer.length) return
     const larger = new Uint8Array(Math.max(needed, 2 * this.buffer.length))
-    larger.set(this.buffer.subarray(0, this.length))
+    larger.set(this.bytes)
     this.buffer = larger
   }
 
   // A loop over a few bytes, with locals, is several times as fast as TypedArray.set.
   private write(source: Uint8Array, start: number, end: number): void {
     const { buffer } = this
-    let { length } = this
+    let length = this.byteLength
     for (let at = start; at < end; at++) buffer[length++] = source[at]!
-    this.length = length
+    this.byteLength = length
   }
 
   private writeName(source: Uint8Array, start: number, end: number): void {
-    if (!Row.needsQuotes(source, start, end)) {
+    if (!needsQuotes(source, start, end)) {
       this.write(source, start, end)
       return
     }
-    this.buffer[this.length++] = Row.QUOTE
+    this.buffer[this.byteLength++] = Row.QUOTE
     for (let at = start; at < end; at++) {
-      if (source[at] === Row.QUOTE) this.buffer[this.length++] = Row.QUOTE
-      this.buffer[this.length++] = source[at]!
+      if (source[at] === Row.QUOTE) this.buffer[this.byteLength++] = Row.QUOTE
+      this.buffer[this.byteLength++] = source[at]!
     }
-    this.buffer[this.length++] = Row.QUOTE
+    this.buffer[this.byteLength++] = Row.QUOTE
   }
 }
 
@@ -258,4 +227,12 @@ const numberStart = (bytes: Uint8Array, start: number, end: number): number => {
   let at = start
   while (at < end - 1 && bytes[at] === Row.ZERO) at++
   return at
+}
+
+/** Whether the field in `[start, end)` must be quoted in a row. */
+const needsQuotes = (bytes: Uint8Array, start: number, end: number): boolean => {
+  for (let at = start; at < end; at++) {
+    if (bytes[at] === Row.COMMA || bytes[at] === Row.QUOTE) return true
+  }
+  return false
 }

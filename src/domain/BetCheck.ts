@@ -19,15 +19,6 @@ import {
 /** The fields of a bet in the order in which every dialect and every book writes them. */
 export const FIELDS = ["firstName", "lastName", "document", "birthdate", "number"] as const
 
-/** The fields as a person calls them. */
-const LABELS = {
-  firstName: "first name",
-  lastName: "last name",
-  document: "document",
-  birthdate: "birthdate",
-  number: "number"
-} as const
-
 /** What is wrong with one bet: the field and what was expected of it. */
 export interface BetProblem {
   readonly field: string
@@ -198,20 +189,26 @@ const SHOWN_CHARACTERS = 40
 const show = (text: string): string =>
   JSON.stringify(text.length > SHOWN_CHARACTERS ? `${text.slice(0, SHOWN_CHARACTERS)}…` : text)
 
-const fieldDecoders = FIELDS.map((name) => Schema.decodeUnknownResult(Bet.fields[name]))
+const FIELD_RULES = FIELDS.map((name) => ({
+  // As a person calls it.
+  label: name.replace("Name", " name"),
+  decode: Schema.decodeUnknownResult(Bet.fields[name])
+}))
 
-/**
- * What the field Schemas say of the five fields that `spans` marks in `bytes`: the first problem,
- * or undefined where they are a bet. Slow; asked only for fields that `fieldsAreValid` refused.
- */
+/** What is wrong with the bet whose five fields `spans` marks in `bytes`; undefined if nothing. */
+export const betProblem = (bytes: Uint8Array, spans: FieldSpans): BetProblem | undefined =>
+  fieldsAreValid(bytes, spans)
+    ? undefined
+    : (fieldsProblem(bytes, spans) ?? { field: "bet", message: "refused by the byte check alone" })
+
+/** The first problem that the Schemas of the fields find. Slow: each field is made a string. */
 export const fieldsProblem = (bytes: Uint8Array, spans: FieldSpans): BetProblem | undefined => {
-  for (const [index, name] of FIELDS.entries()) {
-    const field = LABELS[name]
+  for (const [index, { decode, label }] of FIELD_RULES.entries()) {
     const text = decodeUtf8(bytes.subarray(spans[2 * index]!, spans[2 * index + 1]!))
-    if (text === undefined) return { field, message: "expected valid UTF-8" }
-    const result = fieldDecoders[index]!(text)
+    if (text === undefined) return { field: label, message: "expected valid UTF-8" }
+    const result = decode(text)
     if (Result.isFailure(result)) {
-      return { field, message: `${result.failure.message}, got ${show(text)}` }
+      return { field: label, message: `${result.failure.message}, got ${show(text)}` }
     }
   }
   return undefined

@@ -97,11 +97,3 @@ export const joinFields = (fields: ReadonlyArray<string>, spans: FieldSpans): Ui
   }
   return utf8.encode(fields.join(""))
 }
-
-/** Whether the field in `[start, end)` must be quoted in a row. */
-export const needsQuotes = (bytes: Uint8Array, start: number, end: number): boolean => {
-  for (let at = start; at < end; at++) {
-    if (bytes[at] === COMMA || bytes[at] === QUOTE) return true
-  }
-  return false
-}

@@ -1,20 +1,13 @@
 /**
- * Canonical rows that come from outside, checked where they lie: a batch of them is taken as it
- * is, and no object or string is made per bet. Only a row with a quote goes the slow way.
+ * Canonical rows from outside, checked where they lie: a batch of them is taken as it is, without
+ * an object or a string per bet. Only a row with a quote takes the slow way.
  */
 import { Result } from "effect"
 import { BetBatch, BetBatchBuilder } from "./BetBatch.ts"
-import {
-  type BetProblem,
-  decodeUtf8,
-  fieldsAreValid,
-  fieldsProblem,
-  ordinaryBetEnd
-} from "./BetCheck.ts"
+import { type BetProblem, betProblem, decodeUtf8, ordinaryBetEnd } from "./BetCheck.ts"
 import * as Row from "./BetRow.ts"
 
-/** Why bytes are not so many canonical rows. */
-export interface RowsProblem {
+interface RowsProblem {
   readonly reason: string
   /** The bad row, counted from 0; undefined where the rows as a whole are wrong. */
   readonly index?: number
@@ -53,24 +46,20 @@ export const batchFromRows = (
 const hasLeadingZero = (bytes: Uint8Array, spans: Row.FieldSpans): boolean =>
   bytes[spans[8]!] === Row.ZERO && spans[9]! - spans[8]! > 1
 
-/** What is wrong with a row, its line end included. */
-const rowProblem = (row: Uint8Array): BetProblem | undefined =>
-  row.includes(Row.QUOTE) ? quotedRowProblem(row) : unquotedRowProblem(row)
-
 const wrongFieldCount: BetProblem = {
   field: "line",
   message: `expected ${Row.FIELD_COUNT} fields separated by commas`
 }
 
-const unquotedRowProblem = (row: Uint8Array): BetProblem | undefined => {
+/** What is wrong with a row, its line end included. */
+const rowProblem = (row: Uint8Array): BetProblem | undefined => {
+  if (row.includes(Row.QUOTE)) return quotedRowProblem(row)
   const spans = Row.makeFieldSpans()
   if (!Row.markFields(row, 0, row.length - 1, Row.COMMA, spans)) return wrongFieldCount
-  if (!fieldsAreValid(row, spans)) {
-    return fieldsProblem(row, spans) ?? { field: "bet", message: "refused by the byte check" }
-  }
-  return hasLeadingZero(row, spans)
+  const problem = betProblem(row, spans)
+  return problem === undefined && hasLeadingZero(row, spans)
     ? { field: "number", message: "expected no leading zeros in a canonical row" }
-    : undefined
+    : problem
 }
 
 const quotedRowProblem = (row: Uint8Array): BetProblem | undefined => {
@@ -80,9 +69,9 @@ const quotedRowProblem = (row: Uint8Array): BetProblem | undefined => {
   if (fields?.length !== Row.FIELD_COUNT) return wrongFieldCount
   const builder = new BetBatchBuilder(row.length)
   const problem = builder.addTexts(fields)
-  if (problem !== undefined) return problem
-  return Buffer.compare(builder.build().bytes, row) === 0
-    ? undefined
+  const isCanonical = Buffer.compare(builder.bytes, row) === 0
+  return problem !== undefined || isCanonical
+    ? problem
     : {
         field: "line",
         message: "expected quotes only around a field with a comma or a quote, no leading zeros"

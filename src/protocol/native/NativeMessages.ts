@@ -8,7 +8,7 @@ import { BetNumber, Document } from "../../domain/Bet.ts"
 import { BetBatchSchema } from "../../domain/BetBatch.ts"
 import { DrawId } from "../../domain/Draw.ts"
 
-/** How many bets, or a position in a book. */
+/** A number of bets, or a position in a book. */
 const Count = Schema.Int.check(
   Schema.isBetween(
     { minimum: 0, maximum: Number.MAX_SAFE_INTEGER },
@@ -16,7 +16,7 @@ const Count = Schema.Int.check(
   )
 )
 
-/** How many, where none would be useless. */
+/** A number of things, at least one. */
 const Amount = Count.check(Schema.isGreaterThanOrEqualTo(1))
 
 /** The SHA-256 of some canonical rows. */
@@ -29,7 +29,7 @@ const Text = Schema.String.check(
   Schema.makeFilter((text: string) => text.isWellFormed() || "expected well-formed Unicode")
 )
 
-/** Opens the conversation, and takes the agency over. */
+/** Opens the conversation. */
 export class Hello extends Schema.TaggedClass<Hello>()("Hello", {
   draw: Text,
   agency: Agency,
@@ -43,12 +43,12 @@ export class Bets extends Schema.TaggedClass<Bets>()("Bets", {
 }) {}
 
 /**
- * The bets that follow, from position 0 on, are only compared with what is held, and acknowledged
- * where they are the same: so an agency learns where its book differs from another one's.
+ * The bets that follow, from position 0 on, are only compared with the stored ones. The server
+ * acknowledges those that are equal, so an agency learns in which bet its book differs.
  */
 export class Compare extends Schema.TaggedClass<Compare>()("Compare", {}) {}
 
-/** The agency's book is whole: so many bets, this digest. */
+/** The agency's book is complete: the number of its bets, and their digest. */
 export class Finish extends Schema.TaggedClass<Finish>()("Finish", {
   bets: Count,
   sha256: Sha256
@@ -57,16 +57,16 @@ export class Finish extends Schema.TaggedClass<Finish>()("Finish", {
 /** The agency waits for the draw and its winners. */
 export class AwaitWinners extends Schema.TaggedClass<AwaitWinners>()("AwaitWinners", {}) {}
 
-/** What is held of the agency's book, and how to go on. */
+/** What is stored of the agency's book, and how to go on. */
 export class Welcome extends Schema.TaggedClass<Welcome>()("Welcome", {
   draw: DrawId,
   bets: Count,
-  /** Of the rows that are held. */
+  /** Of the stored rows. */
   sha256: Sha256,
   finished: Schema.Boolean,
-  /** Most frames of bets without an acknowledgement. */
+  /** The most frames of bets without an acknowledgement. */
   window: Amount,
-  /** Most bytes of a frame after its length. */
+  /** The most bytes of a frame after its length. */
   maxFrame: Amount
 }) {}
 
@@ -85,14 +85,14 @@ export class Waiting extends Schema.TaggedClass<Waiting>()("Waiting", {
   expected: Amount
 }) {}
 
-/** Documents of the agency's winning bets; with `more` others follow. */
+/** Documents of the agency's winning bets; if `more`, others follow. */
 export class Winners extends Schema.TaggedClass<Winners>()("Winners", {
   number: BetNumber,
   documents: Schema.Array(Document),
   more: Schema.Boolean
 }) {}
 
-/** The codes of a refusal after which nothing is gained by trying again. */
+/** The codes of a refusal that is final: trying again gains nothing. */
 export const FINAL_CODES = [
   "Malformed",
   "TooLarge",
