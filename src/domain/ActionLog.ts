@@ -5,33 +5,24 @@
  */
 import { Effect } from "effect"
 
-export type ActionResult = "in_progress" | "success" | "fail"
+type ActionResult = "in_progress" | "success" | "fail"
 
 /** What an action was about, in the order in which it is shown; undefined values are left out. */
-export type ActionFields = Readonly<Record<string, string | number | boolean | undefined>>
+type ActionFields = Readonly<Record<string, string | number | boolean | undefined>>
 
 /** One line of the log. */
 export class ActionLine {
-  readonly action: string
-  readonly result: ActionResult
   readonly fields: ActionFields
 
   constructor(action: string, result: ActionResult, fields: ActionFields = {}) {
-    this.action = action
-    this.result = result
-    this.fields = fields
+    this.fields = { action, result, ...fields }
   }
 
   /** Every key and value, in order. */
   entries(): Array<[string, string | number | boolean]> {
-    const entries: Array<[string, string | number | boolean]> = [
-      ["action", this.action],
-      ["result", this.result]
-    ]
-    for (const [key, value] of Object.entries(this.fields)) {
-      if (value !== undefined) entries.push([key, value])
-    }
-    return entries
+    return Object.entries(this.fields).flatMap(([key, value]) =>
+      value === undefined ? [] : [[key, value]]
+    )
   }
 
   toString(): string {

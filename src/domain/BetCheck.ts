@@ -1,7 +1,7 @@
 /**
- * The field rules of `Bet` over bytes: what a whole batch is checked with, without making a string
- * or an object per field. It only says yes or no; a refused field goes to the Schemas of `Bet`,
- * which say what is wrong. Both accept and refuse the same fields (a property test).
+ * The field rules of `Bet` over bytes, without a string or an object per field. They only say yes
+ * or no; the Schemas of `Bet` say what is wrong with a refused field. Both accept and refuse the
+ * same fields (a property test).
  */
 import { Result, Schema } from "effect"
 import { Bet, daysInMonth, FIRST_YEAR, MAX_NAME_BYTES, Name } from "./Bet.ts"
@@ -48,18 +48,14 @@ const isNameText = (bytes: Uint8Array): boolean => {
   return text !== undefined && isName(text)
 }
 
-/** What a byte is in a name, as far as it can be said of the byte alone. */
+// What a byte is in a name: a character, or the first of the two bytes of U+00C0 to U+07FF, the
+// accented letters of most names. 0 is for what ends a field, and for what only `Name` can judge.
 const CHARACTER = 1
-/** The first of two bytes of U+00C0 to U+07FF: the accented letters of most names. */
 const LEAD = 2
-/** By byte; 0 for what ends a field, and for what only `Name` can judge. */
 const NAME_BYTES = new Uint8Array(256).fill(CHARACTER, SPACE, 0x7f).fill(LEAD, 0xc3, 0xe0)
 for (const byte of [COMMA, SEMICOLON, QUOTE, BACKSLASH]) NAME_BYTES[byte] = 0
 
-/**
- * Where the name ends that begins at `start`, as far as it is an ordinary one: `start` itself
- * where it begins with a space, for it may be blank.
- */
+/** Where the ordinary name at `start` ends: at once if it begins with a space, and may be blank. */
 const nameEnd = (bytes: Uint8Array, start: number, limit: number): number => {
   let at = start
   if (bytes[at] === SPACE) return at
@@ -136,11 +132,10 @@ export const fieldsAreValid = (bytes: Uint8Array, spans: FieldSpans): boolean =>
   digitsAreValid(bytes, spans[8]!, spans[9]!, MAX_NUMBER_BYTES)
 
 /**
- * Marks and checks in one pass the ordinary bet that begins at `start`, whose five fields
- * `separator` separates. Gives where its number ends, at `limit` at the latest, or -1: then the
- * fields are to be marked and checked one by one, for it may be a bet all the same. No name of an
- * ordinary bet has a comma, a semicolon, a quote or a backslash; nobody on one was born in the year
- * `beforeYear` or later.
+ * Marks and checks in one pass the ordinary bet that begins at `start`, with `separator` between
+ * its fields. Gives where its number ends, at `limit` at the latest, or -1: it may still be a bet,
+ * and its fields must be marked and checked one by one. No name of an ordinary bet has a comma, a
+ * semicolon, a quote or a backslash, and its birthdate is before the year `beforeYear`.
  */
 export const ordinaryBetEnd = (
   bytes: Uint8Array,

@@ -23,9 +23,9 @@ export interface LoggedResource<A> {
 }
 
 /**
- * Acquires a resource in the current scope. At the latest when that scope closes, the resource is
- * closed and logged; after `closeTimeout` the stop goes on without it, logged as a failure. Where
- * its closing fails the scope ends with `ClosingFailed`, after everything else was closed.
+ * Acquires a resource in the current scope, which closes and logs it at the latest when it closes.
+ * After `closeTimeout` the stop goes on without it, logged as a failure. If closing fails, the scope
+ * ends with `ClosingFailed`, after everything else was closed.
  */
 export const closable = <A, E, R>(
   resource: string,
@@ -56,10 +56,10 @@ export const loggedResource = <A, E, R>(
   Effect.map(closable(resource, acquire, closeTimeout), ({ value }) => value)
 
 /**
- * Runs something for a finalizer, which waits for it no longer than it may; none where it did not
- * end by then. Fibers of their own, which the interruption that runs the finalizer does not reach:
- * a finalizer cannot be interrupted, but it can stop waiting for one. Outside of a finalizer an
- * interruption ends the work too, and does not wait for that either.
+ * Runs something for a finalizer, which waits for it no longer than `timeout`; none if it did not
+ * end by then. A finalizer cannot be interrupted, so the work has a fiber of its own, for which the
+ * finalizer stops waiting. Outside of a finalizer an interruption ends the work too, and does not
+ * wait for that either.
  */
 export const boundedWait = Effect.fnUntraced(function* <A, E>(
   work: Effect.Effect<A, E>,
@@ -78,15 +78,13 @@ const closeAndLog = Effect.fnUntraced(function* (
   exit: Exit.Exit<unknown, unknown>,
   closeTimeout: Duration.Input
 ) {
+  const log = (result: "success" | "fail", error?: string) =>
+    logAction("close_resource", result, { resource, error })
   const closed = yield* boundedWait(Scope.close(scope, exit), closeTimeout)
-  if (Option.isNone(closed)) {
-    return yield* logAction("close_resource", "fail", { resource, error: "timed out" })
-  }
-  if (Exit.isSuccess(closed.value)) {
-    return yield* logAction("close_resource", "success", { resource })
-  }
+  if (Option.isNone(closed)) return yield* log("fail", "timed out")
+  if (Exit.isSuccess(closed.value)) return yield* log("success")
   const cause = Cause.squash(closed.value.cause)
   const reason = cause instanceof Error ? cause.message : String(cause)
-  yield* logAction("close_resource", "fail", { resource, error: reason })
+  yield* log("fail", reason)
   return yield* Effect.die(new ClosingFailed({ resource, reason }))
 })

@@ -17,14 +17,10 @@ import {
 import { type BadMessage, badMessage } from "./BytesCodec.ts"
 
 /** The bytes between two fields and after a bet; they may be the same. */
-export interface Separators {
+interface Separators {
   readonly field: number
   readonly row: number
 }
-
-// Used for every message: memory that is asked for anew costs as much as the bets in it.
-const builder = new BetBatchBuilder()
-const spans = makeFieldSpans()
 
 /**
  * Decodes bets, the last of which may lack its end. Every field is checked. Fails with the index of
@@ -35,22 +31,21 @@ export const decodePlainRows = (
   separators: Separators
 ): Result.Result<BetBatch, BadMessage> => {
   const { length } = bytes
+  const builder = new BetBatchBuilder(length + 1)
+  const spans = makeFieldSpans()
   for (let at = 0; at < length; at = spans[2 * FIELD_COUNT - 1]! + 1) {
     const end = ordinaryBetEnd(bytes, at, length, separators.field, spans)
     if (end !== -1 && (end === length || bytes[end] === separators.row)) {
       builder.addOrdinary(bytes, spans)
       continue
     }
+    const index = builder.count
     const fields = markPlainFields(bytes, at, separators, spans)
-    const problem =
-      fields < FIELD_COUNT
-        ? `expected ${FIELD_COUNT} fields, got ${fields}`
-        : describe(builder.add(bytes, spans))
-    if (problem !== undefined) {
-      const index = builder.count
-      builder.clear()
-      return badMessage(problem, { index })
+    if (fields < FIELD_COUNT) {
+      return badMessage(`expected ${FIELD_COUNT} fields, got ${fields}`, { index })
     }
+    const problem = builder.add(bytes, spans)
+    if (problem !== undefined) return badMessage(`${problem.field}: ${problem.message}`, { index })
   }
   return Result.succeed(builder.build())
 }
@@ -78,9 +73,6 @@ const markPlainFields = (
   spans[2 * field + 1] = at
   return field + 1
 }
-
-const describe = (problem: ReturnType<BetBatchBuilder["add"]>): string | undefined =>
-  problem === undefined ? undefined : `${problem.field}: ${problem.message}`
 
 const utf8 = new TextEncoder()
 
