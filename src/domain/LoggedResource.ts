@@ -24,8 +24,8 @@ export interface LoggedResource<A> {
 
 /**
  * Acquires a resource in the current scope, which closes and logs it at the latest when it closes.
- * After `closeTimeout` the stop goes on without it, logged as a failure. If closing fails, the scope
- * ends with `ClosingFailed`, after everything else was closed.
+ * After `closeTimeout` the stop goes on without it, logged as a failure. If closing fails, the
+ * scope ends with `ClosingFailed`, after everything else was closed.
  */
 export const closable = <A, E, R>(
   resource: string,

@@ -40,14 +40,8 @@ export class BinaryPacket extends Schema.Class<BinaryPacket>("lottery/protocol/B
   last: Schema.Boolean
 }) {}
 
-/** What a packet of any kind has: whose it is, the bytes of its bets, and its `continue`. */
-interface OpenedPacket {
-  readonly agency: Agency
-  readonly bets: Uint8Array
-  readonly more: number
-}
-
-const openPacket = (packet: Uint8Array): Result.Result<OpenedPacket, BadMessage> => {
+/** The agency of any packet, the bytes of its bets, and its `continue`. */
+const openPacket = (packet: Uint8Array) => {
   const content = packet.subarray(SIZE_BYTES, -CONTINUE_BYTES)
   const semicolon = content.indexOf(SEMICOLON)
   const digits = content.subarray(0, semicolon === -1 ? content.length : semicolon)

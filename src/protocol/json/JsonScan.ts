@@ -49,16 +49,9 @@ const stringEnd = (json: Uint8Array, start: number): number => {
 
 const BET = "first,last,document,birthdate,number"
 
-/** The first element of a list that is too short for a bet, and its length in bytes. */
-interface Short {
-  readonly index: number
-  readonly bytes: number
-}
-
-const tooShort = ({ bytes, index }: Short, count?: number): Problem => ({
+const tooShort = (index: number, bytes: number): Problem => ({
   reason: `expected ${BET}, at least ${MIN_JSON_ROW_BYTES} bytes in JSON, got ${bytes}`,
-  index,
-  count
+  index
 })
 
 const tooDeep = (isList: boolean, index: number): Problem => {
@@ -86,15 +79,13 @@ export const scanJson = (json: Uint8Array): ScanProblem | undefined => {
   let isList = false
   let count = 0
   let elementStart = 0
-  let short: Short | undefined
+  let short: Problem | undefined
   for (let at = 0; at < json.length; at++) {
     const byte = json[at]
     if (byte === QUOTE) {
       at = stringEnd(json, at)
     } else if (byte === LIST_START || byte === OBJECT_START) {
-      if (depth === MAX_JSON_DEPTH) {
-        return { ...(short === undefined ? tooDeep(isList, count) : tooShort(short)), membersEnd }
-      }
+      if (depth === MAX_JSON_DEPTH) return { ...(short ?? tooDeep(isList, count)), membersEnd }
       depth++
       isList = byte === LIST_START
       count = 0
@@ -109,15 +100,15 @@ export const scanJson = (json: Uint8Array): ScanProblem | undefined => {
       const isEmpty = byte !== COMMA && count === 0 && skipBlanks(json, elementStart) === at
       if (!isEmpty) {
         const bytes = at - elementStart
-        if (isList && bytes < MIN_JSON_ROW_BYTES) short ??= { index: count, bytes }
+        if (isList && bytes < MIN_JSON_ROW_BYTES) short ??= tooShort(count, bytes)
         count++
         if (!isList && count > MAX_JSON_MEMBERS) return { ...TOO_MANY_MEMBERS, membersEnd }
       }
       elementStart = at + 1
       if (byte === COMMA) continue
-      if (short !== undefined) return { ...tooShort(short, count), membersEnd }
+      if (short !== undefined) return { ...short, count, membersEnd }
       depth--
     }
   }
-  return short && { ...tooShort(short), membersEnd }
+  return short && { ...short, membersEnd }
 }
