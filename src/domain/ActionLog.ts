@@ -1,7 +1,7 @@
 /**
  * The course's log line as a value: `action: sorteo | result: success | …`. People grep these
- * lines, so the names of actions and keys are kept in Spanish where the course has them so.
- * The text format and the JSON format are made from the same value by the command line's logger.
+ * lines, so actions and keys keep the Spanish names of the course. The command line's logger writes
+ * the same value as text or as JSON.
  */
 import { Effect } from "effect"
 

@@ -18,7 +18,7 @@ export type Agency = typeof Agency.Type
 
 const DIGITS = /^\d{1,10}$/
 
-/** Reads an agency number from 1 to 10 ASCII digits; undefined where it is not one. */
+/** Reads an agency number from 1 to 10 ASCII digits; undefined if it is not one. */
 export const fromDigits = (text: string): Agency | undefined => {
   if (!DIGITS.test(text)) return undefined
   const agency = Number(text)

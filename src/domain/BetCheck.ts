@@ -98,7 +98,7 @@ export const digitsValue = (bytes: Uint8Array, start: number, end: number): numb
   return value
 }
 
-/** The value of two digits; more than two digits have where they are none. */
+/** The value of two digits; above 99 if they are not digits. */
 const twoDigits = (bytes: Uint8Array, at: number): number =>
   10 * DIGITS[bytes[at]!]! + DIGITS[bytes[at + 1]!]!
 
@@ -184,8 +184,8 @@ const SHOWN_CHARACTERS = 40
 const show = (text: string): string =>
   JSON.stringify(text.length > SHOWN_CHARACTERS ? `${text.slice(0, SHOWN_CHARACTERS)}…` : text)
 
+/** How a person calls each field, and its Schema. */
 const FIELD_RULES = FIELDS.map((name) => ({
-  // As a person calls it.
   label: name.replace("Name", " name"),
   decode: Schema.decodeUnknownResult(Bet.fields[name])
 }))

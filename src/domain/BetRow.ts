@@ -1,6 +1,6 @@
 /**
  * The canonical row of a bet: `first,last,document,birthdate,number` and LF, in UTF-8, quoted as
- * RFC 4180 only where a field holds a comma or a quote, the number without leading zeros. A book is
+ * RFC 4180 only if a field has a comma or a quote, the number without leading zeros. A book is
  * the concatenation of its rows. Pure functions over bytes, free of imports, so that a store's
  * worker can use them too.
  */
@@ -27,8 +27,8 @@ export type FieldSpans = Int32Array<ArrayBuffer>
 export const makeFieldSpans = (): FieldSpans => new Int32Array(2 * FIELD_COUNT)
 
 /**
- * Marks the fields of the unquoted row in `[start, end)`, which `separator` separates.
- * False where they are not five.
+ * Marks the fields of the unquoted row in `[start, end)`, with `separator` between them. False if
+ * there are not exactly five.
  */
 export const markFields = (
   bytes: Uint8Array,
@@ -51,8 +51,8 @@ export const markFields = (
 }
 
 /**
- * The fields of one row quoted as RFC 4180, its line end left out: any number of them, unquoted.
- * Undefined where the quoting is not closed, or something follows a closing quote.
+ * The fields of one row that is quoted as RFC 4180, without its line end: any number of them.
+ * Undefined if the quoting is not closed, or something follows a closing quote.
  */
 export const splitQuoted = (row: string): ReadonlyArray<string> | undefined => {
   const fields: Array<string> = []

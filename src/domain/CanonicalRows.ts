@@ -9,13 +9,13 @@ import * as Row from "./BetRow.ts"
 
 interface RowsProblem {
   readonly reason: string
-  /** The bad row, counted from 0; undefined where the rows as a whole are wrong. */
+  /** The bad row, counted from 0; undefined if the rows as a whole are wrong. */
   readonly index?: number
 }
 
 /**
- * Takes over `bytes` as a batch of `count` bets. Every field is checked, and that each row is
- * written as the canonical row is, so that equal bets have equal bytes.
+ * Takes over `bytes` as a batch of `count` bets. Checks every field, and that each row is
+ * the canonical one, so that equal bets have equal bytes.
  */
 export const batchFromRows = (
   bytes: Uint8Array,

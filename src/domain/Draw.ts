@@ -1,5 +1,5 @@
 /**
- * The draw: which agencies take part, which number wins, and who won once it has been held.
+ * The draw: which agencies take part, which number wins, and who won once it is drawn.
  */
 import { Schema } from "effect"
 import { Agency } from "./Agency.ts"

@@ -10,7 +10,7 @@ export class FileUnavailable extends Data.TaggedError("FileUnavailable")<{
   }
 }
 
-/** What is unavailable where no file of the command's own can be made. */
+/** What is unavailable if the command cannot make a file of its own. */
 export const TEMPORARY_FILES = "the folder of temporary files (TMPDIR)"
 
 const REASONS: Readonly<Record<string, string>> = {
@@ -19,7 +19,7 @@ const REASONS: Readonly<Record<string, string>> = {
   AlreadyExists: "is there already, and not a folder"
 }
 
-/** What an error of the file system means for `file`; the system's own words where it is rare. */
+/** What an error of the file system means for `file`; in the system's own words if it is rare. */
 export const fileUnavailable =
   (file: string) =>
   ({ message, reason }: PlatformError.PlatformError): FileUnavailable => {

@@ -1,4 +1,4 @@
-/** The time by a clock that nobody sets, for durations: the time of day may be put back an hour. */
+/** Time by a clock that is never set, for durations: the time of day may be put back an hour. */
 import { Clock, Effect } from "effect"
 
 const NANOS_PER_MILLI = 1_000_000n

@@ -18,11 +18,11 @@ export const MAX_JSON_BYTES = 8 * 1024 * 1024
 /** The `length` of a native frame, in bytes: some 15,000 bets, and a small part of any memory. */
 export const MAX_FRAME_BYTES = 1024 * 1024
 
-/** The `length` of the first native frame, in bytes: nobody is known yet. */
+/** The `length` of the first native frame, in bytes: the peer is not known yet. */
 export const MAX_HELLO_BYTES = 1024
 
 /**
- * The `length` of a native client's control frame, in bytes: messages may grow, but nobody needs
+ * The `length` of a native client's control frame, in bytes: messages may grow, but not to
  * a megabyte of JSON.
  */
 export const MAX_CONTROL_BYTES = 16 * 1024

@@ -241,7 +241,8 @@ describe("a JSON message", () => {
     '{"type_message":1.5,"agency":1,"payload":[]}',
     '{"type_message":[1],"agency":1,"payload":[]}',
     '{"type_message":3,"agency":1,"payload":[]}',
-    `{"type_message":3,"agency":1,"payload":["${GOOD_ROW}"]}`
+    `{"type_message":3,"agency":1,"payload":["${GOOD_ROW}"]}`,
+    `{"type_message":3,"agency":1,"x":"["${GOOD_ROW}"]"}`
   ])("is refused where it is not one: %s", (text) => {
     expect(Result.isFailure(decodeRequest(json(text)))).toBe(true)
   })

@@ -18,12 +18,12 @@ interface BetList {
 }
 
 const utf8 = new TextEncoder()
-/** The value of a hex digit, by byte; negative where it is none. */
+/** The value of a hex digit, by byte; negative if it is not one. */
 const HEX_VALUES = new Int8Array(256).fill(-1)
 for (const [value, byte] of utf8.encode("0123456789abcdef").entries()) HEX_VALUES[byte] = value
 for (const [value, byte] of utf8.encode("ABCDEF").entries()) HEX_VALUES[byte] = 10 + value
 
-/** The code unit of the four hex digits at `at`; negative where they are none. */
+/** The code unit of the four hex digits at `at`; negative if they are not. */
 const codeUnit = (json: Uint8Array, at: number): number =>
   (HEX_VALUES[json[at]!]! << 12) |
   (HEX_VALUES[json[at + 1]!]! << 8) |
@@ -112,7 +112,7 @@ class BetListReader {
   }
 }
 
-/** Writes a code unit that is a character by itself as UTF-8; gives where it ends. */
+/** Writes a code unit that is a character by itself as UTF-8; gives its end. */
 const writeCodeUnit = (into: Uint8Array, at: number, code: number): number => {
   if (code < 0x80) {
     into[at] = code

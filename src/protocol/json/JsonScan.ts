@@ -36,7 +36,7 @@ export const skipBlanks = (json: Uint8Array, start: number): number => {
   return at
 }
 
-/** Where the string that begins at `start` ends: at its quote, or where the bytes end. */
+/** Where the string that begins at `start` ends: at its quote, or with the bytes. */
 const stringEnd = (json: Uint8Array, start: number): number => {
   const { length } = json
   for (let at = start + 1; at < length; at++) {

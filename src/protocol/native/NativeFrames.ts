@@ -45,7 +45,7 @@ const ROWS = 13
 /** How many bytes of rows fit a frame that may have `maxFrame` bytes after its length. */
 export const maxRowBytes = (maxFrame: number): number => maxFrame - (ROWS - KIND)
 
-/** A frame of so many bytes without its body. */
+/** A frame of `bytes` in all, its body still empty. */
 const newFrame = (kind: number, bytes: number): Uint8Array => {
   const frame = new Uint8Array(bytes)
   dataView(frame).setUint32(0, bytes - KIND)
