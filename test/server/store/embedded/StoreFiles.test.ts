@@ -350,7 +350,7 @@ describeAsRoot("a request to discard a book", () => {
 })
 
 const modulePath = (name: string): string =>
-  join(import.meta.dirname, "../../../../src/server/store/embedded", name)
+  join(import.meta.dirname, "../../../../src/server/store", name)
 
 /** A user asks, and another one of the same group answers. */
 const COLLEAGUES = `
@@ -382,7 +382,13 @@ describeAsRoot("a request to discard a book", () => {
       for (const file of [dirname(path), path, `${path}.lock`]) chownSync(file, OTHER, GROUP)
       chmodSync(dirname(path), 0o2770)
       for (const file of [path, `${path}.lock`]) chmodSync(file, 0o660)
-      const args = ["--input-type=module", "-e", COLLEAGUES, path, modulePath("RequestFile.ts")]
+      const args = [
+        "--input-type=module",
+        "-e",
+        COLLEAGUES,
+        path,
+        modulePath("embedded/RequestFile.ts")
+      ]
       const { stderr, stdout } = spawnSync(process.execPath, args, { encoding: "utf8" })
       expect(stdout, stderr).toBe("7\n")
     })
@@ -413,7 +419,7 @@ describeAsRoot("a user who may not open the store", () => {
       const path = yield* newStore
       yield* Effect.scoped(SqliteStore.make({ path, drawId: "default" }))
       chmodSync(dirname(path), 0o755)
-      const modules = ["StoreLock.ts", "SqliteFile.ts"].map(modulePath)
+      const modules = ["embedded/StoreLock.ts", "sqlite/SqliteFile.ts"].map(modulePath)
       const args = ["--input-type=module", "-e", STRANGER, path, ...modules]
       const { stderr, stdout } = spawnSync(process.execPath, args, { encoding: "utf8" })
       expect(stdout.split("\n"), stderr).toEqual([
@@ -441,7 +447,7 @@ const OPENER = `
 `
 const openAsOther = (path: string, how: "read" | "write") => {
   chmodSync(dirname(path), 0o1777)
-  const args = ["--input-type=module", "-e", OPENER, path, modulePath("SqliteFile.ts"), how]
+  const args = ["--input-type=module", "-e", OPENER, path, modulePath("sqlite/SqliteFile.ts"), how]
   const { status, stderr, stdout } = spawnSync(process.execPath, args, { encoding: "utf8" })
   expect(status, stderr).toBe(0)
   return stdout
