@@ -16,7 +16,7 @@ import type {
 import { foreign } from "./PrivateFile.ts"
 import * as RequestFile from "./RequestFile.ts"
 import { canWrite } from "./StoreFiles.ts"
-import { canonicalPath, isFree } from "./StoreLock.ts"
+import { canonicalPath, isInUse } from "./StoreLock.ts"
 
 /** How often the server looks for a request. */
 const SERVER_LOOKS_EVERY = "500 millis"
@@ -213,7 +213,7 @@ export const ask = Effect.fnUntraced(function* ({ agency, drawId, path: store }:
   const awaitAnswer = Effect.gen(function* () {
     for (let looks = 0; ; looks++) {
       if (looks % LOOKS_A_SECOND === 0) yield* RequestFile.renew(handle)
-      const hasStopped = looks % LOOKS_A_SECOND === 0 && (yield* isFree(path))
+      const hasStopped = looks % LOOKS_A_SECOND === 0 && !(yield* isInUse(path))
       // It may have answered before it stopped.
       const answer = yield* look
       if (answer !== undefined) return answer

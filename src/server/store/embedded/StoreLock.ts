@@ -4,7 +4,7 @@
  * lock with the process, however that dies, and others can still read who holds it.
  */
 import { accessSync, constants } from "node:fs"
-import { access, readlink, realpath } from "node:fs/promises"
+import { readlink, realpath } from "node:fs/promises"
 import { basename, dirname, join, resolve } from "node:path"
 import type { DatabaseSync } from "node:sqlite"
 import { Data, Effect, Random, Schedule } from "effect"
@@ -23,40 +23,37 @@ const RETRY_MILLIS = 50
 /** Half a second: a holder needs far less between naming itself and holding the lock for good. */
 const RETRIES = 10
 
-const READ_AND_WRITE = constants.R_OK | constants.W_OK
-
-const codeOf = (error: unknown): unknown =>
-  error instanceof Error && "code" in error ? error.code : undefined
-
 class LockFailure extends Data.TaggedError("LockFailure")<{
   readonly errcode: number | undefined
   readonly reason: string
 }> {}
 
-/** Another one holds the lock, or is about to. */
+/** Another process holds the lock, or is about to. */
 class Held extends Data.TaggedError("Held")<{ readonly pid: number | undefined }> {}
 
-const toLockFailure = (error: unknown): LockFailure =>
-  new LockFailure({
-    errcode:
-      error instanceof Error && "errcode" in error && typeof error.errcode === "number"
-        ? error.errcode
-        : undefined,
-    reason: error instanceof Error ? error.message : String(error)
+const attempt = <A>(run: () => A) =>
+  Effect.try({
+    try: run,
+    catch: (error) => {
+      // SQLite's errors have its number.
+      const { errcode, message } = error as Error & { readonly errcode?: number }
+      return new LockFailure({ errcode, reason: message })
+    }
   })
 
-const isDenied = (path: string): boolean => {
+/** The code of the error that keeps this user from opening a file; undefined if none does. */
+const accessErrorOf = (path: string): string | undefined => {
   try {
-    accessSync(path, READ_AND_WRITE)
-    return false
+    accessSync(path, constants.R_OK | constants.W_OK)
+    return undefined
   } catch (error) {
-    return codeOf(error) === "EACCES"
+    return (error as NodeJS.ErrnoException).code
   }
 }
 
 const reasonOf = ({ errcode, reason }: LockFailure, canonical: string): string => {
   const lock = `${canonical}.lock`
-  if (errcode === CANNOT_OPEN && isDenied(lock)) {
+  if (errcode === CANNOT_OPEN && accessErrorOf(lock) === "EACCES") {
     return `this user may not open its lock ${lock}; run the command as the store's owner`
   }
   if (errcode === CANNOT_OPEN) {
@@ -93,13 +90,6 @@ const holderOf = (database: DatabaseSync) => {
   return row === undefined ? undefined : { pid: Number(row.pid), token: String(row.token) }
 }
 
-const attempt = <A>(run: () => A) => Effect.try({ try: run, catch: toLockFailure })
-
-const rollback = (database: DatabaseSync) =>
-  attempt(() => {
-    if (database.isTransaction) database.exec("rollback")
-  })
-
 /**
  * Takes the lock. With a log beside the file SQLite would lock that instead, and let in another
  * server that comes while the log is there.
@@ -130,7 +120,9 @@ const acquireOnce = Effect.fnUntraced(function* (database: DatabaseSync, token: 
     )
   )
   if (claimed) return
-  yield* rollback(database)
+  yield* attempt(() => {
+    if (database.isTransaction) database.exec("rollback")
+  })
   const holder = yield* attempt(() => holderOf(database)).pipe(
     // The holder is just writing its name.
     Effect.catchIf(
@@ -140,8 +132,6 @@ const acquireOnce = Effect.fnUntraced(function* (database: DatabaseSync, token: 
   )
   return yield* new Held({ pid: holder?.token === token ? undefined : holder?.pid })
 })
-
-const newToken = Effect.map(Random.nextInt, (number) => `${process.pid}-${number}`)
 
 const openLock = (canonical: string) =>
   Effect.acquireRelease(
@@ -177,7 +167,7 @@ const inUse = Effect.fnUntraced(function* (
 export const acquire = Effect.fnUntraced(
   function* (store: string, canonical: string) {
     yield* checkFiles(store, canonical)
-    const token = yield* newToken
+    const token = `${process.pid}-${yield* Random.nextInt}`
     const database = yield* openLock(canonical)
     yield* Effect.retry(acquireOnce(database, token), {
       while: (error) => error._tag === "Held",
@@ -195,30 +185,16 @@ export const acquire = Effect.fnUntraced(
 )
 
 /**
- * Whether nobody holds the lock of a store now; false also where that cannot be found out. It is
- * held for a moment, so that the answer was true.
+ * Whether a server has the store open, also if that cannot be found out. Writes nothing, not even
+ * a lock file.
  */
-export const isFree = (canonical: string): Effect.Effect<boolean> =>
-  Effect.all([openLock(canonical), newToken]).pipe(
-    Effect.flatMap(([database, token]) => acquireOnce(database, token)),
-    Effect.scoped,
-    Effect.match({ onSuccess: () => true, onFailure: () => false })
-  )
-
-/**
- * Whether a server has the store open, for a reader; true also if that cannot be found out. Writes
- * nothing, not even a lock file.
- */
-export const isInUse = Effect.fnUntraced(
-  function* (canonical: string) {
-    yield* Effect.tryPromise({
-      try: () => access(`${canonical}.lock`, READ_AND_WRITE),
-      catch: (error) => error
-    })
-    const database = yield* openLock(canonical)
-    yield* attempt(() => hold(database))
-    yield* rollback(database)
-  },
-  Effect.scoped,
-  Effect.match({ onSuccess: () => false, onFailure: (error) => codeOf(error) !== "ENOENT" })
-)
+export const isInUse = (canonical: string): Effect.Effect<boolean> =>
+  Effect.suspend(() => {
+    const accessError = accessErrorOf(`${canonical}.lock`)
+    if (accessError !== undefined) return Effect.succeed(accessError !== "ENOENT")
+    return openLock(canonical).pipe(
+      Effect.flatMap((database) => attempt(() => hold(database))),
+      Effect.scoped,
+      Effect.match({ onSuccess: () => false, onFailure: () => true })
+    )
+  })
