@@ -15,7 +15,6 @@ import * as Json from "../src/protocol/json/JsonMessages.ts"
 import * as Frames from "../src/protocol/native/NativeFrames.ts"
 import * as Native from "../src/protocol/native/NativeMessages.ts"
 import { BetStore } from "../src/server/store/BetStore.ts"
-import { RowMarks } from "../src/server/store/csv/CsvIndex.ts"
 import * as CsvRow from "../src/server/store/csv/CsvRow.ts"
 import * as StoreUrl from "../src/server/store/StoreUrl.ts"
 import { temporaryFolder } from "../test/support/TemporaryFolder.ts"
@@ -86,9 +85,9 @@ const stepsOf = (book: Uint8Array, batch: BetBatch, small: BetBatch) => {
     if (parser.failure !== undefined) throw parser.failure
     return batches
   }
-  const rows = new Uint8Array(
-    CsvRow.sizeOf({ agency: AGENCY, count: batch.count, size: batch.byteLength })
-  )
+  const { byteLength: size, count, runs } = batch
+  const rows = { agency: AGENCY, count, runs, size }
+  const fileRows = new Uint8Array(CsvRow.sizeOf(rows))
   return [
     ["looking at every byte", BATCH, everyByte(batch.bytes)],
     ["a book's lines", BATCH, parse],
@@ -99,11 +98,7 @@ const stepsOf = (book: Uint8Array, batch: BetBatch, small: BetBatch) => {
     ["JSON chunk, decode", BATCH, reading(chunkBytes, readJsonRequest)],
     ["binary packet, encode", small.count, () => unwrap(Packets.encodeBinaryPacket(packet))],
     ["binary packet, decode", small.count, reading(packetBytes, Packets.readBinaryPacket)],
-    [
-      "CSV rows",
-      BATCH,
-      () => CsvRow.writeCanonical(AGENCY, batch.bytes, rows, 0, new RowMarks(), 0)
-    ]
+    ["CSV rows", BATCH, () => CsvRow.writeRows(rows, fileRows, 0)]
   ] as const
 }
 

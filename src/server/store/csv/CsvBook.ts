@@ -1,14 +1,84 @@
-/**
- * Reads one agency's bets out of `bets.csv`, where they lie among those of others.
- */
-import { Effect } from "effect"
+/** What is asked of an open CSV store: how far agencies have come, and the rows of their books. */
+import { Effect, Option } from "effect"
 import type { Agency } from "../../../domain/Agency.ts"
 import { BetBatch, BetBatchBuilder } from "../../../domain/BetBatch.ts"
-import { type PageOf, StoreUnavailable } from "../BetStore.ts"
-import type { Disk } from "../embedded/Disk.ts"
-import type { CsvFile } from "./CsvFile.ts"
-import { type AgencyMarks, MARK_BYTES, type Mark, scanRows } from "./CsvIndex.ts"
+import {
+  type AgencyProgress,
+  type PageOf,
+  type StoredBooks,
+  StoreOpenError,
+  StoreUnavailable
+} from "../BetStore.ts"
+import { drawFromTerms } from "../DrawTerms.ts"
+import type { DiskError } from "../embedded/Disk.ts"
+import { pagedBook } from "../PagedBook.ts"
+import { type CsvFile, scanRows } from "./CsvFile.ts"
+import { type AgencyMarks, MARK_BYTES, type Mark } from "./CsvIndex.ts"
 import { CsvRowReader, MAX_ROW_BYTES } from "./CsvRow.ts"
+import type { CsvUnusable, FoundState } from "./CsvState.ts"
+
+/** What is known of the books at a moment. */
+export interface KnownBooks {
+  readonly csv: CsvFile
+  readonly state: FoundState
+  /** How many books of an agency were discarded since the store was opened. */
+  readonly editions: ReadonlyMap<Agency, number>
+}
+
+export const progressOf = (
+  { csv, editions, state }: KnownBooks,
+  agency: Agency
+): AgencyProgress => ({
+  bets: csv.index.bets(agency),
+  finished: state.finished.has(agency),
+  told: state.told.has(agency),
+  edition: editions.get(agency) ?? 0
+})
+
+const progressOfAll = (books: KnownBooks): ReadonlyMap<Agency, AgencyProgress> => {
+  const { csv, editions, state } = books
+  // An agency whose book was discarded counts too: its next book is another edition.
+  const agencies = new Set([
+    ...csv.index.keys(),
+    ...state.finished.keys(),
+    ...state.told,
+    ...editions.keys()
+  ])
+  const ascending = [...agencies].sort((one, other) => one - other)
+  return new Map(ascending.map((agency) => [agency, progressOf(books, agency)]))
+}
+
+const drawOf = ({ state: { draw, opened, recorded } }: KnownBooks) =>
+  Option.map(Option.fromUndefinedOr(opened), (terms) => ({
+    draw: drawFromTerms(draw, terms),
+    recorded
+  }))
+
+/** Answers from what is known when it is asked. */
+export const storedBooks = (
+  known: Effect.Effect<KnownBooks, StoreUnavailable>,
+  page: (agency: Agency, of: PageOf) => Effect.Effect<BetBatch, StoreUnavailable>
+): StoredBooks => ({
+  draw: Effect.map(known, drawOf),
+  progress: Effect.map(known, progressOfAll),
+  book: (agency, from) => {
+    const progress = Effect.map(known, (books) => progressOf(books, agency))
+    return pagedBook(agency, from, progress, page)
+  }
+})
+
+type Failure = DiskError | CsvUnusable | StoreOpenError
+
+export const toUnavailable = ({ reason }: Failure) => new StoreUnavailable({ reason })
+
+export const toOpenError =
+  (store: string) =>
+  (error: Failure): StoreOpenError => {
+    if (error._tag === "StoreOpenError") return error
+    const isMissing = error._tag === "DiskError" && error.code === "ENOENT"
+    const reason = isMissing ? "there is no such file or folder" : error.reason
+    return new StoreOpenError({ store, reason })
+  }
 
 /** The most bytes that are read at once. */
 const MAX_READ_BYTES = 128 * 1024
@@ -31,7 +101,7 @@ function* stretchesOf(marks: AgencyMarks, from: number, until: number): Generato
   let start: Mark | undefined
   let last: Mark = { position: 0, offset: 0 }
   const stretch = (first: Mark, end: number): Stretch => {
-    // From the last mark on there may be but one row, and then those of others.
+    // From the last mark on there may be one row only, and then those of others.
     const rest = Math.min(end - last.position, MARK_BYTES / MAX_ROW_BYTES + 1) * MAX_ROW_BYTES
     return { start: first, until: Math.min(until, end), bytes: last.offset - first.offset + rest }
   }
@@ -53,25 +123,28 @@ function* stretchesOf(marks: AgencyMarks, from: number, until: number): Generato
 
 /** Some of an agency's bets, as `BetStore.page` says; all of its editions are one here. */
 export const readPage = Effect.fnUntraced(function* (
-  disk: Disk,
-  { file, index, length }: Readonly<CsvFile>,
+  csv: CsvFile,
   agency: Agency,
-  { from, until }: Pick<PageOf, "from" | "until">
+  { from, until }: PageOf
 ) {
+  const { index, length } = csv
   const marks = index.of(agency)
   if (marks === undefined) return BetBatch.empty
   const builder = new BetBatchBuilder()
   const row = new CsvRowReader()
-  for (const stretch of stretchesOf(marks, from, Math.min(until, marks.bets))) {
-    let { position } = stretch.start
-    const isMore = () => position < stretch.until && builder.byteLength < PAGE_BYTES
-    const { offset } = stretch.start
-    const end = yield* scanRows(disk, file, offset, length, stretch.bytes, row, () => {
+  for (const { bytes, start, until: next } of stretchesOf(
+    marks,
+    from,
+    Math.min(until, marks.bets)
+  )) {
+    let { position } = start
+    const isMore = () => position < next && builder.byteLength < PAGE_BYTES
+    const end = yield* scanRows(csv, [start.offset, length], bytes, row, () => {
       if (row.agency !== agency) return true
       if (position >= from) row.addTo(builder)
       position++
       return isMore()
-    }).pipe(Effect.mapError(({ reason }) => new StoreUnavailable({ reason })))
+    }).pipe(Effect.mapError(toUnavailable))
     if (isMore()) {
       const reason =
         `bet ${position} of agency ${agency} is not there up to byte ${end}: ` +

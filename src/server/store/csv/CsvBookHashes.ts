@@ -1,8 +1,5 @@
-/**
- * The SHA-256 of agencies' books, taken while the rows of all of them are read as they lie in
- * `bets.csv`.
- */
-import { createHash, type Hash } from "node:crypto"
+/** The SHA-256 of agencies' books, taken while all rows of `bets.csv` are read in their order. */
+import { createHash } from "node:crypto"
 import type { Agency } from "../../../domain/Agency.ts"
 import { BetBatchBuilder } from "../../../domain/BetBatch.ts"
 import type { CsvRowReader } from "./CsvRow.ts"
@@ -10,25 +7,26 @@ import type { CsvRowReader } from "./CsvRow.ts"
 /** Canonical rows of an agency that are hashed at once: to begin costs as much as some rows. */
 const PIECE_BYTES = 4 * 1024
 
-interface Book {
-  readonly hash: Hash
-  readonly rows: BetBatchBuilder
-}
+/** A hash, and the rows that it does not cover yet. */
+class BookHash {
+  readonly rows = new BetBatchBuilder(1024)
+  private readonly hash = createHash("sha256")
 
-const flush = ({ hash, rows }: Book): void => {
-  hash.update(rows.bytes)
-  rows.clear()
+  flush() {
+    this.hash.update(this.rows.bytes)
+    this.rows.clear()
+    return this.hash
+  }
 }
 
 export class CsvBookHashes {
-  private readonly books: ReadonlyMap<Agency, Book>
+  private readonly books: ReadonlyMap<Agency, BookHash>
   private lastAgency: Agency | undefined
-  private last: Book | undefined
+  private last: BookHash | undefined
 
-  /** Only of these agencies. */
+  /** Only the books of these agencies are hashed. */
   constructor(agencies: Iterable<Agency>) {
-    const make = (): Book => ({ hash: createHash("sha256"), rows: new BetBatchBuilder(1024) })
-    this.books = new Map(Array.from(agencies, (agency) => [agency, make()]))
+    this.books = new Map(Array.from(agencies, (agency) => [agency, new BookHash()]))
   }
 
   /** Adds the row that was just read. */
@@ -39,13 +37,11 @@ export class CsvBookHashes {
     }
     if (this.last === undefined) return
     row.addTo(this.last.rows)
-    if (this.last.rows.byteLength >= PIECE_BYTES) flush(this.last)
+    if (this.last.rows.byteLength >= PIECE_BYTES) this.last.flush()
   }
 
-  /** The SHA-256 of an agency's rows, as 64 hex digits; there is only one. */
+  /** The SHA-256 of an agency's rows, as 64 hex digits. Can be asked for once. */
   digest(agency: Agency): string {
-    const book = this.books.get(agency)!
-    flush(book)
-    return book.hash.digest("hex")
+    return this.books.get(agency)!.flush().digest("hex")
   }
 }

@@ -5,32 +5,39 @@
 import { Effect } from "effect"
 import type { Agency } from "../../../domain/Agency.ts"
 import { CR, LF } from "../../../domain/BetRow.ts"
-import { StoreOpenError } from "../BetStore.ts"
-import { type Disk, readBytes, replaceFile } from "../embedded/Disk.ts"
+import { readBytes, replaceFile } from "../embedded/Disk.ts"
 import type { CsvBookHashes } from "./CsvBookHashes.ts"
-import type { CsvFile } from "./CsvFile.ts"
+import { type CsvFile, indexRows } from "./CsvFile.ts"
 import { CsvRowReader, MAX_ROW_BYTES } from "./CsvRow.ts"
-import type { FinishedBook, FoundState } from "./CsvState.ts"
+import { CsvUnusable, type FinishedBook, type FoundState } from "./CsvState.ts"
 
 /** The cure for bets that are missing or changed. */
 const RESTORE = "(restore it and its state file from the same moment)"
 
-/** Fails if the file is shorter than when it was last synced. */
-export const checkSize = (
-  store: string,
+/** The draw of a `bets.csv` that Python left without a state file. */
+const PYTHONS_DRAW = "default"
+
+/** Why a file of this size is not the store of a draw that its state speaks of. */
+export const reasonAgainstFile = (
   state: FoundState | undefined,
+  drawId: string,
   size: number
-): Effect.Effect<void, StoreOpenError> => {
+): string | undefined => {
+  const draw = state?.draw ?? (size > 0 ? PYTHONS_DRAW : drawId)
+  if (draw !== drawId) {
+    return `it holds the draw ${draw}, not ${drawId}; a CSV store holds one draw`
+  }
   const synced = state?.synced ?? 0
-  if (size >= synced) return Effect.void
-  const reason =
+  if (size >= synced) return undefined
+  return (
     `damaged: ${synced - size} bytes are missing at its end; it has ${size}, and its state file ` +
     `says that ${synced} were stored ${RESTORE}`
-  return Effect.fail(new StoreOpenError({ store, reason }))
+  )
 }
 
-const isRow = (bytes: Uint8Array): boolean =>
-  new CsvRowReader().read(bytes, 0, bytes.length) === true
+/** Whether a row begins at an offset. */
+const isRowAt = (bytes: Uint8Array, at: number): boolean =>
+  new CsvRowReader().read(bytes, at, bytes.length) === true
 
 /** A file that others write may begin, or end its lines, in a way that has a name. */
 const describeRow = (bytes: Uint8Array, offset: number): string => {
@@ -45,7 +52,7 @@ const describeRow = (bytes: Uint8Array, offset: number): string => {
     return "its lines end in CR CR LF; remove one CR of each (sed -i 's/\\r\\r$/\\r/')"
   }
   if (lineEnd === 0 || (lineEnd === 1 && bytes[0] === CR)) return "there is an empty line"
-  if (lineEnd === -1 && isRow(Buffer.concat([bytes, Buffer.of(LF)]))) {
+  if (lineEnd === -1 && isRowAt(Buffer.concat([bytes, Buffer.of(LF)]), 0)) {
     return "its last row has no line end"
   }
   return "what stands there is not a bet"
@@ -53,79 +60,73 @@ const describeRow = (bytes: Uint8Array, offset: number): string => {
 
 /** Whether a row begins behind any line end of the bytes. */
 const hasRows = (bytes: Uint8Array): boolean => {
-  const reader = new CsvRowReader()
   for (let at = bytes.indexOf(LF); at !== -1; at = bytes.indexOf(LF, at + 1)) {
-    if (reader.read(bytes, at + 1, bytes.length) === true) return true
+    if (isRowAt(bytes, at + 1)) return true
   }
   return false
 }
 
-/** Why the end of a file cannot be what a crash left there; undefined if it can. */
-const reasonAgainstCut = (
+/** How the end of a file is judged. */
+export interface TailLimits {
+  /** How many bytes at the end a write that was cut short can have left. */
+  readonly tailLimitBytes: number
+  /** A program that writes without a state, as Python does, may be at the last row. */
+  readonly mayBeWritten?: boolean
+}
+
+/** Why the `torn` bytes behind the rows, which begin with `rest`, are not what a crash left. */
+const reasonAgainstTail = (
   state: FoundState | undefined,
   rowsEnd: number,
-  rest: Uint8Array
+  torn: number,
+  rest: Uint8Array,
+  { mayBeWritten, tailLimitBytes }: TailLimits
 ): string | undefined => {
+  const where = `damaged at byte ${rowsEnd}`
   const what = describeRow(rest, rowsEnd)
-  if (state === undefined) return `damaged at byte ${rowsEnd}, or not a store: ${what}`
+  if (state === undefined) {
+    const isUnfinishedRow = torn <= MAX_ROW_BYTES && !rest.includes(LF)
+    return mayBeWritten && isUnfinishedRow ? undefined : `${where}, or not a store: ${what}`
+  }
   const { synced } = state
   if (synced !== undefined && rowsEnd < synced) {
-    return `damaged at byte ${rowsEnd}: ${what}, and ${synced} bytes were stored ${RESTORE}`
+    return `${where}: ${what}, and ${synced} bytes were stored ${RESTORE}`
   }
-  if (synced === undefined && hasRows(rest)) {
-    return `damaged at byte ${rowsEnd}: ${what}, and bets follow it`
-  }
-  return undefined
+  if (synced === undefined && hasRows(rest)) return `${where}: ${what}, and bets follow it`
+  // What was not synced may begin in the middle of a row.
+  if (torn <= tailLimitBytes + MAX_ROW_BYTES) return undefined
+  return (
+    `${where}: what stands there is not a bet, ` +
+    "and too far from the end for a write that was cut short"
+  )
 }
 
 /**
- * What must be cut of a file whose rows end at its `length`. Only what a crash can have left is
- * cut: near the end, in a file that is known for a store, and never what was stored. A store of
- * the first version does not know what was: nothing is cut there if a bet follows.
+ * Reads the rows that follow up to `until`; gives how many bytes behind them are not rows. Fails
+ * unless a crash can have left these: near the end, in a file that is known for a store, and never
+ * in what was stored. A store of the first version does not know what was: there no bet may follow.
  */
-export const tornBytes = Effect.fnUntraced(function* (
-  store: string,
-  disk: Disk,
-  { file, length: rowsEnd }: CsvFile,
+export const readRows = Effect.fnUntraced(function* (
+  csv: CsvFile,
+  until: number,
+  hashes: CsvBookHashes | undefined,
   state: FoundState | undefined,
-  size: number,
-  tailLimitBytes: number
+  limits: TailLimits
 ) {
-  const torn = size - rowsEnd
+  yield* indexRows(csv, until, hashes)
+  const torn = until - csv.length
   if (torn === 0) return 0
-  const rest = yield* readBytes(disk, file, rowsEnd, Math.min(torn, tailLimitBytes))
-  const against = reasonAgainstCut(state, rowsEnd, rest)
-  if (against !== undefined) return yield* new StoreOpenError({ store, reason: against })
-  // What was not synced may begin in the middle of a row.
-  if (torn > tailLimitBytes + MAX_ROW_BYTES) {
-    const reason =
-      `damaged at byte ${rowsEnd}: what stands there is not a bet, ` +
-      "and too far from the end for a write that was cut short"
-    return yield* new StoreOpenError({ store, reason })
-  }
-  return torn
+  const count = Math.min(torn, limits.tailLimitBytes)
+  const rest = yield* readBytes(csv.disk, csv.file, csv.length, count)
+  const reason = reasonAgainstTail(state, csv.length, torn, rest, limits)
+  return reason === undefined ? torn : yield* new CsvUnusable({ reason })
 })
 
 /**
- * Whether the bytes behind the rows of a file that has no state are more than the row that is just
- * being written: a whole line, or too long for one.
+ * Gives the books that are finished, each of which must be there as it was when its agency
+ * finished. Of a store of the first version only their bets are counted: it knows no SHA-256.
  */
-export const isDamaged = Effect.fnUntraced(function* (
-  disk: Disk,
-  { file, length: rowsEnd }: CsvFile,
-  size: number
-) {
-  const rest = size - rowsEnd
-  if (rest > MAX_ROW_BYTES) return true
-  return (yield* readBytes(disk, file, rowsEnd, rest)).includes(LF)
-})
-
-/**
- * Gives the books that are whole, each of which must be there as it was when its agency finished.
- * Of a store of the first version only their bets are counted: it knows no SHA-256.
- */
-export const checkBooks = Effect.fnUntraced(function* (
-  store: string,
+export const finishedBooks = Effect.fnUntraced(function* (
   { index, length }: CsvFile,
   hashes: CsvBookHashes,
   state: FoundState | undefined
@@ -133,31 +134,34 @@ export const checkBooks = Effect.fnUntraced(function* (
   const books = new Map<Agency, FinishedBook>()
   for (const [agency, { bets, sha256: finished }] of state?.finished ?? []) {
     const held = index.bets(agency)
+    if (held !== bets) {
+      const reason =
+        `damaged at byte ${length}: agency ${agency} has finished with ${bets} bets, ` +
+        `but ${held} are there ${RESTORE}`
+      return yield* new CsvUnusable({ reason })
+    }
     const sha256 = hashes.digest(agency)
+    if (finished !== undefined && finished !== sha256) {
+      const reason =
+        `damaged: the ${bets} bets of agency ${agency} are not those that it finished with ` +
+        RESTORE
+      return yield* new CsvUnusable({ reason })
+    }
     books.set(agency, { bets, sha256 })
-    if (held === bets && (finished ?? sha256) === sha256) continue
-    const reason =
-      held === bets
-        ? `damaged: the ${bets} bets of agency ${agency} are not those that it finished with ` +
-          RESTORE
-        : `damaged at byte ${length}: agency ${agency} has finished with ${bets} bets, ` +
-          `but ${held} are there ${RESTORE}`
-    return yield* new StoreOpenError({ store, reason })
   }
   return books
 })
 
 /**
  * Saves what is about to be cut as `bets.csv.cut-OFFSET` if it is more than one unfinished row, for
- * an operator to look at. Returns that file's name.
+ * an operator to look at. Gives that file's name.
  */
 export const keepTail = Effect.fnUntraced(function* (
-  disk: Disk,
+  { disk, file, length }: CsvFile,
   path: string,
-  { file, length }: CsvFile,
-  size: number
+  torn: number
 ) {
-  const bytes = yield* readBytes(disk, file, length, size - length)
+  const bytes = yield* readBytes(disk, file, length, torn)
   if (!bytes.includes(LF)) return undefined
   const kept = `${path}.cut-${length}`
   yield* replaceFile(disk, kept, bytes, file)

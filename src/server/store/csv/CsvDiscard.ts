@@ -5,17 +5,9 @@
  */
 import { Effect, Exit, Scope } from "effect"
 import type { Agency } from "../../../domain/Agency.ts"
-import {
-  type Descriptor,
-  type Disk,
-  DiskError,
-  openTemporary,
-  readBytes,
-  syncNewName,
-  writeAll
-} from "../embedded/Disk.ts"
-import type { CsvFile } from "./CsvFile.ts"
-import { CsvIndex } from "./CsvIndex.ts"
+import { type Descriptor, DiskError, readBytes, replaceWith, writeAll } from "../embedded/Disk.ts"
+import { type CsvFile, rowIsGone, unread } from "./CsvFile.ts"
+import type { CsvIndex } from "./CsvIndex.ts"
 import { CsvRowReader } from "./CsvRow.ts"
 
 /** Bytes read, and written, at once: a few milliseconds of work between two reads. */
@@ -37,29 +29,28 @@ const keepOthers = (bytes: Uint8Array, agency: Agency, index: CsvIndex, offset: 
   return { read, kept }
 }
 
-/** Copies the durable rows of all other agencies to the beginning of `file`. */
-const copyOthers = Effect.fnUntraced(function* (
-  disk: Disk,
-  csv: CsvFile,
-  agency: Agency,
-  file: Descriptor
-) {
-  const index = new CsvIndex()
-  let length = 0
+/** How long the file is without an agency's rows. */
+export const lengthWithout = ({ index, length }: CsvFile, agency: Agency): number =>
+  length - (index.of(agency)?.bytes ?? 0)
+
+/** Copies the durable rows of all other agencies to `file`, which is new. */
+const copyOthers = Effect.fnUntraced(function* (csv: CsvFile, agency: Agency, file: Descriptor) {
+  const { disk } = csv
+  const copy = unread(disk, file)
   for (let from = 0; from < csv.length; ) {
     const wanted = Math.min(PIECE_BYTES, csv.length - from)
     const bytes = yield* readBytes(disk, csv.file, from, wanted)
-    const { kept, read } = keepOthers(bytes, agency, index, length)
+    const { kept, read } = keepOthers(bytes, agency, copy.index, copy.length)
     // A piece is longer than any row, so that it begins with one unless the file is damaged.
-    if (read === 0) {
-      const reason = `damaged at byte ${from}: what stands there was a bet and is none any more`
-      return yield* new DiskError({ operation: "read", code: undefined, reason })
-    }
-    yield* writeAll(disk, file, bytes.subarray(0, kept), length)
-    length += kept
+    if (read === 0) return yield* rowIsGone(from)
+    yield* writeAll(disk, file, bytes.subarray(0, kept), copy.length)
+    copy.length += kept
     from += read
   }
-  return { file, length, index } satisfies CsvFile
+  // The state says by now how much must be there.
+  if (copy.length === lengthWithout(csv, agency)) return copy
+  const reason = `damaged: the bets of agency ${agency} are not where they were`
+  return yield* new DiskError({ operation: "read", reason })
 })
 
 /** A file that is closed once nobody uses it any more, or with the store. */
@@ -86,34 +77,22 @@ export const share = (store: { readonly csv: SharedFile }) =>
     giveUp
   )
 
-/** How long the file is without an agency's rows. */
-export const lengthWithout = ({ index, length }: CsvFile, agency: Agency): number =>
-  length - index.bytes(agency)
-
 /**
- * Puts a file without the agency's rows in the place of `bets.csv`, durably, and gives it; it is
- * open until `scope` closes at the latest. Where it fails before the new file is in place, which is
- * whenever the failure is not one of a sync, the old one is untouched.
+ * Puts a file without the agency's rows in the place of the one at `path`, durably, and gives it;
+ * it is open until `scope` closes at the latest. Unless it fails in a sync the old one is untouched.
  */
 export const rewriteWithout = Effect.fnUntraced(function* (
-  disk: Disk,
-  path: string,
   csv: CsvFile,
+  path: string,
   agency: Agency,
   scope: Scope.Scope
 ) {
   const fileScope = yield* Scope.fork(scope)
-  return yield* Effect.gen(function* () {
-    const { file, name } = yield* Scope.provide(openTemporary(disk, path, csv.file), fileScope)
-    const rewritten = yield* copyOthers(disk, csv, agency, file)
-    // The state says by now how much must be there.
-    if (rewritten.length !== lengthWithout(csv, agency)) {
-      const reason = `damaged: the bets of agency ${agency} are not where they were`
-      return yield* new DiskError({ operation: "read", code: undefined, reason })
-    }
-    yield* disk.sync(file)
-    yield* disk.rename(name, path)
-    yield* syncNewName(disk, path)
-    return { ...rewritten, scope: fileScope, users: 1 } satisfies SharedFile
-  }).pipe(Effect.onError((cause) => Scope.close(fileScope, Exit.failCause(cause))))
+  const rewritten = yield* replaceWith(csv.disk, path, csv.file, (file) =>
+    copyOthers(csv, agency, file)
+  ).pipe(
+    Scope.provide(fileScope),
+    Effect.onError((cause) => Scope.close(fileScope, Exit.failCause(cause)))
+  )
+  return { ...rewritten, scope: fileScope, users: 1 } satisfies SharedFile
 })

@@ -1,62 +1,121 @@
-/**
- * An open `bets.csv`: what is durable of it, its index, and how both grow. Opening it reads every
- * row once.
- */
+/** An open `bets.csv`, and the ways to read all of its rows. */
 import { Effect } from "effect"
 import type { Agency } from "../../../domain/Agency.ts"
-import { type Descriptor, type Disk, DiskError, writeAll } from "../embedded/Disk.ts"
+import { type Descriptor, type Disk, DiskError } from "../embedded/Disk.ts"
 import type { CsvBookHashes } from "./CsvBookHashes.ts"
-import { type CsvIndex, RowMarks, scanRows } from "./CsvIndex.ts"
-import * as CsvRow from "./CsvRow.ts"
+import { CsvIndex } from "./CsvIndex.ts"
+import { CsvRowReader, WinnerReader } from "./CsvRow.ts"
 
 /** Bytes read at once when a whole file is read: a few milliseconds of work between two reads. */
 const SCAN_BYTES = 1024 * 1024
 
-/** What a group adds to the file: the canonical rows of one agency. */
-export interface Rows {
-  readonly agency: Agency
-  readonly runs: ReadonlyArray<Uint8Array>
-  /** How many bytes the runs have. */
-  readonly size: number
-  readonly count: number
-}
-
 export interface CsvFile {
+  readonly disk: Disk
   readonly file: Descriptor
+  /** Of the rows in `length`. */
+  readonly index: CsvIndex
   /** How much of the file is whole rows, and durable. */
   length: number
-  readonly index: CsvIndex
+}
+
+/** A file of which nothing has been read. */
+export const unread = (disk: Disk, file: Descriptor): CsvFile => ({
+  disk,
+  file,
+  index: new CsvIndex(),
+  length: 0
+})
+
+/** What reads rows one after the other, as `CsvRowReader` does. */
+interface RowReader {
+  /** Whether a row begins at `start`; undefined if the bytes end too early to say. */
+  readonly read: (bytes: Uint8Array, start: number, length: number) => boolean | undefined
+  /** Where the next row begins. */
+  readonly end: number
+}
+
+/** What is done with each row between two offsets; false to stop. */
+type Visit = (start: number, end: number) => boolean
+
+/**
+ * Reads the rows in `[from, until)`, `bufferBytes` at a time, as long as `visit` says to go on.
+ * Gives the offset behind the last row; short of `until` there is something that is not a row.
+ */
+export const scanRows = Effect.fnUntraced(function* (
+  { disk, file }: CsvFile,
+  [from, until]: readonly [number, number],
+  bufferBytes: number,
+  reader: RowReader,
+  visit: Visit
+) {
+  const buffer = new Uint8Array(bufferBytes)
+  let base = from
+  let filled = 0
+  for (;;) {
+    const wanted = Math.min(buffer.length - filled, until - base - filled)
+    const into = buffer.subarray(filled, filled + wanted)
+    const more = wanted > 0 ? yield* disk.read(file, into, base + filled) : 0
+    filled += more
+    const { at, isDone } = visitRows(buffer, filled, base, reader, visit)
+    if (isDone || more === 0) return base + at
+    buffer.copyWithin(0, at, filled)
+    base += at
+    filled -= at
+  }
+})
+
+/** Visits the rows of a buffer that begins at `base`; gives where it ended, and if for good. */
+const visitRows = (
+  buffer: Uint8Array,
+  length: number,
+  base: number,
+  reader: RowReader,
+  visit: Visit
+) => {
+  let at = 0
+  while (at < length) {
+    const isRow = reader.read(buffer, at, length)
+    if (isRow === undefined) break
+    if (!isRow) return { at, isDone: true }
+    const goOn = visit(base + at, base + reader.end)
+    at = reader.end
+    if (!goOn) return { at, isDone: true }
+  }
+  return { at, isDone: false }
 }
 
 /**
- * Adds the rows in `[from, until)` to the index, and to the hashes of their books; gives the offset
- * of what is not a row.
+ * Reads the rows that follow up to `until`, into the index and the hashes of their books. The
+ * file's length is then the offset of what is not a row.
  */
-export const indexRows = (
-  disk: Disk,
-  { file, index, length: from }: CsvFile,
+export const indexRows = Effect.fnUntraced(function* (
+  csv: CsvFile,
   until: number,
-  hashes?: CsvBookHashes
-) => {
-  const reader = new CsvRow.CsvRowReader()
-  return scanRows(disk, file, from, until, SCAN_BYTES, reader, (start, end) => {
-    index.add(reader.agency, start, 1, end - start)
+  hashes: CsvBookHashes | undefined
+) {
+  const reader = new CsvRowReader()
+  csv.length = yield* scanRows(csv, [csv.length, until], SCAN_BYTES, reader, (start, end) => {
+    csv.index.add(reader.agency, start, 1, end - start)
     hashes?.add(reader)
     return true
   })
+})
+
+/** Another program has changed the file since its rows were indexed. */
+export const rowIsGone = (offset: number): DiskError => {
+  const reason = `damaged at byte ${offset}: what stands there was a bet and is none any more`
+  return new DiskError({ operation: "read", reason })
 }
 
 /** The documents of the winning rows of every agency, found by reading the file once. */
-export const scanWinners = Effect.fnUntraced(function* (
-  disk: Disk,
-  { file, index, length }: CsvFile,
-  winningNumber: number
-) {
+export const scanWinners = Effect.fnUntraced(function* (csv: CsvFile, winningNumber: number) {
+  // Bets may be added meanwhile.
+  const { length } = csv
+  const { total } = csv.index
   const winners = new Map<Agency, Array<string>>()
-  const held = index.total
   let rows = 0
-  const reader = new CsvRow.WinnerReader(winningNumber)
-  const end = yield* scanRows(disk, file, 0, length, SCAN_BYTES, reader, () => {
+  const reader = new WinnerReader(winningNumber)
+  const end = yield* scanRows(csv, [0, length], SCAN_BYTES, reader, () => {
     rows++
     const { winner } = reader
     if (winner === undefined) return true
@@ -66,69 +125,11 @@ export const scanWinners = Effect.fnUntraced(function* (
     return true
   })
   // A draw without some of the bets would be worse than none.
-  if (end !== length) {
-    const reason = `damaged at byte ${end}: what stands there was a bet and is none any more`
-    return yield* new DiskError({ operation: "read", code: undefined, reason })
-  }
+  if (end !== length) return yield* rowIsGone(end)
   // Two rows without the line end between them can look like one on another number.
-  if (rows !== held) {
-    const reason = `damaged: it has ${rows} rows where there were ${held}`
-    return yield* new DiskError({ operation: "read", code: undefined, reason })
+  if (rows !== total) {
+    const reason = `damaged: it has ${rows} rows where there were ${total}`
+    return yield* new DiskError({ operation: "read", reason })
   }
   return new Map([...winners].sort(([one], [other]) => one - other))
-})
-
-/** Cuts what lies behind the durable rows. */
-export const cutTail = (disk: Disk, { file, length }: CsvFile) => disk.truncate(file, length)
-
-/** Where rows are put together for the file; used again by the next group. */
-export interface RowBuffer {
-  bytes: Uint8Array
-}
-
-/** The rows of a group as they go into the file, and the marks of each batch in them. */
-interface WrittenRows {
-  /** A view, good until the buffer is used again. */
-  readonly bytes: Uint8Array
-  readonly marks: ReadonlyArray<RowMarks>
-}
-
-const rowsOf = (batches: ReadonlyArray<Rows>, buffer: RowBuffer): WrittenRows => {
-  const size = batches.reduce((sum, rows) => sum + CsvRow.sizeOf(rows), 0)
-  if (buffer.bytes.length < size) buffer.bytes = new Uint8Array(size)
-  let end = 0
-  const marks = batches.map(({ agency, runs }) => {
-    const first = end
-    const within = new RowMarks()
-    for (const run of runs) {
-      end = CsvRow.writeCanonical(agency, run, buffer.bytes, end, within, first)
-    }
-    return within
-  })
-  return { bytes: buffer.bytes.subarray(0, end), marks }
-}
-
-/**
- * Writes rows behind the durable ones and syncs them. The index and the length grow only when all
- * of them are durable; after a failure the caller cuts the tail.
- */
-export const appendRows = Effect.fnUntraced(function* (
-  disk: Disk,
-  csv: CsvFile,
-  batches: ReadonlyArray<Rows>,
-  buffer: RowBuffer,
-  maxUnsyncedBytes: number
-): Effect.fn.Return<void, DiskError> {
-  const { bytes: all, marks } = rowsOf(batches, buffer)
-  // A crash must not leave more behind than what is taken for a torn tail.
-  for (let start = 0; start < all.length; start += maxUnsyncedBytes) {
-    const part = all.subarray(start, start + maxUnsyncedBytes)
-    yield* writeAll(disk, csv.file, part, csv.length + start)
-    yield* disk.syncData(csv.file)
-  }
-  for (const [index, rows] of batches.entries()) {
-    const size = CsvRow.sizeOf(rows)
-    csv.index.add(rows.agency, csv.length, rows.count, size, marks[index])
-    csv.length += size
-  }
 })

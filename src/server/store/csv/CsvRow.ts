@@ -15,7 +15,7 @@ import {
   ordinaryBetEnd
 } from "../../../domain/BetCheck.ts"
 import * as Row from "../../../domain/BetRow.ts"
-import type { RowMarks } from "./CsvIndex.ts"
+import { MARK_BYTES, type Mark } from "./CsvIndex.ts"
 
 const utf8 = new TextEncoder()
 const ascii = new TextDecoder()
@@ -23,46 +23,43 @@ const ascii = new TextDecoder()
 /** The longest row that can be a bet: two names of quotes only, doubled and quoted. */
 export const MAX_ROW_BYTES = 512
 
-/** How many bytes an agency's `count` canonical rows of `size` bytes take as rows of the file. */
-export const sizeOf = ({
-  agency,
-  count,
-  size
-}: {
+/** What is added to the file: the canonical rows of one agency. */
+export interface Rows {
   readonly agency: Agency
-  readonly count: number
+  readonly runs: ReadonlyArray<Uint8Array>
+  /** How many bytes the runs have. */
   readonly size: number
-}): number => size + count * `${agency},\r`.length
+  readonly count: number
+}
+
+/** How many bytes they take as rows of the file. */
+export const sizeOf = ({ agency, count, size }: Rows): number =>
+  size + count * `${agency},\r`.length
 
 /**
- * Writes canonical rows as rows of the file to `into`, from `at` on; gives where they end. Marks
- * some of them for the index, in bytes from `first` on.
+ * Writes the rows of a batch as rows of the file to `into`, from `start` on. Gives the marks inside
+ * of them, `MARK_BYTES` apart and counted from the first row.
  */
-export const writeCanonical = (
-  agency: Agency,
-  rows: Uint8Array,
-  into: Uint8Array,
-  at: number,
-  marks: RowMarks,
-  first: number
-): number => {
+export const writeRows = ({ agency, runs }: Rows, into: Uint8Array, start: number) => {
   const prefix = utf8.encode(`${agency},`)
-  let end = at
-  let count = marks.rows
-  let due = first + marks.due
-  for (let from = 0; from < rows.length; from++) {
-    if (end >= due) {
-      marks.mark(count, end - first)
-      due = first + marks.due
+  const marks: Array<Mark> = []
+  let position = 0
+  let end = start
+  let due = start + MARK_BYTES
+  for (const run of runs) {
+    for (let from = 0; from < run.length; from++) {
+      if (end >= due) {
+        marks.push({ position, offset: end - start })
+        due = end + MARK_BYTES
+      }
+      position++
+      for (let index = 0; index < prefix.length; index++) into[end++] = prefix[index]!
+      for (; run[from] !== Row.LF; from++) into[end++] = run[from]!
+      into[end++] = Row.CR
+      into[end++] = Row.LF
     }
-    count++
-    for (let index = 0; index < prefix.length; index++) into[end++] = prefix[index]!
-    for (; rows[from] !== Row.LF; from++) into[end++] = rows[from]!
-    into[end++] = Row.CR
-    into[end++] = Row.LF
   }
-  marks.rows = count
-  return end
+  return marks
 }
 
 const MAX_AGENCY_DIGITS = 10

@@ -8,22 +8,23 @@ import type { Agency } from "../../../domain/Agency.ts"
 import { BetBatch } from "../../../domain/BetBatch.ts"
 import { BetStore, BetStoreReader, type PageOf, type StoreOpenError } from "../BetStore.ts"
 import * as DiscardRequest from "../embedded/DiscardRequest.ts"
-import { Disk, DiskError, openScoped, syncFolderOf } from "../embedded/Disk.ts"
-import { makeWriter } from "../embedded/EmbeddedStore.ts"
-import { MAX_GROUP_BYTES } from "../embedded/GroupCommit.ts"
+import {
+  type Descriptor,
+  Disk,
+  type DiskError,
+  openScoped,
+  syncFolderOf
+} from "../embedded/Disk.ts"
+import { MAX_GROUP_BYTES, makeWriter } from "../embedded/EmbeddedStore.ts"
 import { acquire, canonicalPath } from "../embedded/StoreLock.ts"
-import { pagedBook } from "../PagedBook.ts"
-import { readPage } from "./CsvBook.ts"
+import { progressOf, readPage, storedBooks, toOpenError, toUnavailable } from "./CsvBook.ts"
 import { CsvBookHashes } from "./CsvBookHashes.ts"
-import { makeCommit, type OpenCsv } from "./CsvCommit.ts"
-import { checkBooks, checkSize, keepTail, tornBytes } from "./CsvDamage.ts"
+import { commit, noteLength, type OpenCsv } from "./CsvCommit.ts"
+import { finishedBooks, keepTail, readRows, reasonAgainstFile } from "./CsvDamage.ts"
 import { type SharedFile, share } from "./CsvDiscard.ts"
-import { cutTail, indexRows, scanWinners } from "./CsvFile.ts"
-import { CsvIndex } from "./CsvIndex.ts"
-import { progressOf, progressOfAll, storedDraw, toOpenError, toUnavailable } from "./CsvProgress.ts"
+import { scanWinners, unread } from "./CsvFile.ts"
 import { makeReader } from "./CsvReader.ts"
-import { type FoundState, newState } from "./CsvState.ts"
-import { checkDraw, readState, writeState } from "./CsvStateFile.ts"
+import { CsvUnusable, type FoundState, newState, readState, writeState } from "./CsvState.ts"
 
 export interface Options {
   readonly path: string
@@ -41,48 +42,37 @@ const NOTED_EVERY = "1 second"
 const CLOSE_TIMEOUT = "10 seconds"
 const MAX_UNNOTED = 64 * 1024 * 1024
 
-const openOrCreate = (disk: Disk, path: string) =>
+/** Opens the file. One of which something was stored must be there: no other is made then. */
+const openFile = (disk: Disk, path: string, state: FoundState | undefined) =>
   openScoped(disk, path, "r+").pipe(
     Effect.catchIf(
       (error) => error.code === "ENOENT",
-      () => openScoped(disk, path, "wx+")
+      (): Effect.Effect<Descriptor, DiskError | CsvUnusable, Scope.Scope> => {
+        if (!state?.synced) return openScoped(disk, path, "wx+")
+        const reason =
+          `the file is missing, and ${path}.state.json says that ${state.synced} bytes were stored ` +
+          "in it (restore both from the same moment; for a new draw name another store)"
+        return Effect.fail(new CsvUnusable({ reason }))
+      }
     )
   )
 
-/** Opens the file. One of which something was stored must be there: no other is made then. */
-const openFile = (disk: Disk, path: string, state: FoundState | undefined) =>
-  state?.synced
-    ? Effect.mapError(openScoped(disk, path, "r+"), (error) =>
-        error.code === "ENOENT" ? missingFile(path, state.synced) : error
-      )
-    : openOrCreate(disk, path)
-
-const missingFile = (path: string, synced: number | undefined) =>
-  new DiskError({
-    operation: "open",
-    code: undefined,
-    reason:
-      `the file is missing, and ${path}.state.json says that ${synced} bytes were stored in it ` +
-      "(restore both from the same moment; for a new draw name another store)"
-  })
-
 /** Opens file and state, cuts what a crash left behind the bets, and leaves both durable. */
 const openToWrite = Effect.fnUntraced(
-  function* (disk: Disk, options: Options, path: string, tailLimitBytes: number) {
-    const { path: store, drawId } = options
-    const found = yield* readState(store, disk, path)
+  function* (disk: Disk, path: string, tailLimitBytes: number, options: Options) {
+    const { drawId, path: store } = options
+    const found = yield* readState(disk, path)
     const scope = yield* Scope.fork(yield* Effect.scope)
     const file = yield* Scope.provide(openFile(disk, path, found), scope)
     const size = yield* disk.size(file)
-    yield* checkDraw(store, found, drawId, size > 0)
-    yield* checkSize(store, found, size)
-    const csv: SharedFile = { file, length: 0, index: new CsvIndex(), scope, users: 1 }
+    const reason = reasonAgainstFile(found, drawId, size)
+    if (reason !== undefined) return yield* new CsvUnusable({ reason })
+    const csv: SharedFile = { ...unread(disk, file), scope, users: 1 }
     const hashes = new CsvBookHashes(found?.finished.keys() ?? [])
-    csv.length = yield* indexRows(disk, csv, size, hashes)
-    const torn = yield* tornBytes(store, disk, csv, found, size, tailLimitBytes)
-    const finished = yield* checkBooks(store, csv, hashes, found)
-    const kept = torn > 0 ? yield* keepTail(disk, path, csv, size) : undefined
-    if (torn > 0) yield* cutTail(disk, csv)
+    const torn = yield* readRows(csv, size, hashes, found, { tailLimitBytes })
+    const finished = yield* finishedBooks(csv, hashes, found)
+    const kept = torn > 0 ? yield* keepTail(csv, path, torn) : undefined
+    if (torn > 0) yield* disk.truncate(file, csv.length)
     // Also rows that a killed server left may not be on the disk yet, and are soon relied upon.
     yield* disk.sync(file)
     if (torn > 0) {
@@ -91,29 +81,35 @@ const openToWrite = Effect.fnUntraced(
     }
     const synced = csv.length
     const state = { ...(found ?? newState(drawId)), finished, synced, discarding: false }
-    if (found?.synced !== synced || found.discarding) yield* writeState(disk, path, file, state)
+    if (found?.synced !== synced || found.discarding) yield* writeState(csv, path, state)
     yield* syncFolderOf(disk, path)
-    const opened: OpenCsv = { csv, state, editions: new Map() }
-    return opened
+    return { csv, state }
   },
-  (effect, _disk, options) =>
-    Effect.catchTag(effect, "DiskError", (error) => Effect.fail(toOpenError(options.path)(error)))
+  (effect, _disk, _path, _limit, { path }) => Effect.mapError(effect, toOpenError(path))
 )
 
 /**
- * Opens the store at the canonical `path` to write it, for someone who knows that nobody else
- * does. It touches nothing but the `Disk`, and hears of no other process.
+ * Opens the store at the canonical `path` to write it, for a caller who knows that nobody else
+ * does. It touches nothing except the `Disk`, and hears of no other process.
  */
 export const openStore = Effect.fnUntraced(function* (disk: Disk, path: string, options: Options) {
   const { drawId, tailLimitBytes = MAX_GROUP_BYTES, unnotedLimitBytes = MAX_UNNOTED } = options
-  const store = yield* openToWrite(disk, options, path, tailLimitBytes)
-  // Files are closed after the last note, which looks at them.
-  const scope = yield* Scope.fork(yield* Effect.scope)
-  const limits = { unsyncedBytes: tailLimitBytes, unnotedBytes: unnotedLimitBytes }
-  const { commit, noteLength } = makeCommit(disk, path, store, limits, scope)
-  const { betweenCommits, breakNow: _, ...writer } = yield* makeWriter(drawId, commit)
+  const opened = yield* openToWrite(disk, path, tailLimitBytes, options)
+  const store: OpenCsv = {
+    ...opened,
+    path,
+    // Files are closed after the last note, which looks at them.
+    scope: yield* Scope.fork(yield* Effect.scope),
+    unsyncedBytes: tailLimitBytes,
+    unnotedBytes: unnotedLimitBytes,
+    editions: new Map(),
+    tailIsDirty: false,
+    buffer: new Uint8Array(0)
+  }
+  const made = yield* makeWriter(drawId, (writes) => commit(store, writes))
+  const { betweenCommits, breakNow: _, ...writer } = made
   // What fails to be noted now is noted later, and a failed sync has broken the store.
-  const note = Effect.ignore(betweenCommits(noteLength))
+  const note = Effect.ignore(betweenCommits(noteLength(store)))
   yield* Effect.addFinalizer(() => Effect.timeoutOption(Effect.interruptible(note), CLOSE_TIMEOUT))
   yield* Effect.sleep(NOTED_EVERY).pipe(
     Effect.andThen(Effect.uninterruptible(note)),
@@ -123,20 +119,19 @@ export const openStore = Effect.fnUntraced(function* (disk: Disk, path: string, 
   const page = (agency: Agency, of: PageOf) =>
     Effect.suspend(() =>
       of.edition === (store.editions.get(agency) ?? 0)
-        ? Effect.scoped(Effect.flatMap(share(store), (csv) => readPage(disk, csv, agency, of)))
+        ? Effect.scoped(Effect.flatMap(share(store), (csv) => readPage(csv, agency, of)))
         : Effect.succeed(BetBatch.empty)
     )
-  const progressOfOne = (agency: Agency) => Effect.sync(() => progressOf(store, agency))
   return BetStore.of({
+    ...storedBooks(
+      Effect.sync(() => store),
+      page
+    ),
     ...writer,
-    draw: Effect.sync(() => storedDraw(store.state)),
-    progress: Effect.sync(() => progressOfAll(store)),
-    book: (agency, from) => pagedBook(agency, from, progressOfOne(agency), page),
     page,
-    progressOf: progressOfOne,
+    progressOf: (agency) => Effect.sync(() => progressOf(store, agency)),
     winners: (winningNumber) =>
-      share(store).pipe(
-        Effect.flatMap((csv) => scanWinners(disk, { ...csv }, winningNumber)),
+      Effect.flatMap(share(store), (csv) => scanWinners(csv, winningNumber)).pipe(
         Effect.scoped,
         Effect.mapError(toUnavailable)
       ),

@@ -1,36 +1,41 @@
 /**
- * The few things that the CSV store does to files, each failing with a typed error that says
- * whether a sync was what failed. A `Context.Reference`, so that a test can hold the disk.
+ * The file operations of the CSV store. Their typed error says whether a sync failed. A
+ * `Context.Reference`, so that a test can provide its own disk.
  *
  * Not Effect's `FileSystem`: its `sync` is `fsync` alone, and its writes hide short ones.
  */
 import * as Fs from "node:fs"
 import { dirname } from "node:path"
-import { Context, Data, Effect, Exit } from "effect"
+import { Context, Data, Effect } from "effect"
 import { temporaryName } from "../../../domain/TemporaryName.ts"
 import { OWNER_ONLY } from "./PrivateFile.ts"
 
 export class DiskError extends Data.TaggedError("DiskError")<{
   readonly operation: "open" | "read" | "write" | "cut" | "rename" | "remove" | "sync"
-  readonly code: string | undefined
+  readonly code?: string | undefined
   readonly reason: string
 }> {}
 
-type Done = (error: NodeJS.ErrnoException | null) => void
+/** Gives undefined where there is no such file. */
+const orUndefined = <A>(effect: Effect.Effect<A, DiskError>) =>
+  Effect.catchIf(
+    effect,
+    ({ code }) => code === "ENOENT",
+    () => Effect.succeed(undefined)
+  )
 
-const call = (operation: DiskError["operation"], run: (done: Done) => void) =>
-  callFor<void>(operation, (done) => run((error) => done(error, undefined)))
+type Done<A> = (error: NodeJS.ErrnoException | null | undefined, value?: A) => void
 
-const callFor = <A>(
+const call = <A = void>(
   operation: DiskError["operation"],
-  run: (done: (error: NodeJS.ErrnoException | null, value: A) => void) => void
+  run: (done: Done<A>) => void
 ): Effect.Effect<A, DiskError> =>
   Effect.callback((resume) => {
     run((error, value) =>
       resume(
-        error === null
-          ? Effect.succeed(value)
-          : Effect.fail(new DiskError({ operation, code: error.code, reason: error.message }))
+        error
+          ? Effect.fail(new DiskError({ operation, code: error.code, reason: error.message }))
+          : Effect.succeed(value as A)
       )
     )
   })
@@ -48,72 +53,47 @@ const FLAGS = {
 }
 export type Flags = keyof typeof FLAGS
 
-export interface Disk {
-  /** Follows no link in the place of the file. A new one is its owner's alone. */
-  readonly open: (path: string, flags: Flags) => Effect.Effect<Descriptor, DiskError>
-  readonly close: (file: Descriptor) => Effect.Effect<void, DiskError>
-  readonly size: (file: Descriptor) => Effect.Effect<number, DiskError>
-  /** How many bytes were read; 0 at the end. */
-  readonly read: (
-    file: Descriptor,
-    into: Uint8Array,
-    position: number
-  ) => Effect.Effect<number, DiskError>
-  /** How many bytes were written, which may be fewer than asked. */
-  readonly write: (
-    file: Descriptor,
-    bytes: Uint8Array,
-    position: number
-  ) => Effect.Effect<number, DiskError>
-  /** Gives a file the permissions of another, and its owner where that is allowed. */
-  readonly copyAccess: (from: Descriptor, to: Descriptor) => Effect.Effect<void, DiskError>
-  /** Whether an open file is the one that a path leads to: another program may have replaced it. */
-  readonly isAt: (file: Descriptor, path: string) => Effect.Effect<boolean, DiskError>
-  readonly truncate: (file: Descriptor, length: number) => Effect.Effect<void, DiskError>
-  readonly syncData: (file: Descriptor) => Effect.Effect<void, DiskError>
-  /** Syncs all of a file or a folder. */
-  readonly sync: (file: Descriptor) => Effect.Effect<void, DiskError>
-  readonly rename: (from: string, to: string) => Effect.Effect<void, DiskError>
-  readonly remove: (path: string) => Effect.Effect<void, DiskError>
-}
+const stat = (file: Descriptor) => call<Fs.Stats>("read", (done) => Fs.fstat(file, done))
 
-const node: Disk = {
-  open: (path, flags) => callFor("open", (done) => Fs.open(path, FLAGS[flags], OWNER_ONLY, done)),
-  close: (file) => call("open", (done) => Fs.close(file, (error) => done(error ?? null))),
-  size: (file) =>
-    Effect.map(
-      callFor<Fs.Stats>("read", (done) => Fs.fstat(file, done)),
-      (stats) => stats.size
-    ),
-  read: (file, into, position) =>
-    callFor("read", (done) => Fs.read(file, into, 0, into.length, position, done)),
-  write: (file, bytes, position) =>
-    callFor("write", (done) => Fs.write(file, bytes, 0, bytes.length, position, done)),
-  copyAccess: Effect.fnUntraced(function* (from, to) {
-    const { gid, mode, uid } = yield* callFor<Fs.Stats>("open", (done) => Fs.fstat(from, done))
-    const found = yield* callFor<Fs.Stats>("open", (done) => Fs.fstat(to, done))
+const node = {
+  /** Follows no link in the place of the file. Only its owner may read a new one. */
+  open: (path: string, flags: Flags) =>
+    call<Descriptor>("open", (done) => Fs.open(path, FLAGS[flags], OWNER_ONLY, done)),
+  close: (file: Descriptor) => call("open", (done) => Fs.close(file, done)),
+  size: (file: Descriptor) => Effect.map(stat(file), ({ size }) => size),
+  /** Gives how many bytes were read; 0 at the end. */
+  read: (file: Descriptor, into: Uint8Array, position: number) =>
+    call<number>("read", (done) => Fs.read(file, into, 0, into.length, position, done)),
+  /** Gives how many bytes were written, which may be fewer than asked. */
+  write: (file: Descriptor, bytes: Uint8Array, position: number) =>
+    call<number>("write", (done) => Fs.write(file, bytes, 0, bytes.length, position, done)),
+  /** Gives a file the permissions of another, and its owner if that is allowed. */
+  copyAccess: Effect.fnUntraced(function* (from: Descriptor, to: Descriptor) {
+    const { gid, mode, uid } = yield* stat(from)
+    const found = yield* stat(to)
     // A file system that knows no permissions refuses to change them.
     if (found.mode !== mode) yield* call("open", (done) => Fs.fchmod(to, mode, done))
     const isOwned = found.uid === uid && found.gid === gid
-    // Nobody else may give a file away.
+    // Only root may give a file away.
     const isRoot = process.geteuid?.() === 0
     if (isRoot && !isOwned) yield* call("open", (done) => Fs.fchown(to, uid, gid, done))
   }),
-  isAt: Effect.fnUntraced(function* (file, path) {
-    const opened = yield* callFor<Fs.Stats>("read", (done) => Fs.fstat(file, done))
-    const found = yield* Effect.catchIf(
-      callFor<Fs.Stats | undefined>("read", (done) => Fs.stat(path, done)),
-      ({ code }) => code === "ENOENT",
-      () => Effect.succeed(undefined)
-    )
+  /** Whether an open file is the one that a path leads to: another program may have replaced it. */
+  isAt: Effect.fnUntraced(function* (file: Descriptor, path: string) {
+    const opened = yield* stat(file)
+    const found = yield* orUndefined(call<Fs.Stats>("read", (done) => Fs.stat(path, done)))
     return found?.dev === opened.dev && found.ino === opened.ino
   }),
-  truncate: (file, length) => call("cut", (done) => Fs.ftruncate(file, length, done)),
-  syncData: (file) => call("sync", (done) => Fs.fdatasync(file, done)),
-  sync: (file) => call("sync", (done) => Fs.fsync(file, done)),
-  rename: (from, to) => call("rename", (done) => Fs.rename(from, to, done)),
-  remove: (path) => call("remove", (done) => Fs.unlink(path, done))
+  truncate: (file: Descriptor, length: number) =>
+    call("cut", (done) => Fs.ftruncate(file, length, done)),
+  syncData: (file: Descriptor) => call("sync", (done) => Fs.fdatasync(file, done)),
+  /** Syncs all of a file or a folder. */
+  sync: (file: Descriptor) => call("sync", (done) => Fs.fsync(file, done)),
+  rename: (from: string, to: string) => call("rename", (done) => Fs.rename(from, to, done)),
+  remove: (path: string) => call("remove", (done) => Fs.unlink(path, done))
 }
+
+export type Disk = typeof node
 
 /** The disk; Node's unless a test provides another. */
 export const Disk = Context.Reference<Disk>("lottery/server/store/Disk", {
@@ -139,7 +119,7 @@ export const writeAll = Effect.fnUntraced(function* (
     const more = yield* disk.write(file, bytes.subarray(written), position + written)
     if (more === 0) {
       const reason = "nothing could be written"
-      return yield* new DiskError({ operation: "write", code: undefined, reason })
+      return yield* new DiskError({ operation: "write", reason })
     }
     written += more
   }
@@ -150,51 +130,38 @@ export const syncFolderOf = (disk: Disk, path: string) =>
   Effect.scoped(Effect.flatMap(openScoped(disk, dirname(path), "r"), disk.sync))
 
 /**
- * Syncs the folder of a file that has just been given its name: whatever fails now leaves unknown
- * which file a crash would leave there, as a failed sync does.
+ * Puts a new file, whose bytes `fill` writes, in the place of `path` in one step: a crash leaves the
+ * old one or the new one. The new one has the access of the file `like`, and stays open until the
+ * scope closes. Unless it fails in a sync the old one is still there.
  */
-export const syncNewName = (disk: Disk, path: string) =>
-  Effect.mapError(
-    syncFolderOf(disk, path),
-    ({ code, reason }) => new DiskError({ operation: "sync", code, reason })
-  )
-
-/**
- * Opens a new file that is to take the place of `path`, with the access of the file `like`. If the
- * scope fails it is removed.
- */
-export const openTemporary = Effect.fnUntraced(function* (
+export const replaceWith = Effect.fnUntraced(function* <A>(
   disk: Disk,
   path: string,
-  like: Descriptor
+  like: Descriptor,
+  fill: (file: Descriptor) => Effect.Effect<A, DiskError>
 ) {
   const name = yield* temporaryName(path)
   const file = yield* openScoped(disk, name, "wx+")
-  yield* Effect.addFinalizer((exit) =>
-    Exit.isSuccess(exit) ? Effect.void : Effect.ignore(disk.remove(name))
-  )
-  yield* disk.copyAccess(like, file)
-  return { name, file }
+  return yield* Effect.gen(function* () {
+    yield* disk.copyAccess(like, file)
+    const filled = yield* fill(file)
+    yield* disk.sync(file)
+    yield* disk.rename(name, path)
+    // If its name is not synced, which file a crash would leave is as unknown as after a failed
+    // sync, whatever it was that failed.
+    yield* Effect.mapError(
+      syncFolderOf(disk, path),
+      ({ code, reason }) => new DiskError({ operation: "sync", code, reason })
+    )
+    return filled
+  }).pipe(Effect.onError(() => Effect.ignore(disk.remove(name))))
 })
 
-/**
- * Puts a file in the place of another in one step: a crash leaves the old or the new. It has the
- * access of the file `like`.
- */
-export const replaceFile = Effect.fnUntraced(function* (
-  disk: Disk,
-  path: string,
-  bytes: Uint8Array,
-  like: Descriptor
-) {
-  const { file, name } = yield* openTemporary(disk, path, like)
-  yield* writeAll(disk, file, bytes, 0)
-  yield* disk.sync(file)
-  yield* disk.rename(name, path)
-  yield* syncNewName(disk, path)
-}, Effect.scoped)
+/** Puts a file of these bytes in the place of `path`, as `replaceWith` does. */
+export const replaceFile = (disk: Disk, path: string, bytes: Uint8Array, like: Descriptor) =>
+  Effect.scoped(replaceWith(disk, path, like, (file) => writeAll(disk, file, bytes, 0)))
 
-/** So many bytes of a file from a position on, or fewer where it ends before. */
+/** Reads `count` bytes of a file from a position on, or fewer if it ends before. */
 export const readBytes = Effect.fnUntraced(function* (
   disk: Disk,
   file: Descriptor,
@@ -211,15 +178,12 @@ export const readBytes = Effect.fnUntraced(function* (
   return bytes.subarray(0, length)
 })
 
-/** All bytes of a file; undefined where there is none. */
-export const readFile = Effect.fnUntraced(
-  function* (disk: Disk, path: string) {
-    const file = yield* openScoped(disk, path, "r")
-    return yield* readBytes(disk, file, 0, yield* disk.size(file))
-  },
-  Effect.scoped,
-  Effect.catchIf(
-    (error) => error.code === "ENOENT",
-    () => Effect.succeed(undefined)
+/** Reads a whole file; undefined if there is none. */
+export const readFile = (disk: Disk, path: string) =>
+  openScoped(disk, path, "r").pipe(
+    Effect.flatMap((file) =>
+      Effect.flatMap(disk.size(file), (size) => readBytes(disk, file, 0, size))
+    ),
+    Effect.scoped,
+    orUndefined
   )
-)

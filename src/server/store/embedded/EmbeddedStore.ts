@@ -1,8 +1,11 @@
 /**
- * What the two embedded stores share: writes as plain values that a worker thread can be sent,
- * the group commit that gathers them, and the typed errors that their outcomes become.
+ * The writing half of both embedded stores: writes as plain values that can be sent to a worker
+ * thread, the group commit that gathers them, and the typed errors that their outcomes become.
+ *
+ * Group commit: writes that wait while a commit is on its way to the disk go together in the next
+ * one, so that a thousand small agencies cost a few syncs.
  */
-import { Deferred, Effect, Exit, Semaphore } from "effect"
+import { Deferred, Effect, Metric, Semaphore } from "effect"
 import type { Agency } from "../../../domain/Agency.ts"
 import type { BetBatch } from "../../../domain/BetBatch.ts"
 import type { Draw } from "../../../domain/Draw.ts"
@@ -20,7 +23,6 @@ import {
   type WholeBook
 } from "../BetStore.ts"
 import { type DrawTerms, drawFromTerms, ensureSameTerms } from "../DrawTerms.ts"
-import * as GroupCommit from "./GroupCommit.ts"
 
 /** One thing to be written; a commit is a list of them, each of which succeeds or fails alone. */
 export type Write =
@@ -71,9 +73,11 @@ export interface HeldBook {
   readonly finished: boolean
 }
 
-/** The cost of a write beside its rows, generously. */
+/** How many bytes of writes go in one commit; a single larger write goes alone. */
+export const MAX_GROUP_BYTES = 8 * 1024 * 1024
+/** What a write costs besides its rows, generously. */
 const WRITE_OVERHEAD_BYTES = 64
-/** What a row may need beside its canonical bytes: an agency of ten digits, a comma and a CR. */
+/** What a row may need besides its canonical bytes: an agency of ten digits, a comma and a CR. */
 const ROW_OVERHEAD_BYTES = 12
 
 const sizeOf = (write: Write): number =>
@@ -81,12 +85,25 @@ const sizeOf = (write: Write): number =>
     ? WRITE_OVERHEAD_BYTES + write.size + write.count * ROW_OVERHEAD_BYTES
     : WRITE_OVERHEAD_BYTES
 
+/** Many more than `commits` when groups form. */
+const requests = Metric.counter("lottery_store_requests", {
+  description: "Requests to write that were submitted to an embedded store",
+  incremental: true
+})
+
+export const commits = Metric.counter("lottery_store_commits", {
+  description: "Commits of an embedded store, each of which is synced once",
+  incremental: true
+})
+
 export type CommitFailure = StoreUnavailable | StoreBroken
 
-const exitOf = (outcome: Outcome): Exit.Exit<Outcome, CommitFailure> =>
-  outcome.kind === "unavailable"
-    ? Exit.fail(new StoreUnavailable({ reason: outcome.reason }))
-    : Exit.succeed(outcome)
+/** Writes that are committed together. */
+interface Group {
+  readonly writes: Array<Write>
+  readonly answers: Array<Deferred.Deferred<Outcome, CommitFailure>>
+  bytes: number
+}
 
 /**
  * Makes the writing half of a store from its `commit`, which stores what it can of the writes in
@@ -98,17 +115,55 @@ export const makeWriter = Effect.fnUntraced(function* (
 ) {
   const permit = yield* Semaphore.make(1)
   const brokenBy = yield* Deferred.make<never, StoreBroken>()
+  /** The group that still takes writes; its first one waits for the permit. */
+  let forming: Group | undefined
 
   const unlessBroken = <A>(write: Effect.Effect<A, CommitFailure>) =>
     Effect.suspend(() => (Deferred.isDoneUnsafe(brokenBy) ? Deferred.await(brokenBy) : write)).pipe(
       Effect.tapErrorTag("StoreBroken", (error) => Deferred.fail(brokenBy, error))
     )
 
-  const submit = GroupCommit.make<Write, Outcome, CommitFailure>({
-    permit,
-    sizeOf,
-    commit: (writes) => unlessBroken(Effect.map(commit(writes), (outcomes) => outcomes.map(exitOf)))
+  const commitGroup = Effect.fnUntraced(function* (group: Group) {
+    if (forming === group) forming = undefined
+    yield* Metric.update(commits, 1)
+    const outcomes = yield* unlessBroken(commit(group.writes))
+    for (const [index, answer] of group.answers.entries()) {
+      const outcome = outcomes[index]!
+      const exit =
+        outcome.kind === "unavailable"
+          ? Effect.fail(new StoreUnavailable({ reason: outcome.reason }))
+          : Effect.succeed(outcome)
+      Deferred.doneUnsafe(answer, exit)
+    }
   })
+
+  /** The first write of a group takes the permit for all of them. */
+  const lead = (group: Group) =>
+    permit.withPermit(commitGroup(group)).pipe(
+      // Whatever ends the leader ends all who wait for it: nobody is left hanging.
+      Effect.onError((cause) =>
+        Effect.forEach(group.answers, (answer) => Deferred.failCause(answer, cause), {
+          discard: true
+        })
+      )
+    )
+
+  /** Waits until a write is committed; once submitted, it runs to its end. */
+  const submit = (write: Write): Effect.Effect<Outcome, CommitFailure> =>
+    Effect.suspend(() => {
+      const answer = Deferred.makeUnsafe<Outcome, CommitFailure>()
+      const bytes = sizeOf(write)
+      const isLeader = forming === undefined || forming.bytes + bytes > MAX_GROUP_BYTES
+      if (isLeader) forming = { writes: [], answers: [], bytes: 0 }
+      const group = forming!
+      group.writes.push(write)
+      group.answers.push(answer)
+      group.bytes += bytes
+      return Metric.update(requests, 1).pipe(
+        Effect.andThen(isLeader ? lead(group) : Effect.void),
+        Effect.andThen(Deferred.await(answer))
+      )
+    }).pipe(Effect.uninterruptible)
 
   const append = Effect.fnUntraced(function* (
     agency: Agency,

@@ -12,7 +12,7 @@ import {
   type AgencyMarks,
   CsvIndex,
   MARK_BYTES,
-  RowMarks
+  type Mark
 } from "../../../../src/server/store/csv/CsvIndex.ts"
 import * as CsvStore from "../../../../src/server/store/csv/CsvStore.ts"
 import { Disk } from "../../../../src/server/store/embedded/Disk.ts"
@@ -37,10 +37,14 @@ describe("the index of bets.csv", () => {
         let offset = 0
         for (const { agency, gap, rows } of added) {
           offset += gap
-          const within = new RowMarks()
+          const within: Array<Mark> = []
+          let due = MARK_BYTES
           const own = places.get(agency) ?? []
-          for (let row = 0; row < rows; row++, within.rows++) {
-            if (row * 40 >= within.due) within.mark(row, row * 40)
+          for (let row = 0; row < rows; row++) {
+            if (row * 40 >= due) {
+              within.push({ position: row, offset: row * 40 })
+              due = row * 40 + MARK_BYTES
+            }
             own.push(offset + row * 40)
           }
           places.set(agency, own)

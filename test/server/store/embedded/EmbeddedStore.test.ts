@@ -1,14 +1,15 @@
 /** What the embedded stores share, with commits that wait until the test lets them through. */
 import { describe, expect, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber } from "effect"
+import { Deferred, Effect, Exit, Fiber } from "effect"
 import { BetBatch } from "../../../../src/domain/BetBatch.ts"
-import { StoreBroken } from "../../../../src/server/store/BetStore.ts"
+import { StoreBroken, StoreUnavailable } from "../../../../src/server/store/BetStore.ts"
 import {
   type CommitFailure,
+  MAX_GROUP_BYTES,
   makeWriter,
+  type Outcome,
   type Write
 } from "../../../../src/server/store/embedded/EmbeddedStore.ts"
-import { MAX_GROUP_BYTES } from "../../../../src/server/store/embedded/GroupCommit.ts"
 
 /** What is done, in order; each commit ends as `outcome` says. */
 const gated = Effect.fnUntraced(function* (outcome: Effect.Effect<void, CommitFailure>) {
@@ -29,7 +30,73 @@ const gated = Effect.fnUntraced(function* (outcome: Effect.Effect<void, CommitFa
 const start = <A, E>(effect: Effect.Effect<A, E>) =>
   Effect.forkChild(Effect.exit(effect), { startImmediately: true })
 
+/** Commits of discards wait for `gate`: of agency 7 they fail, and of agency 3 they are refused. */
+const gatedDiscards = Effect.gen(function* () {
+  const groups: Array<ReadonlyArray<number>> = []
+  const gate = yield* Deferred.make<void>()
+  const { discard } = yield* makeWriter(
+    "default",
+    Effect.fnUntraced(function* (writes) {
+      const agencies = writes.map((write) => (write.kind === "discard" ? write.agency : 0))
+      groups.push(agencies)
+      yield* Deferred.await(gate)
+      if (agencies.includes(7)) return yield* FULL
+      return agencies.map(
+        (agency): Outcome =>
+          agency === 3
+            ? { kind: "unavailable", reason: "no threes" }
+            : { kind: "discarded", bets: 10 * agency }
+      )
+    })
+  )
+  return { groups, gate, discard }
+})
+
+const FULL = new StoreUnavailable({ reason: "the disk is full" })
+
 describe("the writer of an embedded store", () => {
+  it.effect("commits together what waits while a commit is under way, and answers each", () =>
+    Effect.gen(function* () {
+      const { groups, gate, discard } = yield* gatedDiscards
+      const fibers = yield* Effect.forEach([1, 2, 3, 4], (agency) => start(discard(agency)))
+      expect(groups).toEqual([[1]])
+      yield* Deferred.succeed(gate, undefined)
+      expect(yield* Fiber.joinAll(fibers)).toEqual([
+        Exit.succeed(10),
+        Exit.succeed(20),
+        Exit.fail(new StoreUnavailable({ reason: "no threes" })),
+        Exit.succeed(40)
+      ])
+      expect(groups).toEqual([[1], [2, 3, 4]])
+    })
+  )
+
+  it.effect("fails everyone of a group whose commit fails, and nobody else", () =>
+    Effect.gen(function* () {
+      const { groups, gate, discard } = yield* gatedDiscards
+      const fibers = yield* Effect.forEach([1, 7, 2], (agency) => start(discard(agency)))
+      yield* Deferred.succeed(gate, undefined)
+      expect(yield* Fiber.joinAll(fibers)).toEqual([
+        Exit.succeed(10),
+        Exit.fail(FULL),
+        Exit.fail(FULL)
+      ])
+      expect(yield* discard(9)).toBe(90)
+      expect(groups).toEqual([[1], [7, 2], [9]])
+    })
+  )
+
+  it.effect("finishes a write that was submitted, although its caller is interrupted", () =>
+    Effect.gen(function* () {
+      const { groups, gate, discard } = yield* gatedDiscards
+      const fibers = yield* Effect.forEach([1, 2], (agency) => start(discard(agency)))
+      const interrupting = yield* start(Fiber.interruptAll(fibers))
+      yield* Deferred.succeed(gate, undefined)
+      yield* Fiber.join(interrupting)
+      expect(groups).toEqual([[1], [2]])
+    })
+  )
+
   it.effect("notes nothing while a commit is on its way", () =>
     Effect.gen(function* () {
       const gate = yield* Deferred.make<void>()
@@ -69,16 +136,19 @@ describe("the writer of an embedded store", () => {
       const gate = yield* Deferred.make<void>()
       const { done, writer } = yield* gated(Deferred.await(gate))
       const half = new BetBatch(new Uint8Array(MAX_GROUP_BYTES / 2 - 100), 1)
+      const large = new BetBatch(new Uint8Array(MAX_GROUP_BYTES + 1), 1)
       // Each row takes more in a file than in a batch.
       const many = new BetBatch(new Uint8Array(MAX_GROUP_BYTES / 4), MAX_GROUP_BYTES / 16)
-      const fibers = yield* Effect.forEach([half, half, half, half, many, half], (batch, agency) =>
-        start(writer.append(agency + 1, 0, batch))
+      const fibers = yield* Effect.forEach(
+        [half, half, half, half, large, many, half],
+        (batch, agency) => start(writer.append(agency + 1, 0, batch))
       )
       yield* Deferred.succeed(gate, undefined)
       yield* Fiber.joinAll(fibers)
       expect(done).toEqual([
         "commit of 1",
         "commit of 2",
+        "commit of 1",
         "commit of 1",
         "commit of 1",
         "commit of 1"

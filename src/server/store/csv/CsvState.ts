@@ -1,0 +1,156 @@
+/**
+ * What a CSV store knows besides its bets: the draw, the agencies that have finished and with which
+ * book, those that were told, whether the draw was held, and how much of `bets.csv` is synced.
+ *
+ * It is kept in `bets.csv.state.json`, which is always replaced in one step.
+ */
+import { Data, Effect, Schema } from "effect"
+import { Agency } from "../../../domain/Agency.ts"
+import { BetNumber } from "../../../domain/Bet.ts"
+import { DrawId, ExpectedAgencies } from "../../../domain/Draw.ts"
+import type { WholeBook } from "../BetStore.ts"
+import type { DrawTerms } from "../DrawTerms.ts"
+import { type Disk, type DiskError, readFile, replaceFile } from "../embedded/Disk.ts"
+import type { CsvFile } from "./CsvFile.ts"
+
+/** The file and its state cannot be used as a store, and why. */
+export class CsvUnusable extends Data.TaggedError("CsvUnusable")<{ readonly reason: string }> {}
+
+export interface FinishedBook extends WholeBook {
+  readonly bets: number
+}
+
+/** The state of a store as it may be found; that of an earlier version says less. */
+export interface FoundState {
+  readonly draw: DrawId
+  readonly opened: DrawTerms | undefined
+  readonly recorded: boolean
+  readonly finished: ReadonlyMap<Agency, { readonly bets: number; readonly sha256?: string }>
+  readonly told: ReadonlySet<Agency>
+  /** Bytes of `bets.csv` that are known to be synced, and are never cut. */
+  readonly synced: number | undefined
+  /** How often `bets.csv` was replaced by one without a book. */
+  readonly discards: number
+  /** It is being replaced: `synced` speaks of the new file, and the old one may still be there. */
+  readonly discarding: boolean
+}
+
+/** The state of a store that is open to be written; never changed, only replaced by another. */
+export interface CsvState extends FoundState {
+  readonly finished: ReadonlyMap<Agency, FinishedBook>
+  readonly synced: number
+}
+
+export const newState = (draw: DrawId): CsvState => ({
+  draw,
+  opened: undefined,
+  recorded: false,
+  finished: new Map(),
+  told: new Set(),
+  synced: 0,
+  discards: 0,
+  discarding: false
+})
+
+/** The state without what is known of an agency; the same one if nothing is. */
+export const withoutAgency = (state: CsvState, agency: Agency): CsvState => {
+  const finished = new Map(state.finished)
+  const told = new Set(state.told)
+  const wasFinished = finished.delete(agency)
+  return told.delete(agency) || wasFinished ? { ...state, finished, told } : state
+}
+
+const VERSION = 2
+
+const Count = Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))
+const Sha256 = Schema.String.check(
+  Schema.isPattern(/^[0-9a-f]{64}$/, { message: "expected a SHA-256 of 64 hex digits" })
+)
+
+const fields = {
+  draw: DrawId,
+  opened: Schema.NullOr(Schema.Struct({ agencies: ExpectedAgencies, winningNumber: BetNumber })),
+  recorded: Schema.Boolean,
+  told: Schema.Array(Agency)
+}
+
+/** What version 1 knew: neither what was synced nor what the books were. */
+const FirstState = Schema.Struct({
+  version: Schema.Literal(1),
+  ...fields,
+  finished: Schema.Array(Schema.Struct({ agency: Agency, bets: Count }))
+})
+
+const State = Schema.Struct({
+  version: Schema.Literal(VERSION),
+  ...fields,
+  finished: Schema.Array(Schema.Struct({ agency: Agency, bets: Count, sha256: Sha256 })),
+  synced: Count,
+  discards: Count,
+  discarding: Schema.Boolean
+})
+
+const parse = Schema.decodeEffect(Schema.fromJsonString(Schema.Unknown))
+const decodeVersion = Schema.decodeUnknownEffect(Schema.Struct({ version: Schema.Int }))
+const decodeFirst = Schema.decodeUnknownEffect(FirstState)
+const decode = Schema.decodeUnknownEffect(State)
+const encode = Schema.encodeEffect(Schema.fromJsonString(State))
+
+const utf8 = new TextEncoder()
+const text = new TextDecoder()
+
+const statePath = (path: string): string => `${path}.state.json`
+
+/** The state as it was last written beside the `bets.csv` at `path`; undefined if there is none. */
+export const readState = Effect.fnUntraced(
+  function* (
+    disk: Disk,
+    path: string
+  ): Effect.fn.Return<FoundState | undefined, DiskError | CsvUnusable | Schema.SchemaError> {
+    const bytes = yield* readFile(disk, statePath(path))
+    if (bytes === undefined) return undefined
+    const json = yield* parse(text.decode(bytes))
+    const { version } = yield* decodeVersion(json)
+    if (version > VERSION) {
+      const reason =
+        `its state file ${statePath(path)} is of version ${version}, and this program knows ` +
+        `${VERSION} at most: use the lottery that wrote it, or a newer one`
+      return yield* new CsvUnusable({ reason })
+    }
+    const known =
+      version === 1
+        ? { synced: undefined, discards: 0, discarding: false, ...(yield* decodeFirst(json)) }
+        : yield* decode(json)
+    return {
+      ...known,
+      opened: known.opened ?? undefined,
+      finished: new Map(known.finished.map(({ agency, ...book }) => [agency, book])),
+      told: new Set(known.told)
+    }
+  },
+  (effect, _disk, path) =>
+    Effect.catchTag(effect, "SchemaError", ({ message }) => {
+      const reason =
+        `its state file ${statePath(path)} is damaged: ${message.replaceAll(/\s*\n\s*/g, "; ")} ` +
+        "(restore it and the store from the same moment)"
+      return Effect.fail(new CsvUnusable({ reason }))
+    })
+)
+
+/** Replaces the state beside the `bets.csv` at `path`, durably; who may read that may read it. */
+export const writeState = Effect.fnUntraced(function* (
+  { disk, file }: CsvFile,
+  path: string,
+  state: CsvState
+) {
+  const { opened, finished, told } = state
+  const json = yield* encode({
+    ...state,
+    version: VERSION,
+    // Terms come from a Draw or from the file, both of which were checked.
+    opened: opened ? { ...opened, agencies: opened.agencies as ExpectedAgencies } : null,
+    finished: Array.from(finished, ([agency, book]) => ({ agency, ...book })),
+    told: [...told]
+  }).pipe(Effect.orDie)
+  yield* replaceFile(disk, statePath(path), utf8.encode(`${json}\n`), file)
+})
