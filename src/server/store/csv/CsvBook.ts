@@ -13,8 +13,8 @@ import { drawFromTerms } from "../DrawTerms.ts"
 import type { DiskError } from "../embedded/Disk.ts"
 import { pagedBook } from "../PagedBook.ts"
 import { type CsvFile, scanRows } from "./CsvFile.ts"
-import { type AgencyMarks, MARK_BYTES, type Mark } from "./CsvIndex.ts"
-import { CsvRowReader, MAX_ROW_BYTES } from "./CsvRow.ts"
+import type { AgencyMarks } from "./CsvIndex.ts"
+import { CsvRowReader, MARK_BYTES, MAX_ROW_BYTES, type Mark } from "./CsvRow.ts"
 import type { CsvUnusable, FoundState } from "./CsvState.ts"
 
 /** What is known of the books at a moment. */

@@ -6,7 +6,6 @@ import { Effect } from "effect"
 import type { Agency } from "../../../domain/Agency.ts"
 import { CR, LF } from "../../../domain/BetRow.ts"
 import { readBytes, replaceFile } from "../embedded/Disk.ts"
-import type { CsvBookHashes } from "./CsvBookHashes.ts"
 import { type CsvFile, indexRows } from "./CsvFile.ts"
 import { CsvRowReader, MAX_ROW_BYTES } from "./CsvRow.ts"
 import { CsvUnusable, type FinishedBook, type FoundState } from "./CsvState.ts"
@@ -17,12 +16,16 @@ const RESTORE = "(restore it and its state file from the same moment)"
 /** The draw of a `bets.csv` that Python left without a state file. */
 const PYTHONS_DRAW = "default"
 
-/** Why a file of this size is not the store of a draw that its state speaks of. */
-export const reasonAgainstFile = (
-  state: FoundState | undefined,
-  drawId: string,
-  size: number
-): string | undefined => {
+/** What is found of a store, and of which draw it should be. */
+export interface Found {
+  readonly drawId: string
+  readonly state: FoundState | undefined
+  /** How many bytes the file has. */
+  readonly size: number
+}
+
+/** Why the file is not the one that the state speaks of. */
+const reasonAgainstFile = ({ drawId, size, state }: Found): string | undefined => {
   const draw = state?.draw ?? (size > 0 ? PYTHONS_DRAW : drawId)
   if (draw !== drawId) {
     return `it holds the draw ${draw}, not ${drawId}; a CSV store holds one draw`
@@ -108,39 +111,41 @@ const reasonAgainstTail = (
  */
 export const readRows = Effect.fnUntraced(function* (
   csv: CsvFile,
+  found: Found,
   until: number,
-  hashes: CsvBookHashes | undefined,
-  state: FoundState | undefined,
   limits: TailLimits
 ) {
-  yield* indexRows(csv, until, hashes)
+  const against = reasonAgainstFile(found)
+  if (against !== undefined) return yield* new CsvUnusable({ reason: against })
+  yield* indexRows(csv, until)
   const torn = until - csv.length
   if (torn === 0) return 0
   const count = Math.min(torn, limits.tailLimitBytes)
   const rest = yield* readBytes(csv.disk, csv.file, csv.length, count)
-  const reason = reasonAgainstTail(state, csv.length, torn, rest, limits)
+  const reason = reasonAgainstTail(found.state, csv.length, torn, rest, limits)
   return reason === undefined ? torn : yield* new CsvUnusable({ reason })
 })
 
 /**
  * Gives the books that are finished, each of which must be there as it was when its agency
- * finished. Of a store of the first version only their bets are counted: it knows no SHA-256.
+ * finished: they were hashed as they were read. Of a store of the first version only their bets are
+ * counted: it knows no SHA-256.
  */
 export const finishedBooks = Effect.fnUntraced(function* (
   { index, length }: CsvFile,
-  hashes: CsvBookHashes,
   state: FoundState | undefined
 ) {
   const books = new Map<Agency, FinishedBook>()
   for (const [agency, { bets, sha256: finished }] of state?.finished ?? []) {
-    const held = index.bets(agency)
-    if (held !== bets) {
+    const marks = index.of(agency)!
+    if (marks.bets !== bets) {
       const reason =
         `damaged at byte ${length}: agency ${agency} has finished with ${bets} bets, ` +
-        `but ${held} are there ${RESTORE}`
+        `but ${marks.bets} are there ${RESTORE}`
       return yield* new CsvUnusable({ reason })
     }
-    const sha256 = hashes.digest(agency)
+    const sha256 = marks.hash!.digest()
+    marks.hash = undefined
     if (finished !== undefined && finished !== sha256) {
       const reason =
         `damaged: the ${bets} bets of agency ${agency} are not those that it finished with ` +

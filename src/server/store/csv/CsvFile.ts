@@ -2,7 +2,6 @@
 import { Effect } from "effect"
 import type { Agency } from "../../../domain/Agency.ts"
 import { type Descriptor, type Disk, DiskError } from "../embedded/Disk.ts"
-import type { CsvBookHashes } from "./CsvBookHashes.ts"
 import { CsvIndex } from "./CsvIndex.ts"
 import { CsvRowReader, WinnerReader } from "./CsvRow.ts"
 
@@ -18,11 +17,11 @@ export interface CsvFile {
   length: number
 }
 
-/** A file of which nothing has been read. */
-export const unread = (disk: Disk, file: Descriptor): CsvFile => ({
+/** A file of which nothing has been read yet; the books of some agencies are hashed as they are. */
+export const unread = (disk: Disk, file: Descriptor, hashed?: Iterable<Agency>): CsvFile => ({
   disk,
   file,
-  index: new CsvIndex(),
+  index: new CsvIndex(hashed),
   length: 0
 })
 
@@ -85,18 +84,13 @@ const visitRows = (
 }
 
 /**
- * Reads the rows that follow up to `until`, into the index and the hashes of their books. The
- * file's length is then the offset of what is not a row.
+ * Reads the rows that follow up to `until` into the index. The file's length is then the offset of
+ * what is not a row.
  */
-export const indexRows = Effect.fnUntraced(function* (
-  csv: CsvFile,
-  until: number,
-  hashes: CsvBookHashes | undefined
-) {
+export const indexRows = Effect.fnUntraced(function* (csv: CsvFile, until: number) {
   const reader = new CsvRowReader()
   csv.length = yield* scanRows(csv, [csv.length, until], SCAN_BYTES, reader, (start, end) => {
-    csv.index.add(reader.agency, start, 1, end - start)
-    hashes?.add(reader)
+    csv.index.add(reader.agency, start, 1, end - start).hash?.add(reader)
     return true
   })
 })

@@ -3,16 +3,31 @@
  * file in which the agency has bets. A mark takes 16 bytes; a bet that lies alone among those of
  * other agencies costs one.
  */
+import { createHash } from "node:crypto"
 import type { Agency } from "../../../domain/Agency.ts"
+import { BetBatchBuilder } from "../../../domain/BetBatch.ts"
+import { type CsvRowReader, MARK_BYTES, type Mark } from "./CsvRow.ts"
 
-/** A row is found from a mark that is less than twice as many bytes before it. */
-export const MARK_BYTES = 4 * 1024
+/** Canonical rows that are hashed at once: to begin costs as much as some rows. */
+const PIECE_BYTES = 4 * 1024
 
-/** A place from which an agency's rows can be read. */
-export interface Mark {
-  /** The position in the agency's book of the row that begins there. */
-  readonly position: number
-  readonly offset: number
+/** The SHA-256 of a book whose rows are read one by one. */
+class BookHash {
+  private readonly hash = createHash("sha256")
+  private readonly rows = new BetBatchBuilder(1024)
+
+  /** Adds the row that was just read. */
+  add(row: CsvRowReader): void {
+    row.addTo(this.rows)
+    if (this.rows.byteLength < PIECE_BYTES) return
+    this.hash.update(this.rows.bytes)
+    this.rows.clear()
+  }
+
+  /** Gives 64 hex digits; once. */
+  digest(): string {
+    return this.hash.update(this.rows.bytes).digest("hex")
+  }
 }
 
 /** The marks of an agency, in order. */
@@ -20,6 +35,8 @@ export class AgencyMarks {
   bets = 0
   /** How many bytes of the file the agency's rows take. */
   bytes = 0
+  /** Of the rows, if the book is to be checked. */
+  hash: BookHash | undefined
   private readonly positions: Array<number> = []
   private readonly offsets: Array<number> = []
   private lastOffset = Number.NEGATIVE_INFINITY
@@ -60,18 +77,28 @@ export class CsvIndex {
   private last: Agency | undefined
   private lastMarks = new AgencyMarks()
 
+  /** Rows that are read can be hashed too, of these agencies. */
+  constructor(hashed: Iterable<Agency> = []) {
+    for (const agency of hashed) this.ofNew(agency).hash = new BookHash()
+  }
+
   /**
    * Adds rows of one agency that lie next to each other, behind all that were added before. `within`
-   * marks some of them, counted from the first.
+   * marks some of them, counted from the first. Gives the agency's marks.
    */
-  add(agency: Agency, offset: number, count: number, bytes: number, within = NONE): void {
+  add(agency: Agency, offset: number, count: number, bytes: number, within = NONE): AgencyMarks {
     if (agency !== this.last) {
-      const known = this.agencies.get(agency)
       this.last = agency
-      this.lastMarks = known ?? new AgencyMarks()
-      if (known === undefined) this.agencies.set(agency, this.lastMarks)
+      this.lastMarks = this.agencies.get(agency) ?? this.ofNew(agency)
     }
     this.lastMarks.add(offset, count, bytes, within)
+    return this.lastMarks
+  }
+
+  private ofNew(agency: Agency): AgencyMarks {
+    const marks = new AgencyMarks()
+    this.agencies.set(agency, marks)
+    return marks
   }
 
   of(agency: Agency): AgencyMarks | undefined {

@@ -9,10 +9,9 @@ import { MAX_GROUP_BYTES } from "../embedded/EmbeddedStore.ts"
 import { checkFiles } from "../embedded/StoreFiles.ts"
 import { canonicalPath, isInUse } from "../embedded/StoreLock.ts"
 import { type KnownBooks, readPage, storedBooks, toOpenError, toUnavailable } from "./CsvBook.ts"
-import { CsvBookHashes } from "./CsvBookHashes.ts"
-import { finishedBooks, readRows, reasonAgainstFile } from "./CsvDamage.ts"
+import { type Found, finishedBooks, readRows } from "./CsvDamage.ts"
 import { type CsvFile, unread } from "./CsvFile.ts"
-import { CsvUnusable, type FoundState, newState, readState } from "./CsvState.ts"
+import { type FoundState, newState, readState } from "./CsvState.ts"
 
 export interface Options {
   readonly path: string
@@ -23,11 +22,9 @@ export interface Options {
 const LOOKS_AGAIN_MILLIS = 50
 const LOOKS_AGAIN_TIMES = 400
 
-/** What was found of a store at one moment. */
-interface Found {
+/** What is found of a store at one moment. */
+interface FoundFile extends Found {
   readonly file: Descriptor
-  readonly size: number
-  readonly state: FoundState | undefined
   /** A server has the store open, or it cannot be known that none has. */
   readonly isServed: boolean
 }
@@ -40,7 +37,7 @@ const isSameFile = (
 ): boolean => one?.discards === other?.discards && !(isServed && other?.discarding)
 
 /** Opens the file that the state speaks of: a discard may replace both while they are read. */
-const open = (disk: Disk, store: string, path: string) =>
+const open = (disk: Disk, path: string, { drawId, path: store }: Options) =>
   Effect.gen(function* () {
     const before = yield* readState(disk, path)
     const file = yield* openScoped(disk, path, "r")
@@ -55,7 +52,7 @@ const open = (disk: Disk, store: string, path: string) =>
         "or, where its server was killed meanwhile, when it was started again"
       return yield* new StoreOpenError({ store, reason, inUse: true })
     }
-    return { file, size, state, isServed } satisfies Found
+    return { drawId, file, size, state, isServed } satisfies FoundFile
   }).pipe(
     Effect.retry({
       while: (error) => error._tag === "StoreOpenError",
@@ -73,36 +70,29 @@ const syncIfWritable = ({ disk, file }: CsvFile) =>
   )
 
 /** Reads on in the file up to what is durable, and looks that all of it is there. */
-const readOn = Effect.fnUntraced(function* (
-  from: CsvFile,
-  { isServed, size, state }: Found,
-  drawId: string,
-  hashes?: CsvBookHashes
-) {
-  const reason = reasonAgainstFile(state, drawId, size)
-  if (reason !== undefined) return yield* new CsvUnusable({ reason })
+const readOn = Effect.fnUntraced(function* (from: CsvFile, found: FoundFile) {
+  const { isServed, size, state } = found
   const synced = state?.synced ?? size
   const until = isServed ? synced : size
   // What a killed server wrote last is durable before it is shown.
   if (until > synced) yield* syncIfWritable(from)
   // The server cut what it had not acknowledged: what was read of it is not to be relied on.
   const csv = until < from.length ? unread(from.disk, from.file) : from
-  const limits = { tailLimitBytes: MAX_GROUP_BYTES, mayBeWritten: true }
-  yield* readRows(csv, until, hashes, state, limits)
+  yield* readRows(csv, found, until, { tailLimitBytes: MAX_GROUP_BYTES, mayBeWritten: true })
   return csv
 })
 
 /** Opens the store to read it, also while a server writes it. */
 export const makeReader = Effect.fnUntraced(
-  function* ({ drawId, path: store }: Options) {
+  function* (options: Options) {
     const disk = yield* Disk
-    const path = yield* canonicalPath(store)
-    yield* checkFiles(store, path)
-    const found = yield* open(disk, store, path)
-    const hashes = new CsvBookHashes(found.state?.finished.keys() ?? [])
-    const csv = yield* readOn(unread(disk, found.file), found, drawId, hashes)
-    yield* finishedBooks(csv, hashes, found.state)
-    let known: KnownBooks = { csv, state: found.state ?? newState(drawId), editions: new Map() }
+    const path = yield* canonicalPath(options.path)
+    yield* checkFiles(options.path, path)
+    const found = yield* open(disk, path, options)
+    const csv = yield* readOn(unread(disk, found.file, found.state?.finished.keys()), found)
+    yield* finishedBooks(csv, found.state)
+    const state = found.state ?? newState(options.drawId)
+    let known: KnownBooks = { csv, state, editions: new Map() }
 
     /**
      * Reads what was added since it was last asked. Once a book was discarded the file is another
@@ -113,7 +103,7 @@ export const makeReader = Effect.fnUntraced(
       const state = yield* readState(disk, path)
       if (!isSameFile(found.state, state, true)) return known
       const size = yield* disk.size(found.file)
-      const csv = yield* readOn(known.csv, { ...found, size, state }, drawId)
+      const csv = yield* readOn(known.csv, { ...found, size, state })
       known = { ...known, csv, state: state ?? known.state }
       return known
     })
@@ -122,7 +112,7 @@ export const makeReader = Effect.fnUntraced(
     const permit = yield* Semaphore.make(1)
     const refreshed = permit
       .withPermit(refresh)
-      .pipe(Effect.mapError((error) => toUnavailable(toOpenError(store)(error))))
+      .pipe(Effect.mapError((error) => toUnavailable(toOpenError(options.path)(error))))
     return BetStoreReader.of(
       storedBooks(refreshed, (agency, of) => readPage(known.csv, agency, of))
     )

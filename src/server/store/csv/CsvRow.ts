@@ -15,13 +15,22 @@ import {
   ordinaryBetEnd
 } from "../../../domain/BetCheck.ts"
 import * as Row from "../../../domain/BetRow.ts"
-import { MARK_BYTES, type Mark } from "./CsvIndex.ts"
 
 const utf8 = new TextEncoder()
 const ascii = new TextDecoder()
 
 /** The longest row that can be a bet: two names of quotes only, doubled and quoted. */
 export const MAX_ROW_BYTES = 512
+
+/** A row is found from a mark that is less than twice as many bytes before it. */
+export const MARK_BYTES = 4 * 1024
+
+/** A place from which an agency's rows can be read. */
+export interface Mark {
+  /** The position in the agency's book of the row that begins there. */
+  readonly position: number
+  readonly offset: number
+}
 
 /** What is added to the file: the canonical rows of one agency. */
 export interface Rows {

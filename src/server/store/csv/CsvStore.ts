@@ -18,9 +18,8 @@ import {
 import { MAX_GROUP_BYTES, makeWriter } from "../embedded/EmbeddedStore.ts"
 import { acquire, canonicalPath } from "../embedded/StoreLock.ts"
 import { progressOf, readPage, storedBooks, toOpenError, toUnavailable } from "./CsvBook.ts"
-import { CsvBookHashes } from "./CsvBookHashes.ts"
 import { commit, noteLength, type OpenCsv } from "./CsvCommit.ts"
-import { finishedBooks, keepTail, readRows, reasonAgainstFile } from "./CsvDamage.ts"
+import { finishedBooks, keepTail, readRows } from "./CsvDamage.ts"
 import { type SharedFile, share } from "./CsvDiscard.ts"
 import { scanWinners, unread } from "./CsvFile.ts"
 import { makeReader } from "./CsvReader.ts"
@@ -65,12 +64,9 @@ const openToWrite = Effect.fnUntraced(
     const scope = yield* Scope.fork(yield* Effect.scope)
     const file = yield* Scope.provide(openFile(disk, path, found), scope)
     const size = yield* disk.size(file)
-    const reason = reasonAgainstFile(found, drawId, size)
-    if (reason !== undefined) return yield* new CsvUnusable({ reason })
-    const csv: SharedFile = { ...unread(disk, file), scope, users: 1 }
-    const hashes = new CsvBookHashes(found?.finished.keys() ?? [])
-    const torn = yield* readRows(csv, size, hashes, found, { tailLimitBytes })
-    const finished = yield* finishedBooks(csv, hashes, found)
+    const csv: SharedFile = { ...unread(disk, file, found?.finished.keys()), scope, users: 1 }
+    const torn = yield* readRows(csv, { drawId, state: found, size }, size, { tailLimitBytes })
+    const finished = yield* finishedBooks(csv, found)
     const kept = torn > 0 ? yield* keepTail(csv, path, torn) : undefined
     if (torn > 0) yield* disk.truncate(file, csv.length)
     // Also rows that a killed server left may not be on the disk yet, and are soon relied upon.

@@ -8,12 +8,8 @@ import { describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
 import * as fc from "fast-check"
 import { BetBatch } from "../../../../src/domain/BetBatch.ts"
-import {
-  type AgencyMarks,
-  CsvIndex,
-  MARK_BYTES,
-  type Mark
-} from "../../../../src/server/store/csv/CsvIndex.ts"
+import { type AgencyMarks, CsvIndex } from "../../../../src/server/store/csv/CsvIndex.ts"
+import { MARK_BYTES, type Mark } from "../../../../src/server/store/csv/CsvRow.ts"
 import * as CsvStore from "../../../../src/server/store/csv/CsvStore.ts"
 import { Disk } from "../../../../src/server/store/embedded/Disk.ts"
 import { temporaryFolder } from "../../../support/TemporaryFolder.ts"
