@@ -32,37 +32,10 @@ const ANSWER_TIMEOUT_SECONDS = 10
 const BUSY_RETRY_MILLIS = 250
 const BUSY_RETRIES = (STALE_MILLIS + 1000) / BUSY_RETRY_MILLIS
 
-/** The server that has the store open did not discard the book, and says why. */
-export class DiscardRefused extends Data.TaggedError("DiscardRefused")<{
-  readonly store: string
-  readonly reason: string
-}> {
-  override get message(): string {
-    return `the server that has ${this.store} open refused: ${this.reason}`
-  }
-}
-
-/** Nobody answered: whether the book was discarded is not known. */
-export class DiscardUnanswered extends Data.TaggedError("DiscardUnanswered")<{
-  readonly store: string
-  /** What the server did instead. */
-  readonly reason: string
-}> {
-  override get message(): string {
-    const { reason, store } = this
-    return (
-      `the server that has ${store} open ${reason}; ` +
-      "look with lottery status what is held, and ask again"
-    )
-  }
-}
-
-/** Somebody else asks the server for a discard. */
-export class DiscardBusy extends Data.TaggedError("DiscardBusy")<{ readonly store: string }> {
-  override get message(): string {
-    return `another discard in ${this.store} is being asked for; ask again when it is done`
-  }
-}
+/** The server that has the store open did not discard the book, or may not have. */
+export class DiscardFailed extends Data.TaggedError("DiscardFailed")<{
+  readonly message: string
+}> {}
 
 type Discard = BetStore["Service"]["discard"]
 
@@ -75,7 +48,7 @@ const readBelieved = Effect.fnUntraced(function* (path: string) {
   const found = yield* RequestFile.read(file)
   if (found === undefined || (yield* canWrite(found.user, path))) return found
   const reason = `${file} ${foreign(found.user)}`
-  return yield* new RequestFile.RequestFileError({ code: undefined, reason })
+  return yield* new RequestFile.RequestFileError({ reason })
 })
 
 /**
@@ -182,17 +155,18 @@ const removeStale = Effect.fnUntraced(function* (path: string) {
   yield* RequestFile.remove(RequestFile.pathOf(path))
 })
 
-/** Makes the request file, once nobody else has one there. */
+/** Makes the request file, once no other one is there. */
 const create = (store: string, path: string, request: RequestFile.Request) =>
   RequestFile.create(path, request).pipe(
-    Effect.catchIf(
-      (error) => error.code === "EEXIST",
-      () => Effect.andThen(removeStale(path), Effect.fail(new DiscardBusy({ store })))
-    ),
+    Effect.tapError(({ code }) => (code === "EEXIST" ? removeStale(path) : Effect.void)),
     Effect.retry({
-      while: (error) => error._tag === "DiscardBusy",
+      while: ({ code }) => code === "EEXIST",
       schedule: Schedule.spaced(BUSY_RETRY_MILLIS),
       times: BUSY_RETRIES
+    }),
+    Effect.mapError((error) => {
+      const message = `another discard in ${store} is being asked for; ask again when it is done`
+      return error.code === "EEXIST" ? new DiscardFailed({ message }) : error
     })
   )
 
@@ -202,7 +176,11 @@ export const ask = Effect.fnUntraced(function* ({ agency, drawId, path: store }:
   const file = RequestFile.pathOf(path)
   const token = `${process.pid}-${yield* Random.nextInt}`
   const request = new RequestFile.Request({ agency, draw: drawId, token })
-  const unanswered = (reason: string) => Effect.fail(new DiscardUnanswered({ store, reason }))
+  const server = `the server that has ${store} open`
+  const unanswered = (instead: string) => {
+    const message = `${server} ${instead}; look with lottery status what is held, and ask again`
+    return Effect.fail(new DiscardFailed({ message }))
+  }
   const handle = yield* create(store, path, request)
 
   const look = Effect.gen(function* () {
@@ -226,7 +204,7 @@ export const ask = Effect.fnUntraced(function* ({ agency, drawId, path: store }:
     orElse: () => unanswered(`did not answer in ${ANSWER_TIMEOUT_SECONDS} seconds`)
   })
   if ("discarded" in answer) return answer.discarded
-  return yield* new DiscardRefused({ store, reason: answer.refused })
+  return yield* new DiscardFailed({ message: `${server} refused: ${answer.refused}` })
 }, Effect.scoped)
 
 /** Why a book was not discarded, or may not have been. */
@@ -235,9 +213,7 @@ export type DiscardFailure =
   | StoreUnavailable
   | StoreBroken
   | StoreOpenError
-  | DiscardRefused
-  | DiscardUnanswered
-  | DiscardBusy
+  | DiscardFailed
   | RequestFile.RequestFileError
 
 /**

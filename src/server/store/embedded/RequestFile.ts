@@ -32,11 +32,11 @@ export class Request extends Schema.Class<Request>("lottery/server/store/Request
 
 const RequestText = Schema.fromJsonString(Request)
 const decode = Schema.decodeOption(RequestText)
-const encode = Schema.encodeEffect(RequestText)
+const encode = (request: Request) => Effect.orDie(Schema.encodeEffect(RequestText)(request))
 
 /** The request file cannot be read or written. */
 export class RequestFileError extends Data.TaggedError("RequestFileError")<{
-  readonly code: string | undefined
+  readonly code?: string | undefined
   readonly reason: string
 }> {
   override get message(): string {
@@ -44,19 +44,14 @@ export class RequestFileError extends Data.TaggedError("RequestFileError")<{
   }
 }
 
-const toRequestFileError = (error: unknown): RequestFileError => {
-  const code =
-    error instanceof Error && "code" in error && typeof error.code === "string"
-      ? error.code
-      : undefined
-  return new RequestFileError({
-    code,
-    reason: error instanceof Error ? error.message : String(error)
-  })
-}
-
 const attempt = <A>(run: () => Promise<A>): Effect.Effect<A, RequestFileError> =>
-  Effect.tryPromise({ try: run, catch: toRequestFileError })
+  Effect.tryPromise({
+    try: run,
+    catch: (error) => {
+      const { code, message } = error as NodeJS.ErrnoException
+      return new RequestFileError({ code, reason: message })
+    }
+  })
 
 const openScoped = (path: string, flags: string | number) =>
   Effect.acquireRelease(
@@ -88,7 +83,7 @@ export interface Found {
 /** Reads the request file; undefined where there is none. */
 export const read = Effect.fnUntraced(
   function* (path: string) {
-    const notAFile = new RequestFileError({ code: undefined, reason: `${path} ${NOT_A_FILE}` })
+    const notAFile = new RequestFileError({ reason: `${path} ${NOT_A_FILE}` })
     const file = yield* openScoped(path, CAREFULLY).pipe(
       Effect.mapError((error) => (NOT_OPENED.includes(error.code) ? notAFile : error))
     )
@@ -119,16 +114,6 @@ export const remove = (path: string): Effect.Effect<void, RequestFileError> =>
     () => Effect.void
   )
 
-const textOf = (request: Request) => Effect.orDie(encode(request))
-
-const removeOwn = Effect.fnUntraced(
-  function* (path: string, { token }: Request) {
-    const found = yield* read(path)
-    if (found?.request?.token === token) yield* remove(path)
-  },
-  (effect) => Effect.ignore(effect)
-)
-
 /**
  * Lets the server read a request: who may use the store's lock may, as the operator has chosen.
  * What root asks becomes the file of the user who has made the lock.
@@ -142,20 +127,23 @@ const giveToServer = Effect.fnUntraced(function* (file: FileHandle, store: strin
 })
 
 /**
- * Makes the request file beside a store, and removes it with the scope unless it is another's by
- * then. Fails with the code `EEXIST` where there is one. Gives the file to `renew`, which is this
- * request's alone.
+ * Makes the request file of a store, and removes it with the scope unless it is another's by then.
+ * Fails with the code `EEXIST` if there is one. Gives the open file to `renew`.
  */
 export const create = Effect.fnUntraced(function* (store: string, request: Request) {
   const path = pathOf(store)
-  const text = yield* textOf(request)
+  const text = yield* encode(request)
   const file = yield* openScoped(path, "wx")
   yield* giveToServer(file, store).pipe(
     Effect.andThen(attempt(() => file.writeFile(text))),
     Effect.onError(() => Effect.ignore(remove(path))),
     Effect.uninterruptible
   )
-  yield* Effect.addFinalizer(() => removeOwn(path, request))
+  yield* Effect.addFinalizer(() =>
+    Effect.flatMap(read(path), (found) =>
+      found?.request?.token === request.token ? remove(path) : Effect.void
+    ).pipe(Effect.ignore)
+  )
   return file
 })
 
@@ -170,7 +158,7 @@ export const answer = Effect.fnUntraced(
   function* (path: string, request: Request, given: Answer) {
     const found = yield* read(path)
     if (found?.request?.token !== request.token) return
-    const text = yield* textOf(new Request({ ...request, answer: given }))
+    const text = yield* encode(new Request({ ...request, answer: given }))
     const disk = yield* Disk
     // Who asked may read the answer.
     const asked = yield* openOnDisk(disk, path, "r")
