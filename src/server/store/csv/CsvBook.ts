@@ -91,34 +91,36 @@ const NEAR_BYTES = 2 * MARK_BYTES
 interface Stretch {
   readonly start: Mark
   /** The position of the agency's next row behind it. */
-  readonly until: number
+  readonly end: number
   /** About how many bytes it has. */
   readonly bytes: number
+}
+
+const stretch = (start: Mark, last: Mark, end: number): Stretch => {
+  // From the last mark on there may be one row only, and then those of others.
+  const rest = Math.min(end - last.position, MARK_BYTES / MAX_ROW_BYTES + 1) * MAX_ROW_BYTES
+  return { start, end, bytes: last.offset - start.offset + rest }
 }
 
 /** The stretches in which an agency's bets from one position to another lie. */
 function* stretchesOf(marks: AgencyMarks, from: number, until: number): Generator<Stretch, void> {
   let start: Mark | undefined
   let last: Mark = { position: 0, offset: 0 }
-  const stretch = (first: Mark, end: number): Stretch => {
-    // From the last mark on there may be one row only, and then those of others.
-    const rest = Math.min(end - last.position, MARK_BYTES / MAX_ROW_BYTES + 1) * MAX_ROW_BYTES
-    return { start: first, until: Math.min(until, end), bytes: last.offset - first.offset + rest }
-  }
   for (const mark of marks.from(from)) {
+    const isBehind = mark.position >= until
     if (start !== undefined) {
       const isNear = mark.offset - last.offset <= NEAR_BYTES
       const isLong = mark.offset - start.offset > MAX_READ_BYTES
-      if (mark.position >= until || !isNear || isLong) {
-        yield stretch(start, mark.position)
+      if (isBehind || !isNear || isLong) {
+        yield stretch(start, last, mark.position)
         start = undefined
       }
     }
-    if (mark.position >= until) return
+    if (isBehind) return
     start ??= mark
     last = mark
   }
-  if (start !== undefined) yield stretch(start, until)
+  if (start !== undefined) yield stretch(start, last, until)
 }
 
 /** Some of an agency's bets, as `BetStore.page` says; all of its editions are one here. */
@@ -132,14 +134,11 @@ export const readPage = Effect.fnUntraced(function* (
   if (marks === undefined) return BetBatch.empty
   const builder = new BetBatchBuilder()
   const row = new CsvRowReader()
-  for (const { bytes, start, until: next } of stretchesOf(
-    marks,
-    from,
-    Math.min(until, marks.bets)
-  )) {
+  const last = Math.min(until, marks.bets)
+  for (const { bytes, end, start } of stretchesOf(marks, from, last)) {
     let { position } = start
-    const isMore = () => position < next && builder.byteLength < PAGE_BYTES
-    const end = yield* scanRows(csv, [start.offset, length], bytes, row, () => {
+    const isMore = () => position < Math.min(end, last) && builder.byteLength < PAGE_BYTES
+    const readEnd = yield* scanRows(csv, [start.offset, length], bytes, row, () => {
       if (row.agency !== agency) return true
       if (position >= from) row.addTo(builder)
       position++
@@ -147,7 +146,7 @@ export const readPage = Effect.fnUntraced(function* (
     }).pipe(Effect.mapError(toUnavailable))
     if (isMore()) {
       const reason =
-        `bet ${position} of agency ${agency} is not there up to byte ${end}: ` +
+        `bet ${position} of agency ${agency} is not there up to byte ${readEnd}: ` +
         "the file was changed after it was opened"
       return yield* new StoreUnavailable({ reason })
     }

@@ -1,11 +1,10 @@
 /**
- * Commits groups of writes to an open CSV store: rows first, then the state; and discards, each by
- * itself between what comes before and after it. Whenever the state is written it says how much of
- * the file is synced.
+ * Commits groups of writes to an open CSV store, rows first, then the state; and discards. Whenever
+ * the state is written it says how much of the file is synced.
  */
 import { Effect, type Scope } from "effect"
 import type { Agency } from "../../../domain/Agency.ts"
-import { StoreBroken } from "../BetStore.ts"
+import { StoreBroken, StoreUnavailable } from "../BetStore.ts"
 import { DiskError, writeAll } from "../embedded/Disk.ts"
 import type { Outcome, Write } from "../embedded/EmbeddedStore.ts"
 import type { KnownBooks } from "./CsvBook.ts"
@@ -68,7 +67,7 @@ const appendRows = Effect.fnUntraced(function* (store: OpenCsv, batches: Readonl
   }
 })
 
-/** Replaces the state, unless the file has lost its name: nobody would find what is in it then. */
+/** Replaces the state, unless the file has lost its name: its bets could not be found again. */
 const putState = Effect.fnUntraced(function* (store: OpenCsv, state: CsvState) {
   const { csv, path } = store
   if (!(yield* csv.disk.isAt(csv.file, path))) {
@@ -128,7 +127,7 @@ const add = Effect.fnUntraced(function* (store: OpenCsv, writes: ReadonlyArray<A
 /**
  * The state goes first: a crash after it leaves a book that is stored but not finished, while a
  * finished book without its rows, or a file that is shorter than what was synced, would be damage.
- * If the rows cannot be rewritten the book stays unfinished: the operator did not want it in a draw.
+ * If the rows cannot be rewritten the book stays unfinished: the operator did not want it drawn.
  */
 const dropRows = Effect.fnUntraced(function* (store: OpenCsv, without: CsvState, agency: Agency) {
   const { csv, path, scope } = store
@@ -168,40 +167,26 @@ const discard = Effect.fnUntraced(function* (
   return { kind: "discarded", bets }
 })
 
-/** What is committed in one step: the agency of a discard, or the writes between two of them. */
-const stepsOf = (writes: ReadonlyArray<Write>): ReadonlyArray<Agency | Array<Addition>> => {
-  const steps: Array<Agency | Array<Addition>> = []
-  for (const write of writes) {
-    const last = steps.at(-1)
-    if (write.kind === "discard") steps.push(write.agency)
-    else if (typeof last === "object") last.push(write)
-    else steps.push([write])
-  }
-  return steps
+const isAddition = (write: Write): write is Addition => write.kind !== "discard"
+
+const toFailure = (error: DiskError) => {
+  const { reason } = error
+  return isPassing(error) ? new StoreUnavailable({ reason }) : new StoreBroken({ reason })
 }
 
-const toBroken = ({ reason }: DiskError) => new StoreBroken({ reason })
-
-/** A step that fails refuses its own writes, and those after it are still tried. */
-export const commit = Effect.fnUntraced(function* (store: OpenCsv, writes: ReadonlyArray<Write>) {
-  const outcomes: Array<Outcome> = []
-  for (const step of stepsOf(writes)) {
-    const [count, committed] =
-      typeof step === "object"
-        ? [step.length, add(store, step)]
-        : [1, Effect.map(discard(store, step), (outcome) => [outcome])]
-    outcomes.push(
-      ...(yield* Effect.catchIf(committed, isPassing, ({ reason }) =>
-        Effect.succeed(Array<Outcome>(count).fill({ kind: "unavailable", reason }))
-      ))
-    )
-  }
-  return outcomes
-}, Effect.mapError(toBroken))
+/** Commits a discard, or writes that add something. */
+export const commit = (store: OpenCsv, writes: ReadonlyArray<Write>) => {
+  const [first] = writes
+  const committed =
+    first?.kind === "discard"
+      ? Effect.map(discard(store, first.agency), (outcome) => [outcome])
+      : add(store, writes.filter(isAddition))
+  return Effect.mapError(committed, toFailure)
+}
 
 /** Writes the state unless it says already how much is synced. */
 export const noteLength = (store: OpenCsv) =>
   Effect.suspend(() => {
     const isNoted = store.state.synced === store.csv.length && !store.state.discarding
-    return isNoted ? Effect.void : Effect.mapError(note(store), toBroken)
+    return isNoted ? Effect.void : Effect.mapError(note(store), toFailure)
   })

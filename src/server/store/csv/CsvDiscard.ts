@@ -53,14 +53,13 @@ const copyOthers = Effect.fnUntraced(function* (csv: CsvFile, agency: Agency, fi
   return yield* new DiskError({ operation: "read", reason })
 })
 
-/** A file that is closed once nobody uses it any more, or with the store. */
+/** A file that is closed after its last use, or with the store. */
 export interface SharedFile extends CsvFile {
   readonly scope: Scope.Closeable
-  /** The store itself, and those who read. */
+  /** The store itself, and its readers. */
   users: number
 }
 
-/** Gives the file up; the last user closes it. */
 export const giveUp = (file: SharedFile): Effect.Effect<void> =>
   Effect.suspend(() => {
     file.users -= 1
@@ -79,7 +78,8 @@ export const share = (store: { readonly csv: SharedFile }) =>
 
 /**
  * Puts a file without the agency's rows in the place of the one at `path`, durably, and gives it;
- * it is open until `scope` closes at the latest. Unless it fails in a sync the old one is untouched.
+ * it is open until `scope` closes at the latest. After any failure except one of a sync the old one
+ * is untouched.
  */
 export const rewriteWithout = Effect.fnUntraced(function* (
   csv: CsvFile,

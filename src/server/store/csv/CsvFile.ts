@@ -25,14 +25,6 @@ export const unread = (disk: Disk, file: Descriptor, hashed?: Iterable<Agency>):
   length: 0
 })
 
-/** What reads rows one after the other, as `CsvRowReader` does. */
-interface RowReader {
-  /** Whether a row begins at `start`; undefined if the bytes end too early to say. */
-  readonly read: (bytes: Uint8Array, start: number, length: number) => boolean | undefined
-  /** Where the next row begins. */
-  readonly end: number
-}
-
 /** What is done with each row between two offsets; false to stop. */
 type Visit = (start: number, end: number) => boolean
 
@@ -44,7 +36,7 @@ export const scanRows = Effect.fnUntraced(function* (
   { disk, file }: CsvFile,
   [from, until]: readonly [number, number],
   bufferBytes: number,
-  reader: RowReader,
+  reader: CsvRowReader,
   visit: Visit
 ) {
   const buffer = new Uint8Array(bufferBytes)
@@ -63,12 +55,12 @@ export const scanRows = Effect.fnUntraced(function* (
   }
 })
 
-/** Visits the rows of a buffer that begins at `base`; gives where it ended, and if for good. */
+/** Visits the rows of a buffer that begins at `base`; gives where it stopped, and if for good. */
 const visitRows = (
   buffer: Uint8Array,
   length: number,
   base: number,
-  reader: RowReader,
+  reader: CsvRowReader,
   visit: Visit
 ) => {
   let at = 0
@@ -111,11 +103,10 @@ export const scanWinners = Effect.fnUntraced(function* (csv: CsvFile, winningNum
   const reader = new WinnerReader(winningNumber)
   const end = yield* scanRows(csv, [0, length], SCAN_BYTES, reader, () => {
     rows++
-    const { winner } = reader
-    if (winner === undefined) return true
-    const documents = winners.get(winner.agency)
-    if (documents === undefined) winners.set(winner.agency, [winner.document])
-    else documents.push(winner.document)
+    if (!reader.hasWon) return true
+    const documents = winners.get(reader.agency)
+    if (documents === undefined) winners.set(reader.agency, [reader.document])
+    else documents.push(reader.document)
     return true
   })
   // A draw without some of the bets would be worse than none.

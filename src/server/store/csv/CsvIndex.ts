@@ -1,7 +1,7 @@
 /**
- * Where in `bets.csv` an agency's bets are: an index in memory, with a mark for every few KiB of the
- * file in which the agency has bets. A mark takes 16 bytes; a bet that lies alone among those of
- * other agencies costs one.
+ * Where in `bets.csv` an agency's bets are: an index in memory, with a mark for every few KiB of
+ * the file in which the agency has bets. A mark takes 16 bytes. A bet that lies alone among those
+ * of other agencies has its own mark.
  */
 import { createHash } from "node:crypto"
 import type { Agency } from "../../../domain/Agency.ts"
@@ -83,8 +83,8 @@ export class CsvIndex {
   }
 
   /**
-   * Adds rows of one agency that lie next to each other, behind all that were added before. `within`
-   * marks some of them, counted from the first. Gives the agency's marks.
+   * Adds rows of one agency that lie next to each other, behind all that were added before.
+   * `within` marks some of them, counted from the first. Gives the agency's marks.
    */
   add(agency: Agency, offset: number, count: number, bytes: number, within = NONE): AgencyMarks {
     if (agency !== this.last) {

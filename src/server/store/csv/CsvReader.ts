@@ -1,5 +1,5 @@
 /**
- * A CSV store opened to be read: takes no lock and repairs nothing. If a server has the store open
+ * Opens a CSV store to read it: takes no lock and repairs nothing. If a server has the store open,
  * it shows what the state says is synced, which is a second old at most; otherwise every whole row.
  */
 import { Effect, Schedule, Semaphore } from "effect"
@@ -18,7 +18,7 @@ export interface Options {
   readonly drawId: string
 }
 
-/** How long it waits for a server that is just replacing the file. */
+/** How long it waits for a server that is replacing the file. */
 const LOOKS_AGAIN_MILLIS = 50
 const LOOKS_AGAIN_TIMES = 400
 
@@ -108,7 +108,7 @@ export const makeReader = Effect.fnUntraced(
       return known
     })
 
-    // Two who refreshed the index at once would count the same rows twice.
+    // Refreshed twice at once, the index would count the same rows twice.
     const permit = yield* Semaphore.make(1)
     const refreshed = permit
       .withPermit(refresh)

@@ -1,8 +1,7 @@
 /**
  * The rows of `bets.csv`: `agency,first,last,document,birthdate,number` and CR LF, as Python's
  * `csv.writer(quoting=QUOTE_MINIMAL)` writes them. Such a row is the agency and the canonical row
- * with another line end; whatever else is a valid row is read too, also one that ends in LF alone.
- * Pure functions over bytes.
+ * with another line end. Any other valid row is read too, also one that ends in LF alone.
  */
 import { type Agency, fromDigits, MAX_AGENCY } from "../../../domain/Agency.ts"
 import type { BetBatchBuilder } from "../../../domain/BetBatch.ts"
@@ -41,7 +40,7 @@ export interface Rows {
   readonly count: number
 }
 
-/** How many bytes they take as rows of the file. */
+/** How many bytes they take in the file. */
 export const sizeOf = ({ agency, count, size }: Rows): number =>
   size + count * `${agency},\r`.length
 
@@ -78,8 +77,8 @@ const rowEnd = (bytes: Uint8Array, start: number, lineEnd: number): number =>
   lineEnd > start && bytes[lineEnd - 1] === Row.CR ? lineEnd - 1 : lineEnd
 
 /**
- * Reads rows one after the other. `read` marks the row that begins at an offset; what it found
- * stays until the next. One object for a whole file, for nothing is made per row.
+ * Reads rows one after the other. What `read` found of a row stays until the next. One object for a
+ * whole file: nothing is made per row.
  */
 export class CsvRowReader {
   private readonly spans = Row.makeFieldSpans()
@@ -91,10 +90,7 @@ export class CsvRowReader {
   /** Where the next row begins. */
   end = 0
 
-  /**
-   * Whether `[start, length)` of the bytes begins with a row. False where it does not, undefined
-   * where the bytes end too early to say.
-   */
+  /** Whether a row begins at `start`; undefined if the bytes end too early to say. */
   read(bytes: Uint8Array, start: number, length: number): boolean | undefined {
     if (this.readOrdinary(bytes, start, length)) return true
     this.isOrdinary = false
@@ -103,10 +99,10 @@ export class CsvRowReader {
     if (lineEnd === -1) return length - start > MAX_ROW_BYTES ? false : undefined
     this.end = lineEnd + 1
     const row = bytes.subarray(start, rowEnd(bytes, start, lineEnd))
-    return row.includes(Row.QUOTE) ? this.markQuoted(row) : this.markUnquoted(row)
+    return row.includes(Row.QUOTE) ? this.readQuoted(row) : this.readUnquoted(row)
   }
 
-  /** Marks the row at `start` where it is a good one and nothing about it out of the ordinary. */
+  /** Reads the row at `start` if it is valid and nothing about it is out of the ordinary. */
   private readOrdinary(bytes: Uint8Array, start: number, length: number): boolean {
     const at = this.readAgency(bytes, start, length)
     if (at === -1) return false
@@ -120,7 +116,7 @@ export class CsvRowReader {
     return true
   }
 
-  /** Reads the agency at `start` and its comma; gives where the bet begins, -1 where it is none. */
+  /** Reads the agency at `start` and its comma; gives where the bet begins, -1 if it is none. */
   private readAgency(bytes: Uint8Array, start: number, limit: number): number {
     const end = digitsEnd(bytes, start, limit)
     if (end === start || end - start > MAX_AGENCY_DIGITS || bytes[end] !== Row.COMMA) return -1
@@ -128,7 +124,7 @@ export class CsvRowReader {
     return this.agency >= 1 && this.agency <= MAX_AGENCY ? end + 1 : -1
   }
 
-  private markUnquoted(row: Uint8Array): boolean {
+  private readUnquoted(row: Uint8Array): boolean {
     const at = this.readAgency(row, 0, row.length)
     this.source = row
     return (
@@ -138,7 +134,7 @@ export class CsvRowReader {
     )
   }
 
-  private markQuoted(row: Uint8Array): boolean {
+  private readQuoted(row: Uint8Array): boolean {
     const text = decodeUtf8(row)
     const fields = text === undefined ? undefined : Row.splitQuoted(text)
     if (fields?.length !== 1 + Row.FIELD_COUNT) return false
@@ -165,25 +161,22 @@ export class CsvRowReader {
 }
 
 /**
- * Reads rows one after the other and looks for those that won, for a draw that is due: of a row on
- * another number it is only seen that it may be one. As `CsvRowReader`, nothing is made per row.
+ * Reads rows one after the other and looks for those that won, for a draw that is due: a row on
+ * another number is not looked into, and only `end` is known of it.
  */
-export class WinnerReader {
-  private readonly row = new CsvRowReader()
+export class WinnerReader extends CsvRowReader {
   private readonly winningNumber: number
 
-  /** The row that was read, where it won. */
-  winner: CsvRowReader | undefined
-  /** Where the next row begins. */
-  end = 0
+  /** Whether the row that was read won. */
+  hasWon = false
 
   constructor(winningNumber: number) {
+    super()
     this.winningNumber = winningNumber
   }
 
-  /** As `read` of `CsvRowReader`. */
-  read(bytes: Uint8Array, start: number, length: number): boolean | undefined {
-    this.winner = undefined
+  override read(bytes: Uint8Array, start: number, length: number): boolean | undefined {
+    this.hasWon = false
     const lineEnd = bytes.indexOf(Row.LF, start)
     if (lineEnd !== -1 && lineEnd < length && lineEnd - start <= MAX_ROW_BYTES) {
       const number = lastNumber(bytes, start, rowEnd(bytes, start, lineEnd))
@@ -192,14 +185,13 @@ export class WinnerReader {
         return true
       }
     }
-    const isRow = this.row.read(bytes, start, length)
-    this.end = this.row.end
-    if (isRow === true && this.row.number === this.winningNumber) this.winner = this.row
+    const isRow = super.read(bytes, start, length)
+    this.hasWon = isRow === true && this.number === this.winningNumber
     return isRow
   }
 }
 
-/** The number in the digits that end at `end` and follow a comma; undefined where none do. */
+/** The number in the digits that end at `end` and follow a comma; undefined if there are none. */
 const lastNumber = (bytes: Uint8Array, start: number, end: number): number | undefined => {
   let value = 0
   let unit = 1

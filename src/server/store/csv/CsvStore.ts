@@ -37,11 +37,11 @@ export interface Options {
 /** While bets come in, and when no more do. */
 const NOTED_EVERY = "1 second"
 
-/** A disk that does not answer keeps nobody from ending: what was acknowledged is on it. */
+/** A disk that does not answer keeps no server from ending: what was acknowledged is on it. */
 const CLOSE_TIMEOUT = "10 seconds"
 const MAX_UNNOTED = 64 * 1024 * 1024
 
-/** Opens the file. One of which something was stored must be there: no other is made then. */
+/** Opens the file, or makes it unless something was stored in it. */
 const openFile = (disk: Disk, path: string, state: FoundState | undefined) =>
   openScoped(disk, path, "r+").pipe(
     Effect.catchIf(
@@ -49,14 +49,14 @@ const openFile = (disk: Disk, path: string, state: FoundState | undefined) =>
       (): Effect.Effect<Descriptor, DiskError | CsvUnusable, Scope.Scope> => {
         if (!state?.synced) return openScoped(disk, path, "wx+")
         const reason =
-          `the file is missing, and ${path}.state.json says that ${state.synced} bytes were stored ` +
-          "in it (restore both from the same moment; for a new draw name another store)"
+          `the file is missing, and ${path}.state.json says that ${state.synced} bytes were ` +
+          "stored in it (restore both from the same moment; for a new draw name another store)"
         return Effect.fail(new CsvUnusable({ reason }))
       }
     )
   )
 
-/** Opens file and state, cuts what a crash left behind the bets, and leaves both durable. */
+/** Opens file and state, cuts what a crash left after the bets, and makes both durable. */
 const openToWrite = Effect.fnUntraced(
   function* (disk: Disk, path: string, tailLimitBytes: number, options: Options) {
     const { drawId, path: store } = options
@@ -69,7 +69,7 @@ const openToWrite = Effect.fnUntraced(
     const finished = yield* finishedBooks(csv, found)
     const kept = torn > 0 ? yield* keepTail(csv, path, torn) : undefined
     if (torn > 0) yield* disk.truncate(file, csv.length)
-    // Also rows that a killed server left may not be on the disk yet, and are soon relied upon.
+    // Rows that a killed server left may not be on the disk yet, and are soon relied upon.
     yield* disk.sync(file)
     if (torn > 0) {
       const fields = { store, bytes_cut: torn, kept }
@@ -147,8 +147,8 @@ export const make = Effect.fnUntraced(function* (options: Options) {
 })
 
 /**
- * Drops the book of an agency from a store that is there: by itself where nobody has the store
- * open, else through the one who has. Gives how many bets were dropped.
+ * Drops the book of an agency from a store that exists, through the server that has it open if
+ * there is one. Gives how many bets were dropped.
  */
 export const discard = Effect.fnUntraced(function* (options: Options, agency: Agency) {
   const disk = yield* Disk
@@ -159,11 +159,11 @@ export const discard = Effect.fnUntraced(function* (options: Options, agency: Ag
   return yield* DiscardRequest.discard(make(options), { ...options, agency })
 })
 
-/** The store in the CSV file at `path`, which is made where it is not. */
+/** The store in the CSV file at `path`, which is made if it does not exist. */
 export const layer = (path: string, drawId: string): Layer.Layer<BetStore, StoreOpenError> =>
   Layer.effect(BetStore, make({ path, drawId }))
 
-/** The CSV file at `path`, to be read beside whoever writes it. */
+/** The CSV file at `path`, to be read while a server may write it. */
 export const layerReader = (
   path: string,
   drawId: string

@@ -1,7 +1,7 @@
 /**
- * A discard in an embedded store that a server has open: nobody else may write the store, so the
- * server is asked to, by a request file beside the store. Both sides are here. A request is
- * executed at most once, and not when whoever asked has been gone for some seconds.
+ * Discards a book from an embedded store that a server has open. Only the server may write the
+ * store, so another process asks it to, with a request file next to the store. Both sides are here.
+ * A request is executed at most once, and never after its process has been gone for some seconds.
  */
 import { Data, Effect, PubSub, Random, Schedule, type Scope, Stream } from "effect"
 import { ActionLine } from "../../../domain/ActionLog.ts"
@@ -20,15 +20,15 @@ import { canonicalPath, isInUse } from "./StoreLock.ts"
 
 /** How often the server looks for a request. */
 const SERVER_LOOKS_EVERY = "500 millis"
-/** Whoever asks renews the request every second; after some missed ones nobody waits for it. */
+/** The asking process renews its request every second; one that was missed some times is stale. */
 const STALE_MILLIS = 5000
-/** A file that is not a request may be one that is just being written; that takes no second. */
+/** A file that is not a request may be one that is just being written, which takes less. */
 const WRITTEN_MILLIS = 1000
 const LOOK_MILLIS = 100
 const LOOKS_A_SECOND = 1000 / LOOK_MILLIS
 /** A CSV store of half a gigabyte is rewritten in less. */
 const ANSWER_TIMEOUT_SECONDS = 10
-/** How long whoever asks waits for another who asks: longer than a leftover takes to be stale. */
+/** Waits for another request to be done: longer than a leftover one takes to be stale. */
 const BUSY_RETRY_MILLIS = 250
 const BUSY_RETRIES = (STALE_MILLIS + 1000) / BUSY_RETRY_MILLIS
 
@@ -40,8 +40,8 @@ export class DiscardFailed extends Data.TaggedError("DiscardFailed")<{
 type Discard = BetStore["Service"]["discard"]
 
 /**
- * Reads the request beside the store at the canonical `path`. One of a user who cannot write the
- * store is an error: it stays where it is, and nothing is done for it.
+ * Reads the request to the store at the canonical `path`. One of a user who cannot write the store
+ * is an error: it stays, and nothing is done for it.
  */
 const readBelieved = Effect.fnUntraced(function* (path: string) {
   const file = RequestFile.pathOf(path)
@@ -52,8 +52,8 @@ const readBelieved = Effect.fnUntraced(function* (path: string) {
 })
 
 /**
- * Removes a request that was made of an earlier server: whoever asked it is told to look first.
- * An answer stays for whoever waits for it. `path` is the store's canonical path.
+ * Removes a request to an earlier server of the store at the canonical `path`: its process is told
+ * to look first. An answer stays for the process that waits for it.
  */
 export const clear = Effect.fnUntraced(
   function* (path: string) {
@@ -64,7 +64,7 @@ export const clear = Effect.fnUntraced(
   (effect) => Effect.ignore(effect)
 )
 
-/** Does what a request asks for, and logs it; gives the answer. */
+/** Does and logs what a request asks for; gives the answer. */
 const execute = (
   { agency, draw }: RequestFile.Request,
   drawId: string,
@@ -92,12 +92,12 @@ const execute = (
 }
 
 /**
- * Serves the requests of other processes until the scope closes; gives a tick after each. `path`
- * is the canonical path of a store that this process holds the lock of.
+ * Serves the requests of other processes until the scope closes; gives a tick after each. This
+ * process has the lock of the store at the canonical `path`.
  */
 export const serve = Effect.fnUntraced(function* (path: string, drawId: string, discard: Discard) {
   const file = RequestFile.pathOf(path)
-  // Who subscribes late is given the last tick; who is slow misses all but the last.
+  // A late subscriber gets the last tick; a slow one misses ticks, except the last.
   const ticks = yield* PubSub.sliding<void>({ capacity: 1, replay: 1 })
   /** An answer that could not be written is kept: the request is not executed again. */
   let last: { readonly token: string; readonly answer: RequestFile.Answer } | undefined
@@ -107,7 +107,7 @@ export const serve = Effect.fnUntraced(function* (path: string, drawId: string, 
   const answer = Effect.fnUntraced(function* (request: RequestFile.Request) {
     const { token } = request
     if (last?.token !== token) last = { token, answer: yield* execute(request, drawId, discard) }
-    // First to those who are at the book: whoever hears the answer may send another at once.
+    // Before the answer, on which another book may be sent at once.
     yield* PubSub.publish(ticks, undefined)
     yield* RequestFile.answer(file, request, last.answer)
   }, Effect.uninterruptible)
@@ -125,7 +125,7 @@ export const serve = Effect.fnUntraced(function* (path: string, drawId: string, 
     }
   })
 
-  /** The file is looked at again, and the reason told once. */
+  /** Tells a reason once; the file is looked at again. */
   const warn = ({ reason }: RequestFile.RequestFileError) =>
     Effect.suspend(() => {
       if (reason === warned) return Effect.void
@@ -170,7 +170,7 @@ const create = (store: string, path: string, request: RequestFile.Request) =>
     })
   )
 
-/** Asks the server that has the store open, and waits for its answer. */
+/** Asks the server that has the store open and waits for its answer. */
 export const ask = Effect.fnUntraced(function* ({ agency, drawId, path: store }: Asked) {
   const path = yield* canonicalPath(store)
   const file = RequestFile.pathOf(path)
@@ -217,8 +217,8 @@ export type DiscardFailure =
   | RequestFile.RequestFileError
 
 /**
- * Drops a book from a store that `open` opens to write it; where a server has it open already,
- * asks that. Gives how many bets were dropped.
+ * Drops a book from a store that `open` opens to write it, or asks the server that has it open
+ * already. Gives how many bets were dropped.
  */
 export const discard = (
   open: Effect.Effect<BetStore["Service"], StoreOpenError, Scope.Scope>,

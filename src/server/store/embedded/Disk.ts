@@ -16,7 +16,7 @@ export class DiskError extends Data.TaggedError("DiskError")<{
   readonly reason: string
 }> {}
 
-/** Gives undefined where there is no such file. */
+/** Gives undefined if there is no such file. */
 const orUndefined = <A>(effect: Effect.Effect<A, DiskError>) =>
   Effect.catchIf(
     effect,
@@ -130,9 +130,9 @@ export const syncFolderOf = (disk: Disk, path: string) =>
   Effect.scoped(Effect.flatMap(openScoped(disk, dirname(path), "r"), disk.sync))
 
 /**
- * Puts a new file, whose bytes `fill` writes, in the place of `path` in one step: a crash leaves the
- * old one or the new one. The new one has the access of the file `like`, and stays open until the
- * scope closes. Unless it fails in a sync the old one is still there.
+ * Puts a new file, which `fill` writes, in the place of `path` in one step: a crash leaves the old
+ * file or the new one. The new one has the access of the file `like` and stays open until the scope
+ * closes. After any failure except one of a sync the old one is still there.
  */
 export const replaceWith = Effect.fnUntraced(function* <A>(
   disk: Disk,

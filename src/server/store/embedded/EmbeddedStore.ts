@@ -24,7 +24,10 @@ import {
 } from "../BetStore.ts"
 import { type DrawTerms, drawFromTerms, ensureSameTerms } from "../DrawTerms.ts"
 
-/** One thing to be written; a commit is a list of them, each of which succeeds or fails alone. */
+/**
+ * A commit is a list of writes, each of which succeeds or fails alone. A discard is the only write
+ * of its commit.
+ */
 export type Write =
   | {
       readonly kind: "append"
@@ -37,7 +40,7 @@ export type Write =
       readonly count: number
       /** The agency's book is whole with these bets. */
       readonly last: WholeBook | undefined
-      /** The edition of the book that it belongs to; any, where it is left out. */
+      /** The edition of the book that it belongs to; any if it is left out. */
       readonly edition: number | undefined
     }
   | {
@@ -58,7 +61,7 @@ export type Outcome =
   | { readonly kind: "conflict"; readonly held: number }
   | { readonly kind: "alreadyFinished"; readonly bets: number }
   | { readonly kind: "bookMismatch"; readonly held: number }
-  /** Another edition of the book is held. */
+  /** The stored book is another edition. */
   | { readonly kind: "otherEdition" }
   | { readonly kind: "draw"; readonly terms: DrawTerms; readonly recorded: boolean }
   | { readonly kind: "missing"; readonly agencies: ReadonlyArray<Agency> }
@@ -67,7 +70,7 @@ export type Outcome =
   /** This write could not be made durable, although others of its group were. */
   | { readonly kind: "unavailable"; readonly reason: string }
 
-/** What is kept of an agency beside its bets. */
+/** What is stored of an agency besides its bets. */
 export interface HeldBook {
   readonly bets: number
   readonly finished: boolean
@@ -80,10 +83,12 @@ const WRITE_OVERHEAD_BYTES = 64
 /** What a row may need besides its canonical bytes: an agency of ten digits, a comma and a CR. */
 const ROW_OVERHEAD_BYTES = 12
 
-const sizeOf = (write: Write): number =>
-  write.kind === "append"
-    ? WRITE_OVERHEAD_BYTES + write.size + write.count * ROW_OVERHEAD_BYTES
-    : WRITE_OVERHEAD_BYTES
+const sizeOf = (write: Write): number => {
+  // It takes a whole group, for it is committed by itself.
+  if (write.kind === "discard") return MAX_GROUP_BYTES
+  const rows = write.kind === "append" ? write.size + write.count * ROW_OVERHEAD_BYTES : 0
+  return WRITE_OVERHEAD_BYTES + rows
+}
 
 /** Many more than `commits` when groups form. */
 const requests = Metric.counter("lottery_store_requests", {
@@ -140,7 +145,7 @@ export const makeWriter = Effect.fnUntraced(function* (
   /** The first write of a group takes the permit for all of them. */
   const lead = (group: Group) =>
     permit.withPermit(commitGroup(group)).pipe(
-      // Whatever ends the leader ends all who wait for it: nobody is left hanging.
+      // Whatever ends the leader ends the others of its group: none is left hanging.
       Effect.onError((cause) =>
         Effect.forEach(group.answers, (answer) => Deferred.failCause(answer, cause), {
           discard: true
@@ -196,7 +201,7 @@ export const makeWriter = Effect.fnUntraced(function* (
 
   const openDraw = Effect.fnUntraced(function* (asked: Draw) {
     if (asked.id !== drawId) {
-      // A layer is made for one draw's id: that is the caller's mistake, nothing a person can mend.
+      // A layer is made for one draw's id: this is a bug of the caller.
       return yield* Effect.die(new Error(`the store of draw ${drawId} was asked for ${asked.id}`))
     }
     const { agencies, winningNumber } = asked
@@ -234,7 +239,7 @@ export const makeWriter = Effect.fnUntraced(function* (
     /** Writes something of the store's own between two commits. */
     betweenCommits: (write: Effect.Effect<void, CommitFailure>) =>
       permit.withPermit(unlessBroken(write)),
-    /** For a store that learns of a failed sync while nobody waits for a commit. */
+    /** For a store that learns of a failed sync between commits. */
     breakNow: (error: StoreBroken) => Deferred.fail(brokenBy, error)
   }
 })

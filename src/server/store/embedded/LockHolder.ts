@@ -1,7 +1,7 @@
 /**
- * Which process really holds a store's lock. The number in the lock file is what a holder wrote, or
- * an earlier one; Linux tells in `/proc/locks` whose lock it is. Elsewhere, and of a process in
- * another container, nothing is known.
+ * Which process really holds a store's lock. An earlier holder may have written the number in the
+ * lock file; Linux tells in `/proc/locks` whose lock it is. Elsewhere, and of a process in another
+ * container, nothing is known.
  */
 import { readFile, stat } from "node:fs/promises"
 import { Effect } from "effect"
@@ -9,7 +9,7 @@ import { canWrite, orUndefined } from "./StoreFiles.ts"
 
 export interface LockHolder {
   readonly pid: number
-  /** The user that it runs as, if that one cannot write the store. */
+  /** The user that it runs as, if that user cannot write the store. */
   readonly intruder: number | undefined
 }
 
@@ -31,7 +31,7 @@ const userOf = (pid: number) =>
     (status) => Number(USER.exec(status ?? "")?.[1] ?? Number.NaN)
   )
 
-/** Of several holders, one that cannot write the store; undefined if none is known. */
+/** Prefers, of several holders, one that cannot write the store; undefined if none is known. */
 export const lockHolder = Effect.fnUntraced(function* (canonical: string) {
   const lock = yield* orUndefined(() => stat(`${canonical}.lock`))
   const locks = yield* orUndefined(() => readFile("/proc/locks", "utf8"))

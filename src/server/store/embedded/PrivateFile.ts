@@ -1,6 +1,6 @@
 /**
- * Files that only their owner may read, and whose are believed. Free of libraries, for the store's
- * worker.
+ * Files that only their owner may read, and users whose files are believed. Imports no library, for
+ * the store's worker.
  */
 import { closeSync, fchownSync, openSync, type Stats, statSync } from "node:fs"
 
@@ -34,7 +34,7 @@ export const mayWrite = (user: number, store: Stats | undefined): boolean =>
   user === 0 ||
   user === process.geteuid?.() ||
   user === store?.uid ||
-  // The operator has opened the store to others, and which ones is not looked into.
+  // The operator has opened the store to other users, who are not looked up.
   (store !== undefined && (store.mode & WRITABLE_BY_OTHERS) !== 0)
 
 /** Why a file of another user is not believed. */

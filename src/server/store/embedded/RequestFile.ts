@@ -1,9 +1,7 @@
 /**
- * The file in which one process asks another to discard a book, `<store>.discard`, beside an
- * embedded store: what stands in it, and the few things that both sides do to it.
- *
- * It is made whole by whoever asks, renewed as long as somebody waits, and replaced in one step by
- * the same request with its answer.
+ * The file `<store>.discard`, in which one process asks another to discard a book from an embedded
+ * store. The asking process makes it and renews it while it waits; the server replaces it in one
+ * step with the same request and its answer.
  */
 import { constants } from "node:fs"
 import { type FileHandle, lstat, open, unlink } from "node:fs/promises"
@@ -14,14 +12,13 @@ import { Disk, openScoped as openOnDisk, replaceFile } from "./Disk.ts"
 import { OWNER_ONLY } from "./PrivateFile.ts"
 import { NOT_A_FILE, orUndefined } from "./StoreFiles.ts"
 
-/** What became of a request: how many bets were dropped, or why none was. */
+/** How many bets were dropped, or why none was. */
 const Answer = Schema.Union([
   Schema.Struct({ discarded: Schema.Int }),
   Schema.Struct({ refused: Schema.String })
 ])
 export type Answer = typeof Answer.Type
 
-/** Asks for the book of an agency to be discarded. */
 export class Request extends Schema.Class<Request>("lottery/server/store/RequestFile.Request")({
   agency: Agency,
   draw: DrawId,
@@ -59,7 +56,7 @@ const openScoped = (path: string, flags: string | number) =>
     (file) => Effect.ignore(attempt(() => file.close()))
   )
 
-/** Where the request beside a store is; `store` is the store's canonical path. */
+/** The request file of the store at a canonical path. */
 export const pathOf = (store: string): string => `${store}.discard`
 
 /** Opens no link, and does not wait for the other end of a FIFO. */
@@ -74,13 +71,13 @@ const MAX_BYTES = 64 * 1024
 export interface Found {
   /** Whose file it is. */
   readonly user: number
-  /** Since it was last renewed; so long also where the clock was put back that much since. */
+  /** Since it was last renewed; a clock that was put back makes it older too. */
   readonly ageMillis: number
-  /** Undefined where what stands in it is not a request, or not yet. */
+  /** Undefined if the file is not a request, or not yet. */
   readonly request: Request | undefined
 }
 
-/** Reads the request file; undefined where there is none. */
+/** Reads the request file; undefined if there is none. */
 export const read = Effect.fnUntraced(
   function* (path: string) {
     const notAFile = new RequestFileError({ reason: `${path} ${NOT_A_FILE}` })
@@ -106,7 +103,6 @@ export const read = Effect.fnUntraced(
   )
 )
 
-/** Removes the request file, whoever made it. */
 export const remove = (path: string): Effect.Effect<void, RequestFileError> =>
   Effect.catchIf(
     attempt(() => unlink(path)),
@@ -115,8 +111,8 @@ export const remove = (path: string): Effect.Effect<void, RequestFileError> =>
   )
 
 /**
- * Lets the server read a request: who may use the store's lock may, as the operator has chosen.
- * What root asks becomes the file of the user who has made the lock.
+ * Lets the server read a request: users who may use the store's lock may, as the operator has
+ * chosen. A request by root becomes the file of the user who made the lock.
  */
 const giveToServer = Effect.fnUntraced(function* (file: FileHandle, store: string) {
   const lock = yield* orUndefined(() => lstat(`${store}.lock`))
@@ -147,20 +143,20 @@ export const create = Effect.fnUntraced(function* (store: string, request: Reque
   return file
 })
 
-/** Says that somebody still waits. */
+/** Says that the asking process still waits. */
 export const renew = Effect.fnUntraced(function* (file: FileHandle) {
   const seconds = (yield* Clock.currentTimeMillis) / 1000
   yield* attempt(() => file.utimes(seconds, seconds))
 })
 
-/** Answers a request, unless nobody waits for the answer any more. */
+/** Answers a request, unless it is gone. */
 export const answer = Effect.fnUntraced(
   function* (path: string, request: Request, given: Answer) {
     const found = yield* read(path)
     if (found?.request?.token !== request.token) return
     const text = yield* encode(new Request({ ...request, answer: given }))
     const disk = yield* Disk
-    // Who asked may read the answer.
+    // The asking process may read the answer.
     const asked = yield* openOnDisk(disk, path, "r")
     yield* replaceFile(disk, path, Buffer.from(text), asked)
   },

@@ -1,5 +1,5 @@
 /**
- * The files beside an embedded store, where other users may be able to put theirs. What is not a
+ * The files next to an embedded store, where other users may be able to put theirs. What is not a
  * regular file, or belongs to a user who cannot write the store, is neither read nor waited for.
  */
 import { lstat, readdir, stat, unlink } from "node:fs/promises"
@@ -13,7 +13,7 @@ import { foreign, mayWrite } from "./PrivateFile.ts"
 export const orUndefined = <A>(ask: () => Promise<A>): Effect.Effect<A | undefined> =>
   Effect.orElseSucceed(Effect.tryPromise(ask), () => undefined)
 
-/** Whether a user can write a store. On a store that does not exist yet only we and root count. */
+/** Whether a user can write a store. A store that does not exist yet is ours and root's. */
 export const canWrite = (user: number, canonical: string): Effect.Effect<boolean> =>
   Effect.map(
     orUndefined(() => stat(canonical)),
@@ -22,12 +22,12 @@ export const canWrite = (user: number, canonical: string): Effect.Effect<boolean
 
 export const NOT_A_FILE = "is not a regular file; remove it"
 
-/** What SQLite reads beside any file. Where the lock has a log, SQLite locks that instead. */
+/** What SQLite reads next to any file. If the lock has a log, SQLite locks that instead. */
 const OF_SQLITE = ["-wal", "-shm", "-journal"]
-/** What lies beside a store while it is open, or after a crash, and is read. */
+/** What is read next to a store that is open, or after a crash. */
 const BESIDE = [...OF_SQLITE, ".lock", ...OF_SQLITE.map((end) => `.lock${end}`), ".state.json"]
 
-/** Fails if a store, or a file beside it, is not a regular file, or cannot be believed. */
+/** Fails if a store or a file next to it is not a regular file, or cannot be believed. */
 export const checkFiles = Effect.fnUntraced(function* (path: string, canonical: string) {
   const fail = (reason: string) => Effect.fail(new StoreOpenError({ store: path, reason }))
   const [named, store, ...files] = yield* Effect.forEach(
@@ -47,10 +47,10 @@ export const checkFiles = Effect.fnUntraced(function* (path: string, canonical: 
   }
 })
 
-/** What is written beside a store under a temporary name: the store itself, and these. */
+/** What is written next to a store under a temporary name: the store itself, and these. */
 const REPLACED = /^(\.state\.json|\.discard|\.cut-\d+)?$/
 
-/** Removes what killed processes left of files that were being written; for the lock's holder. */
+/** Removes the temporary files of killed processes; only the holder of the lock may. */
 export const removeTemporaries = Effect.fnUntraced(function* (canonical: string) {
   const [folder, store] = [dirname(canonical), basename(canonical)]
   const names = (yield* orUndefined(() => readdir(folder))) ?? []

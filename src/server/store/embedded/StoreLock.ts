@@ -1,7 +1,7 @@
 /**
- * One server per embedded store. Node has no `flock`, so the lock is a transaction that is held
- * open on a tiny SQLite database beside the store, `<store>.lock`: the kernel drops its `fcntl`
- * lock with the process, however that dies, and others can still read who holds it.
+ * One server per embedded store. Node has no `flock`, so the lock is an open transaction on a tiny
+ * SQLite database next to the store, `<store>.lock`: the kernel drops its `fcntl` lock with the
+ * process, however that dies, and others can still read who holds it.
  */
 import { accessSync, constants } from "node:fs"
 import { readlink, realpath } from "node:fs/promises"
@@ -69,7 +69,7 @@ const sqlite = (): typeof import("node:sqlite") => process.getBuiltinModule("nod
 const MAX_LINKS = 40
 
 /**
- * The one spelling of a store's path, through all links, also where the file does not exist yet:
+ * The one spelling of a store's path, through all links, even if the file does not exist yet:
  * two spellings of one file are one store.
  */
 export const canonicalPath = Effect.fnUntraced(function* (path: string) {
@@ -91,8 +91,8 @@ const holderOf = (database: DatabaseSync) => {
 }
 
 /**
- * Takes the lock. With a log beside the file SQLite would lock that instead, and let in another
- * server that comes while the log is there.
+ * Takes the lock. If the file has a log SQLite locks that instead, and would let in another server
+ * that comes while the log is there.
  */
 const hold = (database: DatabaseSync): void => {
   database.exec("begin immediate")
@@ -105,9 +105,9 @@ const claim = (database: DatabaseSync, token: string) =>
   attempt(() => {
     hold(database)
     database.exec("create table if not exists holder (pid integer not null, token text not null)")
-    database.exec("delete from holder")
-    database.prepare("insert into holder values (?, ?)").run(process.pid, token)
-    database.exec("commit")
+    database.exec(
+      `delete from holder; insert into holder values (${process.pid}, '${token}'); commit`
+    )
     hold(database)
     return holderOf(database)?.token === token
   })
@@ -143,7 +143,7 @@ const openLock = (canonical: string) =>
     (opened) => Effect.sync(() => opened.close())
   )
 
-/** Says who keeps a store from being opened; `written` is the process that the lock file names. */
+/** Says which process has the store open; `written` is the one that the lock file names. */
 const inUse = Effect.fnUntraced(function* (
   store: string,
   canonical: string,

@@ -112,14 +112,14 @@ for (const [name, stores] of Object.entries({
         const asked = DiscardRequest.ask({ path, drawId: "monday", agency: 1 })
         expect(yield* Effect.flip(asked)).toMatchObject({
           _tag: "DiscardFailed",
-          message: `the server that has ${path} open refused: it serves the draw default, not monday`
+          message: expect.stringMatching(/open refused: it serves the draw default, not monday$/)
         })
         yield* store.recordDraw
         expect(yield* Effect.flip(stores.discard(at(path), 1))).toMatchObject({
           _tag: "DiscardFailed",
-          message: expect.stringMatching(
-            /open refused: the draw default has been held: the book of agency 1 cannot be discarded/
-          )
+          message:
+            `the server that has ${path} open refused: ` +
+            "the draw default has been held: the book of agency 1 cannot be discarded"
         })
         expect((yield* store.progressOf(1)).bets).toBe(7)
         expect(lines).toHaveLength(2)

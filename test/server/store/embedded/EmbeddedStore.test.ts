@@ -2,7 +2,11 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber } from "effect"
 import { BetBatch } from "../../../../src/domain/BetBatch.ts"
-import { StoreBroken, StoreUnavailable } from "../../../../src/server/store/BetStore.ts"
+import {
+  BookMismatch,
+  StoreBroken,
+  StoreUnavailable
+} from "../../../../src/server/store/BetStore.ts"
 import {
   type CommitFailure,
   MAX_GROUP_BYTES,
@@ -30,14 +34,17 @@ const gated = Effect.fnUntraced(function* (outcome: Effect.Effect<void, CommitFa
 const start = <A, E>(effect: Effect.Effect<A, E>) =>
   Effect.forkChild(Effect.exit(effect), { startImmediately: true })
 
-/** Commits of discards wait for `gate`: of agency 7 they fail, and of agency 3 they are refused. */
-const gatedDiscards = Effect.gen(function* () {
+/**
+ * Commits wait for `gate`. All of one with agency 7 fail, and agency 3 alone; the others are told
+ * how many bets there are.
+ */
+const gatedFinishes = Effect.gen(function* () {
   const groups: Array<ReadonlyArray<number>> = []
   const gate = yield* Deferred.make<void>()
-  const { discard } = yield* makeWriter(
+  const { discard, finish } = yield* makeWriter(
     "default",
     Effect.fnUntraced(function* (writes) {
-      const agencies = writes.map((write) => (write.kind === "discard" ? write.agency : 0))
+      const agencies = writes.map((write) => ("agency" in write ? write.agency : 0))
       groups.push(agencies)
       yield* Deferred.await(gate)
       if (agencies.includes(7)) return yield* FULL
@@ -45,51 +52,62 @@ const gatedDiscards = Effect.gen(function* () {
         (agency): Outcome =>
           agency === 3
             ? { kind: "unavailable", reason: "no threes" }
-            : { kind: "discarded", bets: 10 * agency }
+            : { kind: "bookMismatch", held: 10 * agency }
       )
     })
   )
-  return { groups, gate, discard }
+  return { groups, gate, discard, finish: (agency: number) => finish(agency, 0, { sha256: "" }) }
 })
 
 const FULL = new StoreUnavailable({ reason: "the disk is full" })
+const mismatch = (agency: number) =>
+  Exit.fail(new BookMismatch({ agency, bets: 0, held: 10 * agency }))
 
 describe("the writer of an embedded store", () => {
   it.effect("commits together what waits while a commit is under way, and answers each", () =>
     Effect.gen(function* () {
-      const { groups, gate, discard } = yield* gatedDiscards
-      const fibers = yield* Effect.forEach([1, 2, 3, 4], (agency) => start(discard(agency)))
+      const { groups, gate, finish } = yield* gatedFinishes
+      const fibers = yield* Effect.forEach([1, 2, 3, 4], (agency) => start(finish(agency)))
       expect(groups).toEqual([[1]])
       yield* Deferred.succeed(gate, undefined)
       expect(yield* Fiber.joinAll(fibers)).toEqual([
-        Exit.succeed(10),
-        Exit.succeed(20),
+        mismatch(1),
+        mismatch(2),
         Exit.fail(new StoreUnavailable({ reason: "no threes" })),
-        Exit.succeed(40)
+        mismatch(4)
       ])
       expect(groups).toEqual([[1], [2, 3, 4]])
     })
   )
 
+  it.effect("commits a discard by itself", () =>
+    Effect.gen(function* () {
+      const { groups, gate, discard, finish } = yield* gatedFinishes
+      const before = [yield* start(finish(1)), yield* start(finish(2))]
+      const discarding = yield* start(discard(4))
+      const after = [yield* start(finish(5)), yield* start(finish(6))]
+      yield* Deferred.succeed(gate, undefined)
+      yield* Fiber.joinAll([...before, ...after])
+      yield* Fiber.join(discarding)
+      expect(groups).toEqual([[1], [2], [4], [5, 6]])
+    })
+  )
+
   it.effect("fails everyone of a group whose commit fails, and nobody else", () =>
     Effect.gen(function* () {
-      const { groups, gate, discard } = yield* gatedDiscards
-      const fibers = yield* Effect.forEach([1, 7, 2], (agency) => start(discard(agency)))
+      const { groups, gate, finish } = yield* gatedFinishes
+      const fibers = yield* Effect.forEach([1, 7, 2], (agency) => start(finish(agency)))
       yield* Deferred.succeed(gate, undefined)
-      expect(yield* Fiber.joinAll(fibers)).toEqual([
-        Exit.succeed(10),
-        Exit.fail(FULL),
-        Exit.fail(FULL)
-      ])
-      expect(yield* discard(9)).toBe(90)
+      expect(yield* Fiber.joinAll(fibers)).toEqual([mismatch(1), Exit.fail(FULL), Exit.fail(FULL)])
+      expect(yield* Effect.exit(finish(9))).toEqual(mismatch(9))
       expect(groups).toEqual([[1], [7, 2], [9]])
     })
   )
 
   it.effect("finishes a write that was submitted, although its caller is interrupted", () =>
     Effect.gen(function* () {
-      const { groups, gate, discard } = yield* gatedDiscards
-      const fibers = yield* Effect.forEach([1, 2], (agency) => start(discard(agency)))
+      const { groups, gate, finish } = yield* gatedFinishes
+      const fibers = yield* Effect.forEach([1, 2], (agency) => start(finish(agency)))
       const interrupting = yield* start(Fiber.interruptAll(fibers))
       yield* Deferred.succeed(gate, undefined)
       yield* Fiber.join(interrupting)
