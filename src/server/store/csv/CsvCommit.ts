@@ -81,9 +81,13 @@ const putState = Effect.fnUntraced(function* (store: OpenCsv, state: CsvState) {
 const saveState = (store: OpenCsv, changed: CsvState) =>
   putState(store, { ...changed, synced: store.csv.length, discarding: false })
 
-/** Notes how much is synced; if that fails it is tried again within a second. */
+/** Notes how much is synced, unless it is noted; if that fails it is tried again in a second. */
 const note = (store: OpenCsv) =>
-  Effect.catchIf(saveState(store, store.state), isPassing, () => Effect.void)
+  Effect.suspend(() => {
+    const { csv, state } = store
+    if (state.synced === csv.length && !state.discarding) return Effect.void
+    return Effect.catchIf(saveState(store, state), isPassing, () => Effect.void)
+  })
 
 /**
  * The outcomes of additions whose rows are durable, but not their change of the state. A last
@@ -184,9 +188,5 @@ export const commit = (store: OpenCsv, writes: ReadonlyArray<Write>) => {
   return Effect.mapError(committed, toFailure)
 }
 
-/** Writes the state unless it says already how much is synced. */
-export const noteLength = (store: OpenCsv) =>
-  Effect.suspend(() => {
-    const isNoted = store.state.synced === store.csv.length && !store.state.discarding
-    return isNoted ? Effect.void : Effect.mapError(note(store), toFailure)
-  })
+/** Writes the state if it does not say yet how much is synced. */
+export const noteSynced = (store: OpenCsv) => Effect.mapError(note(store), toFailure)

@@ -18,7 +18,7 @@ import {
 import { MAX_GROUP_BYTES, makeWriter } from "../embedded/EmbeddedStore.ts"
 import { acquire, canonicalPath } from "../embedded/StoreLock.ts"
 import { progressOf, readPage, storedBooks, toOpenError, toUnavailable } from "./CsvBook.ts"
-import { commit, noteLength, type OpenCsv } from "./CsvCommit.ts"
+import { commit, noteSynced, type OpenCsv } from "./CsvCommit.ts"
 import { finishedBooks, keepTail, readRows } from "./CsvDamage.ts"
 import { type SharedFile, share } from "./CsvDiscard.ts"
 import { scanWinners, unread } from "./CsvFile.ts"
@@ -105,7 +105,7 @@ export const openStore = Effect.fnUntraced(function* (disk: Disk, path: string, 
   const made = yield* makeWriter(drawId, (writes) => commit(store, writes))
   const { betweenCommits, breakNow: _, ...writer } = made
   // What fails to be noted now is noted later, and a failed sync has broken the store.
-  const note = Effect.ignore(betweenCommits(noteLength(store)))
+  const note = Effect.ignore(betweenCommits(noteSynced(store)))
   yield* Effect.addFinalizer(() => Effect.timeoutOption(Effect.interruptible(note), CLOSE_TIMEOUT))
   yield* Effect.sleep(NOTED_EVERY).pipe(
     Effect.andThen(Effect.uninterruptible(note)),

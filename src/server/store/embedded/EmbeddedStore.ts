@@ -90,12 +90,7 @@ const sizeOf = (write: Write): number => {
   return WRITE_OVERHEAD_BYTES + rows
 }
 
-/** Many more than `commits` when groups form. */
-const requests = Metric.counter("lottery_store_requests", {
-  description: "Requests to write that were submitted to an embedded store",
-  incremental: true
-})
-
+/** Fewer than writes if groups form. */
 export const commits = Metric.counter("lottery_store_commits", {
   description: "Commits of an embedded store, each of which is synced once",
   incremental: true
@@ -164,10 +159,7 @@ export const makeWriter = Effect.fnUntraced(function* (
       group.writes.push(write)
       group.answers.push(answer)
       group.bytes += bytes
-      return Metric.update(requests, 1).pipe(
-        Effect.andThen(isLeader ? lead(group) : Effect.void),
-        Effect.andThen(Deferred.await(answer))
-      )
+      return Effect.andThen(isLeader ? lead(group) : Effect.void, Deferred.await(answer))
     }).pipe(Effect.uninterruptible)
 
   const append = Effect.fnUntraced(function* (

@@ -29,7 +29,7 @@ class LockFailure extends Data.TaggedError("LockFailure")<{
 }> {}
 
 /** Another process holds the lock, or is about to. */
-class Held extends Data.TaggedError("Held")<{ readonly pid: number | undefined }> {}
+class Held extends Data.TaggedError("Held")<{ readonly pid: unknown }> {}
 
 const attempt = <A>(run: () => A) =>
   Effect.try({
@@ -85,10 +85,7 @@ export const canonicalPath = Effect.fnUntraced(function* (path: string) {
   return folder === undefined ? at : join(folder, basename(at))
 })
 
-const holderOf = (database: DatabaseSync) => {
-  const row = database.prepare("select pid, token from holder").get()
-  return row === undefined ? undefined : { pid: Number(row.pid), token: String(row.token) }
-}
+const holderOf = (database: DatabaseSync) => database.prepare("select pid, token from holder").get()
 
 /**
  * Takes the lock. If the file has a log SQLite locks that instead, and would let in another server
@@ -101,35 +98,30 @@ const hold = (database: DatabaseSync): void => {
 }
 
 /** Writes its name, then holds the lock, and looks whether the name is still its own. */
-const claim = (database: DatabaseSync, token: string) =>
-  attempt(() => {
-    hold(database)
-    database.exec("create table if not exists holder (pid integer not null, token text not null)")
-    database.exec(
-      `delete from holder; insert into holder values (${process.pid}, '${token}'); commit`
-    )
-    hold(database)
-    return holderOf(database)?.token === token
-  })
+const claim = (database: DatabaseSync, token: string): boolean => {
+  hold(database)
+  database.exec("create table if not exists holder (pid integer not null, token text not null)")
+  database.exec(
+    `delete from holder; insert into holder values (${process.pid}, '${token}'); commit`
+  )
+  hold(database)
+  return holderOf(database)?.token === token
+}
+
+/** Gives undefined if another process has the lock, or is just making the table. */
+const unlessBusy = <A>(run: () => A) =>
+  Effect.catchIf(
+    attempt(run),
+    ({ errcode, reason }) => errcode === BUSY || reason.includes("no such table"),
+    () => Effect.succeed(undefined)
+  )
 
 const acquireOnce = Effect.fnUntraced(function* (database: DatabaseSync, token: string) {
-  const claimed = yield* claim(database, token).pipe(
-    Effect.catchIf(
-      (failure) => failure.errcode === BUSY,
-      () => Effect.succeed(false)
-    )
-  )
-  if (claimed) return
-  yield* attempt(() => {
+  if (yield* unlessBusy(() => claim(database, token))) return
+  const holder = yield* unlessBusy(() => {
     if (database.isTransaction) database.exec("rollback")
+    return holderOf(database)
   })
-  const holder = yield* attempt(() => holderOf(database)).pipe(
-    // The holder is just writing its name.
-    Effect.catchIf(
-      (failure) => failure.errcode === BUSY || failure.reason.includes("no such table"),
-      () => Effect.succeed(undefined)
-    )
-  )
   return yield* new Held({ pid: holder?.token === token ? undefined : holder?.pid })
 })
 
@@ -143,15 +135,11 @@ const openLock = (canonical: string) =>
     (opened) => Effect.sync(() => opened.close())
   )
 
-/** Says which process has the store open; `written` is the one that the lock file names. */
-const inUse = Effect.fnUntraced(function* (
-  store: string,
-  canonical: string,
-  written: number | undefined
-) {
+/** Says which process has the store open: `pid` is what the lock file says. */
+const inUse = Effect.fnUntraced(function* (store: string, canonical: string, { pid }: Held) {
   const holder = yield* lockHolder(canonical)
   if (holder?.intruder === undefined) {
-    const reason = `in use by process ${holder?.pid ?? written ?? "unknown"}`
+    const reason = `in use by process ${holder?.pid ?? pid ?? "unknown"}`
     return yield* new StoreOpenError({ store, reason, inUse: true })
   }
   const reason =
@@ -178,7 +166,7 @@ export const acquire = Effect.fnUntraced(
   },
   (effect, store, canonical) =>
     Effect.catchTags(effect, {
-      Held: ({ pid }) => inUse(store, canonical, pid),
+      Held: (held) => inUse(store, canonical, held),
       LockFailure: (error) =>
         Effect.fail(new StoreOpenError({ store, reason: reasonOf(error, canonical) }))
     })
