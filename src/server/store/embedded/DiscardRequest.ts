@@ -70,24 +70,14 @@ const execute = (
   drawId: string,
   discard: Discard
 ): Effect.Effect<RequestFile.Answer> => {
-  const refuse = (reason: string) =>
-    Effect.as(
-      Effect.logWarning(
-        new ActionLine("libro_descartado", "fail", { agencia: agency, error: reason })
-      ),
-      { refused: reason }
-    )
+  const log = (result: "success" | "fail", fields: Record<string, string | number>) =>
+    Effect.logWarning(new ActionLine("libro_descartado", result, { agencia: agency, ...fields }))
+  const refuse = (reason: string) => Effect.as(log("fail", { error: reason }), { refused: reason })
   if (draw !== drawId) return refuse(`it serves the draw ${drawId}, not ${draw}`)
   return Effect.matchEffect(discard(agency), {
-    onSuccess: (bets) =>
-      Effect.as(
-        Effect.logWarning(
-          new ActionLine("libro_descartado", "success", { agencia: agency, cantidad: bets })
-        ),
-        { discarded: bets }
-      ),
+    onSuccess: (bets) => Effect.as(log("success", { cantidad: bets }), { discarded: bets }),
     // A broken store ends the server by itself.
-    onFailure: (error) => refuse(error.message)
+    onFailure: ({ message }) => refuse(message)
   })
 }
 
