@@ -70,7 +70,7 @@ const hasRows = (bytes: Uint8Array): boolean => {
 }
 
 /** How the end of a file is judged. */
-export interface TailLimits {
+interface TailLimits {
   /** How many bytes at the end a write that was cut short can have left. */
   readonly tailLimitBytes: number
   /** A program that writes without a state, as Python does, may be at the last row. */

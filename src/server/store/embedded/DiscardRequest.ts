@@ -33,7 +33,7 @@ const BUSY_RETRY_MILLIS = 250
 const BUSY_RETRIES = (STALE_MILLIS + 1000) / BUSY_RETRY_MILLIS
 
 /** The server that has the store open did not discard the book, or may not have. */
-export class DiscardFailed extends Data.TaggedError("DiscardFailed")<{
+class DiscardFailed extends Data.TaggedError("DiscardFailed")<{
   readonly message: string
 }> {}
 
