@@ -45,13 +45,18 @@ const until = (happened: () => boolean) =>
 const requestOf = (agency: number, more: object = {}) =>
   JSON.stringify({ agency, draw: "default", token: `token-${agency}`, ...more })
 
-const writeRequest = (file: string, text: string, ageSeconds = 0) =>
+const renew = (file: string, ageSeconds = 0) =>
   Effect.clockWith((clock) =>
     Effect.sync(() => {
-      writeFileSync(file, text)
       const at = clock.currentTimeMillisUnsafe() / 1000 - ageSeconds
       utimesSync(file, at, at)
     })
+  )
+
+const writeRequest = (file: string, text: string, ageSeconds = 0) =>
+  Effect.andThen(
+    Effect.sync(() => writeFileSync(file, text)),
+    renew(file, ageSeconds)
   )
 
 /** The lines that `run` logs, by level. */
@@ -321,11 +326,10 @@ describe("who asks for a discard", () => {
   it.effect("waits for another who asks, then says so; leaves his request alone", () =>
     Effect.gen(function* () {
       const { ask, file, path } = yield* deaf
+      yield* writeRequest(file, requestOf(2))
+      // Written anew it would have the real time for a moment, and be taken for stale.
       const renewing = yield* Effect.forkChild(
-        writeRequest(file, requestOf(2)).pipe(
-          Effect.andThen(Effect.sleep("1 second")),
-          Effect.forever
-        ),
+        Effect.sleep("1 second").pipe(Effect.andThen(renew(file)), Effect.forever),
         { startImmediately: true }
       )
       const error = yield* awaitWithTime(yield* Effect.forkChild(ask))
