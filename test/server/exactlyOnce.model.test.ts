@@ -673,7 +673,7 @@ describe("a central with a flaw differs from its model:", () => {
           upload: (...args) =>
             Effect.map(lottery.upload(...args), (upload) => ({
               ...upload,
-              refusal: () => undefined
+              append: (_position, ...bets) => upload.append(upload.position(), ...bets)
             }))
         })
       }

@@ -679,7 +679,9 @@ describe("memory", () => {
   it.live("has place for large JSON messages whose peers stall, and for others meanwhile", () =>
     Effect.gen(function* () {
       const agencies = [1, 2, 3, 4, 5, 6] as const
-      const server = yield* startServer({}, agencies)
+      // The peers share this process, which stands still while it makes their messages.
+      const patient = { firstByteTimeout: Duration.seconds(10) }
+      const server = yield* startServer(patient, agencies)
       const bets = Array.from({ length: 75_000 }, () => M.fields(1_000_000_000))
       const large = (agency: number) => M.chunkOf(agency, bets, false)
       const stalling = yield* Effect.forEach([1, 2, 3], (agency) =>

@@ -158,6 +158,32 @@ describe("an agency that goes away", () => {
   )
 })
 
+describe("a discard", () => {
+  const WHY = "the held book of agency 1 was discarded; start again to send a book"
+
+  const OF_BETS = "apuesta_recibida | result: fail | agencia: 1 | posicion: 3"
+  const OF_QUESTION = "consulta_ganadores | result: fail | agencia: 1"
+  const NATIVE = [M.helloOf(1), M.betsOf(0, BETS), M.finishOf(BETS), M.AWAIT_WINNERS]
+
+  it.effect.each([
+    ["native", NATIVE, [], [OF_BETS]],
+    ["json", [M.chunkOf(1, BETS, true), M.consultOf(1)], [], [OF_BETS]],
+    ["json", [M.chunkOf(1, BETS, true)], [M.consultOf(1)], [OF_BETS, OF_QUESTION]]
+  ] as const)("is logged by what each connection was for: %s", ([dialect, first, second, lines]) =>
+    Effect.gen(function* () {
+      const machine = twoAgencies()
+      yield* begin(machine, dialect, first)
+      const other = yield* machine.connect(dialect)
+      other.send(Buffer.concat(second))
+      yield* machine.settle
+      yield* machine.discard(1)
+      expect(machine.log.filter((line) => line.includes("result: fail"))).toEqual(
+        lines.map((line) => `action: ${line} | ip: 127.0.0.1 | error: ${WHY}`)
+      )
+    })
+  )
+})
+
 describe("a question", () => {
   it.effect("on a connection of its own is refused once the book is discarded", () =>
     Effect.gen(function* () {
@@ -261,6 +287,26 @@ describe("native frames", () => {
       const peer = yield* begin(twoAgencies(), "native", [M.helloOf(1), ...frames])
       const acknowledged = M.controlsIn(peer.heard()).slice(1)
       expect(acknowledged.map(({ bets: held }) => Number(held) / bets.length)).toEqual([1, 2, 3, 4])
+    })
+  )
+
+  it.effect("that came together are stored up to the one that is out of place", () =>
+    Effect.gen(function* () {
+      for (const [position, code] of [
+        [5, "Conflict"],
+        [7, "Gap"]
+      ] as const) {
+        const machine = twoAgencies()
+        // The first is stored while the others come.
+        const frames = [M.betsOf(0, BETS), M.betsOf(3, BETS), M.betsOf(position, BETS)]
+        const peer = yield* begin(machine, "native", [M.helloOf(1), ...frames])
+        expect(M.controlsIn(peer.heard()).slice(1)).toMatchObject([
+          { _tag: "Ack", bets: 3 },
+          { _tag: "Ack", bets: 6 },
+          { _tag: "Rejected", code, position }
+        ])
+        expect((yield* machine.store.progressOf(1)).bets).toBe(6)
+      }
     })
   )
 

@@ -2,13 +2,14 @@
  * Compares what an agency sends with what is stored of its book, row by row, byte for byte in
  * canonical form (wire: "Exactly once, in every dialect").
  */
-import { Data, Effect, type Semaphore } from "effect"
+import { Data, Effect } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
 import type { BetBatch } from "../../domain/BetBatch.ts"
 import { LF } from "../../domain/BetRow.ts"
-import { type BetStore, Discarded, ifAnotherBook, StoreUnavailable } from "../store/BetStore.ts"
+import { Discarded, ifAnotherBook, StoreUnavailable } from "../store/BetStore.ts"
+import type { Book } from "./Book.ts"
 
-/** What arrives is not the stored book of the agency. */
+/** What arrives is not the agency's stored book. */
 export class BookDiffers extends Data.TaggedError("BookDiffers")<{
   readonly agency: Agency
   /** The first bet that differs, counted from 0. */
@@ -21,27 +22,19 @@ export class BookDiffers extends Data.TaggedError("BookDiffers")<{
   }
 }
 
-/** Stored rows that a comparison reads at a time; each has at most 433 bytes. */
+/** How many stored rows a comparison reads at a time; each has at most 433 bytes. */
 const PAGE_ROWS = 512
-/** Comparisons that read at the same time, of all connections. */
+/** How many comparisons read at the same time, over all connections. */
 export const MAX_COMPARISONS = 16
 /** What they take in bytes: each a page of the longest rows, twice while a store makes it. */
 export const COMPARISONS_BYTES = 8 * 1024 * 1024
-
-/** The stored book that a comparison reads. */
-export interface StoredBook {
-  readonly agency: Agency
-  readonly store: Pick<BetStore["Service"], "page" | "progressOf">
-  /** Bounds the comparisons of all connections. */
-  readonly comparing: Semaphore.Semaphore
-}
 
 /**
  * Compares a batch with the stored rows from `position` on, all of which must be stored. Costs what
  * the batch costs, whatever the size of the book; nothing is kept from one batch to the next.
  */
 export const compare = Effect.fnUntraced(function* (
-  { agency, comparing, store }: StoredBook,
+  { agency, comparing, store }: Book,
   edition: number,
   position: number,
   { bytes, count }: BetBatch

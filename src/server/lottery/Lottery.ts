@@ -7,6 +7,7 @@ import {
   Data,
   Deferred,
   Effect,
+  Latch,
   Layer,
   Schedule,
   type Scope,
@@ -21,14 +22,14 @@ import {
   BetStore,
   DamagedBet,
   type DrawMismatch,
+  NO_PROGRESS,
   type StoreBroken,
   type StoreUnavailable,
   type Winners
 } from "../store/BetStore.ts"
-import * as BookDigest from "./BookDigest.ts"
+import { type AtBook, Book } from "./Book.ts"
 import { MAX_COMPARISONS } from "./Comparison.ts"
-import { type Standing, Standings } from "./Standing.ts"
-import { type AtBook, makeTurns } from "./Turn.ts"
+import { Standings } from "./Standing.ts"
 import * as Upload from "./Upload.ts"
 
 /** The agency does not take part in this draw. */
@@ -42,13 +43,13 @@ export class UnknownAgency extends Data.TaggedError("UnknownAgency")<{
   }
 }
 
-/** Books that are read at the same time to digest them; each takes up to 1 MiB. */
+/** How many books may be read at once to digest them; each takes up to 1 MiB. */
 const MAX_DIGESTING = 4
 
-/** How what the store could not record is tried again. */
-const WHILE_UNAVAILABLE = {
+/** Retries what the store could not do; a broken store ends the server by itself. */
+const UNLESS_BROKEN = {
   schedule: Schedule.spaced("1 second"),
-  while: (error: { readonly _tag: string }) => error._tag === "StoreUnavailable"
+  while: (error: { readonly _tag: string }) => error._tag !== "StoreBroken"
 }
 
 export class Lottery extends Context.Service<
@@ -65,157 +66,155 @@ export class Lottery extends Context.Service<
       connection: AtBook
     ) => Effect.Effect<Upload.Upload, StoreUnavailable, Scope.Scope>
 
-    /** Waits at an agency's book without writing it; a discard sends it away as well. */
-    readonly attend: (agency: Agency, connection: AtBook) => Effect.Effect<void, never, Scope.Scope>
+    /** Lets a connection that writes nothing stay at an agency's book until a discard. */
+    readonly watch: (agency: Agency, connection: AtBook) => Effect.Effect<void, never, Scope.Scope>
 
-    /** How many agencies have finished. */
-    readonly standing: Effect.Effect<Standing>
+    /** Which agencies have finished; a discard makes an agency unfinished again. */
+    readonly standings: Pick<Standings, "now" | "changedFrom" | "hasFinished">
 
-    /** Waits until the standing is another than `known`. */
-    readonly standingChangedFrom: (known: Standing) => Effect.Effect<void>
-
-    /** Whether an agency's book is whole; it is no more once it was discarded. */
-    readonly hasFinished: (agency: Agency) => boolean
-
-    /** Waits at the barrier until the draw is held, and gives the agency's own winners. */
+    /** Waits at the barrier for the draw, and gives the agency's own winners. */
     readonly winnersOf: (agency: Agency) => Effect.Effect<WinningDocuments, DamagedBet>
 
-    /** Notes that the agency got its winners; goes on trying while the store cannot be used. */
+    /** Records that the agency got its winners; retries while the store is unavailable. */
     readonly told: (agency: Agency) => Effect.Effect<void, StoreBroken>
 
     /** Done when every agency got its winners, in this run or an earlier one. */
     readonly allTold: Effect.Effect<void>
   }
 >()("lottery/server/Lottery") {
-  /** Opens the draw on the store, or goes on with it where the store is. */
+  /** Opens the draw in the store, or continues the one that is there. */
   static readonly layer = (
     draw: Draw
   ): Layer.Layer<Lottery, DrawMismatch | StoreUnavailable | StoreBroken, BetStore> =>
     Layer.effect(Lottery, make(draw))
 }
 
-/** The agencies that got their winners. */
-const toldIn = (progress: ReadonlyMap<Agency, AgencyProgress>): ReadonlyArray<Agency> =>
-  Array.from(progress).flatMap(([agency, { told }]) => (told ? [agency] : []))
-
 const make = Effect.fnUntraced(function* (draw: Draw) {
   const store = yield* BetStore
   const { recorded } = yield* store.openDraw(draw)
-  const progress = yield* store.progress
   const expected: ReadonlySet<Agency> = new Set(draw.agencies)
-  const standings = new Standings(draw.agencies, progress)
+  const standings = new Standings(draw.agencies)
+  /** Agencies that have finished here since the store was last read. */
+  const finishedMeanwhile = new Set<Agency>()
   const untold = new Set(draw.agencies)
-  /** Those of them of which it is being recorded, until it is. */
+  /** Untold agencies that are being recorded as told. */
   const recording = new Set<Agency>()
-  const turns = makeTurns()
-  const editions = new Map(Array.from(progress, ([agency, { edition }]) => [agency, edition]))
-  const digests = new Map<Agency, BookDigest.BookDigest>()
-  const digesting = yield* Semaphore.make(MAX_DIGESTING)
-  const comparing = yield* Semaphore.make(MAX_COMPARISONS)
+  const books = new Map<Agency, Book>()
+  /** The latest edition of each book that this process knows of; 0 if it is not here. */
+  const editions = new Map<Agency, number>()
+  const reading = {
+    comparing: yield* Semaphore.make(MAX_COMPARISONS),
+    digesting: yield* Semaphore.make(MAX_DIGESTING)
+  }
+  /** Open when the draw may be due or the store may have changed. */
+  const lookAgain = yield* Latch.make()
   const barrier = yield* Deferred.make<ReadonlyMap<Agency, Winners>>()
-  const everyoneTold = yield* Deferred.make<void>()
+  const everyoneTold = yield* Latch.make()
   const scope = yield* Effect.scope
-  const drawing = yield* Semaphore.make(1)
 
-  const holdDraw = Effect.gen(function* () {
-    if (yield* Deferred.isDone(barrier)) return
-    if (yield* store.recordDraw) yield* logAction("sorteo", "success")
-    yield* Deferred.succeed(barrier, yield* store.winners(draw.winningNumber))
-  }).pipe(
-    Effect.tapError((error) => logAction("sorteo", "fail", { error: error.message })),
-    Effect.retry(WHILE_UNAVAILABLE),
-    drawing.withPermit,
-    // An agency that has not finished after all is one whose book is gone: it is waited for again.
-    Effect.catchTag("NotAllFinished", () => seeChanges),
-    // A broken store ends the server by itself.
-    Effect.ignore
-  )
-  const holdDrawWhenAllFinished = Effect.suspend(() =>
-    standings.allFinished() ? Effect.forkIn(holdDraw, scope) : Effect.void
-  )
+  const bookOf = (agency: Agency): Book => {
+    const known = books.get(agency)
+    if (known !== undefined) return known
+    const book = new Book(agency, store, reading)
+    books.set(agency, book)
+    return book
+  }
 
-  /** Once an agency's book is whole the draw may be due. */
-  const noteFinished = (agency: Agency) =>
-    Effect.suspend(() => {
-      if (standings.hasFinished(agency)) return Effect.void
-      standings.finish(agency)
-      return holdDrawWhenAllFinished
-    })
+  /** Makes an agency whose book is gone unfinished again, and empties the book of connections. */
+  const discard = (agency: Agency) =>
+    Effect.andThen(standings.discard(agency), books.get(agency)?.sendAllAway ?? Effect.void)
 
-  /** Sends those away who are at an earlier edition of a book; it is not whole any more. */
   const noteEdition = (agency: Agency, edition: number) =>
     Effect.suspend(() => {
       if (edition <= (editions.get(agency) ?? 0)) return Effect.void
       editions.set(agency, edition)
-      standings.discard(agency)
-      return turns.discarded(agency)
+      return discard(agency)
     })
 
-  /** Where word of a discard comes late it must not send away who comes with the next book. */
+  /** Run before a connection enters: late word of a discard must not send that one away. */
   const noteCurrentEdition = (agency: Agency) =>
     Effect.tap(store.progressOf(agency), ({ edition }) => noteEdition(agency, edition))
 
-  const digestOf = (agency: Agency): BookDigest.BookDigest => {
-    const known = digests.get(agency)
-    if (known !== undefined) return known
-    const digest = BookDigest.make(agency, store, digesting)
-    digests.set(agency, digest)
-    return digest
-  }
+  const noteAllTold = Effect.suspend(() => (untold.size === 0 ? everyoneTold.open : Effect.void))
+
+  /** Notes that an agency's book is complete: the draw may be due. */
+  const noteFinished = Effect.fnUntraced(function* (agency: Agency) {
+    if (standings.hasFinished(agency)) return
+    finishedMeanwhile.add(agency)
+    yield* standings.finish(agency)
+    if (standings.allFinished()) yield* lookAgain.open
+  })
+
+  /** Takes over what the store says, which other processes may have changed. */
+  const takeOver = Effect.fnUntraced(function* (progress: ReadonlyMap<Agency, AgencyProgress>) {
+    for (const agency of draw.agencies) {
+      const { edition, finished, told } = progress.get(agency) ?? NO_PROGRESS
+      if (told) untold.delete(agency)
+      yield* noteEdition(agency, edition)
+      if (finished) {
+        yield* standings.finish(agency)
+      } else if (standings.hasFinished(agency) && !finishedMeanwhile.has(agency)) {
+        // A discard that failed halfway left the bets, but the book is no longer complete.
+        yield* discard(agency)
+      }
+    }
+    yield* noteAllTold
+  })
+
+  const openBarrier = Effect.flatMap(store.winners(draw.winningNumber), (winners) =>
+    Deferred.succeed(barrier, winners)
+  )
+
+  const holdDraw = Effect.fn("Lottery.draw")(function* () {
+    if (yield* store.recordDraw) yield* logAction("sorteo", "success")
+    yield* openBarrier
+  })
+
+  /** Reads the store anew, and holds the draw if it is due. */
+  const look = Effect.gen(function* () {
+    finishedMeanwhile.clear()
+    yield* takeOver(yield* store.progress)
+    if (standings.allFinished() && !(yield* Deferred.isDone(barrier))) yield* holdDraw()
+  }).pipe(
+    Effect.tapError((error) => logAction("sorteo", "fail", { error: error.message })),
+    Effect.retry(UNLESS_BROKEN),
+    Effect.ignore,
+    // Without this loop there is no draw: a mistake in it is told, and the next look tries again.
+    Effect.catchDefect((defect) =>
+      logAction("sorteo", "fail", { error: `internal error: ${String(defect)}` })
+    )
+  )
 
   const upload = Effect.fnUntraced(function* (agency: Agency, connection: AtBook) {
     const seen = yield* noteCurrentEdition(agency)
-    const turn = yield* turns.of(agency, connection)
-    const digest = digestOf(agency)
-    const onFinished = noteFinished(agency)
-    const { lost } = connection
-    return Upload.make({ agency, store, turn, digest, comparing, lost, onFinished }, seen)
+    const book = bookOf(agency)
+    yield* book.enter(connection)
+    return Upload.make(book, connection, seen, noteFinished(agency))
   })
 
-  const attend = Effect.fnUntraced(function* (agency: Agency, connection: AtBook) {
-    // Once the draw is held nothing is discarded: who asks then costs the store nothing.
+  const watch = Effect.fnUntraced(function* (agency: Agency, connection: AtBook) {
+    // After the draw nothing is discarded: a question then costs the store nothing.
     if (!(yield* Deferred.isDone(barrier))) {
-      // A store that cannot say it is no reason to refuse an agency that waits for the draw.
-      yield* Effect.catchTag(noteCurrentEdition(agency), "StoreUnavailable", () => Effect.void)
+      // A store that is unavailable is no reason to refuse an agency that waits for the draw.
+      yield* Effect.ignore(noteCurrentEdition(agency))
     }
-    yield* turns.of(agency, connection)
+    yield* bookOf(agency).enter(connection)
   })
-
-  const noteTold = (agencies: Iterable<Agency>) =>
-    Effect.suspend(() => {
-      for (const agency of agencies) untold.delete(agency)
-      return untold.size === 0 ? Deferred.succeed(everyoneTold, undefined) : Effect.void
-    })
-
-  /** What the store says, once those who are at a book that was discarded have left it. */
-  const currentProgress = Effect.tap(store.progress, (all) =>
-    Effect.forEach(all, ([agency, { edition }]) => noteEdition(agency, edition), { discard: true })
-  ).pipe(Effect.tap((all) => noteTold(toldIn(all))))
-
-  /** Somebody else changed who has finished or was told, or recorded the draw. */
-  const seeChanges: Effect.Effect<void, StoreUnavailable> = Effect.gen(function* () {
-    const undone = yield* standings.refresh(currentProgress)
-    // A discard that failed halfway has left the book, but it counts no more as whole.
-    yield* Effect.forEach(undone, turns.discarded, { discard: true })
-    yield* holdDrawWhenAllFinished
-  }).pipe(
-    Effect.tapError((error) => logAction("sorteo", "fail", { error: error.message })),
-    Effect.retry(WHILE_UNAVAILABLE)
-  )
 
   const recordTold = Effect.fnUntraced(function* (agency: Agency) {
     yield* store.told(agency)
-    yield* noteTold([agency])
+    untold.delete(agency)
+    yield* noteAllTold
   })
 
   const told = Effect.fnUntraced(function* (agency: Agency) {
-    // However often an agency asks while the store cannot be used, it is recorded by one of them.
+    // An agency may ask again and again while the store is unavailable: one of them records it.
     if (!untold.has(agency) || recording.has(agency)) return
     recording.add(agency)
     yield* Effect.catchTag(recordTold(agency), "StoreUnavailable", (error) =>
       logAction("consulta_ganadores", "fail", { agencia: agency, error: error.message }).pipe(
         // The agency is not kept waiting for it.
-        Effect.andThen(Effect.retry(recordTold(agency), WHILE_UNAVAILABLE)),
+        Effect.andThen(Effect.retry(recordTold(agency), UNLESS_BROKEN)),
         Effect.ignore,
         Effect.forkIn(scope)
       )
@@ -227,29 +226,32 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
       draw: draw.id,
       hint: "books are only compared and winners told; for another draw give --draw or --store"
     })
-    yield* Deferred.succeed(barrier, yield* store.winners(draw.winningNumber))
-  } else {
-    yield* holdDrawWhenAllFinished
+    yield* openBarrier
   }
-  yield* noteTold(toldIn(progress))
+  yield* takeOver(yield* store.progress)
+  if (standings.allFinished()) yield* lookAgain.open
 
-  yield* Effect.forkScoped(Stream.runForEach(store.changes, () => seeChanges))
+  yield* Effect.forkScoped(Stream.runForEach(store.changes, () => lookAgain.open))
+  yield* lookAgain.await.pipe(
+    Effect.andThen(lookAgain.close),
+    Effect.andThen(look),
+    Effect.forever,
+    Effect.forkScoped
+  )
 
   return Lottery.of({
     draw,
     admit: (agency) =>
       expected.has(agency) ? Effect.void : Effect.fail(new UnknownAgency({ agency, draw })),
     upload,
-    attend,
-    standing: Effect.sync(() => standings.now()),
-    standingChangedFrom: standings.changedFrom,
-    hasFinished: (agency) => standings.hasFinished(agency),
+    watch,
+    standings,
     winnersOf: (agency) =>
       Effect.flatMap(Deferred.await(barrier), (all) => {
         const winners = all.get(agency) ?? []
         return winners instanceof DamagedBet ? Effect.fail(winners) : Effect.succeed(winners)
       }),
     told,
-    allTold: Deferred.await(everyoneTold)
+    allTold: everyoneTold.await
   })
 })

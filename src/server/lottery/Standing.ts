@@ -1,9 +1,6 @@
-/**
- * Who has finished, of the agencies that take part in the draw, and waiting until that changes.
- */
-import { Deferred, Effect, Exit } from "effect"
+/** Which of the agencies in the draw have finished, and how to wait until that changes. */
+import { Effect, Latch } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
-import type { AgencyProgress } from "../store/BetStore.ts"
 
 /** How many have finished; another object after each change. */
 export interface Standing {
@@ -11,20 +8,15 @@ export interface Standing {
   readonly expected: number
 }
 
-type ProgressOfAll = ReadonlyMap<Agency, AgencyProgress>
-
 export class Standings {
   private readonly agencies: ReadonlySet<Agency>
-  private readonly unfinished = new Set<Agency>()
-  private changed = Deferred.makeUnsafe<void>()
+  private readonly unfinished: Set<Agency>
+  private readonly changed = Latch.makeUnsafe()
   private current: Standing
-  /** How often an agency has finished here, and which of these times each did last. */
-  private version = 0
-  private readonly finishedAt = new Map<Agency, number>()
 
-  constructor(agencies: ReadonlyArray<Agency>, progress: ProgressOfAll) {
+  constructor(agencies: ReadonlyArray<Agency>) {
     this.agencies = new Set(agencies)
-    for (const agency of agencies) if (!progress.get(agency)?.finished) this.unfinished.add(agency)
+    this.unfinished = new Set(agencies)
     this.current = this.count()
   }
 
@@ -37,64 +29,32 @@ export class Standings {
   }
 
   hasFinished(agency: Agency): boolean {
-    return !this.unfinished.has(agency)
+    return this.agencies.has(agency) && !this.unfinished.has(agency)
   }
 
   /** Notes that an agency has finished. */
-  finish(agency: Agency): void {
-    this.finishedAt.set(agency, ++this.version)
-    if (this.unfinished.delete(agency)) this.tell()
-  }
+  readonly finish = (agency: Agency): Effect.Effect<unknown> =>
+    Effect.suspend(() => (this.unfinished.delete(agency) ? this.tell : Effect.void))
 
-  /** Notes that the book of an agency is gone, whether it had finished or not. */
-  discard(agency: Agency): void {
-    if (!this.agencies.has(agency) || this.unfinished.has(agency)) return
-    this.unfinished.add(agency)
-    this.tell()
-  }
-
-  /**
-   * Takes over what the store says, which others may have changed; gives the agencies that had
-   * finished and have not any more.
-   */
-  readonly refresh = <E>(
-    read: Effect.Effect<ProgressOfAll, E>
-  ): Effect.Effect<ReadonlyArray<Agency>, E> =>
+  /** Notes that an agency's book is gone, whether it had finished or not. */
+  readonly discard = (agency: Agency): Effect.Effect<unknown> =>
     Effect.suspend(() => {
-      const before = this.version
-      return Effect.flatMap(read, (progress) => {
-        const undone: Array<Agency> = []
-        let isAnother = false
-        for (const agency of this.agencies) {
-          if (progress.get(agency)?.finished) {
-            isAnother = this.unfinished.delete(agency) || isAnother
-          } else if (
-            !this.unfinished.has(agency) &&
-            // Who finished meanwhile may have been read before.
-            (this.finishedAt.get(agency) ?? 0) <= before
-          ) {
-            this.unfinished.add(agency)
-            undone.push(agency)
-          }
-        }
-        if (isAnother || undone.length > 0) this.tell()
-        return Effect.succeed(undone)
-      })
+      if (!this.hasFinished(agency)) return Effect.void
+      this.unfinished.add(agency)
+      return this.tell
     })
 
-  /** Waits until the standing is another than `known`. */
+  /** Waits until the standing differs from `known`. */
   readonly changedFrom = (known: Standing): Effect.Effect<void> =>
-    Effect.suspend(() => (this.current === known ? Deferred.await(this.changed) : Effect.void))
+    Effect.suspend(() => (this.current === known ? this.changed.await : Effect.void))
 
   private count(): Standing {
     const expected = this.agencies.size
     return { finished: expected - this.unfinished.size, expected }
   }
 
-  private tell(): void {
-    const { changed } = this
+  private readonly tell = Effect.suspend(() => {
     this.current = this.count()
-    this.changed = Deferred.makeUnsafe<void>()
-    Deferred.doneUnsafe(changed, Exit.void)
-  }
+    return this.changed.release
+  })
 }

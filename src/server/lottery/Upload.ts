@@ -1,32 +1,27 @@
 /**
  * One connection's upload of an agency's book (wire: "Exactly once, in every dialect"). In the
  * dialects that know only how to start over it begins at position 0: rows that are stored already
- * are compared with what arrives and not stored again, what comes after them is appended. In the
+ * are compared with what arrives and not stored again; what comes after them is appended. In the
  * native dialect it resumes where the stored book ends.
  *
  * It takes the turn with the first bets that it adds or with the end of the book, once these are
  * stored: a book that is refused, or only compared, costs the agency's rightful upload nothing.
  */
-import { Data, Effect } from "effect"
+import { Data, Deferred, Effect } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
 import type { BetBatch } from "../../domain/BetBatch.ts"
-import type { ConnectionLost, PeerConnection } from "../../protocol/PeerConnection.ts"
 import {
   type AgencyProgress,
   AlreadyFinished,
-  type BetStore,
   BookMismatch,
   Conflict,
   Discarded,
-  ifAnotherBook,
-  type StoreBroken,
-  type StoreUnavailable
+  ifAnotherBook
 } from "../store/BetStore.ts"
-import type { BookDigest } from "./BookDigest.ts"
-import { type BookDiffers, compare, type StoredBook } from "./Comparison.ts"
-import type { Superseded, Turn } from "./Turn.ts"
+import type { AtBook, Book } from "./Book.ts"
+import { BookDiffers, compare as compareBooks } from "./Comparison.ts"
 
-/** What became of a batch that is acknowledged. */
+/** How many bets of an acknowledged batch were new. */
 export interface StoredBatch {
   /** Newly stored bets. */
   readonly stored: number
@@ -46,79 +41,28 @@ export class DigestMismatch extends Data.TaggedError("DigestMismatch")<{
   }
 }
 
-/** Why bets were not acknowledged; nothing of them was stored. */
-export type UploadFailure =
-  | BookDiffers
-  | BookMismatch
-  | DigestMismatch
-  | Superseded
-  | Discarded
-  | Conflict
-  | AlreadyFinished
-  | StoreUnavailable
-  | StoreBroken
-
-/** What the store holds of an agency's book as an upload resumes. */
-export interface Resumption {
-  readonly bets: number
-  /** The SHA-256 of their rows, as 64 hex digits. */
-  readonly sha256: string
-  readonly finished: boolean
-}
-
 /** Tells the agency what became of its batch; runs as one step with the commit. */
-export type Answer<E, R> = (stored: StoredBatch) => Effect.Effect<void, E, R>
+type Answer<E, R> = (stored: StoredBatch) => Effect.Effect<void, E, R>
 
-export interface Upload {
-  readonly agency: Agency
-  /** The position in the book of this connection's next bet. */
-  readonly position: () => number
-  /** The book was complete when this connection last looked. */
-  readonly hasFinished: () => boolean
-  /** Continues where the stored book ends. */
-  readonly resume: Effect.Effect<Resumption, StoreUnavailable>
-  /** Why bets for `position` are refused, if `pending` others are to be stored before them. */
-  readonly refusal: (position: number, pending: number) => AlreadyFinished | Conflict | undefined
-  /**
-   * Compares what of a batch is stored already, and stores the rest; with `last` the book is
-   * complete. The comparison can be interrupted; the commit and its answer are one step.
-   */
-  readonly store: <E, R>(
-    batch: BetBatch,
-    last: boolean,
-    answer: Answer<E, R>
-  ) => Effect.Effect<void, UploadFailure | ConnectionLost | E, R>
-  /** Stores a batch behind the stored book, and compares nothing. One step with its answer. */
-  readonly append: <E, R>(
-    batch: BetBatch,
-    answer: Answer<E, R>
-  ) => Effect.Effect<void, UploadFailure | E, R>
-  /** The book is complete; saying so again is harmless. Runs to its end. */
-  readonly finish: (bets: number, sha256: string) => Effect.Effect<void, UploadFailure>
-  /** Compares a batch with the stored rows from `position` on, as many as there are. */
-  readonly compareAt: (
-    position: number,
-    batch: BetBatch
-  ) => Effect.Effect<number, BookDiffers | Discarded | StoreUnavailable | ConnectionLost>
-}
+export type Upload = ReturnType<typeof make>
 
-/** What an upload works on. */
-export interface UploadOf extends StoredBook {
-  readonly store: BetStore["Service"]
-  readonly turn: Turn
-  /** Fails once the connection is gone: nothing more is compared for it. */
-  readonly lost: PeerConnection["lost"]
-  readonly digest: BookDigest
-  /** Runs once the book is known to be complete. */
-  readonly onFinished: Effect.Effect<void>
-}
-
-/** Begins an upload at position 0 of a book with this progress. */
-export const make = (book: UploadOf, progress: AgencyProgress): Upload => {
-  const { agency, digest, lost, onFinished, store, turn } = book
-  /** What is stored at the least. */
+/**
+ * Begins an upload at position 0 of a book with this progress; `onFinished` runs once the book is
+ * known to be complete.
+ */
+export const make = (
+  book: Book,
+  connection: AtBook,
+  progress: AgencyProgress,
+  onFinished: Effect.Effect<void>
+) => {
+  const { agency, digest, store } = book
+  /** The progress as last seen; others may have stored more since. */
   let seen = progress
+  /** The position in the book of this connection's next bet. */
   let position = 0
+  /** How far `compare` has come. */
+  let comparedTo = 0
 
   /** How many bets of a batch at `from` are known to be stored. */
   const overlap = (from: number, { count }: BetBatch) =>
@@ -128,48 +72,44 @@ export const make = (book: UploadOf, progress: AgencyProgress): Upload => {
     const known = overlap(from, batch)
     if (known === 0) return 0
     const { edition } = seen
-    const stored = batch.take(known)
-    yield* Effect.raceFirst(compare(book, edition, from, stored), lost)
-    digest.add(edition, from, stored)
+    const repeated = batch.take(known)
+    yield* Effect.raceFirst(compareBooks(book, edition, from, repeated), connection.lost)
+    digest.add(edition, from, repeated)
     return known
   })
 
-  /** Sees what others stored, under the `commit` permit. Nobody else writes during a turn. */
+  /** Looks what other connections stored; during this one's turn none does. */
   const see = Effect.gen(function* () {
-    if (turn.isHeld()) return
-    yield* turn.checkPresence
+    if (book.isWrittenBy(connection)) return
+    if (Deferred.isDoneUnsafe(connection.onLeave)) yield* Deferred.await(connection.onLeave)
     const now = yield* store.progressOf(agency)
     if (now.edition !== seen.edition) return yield* new Discarded({ agency })
     seen = now
   })
 
-  /** The book is complete, and has no writer. */
-  const end = Effect.suspend(() => {
-    seen = { ...seen, finished: true }
-    return Effect.andThen(turn.release, onFinished)
-  })
-
-  const recordFinish = Effect.fnUntraced(function* (bets: number, sha256: string) {
-    if (seen.finished) return
-    yield* store.finish(agency, bets, { sha256, edition: seen.edition })
-    yield* turn.take
-  })
-
-  const add = Effect.fnUntraced(function* (batch: BetBatch, last: boolean) {
+  const add = Effect.fn("Upload.commit")(function* (batch: BetBatch, last: boolean) {
     const { bets, edition } = seen
     const finished = last ? { sha256: yield* digest.of(seen, batch) } : undefined
     yield* store.append(agency, bets, batch, { last: finished, edition })
     digest.add(edition, bets, batch)
     seen = { ...seen, bets: bets + batch.count }
-    yield* turn.take
+    yield* book.takeTurn(connection)
   })
 
-  /** Undefined if more is stored than the `compared` bets of the batch. */
-  const commit = Effect.fnUntraced(function* (
-    batch: BetBatch,
-    compared: number,
-    last: boolean
-  ): Effect.fn.Return<StoredBatch | undefined, UploadFailure> {
+  const recordFinish = Effect.fn("Upload.finish")(function* (sha256: string) {
+    yield* store.finish(agency, seen.bets, { sha256, edition: seen.edition })
+    yield* book.takeTurn(connection)
+  })
+
+  /** Notes that the book is complete; it has no writer then. */
+  const end = Effect.suspend(() => {
+    seen = { ...seen, finished: true }
+    book.giveTurnBack(connection)
+    return onFinished
+  })
+
+  /** Stores what follows the compared bets of a batch; undefined if more is stored by now. */
+  const storeRest = Effect.fnUntraced(function* (batch: BetBatch, compared: number, last: boolean) {
     yield* see
     const repeated = overlap(position, batch)
     if (repeated > compared) return undefined
@@ -180,75 +120,102 @@ export const make = (book: UploadOf, progress: AgencyProgress): Upload => {
 
     const fresh = batch.drop(repeated)
     if (fresh.count > 0) yield* add(fresh, last)
-    else if (last) yield* recordFinish(next, yield* digest.of(seen))
+    else if (last && !finished) yield* recordFinish(yield* digest.of(seen))
     if (last) yield* end
     return { stored: fresh.count, repeated }
   })
 
-  /** Commits and answers; false if more was stored meanwhile. */
-  const commitAndAnswer = Effect.fnUntraced(function* <E, R>(
+  /**
+   * Compares what of a batch is stored already, and stores the rest; with `last` the book is
+   * complete. The comparison can be interrupted; the commit and its answer are one step.
+   */
+  const storeFromStart = <E, R>(batch: BetBatch, last: boolean, answer: Answer<E, R>) =>
+    Effect.uninterruptibleMask(
+      Effect.fnUntraced(function* (restore) {
+        let compared = 0
+        let stored: StoredBatch | undefined
+        while (stored === undefined) {
+          const rest = batch.drop(compared)
+          compared += yield* restore(compareAt(position + compared, rest))
+          // What is stored stays stored: a batch that is only compared needs no turn.
+          const isCompared = !last && compared === batch.count
+          stored = isCompared
+            ? { stored: 0, repeated: compared }
+            : yield* book.commit.withPermit(storeRest(batch, compared, last))
+        }
+        position += batch.count
+        yield* answer(stored)
+      })
+    )
+
+  const appendAt = Effect.fnUntraced(
+    function* (at: number, batch: BetBatch) {
+      if (batch.count > 0) yield* see
+      if (at !== seen.bets) {
+        return yield* new Conflict({ agency, position: at, held: seen.bets })
+      }
+      if (batch.count > 0) yield* add(batch, false)
+      position = seen.bets
+    },
+    // The book was unfinished when this upload resumed, so another connection sent the rest. An
+    // agency that resumes again learns whether that is the same book.
+    (appended, at) =>
+      Effect.catchTag(appended, "AlreadyFinished", ({ bets }) =>
+        Effect.fail(new Conflict({ agency, position: at, held: bets }))
+      ),
+    book.commit.withPermit
+  )
+
+  /** Stores a batch at the end of the stored book without comparing; one step with its answer. */
+  const append = Effect.fnUntraced(function* <E, R>(
+    at: number,
     batch: BetBatch,
-    compared: number,
-    last: boolean,
     answer: Answer<E, R>
   ) {
-    // What is stored stays stored: a batch that is only compared needs no turn.
-    const isCompared = !last && compared === batch.count
-    const stored = isCompared
-      ? { stored: 0, repeated: compared }
-      : yield* turn.commit.withPermit(commit(batch, compared, last))
-    if (stored === undefined) return false
-    position += batch.count
-    yield* answer(stored)
-    return true
+    if (seen.finished) return yield* new AlreadyFinished({ agency, bets: seen.bets })
+    yield* appendAt(at, batch)
+    yield* answer({ stored: batch.count, repeated: 0 })
   }, Effect.uninterruptible)
 
-  const finishBook = Effect.fnUntraced(function* (
-    bets: number,
-    sha256: string
-  ): Effect.fn.Return<void, UploadFailure> {
-    yield* see
-    if (bets !== seen.bets) return yield* new BookMismatch({ agency, bets, held: seen.bets })
-    if (sha256 !== (yield* digest.of(seen))) return yield* new DigestMismatch({ agency, bets })
-    yield* recordFinish(bets, sha256)
-    yield* end
+  /** Compares the next batch with the stored book, from 0 on; gives how many bets are equal. */
+  const compare = Effect.fnUntraced(function* (at: number, batch: BetBatch) {
+    if (at !== comparedTo) return yield* new Conflict({ agency, position: at, held: comparedTo })
+    comparedTo += yield* compareAt(at, batch)
+    if (comparedTo < at + batch.count) {
+      return yield* new BookDiffers({ agency, position: comparedTo })
+    }
+    return comparedTo
   })
 
+  /** Completes the book, all of which is stored; doing so again is harmless. Runs to its end. */
+  const finish = Effect.fnUntraced(
+    function* (bets: number, sha256: string) {
+      yield* see
+      if (bets !== seen.bets) return yield* new BookMismatch({ agency, bets, held: seen.bets })
+      if (sha256 !== (yield* digest.of(seen))) return yield* new DigestMismatch({ agency, bets })
+      if (!seen.finished) yield* recordFinish(sha256)
+      position = bets
+      yield* end
+    },
+    book.commit.withPermit,
+    Effect.uninterruptible
+  )
+
+  /** Continues where the stored book ends, and describes that book; the digest is in hex. */
   const resume = Effect.gen(function* () {
     seen = yield* store.progressOf(agency)
     position = seen.bets
     if (seen.finished) yield* onFinished
     return { bets: seen.bets, sha256: yield* digest.of(seen), finished: seen.finished }
-  })
+  }).pipe(book.commit.withPermit)
 
   return {
     agency,
     position: () => position,
-    hasFinished: () => seen.finished,
-    resume: turn.commit.withPermit(resume),
-    refusal: (at, pending) => {
-      if (seen.finished) return new AlreadyFinished({ agency, bets: seen.bets })
-      const next = position + pending
-      return at === next ? undefined : new Conflict({ agency, position: at, held: next })
-    },
-    store: Effect.fnUntraced(function* (batch, last, answer) {
-      let compared = 0
-      do {
-        compared += yield* compareAt(position + compared, batch.drop(compared))
-      } while (!(yield* commitAndAnswer(batch, compared, last, answer)))
-    }),
-    append: Effect.fnUntraced(function* (batch, answer) {
-      const isStored = yield* Effect.catchIf(
-        commitAndAnswer(batch, 0, false, answer),
-        // It had not finished when this upload resumed: another connection sent the rest. An
-        // agency that resumes again is told if that is the same book.
-        (error): error is AlreadyFinished => error instanceof AlreadyFinished,
-        ({ bets }) => Effect.fail(new Conflict({ agency, position, held: bets }))
-      )
-      if (!isStored) return yield* new Conflict({ agency, position, held: seen.bets })
-    }),
-    finish: (bets, sha256) =>
-      Effect.uninterruptible(turn.commit.withPermit(finishBook(bets, sha256))),
-    compareAt
+    store: storeFromStart,
+    resume,
+    append,
+    compare,
+    finish
   }
 }

@@ -3,27 +3,23 @@
  * batch by batch, each acknowledged once stored; then the question, and at the draw the agency's
  * own winners. Batches that have come already are stored together. How it is said is the dialect's.
  */
-import { Deferred, Effect, Result, type Scope } from "effect"
+import { Effect, Result } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
 import { BetBatch } from "../../domain/BetBatch.ts"
-import type { WinningDocuments } from "../../domain/Draw.ts"
 import type { EndOfStream } from "../../protocol/ByteReader.ts"
 import { BadMessage } from "../../protocol/BytesCodec.ts"
 import type { ConnectionLost } from "../../protocol/PeerConnection.ts"
-import { authorize, type Identity, type Unauthorized } from "../admission/Identity.ts"
+import { authorize } from "../admission/Identity.ts"
 import { discardInput, forgetRead, type Peer } from "../admission/Peer.ts"
 import { awaitMessage, readInTime, type TooSlow } from "../admission/Timeouts.ts"
-import { Lottery, type UnknownAgency } from "../lottery/Lottery.ts"
-import type { AtBook, Superseded } from "../lottery/Turn.ts"
-import type { StoredBatch, Upload } from "../lottery/Upload.ts"
-import type { Discarded } from "../store/BetStore.ts"
-import * as Intake from "./Intake.ts"
-import { asInternalError } from "./InternalError.ts"
-import { type Answer, tellWinners } from "./TellWinners.ts"
+import { Lottery } from "../lottery/Lottery.ts"
+import type { StoredBatch } from "../lottery/Upload.ts"
+import { type Conversation, hold, logStored } from "./Conversation.ts"
+import { type Reason, refusing } from "./Refusal.ts"
+import { type EncodeWinners, tellWinners } from "./TellWinners.ts"
 
-/** Some bets of an agency; `last` says that its book is whole with them. */
+/** Some bets of an agency; `last` says that its book is complete with them. */
 export interface Bets {
-  readonly _tag: "Bets"
   readonly agency: Agency
   readonly batch: BetBatch
   readonly last: boolean
@@ -31,285 +27,168 @@ export interface Bets {
 
 /** An agency asks for its winners. */
 export interface Question {
-  readonly _tag: "Question"
   readonly agency: Agency
+  readonly batch?: undefined
 }
 
-/** How a dialect says what this conversation is made of. */
+export type ReadError = BadMessage | TooSlow | EndOfStream | ConnectionLost
+
+/** The words of a dialect for this conversation. */
 export interface BookDialect {
-  /** Reads one message; `finished` says that the last batch of this connection was accepted. */
-  readonly read: (
-    peer: Peer,
-    finished: boolean
-  ) => Effect.Effect<Bets | Question, BadMessage | TooSlow | EndOfStream | ConnectionLost>
-  /** Whether bytes begin with a message that can be read without waiting, and at little cost. */
+  /** Reads one message; `isFinished` says that the last batch of this connection was stored. */
+  readonly read: (peer: Peer, isFinished: boolean) => Effect.Effect<Bets | Question, ReadError>
+  /** Whether bytes begin with a whole message that is cheap to read. */
   readonly beginsWithMessage: (bytes: Uint8Array) => boolean
   /** The acknowledgement of a batch. */
   readonly stored: Uint8Array
-  /** Why a message was refused, where the dialect can say so. */
-  readonly refused: (reason: string, finished: boolean) => Uint8Array | undefined
-  readonly winners: (documents: WinningDocuments) => Answer
+  /** Says why a message was refused, if the dialect can. */
+  readonly refused: (reason: string, isFinished: boolean) => Uint8Array | undefined
+  readonly winners: EncodeWinners
 }
 
-/** Bets of one agency that came together, and are stored together. */
-interface Run {
-  readonly _tag: "Run"
-  readonly agency: Agency
-  readonly messages: ReadonlyArray<Bets>
-}
-
-/** From so many bytes of bets on no further message is stored together with them. */
-const MAX_RUN_BYTES = 1024 * 1024
-/** Messages of a run: one without bets has a few bytes as it comes, and some hundred here. */
-const MAX_RUN_MESSAGES = 256
-
-/** How far a conversation has come. */
-interface Progress {
-  upload: Upload | undefined
-  /** The last batch was accepted. */
-  finished: boolean
-  /** What was read behind a run, and does not belong to it. */
-  next: Result.Result<Bets | Question, BadMessage> | undefined
-}
+/** No further message is stored together with this many bytes of bets, or this many messages. */
+const MAX_TOGETHER_BYTES = 1024 * 1024
+/** A message without bets has a few bytes as it comes, and some hundred here. */
+const MAX_TOGETHER = 256
 
 /** Holds the conversation to its end, which is also the connection's. */
-export const run = Effect.fnUntraced(function* (peer: Peer, dialect: BookDialect) {
-  const onLeave = yield* Deferred.make<never, Superseded | Discarded>()
-  const progress: Progress = { upload: undefined, finished: false, next: undefined }
-  yield* converse(peer, dialect, progress, {
-    ip: peer.ip,
-    onLeave,
-    lost: peer.connection.lost
-  }).pipe(
-    asInternalError,
-    Effect.raceFirst(Deferred.await(onLeave)),
-    Effect.catchTag(["Superseded", "Discarded"], (left) => leave(peer, dialect, progress, left)),
-    Effect.catchTag("InternalError", (error) => refuseBets(peer, dialect, progress, error)),
-    Effect.tapErrorTag(["EndOfStream", "ConnectionLost"], () => logUnfinished(peer, progress))
-  )
-})
-
-/** Logs an agency that went away in the middle of its book. */
-const logUnfinished = ({ ip }: Peer, { finished, upload }: Progress) =>
-  upload === undefined || finished ? Effect.void : Intake.logUnfinished(ip, upload)
-
-/**
- * Sends a peer away from an agency's book. One that cannot be told why is kept until the draw: it
- * would take the close for a broken connection, and bring back the book that somebody discarded.
- */
-const leave = Effect.fnUntraced(function* (
-  peer: Peer,
-  dialect: BookDialect,
-  progress: Progress,
-  left: Superseded | Discarded
-) {
-  const { upload } = progress
-  yield* upload === undefined
-    ? Intake.logQuestionRefused(peer.ip, left)
-    : Intake.logRefused(peer.ip, left, { upload })
-  const answer = dialect.refused(left.message, progress.finished)
-  if (answer !== undefined) return yield* peer.connection.write(answer)
-  const lottery = yield* Lottery
-  const gone = Effect.raceFirst(discardInput(peer), peer.connection.lost)
-  yield* Effect.raceFirst(Effect.ignore(lottery.winnersOf(left.agency)), gone)
-})
-
-/** Tells the peer why a message is refused, if the dialect can. */
-const answerRefused = (
-  { connection }: Peer,
-  dialect: BookDialect,
-  { finished }: Progress,
-  reason: string
-) => {
-  const answer = dialect.refused(reason, finished)
-  return answer === undefined ? Effect.void : connection.write(answer)
-}
-
-const refuseBets = Effect.fnUntraced(function* (
-  peer: Peer,
-  dialect: BookDialect,
-  progress: Progress,
-  refusal: Intake.Refusal,
-  count?: number
-) {
-  yield* Intake.logRefused(peer.ip, refusal, { upload: progress.upload, count })
-  yield* answerRefused(peer, dialect, progress, refusal.message)
-  return "refused" as const
-})
-
-const refuseQuestion = Effect.fnUntraced(function* (
-  peer: Peer,
-  dialect: BookDialect,
-  progress: Progress,
-  refusal: Intake.QuestionRefusal
-) {
-  yield* Intake.logQuestionRefused(peer.ip, refusal)
-  yield* answerRefused(peer, dialect, progress, refusal.message)
-  return "refused" as const
-})
-
-/** What a message came to: an agency's question is answered with its winners. */
-type Outcome = "taken" | "refused" | Agency
-
-/** Whether a message ahead of the refused one may be good. */
-const isOfOneMessage = ({ _tag }: Intake.Refusal): boolean =>
-  _tag === "BookDiffers" ||
-  _tag === "BookMismatch" ||
-  _tag === "AlreadyFinished" ||
-  _tag === "Conflict"
-
-const converse = Effect.fnUntraced(function* (
-  peer: Peer,
-  dialect: BookDialect,
-  progress: Progress,
-  connection: AtBook
-) {
-  const lottery = yield* Lottery
-
-  const storeBets = Effect.fnUntraced(function* (agency: Agency, messages: ReadonlyArray<Bets>) {
-    if (progress.finished) {
-      return yield* new BadMessage({ reason: "no bet can follow the last batch", agency })
-    }
-    yield* lottery.admit(agency)
-    yield* authorize(peer, agency)
-    progress.upload ??= yield* lottery.upload(agency, connection)
-    const { upload } = progress
-    if (agency !== upload.agency) return yield* anotherAgency(upload.agency, agency)
-    const batch = BetBatch.concat(messages.map((message) => message.batch))
-    const last = messages.at(-1)!.last
-    const answer = Effect.fnUntraced(function* (stored: StoredBatch) {
-      yield* Intake.logStored(agency, batch, stored)
-      yield* peer.accepted
-      progress.finished = last
-      yield* peer.connection.write(Buffer.concat(Array(messages.length).fill(dialect.stored)))
-    })
-    yield* upload.store(batch, last, answer)
-    return "taken" as const
-  })
-
-  const refuse = (refusal: Intake.Refusal, count?: number) =>
-    refuseBets(peer, dialect, progress, refusal, count)
-
-  const takeMessage = (agency: Agency, message: Bets) =>
-    Effect.catchTag(storeBets(agency, [message]), Intake.REFUSALS, (refusal) =>
-      refuse(refusal, message.batch.count)
-    )
-
-  /** Stores a run at once; if one of its messages is refused, those ahead of it by themselves. */
-  const takeRun = ({ agency, messages }: Run) =>
-    Effect.catchTag(
-      storeBets(agency, messages),
-      Intake.REFUSALS,
-      Effect.fnUntraced(function* (refusal) {
-        if (messages.length === 1 || !isOfOneMessage(refusal)) {
-          return yield* refuse(refusal, messages[0]!.batch.count)
-        }
-        for (const message of messages) {
-          if ((yield* takeMessage(agency, message)) === "refused") return "refused" as const
-        }
-        return "taken" as const
-      })
-    )
-
-  const checkQuestion = Effect.fnUntraced(function* ({
-    agency
-  }: Question): Effect.fn.Return<
-    Outcome,
-    BadMessage | UnknownAgency | Unauthorized,
-    Identity | Scope.Scope
-  > {
-    yield* lottery.admit(agency)
-    yield* authorize(peer, agency)
-    const { finished, upload } = progress
-    if (upload === undefined) {
-      yield* lottery.attend(agency, connection)
-      yield* peer.accepted
-      return agency
-    }
-    if (agency !== upload.agency) return yield* anotherAgency(upload.agency, agency)
-    if (!finished) {
-      const reason = "expected the last batch before the question for the winners"
-      return yield* new BadMessage({ reason, agency })
-    }
-    return agency
-  })
-
-  const takeQuestion = (question: Question) =>
-    Effect.catchTag(
-      checkQuestion(question),
-      ["BadMessage", "UnknownAgency", "Unauthorized"],
-      (refusal) => refuseQuestion(peer, dialect, progress, refusal)
-    )
-
-  // Where the book is whole the peer waits for the draw, and need not say anything.
-  const awaitNext = Effect.suspend(() => {
-    const { reader } = peer.connection
-    if (!progress.finished) return awaitMessage(peer)
-    return reader.buffered().length > 0 ? Effect.void : reader.fill
-  })
-  const readMessage = Effect.suspend(() => {
-    const { next } = progress
-    progress.next = undefined
-    if (next !== undefined) return Effect.fromResult(next)
-    return forgetRead(peer).pipe(
-      Effect.andThen(awaitNext),
-      Effect.andThen(Effect.suspend(() => readInTime(peer, dialect.read(peer, progress.finished))))
-    )
-  })
-
-  /** Reads a message, and the bets that have come behind bets. */
-  const readRun = Effect.gen(function* () {
-    const { reader } = peer.connection
-    const first = yield* readMessage
-    if (first._tag === "Question") return first
-    const messages = [first]
-    let { last } = first
-    let bytes = first.batch.byteLength
-    const hasRoom = () => bytes < MAX_RUN_BYTES && messages.length < MAX_RUN_MESSAGES
-    while (!last && hasRoom() && dialect.beginsWithMessage(reader.buffered())) {
-      const next = yield* readWaiting
-      if (Result.isFailure(next) || !isMoreOf(first, next.success)) {
-        progress.next = next
-        break
-      }
-      messages.push(next.success)
-      bytes += next.success.batch.byteLength
-      last = next.success.last
-    }
-    return { _tag: "Run", agency: first.agency, messages } satisfies Run
-  })
-  const readWaiting = Effect.suspend(() => dialect.read(peer, false)).pipe(
-    Effect.map(Result.succeed),
-    Effect.catchTag("BadMessage", (bad) => Effect.succeed(Result.fail(bad)))
+export const run = (peer: Peer, dialect: BookDialect) =>
+  hold(
+    peer,
+    (conversation) => converse(conversation, dialect),
+    (conversation, reason) => refuse(conversation, dialect, reason)
   )
 
-  const step = Effect.suspend(() => readRun).pipe(
-    Effect.flatMap(
-      (
-        message
-      ): Effect.Effect<Outcome, Superseded | Discarded | ConnectionLost, Identity | Scope.Scope> =>
-        message._tag === "Run" ? takeRun(message) : takeQuestion(message)
-    ),
-    Effect.catchTag(["BadMessage", "TooSlow"], (refusal) => refuse(refusal))
-  )
-
-  for (;;) {
-    const outcome = yield* step
-    if (outcome === "refused") return
-    if (outcome === "taken") continue
-    const { winners } = dialect
-    const told = tellWinners(peer, outcome, { meanwhile: Effect.never, winners, closes: false })
-    return yield* Effect.catchTag(told, ["BadMessage", "DamagedBet"], (refusal) =>
-      refuseQuestion(peer, dialect, progress, refusal)
-    )
+const converse = Effect.fnUntraced(function* (conversation: Conversation, dialect: BookDialect) {
+  const { peer } = conversation
+  let next = yield* readMessage(conversation, dialect)
+  while (next.batch !== undefined) {
+    const { behind, messages } = yield* readWaiting(peer, dialect, next)
+    yield* storeTogether(conversation, dialect, messages)
+    next = yield* behind === undefined
+      ? readMessage(conversation, dialect)
+      : Effect.fromResult(behind)
   }
+  conversation.isAsking = true
+  yield* takeQuestion(conversation, next.agency)
+  yield* tellWinners(peer, next.agency, {
+    meanwhile: Effect.never,
+    winners: dialect.winners,
+    closes: false
+  })
+})
+
+const readMessage = Effect.fnUntraced(function* (
+  { isFinished, peer }: Conversation,
+  dialect: BookDialect
+) {
+  const { reader } = peer.connection
+  yield* forgetRead(peer)
+  // Once its book is complete the peer waits for the draw, and need not say anything.
+  if (!isFinished) yield* awaitMessage(peer)
+  else if (reader.buffered().length === 0) yield* reader.fill
+  return yield* readInTime(peer, dialect.read(peer, isFinished))
+})
+
+/** Reads the bets that came right behind the first; `behind` is what came next and is none. */
+const readWaiting = Effect.fnUntraced(function* (peer: Peer, dialect: BookDialect, first: Bets) {
+  const { reader } = peer.connection
+  const messages = [first]
+  let { last } = first
+  let bytes = first.batch.byteLength
+  let behind: Result.Result<Bets | Question, ReadError> | undefined
+  const hasRoom = () => bytes < MAX_TOGETHER_BYTES && messages.length < MAX_TOGETHER
+  while (!last && hasRoom() && dialect.beginsWithMessage(reader.buffered())) {
+    const next = yield* Effect.result(dialect.read(peer, false))
+    if (Result.isFailure(next) || !isMoreOf(first, next.success)) {
+      behind = next
+      break
+    }
+    messages.push(next.success)
+    bytes += next.success.batch.byteLength
+    last = next.success.last
+  }
+  return { messages, behind }
 })
 
 const isMoreOf = (first: Bets, next: Bets | Question): next is Bets =>
-  next._tag === "Bets" && next.agency === first.agency
+  next.batch !== undefined && next.agency === first.agency
 
-const anotherAgency = (agency: Agency, other: Agency): BadMessage =>
-  new BadMessage({
-    reason: `expected agency ${agency}, to which this connection belongs, got agency ${other}`,
-    agency: other
+/** Reasons that concern one of several messages: those before it may be good. */
+const OF_ONE_MESSAGE = new Set(["BookDiffers", "BookMismatch", "AlreadyFinished", "Conflict"])
+
+/** Stores messages in one commit; if one is refused, stores those before it one by one. */
+const storeTogether = (
+  conversation: Conversation,
+  dialect: BookDialect,
+  messages: ReadonlyArray<Bets>
+) => {
+  const store = (together: ReadonlyArray<Bets>) =>
+    refusing(storeBets(conversation, dialect, together), together[0]!.batch.count)
+  return Effect.catchTag(store(messages), "Refusal", (refusal) =>
+    messages.length > 1 && OF_ONE_MESSAGE.has(refusal.reason._tag)
+      ? Effect.forEach(messages, (message) => store([message]), { discard: true })
+      : Effect.fail(refusal)
+  )
+}
+
+const storeBets = Effect.fnUntraced(function* (
+  conversation: Conversation,
+  dialect: BookDialect,
+  messages: ReadonlyArray<Bets>
+) {
+  const { atBook, peer } = conversation
+  const { agency } = messages[0]!
+  if (conversation.isFinished) {
+    return yield* new BadMessage({ reason: "no bet can follow the last batch", agency })
+  }
+  yield* admit(conversation, agency)
+  conversation.upload ??= yield* (yield* Lottery).upload(agency, atBook)
+  const batch = BetBatch.concat(messages.map((message) => message.batch))
+  const { last } = messages.at(-1)!
+  const answer = Effect.fnUntraced(function* (stored: StoredBatch) {
+    yield* logStored(agency, batch, stored)
+    yield* peer.accepted
+    conversation.isFinished = last
+    yield* peer.connection.write(Buffer.concat(Array(messages.length).fill(dialect.stored)))
   })
+  yield* conversation.upload.store(batch, last, answer)
+})
+
+const takeQuestion = Effect.fnUntraced(function* (conversation: Conversation, agency: Agency) {
+  yield* admit(conversation, agency)
+  if (conversation.upload === undefined) {
+    yield* (yield* Lottery).watch(agency, conversation.atBook)
+    yield* conversation.peer.accepted
+  } else if (!conversation.isFinished) {
+    const reason = "expected the last batch before the question for the winners"
+    return yield* new BadMessage({ reason, agency })
+  }
+})
+
+/** Lets the peer speak for an agency, one on a connection. */
+const admit = Effect.fnUntraced(function* ({ peer, upload }: Conversation, agency: Agency) {
+  if (agency === upload?.agency) return
+  yield* (yield* Lottery).admit(agency)
+  yield* authorize(peer, agency)
+  if (upload === undefined) return
+  const own = `expected agency ${upload.agency}, to which this connection belongs`
+  return yield* new BadMessage({ reason: `${own}, got agency ${agency}`, agency })
+})
+
+/**
+ * Tells the peer why it is refused, if the dialect can. A peer that must leave its book and cannot
+ * be told is kept until the draw: it would take the close for a broken connection, and send the
+ * discarded book again.
+ */
+const refuse = Effect.fnUntraced(function* (
+  { isFinished, peer }: Conversation,
+  dialect: BookDialect,
+  reason: Reason
+) {
+  const answer = dialect.refused(reason.message, isFinished)
+  if (answer !== undefined) return yield* peer.connection.write(answer)
+  if (reason._tag !== "Superseded" && reason._tag !== "Discarded") return
+  const drawn = Effect.ignore((yield* Lottery).winnersOf(reason.agency))
+  yield* Effect.raceFirst(drawn, Effect.raceFirst(discardInput(peer), peer.connection.lost))
+})

@@ -3,10 +3,10 @@
  * dialect's conversation, and handles every way in which a connection can end.
  */
 import type * as Net from "node:net"
-import { Effect, Result } from "effect"
+import { Effect } from "effect"
 import type { Socket } from "effect/socket/Socket"
 import { logAction } from "../../domain/ActionLog.ts"
-import { EndOfStream } from "../../protocol/ByteReader.ts"
+import type { EndOfStream } from "../../protocol/ByteReader.ts"
 import { BadMessage } from "../../protocol/BytesCodec.ts"
 import { type Dialect, detect } from "../../protocol/Dialect.ts"
 import * as PeerConnection from "../../protocol/PeerConnection.ts"
@@ -24,7 +24,7 @@ import * as TextLineSession from "./TextLineSession.ts"
 export type Port = "bets" | "winners"
 
 /** Serves a connection to its end; closed with the scope. */
-export const serve = Effect.fnUntraced(
+export const serve = Effect.fn("Connection.serve")(
   function* (socket: Socket, link: Net.Socket, port: Port, letIn: Omit<Peer, "connection">) {
     const { lingerTimeout, writeTimeout } = yield* ServerLimits
     const { held, ip } = letIn
@@ -32,37 +32,31 @@ export const serve = Effect.fnUntraced(
     const connection = yield* PeerConnection.make(socket, link, held.room)
     const write = writeInTime(connection.write, writeTimeout, link)
     const peer: Peer = { ...letIn, connection: { ...connection, write } }
-    yield* converse(peer, port).pipe(
-      Effect.catchTag(["BadMessage", "TooSlow"], (refusal) => logEnd(peer, refusal.message)),
-      Effect.catchTag("EndOfStream", (end) =>
-        // Who connects and goes without a word is a health check or a client at its end.
-        end.pending === 0 ? Effect.logDebug(`${ip}: ${end.message}`) : logEnd(peer, end.message)
+    const dialect = tellDialect(peer, port)
+    yield* Effect.flatMap(dialect, (told) => SESSIONS[told].run(peer)).pipe(
+      Effect.catchTag(["BadMessage", "TooSlow"], ({ message }) => logEnd(ip, message)),
+      Effect.catchTag("EndOfStream", ({ message, pending }) =>
+        // A connection that goes without a word is a health check or a client at its end.
+        pending === 0 ? Effect.logDebug(`${ip}: ${message}`) : logEnd(ip, message)
       )
     )
     // All was said, and what went wrong was logged: how the peer goes tells nobody anything.
-    yield* Effect.catchTag(linger(peer, lingerTimeout), "ConnectionLost", (lost) =>
-      Effect.logDebug(`${ip}: ${lost.message}`)
+    yield* Effect.catchTag(linger(peer, lingerTimeout), "ConnectionLost", ({ message }) =>
+      Effect.logDebug(`${ip}: ${message}`)
     )
   },
-  (effect, _socket, _link, _port, letIn) =>
-    Effect.catchTag(effect, "ConnectionLost", (lost) => logEnd(letIn, lost.message))
+  (served, _socket, _link, _port, { ip }) =>
+    Effect.catchTag(served, "ConnectionLost", ({ message }) => logEnd(ip, message))
 )
 
-const logEnd = ({ ip }: Pick<Peer, "ip">, error: string) =>
-  logAction("receive_message", "fail", { ip, error })
+const SESSIONS = {
+  line: TextLineSession,
+  binary: BinarySession,
+  json: JsonSession,
+  native: NativeSession
+} as const satisfies Record<Dialect, unknown>
 
-const converse = Effect.fnUntraced(function* (peer: Peer, port: Port) {
-  switch (yield* tellDialect(peer, port)) {
-    case "line":
-      return yield* TextLineSession.run(peer)
-    case "binary":
-      return yield* BinarySession.run(peer)
-    case "json":
-      return yield* JsonSession.run(peer)
-    case "native":
-      return yield* NativeSession.run(peer)
-  }
-})
+const logEnd = (ip: string, error: string) => logAction("receive_message", "fail", { ip, error })
 
 const tellDialect = Effect.fnUntraced(function* (peer: Peer, port: Port) {
   const { dialectTimeout, firstByteTimeout } = yield* ServerLimits
@@ -74,35 +68,31 @@ const tellDialect = Effect.fnUntraced(function* (peer: Peer, port: Port) {
   return yield* inTime(peer, enough, readDialect(peer.connection))
 })
 
-/** Refuses a connection that begins as none of the dialects does. */
-const refuseUnknown = Effect.fnUntraced(function* (
-  { write }: PeerConnection.PeerConnection,
-  bytes: Uint8Array
-) {
-  if (!beginsWithHandshake(bytes)) {
-    return yield* new BadMessage({ reason: `unknown first bytes: ${showFirstBytes(bytes)}` })
-  }
-  yield* write(NO_TLS_HERE)
-  const reason = "that is TLS: this server was started without --tls-cert and --tls-key"
-  return yield* new BadMessage({ reason })
-})
-
-const readDialect = Effect.fnUntraced(function* (
-  connection: PeerConnection.PeerConnection
-): Effect.fn.Return<Dialect, BadMessage | PeerConnection.ConnectionLost | EndOfStream> {
-  const { reader } = connection
+const readDialect = Effect.fnUntraced(function* ({
+  reader,
+  write
+}: PeerConnection.PeerConnection): Effect.fn.Return<
+  Dialect,
+  BadMessage | PeerConnection.ConnectionLost | EndOfStream
+> {
   let ended: EndOfStream | undefined
   for (;;) {
-    const detection = detect(reader.buffered(), ended !== undefined)
+    const bytes = reader.buffered()
+    const detection = detect(bytes, ended !== undefined)
     if (detection === "unknown") {
       if (ended?.pending === 0) return yield* ended
-      return yield* refuseUnknown(connection, reader.buffered())
+      const isTls = beginsWithHandshake(bytes)
+      if (isTls) yield* write(NO_TLS_HERE)
+      const reason = isTls ? TLS_IS_OFF : `unknown first bytes: ${showFirstBytes(bytes)}`
+      return yield* new BadMessage({ reason })
     }
     if (detection !== "undecided") return detection
-    const filled = yield* Effect.result(reader.fill)
-    if (Result.isFailure(filled)) {
-      if (!(filled.failure instanceof EndOfStream)) return yield* filled.failure
-      ended = filled.failure
-    }
+    yield* Effect.catchTag(reader.fill, "EndOfStream", (end) =>
+      Effect.sync(() => {
+        ended = end
+      })
+    )
   }
 })
+
+const TLS_IS_OFF = "that is TLS: this server was started without --tls-cert and --tls-key"

@@ -2,19 +2,15 @@
 import { Effect, Result } from "effect"
 import * as Json from "../../protocol/json/JsonMessages.ts"
 import type { Peer } from "../admission/Peer.ts"
-import type { BookDialect } from "./BookSession.ts"
 import * as BookSession from "./BookSession.ts"
 import { madeOnce } from "./TellWinners.ts"
 
-const dialect: BookDialect = {
+const dialect: BookSession.BookDialect = {
   beginsWithMessage: Json.beginsWithJsonMessage,
   read: Effect.fnUntraced(function* ({ connection: { reader }, held }) {
     const message = yield* Json.takeJsonMessage(reader)
     const decode = Effect.suspend(() => Effect.fromResult(Json.decodeJsonRequest(message)))
-    const request = yield* held.parsing(message.length, decode)
-    return request._tag === "Chunk"
-      ? { _tag: "Bets", agency: request.agency, batch: request.batch, last: request.last }
-      : { _tag: "Question", agency: request.agency }
+    return yield* held.parsing(message.length, decode)
   }),
   stored: Result.getOrThrow(Json.encodeJsonReply(new Json.ChunkProcessed())),
   refused: (reason) => Result.getOrThrow(Json.encodeJsonReply(new Json.ChunkRejected({ reason }))),

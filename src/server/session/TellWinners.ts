@@ -2,7 +2,7 @@
  * The end of an agency's conversation in every dialect: it waits at the barrier, hears its winners,
  * and is noted as told.
  */
-import { type Duration, Effect, type Result, Semaphore } from "effect"
+import { Effect, type Result, Semaphore } from "effect"
 import { logAction } from "../../domain/ActionLog.ts"
 import type { Agency } from "../../domain/Agency.ts"
 import type { WinningDocuments } from "../../domain/Draw.ts"
@@ -13,37 +13,28 @@ import { ServerLimits } from "../admission/ServerLimits.ts"
 import { inTime, WRITTEN_BYTES } from "../admission/Timeouts.ts"
 import { Lottery } from "../lottery/Lottery.ts"
 
-/** An agency's winners in a dialect, where it can say them. */
-export type Answer = Result.Result<Uint8Array, BadMessage>
-
-/** How a dialect tells an agency its winners. */
-export interface Telling<E> {
-  /** What goes on until the draw is held. */
-  readonly meanwhile: Effect.Effect<never, E, Lottery>
-  /** What is then said. */
-  readonly winners: (documents: WinningDocuments) => Answer
-  /** A client of this dialect closes once it has its winners; not all of the old ones do. */
-  readonly closes: boolean
-}
+/** Makes an agency's winners and the number that won a dialect's bytes, if it can say them. */
+export type EncodeWinners = (
+  documents: WinningDocuments,
+  winningNumber: number
+) => Result.Result<Uint8Array, BadMessage>
 
 /**
  * Makes the answer of an agency once: a peer that asks again, and reads it slowly, costs neither
  * the time to make it nor the memory for another one.
  */
-export const madeOnce = <Rest extends ReadonlyArray<unknown>>(
-  make: (documents: WinningDocuments, ...rest: Rest) => Answer
-): typeof make => {
-  const made = new WeakMap<WinningDocuments, Answer>()
-  return (documents, ...rest) => {
-    const answer = made.get(documents) ?? make(documents, ...rest)
+export const madeOnce = (encode: EncodeWinners): EncodeWinners => {
+  const made = new WeakMap<WinningDocuments, ReturnType<EncodeWinners>>()
+  return (documents, winningNumber) => {
+    const answer = made.get(documents) ?? encode(documents, winningNumber)
     made.set(documents, answer)
     return answer
   }
 }
 
-/** An answer that is not worth a claim on memory. */
+/** An answer up to this size claims no memory. */
 const SMALL_BYTES = 1024
-/** Larger answers of one agency that are on their way at a time. */
+/** Larger answers that are on their way to one agency's connections at a time. */
 const MAX_ON_THEIR_WAY = 64
 const onTheirWay = new WeakMap<WinningDocuments, Semaphore.Semaphore>()
 
@@ -65,20 +56,12 @@ export const inTurn = <E, R>(
 
 const NOT_CLOSED = "it was told its winners and did not close, so it may not have read them"
 
-/** How long a dead machine's answer to what is written to it may take, that it knows of nothing. */
+/** How long the machine of a process that is gone may take to reset the connection. */
 const RESET_TIMEOUT = "200 millis"
 
 /**
- * Learns now and then whether a peer is gone that sends no more: nothing is read of it, which would
- * say so. What is written is nothing, at which the system only says whether it could be.
- */
-const askWhetherThere = ({ connection }: Peer, every: Duration.Duration) =>
-  Effect.forever(Effect.andThen(Effect.sleep(every), connection.write(new Uint8Array(0))))
-
-/**
- * Writes to a peer that has said long ago that it sends no more: it may wait for its winners, or
- * its process is gone. One that is gone resets the connection at the first bytes, which the next
- * ones meet.
+ * Writes to a peer that said long ago that it sends no more: it may wait for its winners, or its
+ * process is gone, which resets the connection at the first bytes and is seen by the next ones.
  */
 const writeToSilent = Effect.fnUntraced(function* ({ connection }: Peer, bytes: Uint8Array) {
   const unlessLost = Effect.raceFirst(Effect.sleep(RESET_TIMEOUT), connection.lost)
@@ -87,6 +70,15 @@ const writeToSilent = Effect.fnUntraced(function* ({ connection }: Peer, bytes: 
   yield* connection.write(bytes.subarray(-1))
   yield* unlessLost
 })
+
+/** How a dialect tells an agency its winners. */
+interface Telling<E> {
+  /** What goes on until the draw is held. */
+  readonly meanwhile: Effect.Effect<never, E>
+  readonly winners: EncodeWinners
+  /** A client of this dialect closes once it has its winners; not all of the old ones do. */
+  readonly closes: boolean
+}
 
 /**
  * Waits for the draw as long as the agency is there, and tells it its winners. No dialect
@@ -102,34 +94,39 @@ export const tellWinners = Effect.fnUntraced(function* <E>(
   const lottery = yield* Lottery
   const { connection, held, ip } = peer
   const { farewellTimeout, keepAliveDelay, lingerTimeout } = yield* ServerLimits
+  // Nothing more is read of a peer that sends no more: an empty write fails once it is gone.
+  const probe = Effect.andThen(Effect.sleep(keepAliveDelay), connection.write(new Uint8Array(0)))
   let isSilent = false
   const watch = Effect.flatMap(discardInput(peer), () => {
     isSilent = true
-    return askWhetherThere(peer, keepAliveDelay)
+    return Effect.forever(probe)
   })
-  const documents = yield* Effect.raceFirst(
+  const documents = yield* Effect.raceAllFirst([
     lottery.winnersOf(agency),
-    Effect.raceFirst(Effect.raceFirst(connection.lost, watch), meanwhile)
-  )
-  const bytes = yield* Effect.fromResult(winners(documents))
+    connection.lost,
+    watch,
+    meanwhile
+  ])
+  const bytes = yield* Effect.fromResult(winners(documents, lottery.draw.winningNumber))
   const say = Effect.suspend(() =>
     isSilent ? writeToSilent(peer, bytes) : connection.write(bytes)
   )
-  const closed = Effect.gen(function* () {
-    yield* connection.end
-    if (!closes) return yield* Effect.timeoutOption(discardInput(peer), lingerTimeout)
+  yield* inTurn(documents, bytes, say, held)
+  yield* connection.end
+  if (closes) {
     const close = Effect.raceFirst(discardInput(peer), connection.lost)
-    return yield* Effect.catchTag(
+    yield* Effect.catchTag(
       inTime(peer, { what: "the close", timeout: farewellTimeout }, close),
       "TooSlow",
       () => Effect.fail(new ConnectionLost({ reason: NOT_CLOSED }))
     )
-  })
-  yield* inTurn(documents, bytes, say, held).pipe(
-    Effect.andThen(closed),
-    Effect.andThen(Effect.uninterruptible(lottery.told(agency))),
-    Effect.catchTag("StoreBroken", ({ message }) =>
+  } else {
+    yield* Effect.timeoutOption(discardInput(peer), lingerTimeout)
+  }
+  yield* Effect.catchTag(
+    Effect.uninterruptible(lottery.told(agency)),
+    "StoreBroken",
+    ({ message }) =>
       logAction("consulta_ganadores", "fail", { agencia: agency, ip, error: message })
-    )
   )
 })

@@ -7,7 +7,7 @@ import { Effect, Fiber, Semaphore } from "effect"
 import { describe, expect } from "vitest"
 import { Bet } from "../../../src/domain/Bet.ts"
 import { BetBatch } from "../../../src/domain/BetBatch.ts"
-import * as BookDigest from "../../../src/server/lottery/BookDigest.ts"
+import { BookDigest } from "../../../src/server/lottery/BookDigest.ts"
 import * as CsvStore from "../../../src/server/store/csv/CsvStore.ts"
 import { temporaryFolder } from "../../support/TemporaryFolder.ts"
 import { whole } from "../../support/wholeBook.ts"
@@ -28,7 +28,7 @@ const setUp = Effect.gen(function* () {
   const path = `${yield* temporaryFolder}/bets.csv`
   const store = yield* CsvStore.make({ path, drawId: "default" })
   const reading = yield* Semaphore.make(1)
-  const digest = BookDigest.make(1, store, reading)
+  const digest = new BookDigest(1, store, reading)
   const append = (bets: number, batch: BetBatch) => store.append(1, bets, batch)
   const current = Effect.flatMap(store.progressOf(1), (progress) => digest.of(progress))
   return { store, reading, digest, append, current }

@@ -1,12 +1,12 @@
 /** Goal: the lottery's own rules, in this process and on a real store: turns, barrier, told. */
 import { it } from "@effect/vitest"
-import { Deferred, Effect, Fiber, Layer, Logger, PubSub, Stream } from "effect"
+import { Deferred, Effect, Fiber, Latch, Layer, Logger, PubSub, Stream } from "effect"
 import { describe, expect } from "vitest"
 import { Bet } from "../../../src/domain/Bet.ts"
 import { BetBatch } from "../../../src/domain/BetBatch.ts"
 import { Draw, type ExpectedAgencies } from "../../../src/domain/Draw.ts"
+import type { Superseded } from "../../../src/server/lottery/Book.ts"
 import { Lottery } from "../../../src/server/lottery/Lottery.ts"
-import type { Superseded } from "../../../src/server/lottery/Turn.ts"
 import type { StoredBatch } from "../../../src/server/lottery/Upload.ts"
 import { BetStore, type Discarded, StoreUnavailable } from "../../../src/server/store/BetStore.ts"
 import * as CsvStore from "../../../src/server/store/csv/CsvStore.ts"
@@ -44,7 +44,8 @@ const withOthers = <A, E>(
   run: (
     tick: Effect.Effect<unknown>,
     log: ReadonlyArray<string>
-  ) => Effect.Effect<A, E, Lottery | BetStore>
+  ) => Effect.Effect<A, E, Lottery | BetStore>,
+  flaw: (store: BetStore["Service"]) => BetStore["Service"] = (store) => store
 ) =>
   Effect.gen(function* () {
     const folder = yield* temporaryFolder
@@ -54,7 +55,7 @@ const withOthers = <A, E>(
     const draw = new Draw({ id: "default", agencies, winningNumber: 7574 })
     const shared = Layer.effect(
       BetStore,
-      Effect.map(BetStore, (store) => ({ ...store, changes: Stream.fromPubSub(ticks) }))
+      Effect.map(BetStore, (store) => flaw({ ...store, changes: Stream.fromPubSub(ticks) }))
     ).pipe(Layer.provide(CsvStore.layer(`${folder}/bets.csv`, draw.id)))
     const layer = Lottery.layer(draw).pipe(
       Layer.provideMerge(shared),
@@ -73,7 +74,7 @@ const come = Effect.fnUntraced(function* (agency: number, ip: string) {
 const resumeOf = Effect.fnUntraced(function* (agency: number, ip = "10.0.0.1") {
   const { onLeave, upload } = yield* come(agency, ip)
   const resumed = yield* upload.resume
-  const append = (batch: BetBatch) => upload.append(batch, () => Effect.void)
+  const append = (batch: BetBatch) => upload.append(upload.position(), batch, () => Effect.void)
   return { ...upload, resumed, append, onLeave }
 })
 
@@ -229,7 +230,7 @@ describe("once the draw is held", () => {
         yield* lottery.winnersOf(1)
         const before = reads
         const onLeave = yield* Deferred.make<never, Superseded | Discarded>()
-        yield* lottery.attend(1, { ip: "10.0.0.1", onLeave, lost: Effect.never })
+        yield* lottery.watch(1, { ip: "10.0.0.1", onLeave, lost: Effect.never })
         expect([before > 0, reads - before]).toEqual([true, 0])
       })
       yield* Effect.provide(Effect.scoped(ask), layer)
@@ -256,7 +257,7 @@ describe("where the store cannot be read", () => {
       const arrive = Effect.gen(function* () {
         const lottery = yield* Lottery
         const onLeave = yield* Deferred.make<never, Superseded | Discarded>()
-        yield* lottery.attend(1, { ip: "10.0.0.1", onLeave, lost: Effect.never })
+        yield* lottery.watch(1, { ip: "10.0.0.1", onLeave, lost: Effect.never })
         expect(yield* Effect.flip(uploadOf(1))).toMatchObject({ _tag: "StoreUnavailable" })
         expect(Deferred.isDoneUnsafe(onLeave)).toBe(false)
       })
@@ -275,9 +276,9 @@ describe("beside another server", () => {
         yield* store.append(1, 0, batchOf(bet(10), bet(11, 7574)), {
           last: whole(batchOf(bet(10), bet(11, 7574)))
         })
-        expect(lottery.hasFinished(1)).toBe(false)
+        expect(lottery.standings.hasFinished(1)).toBe(false)
         yield* resumeOf(1)
-        expect(lottery.hasFinished(1)).toBe(true)
+        expect(lottery.standings.hasFinished(1)).toBe(true)
         expect(yield* lottery.winnersOf(1)).toEqual(["11"])
         expect(log.filter((line) => line.includes("sorteo"))).toHaveLength(1)
       }).pipe(Effect.scoped)
@@ -297,7 +298,7 @@ describe("beside another server", () => {
           held: 2
         })
         const again = yield* resumeOf(1)
-        expect(again.hasFinished()).toBe(true)
+        expect(again.resumed.finished).toBe(true)
       }).pipe(Effect.scoped)
     )
   )
@@ -354,8 +355,7 @@ describe("beside another server", () => {
         })
         yield* tick
         const lottery = yield* Lottery
-        const standing = yield* lottery.standing
-        expect(standing).toEqual({ finished: 1, expected: 2 })
+        expect(lottery.standings.now()).toEqual({ finished: 1, expected: 2 })
         expect(Deferred.isDoneUnsafe(after.onLeave)).toBe(false)
         yield* store.discard(1)
         yield* tick
@@ -366,7 +366,7 @@ describe("beside another server", () => {
     )
   )
 
-  it.live.each(["upload", "attend"] as const)(
+  it.live.each(["upload", "watch"] as const)(
     "late word of a discard there leaves who came with the next book: %s",
     (way) =>
       withOthers([1, 2], (tick) =>
@@ -375,19 +375,51 @@ describe("beside another server", () => {
           const store = yield* BetStore
           yield* store.append(1, 0, batchOf(bet(10)), { last: whole(batchOf(bet(10))) })
           const before = yield* resumeOf(1)
-          expect(lottery.hasFinished(1)).toBe(true)
+          expect(lottery.standings.hasFinished(1)).toBe(true)
           yield* store.discard(1)
           const onLeave = yield* Deferred.make<never, Superseded | Discarded>()
           yield* lottery[way](1, { ip: "10.0.0.1", onLeave, lost: Effect.never })
           expect(Deferred.isDoneUnsafe(before.onLeave)).toBe(true)
-          expect(lottery.hasFinished(1)).toBe(false)
-          const known = yield* lottery.standing
+          expect(lottery.standings.hasFinished(1)).toBe(false)
+          const known = lottery.standings.now()
           // Word of the other agency shows that what was ticked of has been seen.
           yield* store.append(2, 0, batchOf(bet(20)), { last: whole(batchOf(bet(20))) })
           yield* tick
-          yield* lottery.standingChangedFrom(known)
+          yield* lottery.standings.changedFrom(known)
           expect(Deferred.isDoneUnsafe(onLeave)).toBe(false)
         }).pipe(Effect.scoped)
       )
+  )
+
+  it.live("an agency that finishes while the store is asked who has, has finished", () =>
+    Effect.gen(function* () {
+      const begun = yield* Latch.make()
+      const free = yield* Latch.make(true)
+      const slow = (store: BetStore["Service"]): BetStore["Service"] => ({
+        ...store,
+        progress: Effect.tap(store.progress, () => Effect.andThen(begun.open, free.await))
+      })
+      const finishMeanwhile = (tick: Effect.Effect<unknown>) =>
+        Effect.gen(function* () {
+          const { standings } = yield* Lottery
+          const store = yield* BetStore
+          const upload = yield* uploadOf(1)
+          yield* begun.close
+          yield* free.close
+          yield* tick
+          yield* begun.await
+          yield* upload.store(batchOf(bet(10)), true)
+          const known = standings.now()
+          expect(known.finished).toBe(1)
+          // Word of another agency shows that what was read has been seen, and read once more.
+          yield* store.append(2, 0, batchOf(bet(20)), { last: whole(batchOf(bet(20))) })
+          yield* free.open
+          yield* tick
+          yield* standings.changedFrom(known)
+          expect(standings.now().finished).toBe(2)
+          expect(standings.hasFinished(1)).toBe(true)
+        }).pipe(Effect.scoped)
+      yield* withOthers([1, 2, 3], finishMeanwhile, slow)
+    })
   )
 })

@@ -8,8 +8,7 @@ import { describe, expect } from "vitest"
 import { Bet } from "../../../src/domain/Bet.ts"
 import { BetBatch } from "../../../src/domain/BetBatch.ts"
 import { ConnectionLost, type PeerConnection } from "../../../src/protocol/PeerConnection.ts"
-import * as BookDigest from "../../../src/server/lottery/BookDigest.ts"
-import { makeTurns, type Superseded } from "../../../src/server/lottery/Turn.ts"
+import { Book, type Superseded } from "../../../src/server/lottery/Book.ts"
 import * as Upload from "../../../src/server/lottery/Upload.ts"
 import {
   type BetStore,
@@ -50,14 +49,16 @@ const setUp = Effect.gen(function* () {
       return stored.book(...from)
     }
   }
-  const turns = makeTurns()
-  const digest = BookDigest.make(1, store, yield* Semaphore.make(1))
-  const comparing = yield* Semaphore.make(1)
-  const comeOn = Effect.fnUntraced(function* (lost: PeerConnection["lost"]) {
+  const [comparing, digesting] = [yield* Semaphore.make(1), yield* Semaphore.make(1)]
+  const book = new Book(1, store, { comparing, digesting })
+  const comeOn = Effect.fnUntraced(function* (
+    lost: PeerConnection["lost"],
+    onFinished = Effect.void
+  ) {
     const onLeave = yield* Deferred.make<never, Superseded | Discarded>()
-    const turn = yield* turns.of(1, { ip: "10.0.0.1", onLeave, lost })
-    const book = { agency: 1, store, turn, digest, comparing, lost, onFinished: Effect.void }
-    const upload = Upload.make(book, yield* store.progressOf(1))
+    const connection = { ip: "10.0.0.1", onLeave, lost }
+    yield* book.enter(connection)
+    const upload = Upload.make(book, connection, yield* store.progressOf(1), onFinished)
     const send = (batch: BetBatch, last = false) => upload.store(batch, last, () => Effect.void)
     return { upload, send, isGone: () => Deferred.isDoneUnsafe(onLeave) }
   })
@@ -91,8 +92,9 @@ describe("what is being stored", () => {
 
   it.live("as the end of a book is noted although the connection is stopped meanwhile", () =>
     Effect.gen(function* () {
-      const { come, disk } = yield* setUp
-      const { upload } = yield* come
+      const { comeOn, disk } = yield* setUp
+      const noted = yield* Latch.make()
+      const { upload } = yield* comeOn(Effect.never, Effect.asVoid(noted.open))
       const { begun, free } = yield* holdWrites(disk)
       const finishing = yield* Effect.forkChild(upload.finish(0, whole().sha256))
       yield* begun
@@ -101,7 +103,7 @@ describe("what is being stored", () => {
       })
       yield* free
       yield* Fiber.join(stopping)
-      expect(upload.hasFinished()).toBe(true)
+      expect(noted.isOpen()).toBe(true)
     }).pipe(Effect.scoped)
   )
 

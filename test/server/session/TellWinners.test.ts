@@ -12,7 +12,7 @@ describe("the answer to an agency", () => {
     let made = 0
     const answerOf = madeOnce(() => Result.succeed(Uint8Array.of(++made)))
     const [one, other] = [["10"], ["10"]]
-    expect([one, other, one, other].map((documents) => answerOf(documents))).toEqual(
+    expect([one, other, one, other].map((documents) => answerOf(documents, 7574))).toEqual(
       [1, 2, 1, 2].map((count) => Result.succeed(Uint8Array.of(count)))
     )
   })

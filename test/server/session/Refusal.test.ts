@@ -7,12 +7,11 @@ import { FrameTooLarge } from "../../../src/protocol/native/NativeFrames.ts"
 import { isRetryable } from "../../../src/protocol/native/NativeMessages.ts"
 import { Unauthorized } from "../../../src/server/admission/Identity.ts"
 import { TooSlow } from "../../../src/server/admission/Timeouts.ts"
+import { Superseded } from "../../../src/server/lottery/Book.ts"
 import { BookDiffers } from "../../../src/server/lottery/Comparison.ts"
 import { UnknownAgency } from "../../../src/server/lottery/Lottery.ts"
-import { Superseded } from "../../../src/server/lottery/Turn.ts"
 import { DigestMismatch } from "../../../src/server/lottery/Upload.ts"
-import { InternalError } from "../../../src/server/session/InternalError.ts"
-import * as Refusal from "../../../src/server/session/NativeRefusal.ts"
+import { toRejected } from "../../../src/server/session/Refusal.ts"
 import * as BetStore from "../../../src/server/store/BetStore.ts"
 
 const agency = 1
@@ -24,11 +23,9 @@ const passing = [
   new BetStore.StoreUnavailable({ reason: "full" }),
   new BetStore.StoreBroken({ reason: "damaged" }),
   new BetStore.DamagedBet({ agency, position: 0, reason: "changed" }),
-  new InternalError({ defect: "no" }),
   new BetStore.Conflict({ agency, position: 1, held: 2 }),
   new BetStore.Conflict({ agency, position: 3, held: 2 }),
-  new TooSlow(slow),
-  new Refusal.ShuttingDown()
+  new TooSlow(slow)
 ]
 
 /** What somebody has to do something about. */
@@ -36,10 +33,8 @@ const lasting = [
   new BadMessage({ reason: "no" }),
   new BadMessage({ reason: "no", position: 1, index: 2 }),
   new FrameTooLarge({ length: 2, limit: 1 }),
-  new Refusal.WrongDraw({ agency, draw: "a", expected: "b" }),
   new UnknownAgency({ agency, draw }),
   new Unauthorized({ agency, reason: "no" }),
-  new Refusal.NotFinished({ agency }),
   new BookDiffers({ agency, position: 0 }),
   new BetStore.BookMismatch({ agency, bets: 1, held: 2 }),
   new DigestMismatch({ agency, bets: 1 }),
@@ -54,7 +49,7 @@ describe("a refusal", () => {
     ["lasts", lasting, false]
   ] as const)("that %s has a code that says so", (_what, refusals, mayRetry) => {
     for (const refusal of refusals) {
-      expect(isRetryable(Refusal.toRejected(refusal).code), refusal._tag).toBe(mayRetry)
+      expect(isRetryable(toRejected(refusal).code), refusal._tag).toBe(mayRetry)
     }
   })
 })
