@@ -27,10 +27,10 @@ export const MAX_HELLO_BYTES = 1024
  */
 export const MAX_CONTROL_BYTES = 16 * 1024
 
-/** An agency's token in a `Hello`, in bytes: most of what that may have. */
+/** An agency's token in a `Hello`, in bytes: which may have little more. */
 export const MAX_TOKEN_BYTES = 512
 
-/** The levels of a client's JSON: the object and the list of bets in it. The scan knows no more. */
+/** The levels of a client's JSON: the object and the list of bets in it. */
 export const MAX_JSON_DEPTH = 2
 
 /** An element of that list, in bytes as written: the shortest bet is `"a,b,1,1900-01-01,0"`. */
@@ -39,11 +39,11 @@ export const MIN_JSON_ROW_BYTES = 20
 /** The members of a client's JSON: ours has three, and unknown ones are let through. */
 export const MAX_JSON_MEMBERS = 16
 
-/**
- * The bytes of a large JSON message: those above are parsed one at a time, and count tenfold
- * against the server's memory bound.
- */
+/** A JSON message with more bytes is large: large ones are parsed one at a time. */
 export const LARGE_JSON_BYTES = 256 * 1024
 
-/** How many times its bytes a large JSON message counts: what parsing it takes. */
-export const JSON_MEMORY_FACTOR = 10
+/**
+ * How many times its bytes parsing a JSON message takes in memory. The server sets that apart for
+ * one message of the largest size.
+ */
+export const JSON_PARSE_FACTOR = 10

@@ -75,8 +75,11 @@ export const tryPorts = Effect.fn("Server.tryPorts")(function* ({
   yield* bind({ ...options, port: winnersPort })
 }, Effect.scoped)
 
-/** Serves until the store breaks; with `once`, until every agency has been told its winners. */
-export const serve = Effect.fn("Server.serve")(function* (once: boolean) {
+/**
+ * Waits until the server is done: with `once` when every agency has been told its winners, else
+ * never. Fails if the store breaks.
+ */
+export const untilDone = Effect.fn("Server.untilDone")(function* (once: boolean) {
   yield* Server
   const lottery = yield* Lottery
   const store = yield* BetStore

@@ -14,9 +14,12 @@ import * as RawPeer from "../support/peers/RawPeer.ts"
 import * as TestServer from "../support/peers/TestServer.ts"
 import { temporaryFolder } from "../support/TemporaryFolder.ts"
 
-const startServer = Effect.fnUntraced(function* (agencies: ExpectedAgencies = [1, 2]) {
-  const folder = yield* temporaryFolder
-  return yield* TestServer.start({ _tag: "sqlite", path: `${folder}/lottery.db` }, agencies)
+const startServer = Effect.fnUntraced(function* (
+  agencies: ExpectedAgencies = [1, 2],
+  options: TestServer.Options = {}
+) {
+  const path = `${yield* temporaryFolder}/lottery.db`
+  return yield* TestServer.start({ _tag: "sqlite", path }, agencies, 7574, options)
 })
 
 /** What is stored of an agency, as the documents of its bets. */
@@ -488,6 +491,28 @@ describe("messages that come together by the thousand", () => {
       yield* peer.send(Buffer.concat(Array(1000).fill(M.packetOf(1, [], true))))
       expect(yield* peer.receive(2000)).toEqual(Buffer.concat(Array(1000).fill(M.STORED)))
       expect(linesAbout(server, "apuesta_recibida").length).toBeGreaterThan(3)
+    })
+  )
+})
+
+describe("a message that comes while the one before is stored", () => {
+  it.live("is answered, also if the peer says with it that it sends no more", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer([1], {
+        flaw: (store) => ({
+          ...store,
+          append: (...given) => Effect.andThen(Effect.sleep("100 millis"), store.append(...given))
+        })
+      })
+      const peer = yield* RawPeer.connect(server.port)
+      for (const document of [10, 11]) {
+        yield* peer.send(M.packetOf(1, [M.fields(document)], true))
+        if (document === 10) expect(yield* peer.receive(2)).toEqual(M.STORED)
+      }
+      yield* Effect.sleep("30 millis")
+      yield* peer.send(M.packetOf(1, [M.fields(12)], true))
+      yield* peer.halfClose
+      expect(yield* peer.rest).toEqual(Buffer.concat([M.STORED, M.STORED]))
     })
   )
 })

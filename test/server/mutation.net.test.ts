@@ -289,7 +289,8 @@ const judgeNative = (
   const isClear = compare === -1 || taken.slice(0, compare).every(({ _tag }) => _tag !== "Bets")
   const rows = sent.slice(0, acknowledged - start)
   if (isClear) ensure(rows.length === acknowledged - start, "more acknowledged than was sent")
-  const whole = finished.length > 0 && compare === -1
+  // Another connection may have stored the end of the book that this one finished.
+  const whole = finished.at(-1)?.bets === start + rows.length && compare === -1
   const claim = isClear ? { claim: { agency, start, rows, whole } } : {}
   const waiting = said("Waiting").length > 0
   const winners = said("Winners")

@@ -124,7 +124,7 @@ export const server = Command.make(
     const ports = { host, port, winnersPort, backlog }
     yield* Server.tryPorts(ports)
     const draw = new Draw({ id: given.draw, agencies, winningNumber })
-    yield* Server.serve(once).pipe(
+    yield* Server.untilDone(once).pipe(
       Effect.provide(
         Server.Server.layer(ports).pipe(
           Layer.provideMerge(lotteryLayer(draw, store)),

@@ -1,7 +1,7 @@
 /** The settings of `lottery server` that bound what a peer may cost it; see `ServerLimits`. */
 import type * as Command from "effect/cli/Command"
 import type * as Duration from "effect/Duration"
-import { MIN_MEMORY_BYTES } from "../../server/admission/HeldBytes.ts"
+import { MIN_MEMORY_BYTES } from "../../server/admission/MessageMemory.ts"
 import { defaultLimits, type ServerLimits } from "../../server/admission/ServerLimits.ts"
 import * as Setting from "./Setting.ts"
 import * as SettingText from "./SettingText.ts"

@@ -1,4 +1,4 @@
-/** Those who want the same, by the address from which they come. */
+/** Connections, or handshakes, counted by the address from which they come. */
 
 /** One of them. */
 export interface FromAddress {

@@ -1,8 +1,8 @@
 /** A peer that was let in, as every conversation sees it, and how the server parts from it. */
 import { type Duration, Effect } from "effect"
 import type { PeerConnection } from "../../protocol/PeerConnection.ts"
-import type { HeldBytes } from "./HeldBytes.ts"
 import type { Certificate } from "./Identity.ts"
+import type { MessageMemory } from "./MessageMemory.ts"
 
 export interface Peer {
   /** Where it connected from. */
@@ -10,20 +10,20 @@ export interface Peer {
   readonly connection: PeerConnection
   /** What its TLS certificate says, where one was asked for. */
   readonly certificate: Certificate | undefined
-  /** The memory of what it sent. */
-  readonly held: HeldBytes
+  /** What its messages take in memory. */
+  readonly memory: MessageMemory
   /** Its first message was accepted: it counts no more among those who are not known. */
   readonly accepted: Effect.Effect<void>
 }
 
 /** All that was read of the peer so far has been answered. */
-export const forgetRead = ({ connection, held }: Peer): Effect.Effect<void> =>
-  Effect.suspend(() => held.answered(connection.reader.position()))
+export const forgetRead = ({ connection, memory }: Peer): Effect.Effect<void> =>
+  Effect.suspend(() => memory.answered(connection.reader.position()))
 
 /** Reads on and forgets what comes, until the peer says that it sends no more. */
-export const discardInput = ({ connection: { reader }, held }: Peer) => {
+export const discardInput = ({ connection: { reader }, memory }: Peer) => {
   const discard = Effect.suspend(() => reader.take(reader.buffered().length))
-  return held.giveUp.pipe(
+  return memory.giveUp.pipe(
     Effect.andThen(Effect.forever(Effect.andThen(discard, reader.fill))),
     Effect.catchTag("EndOfStream", () => Effect.void)
   )

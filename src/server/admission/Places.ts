@@ -99,7 +99,10 @@ export const makePlaces = ({
     if (present.delete(guest)) forget(guest)
   }
 
-  /** Whether there is a place for a guest, which the last of the address with most may give up. */
+  /**
+   * Whether there is a place for a guest. If all are taken, the address with the most unknown peers
+   * gives up the last that it took.
+   */
   const hasPlaceFor = ({ address }: Guest): boolean => {
     if (present.size < maxConnections) return true
     const last = unknown.mostOver(unknown.countOf(address) + 1).at(-1)

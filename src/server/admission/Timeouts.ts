@@ -87,10 +87,10 @@ export const inTime = <A, E, R>(
   { isSecret = false, timeout, what }: Awaited,
   read: Effect.Effect<A, E, R>
 ): Effect.Effect<A, E | TooSlow, R> => {
-  const { connection, held } = peer
+  const { connection, memory } = peer
   const { buffered, position } = connection.reader
   const start = position()
-  const waitedUntil = (nowMillis: number) => held.waitedUntil(nowMillis)
+  const waitedUntil = (nowMillis: number) => memory.waitedUntil(nowMillis)
   const tooSlow = Effect.flatMap(runsOut(timeout, waitedUntil), () => {
     const bytes = position() - start + buffered().length
     const shown = isSecret ? "" : showBytes(buffered())
@@ -119,7 +119,7 @@ export const awaitMessage = Effect.fnUntraced(function* (peer: Peer) {
     inTime(peer, next, reader.fill),
     "TooSlow",
     // It may be the peer that waits for an answer.
-    (slow) => (peer.held.isAnsweredTo(reader.position()) ? Effect.fail(slow) : wait)
+    (slow) => (peer.memory.isAnsweredTo(reader.position()) ? Effect.fail(slow) : wait)
   )
   yield* wait
 })

@@ -23,8 +23,8 @@ export class Superseded extends Data.TaggedError("Superseded")<{
 /** A connection at an agency's book. */
 export interface AtBook {
   readonly ip: string
-  /** Failed when the connection must leave the book. */
-  readonly onLeave: Deferred.Deferred<never, Superseded | Discarded>
+  /** Fails when the connection must leave the book. */
+  readonly mustLeave: Deferred.Deferred<never, Superseded | Discarded>
   /** Fails once the connection is gone. */
   readonly lost: PeerConnection["lost"]
 }
@@ -77,7 +77,7 @@ export class Book {
       this.writer = connection
       return writer === undefined || writer === connection
         ? Effect.void
-        : Deferred.fail(writer.onLeave, new Superseded({ agency, by: connection.ip }))
+        : Deferred.fail(writer.mustLeave, new Superseded({ agency, by: connection.ip }))
     })
   }
 
@@ -90,8 +90,12 @@ export class Book {
   readonly sendAllAway: Effect.Effect<void> = Effect.suspend(() => {
     this.writer = undefined
     const discarded = new Discarded({ agency: this.agency })
-    return Effect.forEach(this.connections, ({ onLeave }) => Deferred.fail(onLeave, discarded), {
-      discard: true
-    })
+    return Effect.forEach(
+      this.connections,
+      ({ mustLeave }) => Deferred.fail(mustLeave, discarded),
+      {
+        discard: true
+      }
+    )
   })
 }

@@ -23,11 +23,12 @@ export class BookDiffers extends Data.TaggedError("BookDiffers")<{
 }
 
 /** How many stored rows a comparison reads at a time; each has at most 433 bytes. */
-const PAGE_ROWS = 512
-/** How many comparisons read at the same time, over all connections. */
+export const PAGE_ROWS = 512
+/**
+ * How many comparisons read at the same time, over all connections. Each takes a page of rows,
+ * twice while a store makes it; `MessageMemory` sets that apart.
+ */
 export const MAX_COMPARISONS = 16
-/** What they take in bytes: each a page of the longest rows, twice while a store makes it. */
-export const COMPARISONS_BYTES = 8 * 1024 * 1024
 
 /**
  * Compares a batch with the stored rows from `position` on, all of which must be stored. Costs what

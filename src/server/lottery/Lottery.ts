@@ -121,17 +121,17 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
   }
 
   /** Makes an agency whose book is gone unfinished again, and empties the book of connections. */
-  const discard = (agency: Agency) =>
+  const forgetBook = (agency: Agency) =>
     Effect.andThen(standings.discard(agency), books.get(agency)?.sendAllAway ?? Effect.void)
 
   const noteEdition = (agency: Agency, edition: number) =>
     Effect.suspend(() => {
       if (edition <= (editions.get(agency) ?? 0)) return Effect.void
       editions.set(agency, edition)
-      return discard(agency)
+      return forgetBook(agency)
     })
 
-  /** Run before a connection enters: late word of a discard must not send that one away. */
+  /** Run before a connection enters, so that late news of a discard does not send it away. */
   const noteCurrentEdition = (agency: Agency) =>
     Effect.tap(store.progressOf(agency), ({ edition }) => noteEdition(agency, edition))
 
@@ -155,7 +155,7 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
         yield* standings.finish(agency)
       } else if (standings.hasFinished(agency) && !finishedMeanwhile.has(agency)) {
         // A discard that failed halfway left the bets, but the book is no longer complete.
-        yield* discard(agency)
+        yield* forgetBook(agency)
       }
     }
     yield* noteAllTold

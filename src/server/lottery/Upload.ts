@@ -78,10 +78,10 @@ export const make = (
     return known
   })
 
-  /** Looks what other connections stored; during this one's turn none does. */
-  const see = Effect.gen(function* () {
+  /** Reads again what is stored. The writer need not: nobody else adds bets meanwhile. */
+  const refreshProgress = Effect.gen(function* () {
     if (book.isWrittenBy(connection)) return
-    if (Deferred.isDoneUnsafe(connection.onLeave)) yield* Deferred.await(connection.onLeave)
+    if (Deferred.isDoneUnsafe(connection.mustLeave)) yield* Deferred.await(connection.mustLeave)
     const now = yield* store.progressOf(agency)
     if (now.edition !== seen.edition) return yield* new Discarded({ agency })
     seen = now
@@ -110,7 +110,7 @@ export const make = (
 
   /** Stores what follows the compared bets of a batch; undefined if more is stored by now. */
   const storeRest = Effect.fnUntraced(function* (batch: BetBatch, compared: number, last: boolean) {
-    yield* see
+    yield* refreshProgress
     const repeated = overlap(position, batch)
     if (repeated > compared) return undefined
     const { bets, finished } = seen
@@ -150,7 +150,7 @@ export const make = (
 
   const appendAt = Effect.fnUntraced(
     function* (at: number, batch: BetBatch) {
-      if (batch.count > 0) yield* see
+      if (batch.count > 0) yield* refreshProgress
       if (at !== seen.bets) {
         return yield* new Conflict({ agency, position: at, held: seen.bets })
       }
@@ -190,7 +190,7 @@ export const make = (
   /** Completes the book, all of which is stored; doing so again is harmless. Runs to its end. */
   const finish = Effect.fnUntraced(
     function* (bets: number, sha256: string) {
-      yield* see
+      yield* refreshProgress
       if (bets !== seen.bets) return yield* new BookMismatch({ agency, bets, held: seen.bets })
       if (sha256 !== (yield* digest.of(seen))) return yield* new DigestMismatch({ agency, bets })
       if (!seen.finished) yield* recordFinish(sha256)
@@ -212,7 +212,7 @@ export const make = (
   return {
     agency,
     position: () => position,
-    store: storeFromStart,
+    storeFromStart,
     resume,
     append,
     compare,

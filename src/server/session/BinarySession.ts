@@ -2,12 +2,12 @@
 import { Effect, Result } from "effect"
 import * as Binary from "../../protocol/binary/BinaryPackets.ts"
 import type { Peer } from "../admission/Peer.ts"
-import * as BookSession from "./BookSession.ts"
+import * as CourseSession from "./CourseSession.ts"
 import { madeOnce } from "./TellWinners.ts"
 
 const REFUSED = Result.getOrThrow(Binary.encodeBinaryAnswer(false))
 
-const dialect: BookSession.BookDialect = {
+const dialect: CourseSession.BookDialect = {
   beginsWithMessage: Binary.beginsWithPacket,
   read: ({ connection: { reader } }, isFinished) =>
     isFinished
@@ -19,4 +19,4 @@ const dialect: BookSession.BookDialect = {
   winners: madeOnce(Binary.encodeBinaryWinners)
 }
 
-export const run = (peer: Peer) => BookSession.run(peer, dialect)
+export const run = (peer: Peer) => CourseSession.run(peer, dialect)

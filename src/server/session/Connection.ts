@@ -27,13 +27,13 @@ export type Port = "bets" | "winners"
 export const serve = Effect.fn("Connection.serve")(
   function* (socket: Socket, link: Net.Socket, port: Port, letIn: Omit<Peer, "connection">) {
     const { lingerTimeout, writeTimeout } = yield* ServerLimits
-    const { held, ip } = letIn
-    yield* Effect.addFinalizer(() => held.giveUp)
-    const connection = yield* PeerConnection.make(socket, link, held.room)
+    const { ip, memory } = letIn
+    yield* Effect.addFinalizer(() => memory.giveUp)
+    const connection = yield* PeerConnection.make(socket, link, memory.room)
     const write = writeInTime(connection.write, writeTimeout, link)
     const peer: Peer = { ...letIn, connection: { ...connection, write } }
-    const dialect = tellDialect(peer, port)
-    yield* Effect.flatMap(dialect, (told) => SESSIONS[told].run(peer)).pipe(
+    const detected = detectDialect(peer, port)
+    yield* Effect.flatMap(detected, (dialect) => SESSIONS[dialect].run(peer)).pipe(
       Effect.catchTag(["BadMessage", "TooSlow"], ({ message }) => logEnd(ip, message)),
       Effect.catchTag("EndOfStream", ({ message, pending }) =>
         // A connection that goes without a word is a health check or a client at its end.
@@ -58,7 +58,7 @@ const SESSIONS = {
 
 const logEnd = (ip: string, error: string) => logAction("receive_message", "fail", { ip, error })
 
-const tellDialect = Effect.fnUntraced(function* (peer: Peer, port: Port) {
+const detectDialect = Effect.fnUntraced(function* (peer: Peer, port: Port) {
   const { dialectTimeout, firstByteTimeout } = yield* ServerLimits
   const { reader } = peer.connection
   yield* port === "winners"

@@ -28,10 +28,10 @@ export interface Conversation {
 type Gone = EndOfStream | ConnectionLost
 
 /**
- * Holds a conversation until it is over, the connection is gone, or something is refused: then it
+ * Runs a conversation until it is over, the connection is gone, or something is refused: then it
  * logs the reason, and `refuse` tells the peer.
  */
-export const hold = Effect.fnUntraced(function* <R, R2>(
+export const runConversation = Effect.fnUntraced(function* <R, R2>(
   peer: Peer,
   converse: (
     conversation: Conversation
@@ -41,18 +41,18 @@ export const hold = Effect.fnUntraced(function* <R, R2>(
     reason: Refusal.Reason
   ) => Effect.Effect<void, ConnectionLost, R2>
 ) {
-  const onLeave = yield* Deferred.make<never, Superseded | Discarded>()
+  const mustLeave = yield* Deferred.make<never, Superseded | Discarded>()
   const { connection, ip } = peer
   const conversation: Conversation = {
     peer,
-    atBook: { ip, onLeave, lost: connection.lost },
+    atBook: { ip, mustLeave, lost: connection.lost },
     upload: undefined,
     isFinished: false,
     isAsking: false
   }
   yield* converse(conversation).pipe(
     Refusal.refusingDefects,
-    Effect.raceFirst(Deferred.await(onLeave)),
+    Effect.raceFirst(Deferred.await(mustLeave)),
     Refusal.refusing,
     Effect.catchTag("Refusal", (refusal) =>
       Effect.andThen(

@@ -19,7 +19,7 @@ import { awaitMessage, readInTime, type TooSlow } from "../admission/Timeouts.ts
 import { Lottery } from "../lottery/Lottery.ts"
 import type { Upload } from "../lottery/Upload.ts"
 import { AlreadyFinished } from "../store/BetStore.ts"
-import { type Conversation, hold, logStored } from "./Conversation.ts"
+import { type Conversation, logStored, runConversation } from "./Conversation.ts"
 import { Objection, toRejected } from "./Refusal.ts"
 import { madeOnce, tellWinners } from "./TellWinners.ts"
 
@@ -58,7 +58,7 @@ export const run = Effect.fnUntraced(function* (peer: Peer) {
   const onTold = () => {
     isTold = true
   }
-  yield* hold(
+  yield* runConversation(
     peer,
     (conversation) => converse(conversation, onTold),
     (_, reason) => say(peer, toRejected(reason))
@@ -130,7 +130,7 @@ const readAhead = Effect.fnUntraced(function* (peer: Peer) {
     Effect.flatMap((frame) => {
       const end = reader.position()
       // A frame that came whole took no room yet, and many may wait here.
-      return Effect.andThen(peer.held.room(end), Queue.offer(ahead, { frame, end }))
+      return Effect.andThen(peer.memory.room(end), Queue.offer(ahead, { frame, end }))
     }),
     Effect.forever,
     Effect.catch((ending) => Queue.fail(ahead, ending)),
@@ -175,7 +175,7 @@ const takeFrames = Effect.fnUntraced(function* (
       case "Hello":
         return yield* new BadMessage({ reason: "expected Hello once, at the start" })
     }
-    yield* peer.held.answered(frames[taken - 1]!.end)
+    yield* peer.memory.answered(frames[taken - 1]!.end)
     frames = frames.slice(taken)
   }
 })

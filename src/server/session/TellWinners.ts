@@ -46,7 +46,7 @@ export const inTurn = <E, R>(
   documents: WinningDocuments,
   bytes: Uint8Array,
   say: Effect.Effect<void, E, R>,
-  { made }: Peer["held"]
+  { made }: Peer["memory"]
 ): Effect.Effect<void, E, R> => {
   if (bytes.length <= SMALL_BYTES) return say
   const permits = onTheirWay.get(documents) ?? Semaphore.makeUnsafe(MAX_ON_THEIR_WAY)
@@ -92,7 +92,7 @@ export const tellWinners = Effect.fnUntraced(function* <E>(
   { closes, meanwhile, winners }: Telling<E>
 ) {
   const lottery = yield* Lottery
-  const { connection, held, ip } = peer
+  const { connection, ip, memory } = peer
   const { farewellTimeout, keepAliveDelay, lingerTimeout } = yield* ServerLimits
   // Nothing more is read of a peer that sends no more: an empty write fails once it is gone.
   const probe = Effect.andThen(Effect.sleep(keepAliveDelay), connection.write(new Uint8Array(0)))
@@ -111,7 +111,7 @@ export const tellWinners = Effect.fnUntraced(function* <E>(
   const say = Effect.suspend(() =>
     isSilent ? writeToSilent(peer, bytes) : connection.write(bytes)
   )
-  yield* inTurn(documents, bytes, say, held)
+  yield* inTurn(documents, bytes, say, memory)
   yield* connection.end
   if (closes) {
     const close = Effect.raceFirst(discardInput(peer), connection.lost)

@@ -6,17 +6,17 @@ import { it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
 import { TestClock } from "effect/testing"
 import { expect } from "vitest"
-import { HeldBytes, Memory } from "../../../src/server/admission/HeldBytes.ts"
+import { Memory, MessageMemory } from "../../../src/server/admission/MessageMemory.ts"
 import { discardInput, linger } from "../../../src/server/admission/Peer.ts"
 import { defaultLimits } from "../../../src/server/admission/ServerLimits.ts"
 import * as ModelConnection from "../../support/model/ModelConnection.ts"
 
 const makePeer = () => {
   const memory = Memory.make(defaultLimits.maxMemoryBytes)
-  const held = new HeldBytes(memory, "127.0.0.1")
+  const held = new MessageMemory(memory, "127.0.0.1")
   const { connection, ...link } = ModelConnection.make(held.room)
   const accepted = Effect.void
-  const peer = { ip: "127.0.0.1", connection, held, certificate: undefined, accepted }
+  const peer = { ip: "127.0.0.1", connection, memory: held, certificate: undefined, accepted }
   const { available, capacity } = memory.unaccepted
   return { ...link, bytes: Effect.map(available, (free) => capacity - free), peer }
 }

@@ -8,7 +8,7 @@ import { Duration, Effect, Exit, Fiber } from "effect"
 import { TestClock } from "effect/testing"
 import { describe, expect } from "vitest"
 import { ConnectionLost } from "../../../src/protocol/PeerConnection.ts"
-import { HeldBytes, Memory } from "../../../src/server/admission/HeldBytes.ts"
+import { Memory, MessageMemory } from "../../../src/server/admission/MessageMemory.ts"
 import { defaultLimits } from "../../../src/server/admission/ServerLimits.ts"
 import {
   awaitMessage,
@@ -112,10 +112,10 @@ describe.each(DIALECTS)("the time in $dialect", (words) => {
 /** A peer that is connected, and says what it is told to. */
 const makePeer = () => {
   const memory = Memory.make(defaultLimits.maxMemoryBytes)
-  const held = new HeldBytes(memory, "127.0.0.1")
+  const held = new MessageMemory(memory, "127.0.0.1")
   const { connection, send } = ModelConnection.make(held.room)
   const accepted = Effect.void
-  const peer = { ip: "127.0.0.1", connection, held, certificate: undefined, accepted }
+  const peer = { ip: "127.0.0.1", connection, memory: held, certificate: undefined, accepted }
   return { memory, peer, send }
 }
 
@@ -128,7 +128,7 @@ describe("the time for what a peer sends", () => {
       const waiting = yield* Effect.forkChild(Effect.exit(awaitMessage(peer)))
       yield* TestClock.adjust(10 * Duration.toMillis(idleTimeout))
       expect(waiting.pollUnsafe()).toBeUndefined()
-      yield* peer.held.answered(10)
+      yield* peer.memory.answered(10)
       yield* TestClock.adjust(idleTimeout)
       expect(String(yield* Fiber.join(waiting))).toContain("TooSlow")
     })

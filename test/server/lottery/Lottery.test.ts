@@ -66,27 +66,29 @@ const withOthers = <A, E>(
 
 const come = Effect.fnUntraced(function* (agency: number, ip: string) {
   const lottery = yield* Lottery
-  const onLeave = yield* Deferred.make<never, Superseded | Discarded>()
-  return { upload: yield* lottery.upload(agency, { ip, onLeave, lost: Effect.never }), onLeave }
+  const mustLeave = yield* Deferred.make<never, Superseded | Discarded>()
+  return { upload: yield* lottery.upload(agency, { ip, mustLeave, lost: Effect.never }), mustLeave }
 })
 
 /** An upload that goes on where the stored book ends. */
 const resumeOf = Effect.fnUntraced(function* (agency: number, ip = "10.0.0.1") {
-  const { onLeave, upload } = yield* come(agency, ip)
+  const { mustLeave, upload } = yield* come(agency, ip)
   const resumed = yield* upload.resume
   const append = (batch: BetBatch) => upload.append(upload.position(), batch, () => Effect.void)
-  return { ...upload, resumed, append, onLeave }
+  return { ...upload, resumed, append, mustLeave }
 })
 
 /** An upload that starts over; `store` gives what became of a batch. */
 const uploadOf = Effect.fnUntraced(function* (agency: number, ip = "10.0.0.1") {
-  const { onLeave, upload } = yield* come(agency, ip)
+  const { mustLeave, upload } = yield* come(agency, ip)
   const store = Effect.fnUntraced(function* (batch: BetBatch, last: boolean) {
     const answered: Array<StoredBatch> = []
-    yield* upload.store(batch, last, (stored) => Effect.sync(() => void answered.push(stored)))
+    yield* upload.storeFromStart(batch, last, (stored) =>
+      Effect.sync(() => void answered.push(stored))
+    )
     return answered
   })
-  return { ...upload, store, onLeave }
+  return { ...upload, store, mustLeave }
 })
 
 describe("an upload", () => {
@@ -101,7 +103,7 @@ describe("an upload", () => {
         expect(yield* second.store(batchOf(bet(1), bet(2)), false)).toEqual([
           { stored: 1, repeated: 1 }
         ])
-        const lost = yield* Effect.flip(Deferred.await(first.onLeave))
+        const lost = yield* Effect.flip(Deferred.await(first.mustLeave))
         expect(lost._tag).toBe("Superseded")
         expect((yield* Effect.flip(first.store(batchOf(bet(2)), true)))._tag).toBe("Superseded")
         expect(yield* store.progressOf(1)).toMatchObject({ bets: 2, finished: false })
@@ -118,7 +120,7 @@ describe("an upload", () => {
         )
         const second = yield* uploadOf(1)
         yield* second.store(batchOf(bet(1)), true)
-        expect(Deferred.isDoneUnsafe(first.onLeave)).toBe(false)
+        expect(Deferred.isDoneUnsafe(first.mustLeave)).toBe(false)
       }).pipe(Effect.scoped)
     )
   )
@@ -229,8 +231,8 @@ describe("once the draw is held", () => {
         yield* upload.store(batchOf(bet(1)), true)
         yield* lottery.winnersOf(1)
         const before = reads
-        const onLeave = yield* Deferred.make<never, Superseded | Discarded>()
-        yield* lottery.watch(1, { ip: "10.0.0.1", onLeave, lost: Effect.never })
+        const mustLeave = yield* Deferred.make<never, Superseded | Discarded>()
+        yield* lottery.watch(1, { ip: "10.0.0.1", mustLeave, lost: Effect.never })
         expect([before > 0, reads - before]).toEqual([true, 0])
       })
       yield* Effect.provide(Effect.scoped(ask), layer)
@@ -256,10 +258,10 @@ describe("where the store cannot be read", () => {
       )
       const arrive = Effect.gen(function* () {
         const lottery = yield* Lottery
-        const onLeave = yield* Deferred.make<never, Superseded | Discarded>()
-        yield* lottery.watch(1, { ip: "10.0.0.1", onLeave, lost: Effect.never })
+        const mustLeave = yield* Deferred.make<never, Superseded | Discarded>()
+        yield* lottery.watch(1, { ip: "10.0.0.1", mustLeave, lost: Effect.never })
         expect(yield* Effect.flip(uploadOf(1))).toMatchObject({ _tag: "StoreUnavailable" })
-        expect(Deferred.isDoneUnsafe(onLeave)).toBe(false)
+        expect(Deferred.isDoneUnsafe(mustLeave)).toBe(false)
       })
       yield* Effect.provide(Effect.scoped(arrive), layer)
     })
@@ -350,16 +352,16 @@ describe("beside another server", () => {
         yield* store.discard(1)
         yield* store.append(1, 0, batchOf(bet(11)), { last: whole(batchOf(bet(11))) })
         const after = yield* resumeOf(1)
-        expect(yield* Effect.flip(Deferred.await(before.onLeave))).toMatchObject({
+        expect(yield* Effect.flip(Deferred.await(before.mustLeave))).toMatchObject({
           _tag: "Discarded"
         })
         yield* tick
         const lottery = yield* Lottery
         expect(lottery.standings.now()).toEqual({ finished: 1, expected: 2 })
-        expect(Deferred.isDoneUnsafe(after.onLeave)).toBe(false)
+        expect(Deferred.isDoneUnsafe(after.mustLeave)).toBe(false)
         yield* store.discard(1)
         yield* tick
-        expect(yield* Effect.flip(Deferred.await(after.onLeave))).toMatchObject({
+        expect(yield* Effect.flip(Deferred.await(after.mustLeave))).toMatchObject({
           _tag: "Discarded"
         })
       }).pipe(Effect.scoped)
@@ -377,16 +379,16 @@ describe("beside another server", () => {
           const before = yield* resumeOf(1)
           expect(lottery.standings.hasFinished(1)).toBe(true)
           yield* store.discard(1)
-          const onLeave = yield* Deferred.make<never, Superseded | Discarded>()
-          yield* lottery[way](1, { ip: "10.0.0.1", onLeave, lost: Effect.never })
-          expect(Deferred.isDoneUnsafe(before.onLeave)).toBe(true)
+          const mustLeave = yield* Deferred.make<never, Superseded | Discarded>()
+          yield* lottery[way](1, { ip: "10.0.0.1", mustLeave, lost: Effect.never })
+          expect(Deferred.isDoneUnsafe(before.mustLeave)).toBe(true)
           expect(lottery.standings.hasFinished(1)).toBe(false)
           const known = lottery.standings.now()
           // Word of the other agency shows that what was ticked of has been seen.
           yield* store.append(2, 0, batchOf(bet(20)), { last: whole(batchOf(bet(20))) })
           yield* tick
           yield* lottery.standings.changedFrom(known)
-          expect(Deferred.isDoneUnsafe(onLeave)).toBe(false)
+          expect(Deferred.isDoneUnsafe(mustLeave)).toBe(false)
         }).pipe(Effect.scoped)
       )
   )

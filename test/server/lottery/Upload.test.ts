@@ -55,12 +55,13 @@ const setUp = Effect.gen(function* () {
     lost: PeerConnection["lost"],
     onFinished = Effect.void
   ) {
-    const onLeave = yield* Deferred.make<never, Superseded | Discarded>()
-    const connection = { ip: "10.0.0.1", onLeave, lost }
+    const mustLeave = yield* Deferred.make<never, Superseded | Discarded>()
+    const connection = { ip: "10.0.0.1", mustLeave, lost }
     yield* book.enter(connection)
     const upload = Upload.make(book, connection, yield* store.progressOf(1), onFinished)
-    const send = (batch: BetBatch, last = false) => upload.store(batch, last, () => Effect.void)
-    return { upload, send, isGone: () => Deferred.isDoneUnsafe(onLeave) }
+    const send = (batch: BetBatch, last = false) =>
+      upload.storeFromStart(batch, last, () => Effect.void)
+    return { upload, send, isGone: () => Deferred.isDoneUnsafe(mustLeave) }
   })
   return { come: comeOn(Effect.never), comeOn, disk, store }
 })
@@ -80,7 +81,7 @@ describe("what is being stored", () => {
       const { upload } = yield* come
       const { begun, free } = yield* holdWrites(disk)
       let answers = 0
-      const store = upload.store(batchOf("1"), false, () => Effect.sync(() => answers++))
+      const store = upload.storeFromStart(batchOf("1"), false, () => Effect.sync(() => answers++))
       const storing = yield* Effect.forkChild(store)
       yield* begun
       const stopping = yield* Effect.forkChild(Fiber.interrupt(storing), { startImmediately: true })

@@ -2,7 +2,11 @@
 import { it } from "@effect/vitest"
 import { Effect, Fiber, Result } from "effect"
 import { describe, expect } from "vitest"
-import { HeldBytes, Memory, MIN_MEMORY_BYTES } from "../../../src/server/admission/HeldBytes.ts"
+import {
+  Memory,
+  MessageMemory,
+  MIN_MEMORY_BYTES
+} from "../../../src/server/admission/MessageMemory.ts"
 import { inTurn, madeOnce } from "../../../src/server/session/TellWinners.ts"
 
 const DOCUMENTS = ["10"]
@@ -22,7 +26,7 @@ describe("the answer to an agency", () => {
       const memory = Memory.make(MIN_MEMORY_BYTES)
       const answer = new Uint8Array(1024 * 1024)
       const tell = (documents: ReadonlyArray<string>, say: Effect.Effect<void>) =>
-        inTurn(documents, answer, say, new HeldBytes(memory, "127.0.0.1"))
+        inTurn(documents, answer, say, new MessageMemory(memory, "127.0.0.1"))
       const [one, other] = [["10"], ["20"]]
       const askers = Array.from({ length: 500 }, () => tell(one, Effect.never))
       yield* Effect.forkChild(Effect.all(askers, { concurrency: "unbounded" }))
@@ -34,7 +38,7 @@ describe("the answer to an agency", () => {
   it.live("that takes long keeps no other asker waiting, as long as there are not many", () =>
     Effect.gen(function* () {
       const memory = Memory.make(MIN_MEMORY_BYTES)
-      const held = new HeldBytes(memory, "127.0.0.1")
+      const held = new MessageMemory(memory, "127.0.0.1")
       const tell = (say: Effect.Effect<void>) => inTurn(DOCUMENTS, new Uint8Array(2000), say, held)
       for (let askers = 0; askers < 63; askers++) {
         yield* Effect.forkChild(tell(Effect.never), { startImmediately: true })
@@ -46,7 +50,7 @@ describe("the answer to an agency", () => {
   it.live("waits for room unless it is small", () =>
     Effect.gen(function* () {
       const memory = Memory.make(MIN_MEMORY_BYTES)
-      const held = new HeldBytes(memory, "127.0.0.1")
+      const held = new MessageMemory(memory, "127.0.0.1")
       const tell = (bytes: number) => inTurn(["10"], new Uint8Array(bytes), Effect.void, held)
       yield* memory.accepted.take("another address", memory.accepted.capacity)
       yield* tell(1024)

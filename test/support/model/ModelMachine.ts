@@ -6,8 +6,8 @@
 import { Cause, Context, Effect, Exit, Layer, Logger, PubSub, Scope, Stream } from "effect"
 import { ActionLine } from "../../../src/domain/ActionLog.ts"
 import { Draw, type ExpectedAgencies } from "../../../src/domain/Draw.ts"
-import { HeldBytes, Memory } from "../../../src/server/admission/HeldBytes.ts"
 import { Identity } from "../../../src/server/admission/Identity.ts"
+import { Memory, MessageMemory } from "../../../src/server/admission/MessageMemory.ts"
 import { defaultLimits } from "../../../src/server/admission/ServerLimits.ts"
 import { Lottery } from "../../../src/server/lottery/Lottery.ts"
 import * as BinarySession from "../../../src/server/session/BinarySession.ts"
@@ -124,13 +124,19 @@ export class ModelMachine {
   readonly connect = (dialect: Dialect) =>
     Effect.gen({ self: this }, function* () {
       const memory = Memory.make(defaultLimits.maxMemoryBytes)
-      const held = new HeldBytes(memory, "127.0.0.1")
+      const held = new MessageMemory(memory, "127.0.0.1")
       const link = ModelConnection.make(held.room)
       let closed = false
       const session = { binary: BinarySession, json: JsonSession, native: NativeSession }[dialect]
       const accepted = Effect.sync(() => held.accept())
       const { connection } = link
-      const visitor = { ip: "127.0.0.1", connection, certificate: undefined, held, accepted }
+      const visitor = {
+        ip: "127.0.0.1",
+        connection,
+        certificate: undefined,
+        memory: held,
+        accepted
+      }
       yield* session.run(visitor).pipe(
         Effect.scoped,
         Effect.exit,

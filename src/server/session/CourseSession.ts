@@ -1,5 +1,6 @@
 /**
- * The conversation that both dialects of the old systems have: an agency's book from its start,
+ * The conversation that both dialects of the course's systems have, binary packets and JSON: an
+ * agency's book from its start,
  * batch by batch, each acknowledged once stored; then the question, and at the draw the agency's
  * own winners. Batches that have come already are stored together. How it is said is the dialect's.
  */
@@ -14,7 +15,7 @@ import { discardInput, forgetRead, type Peer } from "../admission/Peer.ts"
 import { awaitMessage, readInTime, type TooSlow } from "../admission/Timeouts.ts"
 import { Lottery } from "../lottery/Lottery.ts"
 import type { StoredBatch } from "../lottery/Upload.ts"
-import { type Conversation, hold, logStored } from "./Conversation.ts"
+import { type Conversation, logStored, runConversation } from "./Conversation.ts"
 import { type Reason, refusing } from "./Refusal.ts"
 import { type EncodeWinners, tellWinners } from "./TellWinners.ts"
 
@@ -53,7 +54,7 @@ const MAX_TOGETHER = 256
 
 /** Holds the conversation to its end, which is also the connection's. */
 export const run = (peer: Peer, dialect: BookDialect) =>
-  hold(
+  runConversation(
     peer,
     (conversation) => converse(conversation, dialect),
     (conversation, reason) => refuse(conversation, dialect, reason)
@@ -152,7 +153,7 @@ const storeBets = Effect.fnUntraced(function* (
     conversation.isFinished = last
     yield* peer.connection.write(Buffer.concat(Array(messages.length).fill(dialect.stored)))
   })
-  yield* conversation.upload.store(batch, last, answer)
+  yield* conversation.upload.storeFromStart(batch, last, answer)
 })
 
 const takeQuestion = Effect.fnUntraced(function* (conversation: Conversation, agency: Agency) {

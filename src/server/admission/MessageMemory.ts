@@ -7,7 +7,7 @@
 import { Clock, Context, Effect, Layer, PartitionedSemaphore, Semaphore } from "effect"
 import { monotonicMillisUnsafe } from "../../domain/MonotonicTime.ts"
 import {
-  JSON_MEMORY_FACTOR,
+  JSON_PARSE_FACTOR,
   LARGE_JSON_BYTES,
   MAX_FRAME_BYTES,
   MAX_JSON_BYTES
@@ -18,11 +18,11 @@ import { ServerLimits } from "./ServerLimits.ts"
 /** What is missing of a message and takes no permits: a header, a first word. */
 const SMALL_BYTES = 1024
 
-/** Set apart for the largest JSON message, which has its turn to be parsed. */
-const LARGE_JSON_SHARE_BYTES = MAX_JSON_BYTES * JSON_MEMORY_FACTOR
+/** Set apart to parse a JSON message of the largest size: one at a time has its turn. */
+const LARGE_JSON_SHARE_BYTES = MAX_JSON_BYTES * JSON_PARSE_FACTOR
 
-/** Set apart for comparing what comes with stored books: 16 pages of the longest rows, twice. */
-const COMPARISONS_BYTES = 8 * 1024 * 1024
+/** Set apart for comparing what comes with stored books; see `lottery/Comparison.ts`. */
+export const COMPARISONS_BYTES = 8 * 1024 * 1024
 
 /** What is set apart of the bound on memory. */
 export const SET_APART_BYTES = LARGE_JSON_SHARE_BYTES + HANDSHAKES_BYTES + COMPARISONS_BYTES
@@ -72,7 +72,7 @@ interface Claim {
 }
 
 /** What one connection holds of the messages that it has sent. */
-export class HeldBytes {
+export class MessageMemory {
   private readonly memory: Memory["Service"]
   private readonly address: string
   private bytes: BytesByAddress

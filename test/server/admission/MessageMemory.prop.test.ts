@@ -8,13 +8,21 @@ import { Deferred, Effect, Fiber } from "effect"
 import * as fc from "fast-check"
 import { describe, expect, it } from "vitest"
 import * as ByteReader from "../../../src/protocol/ByteReader.ts"
-import { HeldBytes, Memory, SET_APART_BYTES } from "../../../src/server/admission/HeldBytes.ts"
+import {
+  COMPARISONS_BYTES,
+  Memory,
+  MessageMemory,
+  SET_APART_BYTES
+} from "../../../src/server/admission/MessageMemory.ts"
+import { MAX_COMPARISONS, PAGE_ROWS } from "../../../src/server/lottery/Comparison.ts"
 
 const RUNS = process.env.LOTTERY_TEST_LONG ? 10_000 : 300
 const seed = process.env.LOTTERY_TEST_SEED
 const parameters = { numRuns: RUNS, ...(seed === undefined ? {} : { seed: Number(seed) }) }
 
 const KIB = 1024
+/** The bytes of the longest row of a bet. */
+const LONGEST_ROW = 433
 /** Room for a few messages, of which unknown peers have 20 KiB. */
 const ALL = 80 * KIB
 const SMALL = KIB
@@ -32,7 +40,7 @@ const taken = ({ accepted, unaccepted }: Memory["Service"]) =>
 
 /** A connection on which messages of these lengths come, one after the other. */
 class Connection {
-  readonly held: HeldBytes
+  readonly held: MessageMemory
   private readonly reader: ByteReader.ByteReader<never>
   private messages: ReadonlyArray<number>
   private unsent: number
@@ -45,7 +53,7 @@ class Connection {
   constructor(memory: Memory["Service"], address: string, messages: ReadonlyArray<number>) {
     this.messages = messages
     this.unsent = messages.reduce((sum, length) => sum + length, 0)
-    this.held = new HeldBytes(memory, address)
+    this.held = new MessageMemory(memory, address)
     const pull: Effect.Effect<ReadonlyArray<Uint8Array>> = Effect.suspend(() => {
       const chunks = this.inbox
       if (chunks.length === 0) return Effect.andThen(Deferred.await(this.came), pull)
@@ -148,7 +156,7 @@ describe("the memory of messages", () => {
     ))
 
   const start = (memory: Memory["Service"], address: string) => {
-    const held = new HeldBytes(memory, address)
+    const held = new MessageMemory(memory, address)
     return { held, room: (end: number) => Effect.runFork(held.room(end)) }
   }
 
@@ -205,13 +213,17 @@ describe("the memory of messages", () => {
 
   it("is what is left of 152 MiB: the largest JSON tenfold, handshakes, and comparisons", () => {
     expect(SET_APART_BYTES).toBe((10 * 8 + 64 + 8) * KIB * KIB)
+    const page = PAGE_ROWS * LONGEST_ROW
+    expect(2 * MAX_COMPARISONS * page).toBeLessThanOrEqual(COMPARISONS_BYTES)
   })
 
   it("is enough for one large JSON message at a time, and others meanwhile", () =>
     Effect.gen(function* () {
       const memory = Memory.make(SET_APART_BYTES + ALL)
       const parse = (length: number) =>
-        Effect.runFork(new HeldBytes(memory, "a").parsing(length, Effect.forever(Effect.yieldNow)))
+        Effect.runFork(
+          new MessageMemory(memory, "a").parsing(length, Effect.forever(Effect.yieldNow))
+        )
       const waits = (length: number) =>
         Effect.gen(function* () {
           let isParsed = false
@@ -219,7 +231,7 @@ describe("the memory of messages", () => {
             isParsed = true
           })
           const parsing = yield* Effect.forkChild(
-            new HeldBytes(memory, "a").parsing(length, parsed)
+            new MessageMemory(memory, "a").parsing(length, parsed)
           )
           for (let turns = 0; turns < 10; turns++) yield* Effect.yieldNow
           yield* Fiber.interrupt(parsing)
