@@ -150,10 +150,10 @@ export const make = (
 
   const appendAt = Effect.fnUntraced(
     function* (at: number, batch: BetBatch) {
+      // Where this connection has come to, and then the book: another one may have added to it.
+      if (at !== position) return yield* new Conflict({ agency, position: at, held: position })
       if (batch.count > 0) yield* refreshProgress
-      if (at !== seen.bets) {
-        return yield* new Conflict({ agency, position: at, held: seen.bets })
-      }
+      if (at !== seen.bets) return yield* new Conflict({ agency, position: at, held: seen.bets })
       if (batch.count > 0) yield* add(batch, false)
       position = seen.bets
     },

@@ -74,6 +74,21 @@ const holdWrites = Effect.fnUntraced(function* (disk: { slow: Effect.Effect<unkn
   return { begun: begun.await, free: free.open }
 })
 
+describe("bets of an upload that resumed", () => {
+  it.live("follow its own, also where another connection has stored what comes before them", () =>
+    Effect.gen(function* () {
+      const { come } = yield* setUp
+      const [{ upload }, other] = [yield* come, yield* come]
+      yield* upload.resume
+      yield* other.send(batchOf("1", "2"))
+      const append = (position: number) =>
+        Effect.flip(upload.append(position, batchOf("3"), () => Effect.void))
+      expect(yield* append(2)).toMatchObject({ _tag: "Conflict", position: 2, held: 0 })
+      expect(yield* append(0)).toMatchObject({ _tag: "Conflict", position: 0, held: 2 })
+    }).pipe(Effect.scoped)
+  )
+})
+
 describe("what is being stored", () => {
   it.live("is answered although the connection is stopped meanwhile", () =>
     Effect.gen(function* () {
