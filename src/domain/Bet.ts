@@ -1,35 +1,28 @@
 /**
- * A bet, and what each of its five fields may hold. The rule of a field lives here and nowhere
- * else; `BetCheck` says the same over bytes, faster, and is tested against this.
+ * A bet, and what each of its five fields may hold. The rule of a field lives here; only
+ * `ordinaryBetEnd` says it again, over bytes and faster, and is tested against this.
  */
 import { Schema, SchemaTransformation } from "effect"
 
 /** The longest name, in bytes of UTF-8. */
 export const MAX_NAME_BYTES = 100
 
-const utf8 = new TextEncoder()
 // C0, DEL and C1 controls and the two Unicode line ends: what could break a line of a book.
 const FORBIDDEN_IN_NAME = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/
 
 const nameProblem = (name: string): string | undefined => {
   if (!name.isWellFormed()) return "expected valid Unicode, no lone surrogate"
   if (name.trim() === "") return "expected a name, not white space alone"
-  if (utf8.encode(name).length > MAX_NAME_BYTES) return `expected at most ${MAX_NAME_BYTES} bytes`
+  if (Buffer.byteLength(name) > MAX_NAME_BYTES) return `expected at most ${MAX_NAME_BYTES} bytes`
   if (FORBIDDEN_IN_NAME.test(name)) return "expected no control character or line end"
   return undefined
 }
 
-/** A first or last name: kept as given, 1 to 100 bytes of UTF-8, not blank, no controls. */
-export const Name = Schema.String.check(
-  Schema.makeFilter(nameProblem, { arbitraryConstraint: { minLength: 1, maxLength: 30 } })
-)
+const DOCUMENT = /^[0-9]{1,10}$/
+const documentProblem = (text: string): string | undefined =>
+  DOCUMENT.test(text) ? undefined : "expected 1 to 10 digits"
 
-/** A document: 1 to 10 ASCII digits, leading zeros kept. */
-export const Document = Schema.String.check(
-  Schema.isPattern(/^[0-9]{1,10}$/, { message: "expected 1 to 10 digits" })
-)
-
-const DATE = /^([0-9]{4})-([0-9]{2})-([0-9]{2})$/
+const DATE = /^[0-9]{4}-[0-9]{2}-[0-9]{2}$/
 export const FIRST_YEAR = 1900
 
 /** The days of a month (1 to 12) of the Gregorian calendar. */
@@ -39,25 +32,53 @@ export const daysInMonth = (year: number, month: number): number => {
 }
 
 const isBirthdate = (text: string): boolean => {
-  const [, year, month, day] = DATE.exec(text)?.map(Number) ?? []
-  if (year === undefined || month === undefined || day === undefined) return false
+  if (!DATE.test(text)) return false
+  const year = Number(text.slice(0, 4))
+  const month = Number(text.slice(5, 7))
+  const day = Number(text.slice(8))
   if (year < FIRST_YEAR || month < 1 || month > 12) return false
   return day >= 1 && day <= daysInMonth(year, month)
 }
 
-/** A birthdate: a real calendar date from 1900-01-01 to 9999-12-31, written YYYY-MM-DD. */
-export const Birthdate = Schema.String.check(
-  Schema.makeFilter(
-    (text: string) =>
-      isBirthdate(text) || "expected a real date YYYY-MM-DD from 1900-01-01 to 9999-12-31",
-    {
-      arbitraryConstraint: {
-        patterns: [
-          { source: "^(19|20)[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])$", flags: "" }
-        ]
-      }
-    }
+const birthdateProblem = (text: string): string | undefined =>
+  isBirthdate(text) ? undefined : "expected a real date YYYY-MM-DD from 1900-01-01 to 9999-12-31"
+
+const NUMBER = /^[0-9]{1,4}$/
+const numberProblem = (text: string): string | undefined =>
+  NUMBER.test(text) ? undefined : "expected 1 to 4 digits"
+
+/**
+ * The fields of a bet in the order in which every dialect and every book writes them: how a person
+ * calls each, and what is wrong with a text that is to be one.
+ */
+export const FIELDS = [
+  { label: "first name", problemOf: nameProblem },
+  { label: "last name", problemOf: nameProblem },
+  { label: "document", problemOf: documentProblem },
+  { label: "birthdate", problemOf: birthdateProblem },
+  { label: "number", problemOf: numberProblem }
+] as const
+
+/** A first or last name: kept as given, 1 to 100 bytes of UTF-8, not blank, no controls. */
+export const Name = Schema.String.check(
+  Schema.makeFilter(nameProblem, { arbitraryConstraint: { minLength: 1, maxLength: 30 } })
+)
+
+/** Text with a rule; `pattern` is for texts that are drawn at random. */
+const textOf = (problemOf: (text: string) => string | undefined, pattern: RegExp) =>
+  Schema.String.check(
+    Schema.makeFilter(problemOf, {
+      arbitraryConstraint: { patterns: [{ source: pattern.source, flags: "" }] }
+    })
   )
+
+/** A document: 1 to 10 ASCII digits, leading zeros kept. */
+export const Document = textOf(documentProblem, DOCUMENT)
+
+/** A birthdate: a real calendar date from 1900-01-01 to 9999-12-31, written YYYY-MM-DD. */
+export const Birthdate = textOf(
+  birthdateProblem,
+  /^(19|20)[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])$/
 )
 
 /** The number that is bet on, and the one that is drawn: 0 to 9999. */
@@ -66,9 +87,7 @@ export const BetNumber = Schema.Int.check(
 )
 
 /** A bet's number as it is written: 1 to 4 ASCII digits; leading zeros are dropped. */
-export const NumberFromDigits = Schema.String.check(
-  Schema.isPattern(/^[0-9]{1,4}$/, { message: "expected 1 to 4 digits" })
-).pipe(
+export const NumberFromDigits = textOf(numberProblem, NUMBER).pipe(
   Schema.decodeTo(BetNumber, SchemaTransformation.transform({ decode: Number, encode: String }))
 )
 

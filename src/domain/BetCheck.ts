@@ -1,10 +1,9 @@
 /**
- * The field rules of `Bet` over bytes, without a string or an object per field. They only say yes
- * or no; the Schemas of `Bet` say what is wrong with a refused field. Both accept and refuse the
- * same fields (a property test).
+ * Checks bets where they lie, as bytes. `ordinaryBetEnd` says the rules of `Bet` over bytes, without
+ * a string or an object per field, and accepts almost every bet; `betProblem` takes the others
+ * through the rules themselves. What the first accepts, the second accepts too (a property test).
  */
-import { Result, Schema } from "effect"
-import { Bet, daysInMonth, FIRST_YEAR, MAX_NAME_BYTES, Name } from "./Bet.ts"
+import { daysInMonth, FIELDS, FIRST_YEAR, MAX_NAME_BYTES } from "./Bet.ts"
 import {
   BACKSLASH,
   COMMA,
@@ -15,9 +14,6 @@ import {
   SPACE,
   ZERO
 } from "./BetRow.ts"
-
-/** The fields of a bet in the order in which every dialect and every book writes them. */
-export const FIELDS = ["firstName", "lastName", "document", "birthdate", "number"] as const
 
 /** What is wrong with one bet: the field and what was expected of it. */
 export interface BetProblem {
@@ -41,13 +37,6 @@ export const decodeUtf8 = (bytes: Uint8Array, isCut = false): string | undefined
   }
 }
 
-const isName = Schema.is(Name)
-
-const isNameText = (bytes: Uint8Array): boolean => {
-  const text = decodeUtf8(bytes)
-  return text !== undefined && isName(text)
-}
-
 // What a byte is in a name: a character, or the first of the two bytes of U+00C0 to U+07FF, the
 // accented letters of most names. 0 is for what ends a field, and for what only `Name` can judge.
 const CHARACTER = 1
@@ -68,11 +57,6 @@ const nameEnd = (bytes: Uint8Array, start: number, limit: number): number => {
   return at
 }
 
-const nameIsValid = (bytes: Uint8Array, start: number, end: number): boolean =>
-  end - start <= MAX_NAME_BYTES &&
-  end > start &&
-  (nameEnd(bytes, start, end) === end || isNameText(bytes.subarray(start, end)))
-
 const NO_DIGIT = 0xff
 /** The value of an ASCII digit, by byte. */
 const DIGITS = new Uint8Array(256).fill(NO_DIGIT)
@@ -87,9 +71,6 @@ export const digitsEnd = (bytes: Uint8Array, start: number, limit: number): numb
   while (at < limit && isDigit(bytes[at]!)) at++
   return at
 }
-
-const digitsAreValid = (bytes: Uint8Array, start: number, end: number, most: number): boolean =>
-  end > start && end - start <= most && digitsEnd(bytes, start, end) === end
 
 /** The value of the ASCII digits in `[start, end)`. */
 export const digitsValue = (bytes: Uint8Array, start: number, end: number): number => {
@@ -121,15 +102,6 @@ const birthdateIsValid = (bytes: Uint8Array, start: number, beforeYear: number):
 
 const MAX_DOCUMENT_BYTES = 10
 const MAX_NUMBER_BYTES = 4
-
-/** Whether the five fields that `spans` marks in `bytes` are a bet. */
-export const fieldsAreValid = (bytes: Uint8Array, spans: FieldSpans): boolean =>
-  nameIsValid(bytes, spans[0]!, spans[1]!) &&
-  nameIsValid(bytes, spans[2]!, spans[3]!) &&
-  digitsAreValid(bytes, spans[4]!, spans[5]!, MAX_DOCUMENT_BYTES) &&
-  spans[7]! - spans[6]! === BIRTHDATE_BYTES &&
-  birthdateIsValid(bytes, spans[6]!, AFTER_YEARS) &&
-  digitsAreValid(bytes, spans[8]!, spans[9]!, MAX_NUMBER_BYTES)
 
 /**
  * Marks and checks in one pass the ordinary bet that begins at `start`, with `separator` between
@@ -184,27 +156,13 @@ const SHOWN_CHARACTERS = 40
 const show = (text: string): string =>
   JSON.stringify(text.length > SHOWN_CHARACTERS ? `${text.slice(0, SHOWN_CHARACTERS)}…` : text)
 
-/** How a person calls each field, and its Schema. */
-const FIELD_RULES = FIELDS.map((name) => ({
-  label: name.replace("Name", " name"),
-  decode: Schema.decodeUnknownResult(Bet.fields[name])
-}))
-
 /** What is wrong with the bet whose five fields `spans` marks in `bytes`; undefined if nothing. */
-export const betProblem = (bytes: Uint8Array, spans: FieldSpans): BetProblem | undefined =>
-  fieldsAreValid(bytes, spans)
-    ? undefined
-    : (fieldsProblem(bytes, spans) ?? { field: "bet", message: "refused by the byte check alone" })
-
-/** The first problem that the Schemas of the fields find. Slow: each field is made a string. */
-export const fieldsProblem = (bytes: Uint8Array, spans: FieldSpans): BetProblem | undefined => {
-  for (const [index, { decode, label }] of FIELD_RULES.entries()) {
+export const betProblem = (bytes: Uint8Array, spans: FieldSpans): BetProblem | undefined => {
+  for (const [index, { label, problemOf }] of FIELDS.entries()) {
     const text = decodeUtf8(bytes.subarray(spans[2 * index]!, spans[2 * index + 1]!))
     if (text === undefined) return { field: label, message: "expected valid UTF-8" }
-    const result = decode(text)
-    if (Result.isFailure(result)) {
-      return { field: label, message: `${result.failure.message}, got ${show(text)}` }
-    }
+    const problem = problemOf(text)
+    if (problem !== undefined) return { field: label, message: `${problem}, got ${show(text)}` }
   }
   return undefined
 }

@@ -7,7 +7,7 @@ import { it } from "@effect/vitest"
 import { Arbitrary, Effect, Result, Schema } from "effect"
 import { describe, expect } from "vitest"
 import { Bet } from "../../src/domain/Bet.ts"
-import { fieldsAreValid, fieldsProblem, ordinaryBetEnd } from "../../src/domain/BetCheck.ts"
+import { betProblem, ordinaryBetEnd } from "../../src/domain/BetCheck.ts"
 import { COMMA, makeFieldSpans, markFields, SEMICOLON } from "../../src/domain/BetRow.ts"
 
 const runs = process.env.LOTTERY_TEST_LONG ? 50_000 : 2_000
@@ -93,9 +93,9 @@ const acceptedBySchemas = (texts: ReadonlyArray<string>): boolean =>
 
 const expectSame = (texts: ReadonlyArray<string>) => {
   const { bytes, spans } = mark(texts.map((text) => Buffer.from(text)))
-  const accepted = fieldsAreValid(bytes, spans)
-  expect(accepted, JSON.stringify(texts)).toBe(acceptedBySchemas(texts))
-  expect(fieldsProblem(bytes, spans) === undefined).toBe(accepted)
+  expect(betProblem(bytes, spans) === undefined, JSON.stringify(texts)).toBe(
+    acceptedBySchemas(texts)
+  )
 }
 
 describe("BetCheck", () => {
@@ -133,7 +133,7 @@ describe("BetCheck", () => {
         const marked = mark([bytes, ...["b", "1", "2000-01-01", "5"].map((t) => Buffer.from(t))])
         const text = Buffer.from(bytes).toString("utf8")
         const isUtf8 = Buffer.from(text).equals(bytes)
-        expect(fieldsAreValid(marked.bytes, marked.spans)).toBe(
+        expect(betProblem(marked.bytes, marked.spans) === undefined).toBe(
           isUtf8 && acceptedBySchemas([text, "b", "1", "2000-01-01", "5"])
         )
       }),
@@ -156,7 +156,7 @@ describe("BetCheck", () => {
       const marked = makeFieldSpans()
       expect(markFields(bytes, 2, end, separator, marked)).toBe(true)
       expect(spans, JSON.stringify(text + behind)).toEqual(marked)
-      expect(fieldsAreValid(bytes, marked), JSON.stringify(text + behind)).toBe(true)
+      expect(betProblem(bytes, marked), JSON.stringify(text + behind)).toBeUndefined()
     }
   }
 

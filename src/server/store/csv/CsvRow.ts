@@ -6,10 +6,10 @@
 import { type Agency, fromDigits, MAX_AGENCY } from "../../../domain/Agency.ts"
 import type { BetBatchBuilder } from "../../../domain/BetBatch.ts"
 import {
+  betProblem,
   decodeUtf8,
   digitsEnd,
   digitsValue,
-  fieldsAreValid,
   isDigit,
   ordinaryBetEnd
 } from "../../../domain/BetCheck.ts"
@@ -130,7 +130,7 @@ export class CsvRowReader {
     return (
       at !== -1 &&
       Row.markFields(row, at, row.length, Row.COMMA, this.spans) &&
-      fieldsAreValid(row, this.spans)
+      betProblem(row, this.spans) === undefined
     )
   }
 
@@ -142,7 +142,7 @@ export class CsvRowReader {
     if (agency === undefined) return false
     this.agency = agency
     this.source = Row.joinFields(fields.slice(1), this.spans)
-    return fieldsAreValid(this.source, this.spans)
+    return betProblem(this.source, this.spans) === undefined
   }
 
   /** Adds the bet that was read to a batch. */
