@@ -100,5 +100,14 @@ export class Bet extends Schema.Class<Bet>("lottery/domain/Bet")({
   number: NumberFromDigits
 }) {}
 
+/** The texts of a bet's fields, in the order of `FIELDS`. */
+export const textsOf = (bet: Bet): ReadonlyArray<string> => [
+  bet.firstName,
+  bet.lastName,
+  bet.document,
+  bet.birthdate,
+  String(bet.number)
+]
+
 /** Whether the bet is on the number that was drawn. */
 export const hasWon = (bet: Bet, winningNumber: number): boolean => bet.number === winningNumber

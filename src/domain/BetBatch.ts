@@ -4,7 +4,7 @@
  * store needs columns.
  */
 import { Schema, SchemaTransformation } from "effect"
-import { Bet } from "./Bet.ts"
+import { Bet, textsOf } from "./Bet.ts"
 import { type BetProblem, betProblem } from "./BetCheck.ts"
 import * as Row from "./BetRow.ts"
 
@@ -36,9 +36,7 @@ export class BetBatch {
 
   static fromBets(bets: Iterable<Bet>): BetBatch {
     const builder = new BetBatchBuilder()
-    for (const { birthdate, document, firstName, lastName, number } of bets) {
-      builder.addTexts([firstName, lastName, document, birthdate, String(number)])
-    }
+    for (const bet of bets) builder.addTexts(textsOf(bet))
     return builder.build()
   }
 

@@ -4,7 +4,7 @@
  */
 import { createHash } from "node:crypto"
 import { Data, Effect, type FileSystem, Option, Stream } from "effect"
-import type { Bet } from "../../domain/Bet.ts"
+import { type Bet, textsOf } from "../../domain/Bet.ts"
 import { BetBatch } from "../../domain/BetBatch.ts"
 import { joinFields, makeFieldSpans } from "../../domain/BetRow.ts"
 import type { FileUnavailable } from "../../domain/FileUnavailable.ts"
@@ -69,8 +69,7 @@ export const fromBet = Effect.fnUntraced(function* (
   today: string
 ): Effect.fn.Return<Book, BadLine> {
   const spans = makeFieldSpans()
-  const { firstName, lastName, document, birthdate, number } = bet
-  const bytes = joinFields([firstName, lastName, document, birthdate, String(number)], spans)
+  const bytes = joinFields(textsOf(bet), spans)
   const problem = check(bytes, spans) ?? birthdateProblem(today, bytes, spans[6]!)
   if (problem !== undefined) {
     return yield* new BadLine({ line: 1, field: problem.field, reason: problem.message })

@@ -42,7 +42,10 @@ export interface UnendedLine {
   readonly text: string
 }
 
-/** Returns what a dialect cannot say of the bet that `spans` marks in `source`, if anything. */
+/**
+ * Returns what a dialect cannot say of the bet that `spans` marks in `source`, if anything. It is
+ * not asked about an ordinary bet, whose names have no separator of any dialect.
+ */
 export type BetCheck = (source: Uint8Array, spans: Row.FieldSpans) => BetProblem | undefined
 
 export interface BookOptions {
@@ -172,14 +175,14 @@ export class BookParser {
    * otherwise undefined: `takeLine` takes it.
    */
   private takeOrdinaryLine(bytes: Uint8Array, start: number): number | undefined {
-    const { batchSize, check, maxBatchBytes } = this.options
+    const { batchSize, maxBatchBytes } = this.options
     const { builder, spans } = this
     const numberEnd = ordinaryBetEnd(bytes, start, bytes.length, Row.COMMA, spans, this.year)
     if (numberEnd === -1) return undefined
     const end = bytes[numberEnd] === Row.CR ? numberEnd + 1 : numberEnd
     const atMost = numberEnd - start + 1
     if (bytes[end] !== Row.LF || atMost > maxBatchBytes) return undefined
-    if (this.emptyLine !== undefined || check?.(bytes, spans) !== undefined) return undefined
+    if (this.emptyLine !== undefined) return undefined
     if (builder.byteLength + atMost > maxBatchBytes) this.flush()
     builder.addOrdinary(bytes, spans)
     if (builder.count >= batchSize) this.flush()

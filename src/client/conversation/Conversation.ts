@@ -38,13 +38,9 @@ export interface Conversation {
 export const namesWithout = (separator: string, dialect: string): BetCheck => {
   const byte = separator.charCodeAt(0)
   const message = `a name cannot hold "${separator}" in the ${dialect} dialect`
-  const holds = (source: Uint8Array, start: number, end: number): boolean => {
-    for (let at = start; at < end; at++) if (source[at] === byte) return true
-    return false
-  }
   return (source, spans) => {
-    if (holds(source, spans[0]!, spans[1]!)) return { field: "first name", message }
-    if (holds(source, spans[2]!, spans[3]!)) return { field: "last name", message }
+    if (source.subarray(spans[0], spans[1]).includes(byte)) return { field: "first name", message }
+    if (source.subarray(spans[2], spans[3]).includes(byte)) return { field: "last name", message }
     return undefined
   }
 }
