@@ -108,6 +108,3 @@ export const textsOf = (bet: Bet): ReadonlyArray<string> => [
   bet.birthdate,
   String(bet.number)
 ]
-
-/** Whether the bet is on the number that was drawn. */
-export const hasWon = (bet: Bet, winningNumber: number): boolean => bet.number === winningNumber

@@ -12,7 +12,7 @@ const text = new TextDecoder("utf-8", { ignoreBOM: true })
 
 /** Some bets of one agency's book, in the book's order. Equal rows are different bets. */
 export class BetBatch {
-  /** `count` canonical rows in runs, none of which ends within a row. Nobody changes them. */
+  /** `count` canonical rows in runs, none of which ends within a row. Never written to. */
   readonly runs: ReadonlyArray<Uint8Array>
   readonly count: number
   private joined: Uint8Array | undefined
@@ -109,7 +109,7 @@ export const BetBatchSchema = Schema.declare(
 
 /** Collects bets into a batch; every field is checked on the way in. */
 export class BetBatchBuilder {
-  /** The number of bets added so far, and of the bytes of their rows. */
+  /** How many bets were added, and how many bytes their rows have. */
   count = 0
   byteLength = 0
   private buffer: Uint8Array<ArrayBuffer>
@@ -133,7 +133,7 @@ export class BetBatchBuilder {
     if (problem !== undefined) return problem
     // Quoting at most doubles a name and adds two quotes.
     const names = spans[1]! - spans[0]! + spans[3]! - spans[2]!
-    this.reserve(2 * names + 4 + MAX_BYTES_BESIDE_NAMES)
+    this.reserve(2 * names + 4 + MAX_BYTES_WITHOUT_NAMES)
     this.writeName(source, spans[0]!, spans[1]!)
     this.buffer[this.byteLength++] = Row.COMMA
     this.writeName(source, spans[2]!, spans[3]!)
@@ -218,7 +218,7 @@ export class BetBatchBuilder {
 const KEPT_BYTES = 1024 * 1024
 
 /** A document, a birthdate, a number, and what separates and ends the fields. */
-const MAX_BYTES_BESIDE_NAMES = 10 + 10 + 4 + Row.FIELD_COUNT
+const MAX_BYTES_WITHOUT_NAMES = 10 + 10 + 4 + Row.FIELD_COUNT
 
 /** Where the digits begin once leading zeros are dropped; the last digit always stays. */
 const numberStart = (bytes: Uint8Array, start: number, end: number): number => {

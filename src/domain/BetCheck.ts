@@ -1,7 +1,7 @@
 /**
- * Checks bets where they lie, as bytes. `ordinaryBetEnd` says the rules of `Bet` over bytes, without
- * a string or an object per field, and accepts almost every bet; `betProblem` takes the others
- * through the rules themselves. What the first accepts, the second accepts too (a property test).
+ * Checks bets where they lie, as bytes. `ordinaryBetEnd` says the rules of `Bet` over bytes,
+ * without a string or an object per field, and accepts almost every bet; `betProblem` takes the
+ * others through the rules themselves. It accepts all that the first accepts (a property test).
  */
 import { daysInMonth, FIELDS, FIRST_YEAR, MAX_NAME_BYTES } from "./Bet.ts"
 import {

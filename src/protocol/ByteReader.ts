@@ -1,6 +1,6 @@
 /**
- * Turns a stream that may be cut anywhere into runs of bytes of the length that is asked for.
- * It knows no socket: bytes come from a `pull`, and `ByteQueue` keeps what is not yet taken.
+ * Turns a stream that may be cut anywhere into runs of bytes of a given length. It knows no socket:
+ * bytes come from a `pull`, and `ByteQueue` keeps what is not yet taken.
  */
 import { Data, Effect } from "effect"
 
@@ -23,15 +23,15 @@ const NOTHING = new Uint8Array(0)
 
 /**
  * Bytes that have come and are not yet taken. What is taken is a view that is never written to
- * again. Many small chunks are put together as they come: they cost a few times their bytes, or
- * what the run needs that is waited for.
+ * again. Small chunks are put together as they come: they cost a few times their bytes, or as much
+ * as the expected run.
  */
 export class ByteQueue {
   /** A chunk as it came, which ends at `end`, or a buffer made here with room after it. */
   private buffer: Uint8Array = NOTHING
   private start = 0
   private end = 0
-  /** The length of the run that is waited for. */
+  /** The length of the expected run. */
   private expected = 0
 
   get length(): number {
@@ -43,7 +43,7 @@ export class ByteQueue {
     return this.buffer.subarray(this.start, this.end)
   }
 
-  /** Says how long the run is that is waited for: room is made for it, and no more. */
+  /** Announces the length of the next run: room is made for it, and no more. */
   expect(count: number): void {
     this.expected = count
   }
@@ -84,7 +84,7 @@ export class ByteQueue {
   }
 }
 
-/** Reads runs of bytes; whoever reads owns the stream from then on. */
+/** Reads runs of bytes; the stream has no other reader. */
 export interface ByteReader<E> {
   /** What has come and is not yet taken; a view, good until the next read. */
   readonly buffered: () => Uint8Array
@@ -99,8 +99,8 @@ export interface ByteReader<E> {
 }
 
 /**
- * Reads from `pull`, which fails with `EndOfStream` once nothing more will come. Before more of a
- * run is read that has not come whole, `room` is asked with the position of its end, and may wait.
+ * Reads from `pull`, which fails with `EndOfStream` once nothing more will come. `room` may delay
+ * each read for a run that has not come whole; it gets the position of the run's end.
  */
 export const make = <E>(
   pull: Effect.Effect<ReadonlyArray<Uint8Array>, E | EndOfStream>,
@@ -122,7 +122,7 @@ export const make = <E>(
       }
     )
   )
-  // A socket says once that nothing more will come; whoever asks later is to hear it too.
+  // A socket says only once that nothing more will come.
   const fill = Effect.suspend(() => {
     queue.trim()
     return hasEnded ? endOfStream() : pulled

@@ -1,6 +1,7 @@
 /**
  * An agency's conversation in binary packets (wire: "Binary packets"), over one connection. On a
- * new one the book starts over: the server compares what it holds, and stores nothing twice.
+ * new one the book starts over: the server compares it with the stored bets, and stores nothing
+ * twice.
  */
 import { Effect } from "effect"
 import type { Agency } from "../../domain/Agency.ts"

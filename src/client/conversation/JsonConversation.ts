@@ -1,7 +1,7 @@
 /**
  * An agency's conversation in JSON messages (wire: "JSON messages"): the book over one connection,
  * the question for the winners over another, on the second port. If either is lost the book
- * starts over: the server compares what it holds, and stores nothing twice.
+ * starts over: the server compares it with the stored bets, and stores nothing twice.
  */
 import { Effect } from "effect"
 import type { Agency } from "../../domain/Agency.ts"

@@ -1,6 +1,6 @@
 /**
- * An agency's conversation in the native dialect (wire: "Native"): it goes on from what the server
- * holds of its book, waits for the draw, and connects again if the connection is lost.
+ * An agency's conversation in the native dialect (wire: "Native"): it goes on from the bets that
+ * the server has stored, waits for the draw, and connects again if the connection is lost.
  */
 import { Effect } from "effect"
 import { logAction } from "../../domain/ActionLog.ts"
@@ -29,17 +29,17 @@ export interface Participation {
   readonly progress: UploadProgress
 }
 
-/** Sends what is not held yet, and says that the book is whole. */
+/** Sends what is not stored yet, and says that the book is complete. */
 const deliver = Effect.fnUntraced(function* (
   server: NativeServer.NativeServer,
   { agency, book, progress }: Participation,
   welcome: Native.Welcome
 ) {
-  const { bets: held } = welcome
-  if (held > 0) {
-    yield* logAction("carga_reanudada", "success", { agencia: agency, posicion: held })
+  const { bets: stored } = welcome
+  if (stored > 0) {
+    yield* logAction("carga_reanudada", "success", { agencia: agency, posicion: stored })
   }
-  yield* upload(server, welcome, held, Book.from(book, held), (frame) =>
+  yield* upload(server, welcome, stored, Book.from(book, stored), (frame) =>
     tellAcknowledged(agency, frame, progress)
   ).pipe(
     Effect.catchTag("Refused", (refused) =>

@@ -1,5 +1,5 @@
 /**
- * Compares what the server holds of an agency's book with the book here. If they differ nothing is
+ * Compares the server's stored bets of an agency with the book here. If they differ, nothing is
  * sent: a person decides which of them is right.
  */
 import { Data, Effect } from "effect"
@@ -9,10 +9,10 @@ import * as Book from "../book/Book.ts"
 import type { NativeServer } from "./NativeServer.ts"
 import { upload } from "./NativeUpload.ts"
 
-/** The server holds another book of the agency than the one that is to be sent. */
+/** The server has another book of the agency than the one to be sent. */
 export class AnotherBook extends Data.TaggedError("AnotherBook")<{
   readonly agency: Agency
-  /** How many bets the server holds. */
+  /** How many bets the server has stored. */
   readonly held: number
   /** How many bets the book here has. */
   readonly total: number
@@ -43,9 +43,9 @@ export class AnotherBook extends Data.TaggedError("AnotherBook")<{
 }
 
 /**
- * The server holds less of the book than it has acknowledged. That does not vanish by itself: the
- * book was discarded, or this is another store. To send it again without being told to would bring
- * back what a person has dropped.
+ * The server has less of the book than it has acknowledged: the book was discarded, or this is
+ * another store. Trying again does not help, and sending the book again unasked would bring back
+ * what a person has dropped.
  */
 export class BookGone extends Data.TaggedError("BookGone")<{
   readonly agency: Agency
@@ -61,8 +61,8 @@ export class BookGone extends Data.TaggedError("BookGone")<{
   }
 }
 
-/** Whether what is held is the book as far as it is held; a finished one is held as a whole. */
-const isHeld = Effect.fnUntraced(function* (book: Book.Book, welcome: Native.Welcome) {
+/** Whether the stored bets are the beginning of the book, or the whole book if it is finished. */
+const isStored = Effect.fnUntraced(function* (book: Book.Book, welcome: Native.Welcome) {
   const { bets, finished, sha256 } = welcome
   if (bets > book.total || (finished && bets < book.total)) return false
   if (bets === book.total) return sha256 === book.sha256
@@ -70,8 +70,8 @@ const isHeld = Effect.fnUntraced(function* (book: Book.Book, welcome: Native.Wel
 })
 
 /**
- * Asks the server at which position the book differs from the one that it holds; the end of the
- * shorter one if they are the same up to there. Undefined if the server does not say.
+ * Asks the server for the first position at which the two books differ: the end of the shorter one
+ * if they are the same up to there, undefined if the server does not say.
  */
 const firstDifference = Effect.fnUntraced(function* (
   server: NativeServer,
@@ -91,7 +91,7 @@ const firstDifference = Effect.fnUntraced(function* (
   )
 })
 
-/** Fails unless the server holds the book or its beginning, at least as far as `acknowledged`. */
+/** Fails unless the server has the book or its beginning, and all `acknowledged` bets of it. */
 export const check = Effect.fnUntraced(function* (
   server: NativeServer,
   agency: Agency,
@@ -101,7 +101,7 @@ export const check = Effect.fnUntraced(function* (
 ) {
   const { bets: held } = welcome
   if (held < acknowledged) return yield* new BookGone({ agency, acknowledged, held })
-  if (yield* isHeld(book, welcome)) return
+  if (yield* isStored(book, welcome)) return
   // If the file has changed since it was checked, that is what is wrong.
   yield* Book.verify(book)
   const position = yield* firstDifference(server, book, welcome)
