@@ -131,17 +131,12 @@ export class BetBatchBuilder {
   add(source: Uint8Array, spans: Row.FieldSpans): BetProblem | undefined {
     const problem = betProblem(source, spans)
     if (problem !== undefined) return problem
-    // Quoting at most doubles a name and adds two quotes.
-    const names = spans[1]! - spans[0]! + spans[3]! - spans[2]!
-    this.reserve(2 * names + 4 + MAX_BYTES_WITHOUT_NAMES)
-    this.writeName(source, spans[0]!, spans[1]!)
-    this.buffer[this.byteLength++] = Row.COMMA
-    this.writeName(source, spans[2]!, spans[3]!)
-    this.buffer[this.byteLength++] = Row.COMMA
-    this.write(source, spans[4]!, spans[5]!)
-    this.buffer[this.byteLength++] = Row.COMMA
-    this.write(source, spans[6]!, spans[7]!)
-    this.buffer[this.byteLength++] = Row.COMMA
+    // Quoting at most doubles a field and adds two quotes; a comma or the line end follows.
+    this.reserve(2 * (spans[9]! - spans[0]!) + 3 * Row.FIELD_COUNT)
+    for (let field = 0; field < Row.FIELD_COUNT - 1; field++) {
+      this.writeField(source, spans[2 * field]!, spans[2 * field + 1]!)
+      this.buffer[this.byteLength++] = Row.COMMA
+    }
     this.write(source, numberStart(source, spans[8]!, spans[9]!), spans[9]!)
     this.buffer[this.byteLength++] = Row.LF
     this.count++
@@ -200,7 +195,7 @@ export class BetBatchBuilder {
     this.byteLength = length
   }
 
-  private writeName(source: Uint8Array, start: number, end: number): void {
+  private writeField(source: Uint8Array, start: number, end: number): void {
     if (!needsQuotes(source, start, end)) {
       this.write(source, start, end)
       return
@@ -216,9 +211,6 @@ export class BetBatchBuilder {
 
 /** The most room that a builder keeps from one batch to the next. */
 const KEPT_BYTES = 1024 * 1024
-
-/** A document, a birthdate, a number, and what separates and ends the fields. */
-const MAX_BYTES_WITHOUT_NAMES = 10 + 10 + 4 + Row.FIELD_COUNT
 
 /** Where the digits begin once leading zeros are dropped; the last digit always stays. */
 const numberStart = (bytes: Uint8Array, start: number, end: number): number => {

@@ -20,8 +20,8 @@ export const TAB = 0x09
 export const FIELD_COUNT = 5
 
 /**
- * Where the five fields of a bet lie in a byte array: `[start, end)` of each, ten offsets.
- * One is reused for every bet of a batch.
+ * Where the five fields of a bet lie in a byte array, in order: `[start, end)` of each, ten
+ * offsets. One is reused for every bet of a batch.
  */
 export type FieldSpans = Int32Array<ArrayBuffer>
 export const makeFieldSpans = (): FieldSpans => new Int32Array(2 * FIELD_COUNT)

@@ -26,7 +26,7 @@ import {
 import { LARGE_JSON_BYTES, MAX_JSON_BYTES } from "../Limits.ts"
 import { decodePlainRows, encodePlainRows } from "../PlainRows.ts"
 import { readOnlyList } from "./JsonRows.ts"
-import { scanJson } from "./JsonScan.ts"
+import { BET, scanJson } from "./JsonScan.ts"
 
 const SEPARATORS = { field: COMMA, row: LF }
 const utf8 = new TextEncoder()
@@ -126,7 +126,7 @@ const readBets = (payload: unknown): Result.Result<BetBatch, BadMessage> => {
   const odd = payload.findIndex((bet) => bet === "" || bet.includes("\n") || !bet.isWellFormed())
   return odd === -1
     ? decodePlainRows(utf8.encode(payload.join("\n")), SEPARATORS)
-    : badMessage("expected first,last,document,birthdate,number", { index: odd })
+    : badMessage(`expected ${BET}`, { index: odd })
 }
 
 type EncodedRequest = (typeof JsonRequest)["Encoded"]

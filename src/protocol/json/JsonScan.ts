@@ -47,7 +47,8 @@ const stringEnd = (json: Uint8Array, start: number): number => {
   return length
 }
 
-const BET = "first,last,document,birthdate,number"
+/** How a bet is written in the list, for messages. */
+export const BET = "first,last,document,birthdate,number"
 
 const tooShort = (index: number, bytes: number): Problem => ({
   reason: `expected ${BET}, at least ${MIN_JSON_ROW_BYTES} bytes in JSON, got ${bytes}`,
