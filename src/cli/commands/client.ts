@@ -1,9 +1,6 @@
 /** `lottery client`: an agency uploads its book and waits for its winners. */
-import * as Console from "effect/Console"
-import * as CliError from "effect/cli/CliError"
-import * as Command from "effect/cli/Command"
-import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
+import { Console, Effect, Option } from "effect"
+import { CliError, Command } from "effect/cli"
 import type { Book } from "../../client/book/Book.ts"
 import * as BinaryConversation from "../../client/conversation/BinaryConversation.ts"
 import type { Conversation, Servers } from "../../client/conversation/Conversation.ts"

@@ -1,9 +1,6 @@
 /** `lottery compose`: writes a Compose file that runs servers and their clients in containers. */
-import * as CliError from "effect/cli/CliError"
-import * as Command from "effect/cli/Command"
-import * as Effect from "effect/Effect"
-import * as Stdio from "effect/Stdio"
-import * as Stream from "effect/Stream"
+import { Effect, Stdio, Stream } from "effect"
+import { CliError, Command } from "effect/cli"
 import { logAction } from "../../domain/ActionLog.ts"
 import { MAX_CLIENTS, MAX_SERVERS, makeComposeFile } from "../compose/ComposeFile.ts"
 import { writeWhole } from "../files/WholeFile.ts"

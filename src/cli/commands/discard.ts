@@ -1,8 +1,6 @@
 /** `lottery discard`: drops the held book of an agency, so that a corrected one can be sent. */
-import * as CliError from "effect/cli/CliError"
-import * as Command from "effect/cli/Command"
-import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
+import { Effect, Option } from "effect"
+import { CliError, Command } from "effect/cli"
 import { logAction } from "../../domain/ActionLog.ts"
 import type { Agency } from "../../domain/Agency.ts"
 import { BetStoreReader, DrawAlreadyHeld } from "../../server/store/BetStore.ts"

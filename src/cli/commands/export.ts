@@ -1,9 +1,6 @@
 /** `lottery export`: the stored bets on standard output. */
-import * as Command from "effect/cli/Command"
-import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
-import * as Stdio from "effect/Stdio"
-import * as Stream from "effect/Stream"
+import { Effect, Option, Stdio, Stream } from "effect"
+import { Command } from "effect/cli"
 import type { Agency } from "../../domain/Agency.ts"
 import type { BetBatch } from "../../domain/BetBatch.ts"
 import { LF } from "../../domain/BetRow.ts"

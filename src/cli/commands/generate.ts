@@ -1,8 +1,6 @@
 /** `lottery generate`: writes books of made-up bets. */
-
-import * as Command from "effect/cli/Command"
-import * as Effect from "effect/Effect"
-import * as Path from "effect/Path"
+import { Effect, Path } from "effect"
+import { Command } from "effect/cli"
 import { logAction } from "../../domain/ActionLog.ts"
 import { makeFolder } from "../files/Folder.ts"
 import { writeBook } from "../files/GeneratedBook.ts"

@@ -1,10 +1,6 @@
 /** `lottery keys`: makes an authority and what it issues, for trying out TLS. */
-import * as Command from "effect/cli/Command"
-import * as Effect from "effect/Effect"
-import * as FileSystem from "effect/FileSystem"
-import * as Option from "effect/Option"
-import * as Path from "effect/Path"
-import * as Stream from "effect/Stream"
+import { Effect, FileSystem, Option, Path, Stream } from "effect"
+import { Command } from "effect/cli"
 import { logAction } from "../../domain/ActionLog.ts"
 import { FileUnavailable, fileUnavailable } from "../../domain/FileUnavailable.ts"
 import { makeFolder } from "../files/Folder.ts"

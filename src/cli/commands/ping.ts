@@ -1,11 +1,6 @@
 /** `lottery ping`: sends a text line and expects the same back; the health check. */
-import * as Command from "effect/cli/Command"
-import * as Data from "effect/Data"
-import * as Duration from "effect/Duration"
-import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
-import * as Runtime from "effect/Runtime"
-import * as Schema from "effect/Schema"
+import { Data, Duration, Effect, Option, Runtime, Schema } from "effect"
+import { Command } from "effect/cli"
 import { open } from "../../client/ServerConnection.ts"
 import type { ServerAddress } from "../../client/ServerFailure.ts"
 import { logAction } from "../../domain/ActionLog.ts"

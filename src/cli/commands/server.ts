@@ -1,9 +1,6 @@
 /** `lottery server`: the central. */
-import * as CliError from "effect/cli/CliError"
-import * as Command from "effect/cli/Command"
-import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
+import { Effect, Layer, Option } from "effect"
+import { CliError, Command } from "effect/cli"
 import { logAction } from "../../domain/ActionLog.ts"
 import { NumberFromDigits } from "../../domain/Bet.ts"
 import { DEFAULT_WINNING_NUMBER, Draw } from "../../domain/Draw.ts"

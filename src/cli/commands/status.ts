@@ -1,8 +1,6 @@
 /** `lottery status`: the draw, and how far each agency has come. */
-import * as Console from "effect/Console"
-import * as Command from "effect/cli/Command"
-import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
+import { Console, Effect, Option } from "effect"
+import { Command } from "effect/cli"
 import type { Agency } from "../../domain/Agency.ts"
 import { describeAgencies } from "../../domain/Draw.ts"
 import {

@@ -1,11 +1,9 @@
 /** A folder that a command writes to, created if it is missing. */
-import * as Effect from "effect/Effect"
-import * as FileSystem from "effect/FileSystem"
-import * as Path from "effect/Path"
-import type { PlatformError } from "effect/PlatformError"
+import { Effect, FileSystem, Path, type PlatformError } from "effect"
 import { FileUnavailable, fileUnavailable } from "../../domain/FileUnavailable.ts"
 
-const isAlreadyThere = ({ reason }: PlatformError): boolean => reason._tag === "AlreadyExists"
+const isAlreadyThere = ({ reason }: PlatformError.PlatformError): boolean =>
+  reason._tag === "AlreadyExists"
 
 /**
  * Makes a folder and those above it. (Node's own way tries for ever inside a folder that takes no

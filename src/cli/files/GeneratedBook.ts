@@ -2,8 +2,7 @@
  * Books of made-up bets that look like real ones: `first names,last name,document,birthdate,number`
  * a line, CR LF line ends, UTF-8, no quoting. The same seed gives the same book.
  */
-import * as Effect from "effect/Effect"
-import * as Stream from "effect/Stream"
+import { Effect, Stream } from "effect"
 import { writeWhole } from "./WholeFile.ts"
 
 const FIRST_NAMES = (

@@ -3,7 +3,7 @@
  * certificate, and trusts the public CAs if it finds none in the file of a CA.
  */
 import { createPrivateKey, X509Certificate } from "node:crypto"
-import * as Effect from "effect/Effect"
+import { Effect } from "effect"
 import { FileUnavailable } from "../../domain/FileUnavailable.ts"
 import { readText } from "./WholeFile.ts"
 

@@ -1,7 +1,5 @@
 /** An agency that a command is about, as a store has it. */
-import * as Data from "effect/Data"
-import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
+import { Data, Effect, Option } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
 import { describeAgencies } from "../../domain/Draw.ts"
 import { BetStoreReader, NO_PROGRESS } from "../../server/store/BetStore.ts"

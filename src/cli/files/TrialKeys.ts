@@ -6,8 +6,7 @@ import { isIP } from "node:net"
 // The library of certificates asks for it when it is imported.
 import "reflect-metadata"
 import * as x509 from "@peculiar/x509"
-import * as DateTime from "effect/DateTime"
-import * as Effect from "effect/Effect"
+import { DateTime, Effect } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
 
 /** A certificate and its private key (PKCS#8), both as PEM. */

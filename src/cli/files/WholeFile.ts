@@ -1,8 +1,6 @@
 /** Files that are read or written as a whole. A written one is never seen half. */
 import { lstatSync } from "node:fs"
-import * as Effect from "effect/Effect"
-import * as FileSystem from "effect/FileSystem"
-import * as Stream from "effect/Stream"
+import { Effect, FileSystem, Stream } from "effect"
 import { FileUnavailable, fileUnavailable } from "../../domain/FileUnavailable.ts"
 import { temporaryName } from "../../domain/TemporaryName.ts"
 

@@ -2,10 +2,7 @@
  * Shows how far a client is: on a terminal in its status line, elsewhere in a line of the log from
  * time to time.
  */
-import * as Data from "effect/Data"
-import type * as Duration from "effect/Duration"
-import * as Effect from "effect/Effect"
-import * as Schedule from "effect/Schedule"
+import { Data, type Duration, Effect, Schedule } from "effect"
 import { UploadProgress, type Waiting } from "../../client/UploadProgress.ts"
 import { logAction } from "../../domain/ActionLog.ts"
 import type { Agency } from "../../domain/Agency.ts"

@@ -3,10 +3,7 @@
  * result: success` in local time, or one JSON object a line with the same keys. Messages that are
  * not an `ActionLine` are printed as they are.
  */
-import * as Cause from "effect/Cause"
-import * as Logger from "effect/Logger"
-import * as LogLevels from "effect/LogLevel"
-import { CurrentLogAnnotations } from "effect/References"
+import { Cause, Logger, LogLevel as LogLevels, References } from "effect"
 import { ActionLine } from "../../domain/ActionLog.ts"
 
 /** The formats of `--log-format`. */
@@ -117,7 +114,7 @@ const partsOf = (message: unknown): ReadonlyArray<unknown> =>
   Array.isArray(message) ? message : [message]
 
 const annotationsOf = (options: Logger.Options<unknown>): Array<[string, unknown]> =>
-  Object.entries(options.fiber.getRef(CurrentLogAnnotations))
+  Object.entries(options.fiber.getRef(References.CurrentLogAnnotations))
 
 /**
  * A line of the text format, without its line end. Inside a value `|`, controls and the like are

@@ -2,9 +2,7 @@
  * The last line of a terminal, which shows how far a command is. Lines of the log are written above
  * it, never through it.
  */
-import * as Context from "effect/Context"
-import * as Effect from "effect/Effect"
-import * as Schedule from "effect/Schedule"
+import { Context, Effect, Schedule } from "effect"
 
 /** Where the log is written, and whether a line can be drawn there again. */
 export interface Terminal {

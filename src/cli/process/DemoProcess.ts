@@ -2,12 +2,8 @@
  * A `lottery` command as a process of its own, whose log is read line by line. Killed with the
  * scope, by SIGTERM first.
  */
-import * as Data from "effect/Data"
-import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
+import { Data, Effect, Option, Schema, Stream } from "effect"
 import * as ChildProcess from "effect/process/ChildProcess"
-import * as Schema from "effect/Schema"
-import * as Stream from "effect/Stream"
 
 /** The parts of a line of the JSON log that the demo looks at. */
 const LogLine = Schema.fromJsonString(

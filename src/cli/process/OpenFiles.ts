@@ -2,9 +2,7 @@
  * How many files this process may have open: each connection is one. Where the system says so, and
  * allows less than the server would take, it takes fewer, so that the store always has some.
  */
-import * as Effect from "effect/Effect"
-import * as FileSystem from "effect/FileSystem"
-import * as Option from "effect/Option"
+import { Effect, FileSystem, Option } from "effect"
 import type { ServerLimits } from "../../server/admission/ServerLimits.ts"
 
 /** Where Linux says it. Node has raised the soft limit to the hard one at its start. */

@@ -7,11 +7,7 @@ import * as NodeChildProcessSpawner from "@effect/platform-node/NodeChildProcess
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as NodePath from "@effect/platform-node/NodePath"
 import * as NodeStdio from "@effect/platform-node/NodeStdio"
-import type * as Cause from "effect/Cause"
-import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
-import * as Queue from "effect/Queue"
-import * as Terminal from "effect/Terminal"
+import { type Cause, Effect, Layer, Queue, Terminal } from "effect"
 
 /** A queue that has ended. */
 const nothing = <A>() => Effect.tap(Queue.make<A, Cause.Done>(), (queue) => Queue.end(queue))

@@ -2,8 +2,7 @@
  * Whether a command has done what it is for. That decides the exit code after SIGINT, from which a
  * script learns whether the command was cut short.
  */
-import * as Context from "effect/Context"
-import * as Effect from "effect/Effect"
+import { Context, Effect } from "effect"
 
 export interface Purpose {
   isServed: boolean

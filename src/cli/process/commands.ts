@@ -2,10 +2,8 @@
  * The command `lottery` and how it starts. Each of its subcommands has a file of its own, which is
  * loaded only if it is needed: together they are most of what there is to load.
  */
-import * as Command from "effect/cli/Command"
-import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
-import * as References from "effect/References"
+import { Effect, Layer, References } from "effect"
+import { Command } from "effect/cli"
 import packageJson from "../../../package.json" with { type: "json" }
 import type { LogChoice } from "../log/LogFormat.ts"
 import * as ConfigFlag from "../settings/ConfigFlag.ts"

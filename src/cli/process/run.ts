@@ -5,20 +5,8 @@
  * and why. 2: wrong usage, all of it on standard error. 130: SIGINT ended the command before it had
  * done what it is for.
  */
-import * as Cause from "effect/Cause"
-import * as Console from "effect/Console"
-import * as CliConfig from "effect/cli/CliConfig"
-import * as CliError from "effect/cli/CliError"
-import * as CliOutput from "effect/cli/CliOutput"
-import * as Command from "effect/cli/Command"
-import * as GlobalFlag from "effect/cli/GlobalFlag"
-import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
-import * as Fiber from "effect/Fiber"
-import * as Layer from "effect/Layer"
-import * as Logger from "effect/Logger"
-import * as References from "effect/References"
-import * as Runtime from "effect/Runtime"
+import { Cause, Console, Effect, Exit, Fiber, Layer, Logger, References, Runtime } from "effect"
+import { CliConfig, CliError, CliOutput, Command, GlobalFlag } from "effect/cli"
 import { logAction } from "../../domain/ActionLog.ts"
 import { ClosingFailed } from "../../domain/LoggedResource.ts"
 import { escapeControls, type LogChoice, makeLogger, showCause } from "../log/LogFormat.ts"

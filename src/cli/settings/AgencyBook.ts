@@ -1,10 +1,6 @@
 /** The book that `lottery client` sends: a file, standard input, or a single bet. */
 import { fstatSync } from "node:fs"
-import * as Effect from "effect/Effect"
-import * as FileSystem from "effect/FileSystem"
-import * as Option from "effect/Option"
-import * as Stdio from "effect/Stdio"
-import * as Stream from "effect/Stream"
+import { Effect, FileSystem, Option, Stdio, Stream } from "effect"
 import * as Book from "../../client/book/Book.ts"
 import * as BookFile from "../../client/book/BookFile.ts"
 import * as Rejects from "../../client/book/Rejects.ts"

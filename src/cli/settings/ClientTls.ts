@@ -1,8 +1,6 @@
 /** How `lottery client` and `lottery ping` speak TLS: settings that name files. */
-import * as CliError from "effect/cli/CliError"
-import type * as Command from "effect/cli/Command"
-import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
+import { Effect, Option } from "effect"
+import { CliError, type Command } from "effect/cli"
 import type { ClientTls } from "../../client/ServerFailure.ts"
 import { readAuthority, readPair } from "../files/PemFile.ts"
 import * as Setting from "./Setting.ts"

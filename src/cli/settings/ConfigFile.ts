@@ -3,11 +3,8 @@
  * `.yaml`. Keys in a section or a nested mapping are named with dots: `log.level`. Upper and lower
  * case are the same, as in the course.
  */
-import * as ConfigProvider from "effect/ConfigProvider"
-import * as CliError from "effect/cli/CliError"
-import * as Effect from "effect/Effect"
-import * as FileSystem from "effect/FileSystem"
-import type { PlatformError } from "effect/PlatformError"
+import { ConfigProvider, Effect, FileSystem } from "effect"
+import { CliError } from "effect/cli"
 import { fileUnavailable } from "../../domain/FileUnavailable.ts"
 import { parseIni, parseYaml } from "./ConfigText.ts"
 import * as SettingKeys from "./SettingKeys.ts"
@@ -40,7 +37,7 @@ const readSmallFile = Effect.fnUntraced(
     return yield* fs.readFile(name)
   },
   (effect, name, refuse) =>
-    Effect.catchTag(effect, "PlatformError", (error: PlatformError) =>
+    Effect.catchTag(effect, "PlatformError", (error) =>
       Effect.fail(refuse(fileUnavailable(name)(error).reason))
     )
 )

@@ -1,9 +1,6 @@
 /** The flag `--config`, which every command has: it names the file of settings. */
-import * as Flag from "effect/cli/Flag"
-import * as GlobalFlag from "effect/cli/GlobalFlag"
-import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
-import * as Stdio from "effect/Stdio"
+import { Effect, Layer, Stdio } from "effect"
+import { Flag, GlobalFlag } from "effect/cli"
 import * as ConfigFile from "./ConfigFile.ts"
 import * as Setting from "./Setting.ts"
 import * as SettingKeys from "./SettingKeys.ts"

@@ -2,9 +2,8 @@
  * The text of a config file, INI or YAML, as a list of entries. The keys of a section `DEFAULT`
  * stand as if they were outside of any section.
  */
+import { Iterable, Result } from "effect"
 import * as Yaml from "effect/encoding/Yaml"
-import * as Iterable from "effect/Iterable"
-import * as Result from "effect/Result"
 import * as SettingKeys from "./SettingKeys.ts"
 
 /** A key, with the names of the sections or mappings around it and dots; and its value. */

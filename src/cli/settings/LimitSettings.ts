@@ -1,6 +1,6 @@
 /** The settings of `lottery server` that bound what a peer may cost it; see `ServerLimits`. */
-import type * as Command from "effect/cli/Command"
-import type * as Duration from "effect/Duration"
+import type { Duration } from "effect"
+import type { Command } from "effect/cli"
 import { MIN_MEMORY_BYTES } from "../../server/admission/MessageMemory.ts"
 import { defaultLimits, type ServerLimits } from "../../server/admission/ServerLimits.ts"
 import * as Setting from "./Setting.ts"

@@ -1,7 +1,6 @@
 /** The flags of the log, which every command has. */
-
-import * as GlobalFlag from "effect/cli/GlobalFlag"
-import * as Effect from "effect/Effect"
+import { Effect } from "effect"
+import { GlobalFlag } from "effect/cli"
 import { LOG_FORMATS, type LogChoice, MINIMUM_LEVELS } from "../log/LogFormat.ts"
 import * as Setting from "./Setting.ts"
 import * as SettingText from "./SettingText.ts"

@@ -3,12 +3,8 @@
  * which are read at the start and anew at each SIGHUP. If they cannot be used then, what was read
  * before stays.
  */
-import * as CliError from "effect/cli/CliError"
-import type * as Command from "effect/cli/Command"
-import * as Effect from "effect/Effect"
-import type * as FileSystem from "effect/FileSystem"
-import * as Option from "effect/Option"
-import * as Queue from "effect/Queue"
+import { Effect, type FileSystem, Option, Queue } from "effect"
+import { CliError, type Command } from "effect/cli"
 import { logAction } from "../../domain/ActionLog.ts"
 import { FileUnavailable } from "../../domain/FileUnavailable.ts"
 import { isLoopback } from "../../protocol/Loopback.ts"

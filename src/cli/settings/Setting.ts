@@ -3,15 +3,8 @@
  * the environment, then the file of `--config`, then the default. Each is checked by the setting's
  * Schema, and a wrong value says which setting it is, where it came from and what was expected.
  */
-import * as ConfigProvider from "effect/ConfigProvider"
-import * as Context from "effect/Context"
-import * as CliError from "effect/cli/CliError"
-import * as Flag from "effect/cli/Flag"
-import * as Data from "effect/Data"
-import * as Effect from "effect/Effect"
-import type * as FileSystem from "effect/FileSystem"
-import * as Option from "effect/Option"
-import * as Schema from "effect/Schema"
+import { ConfigProvider, Context, Data, Effect, type FileSystem, Option, Schema } from "effect"
+import { CliError, Flag } from "effect/cli"
 import type { ConfigFile } from "./ConfigFile.ts"
 import * as SettingKeys from "./SettingKeys.ts"
 import { BooleanFromText, type TextSchema } from "./SettingText.ts"

@@ -2,16 +2,18 @@
  * How settings are written: Schemas that read ports, addresses, durations and agencies from text.
  * Each refusal says what was expected.
  */
-import * as Arr from "effect/Array"
-import * as ByteSize from "effect/ByteSize"
-import * as Duration from "effect/Duration"
-import * as Effect from "effect/Effect"
+import {
+  Array as Arr,
+  ByteSize,
+  Duration,
+  Effect,
+  Option,
+  Result,
+  Schema,
+  SchemaGetter,
+  SchemaIssue
+} from "effect"
 import * as NetHost from "effect/net/Host"
-import * as Option from "effect/Option"
-import * as Result from "effect/Result"
-import * as Schema from "effect/Schema"
-import * as SchemaGetter from "effect/SchemaGetter"
-import * as SchemaIssue from "effect/SchemaIssue"
 import { type Agency, fromDigits, MAX_AGENCY } from "../../domain/Agency.ts"
 import type { ExpectedAgencies } from "../../domain/Draw.ts"
 import { MAX_TOKEN_BYTES } from "../../protocol/Limits.ts"

@@ -1,8 +1,6 @@
 /** A book of one bet, given field by field: by flags, or in the environment as the course does. */
-import * as CliError from "effect/cli/CliError"
-import type * as Command from "effect/cli/Command"
-import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
+import { Effect, Option } from "effect"
+import { CliError, type Command } from "effect/cli"
 import { Bet, Birthdate, Document, Name, NumberFromDigits } from "../../domain/Bet.ts"
 import * as Setting from "./Setting.ts"
 import type { TextSchema } from "./SettingText.ts"

@@ -1,6 +1,6 @@
 /** Settings that several commands have, each declared once. */
-import * as CliError from "effect/cli/CliError"
-import * as Effect from "effect/Effect"
+import { Effect } from "effect"
+import { CliError } from "effect/cli"
 import { DrawId } from "../../domain/Draw.ts"
 import * as Setting from "./Setting.ts"
 import * as SettingText from "./SettingText.ts"
