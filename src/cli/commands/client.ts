@@ -26,7 +26,6 @@ const NATIVE_BATCH = 4000
 /** The smallest packet: a bet with ordinary names fits in it, and most others. */
 const MIN_PACKET = 256
 const MAX_PACKET = 65_537
-const DEFAULT_PACKET = 8192
 const MAX_BETS = 4_294_967_295
 
 export const settings = {
@@ -38,7 +37,7 @@ export const settings = {
     metavar: "number"
   }),
   server: sharedSettings.server,
-  winnersServer: Setting.whenUsed("winners-server", {
+  winnersServer: Setting.optionalWhenUsed("winners-server", {
     description: "Where the JSON dialect asks for the winners (default the server's port + 1)",
     schema: SettingText.AddressFromText,
     keys: ["CLI_SERVER_CONSULT_ADDRESS"],
@@ -56,7 +55,7 @@ export const settings = {
     metavar: "dialect",
     default: "native"
   }),
-  draw: Setting.whenUsed("draw", sharedSettings.DRAW, sharedSettings.DEFAULT_DRAW),
+  draw: Setting.whenUsed("draw", sharedSettings.DRAW),
   batch: Setting.optional("batch", {
     description: `Most bets in a message (default ${DEFAULT_BATCH}, in native ${NATIVE_BATCH})`,
     schema: SettingText.intBetween(1, MAX_BATCH),
@@ -64,29 +63,24 @@ export const settings = {
     fileKeys: ["batch.maxAmount"],
     metavar: "number"
   }),
-  packetBytes: Setting.whenUsed(
-    "packet-bytes",
-    {
-      description: "Most bytes in a binary packet as a whole",
-      schema: SettingText.intBetween(MIN_PACKET, MAX_PACKET),
-      metavar: "bytes"
-    },
-    `${DEFAULT_PACKET}`
-  ),
+  packetBytes: Setting.whenUsed("packet-bytes", {
+    description: "Most bytes in a binary packet as a whole",
+    schema: SettingText.intBetween(MIN_PACKET, MAX_PACKET),
+    metavar: "bytes",
+    default: 8192
+  }),
   rejects: Setting.optional("rejects", {
     description: "Write bad lines to this file and send the others",
     schema: SettingText.Text,
     metavar: "file"
   }),
-  maxRejects: Setting.whenUsed(
-    "max-rejects",
-    {
-      description: "Send nothing if more bad lines than this would go to the file of --rejects",
-      schema: SettingText.intBetween(0, MAX_BETS),
-      metavar: "number"
-    },
-    `${AgencyBook.DEFAULT_MAX_REJECTS}`
-  ),
+  maxRejects: Setting.whenUsed("max-rejects", {
+    description: "Send nothing if more bad lines than this would go to the file of --rejects",
+    schema: SettingText.intBetween(0, MAX_BETS),
+    metavar: "number",
+    // A few bad lines are slips; many mean that the file is no book, or in another format.
+    default: 50
+  }),
   expect: Setting.optional("expect", {
     description: "Send nothing unless the book has exactly this many bets",
     schema: SettingText.intBetween(0, MAX_BETS),
@@ -101,7 +95,7 @@ export const settings = {
     schema: SettingText.DurationFromText,
     metavar: "duration"
   }),
-  token: Setting.whenUsed("token", {
+  token: Setting.optionalWhenUsed("token", {
     description:
       "Proves that it is this agency, in the native dialect over TLS; safest from a file",
     schema: SettingText.Token,
@@ -124,15 +118,15 @@ const refuseUnused = Effect.fnUntraced(function* (given: Given) {
       "a book (--bets or LOTTERY_BETS) and the flags of a single bet: expected one"
     )
   }
-  if (Option.isSome(draw.flag) && dialect !== "native") {
+  if (draw.hasFlag && dialect !== "native") {
     return yield* invalid(`draw is for the native dialect; ${dialect} cannot say it`)
   }
-  if (Option.isSome(token.flag) && dialect !== "native") {
+  if (token.hasFlag && dialect !== "native") {
     return yield* invalid(
       `token is for the native dialect; ${dialect} cannot say it, and needs certificates`
     )
   }
-  if (Option.isSome(maxRejects.flag) && Option.isNone(rejects)) {
+  if (maxRejects.hasFlag && Option.isNone(rejects)) {
     return yield* invalid("max-rejects needs --rejects, the file that bad lines are written to")
   }
 })
@@ -150,11 +144,11 @@ const makeConversation = Effect.fnUntraced(function* (given: Given) {
   const { agency, dialect, draw, packetBytes, token } = given
   switch (dialect) {
     case "native": {
-      const name = yield* draw.orElse(sharedSettings.DEFAULT_DRAW)
-      return NativeConversation.make(agency, name, Option.getOrUndefined(yield* token.value))
+      const proof = Option.getOrUndefined(yield* token.value)
+      return NativeConversation.make(agency, yield* draw.value, proof)
     }
     case "binary":
-      return BinaryConversation.make(agency, yield* packetBytes.orElse(DEFAULT_PACKET))
+      return BinaryConversation.make(agency, yield* packetBytes.value)
     case "json":
       return JsonConversation.make(agency)
   }
@@ -211,7 +205,7 @@ export const client = Command.make(
       log_level: yield* LogLevelFlag,
       batch_max_amount: batchSize,
       dialect,
-      draw: isNative ? yield* given.draw.orElse(sharedSettings.DEFAULT_DRAW) : undefined,
+      draw: isNative ? yield* given.draw.value : undefined,
       tls: tls !== undefined
     })
     const book = yield* AgencyBook.open({ ...given, batchSize }, conversation)

@@ -19,7 +19,7 @@ export const settings = {
     default: 5
   }),
   oneBet: Setting.flag("one-bet", "Give each client one made-up bet in place of a book"),
-  seed: Setting.whenUsed("seed", sharedSettings.SEED, `${sharedSettings.DEFAULT_SEED}`),
+  seed: Setting.whenUsed("seed", sharedSettings.SEED),
   store: Setting.withDefault("store", {
     description: "Where the servers keep the bets: sqlite or postgres, each in a volume",
     schema: SettingText.oneOf(STORES),
@@ -55,7 +55,7 @@ export const compose = Command.make(
         "add --store postgres"
       return yield* new CliError.ValidationError({ message })
     }
-    const oneBetSeed = oneBet ? yield* seed.orElse(sharedSettings.DEFAULT_SEED) : undefined
+    const oneBetSeed = oneBet ? yield* seed.value : undefined
     const file = makeComposeFile({ clients, oneBetSeed, postgresServers })
     const text = Stream.encodeText(Stream.succeed(file))
     const { stdout } = yield* Stdio.Stdio

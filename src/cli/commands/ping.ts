@@ -72,16 +72,13 @@ const MAX_COUNT = 1_000_000_000
 
 export const settings = {
   server: sharedSettings.optionalServer,
-  port: Setting.whenUsed(
-    "port",
-    {
-      description: "Port of a server on this machine, to ping if --server is not given",
-      schema: SettingText.intBetween(1, SettingText.MAX_PORT),
-      keys: ["SERVER_PORT"],
-      metavar: "port"
-    },
-    `${sharedSettings.DEFAULT_PORT}`
-  ),
+  port: Setting.whenUsed("port", {
+    description: "Port of a server on this machine, to ping if --server is not given",
+    schema: SettingText.intBetween(1, SettingText.MAX_PORT),
+    keys: ["SERVER_PORT"],
+    metavar: "port",
+    default: sharedSettings.DEFAULT_PORT
+  }),
   count: Setting.withDefault("count", {
     description: "How many messages to send",
     schema: SettingText.intBetween(1, MAX_COUNT),
@@ -147,7 +144,7 @@ export const ping = Command.make(
     const client_id = Option.getOrElse(given.clientId, () => 0)
     const server = Option.isSome(given.server)
       ? given.server.value
-      : { host: "localhost", port: yield* given.port.orElse(sharedSettings.DEFAULT_PORT) }
+      : { host: "localhost", port: yield* given.port.value }
     const tls = yield* ClientTls.make(given.tls)
     yield* logAction("config", "success", {
       client_id,

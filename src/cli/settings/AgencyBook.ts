@@ -24,9 +24,6 @@ export interface Settings {
   readonly allowEmpty: boolean
 }
 
-/** A few bad lines are slips; many mean that the file is not a book, or in another format. */
-export const DEFAULT_MAX_REJECTS = 50
-
 const STANDARD_INPUT = "-"
 
 /** Standard input as a file, which is needed twice: to check the book, and to send it. */
@@ -67,7 +64,7 @@ const openFile = Effect.fnUntraced(function* (
     : {
         agency,
         file: settings.rejects.value,
-        maxRejects: yield* settings.maxRejects.orElse(DEFAULT_MAX_REJECTS)
+        maxRejects: yield* settings.maxRejects.value
       }
   if (isSpooled && rejects !== undefined) yield* Rejects.check(rejects.file, undefined)
   const file = isSpooled ? yield* spoolStandardInput(name) : given

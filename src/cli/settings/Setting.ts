@@ -3,7 +3,7 @@
  * the environment, then the file of `--config`, then the default. Each is checked by the setting's
  * Schema, and a wrong value says which setting it is, where it came from and what was expected.
  */
-import { ConfigProvider, Context, Data, Effect, type FileSystem, Option, Schema } from "effect"
+import { ConfigProvider, Context, Effect, type FileSystem, Option, Schema } from "effect"
 import { CliError, Flag } from "effect/cli"
 import type { ConfigFile } from "./ConfigFile.ts"
 import * as SettingKeys from "./SettingKeys.ts"
@@ -33,6 +33,12 @@ export interface SettingOptions<A> {
   readonly secret?: boolean
   /** Only the flag is read: in the environment and in files its name means something else. */
   readonly flagOnly?: boolean
+  /** The default as the help shows it. */
+  readonly shownDefault?: string
+}
+
+export interface DefaultOptions<A> extends SettingOptions<A> {
+  readonly default: NoInfer<A>
 }
 
 const environmentKeys = <A>(name: string, { flagOnly, keys = [] }: SettingOptions<A>) =>
@@ -83,33 +89,26 @@ const got = (text: string, secret: boolean | undefined): string => {
   return `, got ${JSON.stringify(shown)}`
 }
 
-const describe = <A>(name: string, options: SettingOptions<A>, shownDefault?: string): string => {
+const describe = <A>(name: string, options: SettingOptions<A>): string => {
+  const { description, fileKeys = [], shownDefault } = options
   const keys = environmentKeys(name, options)
   const notes = [
     ...(shownDefault === undefined ? [] : [`default ${shownDefault}`]),
     ...(keys.length === 0 ? [] : [`env ${keys.join(", ")}`]),
-    ...(options.fileKeys === undefined ? [] : [`file ${options.fileKeys.join(", ")}`])
+    ...(fileKeys.length === 0 ? [] : [`file ${fileKeys.join(", ")}`])
   ]
-  return notes.length === 0 ? options.description : `${options.description} (${notes.join("; ")})`
+  return notes.length === 0 ? description : `${description} (${notes.join("; ")})`
 }
 
 /** A setting that is used in one mode of a command only. */
-export class WhenUsed<A> extends Data.Class<{
-  /** What the flag gives; it was checked. */
-  readonly flag: Option.Option<A>
+export interface WhenUsed<A> {
+  /** Whether the flag gives it; then it was checked. */
+  readonly hasFlag: boolean
   /**
    * The setting from any of its places. The environment and the file are read only here: while the
    * setting is not used they may hold anything under its keys.
    */
-  readonly value: Effect.Effect<Option.Option<A>, CliError.CliError, FileSystem.FileSystem>
-}> {
-  /** The setting, or `fallback` if it is not given. */
-  orElse(fallback: NoInfer<A>) {
-    return Effect.map(
-      this.value,
-      Option.getOrElse(() => fallback)
-    )
-  }
+  readonly value: Effect.Effect<A, CliError.CliError, FileSystem.FileSystem>
 }
 
 /** Makes a setting of a flag that gives its text. */
@@ -117,7 +116,7 @@ const fromFlag = <A>(
   flag: Flag.Flag<string>,
   name: string,
   options: SettingOptions<A>
-): Flag.Flag<WhenUsed<A>> => {
+): Flag.Flag<WhenUsed<Option.Option<A>>> => {
   const decode = Schema.decodeEffect(options.schema)
   const read = ({ origin, text }: Found) =>
     Effect.mapError(decode(text), ({ message }) => {
@@ -130,46 +129,51 @@ const fromFlag = <A>(
   return Flag.optional(flag).pipe(
     Flag.mapEffect(
       Effect.fnUntraced(function* (given) {
-        if (Option.isNone(given)) return new WhenUsed({ flag: Option.none<A>(), value: lookedUp })
+        if (Option.isNone(given)) return { hasFlag: false, value: lookedUp }
         const origin = `from the flag --${name}`
         const value = Option.some(yield* read({ text: given.value, origin }))
-        return new WhenUsed({ flag: value, value: Effect.succeed(value) })
+        return { hasFlag: true, value: Effect.succeed(value) }
       })
     )
   )
 }
 
+const use = <A>(setting: Flag.Flag<WhenUsed<A>>): Flag.Flag<A> =>
+  Flag.mapEffect(setting, ({ value }) => value)
+
+const orElse = <A>(setting: Flag.Flag<WhenUsed<Option.Option<A>>>, fallback: A) =>
+  Flag.map(setting, ({ hasFlag, value }): WhenUsed<A> => {
+    const given = Option.getOrElse(() => fallback)
+    return { hasFlag, value: Effect.map(value, given) }
+  })
+
 /** A setting that may be left out, and is used in one mode of its command only. */
-export const whenUsed = <A>(
-  name: string,
-  options: SettingOptions<A>,
-  shownDefault?: string
-): Flag.Flag<WhenUsed<A>> =>
+export const optionalWhenUsed = <A>(name: string, options: SettingOptions<A>) =>
   fromFlag(
     Flag.String(name).pipe(
-      Flag.withDescription(describe(name, options, shownDefault)),
+      Flag.withDescription(describe(name, options)),
       Flag.withMetavar(`<${options.metavar ?? "value"}>`)
     ),
     name,
     options
   )
 
-/** A setting that may be left out. */
-export const optional = <A>(
+/** A setting with a default that is used in one mode of its command only. */
+export const whenUsed = <A>(
   name: string,
-  options: SettingOptions<A>,
-  shownDefault?: string
-): Flag.Flag<Option.Option<A>> =>
-  Flag.mapEffect(whenUsed(name, options, shownDefault), ({ value }) => value)
+  { shownDefault, ...options }: DefaultOptions<A>
+): Flag.Flag<WhenUsed<A>> => {
+  const shown = shownDefault ?? String(options.default)
+  return orElse(optionalWhenUsed(name, { ...options, shownDefault: shown }), options.default)
+}
 
-/** A setting with a default, which the help shows as `shownDefault`. */
-export const withDefault = <A>(
-  name: string,
-  options: SettingOptions<A> & { readonly default: NoInfer<A>; readonly shownDefault?: string }
-): Flag.Flag<A> =>
-  optional(name, options, options.shownDefault ?? String(options.default)).pipe(
-    Flag.map(Option.getOrElse(() => options.default))
-  )
+/** A setting that may be left out. */
+export const optional = <A>(name: string, options: SettingOptions<A>) =>
+  use(optionalWhenUsed(name, options))
+
+/** A setting with a default. */
+export const withDefault = <A>(name: string, options: DefaultOptions<A>) =>
+  use(whenUsed(name, options))
 
 /** A setting that must be given. */
 export const required = <A>(
@@ -197,7 +201,5 @@ export const required = <A>(
 export const flag = (name: string, description: string): Flag.Flag<boolean> => {
   const options = { description, schema: BooleanFromText }
   const given = Flag.Boolean(name).pipe(Flag.withDescription(describe(name, options)))
-  return fromFlag(Flag.map(given, String), name, options).pipe(
-    Flag.mapEffect((setting) => setting.orElse(false))
-  )
+  return use(orElse(fromFlag(Flag.map(given, String), name, options), false))
 }

@@ -14,7 +14,7 @@ const field = <A>(
   metavar: string
 ) => ({
   hint: `--${flag} or ${key}`,
-  setting: Setting.whenUsed(flag, { description, schema, keys: [key], metavar })
+  setting: Setting.optionalWhenUsed(flag, { description, schema, keys: [key], metavar })
 })
 
 const FIELDS = {
@@ -37,7 +37,7 @@ export type Settings = Command.Command.Config.Infer<typeof settings>
 
 /** Whether a flag gives a field of it; the environment may have one by accident. */
 export const hasFlag = (given: Settings): boolean =>
-  Object.values(given).some(({ flag }) => Option.isSome<unknown>(flag))
+  Object.values(given).some(({ hasFlag }) => hasFlag)
 
 /** The bet that the settings give; none if they give no field of one. */
 export const fromSettings = Effect.fnUntraced(function* (given: Settings) {

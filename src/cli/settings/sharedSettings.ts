@@ -37,29 +37,27 @@ export const agencies = Setting.withDefault("agencies", {
 /** The name of an agency's book in its folder. */
 export const bookName = (agency: number): string => `agency-${agency}.csv`
 
-export const DEFAULT_DRAW = "default"
-
 export const DRAW = {
   description: "Name of the draw",
   schema: DrawId,
-  metavar: "name"
-} satisfies Setting.SettingOptions<DrawId>
+  metavar: "name",
+  default: "default"
+} satisfies Setting.DefaultOptions<DrawId>
 
 /** The draw that a command is about. */
-export const draw = Setting.withDefault("draw", { ...DRAW, default: DEFAULT_DRAW })
+export const draw = Setting.withDefault("draw", DRAW)
 
 const MAX_SEED = 4_294_967_295
-
-export const DEFAULT_SEED = 1
 
 export const SEED = {
   description: "Chooses the books; the same seed makes the same ones",
   schema: SettingText.intBetween(0, MAX_SEED),
-  metavar: "number"
-} satisfies Setting.SettingOptions<number>
+  metavar: "number",
+  default: 1
+} satisfies Setting.DefaultOptions<number>
 
 /** What chooses made-up books. */
-export const seed = Setting.withDefault("seed", { ...SEED, default: DEFAULT_SEED })
+export const seed = Setting.withDefault("seed", SEED)
 
 /** The port after `port`, for the setting `name` that is left out. */
 export const nextPort = Effect.fnUntraced(function* (port: number, name: string) {

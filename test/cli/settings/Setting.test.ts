@@ -1,7 +1,7 @@
 /** Where settings come from, and what is said of a wrong one. */
 import { NodeServices } from "@effect/platform-node"
 import { it } from "@effect/vitest"
-import { Duration, Effect, Option, Result, Schema } from "effect"
+import { Duration, Effect, Result, Schema } from "effect"
 import { describe, expect } from "vitest"
 import * as Setting from "../../../src/cli/settings/Setting.ts"
 import * as SettingText from "../../../src/cli/settings/SettingText.ts"
@@ -65,12 +65,13 @@ describe("a setting of one mode", () => {
   const flag = Setting.whenUsed("port", {
     description: "Port",
     schema: SettingText.Port,
-    keys: ["SERVER_PORT"]
+    keys: ["SERVER_PORT"],
+    default: 7
   })
   const given = (flags: Record<string, ReadonlyArray<string>>, env: Record<string, string>) =>
     Effect.gen(function* () {
       const [, setting] = yield* flag.parse({ flags, arguments: [] })
-      return { setting, value: yield* Effect.result(setting.orElse(7)) }
+      return { setting, value: yield* Effect.result(setting.value) }
     }).pipe(Effect.provide(Setting.environment(env)), Effect.provide(NodeServices.layer))
 
   it.effect("is checked as a flag, and elsewhere only where it is used", () =>
@@ -78,9 +79,9 @@ describe("a setting of one mode", () => {
       expect((yield* given({}, {})).value).toEqual(Result.succeed(7))
       expect((yield* given({}, { SERVER_PORT: "80" })).value).toEqual(Result.succeed(80))
       const { setting, value } = yield* given({ port: ["81"] }, { SERVER_PORT: "none" })
-      expect([setting.flag, value]).toEqual([Option.some(81), Result.succeed(81)])
+      expect([setting.hasFlag, value]).toEqual([true, Result.succeed(81)])
       const wrong = yield* given({}, { SERVER_PORT: "none" })
-      expect(wrong.setting.flag).toEqual(Option.none())
+      expect(wrong.setting.hasFlag).toBe(false)
       expect(Result.getOrThrow(Result.flip(wrong.value)).message).toContain("SERVER_PORT: expected")
       const flagged = yield* Effect.flip(given({ port: ["none"] }, {}))
       expect(flagged.message).toContain("from the flag --port: expected")

@@ -89,13 +89,6 @@ const SERVER: Case = {
   fileKeys: ["server.address"],
   wrong: ADDRESS_WRONG
 }
-/** The case of a setting that is read only where it is used, without its default. */
-const whenUsed = (given: Case): Case => ({
-  ...given,
-  fallback: NONE,
-  value: Option.some(given.value)
-})
-
 const FILE = { fallback: NONE, text: "a file.pem", value: Option.some("a file.pem") }
 
 /** A bound in time that is never nothing. */
@@ -231,7 +224,7 @@ const CASES: Readonly<Record<string, Readonly<Record<string, Case>>>> = {
       value: "binary",
       wrong: ["http", "expected one of native, binary, json"]
     },
-    draw: whenUsed(DRAW),
+    draw: DRAW,
     batch: {
       fallback: NONE,
       name: "batch",
@@ -241,19 +234,19 @@ const CASES: Readonly<Record<string, Readonly<Record<string, Case>>>> = {
       fileKeys: ["batch.maxAmount"],
       wrong: ["many", `${WHOLE} 1 to 1000000`]
     },
-    packetBytes: whenUsed({
+    packetBytes: {
       fallback: 8192,
       name: "packet-bytes",
       text: "256",
       value: 256,
       wrong: ["255", `${WHOLE} 256 to 65537`]
-    }),
+    },
     rejects: { fallback: NONE, name: "rejects", text: "bad.csv", value: Option.some("bad.csv") },
     maxRejects: {
-      fallback: NONE,
+      fallback: 50,
       name: "max-rejects",
       text: "0",
-      value: Option.some(0),
+      value: 0,
       wrong: ["-1", `${WHOLE} 0 to 4294967295`]
     },
     expect: {
@@ -322,14 +315,14 @@ const CASES: Readonly<Record<string, Readonly<Record<string, Case>>>> = {
   },
   ping: {
     server: { ...SERVER, value: Option.some(SERVER.value), fallback: NONE },
-    port: whenUsed({
+    port: {
       fallback: 12345,
       name: "port",
       text: "99",
       value: 99,
       keys: ["SERVER_PORT"],
       wrong: ["0", `${WHOLE} 1 to 65535`]
-    }),
+    },
     count: {
       fallback: 1,
       name: "count",
@@ -374,7 +367,7 @@ const CASES: Readonly<Record<string, Readonly<Record<string, Case>>>> = {
       wrong: ["1001", `${WHOLE} 1 to 1000`]
     },
     oneBet: { fallback: false, name: "one-bet", ...SWITCH },
-    seed: whenUsed(SEED),
+    seed: SEED,
     servers: {
       fallback: 1,
       name: "servers",
@@ -478,11 +471,14 @@ interface Places {
   readonly file?: readonly [name: string, text: string]
 }
 
+const isWhenUsed = (parsed: unknown): parsed is Setting.WhenUsed<unknown> =>
+  typeof parsed === "object" && parsed !== null && "hasFlag" in parsed
+
 const parse = (setting: Flag.Flag<unknown>, { env = {}, file, flags = {} }: Places) => {
   const given = Object.entries(flags).map(([name, text]) => [name, [text]])
   const value = Effect.flatMap(
     setting.parse({ flags: Object.fromEntries(given), arguments: [] }),
-    ([, parsed]) => (parsed instanceof Setting.WhenUsed ? parsed.value : Effect.succeed(parsed))
+    ([, parsed]) => (isWhenUsed(parsed) ? parsed.value : Effect.succeed(parsed))
   )
   const read = (name: string, text: string) => {
     writeFileSync(join(folder, name), text)
