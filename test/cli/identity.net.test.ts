@@ -16,7 +16,12 @@ import { DIALECTS, exchange } from "../support/peers/exchange.ts"
 import * as M from "../support/peers/messages.ts"
 import { type Outcome, runLottery, startLottery } from "../support/processes/lotteryCommand.ts"
 import { type Ports, startServer } from "../support/processes/lotteryParties.ts"
-import { makeTrialKeys, type TrialKeys, writePair } from "../support/processes/trialKeys.ts"
+import {
+  makeTrialKeys,
+  makeWeak,
+  type TrialKeys,
+  writePair
+} from "../support/processes/trialKeys.ts"
 import { temporaryFolder } from "../support/TemporaryFolder.ts"
 
 const keys = await Effect.runPromise(makeTrialKeys)
@@ -305,13 +310,22 @@ describe("at SIGHUP", () => {
           expect(yield* ping(keys.authority.certificate)).toEqual(pong)
         }
       }
+      // These can be read, and are refused only by TLS: the tokens are not taken then either.
+      writePair(folder, "server", yield* makeWeak)
+      yield* hangUp(/result: fail \| error: \S+, \S+: these certificates cannot be used: /)
+      expect(yield* ping(keys.authority.certificate)).toEqual(pong)
+      writePair(folder, "server", keys.server)
+      const old = { ...run, more: [...tls, "--token", TOKENS[1]] }
+      const expectOldTokens = Effect.gen(function* () {
+        expectRefused(
+          yield* runLottery(clientOf(2, old)),
+          "not authorized for agency 2: the token is not this agency's"
+        )
+      })
+      yield* expectOldTokens
       writeFileSync(files.tokens, `1 ${TOKENS[1]}\n2\n`)
       yield* hangUp(/result: fail \| error: \S+tokens\.txt: line 2: expected an agency's number/)
-      const old = { ...run, more: [...tls, "--token", TOKENS[1]] }
-      expectRefused(
-        yield* runLottery(clientOf(2, old)),
-        "not authorized for agency 2: the token is not this agency's"
-      )
+      yield* expectOldTokens
 
       // All this time who is connected stays; with another CA the connection is closed.
       expect(before.stderr()).not.toContain("action: conexion")

@@ -48,11 +48,17 @@ const issueNamed = async (
   }
 }
 
-/** A server's certificate that no authority has signed, as many people make one. */
-export const makeSelfSigned = Effect.gen(function* () {
+const WEAK_ALGORITHM = {
+  name: "RSASSA-PKCS1-v1_5",
+  modulusLength: 1024,
+  publicExponent: Uint8Array.of(1, 0, 1),
+  hash: "SHA-256"
+}
+
+const selfSign = Effect.fnUntraced(function* (algorithm: typeof ALGORITHM | typeof WEAK_ALGORITHM) {
   const { notAfter, notBefore } = yield* validFor(1)
   return yield* Effect.promise(async (): Promise<Credentials> => {
-    const keys = await crypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"])
+    const keys = await crypto.subtle.generateKey(algorithm, true, ["sign", "verify"])
     const certificate = await x509.X509CertificateGenerator.createSelfSigned({
       notBefore: DateTime.toDateUtc(notBefore),
       notAfter: DateTime.toDateUtc(notAfter),
@@ -67,6 +73,12 @@ export const makeSelfSigned = Effect.gen(function* () {
     }
   })
 })
+
+/** A server's certificate that no authority has signed, as many people make one. */
+export const makeSelfSigned = selfSign(ALGORITHM)
+
+/** The same with a key so short that TLS refuses it, although nothing else is wrong with it. */
+export const makeWeak = selfSign(WEAK_ALGORITHM)
 
 /** An authority, its server's certificate, and certificates of agencies by their names. */
 export const makeTrialKeys = Effect.gen(function* () {
