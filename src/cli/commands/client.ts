@@ -44,11 +44,10 @@ export const settings = {
     fileKeys: ["server.consult_address"],
     metavar: "host:port"
   }),
-  bets: Setting.optional("bets", {
-    description: "The agency's book, - for standard input (default .data/agency-N.csv)",
-    schema: SettingText.Text,
-    metavar: "file"
-  }),
+  bets: Setting.file(
+    "bets",
+    "The agency's book, - for standard input (default .data/agency-N.csv)"
+  ),
   dialect: Setting.withDefault("dialect", {
     description: `How to speak to the server: ${DIALECTS.join(", ")}`,
     schema: SettingText.oneOf(DIALECTS),
@@ -69,11 +68,7 @@ export const settings = {
     metavar: "bytes",
     default: 8192
   }),
-  rejects: Setting.optional("rejects", {
-    description: "Write bad lines to this file and send the others",
-    schema: SettingText.Text,
-    metavar: "file"
-  }),
+  rejects: Setting.file("rejects", "Write bad lines to this file and send the others"),
   maxRejects: Setting.whenUsed("max-rejects", {
     description: "Send nothing if more bad lines than this would go to the file of --rejects",
     schema: SettingText.intBetween(0, MAX_BETS),

@@ -7,7 +7,7 @@ import { DEFAULT_WINNING_NUMBER, Draw } from "../../domain/Draw.ts"
 import { loggedResource } from "../../domain/LoggedResource.ts"
 import { CurrentTls } from "../../server/admission/Certificates.ts"
 import { Identity } from "../../server/admission/Identity.ts"
-import { ServerLimits } from "../../server/admission/ServerLimits.ts"
+import { defaultLimits, ServerLimits } from "../../server/admission/ServerLimits.ts"
 import { Lottery } from "../../server/lottery/Lottery.ts"
 import * as Server from "../../server/Server.ts"
 import * as StoreUrl from "../../server/store/StoreUrl.ts"
@@ -100,7 +100,7 @@ export const server = Command.make(
       return yield* new CliError.ValidationError({ message })
     }
     const { identity, tls } = yield* ServerIdentity.make(given.identity)
-    const limits = yield* withinOpenFiles(LimitSettings.toLimits(given.limits))
+    const limits = yield* withinOpenFiles({ ...defaultLimits, ...given.limits })
     yield* logAction("config", "success", {
       port,
       listen_backlog: backlog,

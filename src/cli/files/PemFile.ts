@@ -3,45 +3,63 @@
  * certificate, and trusts the public CAs if it finds none in the file of a CA.
  */
 import { createPrivateKey, X509Certificate } from "node:crypto"
-import { Effect } from "effect"
+import { Effect, Option } from "effect"
+import { CliError } from "effect/cli"
 import { FileUnavailable } from "../../domain/FileUnavailable.ts"
 import { readText } from "./WholeFile.ts"
 
 const BEGIN = "-----BEGIN CERTIFICATE-----"
 
-/** The certificates in a text; throws if one cannot be read. */
-const certificatesIn = (pem: string): ReadonlyArray<X509Certificate> =>
-  pem
-    .split(BEGIN)
-    .slice(1)
-    .map((rest) => new X509Certificate(`${BEGIN}${rest}`))
+/** The first of the certificates in a text; throws if there is none, or one cannot be read. */
+const firstCertificate = (pem: string): X509Certificate => {
+  const [, ...rests] = pem.split(BEGIN)
+  const [first] = rests.map((rest) => new X509Certificate(`${BEGIN}${rest}`))
+  if (first === undefined) throw new Error("no certificate")
+  return first
+}
 
-const readable = <A>(file: string, expected: string, read: () => A | undefined) =>
-  Effect.suspend(() => {
-    const unreadable = new FileUnavailable({ file, reason: `expected ${expected}` })
-    return Effect.flatMap(Effect.try({ try: read, catch: () => unreadable }), (value) =>
-      value === undefined ? Effect.fail(unreadable) : Effect.succeed(value)
-    )
+const readable = <A>(file: string, expected: string, read: () => A) =>
+  Effect.try({
+    try: read,
+    catch: () => new FileUnavailable({ file, reason: `expected ${expected}` })
   })
 
 const readCertificate = Effect.fnUntraced(function* (file: string) {
   const pem = yield* readText(file)
   const expected = "one or more certificates as PEM"
-  return { pem, first: yield* readable(file, expected, () => certificatesIn(pem)[0]) }
+  return { pem, first: yield* readable(file, expected, () => firstCertificate(pem)) }
 })
 
 /** The certificates of a CA, as PEM. */
 export const readAuthority = (file: string) => Effect.map(readCertificate(file), ({ pem }) => pem)
 
+/** The files of a certificate and of its private key. */
+interface PairFiles {
+  readonly cert: string
+  readonly key: string
+}
+
+/** The files that the settings `tls-cert` and `tls-key` name; undefined if neither is given. */
+export const pairOf = Effect.fnUntraced(function* (
+  cert: Option.Option<string>,
+  key: Option.Option<string>
+) {
+  if (Option.isSome(cert) !== Option.isSome(key)) {
+    const message = "tls-cert and tls-key belong together: one of them is missing"
+    return yield* new CliError.ValidationError({ message })
+  }
+  return Option.getOrUndefined(Option.all({ cert, key }))
+})
+
 /** A certificate, with those that it was signed with, and its private key, both as PEM. */
-export const readPair = Effect.fnUntraced(function* (certFile: string, keyFile: string) {
-  const { first, pem } = yield* readCertificate(certFile)
-  const key = yield* readText(keyFile)
+export const readPair = Effect.fnUntraced(function* (files: PairFiles) {
+  const { first, pem } = yield* readCertificate(files.cert)
+  const key = yield* readText(files.key)
   const expected = "a private key as PEM, without a passphrase"
-  const privateKey = yield* readable(keyFile, expected, () => createPrivateKey(key))
+  const privateKey = yield* readable(files.key, expected, () => createPrivateKey(key))
   if (!first.checkPrivateKey(privateKey)) {
-    const reason = `expected the private key of the certificate in ${certFile}`
-    return yield* new FileUnavailable({ file: keyFile, reason })
+    const reason = `expected the private key of the certificate in ${files.cert}`
+    return yield* new FileUnavailable({ file: files.key, reason })
   }
   return { cert: pem, key }
 })

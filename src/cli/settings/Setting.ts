@@ -7,7 +7,7 @@ import { ConfigProvider, Context, Effect, type FileSystem, Option, Schema } from
 import { CliError, Flag } from "effect/cli"
 import type { ConfigFile } from "./ConfigFile.ts"
 import * as SettingKeys from "./SettingKeys.ts"
-import { BooleanFromText, type TextSchema } from "./SettingText.ts"
+import { BooleanFromText, Text, type TextSchema } from "./SettingText.ts"
 
 /** Reads the file that `--config` names, once; undefined if it names none. */
 export const CurrentConfigFile = Context.Reference<
@@ -170,6 +170,10 @@ export const whenUsed = <A>(
 /** A setting that may be left out. */
 export const optional = <A>(name: string, options: SettingOptions<A>) =>
   use(optionalWhenUsed(name, options))
+
+/** A setting that names a file, and may be left out. */
+export const file = (name: string, description: string) =>
+  optional(name, { description, schema: Text, metavar: "file" })
 
 /** A setting with a default. */
 export const withDefault = <A>(name: string, options: DefaultOptions<A>) =>

@@ -189,14 +189,14 @@ const CASES: Readonly<Record<string, Readonly<Record<string, Case>>>> = {
     tokens: { name: "tokens", ...FILE },
     maxConnections: connectionsOf("max-connections", 10_000),
     maxUnidentified: connectionsOf("max-unidentified", 1024),
-    maxMemory: {
+    maxMemoryBytes: {
       fallback: 256 * 1024 ** 2,
       name: "max-memory",
       text: "1GiB",
       value: 1024 ** 3,
       wrong: ["159MiB", "expected a size such as 256MiB or 1GiB, 160MiB or more"]
     },
-    keepAlive: timeOf("keep-alive", Duration.minutes(1)),
+    keepAliveDelay: timeOf("keep-alive", Duration.minutes(1)),
     handshakeTimeout: timeOf("handshake-timeout", Duration.seconds(10)),
     firstByteTimeout: timeOf("first-byte-timeout", Duration.seconds(10)),
     dialectTimeout: timeOf("dialect-timeout", Duration.seconds(10)),
@@ -787,12 +787,14 @@ it.effect("the winning number is written as a bet's, which a client may give", (
 
 it.effect("a size is a whole number of its unit, and enough", () =>
   Effect.gen(function* () {
-    const { maxMemory } = limits
+    const { maxMemoryBytes } = limits
     for (const text of ["160MiB", "163840KiB"]) {
-      expect(yield* parse(maxMemory, { flags: { "max-memory": text } })).toBe(160 * 1024 ** 2)
+      expect(yield* parse(maxMemoryBytes, { flags: { "max-memory": text } })).toBe(160 * 1024 ** 2)
     }
     for (const text of ["163839KiB", "256", "0.5GiB", "256 MiB", "256mb", "-1GiB"]) {
-      const { message } = yield* Effect.flip(parse(maxMemory, { flags: { "max-memory": text } }))
+      const { message } = yield* Effect.flip(
+        parse(maxMemoryBytes, { flags: { "max-memory": text } })
+      )
       expect(message).toContain("expected a size such as 256MiB or 1GiB, 160MiB or more")
     }
   })
