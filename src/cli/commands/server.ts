@@ -74,6 +74,23 @@ export const settings = {
   limits: LimitSettings.settings
 }
 
+type Given = Command.Command.Config.Infer<typeof settings>
+
+/** Where to listen: two ports, unless the system chooses them. */
+const portsOf = Effect.fnUntraced(function* ({ backlog, host, port, ...given }: Given) {
+  // A free port is chosen by the system, and so is then the one beside it.
+  const next = port === 0 ? Effect.succeed(0) : sharedSettings.nextPort(port, "winners-port")
+  const winnersPort = yield* Option.match(given.winnersPort, {
+    onNone: () => next,
+    onSome: Effect.succeed
+  })
+  if (port !== 0 && port === winnersPort) {
+    const message = `port and winners-port are both ${port}: expected two ports`
+    return yield* new CliError.ValidationError({ message })
+  }
+  return { host, port, winnersPort, backlog }
+})
+
 /** The lottery on its store, which is the last to close. */
 const lotteryLayer = (draw: Draw, store: StoreUrl.StoreUrl) =>
   Layer.effectContext(
@@ -88,25 +105,16 @@ export const server = Command.make(
   "server",
   settings,
   Effect.fnUntraced(function* (given) {
-    const { agencies, backlog, host, once, port, store, winningNumber } = given
-    // A free port is chosen by the system, and so is then the one beside it.
-    const winnersPort = Option.isSome(given.winnersPort)
-      ? given.winnersPort.value
-      : port === 0
-        ? 0
-        : yield* sharedSettings.nextPort(port, "winners-port")
-    if (port !== 0 && port === winnersPort) {
-      const message = `port and winners-port are both ${port}: expected two ports`
-      return yield* new CliError.ValidationError({ message })
-    }
+    const { agencies, host, once, store, winningNumber } = given
+    const ports = yield* portsOf(given)
     const { identity, tls } = yield* ServerIdentity.make(given.identity)
     const limits = yield* withinOpenFiles({ ...defaultLimits, ...given.limits })
     yield* logAction("config", "success", {
-      port,
-      listen_backlog: backlog,
+      port: ports.port,
+      listen_backlog: ports.backlog,
       logging_level: yield* LogLevelFlag,
       server_ip: Option.getOrUndefined(given.serverIp),
-      winners_port: winnersPort,
+      winners_port: ports.winnersPort,
       host,
       agencies: SettingText.showAgencies(agencies),
       store: StoreUrl.show(store),
@@ -118,19 +126,18 @@ export const server = Command.make(
       tokens: identity.tokens !== undefined
     })
     yield* ServerIdentity.warnIfOpen(host, { identity, tls })
-    const ports = { host, port, winnersPort, backlog }
     yield* Server.tryPorts(ports)
-    const draw = new Draw({ id: given.draw, agencies, winningNumber })
-    yield* Server.untilDone(once).pipe(
-      Effect.provide(
-        Server.Server.layer(ports).pipe(
-          Layer.provideMerge(lotteryLayer(draw, store)),
-          Layer.provide(Layer.succeed(Identity, identity)),
-          Layer.provide(Layer.succeed(CurrentTls, tls)),
-          Layer.provide(Layer.succeed(ServerLimits, limits))
-        )
-      )
+    const admission = Layer.mergeAll(
+      Layer.succeed(Identity, identity),
+      Layer.succeed(CurrentTls, tls),
+      Layer.succeed(ServerLimits, limits)
     )
+    const draw = new Draw({ id: given.draw, agencies, winningNumber })
+    const listening = Server.Server.layer(ports).pipe(
+      Layer.provideMerge(lotteryLayer(draw, store)),
+      Layer.provide(admission)
+    )
+    yield* Effect.provide(Server.untilDone(once), listening)
   }, Effect.scoped)
 ).pipe(
   Command.withExamples([
