@@ -6,9 +6,9 @@ import { Effect, Layer, References } from "effect"
 import { Command } from "effect/cli"
 import packageJson from "../../../package.json" with { type: "json" }
 import type { LogChoice } from "../log/LogFormat.ts"
-import * as ConfigFlag from "../settings/ConfigFlag.ts"
+import * as ConfigFile from "../settings/ConfigFile.ts"
 import { applyLogSettings, LogFormatFlag, LogLevelFlag } from "../settings/LogSettings.ts"
-import * as Setting from "../settings/Setting.ts"
+import * as SettingKeys from "../settings/SettingKeys.ts"
 import * as ProcessServices from "./ProcessServices.ts"
 import { runMain } from "./run.ts"
 
@@ -72,9 +72,9 @@ export const makeLottery = async (choice: LogChoice, args: ReadonlyArray<string>
     ),
     Command.provideEffect(
       References.MinimumLogLevel,
-      Effect.tap(applyLogSettings(choice), () => ConfigFlag.warnOfUnknownKeys)
+      Effect.tap(applyLogSettings(choice), () => ConfigFile.warnOfUnknownKeys)
     ),
-    Command.withGlobalFlags([ConfigFlag.ConfigFlag, LogLevelFlag, LogFormatFlag])
+    Command.withGlobalFlags([ConfigFile.ConfigFlag, LogLevelFlag, LogFormatFlag])
   )
 
 /** Starts the command line on Node. */
@@ -85,9 +85,9 @@ export const start = async (): Promise<void> => {
     version: packageJson.version,
     choice,
     purpose: { isServed: runsUntilStopped(args) },
-    services: ConfigFlag.layer.pipe(
+    services: ConfigFile.layer.pipe(
       Layer.provideMerge(ProcessServices.layer),
-      Layer.provideMerge(Setting.environment())
+      Layer.provideMerge(SettingKeys.environment())
     )
   })
 }

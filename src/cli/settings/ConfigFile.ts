@@ -3,8 +3,8 @@
  * `.yaml`. Keys in a section or a nested mapping are named with dots: `log.level`. Upper and lower
  * case are the same, as in the course.
  */
-import { ConfigProvider, Effect, FileSystem } from "effect"
-import { CliError } from "effect/cli"
+import { ConfigProvider, Context, Effect, FileSystem, Layer, Stdio } from "effect"
+import { CliError, Flag, GlobalFlag } from "effect/cli"
 import { fileUnavailable } from "../../domain/FileUnavailable.ts"
 import { parseIni, parseYaml } from "./ConfigText.ts"
 import * as SettingKeys from "./SettingKeys.ts"
@@ -77,4 +77,58 @@ export const read = Effect.fn("ConfigFile.read")(function* (name: string, origin
       path.map((key) => String(key).toLowerCase())
     )
   } satisfies ConfigFile
+})
+
+const NAME = "config"
+const FLAG = `--${NAME}`
+const VARIABLE = SettingKeys.environmentName(NAME)
+
+/**
+ * The value of the flag in these arguments. The command line's own parser finds the same, and what
+ * is wrong with it, but only after the settings that the file may give. (No command takes
+ * positional arguments, so nothing else can look like the flag.)
+ */
+const valueIn = (args: ReadonlyArray<string>): string | undefined => {
+  const index = args.findIndex((arg) => arg === FLAG || arg.startsWith(`${FLAG}=`))
+  if (index === -1) return undefined
+  return args[index] === FLAG ? args[index + 1] : args[index]!.slice(FLAG.length + 1)
+}
+
+/** Reads the file that `--config` names, once; undefined if it names none. */
+export const CurrentConfigFile = Context.Reference<
+  Effect.Effect<ConfigFile | undefined, CliError.CliError, FileSystem.FileSystem>
+>("lottery/cli/CurrentConfigFile", { defaultValue: () => Effect.undefined })
+
+/** Provides the file that the arguments or the environment name; it is read at its first use. */
+export const layer = Layer.effect(
+  CurrentConfigFile,
+  Effect.gen(function* () {
+    const { args } = yield* Stdio.Stdio
+    const given = valueIn(yield* args)
+    const found =
+      given === undefined
+        ? yield* SettingKeys.findInEnvironment([VARIABLE])
+        : { text: given, origin: `from the flag ${FLAG}` }
+    if (found === undefined) return Effect.undefined
+    return yield* Effect.cached(read(found.text, found.origin))
+  })
+)
+
+/** The flag itself, for the help; a file that cannot be read fails it. */
+export const ConfigFlag = GlobalFlag.Setting(NAME)({
+  flag: Flag.String(NAME).pipe(
+    Flag.withDescription(`File of further settings, .ini or .yaml (env ${VARIABLE})`),
+    Flag.withMetavar("<file>"),
+    Flag.optional,
+    Flag.mapEffect((name) => Effect.as(Effect.flatten(CurrentConfigFile), name))
+  )
+})
+
+/** Warns of keys in the file that no setting has: they may be misspelled. */
+export const warnOfUnknownKeys = Effect.gen(function* () {
+  const file = yield* yield* CurrentConfigFile
+  if (file === undefined) return
+  for (const key of SettingKeys.unknownOf(file.keys)) {
+    yield* Effect.logWarning(`${file.name}: ${key} is no setting`)
+  }
 })

@@ -3,22 +3,11 @@
  * the environment, then the file of `--config`, then the default. Each is checked by the setting's
  * Schema, and a wrong value says which setting it is, where it came from and what was expected.
  */
-import { ConfigProvider, Context, Effect, type FileSystem, Option, Schema } from "effect"
+import { Effect, type FileSystem, Option, Schema } from "effect"
 import { CliError, Flag } from "effect/cli"
-import type { ConfigFile } from "./ConfigFile.ts"
+import { CurrentConfigFile } from "./ConfigFile.ts"
 import * as SettingKeys from "./SettingKeys.ts"
 import { BooleanFromText, Text, type TextSchema } from "./SettingText.ts"
-
-/** Reads the file that `--config` names, once; undefined if it names none. */
-export const CurrentConfigFile = Context.Reference<
-  Effect.Effect<ConfigFile | undefined, CliError.CliError, FileSystem.FileSystem>
->("lottery/cli/CurrentConfigFile", { defaultValue: () => Effect.undefined })
-
-/** The value of a setting as text, and where it was found. */
-interface Found {
-  readonly text: string
-  readonly origin: string
-}
 
 export interface SettingOptions<A> {
   readonly description: string
@@ -44,40 +33,18 @@ export interface DefaultOptions<A> extends SettingOptions<A> {
 const environmentKeys = <A>(name: string, { flagOnly, keys = [] }: SettingOptions<A>) =>
   flagOnly ? [] : [...keys, SettingKeys.environmentName(name)]
 
-/** The environment; an empty variable can be told from one that is not set. */
-export const environment = (env?: Readonly<Record<string, string>>) =>
-  ConfigProvider.layer(ConfigProvider.fromEnv({ env, preserveEmptyStrings: true }))
-
-/** What a provider has under the first of these keys that it has. */
-const findFirst = Effect.fnUntraced(function* (
-  provider: ConfigProvider.ConfigProvider,
-  keys: ReadonlyArray<string>,
-  originOf: (key: string) => string
-) {
-  for (const key of keys) {
-    // What is read here is in memory already, and cannot fail.
-    const text = (yield* Effect.orDie(provider.load([key])))?.value
-    if (text !== undefined && (text !== "" || SettingKeys.isOwn(key))) {
-      return { text, origin: originOf(key) } satisfies Found
-    }
-  }
-  return undefined
-})
-
-/** What the environment has under the first of these keys that it has. */
-export const fromEnvironment = Effect.fnUntraced(function* (...keys: ReadonlyArray<string>) {
-  const provider = yield* ConfigProvider.ConfigProvider
-  return yield* findFirst(provider, keys, (key) => `from the environment variable ${key}`)
-})
-
 const lookUp = Effect.fnUntraced(function* <A>(name: string, options: SettingOptions<A>) {
   const keys = environmentKeys(name, options)
-  const found = yield* fromEnvironment(...keys)
+  const found = yield* SettingKeys.findInEnvironment(keys)
   if (found !== undefined) return found
   const file = yield* yield* CurrentConfigFile
   if (file === undefined) return undefined
   const fileKeys = [...keys, ...(options.fileKeys ?? [])]
-  return yield* findFirst(file.provider, fileKeys, (key) => `from ${key} in ${file.name}`)
+  return yield* SettingKeys.findFirst(
+    file.provider,
+    fileKeys,
+    (key) => `from ${key} in ${file.name}`
+  )
 })
 
 /** As much of a wrong value as is shown. */
@@ -118,7 +85,7 @@ const fromFlag = <A>(
   options: SettingOptions<A>
 ): Flag.Flag<WhenUsed<Option.Option<A>>> => {
   const decode = Schema.decodeEffect(options.schema)
-  const read = ({ origin, text }: Found) =>
+  const read = ({ origin, text }: SettingKeys.Found) =>
     Effect.mapError(decode(text), ({ message }) => {
       const problem = `${message}${got(text, options.secret)}`
       return new CliError.ValidationError({ message: `${name} ${origin}: ${problem}` })

@@ -3,6 +3,7 @@
  * misspelled one is found without loading the commands; a test compares the list with the settings
  * of all commands.
  */
+import { ConfigProvider, Effect } from "effect"
 
 /** The flags that also have a key of the project's own. */
 const FLAGS = (
@@ -44,3 +45,35 @@ export const show = (key: string): string => (/^[\w.-]{1,64}$/.test(key) ? key :
  * may be another program's, and counts as not set if it is empty.
  */
 export const isOwn = (key: string): boolean => /^lottery_/i.test(key)
+
+/** The value of a setting as text, and where it was found. */
+export interface Found {
+  readonly text: string
+  readonly origin: string
+}
+
+/** What a provider has under the first of these keys that it has. */
+export const findFirst = Effect.fnUntraced(function* (
+  provider: ConfigProvider.ConfigProvider,
+  keys: ReadonlyArray<string>,
+  originOf: (key: string) => string
+) {
+  for (const key of keys) {
+    // What is read here is in memory already, and cannot fail.
+    const text = (yield* Effect.orDie(provider.load([key])))?.value
+    if (text !== undefined && (text !== "" || isOwn(key))) {
+      return { text, origin: originOf(key) } satisfies Found
+    }
+  }
+  return undefined
+})
+
+/** The environment; an empty variable can be told from one that is not set. */
+export const environment = (env?: Readonly<Record<string, string>>) =>
+  ConfigProvider.layer(ConfigProvider.fromEnv({ env, preserveEmptyStrings: true }))
+
+/** What the environment has under the first of these keys that it has. */
+export const findInEnvironment = (keys: ReadonlyArray<string>) =>
+  Effect.flatMap(ConfigProvider.ConfigProvider, (provider) =>
+    findFirst(provider, keys, (key) => `from the environment variable ${key}`)
+  )

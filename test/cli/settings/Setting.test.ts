@@ -4,6 +4,7 @@ import { it } from "@effect/vitest"
 import { Duration, Effect, Result, Schema } from "effect"
 import { describe, expect } from "vitest"
 import * as Setting from "../../../src/cli/settings/Setting.ts"
+import * as SettingKeys from "../../../src/cli/settings/SettingKeys.ts"
 import * as SettingText from "../../../src/cli/settings/SettingText.ts"
 
 const count = Setting.withDefault("loop-count", {
@@ -16,7 +17,7 @@ const count = Setting.withDefault("loop-count", {
 const parse = (flags: Record<string, ReadonlyArray<string>>, env: Record<string, string>) =>
   count.parse({ flags, arguments: [] }).pipe(
     Effect.map(([, value]) => value),
-    Effect.provide(Setting.environment(env)),
+    Effect.provide(SettingKeys.environment(env)),
     Effect.provide(NodeServices.layer)
   )
 
@@ -57,7 +58,7 @@ describe("a setting", () => {
       const error = yield* Effect.flip(agency.parse({ flags: {}, arguments: [] }))
       expect(error.message).toContain("--agency")
       expect(error.message).toContain("CLI_ID")
-    }).pipe(Effect.provide(Setting.environment({})), Effect.provide(NodeServices.layer))
+    }).pipe(Effect.provide(SettingKeys.environment({})), Effect.provide(NodeServices.layer))
   )
 })
 
@@ -72,7 +73,7 @@ describe("a setting of one mode", () => {
     Effect.gen(function* () {
       const [, setting] = yield* flag.parse({ flags, arguments: [] })
       return { setting, value: yield* Effect.result(setting.value) }
-    }).pipe(Effect.provide(Setting.environment(env)), Effect.provide(NodeServices.layer))
+    }).pipe(Effect.provide(SettingKeys.environment(env)), Effect.provide(NodeServices.layer))
 
   it.effect("is checked as a flag, and elsewhere only where it is used", () =>
     Effect.gen(function* () {
@@ -95,7 +96,7 @@ describe("a switch", () => {
       .parse({ flags, arguments: [] })
       .pipe(
         Effect.map(([, value]) => value),
-        Effect.provide(Setting.environment(env)),
+        Effect.provide(SettingKeys.environment(env)),
         Effect.provide(NodeServices.layer)
       )
 

@@ -24,7 +24,7 @@ import * as server from "../../../src/cli/commands/server.ts"
 import * as status from "../../../src/cli/commands/status.ts"
 import * as ConfigFile from "../../../src/cli/settings/ConfigFile.ts"
 import * as LogSettings from "../../../src/cli/settings/LogSettings.ts"
-import * as Setting from "../../../src/cli/settings/Setting.ts"
+import type * as Setting from "../../../src/cli/settings/Setting.ts"
 import * as SettingKeys from "../../../src/cli/settings/SettingKeys.ts"
 
 /** A setting's names, a text that it may be given as, and what that means. */
@@ -485,8 +485,8 @@ const parse = (setting: Flag.Flag<unknown>, { env = {}, file, flags = {} }: Plac
     return ConfigFile.read(join(folder, name), "from the flag --config")
   }
   return value.pipe(
-    Effect.provideService(Setting.CurrentConfigFile, file ? read(...file) : Effect.undefined),
-    Effect.provide(Setting.environment(env)),
+    Effect.provideService(ConfigFile.CurrentConfigFile, file ? read(...file) : Effect.undefined),
+    Effect.provide(SettingKeys.environment(env)),
     Effect.provide(NodeServices.layer)
   )
 }
