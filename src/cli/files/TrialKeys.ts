@@ -41,7 +41,7 @@ export const validFor = (days: number): Effect.Effect<Validity> =>
 
 const ALGORITHM = { name: "ECDSA", namedCurve: "P-256" }
 
-const AUTHORITY_NAME = [{ CN: ["lottery trial authority"] }]
+const AUTHORITY_NAME = "lottery trial authority"
 
 const generateKeys = Effect.promise(() =>
   crypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"])
@@ -53,91 +53,84 @@ type KeyPair = Effect.Success<typeof generateKeys>
 const encodePem = (bytes: ArrayBuffer, tag: string): string =>
   `${x509.PemConverter.encode(bytes, tag).trimEnd()}\n`
 
-const credentialsOf = async (
-  certificate: x509.X509Certificate,
-  { privateKey }: KeyPair
-): Promise<Credentials> => ({
-  certificate: encodePem(certificate.rawData, x509.PemConverter.CertificateTag),
-  key: encodePem(
-    await crypto.subtle.exportKey("pkcs8", privateKey),
-    x509.PemConverter.PrivateKeyTag
-  )
-})
-
-const datesOf = ({ notAfter, notBefore }: Validity) => ({
-  notBefore: DateTime.toDateUtc(notBefore),
-  notAfter: DateTime.toDateUtc(notAfter)
-})
-
-const profileOf = (holder: Holder) =>
-  "agency" in holder
-    ? {
-        commonName: `agency-${holder.agency}`,
-        usage: x509.ExtendedKeyUsage.clientAuth,
-        names: [{ type: "url" as const, value: `lottery:agency:${holder.agency}` }]
-      }
-    : {
-        commonName: "lottery server",
-        usage: x509.ExtendedKeyUsage.serverAuth,
-        names: holder.serverNames.map((value) => ({
-          type: isIP(value) === 0 ? ("dns" as const) : ("ip" as const),
-          value
-        }))
-      }
-
 const isCritical = true
 
-const issue = async (
+/** What a certificate says of its holder, who has a key besides. */
+interface Profile {
+  readonly commonName: string
+  readonly extensions: ReadonlyArray<x509.Extension>
+}
+
+const AUTHORITY: Profile = {
+  commonName: AUTHORITY_NAME,
+  extensions: [
+    // It signs certificates of servers and agencies, and no further authority's.
+    new x509.BasicConstraintsExtension(true, 0, isCritical),
+    new x509.KeyUsagesExtension(
+      x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign,
+      isCritical
+    )
+  ]
+}
+
+const profile = (commonName: string, usage: string, names: x509.JsonGeneralNames): Profile => ({
+  commonName,
+  extensions: [
+    new x509.BasicConstraintsExtension(false, undefined, isCritical),
+    new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, isCritical),
+    new x509.ExtendedKeyUsageExtension([usage]),
+    new x509.SubjectAlternativeNameExtension(names)
+  ]
+})
+
+const profileOf = (holder: Holder): Profile => {
+  const { clientAuth, serverAuth } = x509.ExtendedKeyUsage
+  if ("agency" in holder) {
+    const url = `lottery:agency:${holder.agency}`
+    return profile(`agency-${holder.agency}`, clientAuth, [{ type: "url", value: url }])
+  }
+  const names = holder.serverNames.map((value) => {
+    const type: "dns" | "ip" = isIP(value) === 0 ? "dns" : "ip"
+    return { type, value }
+  })
+  return profile("lottery server", serverAuth, names)
+}
+
+const certify = async (
+  { commonName, extensions }: Profile,
+  { privateKey, publicKey }: KeyPair,
   authority: KeyPair,
-  keys: KeyPair,
-  holder: Holder,
-  validity: Validity
+  { notAfter, notBefore }: Validity
 ): Promise<Credentials> => {
-  const { commonName, names, usage } = profileOf(holder)
   const certificate = await x509.X509CertificateGenerator.create({
-    ...datesOf(validity),
+    notBefore: DateTime.toDateUtc(notBefore),
+    notAfter: DateTime.toDateUtc(notAfter),
     subject: [{ CN: [commonName] }],
-    issuer: AUTHORITY_NAME,
-    publicKey: keys.publicKey,
+    issuer: [{ CN: [AUTHORITY_NAME] }],
+    publicKey,
     signingKey: authority.privateKey,
     extensions: [
-      new x509.BasicConstraintsExtension(false, undefined, isCritical),
-      new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, isCritical),
-      new x509.ExtendedKeyUsageExtension([usage]),
-      new x509.SubjectAlternativeNameExtension(names),
-      await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
+      ...extensions,
+      await x509.SubjectKeyIdentifierExtension.create(publicKey),
       await x509.AuthorityKeyIdentifierExtension.create(authority.publicKey)
     ]
   })
-  return credentialsOf(certificate, keys)
-}
-
-const selfSign = async (keys: KeyPair, validity: Validity): Promise<Credentials> => {
-  const { cRLSign, keyCertSign } = x509.KeyUsageFlags
-  const certificate = await x509.X509CertificateGenerator.createSelfSigned({
-    ...datesOf(validity),
-    name: AUTHORITY_NAME,
-    keys,
-    extensions: [
-      // It signs certificates of servers and agencies, and no further authority's.
-      new x509.BasicConstraintsExtension(true, 0, isCritical),
-      new x509.KeyUsagesExtension(keyCertSign | cRLSign, isCritical),
-      await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
-      await x509.AuthorityKeyIdentifierExtension.create(keys.publicKey)
-    ]
-  })
-  return credentialsOf(certificate, keys)
+  const key = await crypto.subtle.exportKey("pkcs8", privateKey)
+  return {
+    certificate: encodePem(certificate.rawData, x509.PemConverter.CertificateTag),
+    key: encodePem(key, x509.PemConverter.PrivateKeyTag)
+  }
 }
 
 /** Makes an authority with a key of its own. A name that cannot be in a certificate is a defect. */
 export const makeAuthority = Effect.fn("TrialKeys.makeAuthority")(function* (validity: Validity) {
   const keys = yield* generateKeys
-  const credentials = yield* Effect.promise(() => selfSign(keys, validity))
+  const credentials = yield* Effect.promise(() => certify(AUTHORITY, keys, keys, validity))
   return {
     ...credentials,
     issue: Effect.fn("TrialKeys.issue")(function* (holder, held) {
       const own = yield* generateKeys
-      return yield* Effect.promise(() => issue(keys, own, holder, held))
+      return yield* Effect.promise(() => certify(profileOf(holder), own, keys, held))
     })
   } satisfies Authority as Authority
 })
