@@ -68,13 +68,15 @@ const table = (rows: ReadonlyArray<Row>): string => {
 const makeProgress = Effect.fnUntraced(function* ({ bets, clients }: DemoSettings) {
   const status = yield* CurrentStatusLine
   const counts = new Map<number, number>()
+  /** Bets that a client found stored when it connected again: they say nothing of the speed. */
+  let resumed = 0
   const meter = new RateMeter()
   const total = clients * bets
   if (status.isTerminal) {
     yield* keepDrawn((width) =>
       Effect.map(monotonicMillis, (now) => {
         const acknowledged = [...counts.values()].reduce((sum, one) => sum + one, 0)
-        meter.sample(now, acknowledged)
+        meter.sample(now, acknowledged - resumed)
         if (acknowledged === total) return waitingText(undefined)
         return uploadText({ acknowledged, total, perSecond: meter.perSecond }, width)
       })
@@ -87,7 +89,7 @@ const makeProgress = Effect.fnUntraced(function* ({ bets, clients }: DemoSetting
       if (!isResumed && action !== "apuestas_enviadas") return
       const before = counts.get(agency) ?? 0
       const now = isResumed ? posicion : before + cantidad
-      if (isResumed) meter.skip(now - before)
+      if (isResumed) resumed += now - before
       counts.set(agency, now)
       if (status.isTerminal || now !== bets) return
       status.writeAbove(`agency ${agency}: all ${bets} bets acknowledged\n`)

@@ -30,7 +30,7 @@ const Message: SettingText.TextSchema<string> = LineText.check(
 )
 
 /** A message did not come back as it was sent. */
-export class EchoFailed extends Data.TaggedError("EchoFailed")<{
+class EchoFailed extends Data.TaggedError("EchoFailed")<{
   readonly server: string
   readonly reason: string
 }> {

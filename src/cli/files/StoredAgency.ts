@@ -6,7 +6,7 @@ import { BetStoreReader, NO_PROGRESS } from "../../server/store/BetStore.ts"
 import * as StoreUrl from "../../server/store/StoreUrl.ts"
 
 /** No agency of this number takes part in the draw, and nothing is stored of one. */
-export class NoSuchAgency extends Data.TaggedError("NoSuchAgency")<{
+class NoSuchAgency extends Data.TaggedError("NoSuchAgency")<{
   readonly agency: Agency
   readonly store: string
   /** Those that take part, once the draw has been opened. */

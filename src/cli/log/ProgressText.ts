@@ -6,7 +6,7 @@ const WINDOW_MILLIS = 10_000
 
 /** Measures how fast a count grows, over the last ten seconds. */
 export class RateMeter {
-  private samples: Array<{ readonly atMillis: number; readonly count: number }> = []
+  private readonly samples: Array<{ readonly atMillis: number; readonly count: number }> = []
 
   /** Notes what the count is now; one that goes back counts as standing still. */
   sample(atMillis: number, count: number): void {
@@ -14,11 +14,6 @@ export class RateMeter {
     this.samples.push({ atMillis, count: highest })
     // The oldest that stays is at least as old as the window, as soon as there is one.
     while ((this.samples[1]?.atMillis ?? atMillis) <= atMillis - WINDOW_MILLIS) this.samples.shift()
-  }
-
-  /** Leaves a jump of the count out of the speed. */
-  skip(count: number): void {
-    this.samples = this.samples.map((one) => ({ ...one, count: one.count + count }))
   }
 
   /** How much the count grows in a second; 0 before it was taken down at two different times. */
@@ -30,7 +25,7 @@ export class RateMeter {
   }
 }
 
-export interface Uploading {
+interface Uploading {
   readonly acknowledged: number
   readonly total: number
   /** Acknowledged bets in a second. */

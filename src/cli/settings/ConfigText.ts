@@ -7,7 +7,7 @@ import * as Yaml from "effect/encoding/Yaml"
 import * as SettingKeys from "./SettingKeys.ts"
 
 /** A key, with the names of the sections or mappings around it and dots; and its value. */
-export type Entry = readonly [key: string, value: string | number | boolean]
+type Entry = readonly [key: string, value: string | number | boolean]
 
 const isDefaultSection = (name: string): boolean => /^default$/i.test(name)
 
