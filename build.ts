@@ -54,7 +54,7 @@ const bundle = async (
   return chunks
 }
 
-/** The folder of a package, of its module's file. */
+/** The folder of the package in the path of a module. */
 const PACKAGE = /^.*\/node_modules\/(?:@[^/]+\/)?[^/]+(?=\/)/
 const LICENCE = /^(licen[cs]e|notice|copying|copyright)/i
 
@@ -87,7 +87,7 @@ const toAscii = (code: string): string => {
   )
 }
 
-/** As a function of what `CompiledCommand.ts` gives it. */
+/** A function that `CompiledCommand.ts` calls. */
 const toScript = (code: string): string =>
   `(function (exports, require, __filename) {${toAscii(code)}\n})\n`
 
@@ -126,7 +126,7 @@ const putFile = (name: string, content: string, mode: number): Promise<void> =>
     await chmod(path, mode)
   })
 
-/** Removes unused folders. The newest beside `name` stays, for a command may still load from it. */
+/** Removes old folders, except the newest: a command may still load from it. */
 const removeOthers = async (name: string): Promise<void> => {
   const names = (await readdir(dist)).filter((one) => one.startsWith("command-") && one !== name)
   const folders = names.map(async (one) => ({ one, ...(await stat(join(dist, one))) }))

@@ -105,7 +105,7 @@ type Given = Command.Command.Config.Infer<typeof settings>
 
 const invalid = (message: string) => new CliError.ValidationError({ message })
 
-/** Refuses flags that are given and would not be used. */
+/** Refuses flags that would not be used. */
 const refuseUnused = Effect.fnUntraced(function* (given: Given) {
   const { bet, bets, dialect, draw, maxRejects, rejects, token } = given
   if (Option.isSome(bets) && SingleBet.hasFlag(bet)) {

@@ -38,7 +38,6 @@ export const settings = {
 
 type DemoSettings = Command.Command.Config.Infer<typeof settings>
 
-/** What the demo shows of an agency in the end. */
 interface Row {
   readonly agency: number
   readonly bets: number
@@ -46,7 +45,7 @@ interface Row {
   readonly millis: number
 }
 
-/** The rows in a table; the winning documents are left-aligned behind it. */
+/** A table whose last column, the winning documents, is left-aligned. */
 const table = (rows: ReadonlyArray<Row>): string => {
   const numbers = textTable([
     ["agency", "bets", "winners", "time"],

@@ -1,4 +1,4 @@
-/** `lottery discard`: drops the held book of an agency, so that a corrected one can be sent. */
+/** `lottery discard`: drops the stored book of an agency, so that a corrected one can be sent. */
 import { Effect, Option } from "effect"
 import { CliError, Command } from "effect/cli"
 import { logAction } from "../../domain/ActionLog.ts"

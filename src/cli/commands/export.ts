@@ -12,7 +12,7 @@ import * as SettingText from "../settings/SettingText.ts"
 import * as StoreSetting from "../settings/StoreSetting.ts"
 import * as sharedSettings from "../settings/sharedSettings.ts"
 
-/** The rows of a batch, each with its agency before it. */
+/** The rows of a batch, each after its agency. */
 const withAgency = (agency: number, { bytes, count }: BetBatch): Uint8Array => {
   const prefix = Buffer.from(`${agency},`)
   const rows = Buffer.alloc(bytes.length + count * prefix.length)
@@ -29,8 +29,8 @@ const withAgency = (agency: number, { bytes, count }: BetBatch): Uint8Array => {
 }
 
 /**
- * The rows of an agency's book. That of an agency which has sent nothing is empty, with a warning:
- * an empty file alone would look like a whole book.
+ * The rows of an agency's book. If the agency has sent nothing there are none, and a warning: an
+ * empty file without one would look like a whole book.
  */
 const bookOf = Effect.fnUntraced(function* (store: StoreUrl.StoreUrl, agency: Agency) {
   const books = yield* BetStoreReader

@@ -29,7 +29,6 @@ const Message: SettingText.TextSchema<string> = LineText.check(
   })
 )
 
-/** A message did not come back as it was sent. */
 class EchoFailed extends Data.TaggedError("EchoFailed")<{
   readonly server: string
   readonly reason: string

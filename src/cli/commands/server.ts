@@ -78,7 +78,7 @@ type Given = Command.Command.Config.Infer<typeof settings>
 
 /** Where to listen: two ports, unless the system chooses them. */
 const portsOf = Effect.fnUntraced(function* ({ backlog, host, port, ...given }: Given) {
-  // A free port is chosen by the system, and so is then the one beside it.
+  // If the system chooses the port, it chooses the second one too.
   const next = port === 0 ? Effect.succeed(0) : sharedSettings.nextPort(port, "winners-port")
   const winnersPort = yield* Option.match(given.winnersPort, {
     onNone: () => next,

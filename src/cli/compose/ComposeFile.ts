@@ -20,7 +20,7 @@ export interface ComposeParameters {
   readonly oneBetSeed?: number | undefined
 }
 
-/** The containers for which the smaller network has addresses, beside its gateway. */
+/** How many containers the smaller network has addresses for, without its gateway. */
 const SMALL_NETWORK_CONTAINERS = 251
 const SMALL_SUBNET = "172.25.125.0/24"
 const LARGE_SUBNET = "172.25.120.0/21"
@@ -38,7 +38,6 @@ export const quoted = (text: string): string => JSON.stringify(text).replaceAll(
 const indent = (spaces: number, lines: string): string =>
   lines.trimEnd().replace(/^/gm, " ".repeat(spaces))
 
-/** The services that are a server each. */
 const serverNames = ({ postgresServers = 1 }: ComposeParameters): ReadonlyArray<string> =>
   postgresServers === 1
     ? ["server"]
@@ -57,7 +56,7 @@ name: tp0
 `
 }
 
-// Which user it is stays with the image alone, whose folders belong to that user.
+// The user is set by the image only: its folders belong to that user.
 const CONTAINER = `
 x-container: &container
   image: lottery:latest
@@ -112,7 +111,7 @@ restart: on-failure:10
 `
 })
 
-/** What every server has, beside its name. */
+/** What every server has besides its name. */
 const server = ({ clients, postgresServers }: ComposeParameters): string => {
   const { networks, restart, store, volume } =
     postgresServers === undefined ? onSqlite() : onPostgres(postgresServers)
@@ -185,7 +184,7 @@ const POSTGRES = `
     stop_grace_period: 60s
 `
 
-/** What several servers share; one alone has it itself. */
+/** What several servers share; a single one has it itself. */
 const sharedByServers = (parameters: ComposeParameters): string =>
   `\nx-server: &server\n  <<: *container\n${indent(2, server(parameters))}\n`
 

@@ -68,7 +68,7 @@ class Chances {
   }
 }
 
-/** A chunk of a book has about as many characters. */
+/** About the size of a chunk of a book. */
 const CHUNK_CHARACTERS = 256 * 1024
 
 const FIRST_DOCUMENT = 20_000_000
@@ -101,7 +101,7 @@ export function* generateBook(parameters: BookParameters): Generator<Uint8Array>
   const chances = new Chances(seed ^ Math.imul(agency, 0x85ebca6b))
   const persons = new Uint32Array(REMEMBERED_PERSONS)
   let known = 0
-  /** The seed of who bets: a new person, now and then a known one. */
+  /** The seed of a person: mostly a new one, now and then one who has bet before. */
   const choosePerson = (): number => {
     const remembered = Math.min(known, REMEMBERED_PERSONS)
     if (remembered > 0 && chances.below(BETS_PER_REPEATED_PERSON) === 0) {

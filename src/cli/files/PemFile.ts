@@ -33,7 +33,6 @@ const readCertificate = Effect.fnUntraced(function* (file: string) {
 /** The certificates of a CA, as PEM. */
 export const readAuthority = (file: string) => Effect.map(readCertificate(file), ({ pem }) => pem)
 
-/** The files of a certificate and of its private key. */
 interface PairFiles {
   readonly cert: string
   readonly key: string

@@ -5,7 +5,7 @@ import { describeAgencies } from "../../domain/Draw.ts"
 import { BetStoreReader, NO_PROGRESS } from "../../server/store/BetStore.ts"
 import * as StoreUrl from "../../server/store/StoreUrl.ts"
 
-/** No agency of this number takes part in the draw, and nothing is stored of one. */
+/** The agency takes no part in the draw, and nothing is stored of it. */
 class NoSuchAgency extends Data.TaggedError("NoSuchAgency")<{
   readonly agency: Agency
   readonly store: string
@@ -19,7 +19,7 @@ class NoSuchAgency extends Data.TaggedError("NoSuchAgency")<{
   }
 }
 
-/** What is stored of an agency; fails with `NoSuchAgency`. */
+/** What is stored of an agency. */
 export const progressOf = Effect.fnUntraced(function* (store: StoreUrl.StoreUrl, agency: Agency) {
   const books = yield* BetStoreReader
   const progress = (yield* books.progress).get(agency)

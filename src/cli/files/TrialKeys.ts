@@ -29,10 +29,9 @@ export interface Authority extends Credentials {
   readonly issue: (holder: Holder, validity: Validity) => Effect.Effect<Credentials>
 }
 
-// Clocks of two machines differ.
 const EARLIER_MINUTES = 5
 
-/** From a little before now, for clocks that are behind, until `days` from now. */
+/** From a little before now, for clocks that are slow, until `days` from now. */
 export const validFor = (days: number): Effect.Effect<Validity> =>
   Effect.map(DateTime.now, (now) => ({
     notBefore: DateTime.subtract(now, { minutes: EARLIER_MINUTES }),
@@ -55,7 +54,7 @@ const encodePem = (bytes: ArrayBuffer, tag: string): string =>
 
 const isCritical = true
 
-/** What a certificate says of its holder, who has a key besides. */
+/** What a certificate says of its holder, apart from the key. */
 interface Profile {
   readonly commonName: string
   readonly extensions: ReadonlyArray<x509.Extension>

@@ -4,7 +4,6 @@ import { Effect, FileSystem, Stream } from "effect"
 import { FileUnavailable, fileUnavailable } from "../../domain/FileUnavailable.ts"
 import { temporaryName } from "../../domain/TemporaryName.ts"
 
-/** Reads a file of text that a setting names. */
 export const readText = Effect.fnUntraced(function* (file: string) {
   const fs = yield* FileSystem.FileSystem
   return yield* Effect.mapError(fs.readFileString(file), fileUnavailable(file))
@@ -12,7 +11,7 @@ export const readText = Effect.fnUntraced(function* (file: string) {
 
 const PERMISSIONS = 0o777
 
-/** The file that a name stands for, our links followed, and its mode. */
+/** The file that a name leads to, through links of ours, and its mode. */
 const fileBehind = Effect.fnUntraced(function* (name: string) {
   const fs = yield* FileSystem.FileSystem
   if (!(yield* fs.exists(name))) return { file: name, mode: undefined }
@@ -27,8 +26,8 @@ const fileBehind = Effect.fnUntraced(function* (name: string) {
 })
 
 /**
- * Writes a file under a temporary name beside it, and gives it its own once it is whole. A new file
- * has `mode` from its first moment, or what the umask leaves; an existing one keeps its own.
+ * Writes a file under a temporary name in the same folder and renames it once it is whole. A new
+ * file has `mode` from its first moment, or what the umask leaves; an existing one keeps its own.
  */
 export const writeWhole = Effect.fn("WholeFile.writeWhole")(
   function* (

@@ -29,12 +29,10 @@ export class TimedOut extends Data.TaggedError("TimedOut")<{
   }
 }
 
-/** Most often that a kind of line is logged. */
+/** The least time between two lines of a kind. */
 const LOG_PERIOD_MILLIS = 10_000
-/** How often it is checked whether a line is due. */
 const LOOK_PERIOD = "1 second"
 
-/** What the status line shows. */
 const textOf = (progress: UploadProgress, perSecond: number, width: number): string => {
   const { acknowledged, interruption, total, waiting } = progress
   const prefix = interruption === undefined ? "" : "no connection; "

@@ -6,7 +6,6 @@
 import { Cause, Logger, LogLevel as LogLevels, References } from "effect"
 import { ActionLine } from "../../domain/ActionLog.ts"
 
-/** The formats of `--log-format`. */
 export const LOG_FORMATS = ["text", "json"] as const
 export type LogFormat = (typeof LOG_FORMATS)[number]
 
@@ -64,7 +63,7 @@ const UNSAFE_IN_TEXT = /[|\p{Cc}\p{Zl}\p{Zp}\p{Cs}\p{Bidi_Control}]|\\(?=u[0-9a-
 const escapeAll = (text: string, unsafe: RegExp): string =>
   text.replace(unsafe, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`)
 
-/** The text with every character visible that could fake a line or disturb a terminal. */
+/** Makes every character visible that could fake a line or disturb a terminal. */
 export const escapeControls = (text: string): string => escapeAll(text, UNSAFE)
 
 /** A value longer than this is cut, in characters: a peer's text must not fill the log. */
@@ -110,19 +109,21 @@ export const showCause = (cause: Cause.Cause<unknown>): string =>
       .join("")
   )
 
+type Options = Logger.Options<unknown>
+
 const partsOf = (message: unknown): ReadonlyArray<unknown> =>
   Array.isArray(message) ? message : [message]
 
-const annotationsOf = (options: Logger.Options<unknown>): Array<[string, unknown]> =>
+const annotationsOf = (options: Options): Array<[string, unknown]> =>
   Object.entries(options.fiber.getRef(References.CurrentLogAnnotations))
 
 /**
  * A line of the text format, without its line end. Inside a value `|`, controls and the like are
  * written as `\u007c`, so that a peer's text cannot look like another field or line.
  */
-const makeText = (): Logger.Logger<unknown, string> => {
+const makeText = () => {
   const timeOf = makeLocalClock()
-  return Logger.make((options) => {
+  return (options: Options): string => {
     const fields = partsOf(options.message).flatMap((part) =>
       part instanceof ActionLine ? part.entries().map(showField) : showPlain(part)
     )
@@ -130,28 +131,27 @@ const makeText = (): Logger.Logger<unknown, string> => {
     const cause = options.cause.reasons.length > 0 ? showCause(options.cause) : ""
     const level = SHOWN_LEVELS[options.logLevel].padEnd(LEVEL_WIDTH)
     return `${timeOf(options.date)} ${level} ${fields.join(" | ")}${cause}`
-  })
+  }
 }
 
 /** A line of the JSON format, without its line end: `time` (UTC), `level`, and the keys. */
-const makeJson = (): Logger.Logger<unknown, string> =>
-  Logger.make((options) => {
-    const line: Record<string, unknown> = {
-      time: options.date.toISOString(),
-      level: SHOWN_LEVELS[options.logLevel]
-    }
-    const plain: Array<string> = []
-    for (const part of partsOf(options.message)) {
-      if (part instanceof ActionLine) Object.assign(line, Object.fromEntries(part.entries()))
-      else plain.push(plainText(part))
-    }
-    if (plain.length > 0) line.message = plain.join(" ")
-    for (const [key, value] of annotationsOf(options)) line[key] ??= value
-    if (options.cause.reasons.length > 0) line.cause = Cause.pretty(options.cause)
-    return escapeControls(
-      JSON.stringify(line, (_, value) => (typeof value === "string" ? cut(value) : value))
-    )
-  })
+const toJson = (options: Options): string => {
+  const line: Record<string, unknown> = {
+    time: options.date.toISOString(),
+    level: SHOWN_LEVELS[options.logLevel]
+  }
+  const plain: Array<string> = []
+  for (const part of partsOf(options.message)) {
+    if (part instanceof ActionLine) Object.assign(line, Object.fromEntries(part.entries()))
+    else plain.push(plainText(part))
+  }
+  if (plain.length > 0) line.message = plain.join(" ")
+  for (const [key, value] of annotationsOf(options)) line[key] ??= value
+  if (options.cause.reasons.length > 0) line.cause = Cause.pretty(options.cause)
+  return escapeControls(
+    JSON.stringify(line, (_, value) => (typeof value === "string" ? cut(value) : value))
+  )
+}
 
 /** What is logged, and how: made by the command line, set once its flags are read. */
 export interface LogChoice {
@@ -167,9 +167,9 @@ export const makeLogger = (
   choice: LogChoice,
   write: (line: string) => void
 ): Logger.Logger<unknown, void> => {
-  const loggers = { text: makeText(), json: makeJson() }
+  const formats = { text: makeText(), json: toJson }
   return Logger.make((options) => {
     if (LogLevels.isLessThan(options.logLevel, MINIMUM_LEVELS[choice.level])) return
-    write(`${loggers[choice.format].log(options)}\n`)
+    write(`${formats[choice.format](options)}\n`)
   })
 }

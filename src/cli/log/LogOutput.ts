@@ -56,7 +56,7 @@ const pieceOf = (rest: Buffer): Buffer => {
   return end < 0 ? rest : rest.subarray(0, end + 1)
 }
 
-/** The outcome of a write; after "full" and "failed" something is left to write. */
+/** After "full" and "failed" something is left to write. */
 type Written = "all" | "full" | "failed"
 
 const sleepCell = new Int32Array(new SharedArrayBuffer(4))

@@ -1,14 +1,13 @@
 /** How far an upload is, as a person reads it in one line. Pure: numbers in, text out. */
 import type { Waiting } from "../../client/UploadProgress.ts"
 
-/** Over how long a speed is measured, in milliseconds. */
 const WINDOW_MILLIS = 10_000
 
 /** Measures how fast a count grows, over the last ten seconds. */
 export class RateMeter {
   private readonly samples: Array<{ readonly atMillis: number; readonly count: number }> = []
 
-  /** Notes what the count is now; one that goes back counts as standing still. */
+  /** Takes the count at this moment; one that goes back counts as standing still. */
   sample(atMillis: number, count: number): void {
     const highest = Math.max(count, this.samples.at(-1)?.count ?? 0)
     this.samples.push({ atMillis, count: highest })
@@ -16,7 +15,7 @@ export class RateMeter {
     while ((this.samples[1]?.atMillis ?? atMillis) <= atMillis - WINDOW_MILLIS) this.samples.shift()
   }
 
-  /** How much the count grows in a second; 0 before it was taken down at two different times. */
+  /** The growth in a second; 0 before there are samples of two moments. */
   get perSecond(): number {
     const first = this.samples[0]
     const last = this.samples.at(-1)
@@ -28,7 +27,6 @@ export class RateMeter {
 interface Uploading {
   readonly acknowledged: number
   readonly total: number
-  /** Acknowledged bets in a second. */
   readonly perSecond: number
 }
 
@@ -45,7 +43,7 @@ const clockText = (seconds: number): string => {
   return `${Math.floor(minutes / 60)}:${twoDigits(minutes % 60)}:${rest}`
 }
 
-/** A day and longer is no estimate. */
+/** A longer time is no estimate. */
 const MAX_SECONDS_LEFT = 24 * 60 * 60
 
 const timeLeft = ({ acknowledged, perSecond, total }: Uploading): string => {

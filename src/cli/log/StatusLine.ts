@@ -17,7 +17,7 @@ const ERASE_REST = "\u001b[K"
 
 export class StatusLine {
   private readonly terminal: Terminal
-  /** What is drawn; empty: nothing. */
+  /** Empty if nothing is shown. */
   private drawn = ""
 
   constructor(terminal: Terminal) {
@@ -41,13 +41,12 @@ export class StatusLine {
     this.terminal.write(`\r${fitting}${ERASE_REST}`)
   }
 
-  /** Writes a line that ends in LF, above what is shown. */
+  /** Writes a line, with its LF, above what is shown. */
   writeAbove(line: string): void {
     if (this.drawn === "") this.terminal.write(line)
     else this.terminal.write(`${ERASE_LINE}${line}${this.drawn}`)
   }
 
-  /** Shows nothing any more. */
   clear(): void {
     if (this.drawn === "") return
     this.drawn = ""
@@ -61,7 +60,6 @@ export const CurrentStatusLine = Context.Reference<StatusLine>("lottery/cli/Stat
     new StatusLine({ isTerminal: false, columns: () => 0, write: () => undefined })
 })
 
-/** How often a status line is drawn again. */
 const DRAW_PERIOD = "100 millis"
 
 /** Keeps a text drawn until the scope closes; it is given the width that there is. */

@@ -5,7 +5,7 @@
 import { Data, Effect, Option, Schema, Stream } from "effect"
 import * as ChildProcess from "effect/process/ChildProcess"
 
-/** The parts of a line of the JSON log that the demo looks at. */
+/** What the demo reads of a line of the JSON log. */
 const LogLine = Schema.fromJsonString(
   Schema.Struct({
     action: Schema.optional(Schema.String),
@@ -19,7 +19,6 @@ const LogLine = Schema.fromJsonString(
 export type LogLine = typeof LogLine.Type
 const decodeLine = Schema.decodeOption(LogLine)
 
-/** A process of the demo could not be started, or failed. */
 export class DemoFailed extends Data.TaggedError("DemoFailed")<{
   readonly who: string
   readonly reason: string

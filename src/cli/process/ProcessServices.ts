@@ -9,8 +9,7 @@ import * as NodePath from "@effect/platform-node/NodePath"
 import * as NodeStdio from "@effect/platform-node/NodeStdio"
 import { type Cause, Effect, Layer, Queue, Terminal } from "effect"
 
-/** A queue that has ended. */
-const nothing = <A>() => Effect.tap(Queue.make<A, Cause.Done>(), (queue) => Queue.end(queue))
+const endedQueue = <A>() => Effect.tap(Queue.make<A, Cause.Done>(), (queue) => Queue.end(queue))
 
 /** No command asks a person anything: each acts as if the person had quit at once. */
 const layerTerminal = Layer.succeed(
@@ -18,8 +17,8 @@ const layerTerminal = Layer.succeed(
   Terminal.make({
     columns: Effect.succeed(0),
     rows: Effect.succeed(0),
-    size: nothing(),
-    readInput: nothing(),
+    size: endedQueue(),
+    readInput: endedQueue(),
     readLine: Effect.fail(new Terminal.QuitError()),
     display: () => Effect.void
   })

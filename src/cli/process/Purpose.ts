@@ -8,7 +8,6 @@ export interface Purpose {
   isServed: boolean
 }
 
-/** The purpose of the command that runs. */
 export const CurrentPurpose = Context.Reference<Purpose>("lottery/cli/Purpose", {
   defaultValue: () => ({ isServed: false })
 })

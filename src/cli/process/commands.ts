@@ -12,7 +12,6 @@ import * as SettingKeys from "../settings/SettingKeys.ts"
 import * as ProcessServices from "./ProcessServices.ts"
 import { runMain } from "./run.ts"
 
-/** What the help says of each subcommand */
 const DESCRIPTIONS = {
   server: "Take the agencies' bets, hold the draw, tell each agency its winners",
   client: "Upload an agency's book, wait for the draw, print its winners",
@@ -77,7 +76,6 @@ export const makeLottery = async (choice: LogChoice, args: ReadonlyArray<string>
     Command.withGlobalFlags([ConfigFile.ConfigFlag, LogLevelFlag, LogFormatFlag])
   )
 
-/** Starts the command line on Node. */
 export const start = async (): Promise<void> => {
   const choice: LogChoice = { format: "text", level: "INFO" }
   const args = process.argv.slice(2)

@@ -27,13 +27,12 @@ interface Stop {
   readonly output?: NodeJS.ErrnoException
 }
 
-/** Waits for the first stop. */
 const awaitStop = Effect.callback<Stop>((resume) => {
   whenFirst((signal) => resume(Effect.succeed({ signal })))
   process.stdout.on("error", (output) => resume(Effect.succeed({ output })))
 })
 
-/** The width of a terminal that does not say its own. */
+/** For a terminal that does not say its width. */
 const DEFAULT_COLUMNS = 80
 
 /** How long a stopped command waits for the rest of its output to be read. */
@@ -119,7 +118,7 @@ const errorText = (error: unknown): string => {
     : message
 }
 
-/** Says what went wrong in one line; at the debug level the whole cause follows. */
+/** One line; at the debug level the whole cause follows. */
 const logFailure = (cause: Cause.Cause<unknown>, choice: LogChoice): Effect.Effect<void> => {
   const error = Cause.squash(cause)
   const isInternal = Cause.hasDies(cause) && !(error instanceof ClosingFailed)

@@ -45,7 +45,6 @@ const spoolStandardInput = Effect.fnUntraced(
 
 const defaultBook = (agency: Agency): string => `.data/${bookName(agency)}`
 
-/** A book that was checked. */
 interface Opened {
   readonly book: Book.Book
   readonly name: string

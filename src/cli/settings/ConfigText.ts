@@ -1,6 +1,6 @@
 /**
  * The text of a config file, INI or YAML, as a list of entries. The keys of a section `DEFAULT`
- * stand as if they were outside of any section.
+ * count as keys outside of any section.
  */
 import { Iterable, Result } from "effect"
 import * as Yaml from "effect/encoding/Yaml"

@@ -5,7 +5,6 @@ import { LOG_FORMATS, type LogChoice, MINIMUM_LEVELS } from "../log/LogFormat.ts
 import * as Setting from "./Setting.ts"
 import * as SettingText from "./SettingText.ts"
 
-/** The least severe level that is logged. */
 export const LogLevelFlag = GlobalFlag.Setting("log-level")({
   flag: Setting.withDefault("log-level", {
     description: "Least severe level that is logged: debug, info, warning, error or critical",
@@ -17,7 +16,6 @@ export const LogLevelFlag = GlobalFlag.Setting("log-level")({
   })
 })
 
-/** The format of log lines. */
 export const LogFormatFlag = GlobalFlag.Setting("log-format")({
   flag: Setting.withDefault("log-format", {
     description: "Format of log lines: text or json",

@@ -31,7 +31,7 @@ export const environmentName = (flag: string): string =>
 
 export const KNOWN_KEYS: ReadonlyArray<string> = [...FLAGS.map(environmentName), ...COURSE_KEYS]
 
-/** Those of the keys that no setting has, to be shown. */
+/** The keys that no setting has, to be shown. */
 export const unknownOf = (keys: ReadonlyArray<string>): ReadonlyArray<string> => {
   const known = new Set(KNOWN_KEYS.map((key) => key.toLowerCase()))
   return keys.filter((key) => !known.has(key.toLowerCase())).map(show)

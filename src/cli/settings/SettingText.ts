@@ -19,7 +19,6 @@ import type { ExpectedAgencies } from "../../domain/Draw.ts"
 import { MAX_TOKEN_BYTES } from "../../protocol/Limits.ts"
 import { LOG_LEVELS, type LogLevel } from "../log/LogFormat.ts"
 
-/** Reads a value from text. */
 export type TextSchema<A> = Schema.Codec<A, string>
 
 /** `decode` gives undefined for a text that is not as `expected`. */
@@ -56,7 +55,7 @@ export const MAX_PORT = 65_535
 /** A TCP port; a server that is given 0 listens on one that the system chooses. */
 export const Port = intBetween(0, MAX_PORT)
 
-/** The root of all names is a name, but of no host. */
+/** The root of all names; no host has it. */
 const ROOT = "."
 
 /** The host in its shortest spelling; undefined if it cannot be one. */
@@ -68,7 +67,6 @@ export const parseHost = (text: string): string | undefined => {
 /** A host name or an IP address, IPv6 without brackets. */
 export const Host = fromText("expected a host name or an IP address", parseHost)
 
-/** A host and a port. */
 export interface Address {
   readonly host: string
   readonly port: number
@@ -118,7 +116,7 @@ export const DurationFromText = durationFrom(0)
 /** A duration of a millisecond or more, for a limit that must leave some time. */
 export const SomeTime = durationFrom(1)
 
-/** The most agencies that `N` may stand for, so that a slip of the finger is not a long list. */
+/** The most agencies that a count may mean, so that a typing mistake is not a long list. */
 const MAX_AGENCIES = 1_000_000
 
 const COUNT = /^\d{1,7}$/
@@ -152,7 +150,6 @@ export const AgenciesFromText = fromText(
   parseAgencies
 )
 
-/** An agency's number. */
 export const AgencyFromText = fromText(
   `expected an agency number from 1 to ${MAX_AGENCY}`,
   fromDigits

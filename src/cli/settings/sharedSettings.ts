@@ -15,14 +15,13 @@ const SERVER = {
   metavar: "host:port"
 } satisfies Setting.SettingOptions<SettingText.Address>
 
-/** The server that a client connects to. */
 export const server = Setting.withDefault("server", {
   ...SERVER,
   default: { host: "localhost", port: DEFAULT_PORT },
   shownDefault: `localhost:${DEFAULT_PORT}`
 })
 
-/** The server to connect to, which may be known otherwise. */
+/** The server, for a command that can find it in another way. */
 export const optionalServer = Setting.optional("server", SERVER)
 
 /** The agencies that take part in a draw, or get a book. */
@@ -44,7 +43,6 @@ export const DRAW = {
   default: "default"
 } satisfies Setting.DefaultOptions<DrawId>
 
-/** The draw that a command is about. */
 export const draw = Setting.withDefault("draw", DRAW)
 
 const MAX_SEED = 4_294_967_295
@@ -56,7 +54,6 @@ export const SEED = {
   default: 1
 } satisfies Setting.DefaultOptions<number>
 
-/** What chooses made-up books. */
 export const seed = Setting.withDefault("seed", SEED)
 
 /** The port after `port`, for the setting `name` that is left out. */
