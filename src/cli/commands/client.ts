@@ -29,72 +29,63 @@ const MAX_PACKET = 65_537
 const MAX_BETS = 4_294_967_295
 
 export const settings = {
-  agency: Setting.required("agency", {
+  agency: Setting.required("agency", "<number>", {
     description: "Number of the agency",
     schema: SettingText.AgencyFromText,
     keys: ["CLI_ID"],
-    fileKeys: ["id"],
-    metavar: "number"
+    fileKeys: ["id"]
   }),
   server: sharedSettings.server,
-  winnersServer: Setting.optionalWhenUsed("winners-server", {
+  winnersServer: Setting.optionalWhenUsed("winners-server", "<host:port>", {
     description: "Where the JSON dialect asks for the winners (default the server's port + 1)",
     schema: SettingText.AddressFromText,
     keys: ["CLI_SERVER_CONSULT_ADDRESS"],
-    fileKeys: ["server.consult_address"],
-    metavar: "host:port"
+    fileKeys: ["server.consult_address"]
   }),
   bets: Setting.file(
     "bets",
     "The agency's book, - for standard input (default .data/agency-N.csv)"
   ),
-  dialect: Setting.withDefault("dialect", {
+  dialect: Setting.withDefault("dialect", "<dialect>", {
     description: `How to speak to the server: ${DIALECTS.join(", ")}`,
     schema: SettingText.oneOf(DIALECTS),
-    metavar: "dialect",
     default: "native"
   }),
-  draw: Setting.whenUsed("draw", sharedSettings.DRAW),
-  batch: Setting.optional("batch", {
+  draw: sharedSettings.drawWhenUsed,
+  batch: Setting.optional("batch", "<number>", {
     description: `Most bets in a message (default ${DEFAULT_BATCH}, in native ${NATIVE_BATCH})`,
     schema: SettingText.intBetween(1, MAX_BATCH),
     keys: ["CLI_BATCH_MAXAMOUNT", "CHUNK_SIZE"],
-    fileKeys: ["batch.maxAmount"],
-    metavar: "number"
+    fileKeys: ["batch.maxAmount"]
   }),
-  packetBytes: Setting.whenUsed("packet-bytes", {
+  packetBytes: Setting.whenUsed("packet-bytes", "<bytes>", {
     description: "Most bytes in a binary packet as a whole",
     schema: SettingText.intBetween(MIN_PACKET, MAX_PACKET),
-    metavar: "bytes",
     default: 8192
   }),
   rejects: Setting.file("rejects", "Write bad lines to this file and send the others"),
-  maxRejects: Setting.whenUsed("max-rejects", {
+  maxRejects: Setting.whenUsed("max-rejects", "<number>", {
     description: "Send nothing if more bad lines than this would go to the file of --rejects",
     schema: SettingText.intBetween(0, MAX_BETS),
-    metavar: "number",
     // A few bad lines are slips; many mean that the file is no book, or in another format.
     default: 50
   }),
-  expect: Setting.optional("expect", {
+  expect: Setting.optional("expect", "<number>", {
     description: "Send nothing unless the book has exactly this many bets",
-    schema: SettingText.intBetween(0, MAX_BETS),
-    metavar: "number"
+    schema: SettingText.intBetween(0, MAX_BETS)
   }),
   allowEmpty: Setting.flag(
     "allow-empty",
     "Send a book that has no bets: the agency takes part in the draw with none"
   ),
-  timeout: Setting.optional("timeout", {
+  timeout: Setting.optional("timeout", "<duration>", {
     description: "Give up if there are no winners after this long (default never)",
-    schema: SettingText.DurationFromText,
-    metavar: "duration"
+    schema: SettingText.DurationFromText
   }),
-  token: Setting.optionalWhenUsed("token", {
+  token: Setting.optionalWhenUsed("token", "<text>", {
     description:
       "Proves that it is this agency, in the native dialect over TLS; safest from a file",
     schema: SettingText.Token,
-    metavar: "text",
     secret: true
   }),
   tls: ClientTls.settings,

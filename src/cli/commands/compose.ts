@@ -12,34 +12,30 @@ const STANDARD_OUTPUT = "-"
 const STORES = ["sqlite", "postgres"] as const
 
 export const settings = {
-  clients: Setting.withDefault("clients", {
+  clients: Setting.withDefault("clients", "<number>", {
     description: "Clients, one for each agency from 1 on",
     schema: SettingText.intBetween(1, MAX_CLIENTS),
-    metavar: "number",
     default: 5
   }),
   oneBet: Setting.flag("one-bet", "Give each client one made-up bet in place of a book"),
-  seed: Setting.whenUsed("seed", sharedSettings.SEED),
-  store: Setting.withDefault("store", {
+  seed: sharedSettings.seedWhenUsed,
+  store: Setting.withDefault("store", "<store>", {
     description: "Where the servers keep the bets: sqlite or postgres, each in a volume",
     schema: SettingText.oneOf(STORES),
-    metavar: "store",
     // LOTTERY_STORE is the URL of a server's store.
     flagOnly: true,
     // The flag may be given a URL too, by mistake.
     secret: true,
     default: "sqlite"
   }),
-  servers: Setting.withDefault("servers", {
+  servers: Setting.withDefault("servers", "<number>", {
     description: "Servers that share the draw, all by the name of server; several need postgres",
     schema: SettingText.intBetween(1, MAX_SERVERS),
-    metavar: "number",
     default: 1
   }),
-  out: Setting.withDefault("out", {
+  out: Setting.withDefault("out", "<file>", {
     description: "File to write, in the folder of .data and config; - is standard output",
     schema: SettingText.Text,
-    metavar: "file",
     default: "docker-compose-dev.yaml"
   })
 }

@@ -21,16 +21,14 @@ const STARTING_CLIENTS = 8
 const BETS_PER_WINNER = 1000
 
 export const settings = {
-  clients: Setting.withDefault("clients", {
+  clients: Setting.withDefault("clients", "<number>", {
     description: "Agencies that take part, each a process of its own",
     schema: SettingText.intBetween(1, MAX_CLIENTS),
-    metavar: "number",
     default: 5
   }),
-  bets: Setting.withDefault("bets", {
+  bets: Setting.withDefault("bets", "<number>", {
     description: "Bets in each agency's book",
     schema: SettingText.intBetween(0, MAX_BETS),
-    metavar: "number",
     default: 3000
   }),
   seed: sharedSettings.seed

@@ -35,10 +35,9 @@ const askToConfirm = Effect.fnUntraced(function* (
 export const settings = {
   store: StoreSetting.store,
   draw: sharedSettings.draw,
-  agency: Setting.required("agency", {
+  agency: Setting.required("agency", "<number>", {
     description: "Whose book is dropped",
-    schema: SettingText.AgencyFromText,
-    metavar: "number"
+    schema: SettingText.AgencyFromText
   }),
   yes: Setting.flag("yes", "Drop it: without this, only say what would be dropped")
 }

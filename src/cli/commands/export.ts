@@ -51,10 +51,9 @@ const everyBook = Effect.gen(function* () {
 export const settings = {
   store: StoreSetting.store,
   draw: sharedSettings.draw,
-  agency: Setting.optional("agency", {
+  agency: Setting.optional("agency", "<number>", {
     description: "Only this agency's book, as the five fields of a bet",
-    schema: SettingText.AgencyFromText,
-    metavar: "number"
+    schema: SettingText.AgencyFromText
   })
 }
 

@@ -12,17 +12,15 @@ const MAX_BETS = 4_294_967_295
 
 export const settings = {
   agencies: sharedSettings.agencies,
-  bets: Setting.withDefault("bets", {
+  bets: Setting.withDefault("bets", "<number>", {
     description: "Bets in each book",
     schema: SettingText.intBetween(0, MAX_BETS),
-    metavar: "number",
     default: 27_000
   }),
   seed: sharedSettings.seed,
-  out: Setting.withDefault("out", {
+  out: Setting.withDefault("out", "<folder>", {
     description: "Folder to write to, made where it is missing",
     schema: SettingText.Text,
-    metavar: "folder",
     default: ".data"
   })
 }

@@ -31,21 +31,18 @@ const MAX_DAYS = 825
 
 export const settings = {
   agencies: sharedSettings.agencies,
-  names: Setting.optional("names", {
+  names: Setting.optional("names", "<name,...>", {
     description: `Names and IP addresses of the server beside ${SERVER_NAMES.join(", ")}`,
-    schema: NamesFromText,
-    metavar: "name,..."
+    schema: NamesFromText
   }),
-  days: Setting.withDefault("days", {
+  days: Setting.withDefault("days", "<number>", {
     description: "How long the certificates hold",
     schema: SettingText.intBetween(1, MAX_DAYS),
-    metavar: "number",
     default: 30
   }),
-  out: Setting.withDefault("out", {
+  out: Setting.withDefault("out", "<folder>", {
     description: "Folder to write to, made where it is missing; nothing in it is overwritten",
     schema: SettingText.Text,
-    metavar: "folder",
     default: "keys"
   })
 }

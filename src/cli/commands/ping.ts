@@ -71,41 +71,36 @@ const MAX_COUNT = 1_000_000_000
 
 export const settings = {
   server: sharedSettings.optionalServer,
-  port: Setting.whenUsed("port", {
+  port: Setting.whenUsed("port", "<port>", {
     description: "Port of a server on this machine, to ping if --server is not given",
     schema: SettingText.intBetween(1, SettingText.MAX_PORT),
     keys: ["SERVER_PORT"],
-    metavar: "port",
     default: sharedSettings.DEFAULT_PORT
   }),
-  count: Setting.withDefault("count", {
+  count: Setting.withDefault("count", "<number>", {
     description: "How many messages to send",
     schema: SettingText.intBetween(1, MAX_COUNT),
     keys: ["CLI_LOOP_AMOUNT"],
     fileKeys: ["loop.amount"],
-    metavar: "number",
     default: 1
   }),
-  period: Setting.withDefault("period", {
+  period: Setting.withDefault("period", "<duration>", {
     description: "Time between two messages",
     schema: SettingText.DurationFromText,
     keys: ["CLI_LOOP_PERIOD"],
     fileKeys: ["loop.period"],
-    metavar: "duration",
     default: Duration.seconds(1),
     shownDefault: "1s"
   }),
-  message: Setting.optional("message", {
+  message: Setting.optional("message", "<text>", {
     description: "Text to send; PING, or a numbered line where there is a client id",
-    schema: Message,
-    metavar: "text"
+    schema: Message
   }),
-  clientId: Setting.optional("client-id", {
+  clientId: Setting.optional("client-id", "<number>", {
     description: "Number of this client, in the log and in numbered lines",
     schema: SettingText.intBetween(0, MAX_AGENCY),
     keys: ["CLI_ID"],
-    fileKeys: ["id"],
-    metavar: "number"
+    fileKeys: ["id"]
   }),
   tls: ClientTls.settings
 }

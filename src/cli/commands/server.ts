@@ -28,45 +28,39 @@ const MAX_BACKLOG = 65_535
 export const STORE_CLOSE_TIMEOUT = "3 seconds"
 
 export const settings = {
-  host: Setting.withDefault("host", {
+  host: Setting.withDefault("host", "<host>", {
     description: "Address to listen on",
     schema: SettingText.Host,
-    metavar: "host",
     default: "0.0.0.0"
   }),
-  port: Setting.withDefault("port", {
+  port: Setting.withDefault("port", "<port>", {
     description: "Port for the agencies; 0 takes a free one",
     schema: SettingText.Port,
     keys: ["SERVER_PORT"],
-    metavar: "port",
     default: sharedSettings.DEFAULT_PORT
   }),
-  winnersPort: Setting.optional("winners-port", {
+  winnersPort: Setting.optional("winners-port", "<port>", {
     description: "Second port, where the JSON clients ask for their winners (default port + 1)",
     schema: SettingText.Port,
-    keys: ["CONSULT_SERVER_PORT"],
-    metavar: "port"
+    keys: ["CONSULT_SERVER_PORT"]
   }),
-  backlog: Setting.withDefault("backlog", {
+  backlog: Setting.withDefault("backlog", "<number>", {
     description: "Connections that the system keeps waiting on each port",
     schema: SettingText.intBetween(1, MAX_BACKLOG),
     keys: ["SERVER_LISTEN_BACKLOG"],
-    metavar: "number",
     default: 4096
   }),
-  serverIp: Setting.optional("server-ip", {
+  serverIp: Setting.optional("server-ip", "<host>", {
     description: "The server's own name, in the course's file: logged, otherwise unused",
     schema: SettingText.Text,
-    keys: ["SERVER_IP"],
-    metavar: "host"
+    keys: ["SERVER_IP"]
   }),
   agencies: sharedSettings.agencies,
   store: StoreSetting.store,
   draw: sharedSettings.draw,
-  winningNumber: Setting.withDefault("winning-number", {
+  winningNumber: Setting.withDefault("winning-number", "<number>", {
     description: "Number that wins",
     schema: NumberFromDigits,
-    metavar: "number",
     default: DEFAULT_WINNING_NUMBER
   }),
   once: Setting.flag("once", "End when every agency has been told its winners"),

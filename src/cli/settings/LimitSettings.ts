@@ -12,18 +12,16 @@ const flagOf = (limit: string): string =>
   limit.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
 
 const count = (limit: "maxConnections" | "maxUnidentified", description: string) =>
-  Setting.withDefault(flagOf(limit), {
+  Setting.withDefault(flagOf(limit), "<number>", {
     description,
     schema: SettingText.intBetween(1, MAX_CONNECTIONS),
-    metavar: "number",
     default: defaultLimits[limit]
   })
 
 const time = (name: string, description: string, fallback: Duration.Duration) =>
-  Setting.withDefault(name, {
+  Setting.withDefault(name, "<duration>", {
     description,
     schema: SettingText.SomeTime,
-    metavar: "duration",
     default: fallback,
     shownDefault: SettingText.showDuration(fallback)
   })
@@ -39,10 +37,9 @@ export const settings = {
     "maxUnidentified",
     "Most connections from one address before their first message; others wait"
   ),
-  maxMemoryBytes: Setting.withDefault("max-memory", {
+  maxMemoryBytes: Setting.withDefault("max-memory", "<size>", {
     description: "Most bytes that all connections together hold in memory",
     schema: SettingText.sizeFrom(MIN_MEMORY_BYTES),
-    metavar: "size",
     default: defaultLimits.maxMemoryBytes,
     shownDefault: SettingText.showSize(defaultLimits.maxMemoryBytes)
   }),

@@ -2,6 +2,8 @@
  * A setting: a flag that may also come from the environment or from a file. The flag wins, then
  * the environment, then the file of `--config`, then the default. Each is checked by the setting's
  * Schema, and a wrong value says which setting it is, where it came from and what was expected.
+ *
+ * A setting is made of its name, what the help shows in place of its value, and its options.
  */
 import { Effect, type FileSystem, Option, Schema } from "effect"
 import { CliError, Flag } from "effect/cli"
@@ -16,8 +18,6 @@ export interface SettingOptions<A> {
   readonly keys?: ReadonlyArray<string>
   /** Further keys in a file, such as `log.level`. */
   readonly fileKeys?: ReadonlyArray<string>
-  /** What the help shows in place of the value, such as "host:port". */
-  readonly metavar?: string
   /** The value may hold a password: a wrong one is not shown. */
   readonly secret?: boolean
   /** Only the flag is read: in the environment and in files its name means something else. */
@@ -26,7 +26,7 @@ export interface SettingOptions<A> {
   readonly shownDefault?: string
 }
 
-export interface DefaultOptions<A> extends SettingOptions<A> {
+interface DefaultOptions<A> extends SettingOptions<A> {
   readonly default: NoInfer<A>
 }
 
@@ -105,7 +105,8 @@ const fromFlag = <A>(
   )
 }
 
-const use = <A>(setting: Flag.Flag<WhenUsed<A>>): Flag.Flag<A> =>
+/** A setting that is always used. */
+export const use = <A>(setting: Flag.Flag<WhenUsed<A>>): Flag.Flag<A> =>
   Flag.mapEffect(setting, ({ value }) => value)
 
 const orElse = <A>(setting: Flag.Flag<WhenUsed<Option.Option<A>>>, fallback: A) =>
@@ -115,11 +116,15 @@ const orElse = <A>(setting: Flag.Flag<WhenUsed<Option.Option<A>>>, fallback: A) 
   })
 
 /** A setting that may be left out, and is used in one mode of its command only. */
-export const optionalWhenUsed = <A>(name: string, options: SettingOptions<A>) =>
+export const optionalWhenUsed = <A>(
+  name: string,
+  placeholder: string,
+  options: SettingOptions<A>
+) =>
   fromFlag(
     Flag.String(name).pipe(
       Flag.withDescription(describe(name, options)),
-      Flag.withMetavar(`<${options.metavar ?? "value"}>`)
+      Flag.withMetavar(placeholder)
     ),
     name,
     options
@@ -128,27 +133,30 @@ export const optionalWhenUsed = <A>(name: string, options: SettingOptions<A>) =>
 /** A setting with a default that is used in one mode of its command only. */
 export const whenUsed = <A>(
   name: string,
+  placeholder: string,
   { shownDefault, ...options }: DefaultOptions<A>
 ): Flag.Flag<WhenUsed<A>> => {
   const shown = shownDefault ?? String(options.default)
-  return orElse(optionalWhenUsed(name, { ...options, shownDefault: shown }), options.default)
+  const given = optionalWhenUsed(name, placeholder, { ...options, shownDefault: shown })
+  return orElse(given, options.default)
 }
 
 /** A setting that may be left out. */
-export const optional = <A>(name: string, options: SettingOptions<A>) =>
-  use(optionalWhenUsed(name, options))
+export const optional = <A>(name: string, placeholder: string, options: SettingOptions<A>) =>
+  use(optionalWhenUsed(name, placeholder, options))
 
 /** A setting that names a file, and may be left out. */
 export const file = (name: string, description: string) =>
-  optional(name, { description, schema: Text, metavar: "file" })
+  optional(name, "<file>", { description, schema: Text })
 
 /** A setting with a default. */
-export const withDefault = <A>(name: string, options: DefaultOptions<A>) =>
-  use(whenUsed(name, options))
+export const withDefault = <A>(name: string, placeholder: string, options: DefaultOptions<A>) =>
+  use(whenUsed(name, placeholder, options))
 
 /** A setting that must be given. */
 export const required = <A>(
   name: string,
+  placeholder: string,
   options: SettingOptions<A> & { readonly flagOnly?: false }
 ): Flag.Flag<A> => {
   const [key] = environmentKeys(name, options)
@@ -163,7 +171,7 @@ export const required = <A>(
     return yield* new CliError.ValidationError({ message })
   })
   return Flag.mapEffect(
-    optional(name, options),
+    optional(name, placeholder, options),
     Option.match({ onSome: (value: A) => Effect.succeed(value), onNone: () => refuse })
   )
 }

@@ -9,20 +9,24 @@ import type { TextSchema } from "./SettingText.ts"
 const field = <A>(
   flag: string,
   key: string,
-  description: string,
-  schema: TextSchema<A>,
-  metavar: string
+  what: string,
+  placeholder: string,
+  schema: TextSchema<A>
 ) => ({
   hint: `--${flag} or ${key}`,
-  setting: Setting.optionalWhenUsed(flag, { description, schema, keys: [key], metavar })
+  setting: Setting.optionalWhenUsed(flag, placeholder, {
+    description: `${what} of a single bet`,
+    schema,
+    keys: [key]
+  })
 })
 
 const FIELDS = {
-  firstName: field("first-name", "NOMBRE", "First name of a single bet", Name, "name"),
-  lastName: field("last-name", "APELLIDO", "Last name of a single bet", Name, "name"),
-  document: field("document", "DOCUMENTO", "Document of a single bet", Document, "digits"),
-  birthdate: field("birthdate", "NACIMIENTO", "Birthdate of a single bet", Birthdate, "YYYY-MM-DD"),
-  number: field("number", "NUMERO", "Number of a single bet", NumberFromDigits, "number")
+  firstName: field("first-name", "NOMBRE", "First name", "<name>", Name),
+  lastName: field("last-name", "APELLIDO", "Last name", "<name>", Name),
+  document: field("document", "DOCUMENTO", "Document", "<digits>", Document),
+  birthdate: field("birthdate", "NACIMIENTO", "Birthdate", "<YYYY-MM-DD>", Birthdate),
+  number: field("number", "NUMERO", "Number", "<number>", NumberFromDigits)
 }
 
 export const settings = {
@@ -37,7 +41,7 @@ export type Settings = Command.Command.Config.Infer<typeof settings>
 
 /** Whether a flag gives a field of it; the environment may have one by accident. */
 export const hasFlag = (given: Settings): boolean =>
-  Object.values(given).some(({ hasFlag }) => hasFlag)
+  Object.values(given).some((field) => field.hasFlag)
 
 /** The bet that the settings give; none if they give no field of one. */
 export const fromSettings = Effect.fnUntraced(function* (given: Settings) {

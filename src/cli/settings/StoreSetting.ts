@@ -2,10 +2,9 @@
 import * as StoreUrl from "../../server/store/StoreUrl.ts"
 import * as Setting from "./Setting.ts"
 
-export const store = Setting.withDefault("store", {
+export const store = Setting.withDefault("store", "<url>", {
   description: "Where the bets are kept: sqlite:FILE, csv:FILE or postgres://USER@HOST/DATABASE",
   schema: StoreUrl.StoreUrlFromText,
-  metavar: "url",
   secret: true,
   default: StoreUrl.defaultStore,
   shownDefault: "sqlite:lottery.db"

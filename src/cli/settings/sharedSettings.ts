@@ -11,24 +11,22 @@ const SERVER = {
   description: "Server to connect to",
   schema: SettingText.AddressFromText,
   keys: ["CLI_SERVER_ADDRESS"],
-  fileKeys: ["server.address"],
-  metavar: "host:port"
+  fileKeys: ["server.address"]
 } satisfies Setting.SettingOptions<SettingText.Address>
 
-export const server = Setting.withDefault("server", {
+export const server = Setting.withDefault("server", "<host:port>", {
   ...SERVER,
   default: { host: "localhost", port: DEFAULT_PORT },
   shownDefault: `localhost:${DEFAULT_PORT}`
 })
 
 /** The server, for a command that can find it in another way. */
-export const optionalServer = Setting.optional("server", SERVER)
+export const optionalServer = Setting.optional("server", "<host:port>", SERVER)
 
 /** The agencies that take part in a draw, or get a book. */
-export const agencies = Setting.withDefault("agencies", {
+export const agencies = Setting.withDefault("agencies", "<agencies>", {
   description: 'Agencies that take part: how many, or a list such as "1,2,7" or "7,"',
   schema: SettingText.AgenciesFromText,
-  metavar: "agencies",
   default: [1, 2, 3, 4, 5],
   shownDefault: "5"
 })
@@ -36,25 +34,23 @@ export const agencies = Setting.withDefault("agencies", {
 /** The name of an agency's book in its folder. */
 export const bookName = (agency: number): string => `agency-${agency}.csv`
 
-export const DRAW = {
+export const drawWhenUsed = Setting.whenUsed("draw", "<name>", {
   description: "Name of the draw",
   schema: DrawId,
-  metavar: "name",
   default: "default"
-} satisfies Setting.DefaultOptions<DrawId>
+})
 
-export const draw = Setting.withDefault("draw", DRAW)
+export const draw = Setting.use(drawWhenUsed)
 
 const MAX_SEED = 4_294_967_295
 
-export const SEED = {
+export const seedWhenUsed = Setting.whenUsed("seed", "<number>", {
   description: "Chooses the books; the same seed makes the same ones",
   schema: SettingText.intBetween(0, MAX_SEED),
-  metavar: "number",
   default: 1
-} satisfies Setting.DefaultOptions<number>
+})
 
-export const seed = Setting.withDefault("seed", SEED)
+export const seed = Setting.use(seedWhenUsed)
 
 /** The port after `port`, for the setting `name` that is left out. */
 export const nextPort = Effect.fnUntraced(function* (port: number, name: string) {

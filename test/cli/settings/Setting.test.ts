@@ -7,7 +7,7 @@ import * as Setting from "../../../src/cli/settings/Setting.ts"
 import * as SettingKeys from "../../../src/cli/settings/SettingKeys.ts"
 import * as SettingText from "../../../src/cli/settings/SettingText.ts"
 
-const count = Setting.withDefault("loop-count", {
+const count = Setting.withDefault("loop-count", "<number>", {
   description: "How many",
   schema: SettingText.intBetween(1, 9),
   keys: ["CLI_LOOP_AMOUNT"],
@@ -50,7 +50,7 @@ describe("a setting", () => {
 
   it.effect("that is required says how to give it", () =>
     Effect.gen(function* () {
-      const agency = Setting.required("agency", {
+      const agency = Setting.required("agency", "<number>", {
         description: "Agency",
         schema: SettingText.AgencyFromText,
         keys: ["CLI_ID"]
@@ -63,7 +63,7 @@ describe("a setting", () => {
 })
 
 describe("a setting of one mode", () => {
-  const flag = Setting.whenUsed("port", {
+  const flag = Setting.whenUsed("port", "<port>", {
     description: "Port",
     schema: SettingText.Port,
     keys: ["SERVER_PORT"],
