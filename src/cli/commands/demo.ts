@@ -98,32 +98,20 @@ interface ServerPorts {
   readonly winnersPort: number
 }
 
-type RunningServer = Fiber.Fiber<unknown, DemoProcess.DemoFailed>
-
-/** Runs an effect; fails as soon as the server fails. */
-const whileServing = <A, E, R>(effect: Effect.Effect<A, E, R>, server: RunningServer) =>
-  Effect.raceFirst(effect, Effect.andThen(Fiber.join(server), Effect.never))
-
-/** Starts the server, and waits until it listens. */
-const startServer = Effect.fnUntraced(function* (folder: string, clients: number) {
-  const path = yield* Path.Path
-  const listening = yield* Deferred.make<ServerPorts>()
-  const server = yield* Effect.forkScoped(
-    DemoProcess.run(
-      "the server",
-      [
-        ...["server", "--host", "127.0.0.1", "--port", "0", "--winners-port", "0", "--once"],
-        ...["--agencies", String(clients), "--store", `sqlite:${path.join(folder, "lottery.db")}`]
-      ],
-      "server_done",
-      ({ action, port, winners_port }) =>
-        action === "listen" && port !== undefined && winners_port !== undefined
-          ? Deferred.succeed(listening, { port, winnersPort: winners_port })
-          : Effect.void
-    )
+/** Runs the server to its end; `listening` gets its ports. */
+const runServer = (store: string, clients: number, listening: Deferred.Deferred<ServerPorts>) =>
+  DemoProcess.run(
+    "the server",
+    [
+      ...["server", "--host", "127.0.0.1", "--port", "0", "--winners-port", "0", "--once"],
+      ...["--agencies", String(clients), "--store", `sqlite:${store}`]
+    ],
+    "server_done",
+    ({ action, port, winners_port }) =>
+      action === "listen" && port !== undefined && winners_port !== undefined
+        ? Deferred.succeed(listening, { port, winnersPort: winners_port })
+        : Effect.void
   )
-  return { ports: yield* whileServing(Deferred.await(listening), server), server }
-})
 
 /** Runs every agency as a process of its own, a few of them starting at a time. */
 const runClients = Effect.fnUntraced(function* (
@@ -168,8 +156,14 @@ const runDemo = Effect.fnUntraced(function* (settings: DemoSettings) {
   for (const agency of Arr.range(1, clients)) {
     yield* writeBook(bookOf(agency), { agency, bets, seed, winners })
   }
-  const { ports, server } = yield* startServer(folder, clients)
-  const rows = yield* whileServing(runClients(bookOf, settings, ports), server)
+  const listening = yield* Deferred.make<ServerPorts>()
+  const store = path.join(folder, "lottery.db")
+  const server = yield* Effect.forkScoped(runServer(store, clients, listening))
+  const rowsOfClients = Effect.flatMap(Deferred.await(listening), (ports) =>
+    runClients(bookOf, settings, ports)
+  )
+  const serverFailure = Effect.andThen(Fiber.join(server), Effect.never)
+  const rows = yield* Effect.raceFirst(rowsOfClients, serverFailure)
   yield* Fiber.join(server)
   yield* Console.log(table(rows))
 }, Effect.scoped)

@@ -60,11 +60,7 @@ const openFile = Effect.fnUntraced(function* (
   const name = isSpooled ? "standard input" : given
   const rejects = Option.isNone(settings.rejects)
     ? undefined
-    : {
-        agency,
-        file: settings.rejects.value,
-        maxRejects: yield* settings.maxRejects.value
-      }
+    : { agency, file: settings.rejects.value, maxRejects: yield* settings.maxRejects.value }
   if (isSpooled && rejects !== undefined) yield* Rejects.check(rejects.file, undefined)
   const file = isSpooled ? yield* spoolStandardInput(name) : given
   const options = { name, batchSize, maxBatchBytes, check, rejects, today: yield* today }
