@@ -103,23 +103,10 @@ export class LogOutput {
     return written
   }
 
-  private writeAll(): Written {
-    for (;;) {
-      if (this.rest.length === 0) {
-        if (this.gathered === "" && this.dropped > 0) this.tellDropped()
-        if (this.gathered === "") return "all"
-        this.rest = Buffer.from(this.gathered)
-        this.gathered = ""
-      }
-      const written = this.writeRest()
-      if (written !== "all") return written
-    }
-  }
-
   /** Writes what the reader has room for. A failure cannot be reported; the work goes on. */
-  private writeRest(): Written {
+  private writeAll(): Written {
     try {
-      while (this.rest.length > 0) {
+      while (this.hasRest()) {
         this.rest = this.rest.subarray(Fs.writeSync(this.descriptor, pieceOf(this.rest)))
       }
       return "all"
@@ -130,10 +117,17 @@ export class LogOutput {
     }
   }
 
-  private tellDropped(): void {
-    const lines = this.dropped
-    this.dropped = 0
-    this.onDropped(lines)
+  /** Whether something is left to write, which is in `rest` then. */
+  private hasRest(): boolean {
+    if (this.rest.length > 0) return true
+    const { dropped } = this
+    if (this.gathered === "" && dropped > 0) {
+      this.dropped = 0
+      this.onDropped(dropped)
+    }
+    this.rest = Buffer.from(this.gathered)
+    this.gathered = ""
+    return this.rest.length > 0
   }
 
   private flushAtExit(): void {

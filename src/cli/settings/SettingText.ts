@@ -7,7 +7,6 @@ import {
   ByteSize,
   Duration,
   Effect,
-  Option,
   Result,
   Schema,
   SchemaGetter,
@@ -60,7 +59,7 @@ const ROOT = "."
 
 /** The host in its shortest spelling; undefined if it cannot be one. */
 export const parseHost = (text: string): string | undefined => {
-  const host = Option.getOrUndefined(Result.getSuccess(NetHost.hostFromString(text)))
+  const host = Result.getOrUndefined(NetHost.hostFromString(text))
   return host === undefined || host === ROOT ? undefined : NetHost.formatHost(host)
 }
 
@@ -80,7 +79,7 @@ export const showAddress = ({ host, port }: Address): string =>
 export const AddressFromText = fromText(
   "expected host:port, such as localhost:12345 or [::1]:12345",
   (text): Address | undefined => {
-    const address = Option.getOrUndefined(Result.getSuccess(NetHost.hostPortFromString(text)))
+    const address = Result.getOrUndefined(NetHost.hostPortFromString(text))
     if (address === undefined || address.host === ROOT || address.port === 0) return undefined
     return { host: NetHost.formatHost(address.host), port: address.port }
   }
