@@ -45,15 +45,15 @@ interface Row {
 
 /** A table whose last column, the winning documents, is left-aligned. */
 const table = (rows: ReadonlyArray<Row>): string => {
-  const numbers = textTable([
+  const numbers = textTable(
     ["agency", "bets", "winners", "time"],
-    ...rows.map(({ agency, bets, documents, millis }) => [
-      String(agency),
-      String(bets),
-      String(documents.length),
+    rows.map(({ agency, bets, documents, millis }) => [
+      agency,
+      bets,
+      documents.length,
       `${(millis / 1000).toFixed(2)} s`
     ])
-  ])
+  )
   const documents = [
     "winning documents",
     ...rows.map(({ documents: all }) => all.slice(0, 3).join(" ") + (all.length > 3 ? " …" : ""))

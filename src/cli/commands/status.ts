@@ -34,15 +34,10 @@ const rowsOf = (
 const yesOrNo = (value: boolean): string => (value ? "yes" : "no")
 
 const table = (rows: ReadonlyArray<Row>): ReadonlyArray<string> =>
-  textTable([
+  textTable(
     ["agency", "bets", "finished", "told"],
-    ...rows.map(({ agency, bets, finished, told }) => [
-      String(agency),
-      String(bets),
-      yesOrNo(finished),
-      yesOrNo(told)
-    ])
-  ])
+    rows.map(({ agency, bets, finished, told }) => [agency, bets, yesOrNo(finished), yesOrNo(told)])
+  )
 
 const drawLine = (id: string, stored: StoredDraw | undefined): string => {
   if (stored === undefined) return `draw ${id}: not opened yet`

@@ -1,8 +1,11 @@
 /** Lines of right-aligned columns, as people read numbers; the first row holds the heads. */
-export const textTable = (rows: ReadonlyArray<ReadonlyArray<string>>): ReadonlyArray<string> => {
-  const heads = rows[0] ?? []
+export const textTable = (
+  heads: ReadonlyArray<string>,
+  rows: ReadonlyArray<ReadonlyArray<string | number>>
+): ReadonlyArray<string> => {
+  const lines = [heads, ...rows.map((row) => row.map(String))]
   const widths = heads.map((_, column) =>
-    rows.reduce((width, row) => Math.max(width, row[column]!.length), 0)
+    lines.reduce((width, line) => Math.max(width, line[column]!.length), 0)
   )
-  return rows.map((row) => row.map((cell, column) => cell.padStart(widths[column]!)).join("  "))
+  return lines.map((line) => line.map((cell, column) => cell.padStart(widths[column]!)).join("  "))
 }
