@@ -5,9 +5,9 @@
 import { Effect, Layer, References } from "effect"
 import { Command } from "effect/cli"
 import packageJson from "../../../package.json" with { type: "json" }
-import type { LogChoice } from "../log/LogFormat.ts"
+import { type LogChoice, MINIMUM_LEVELS } from "../log/LogFormat.ts"
 import * as ConfigFile from "../settings/ConfigFile.ts"
-import { applyLogSettings, LogFormatFlag, LogLevelFlag } from "../settings/LogSettings.ts"
+import { LogFormatFlag, LogLevelFlag } from "../settings/LogSettings.ts"
 import * as SettingKeys from "../settings/SettingKeys.ts"
 import * as ProcessServices from "./ProcessServices.ts"
 import { runMain } from "./run.ts"
@@ -71,7 +71,12 @@ export const makeLottery = async (choice: LogChoice, args: ReadonlyArray<string>
     ),
     Command.provideEffect(
       References.MinimumLogLevel,
-      Effect.tap(applyLogSettings(choice), () => ConfigFile.warnOfUnknownKeys)
+      Effect.gen(function* () {
+        choice.level = yield* LogLevelFlag
+        choice.format = yield* LogFormatFlag
+        yield* ConfigFile.warnOfUnknownKeys
+        return MINIMUM_LEVELS[choice.level]
+      })
     ),
     Command.withGlobalFlags([ConfigFile.ConfigFlag, LogLevelFlag, LogFormatFlag])
   )

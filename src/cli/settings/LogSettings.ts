@@ -1,7 +1,6 @@
 /** The flags of the log, which every command has. */
-import { Effect } from "effect"
 import { GlobalFlag } from "effect/cli"
-import { LOG_FORMATS, type LogChoice, MINIMUM_LEVELS } from "../log/LogFormat.ts"
+import { LOG_FORMATS } from "../log/LogFormat.ts"
 import * as Setting from "./Setting.ts"
 import * as SettingText from "./SettingText.ts"
 
@@ -21,11 +20,4 @@ export const LogFormatFlag = GlobalFlag.Setting("log-format")({
     schema: SettingText.oneOf(LOG_FORMATS),
     default: "text"
   })
-})
-
-/** Puts what the flags say into `choice`; gives Effect's minimum level. */
-export const applyLogSettings = Effect.fnUntraced(function* (choice: LogChoice) {
-  choice.level = yield* LogLevelFlag
-  choice.format = yield* LogFormatFlag
-  return MINIMUM_LEVELS[choice.level]
 })
