@@ -24,6 +24,9 @@ const bet = (document: number, number = 1) =>
   })
 const batchOf = (...bets: ReadonlyArray<Bet>) => BetBatch.fromBets(bets)
 
+const csvStore = (folder: string) =>
+  Layer.effect(BetStore, CsvStore.make({ path: `${folder}/bets.csv`, drawId: "default" }))
+
 const withLottery = <A, E>(
   agencies: ExpectedAgencies,
   run: Effect.Effect<A, E, Lottery | BetStore>
@@ -32,7 +35,7 @@ const withLottery = <A, E>(
     const folder = yield* temporaryFolder
     const draw = new Draw({ id: "default", agencies, winningNumber: 7574 })
     const layer = Lottery.layer(draw).pipe(
-      Layer.provideMerge(CsvStore.layer(`${folder}/bets.csv`, draw.id)),
+      Layer.provideMerge(csvStore(folder)),
       Layer.provideMerge(Logger.layer([]))
     )
     return yield* Effect.provide(run, layer)
@@ -56,7 +59,7 @@ const withOthers = <A, E>(
     const shared = Layer.effect(
       BetStore,
       Effect.map(BetStore, (store) => flaw({ ...store, changes: Stream.fromPubSub(ticks) }))
-    ).pipe(Layer.provide(CsvStore.layer(`${folder}/bets.csv`, draw.id)))
+    ).pipe(Layer.provide(csvStore(folder)))
     const layer = Lottery.layer(draw).pipe(
       Layer.provideMerge(shared),
       Layer.provideMerge(Logger.layer([logger]))
@@ -220,7 +223,7 @@ describe("once the draw is held", () => {
             return store.progressOf(agency)
           }
         }))
-      ).pipe(Layer.provide(CsvStore.layer(`${folder}/bets.csv`, draw.id)))
+      ).pipe(Layer.provide(csvStore(folder)))
       const layer = Lottery.layer(draw).pipe(
         Layer.provideMerge(counted),
         Layer.provideMerge(Logger.layer([]))
@@ -251,7 +254,7 @@ describe("where the store cannot be read", () => {
           ...store,
           progressOf: () => Effect.fail(new StoreUnavailable({ reason: "it is away" }))
         }))
-      ).pipe(Layer.provide(CsvStore.layer(`${folder}/bets.csv`, draw.id)))
+      ).pipe(Layer.provide(csvStore(folder)))
       const layer = Lottery.layer(draw).pipe(
         Layer.provideMerge(unread),
         Layer.provideMerge(Logger.layer([]))

@@ -2,11 +2,11 @@
  * The store in the course's own format: `bets.csv` as Python's `csv.writer` writes it, and what is
  * not a bet in `bets.csv.state.json`. One sync of the data a group commit.
  */
-import { Effect, Layer, Scope, Stream } from "effect"
+import { Effect, Scope, Stream } from "effect"
 import { ActionLine } from "../../../domain/ActionLog.ts"
 import type { Agency } from "../../../domain/Agency.ts"
 import { BetBatch } from "../../../domain/BetBatch.ts"
-import { BetStore, BetStoreReader, type PageOf, type StoreOpenError } from "../BetStore.ts"
+import { BetStore, type PageOf } from "../BetStore.ts"
 import * as DiscardRequest from "../embedded/DiscardRequest.ts"
 import {
   type Descriptor,
@@ -22,7 +22,6 @@ import { commit, noteSynced, type OpenCsv } from "./CsvCommit.ts"
 import { finishedBooks, keepTail, readRows } from "./CsvDamage.ts"
 import { type SharedFile, share } from "./CsvDiscard.ts"
 import { scanWinners, unread } from "./CsvFile.ts"
-import { makeReader } from "./CsvReader.ts"
 import { CsvUnusable, type FoundState, newState, readState, writeState } from "./CsvState.ts"
 
 export interface Options {
@@ -158,14 +157,3 @@ export const discard = Effect.fnUntraced(function* (options: Options, agency: Ag
   )
   return yield* DiscardRequest.discard(make(options), { ...options, agency })
 })
-
-/** The store in the CSV file at `path`, which is made if it does not exist. */
-export const layer = (path: string, drawId: string): Layer.Layer<BetStore, StoreOpenError> =>
-  Layer.effect(BetStore, make({ path, drawId }))
-
-/** The CSV file at `path`, to be read while a server may write it. */
-export const layerReader = (
-  path: string,
-  drawId: string
-): Layer.Layer<BetStoreReader, StoreOpenError> =>
-  Layer.effect(BetStoreReader, makeReader({ path, drawId }))

@@ -70,12 +70,6 @@ export type Outcome =
   /** This write could not be made durable, although others of its group were. */
   | { readonly kind: "unavailable"; readonly reason: string }
 
-/** What is stored of an agency besides its bets. */
-export interface HeldBook {
-  readonly bets: number
-  readonly finished: boolean
-}
-
 /** How many bytes of writes go in one commit; a single larger write goes alone. */
 export const MAX_GROUP_BYTES = 8 * 1024 * 1024
 /** What a write costs besides its rows, generously. */

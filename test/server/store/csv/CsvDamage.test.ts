@@ -25,10 +25,14 @@ import { whole } from "../../../support/wholeBook.ts"
 import { bets, bookOf, bytesOf, drawOf } from "../BetStore.conformance.ts"
 
 const using = <A, E>(path: string, run: Effect.Effect<A, E, BetStore>) =>
-  Effect.provide(run, CsvStore.layer(path, "default")).pipe(Effect.provide(Logger.layer([])))
+  Effect.scoped(
+    Effect.provideServiceEffect(run, BetStore, CsvStore.make({ path, drawId: "default" }))
+  ).pipe(Effect.provide(Logger.layer([])))
 
 const reading = <A, E>(path: string, run: Effect.Effect<A, E, BetStoreReader>) =>
-  Effect.provide(run, CsvStore.layerReader(path, "default"))
+  Effect.scoped(
+    Effect.provideServiceEffect(run, BetStoreReader, makeReader({ path, drawId: "default" }))
+  )
 
 const inFolder = Effect.map(temporaryFolder, (folder) => join(folder, "bets.csv"))
 

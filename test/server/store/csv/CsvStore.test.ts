@@ -2,19 +2,24 @@ import { spawnSync } from "node:child_process"
 import { appendFileSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Logger, Schema, Stream } from "effect"
+import { Effect, Layer, Logger, Schema, Stream } from "effect"
 import { BetBatchSchema } from "../../../../src/domain/BetBatch.ts"
 import { BetStore, BetStoreReader } from "../../../../src/server/store/BetStore.ts"
+import { makeReader } from "../../../../src/server/store/csv/CsvReader.ts"
 import * as CsvStore from "../../../../src/server/store/csv/CsvStore.ts"
 import { Disk, DiskError } from "../../../../src/server/store/embedded/Disk.ts"
 import { temporaryFolder } from "../../../support/TemporaryFolder.ts"
 import { whole } from "../../../support/wholeBook.ts"
 import { bets, bookOf, bytesOf, conformance } from "../BetStore.conformance.ts"
 
+const reading = (path: string, drawId = "default") =>
+  Layer.effect(BetStoreReader, makeReader({ path, drawId }))
+
 conformance("CsvStore", {
   place: temporaryFolder,
-  layer: (folder, drawId) => CsvStore.layer(join(folder, "bets.csv"), drawId),
-  layerReader: (folder, drawId) => CsvStore.layerReader(join(folder, "bets.csv"), drawId),
+  layer: (folder, drawId) =>
+    Layer.effect(BetStore, CsvStore.make({ path: join(folder, "bets.csv"), drawId })),
+  layerReader: (folder, drawId) => reading(join(folder, "bets.csv"), drawId),
   manyDraws: false,
   isEmbedded: true
 })
@@ -147,7 +152,7 @@ describe("CsvStore", () => {
       const text = yield* Effect.gen(function* () {
         const reader = yield* BetStoreReader
         return bytesOf(yield* Stream.runCollect(reader.book(1, 0)))
-      }).pipe(Effect.provide(CsvStore.layerReader(path, "default")))
+      }).pipe(Effect.provide(reading(path)))
       expect(text).toBe(bytesOf([bets(1, 0, 15)]))
       expect(readFileSync(path).length).toBe(size)
     })
@@ -162,7 +167,7 @@ describe("CsvStore", () => {
       writeFileSync(path, whole)
       const open = using({ ...at(path), tailLimitBytes: 100 }, () => Effect.void)
       expect(String(yield* Effect.flip(open))).toContain(`damaged at byte ${row}:`)
-      const reader = Effect.provide(BetStoreReader, CsvStore.layerReader(path, "default"))
+      const reader = Effect.provide(BetStoreReader, reading(path))
       expect(String(yield* Effect.flip(reader))).toContain(`damaged at byte ${row}:`)
       expect(readFileSync(path).equals(whole)).toBe(true)
     })
@@ -192,7 +197,7 @@ describe("CsvStore", () => {
       const error = yield* Effect.flip(using(at(path), () => Effect.void))
       expect(String(error)).toContain("damaged at byte 0, or not a store")
       expect(readFileSync(path, "utf8")).toBe(book)
-      const reader = Effect.provide(BetStoreReader, CsvStore.layerReader(path, "default"))
+      const reader = Effect.provide(BetStoreReader, reading(path))
       expect(String(yield* Effect.flip(reader))).toContain("damaged at byte 0")
     })
   )

@@ -15,11 +15,7 @@ import { describe, expect, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Logger, Scope, Stream } from "effect"
 import * as TestClock from "effect/testing/TestClock"
 import { BetBatch } from "../../../../src/domain/BetBatch.ts"
-import {
-  type BetStore,
-  BetStoreReader,
-  NO_PROGRESS
-} from "../../../../src/server/store/BetStore.ts"
+import { type BetStore, NO_PROGRESS } from "../../../../src/server/store/BetStore.ts"
 import { makeReader } from "../../../../src/server/store/csv/CsvReader.ts"
 import * as CsvStore from "../../../../src/server/store/csv/CsvStore.ts"
 import {
@@ -39,9 +35,7 @@ const inFolder = Effect.map(temporaryFolder, (folder) => join(folder, "bets.csv"
 const stateIn = (path: string) => JSON.parse(readFileSync(`${path}.state.json`, "utf8"))
 
 const progressIn = (path: string) =>
-  Effect.flatMap(BetStoreReader, (books) => books.progress).pipe(
-    Effect.provide(CsvStore.layerReader(path, "default"))
-  )
+  Effect.scoped(Effect.flatMap(makeReader(options(path)), (books) => books.progress))
 
 /** Whoever has something to do with a disk in memory has done it. */
 const settle = Effect.repeat(Effect.yieldNow, { times: 100 })
