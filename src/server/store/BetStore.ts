@@ -212,7 +212,10 @@ export interface AppendOptions extends ForEdition {
   readonly last?: WholeBook | undefined
 }
 
-/** Reads a store beside the process that writes it. */
+/**
+ * Reads a store beside the process that writes it: as it is when it is asked, or, if it is a CSV
+ * store, as it was when it was opened.
+ */
 export class BetStoreReader extends Context.Service<BetStoreReader, StoredBooks>()(
   "lottery/server/BetStoreReader"
 ) {}

@@ -2,13 +2,7 @@
 import { Effect, Option } from "effect"
 import type { Agency } from "../../../domain/Agency.ts"
 import { BetBatch, BetBatchBuilder } from "../../../domain/BetBatch.ts"
-import {
-  type AgencyProgress,
-  type PageOf,
-  type StoredBooks,
-  StoreOpenError,
-  StoreUnavailable
-} from "../BetStore.ts"
+import { type AgencyProgress, type PageOf, StoreOpenError, StoreUnavailable } from "../BetStore.ts"
 import { drawFromTerms } from "../DrawTerms.ts"
 import type { DiskError } from "../embedded/Disk.ts"
 import { pagedBook } from "../PagedBook.ts"
@@ -25,10 +19,7 @@ export interface KnownBooks {
   readonly editions: ReadonlyMap<Agency, number>
 }
 
-export const progressOf = (
-  { csv, editions, state }: KnownBooks,
-  agency: Agency
-): AgencyProgress => ({
+const progressOf = ({ csv, editions, state }: KnownBooks, agency: Agency): AgencyProgress => ({
   bets: csv.index.bets(agency),
   finished: state.finished.has(agency),
   told: state.told.has(agency),
@@ -56,16 +47,17 @@ const drawOf = ({ state: { draw, opened, recorded } }: KnownBooks) =>
 
 /** Answers from what is known when it is asked. */
 export const storedBooks = (
-  known: Effect.Effect<KnownBooks, StoreUnavailable>,
+  books: KnownBooks,
   page: (agency: Agency, of: PageOf) => Effect.Effect<BetBatch, StoreUnavailable>
-): StoredBooks => ({
-  draw: Effect.map(known, drawOf),
-  progress: Effect.map(known, progressOfAll),
-  book: (agency, from) => {
-    const progress = Effect.map(known, (books) => progressOf(books, agency))
-    return pagedBook(agency, from, progress, page)
+) => {
+  const progressIn = (agency: Agency) => Effect.sync(() => progressOf(books, agency))
+  return {
+    draw: Effect.sync(() => drawOf(books)),
+    progress: Effect.sync(() => progressOfAll(books)),
+    progressOf: progressIn,
+    book: (agency: Agency, from: number) => pagedBook(agency, from, progressIn(agency), page)
   }
-})
+}
 
 type Failure = DiskError | CsvUnusable | StoreOpenError
 

@@ -17,7 +17,7 @@ import {
 } from "../embedded/Disk.ts"
 import { MAX_GROUP_BYTES, makeWriter } from "../embedded/EmbeddedStore.ts"
 import { acquire, canonicalPath } from "../embedded/StoreLock.ts"
-import { progressOf, readPage, storedBooks, toOpenError, toUnavailable } from "./CsvBook.ts"
+import { readPage, storedBooks, toOpenError, toUnavailable } from "./CsvBook.ts"
 import { commit, noteSynced, type OpenCsv } from "./CsvCommit.ts"
 import { finishedBooks, keepTail, readRows } from "./CsvDamage.ts"
 import { type SharedFile, share } from "./CsvDiscard.ts"
@@ -118,13 +118,9 @@ export const openStore = Effect.fnUntraced(function* (disk: Disk, path: string, 
         : Effect.succeed(BetBatch.empty)
     )
   return BetStore.of({
-    ...storedBooks(
-      Effect.sync(() => store),
-      page
-    ),
+    ...storedBooks(store, page),
     ...writer,
     page,
-    progressOf: (agency) => Effect.sync(() => progressOf(store, agency)),
     winners: (winningNumber) =>
       Effect.flatMap(share(store), (csv) => scanWinners(csv, winningNumber)).pipe(
         Effect.scoped,

@@ -19,7 +19,6 @@ import { BetStore, BetStoreReader, NO_PROGRESS } from "../../../../src/server/st
 import { makeReader } from "../../../../src/server/store/csv/CsvReader.ts"
 import { MAX_ROW_BYTES } from "../../../../src/server/store/csv/CsvRow.ts"
 import * as CsvStore from "../../../../src/server/store/csv/CsvStore.ts"
-import { acquire } from "../../../../src/server/store/embedded/StoreLock.ts"
 import { temporaryFolder } from "../../../support/TemporaryFolder.ts"
 import { whole } from "../../../support/wholeBook.ts"
 import { bets, bookOf, bytesOf, drawOf } from "../BetStore.conformance.ts"
@@ -220,23 +219,6 @@ describe("a CSV store of the first version", () => {
       expect(state).toMatchObject({ version: 2, finished: [whole(bets(1, 0, 20))] })
       expect(stateIn(path)).toEqual({ ...state, told: [1] })
     })
-  )
-
-  it.live("shows who reads it no bet that its server has cut again", () =>
-    Effect.gen(function* () {
-      const path = yield* stored
-      const state = stateIn(path)
-      writeFileSync(`${path}.state.json`, FIRST_STATE)
-      yield* acquire(path, path)
-      // A server that is just opening it has added five bets, and syncs none of them.
-      const { progress } = yield* makeReader({ path, drawId: "default" })
-      expect((yield* progress).get(2)).toMatchObject({ bets: 15 })
-      const bytes = readFileSync(path)
-      const synced = startsOf(bytes)[30]!
-      writeFileSync(path, bytes.subarray(0, synced))
-      writeFileSync(`${path}.state.json`, JSON.stringify({ ...state, synced }))
-      expect((yield* progress).get(2)).toMatchObject({ bets: 10 })
-    }).pipe(Effect.scoped)
   )
 
   it.live("is not cut at a bad row that a bet follows", () =>
