@@ -9,7 +9,7 @@ import { pagedBook } from "../PagedBook.ts"
 import { type CsvFile, scanRows } from "./CsvFile.ts"
 import type { AgencyMarks } from "./CsvIndex.ts"
 import { CsvRowReader, MARK_BYTES, MAX_ROW_BYTES, type Mark } from "./CsvRow.ts"
-import type { CsvUnusable, FoundState } from "./CsvState.ts"
+import type { FoundState } from "./CsvState.ts"
 
 /** What is known of the books at a moment. */
 export interface KnownBooks {
@@ -59,7 +59,7 @@ export const storedBooks = (
   }
 }
 
-type Failure = DiskError | CsvUnusable | StoreOpenError
+type Failure = DiskError | StoreOpenError
 
 export const toUnavailable = ({ reason }: Failure) => new StoreUnavailable({ reason })
 
@@ -67,7 +67,7 @@ export const toOpenError =
   (store: string) =>
   (error: Failure): StoreOpenError => {
     if (error._tag === "StoreOpenError") return error
-    const isMissing = error._tag === "DiskError" && error.code === "ENOENT"
+    const isMissing = error.code === "ENOENT"
     const reason = isMissing ? "there is no such file or folder" : error.reason
     return new StoreOpenError({ store, reason })
   }

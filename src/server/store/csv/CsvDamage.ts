@@ -6,9 +6,9 @@ import { Effect } from "effect"
 import type { Agency } from "../../../domain/Agency.ts"
 import { CR, LF } from "../../../domain/BetRow.ts"
 import { readBytes, replaceFile } from "../embedded/Disk.ts"
-import { type CsvFile, indexRows } from "./CsvFile.ts"
+import { type CsvFile, indexRows, unusable } from "./CsvFile.ts"
 import { CsvRowReader, MAX_ROW_BYTES } from "./CsvRow.ts"
-import { CsvUnusable, type FinishedBook, type FoundState } from "./CsvState.ts"
+import type { FinishedBook, FoundState } from "./CsvState.ts"
 
 /** The cure for bets that are missing or changed. */
 const RESTORE = "(restore it and its state file from the same moment)"
@@ -116,14 +116,14 @@ export const readRows = Effect.fnUntraced(function* (
   limits: TailLimits
 ) {
   const against = reasonAgainstFile(found)
-  if (against !== undefined) return yield* new CsvUnusable({ reason: against })
+  if (against !== undefined) return yield* unusable(against)
   yield* indexRows(csv, until)
   const torn = until - csv.length
   if (torn === 0) return 0
   const count = Math.min(torn, limits.tailLimitBytes)
   const rest = yield* readBytes(csv.disk, csv.file, csv.length, count)
   const reason = reasonAgainstTail(found.state, csv.length, torn, rest, limits)
-  return reason === undefined ? torn : yield* new CsvUnusable({ reason })
+  return reason === undefined ? torn : yield* unusable(reason)
 })
 
 /**
@@ -142,7 +142,7 @@ export const finishedBooks = Effect.fnUntraced(function* (
       const reason =
         `damaged at byte ${length}: agency ${agency} has finished with ${bets} bets, ` +
         `but ${marks.bets} are there ${RESTORE}`
-      return yield* new CsvUnusable({ reason })
+      return yield* unusable(reason)
     }
     const sha256 = marks.hash!.digest()
     marks.hash = undefined
@@ -150,7 +150,7 @@ export const finishedBooks = Effect.fnUntraced(function* (
       const reason =
         `damaged: the ${bets} bets of agency ${agency} are not those that it finished with ` +
         RESTORE
-      return yield* new CsvUnusable({ reason })
+      return yield* unusable(reason)
     }
     books.set(agency, { bets, sha256 })
   }

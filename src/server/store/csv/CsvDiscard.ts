@@ -5,8 +5,8 @@
  */
 import { Effect, Exit, Scope } from "effect"
 import type { Agency } from "../../../domain/Agency.ts"
-import { type Descriptor, DiskError, readBytes, replaceWith, writeAll } from "../embedded/Disk.ts"
-import { type CsvFile, rowIsGone, unread } from "./CsvFile.ts"
+import { type Descriptor, readBytes, replaceWith, writeAll } from "../embedded/Disk.ts"
+import { type CsvFile, rowIsGone, unread, unusable } from "./CsvFile.ts"
 import type { CsvIndex } from "./CsvIndex.ts"
 import { CsvRowReader } from "./CsvRow.ts"
 
@@ -49,8 +49,7 @@ const copyOthers = Effect.fnUntraced(function* (csv: CsvFile, agency: Agency, fi
   }
   // The state says by now how much must be there.
   if (copy.length === lengthWithout(csv, agency)) return copy
-  const reason = `damaged: the bets of agency ${agency} are not where they were`
-  return yield* new DiskError({ operation: "read", reason })
+  return yield* unusable(`damaged: the bets of agency ${agency} are not where they were`)
 })
 
 /** A file that is closed after its last use, or with the store. */

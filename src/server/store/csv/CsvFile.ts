@@ -87,11 +87,12 @@ export const indexRows = Effect.fnUntraced(function* (csv: CsvFile, until: numbe
   })
 })
 
+/** The file, or its state, was read and is not what it must be. */
+export const unusable = (reason: string) => new DiskError({ operation: "read", reason })
+
 /** Another program has changed the file since its rows were indexed. */
-export const rowIsGone = (offset: number): DiskError => {
-  const reason = `damaged at byte ${offset}: what stands there was a bet and is none any more`
-  return new DiskError({ operation: "read", reason })
-}
+export const rowIsGone = (offset: number) =>
+  unusable(`damaged at byte ${offset}: what stands there was a bet and is none any more`)
 
 /** The documents of the winning rows of every agency, found by reading the file once. */
 export const scanWinners = Effect.fnUntraced(function* (csv: CsvFile, winningNumber: number) {
@@ -113,8 +114,7 @@ export const scanWinners = Effect.fnUntraced(function* (csv: CsvFile, winningNum
   if (end !== length) return yield* rowIsGone(end)
   // Two rows without the line end between them can look like one on another number.
   if (rows !== total) {
-    const reason = `damaged: it has ${rows} rows where there were ${total}`
-    return yield* new DiskError({ operation: "read", reason })
+    return yield* unusable(`damaged: it has ${rows} rows where there were ${total}`)
   }
   return new Map([...winners].sort(([one], [other]) => one - other))
 })

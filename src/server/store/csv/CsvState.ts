@@ -4,17 +4,14 @@
  *
  * It is kept in `bets.csv.state.json`, which is always replaced in one step.
  */
-import { Data, Effect, Schema } from "effect"
+import { Effect, Schema } from "effect"
 import { Agency } from "../../../domain/Agency.ts"
 import { BetNumber } from "../../../domain/Bet.ts"
 import { DrawId, ExpectedAgencies } from "../../../domain/Draw.ts"
 import type { WholeBook } from "../BetStore.ts"
 import type { DrawTerms } from "../DrawTerms.ts"
-import { type Disk, type DiskError, readFile, replaceFile } from "../embedded/Disk.ts"
-import type { CsvFile } from "./CsvFile.ts"
-
-/** The file and its state cannot be used as a store, and why. */
-export class CsvUnusable extends Data.TaggedError("CsvUnusable")<{ readonly reason: string }> {}
+import { type Disk, readFile, replaceFile } from "../embedded/Disk.ts"
+import { type CsvFile, unusable } from "./CsvFile.ts"
 
 export interface FinishedBook extends WholeBook {
   readonly bets: number
@@ -103,10 +100,7 @@ const statePath = (path: string): string => `${path}.state.json`
 
 /** The state as it was last written beside the `bets.csv` at `path`; undefined if there is none. */
 export const readState = Effect.fnUntraced(
-  function* (
-    disk: Disk,
-    path: string
-  ): Effect.fn.Return<FoundState | undefined, DiskError | CsvUnusable | Schema.SchemaError> {
+  function* (disk: Disk, path: string) {
     const bytes = yield* readFile(disk, statePath(path))
     if (bytes === undefined) return undefined
     const json = yield* parse(text.decode(bytes))
@@ -115,7 +109,7 @@ export const readState = Effect.fnUntraced(
       const reason =
         `its state file ${statePath(path)} is of version ${version}, and this program knows ` +
         `${VERSION} at most: use the lottery that wrote it, or a newer one`
-      return yield* new CsvUnusable({ reason })
+      return yield* unusable(reason)
     }
     const known =
       version === 1
@@ -133,7 +127,7 @@ export const readState = Effect.fnUntraced(
       const reason =
         `its state file ${statePath(path)} is damaged: ${message.replaceAll(/\s*\n\s*/g, "; ")} ` +
         "(restore it and the store from the same moment)"
-      return Effect.fail(new CsvUnusable({ reason }))
+      return Effect.fail(unusable(reason))
     })
 )
 

@@ -8,21 +8,15 @@ import type { Agency } from "../../../domain/Agency.ts"
 import { BetBatch } from "../../../domain/BetBatch.ts"
 import { BetStore, type PageOf } from "../BetStore.ts"
 import * as DiscardRequest from "../embedded/DiscardRequest.ts"
-import {
-  type Descriptor,
-  Disk,
-  type DiskError,
-  openScoped,
-  syncFolderOf
-} from "../embedded/Disk.ts"
+import { Disk, openScoped, syncFolderOf } from "../embedded/Disk.ts"
 import { MAX_GROUP_BYTES, makeWriter } from "../embedded/EmbeddedStore.ts"
 import { acquire, canonicalPath } from "../embedded/StoreLock.ts"
 import { readPage, storedBooks, toOpenError, toUnavailable } from "./CsvBook.ts"
 import { commit, noteSynced, type OpenCsv } from "./CsvCommit.ts"
 import { finishedBooks, keepTail, readRows } from "./CsvDamage.ts"
 import { type SharedFile, share } from "./CsvDiscard.ts"
-import { scanWinners, unread } from "./CsvFile.ts"
-import { CsvUnusable, type FoundState, newState, readState, writeState } from "./CsvState.ts"
+import { scanWinners, unread, unusable } from "./CsvFile.ts"
+import { type FoundState, newState, readState, writeState } from "./CsvState.ts"
 
 export interface Options {
   readonly path: string
@@ -45,12 +39,12 @@ const openFile = (disk: Disk, path: string, state: FoundState | undefined) =>
   openScoped(disk, path, "r+").pipe(
     Effect.catchIf(
       (error) => error.code === "ENOENT",
-      (): Effect.Effect<Descriptor, DiskError | CsvUnusable, Scope.Scope> => {
+      () => {
         if (!state?.synced) return openScoped(disk, path, "wx+")
         const reason =
           `the file is missing, and ${path}.state.json says that ${state.synced} bytes were ` +
           "stored in it (restore both from the same moment; for a new draw name another store)"
-        return Effect.fail(new CsvUnusable({ reason }))
+        return Effect.fail(unusable(reason))
       }
     )
   )
