@@ -8,7 +8,7 @@ import type { DiskError } from "../embedded/Disk.ts"
 import { pagedBook } from "../PagedBook.ts"
 import { type CsvFile, scanRows } from "./CsvFile.ts"
 import type { AgencyMarks } from "./CsvIndex.ts"
-import { CsvRowReader, MARK_BYTES, MAX_ROW_BYTES, type Mark } from "./CsvRow.ts"
+import { CsvRowReader, MARK_BYTES, MAX_ROW_BYTES } from "./CsvRow.ts"
 import type { FoundState } from "./CsvState.ts"
 
 /** What is known of the books at a moment. */
@@ -79,40 +79,28 @@ const PAGE_BYTES = 512 * 1024
 /** Marks that are nearer to each other are read through, others jumped to. */
 const NEAR_BYTES = 2 * MARK_BYTES
 
-/** Rows of an agency that are read in one go. */
-interface Stretch {
-  readonly start: Mark
-  /** The position of the agency's next row behind it. */
-  readonly end: number
-  /** About how many bytes it has. */
-  readonly bytes: number
-}
-
-const stretch = (start: Mark, last: Mark, end: number): Stretch => {
+/**
+ * The rows of an agency that are read in one go from a mark on, up to the first one that is too far
+ * from the mark before it or from the start.
+ */
+const stretchFrom = (marks: AgencyMarks, first: number, until: number) => {
+  const start = marks.at(first)!
+  let last = start
+  let next = first + 1
+  let mark = marks.at(next)
+  while (mark !== undefined && mark.position < until) {
+    const isNear = mark.offset - last.offset <= NEAR_BYTES
+    if (!isNear || mark.offset - start.offset > MAX_READ_BYTES) break
+    last = mark
+    mark = marks.at(++next)
+  }
+  /** The position behind the rows. */
+  const end = Math.min(mark?.position ?? until, until)
   // From the last mark on there may be one row only, and then those of others.
   const rest = Math.min(end - last.position, MARK_BYTES / MAX_ROW_BYTES + 1) * MAX_ROW_BYTES
-  return { start, end, bytes: last.offset - start.offset + rest }
-}
-
-/** The stretches in which an agency's bets from one position to another lie. */
-function* stretchesOf(marks: AgencyMarks, from: number, until: number): Generator<Stretch, void> {
-  let start: Mark | undefined
-  let last: Mark = { position: 0, offset: 0 }
-  for (const mark of marks.from(from)) {
-    const isBehind = mark.position >= until
-    if (start !== undefined) {
-      const isNear = mark.offset - last.offset <= NEAR_BYTES
-      const isLong = mark.offset - start.offset > MAX_READ_BYTES
-      if (isBehind || !isNear || isLong) {
-        yield stretch(start, last, mark.position)
-        start = undefined
-      }
-    }
-    if (isBehind) return
-    start ??= mark
-    last = mark
-  }
-  if (start !== undefined) yield stretch(start, last, until)
+  /** About how many bytes they have. */
+  const bytes = last.offset - start.offset + rest
+  return { start, end, bytes, next }
 }
 
 /** Some of an agency's bets, as `BetStore.page` says; all of its editions are one here. */
@@ -122,14 +110,17 @@ export const readPage = Effect.fnUntraced(function* (
   { from, until }: PageOf
 ) {
   const { index, length } = csv
-  const marks = index.of(agency)
+  const marks = index.get(agency)
   if (marks === undefined) return BetBatch.empty
   const builder = new BetBatchBuilder()
   const row = new CsvRowReader()
   const last = Math.min(until, marks.bets)
-  for (const { bytes, end, start } of stretchesOf(marks, from, last)) {
-    let { position } = start
-    const isMore = () => position < Math.min(end, last) && builder.byteLength < PAGE_BYTES
+  let position = from
+  let mark = marks.before(from)
+  while (position < last && builder.byteLength < PAGE_BYTES) {
+    const { bytes, end, next, start } = stretchFrom(marks, mark, last)
+    position = start.position
+    const isMore = () => position < end && builder.byteLength < PAGE_BYTES
     const readEnd = yield* scanRows(csv, [start.offset, length], bytes, row, () => {
       if (row.agency !== agency) return true
       if (position >= from) row.addTo(builder)
@@ -142,7 +133,7 @@ export const readPage = Effect.fnUntraced(function* (
         "the file was changed after it was opened"
       return yield* new StoreUnavailable({ reason })
     }
-    if (builder.byteLength >= PAGE_BYTES) break
+    mark = next
   }
   return builder.build()
 })

@@ -137,7 +137,7 @@ export const finishedBooks = Effect.fnUntraced(function* (
 ) {
   const books = new Map<Agency, FinishedBook>()
   for (const [agency, { bets, sha256: finished }] of state?.finished ?? []) {
-    const marks = index.of(agency)!
+    const marks = index.get(agency)!
     if (marks.bets !== bets) {
       const reason =
         `damaged at byte ${length}: agency ${agency} has finished with ${bets} bets, ` +

@@ -31,7 +31,7 @@ const keepOthers = (bytes: Uint8Array, agency: Agency, index: CsvIndex, offset: 
 
 /** How long the file is without an agency's rows. */
 export const lengthWithout = ({ index, length }: CsvFile, agency: Agency): number =>
-  length - (index.of(agency)?.bytes ?? 0)
+  length - (index.get(agency)?.bytes ?? 0)
 
 /** Copies the durable rows of all other agencies to `file`, which is new. */
 const copyOthers = Effect.fnUntraced(function* (csv: CsvFile, agency: Agency, file: Descriptor) {

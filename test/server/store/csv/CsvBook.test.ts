@@ -47,7 +47,7 @@ describe("the index of bets.csv", () => {
           index.add(agency, offset, rows, rows * 40, within)
           offset += rows * 40
         }
-        for (const [agency, own] of places) expectMarks(index.of(agency)!, own)
+        for (const [agency, own] of places) expectMarks(index.get(agency)!, own)
       }),
       { numRuns: 50 }
     )
@@ -58,7 +58,8 @@ describe("the index of bets.csv", () => {
 const expectMarks = (marks: AgencyMarks, rows: ReadonlyArray<number>) => {
   expect(marks.bets).toBe(rows.length)
   for (let position = 0; position < rows.length; position += 1 + Math.floor(rows.length / 50)) {
-    const [first, second] = marks.from(position)
+    const index = marks.before(position)
+    const [first, second] = [marks.at(index), marks.at(index + 1)]
     expect(first!.position).toBeLessThanOrEqual(position)
     expect(rows[first!.position]).toBe(first!.offset)
     expect(rows[position]! - first!.offset).toBeLessThan(2 * MARK_BYTES)
