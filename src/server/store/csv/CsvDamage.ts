@@ -5,8 +5,8 @@
 import { Effect } from "effect"
 import type { Agency } from "../../../domain/Agency.ts"
 import { CR, LF } from "../../../domain/BetRow.ts"
-import { readBytes, replaceFile } from "../embedded/Disk.ts"
-import { type CsvFile, indexRows, unusable } from "./CsvFile.ts"
+import { type Descriptor, type Disk, readBytes, replaceFile } from "../embedded/Disk.ts"
+import { type CsvFile, SCAN_BYTES, scanRows, unread, unusable } from "./CsvFile.ts"
 import { CsvRowReader, MAX_ROW_BYTES } from "./CsvRow.ts"
 import type { FinishedBook, FoundState } from "./CsvState.ts"
 
@@ -16,16 +16,16 @@ const RESTORE = "(restore it and its state file from the same moment)"
 /** The draw of a `bets.csv` that Python left without a state file. */
 const PYTHONS_DRAW = "default"
 
-/** What is found of a store, and of which draw it should be. */
+/** What is found of a store at one moment. */
 export interface Found {
-  readonly drawId: string
-  readonly state: FoundState | undefined
+  readonly file: Descriptor
   /** How many bytes the file has. */
   readonly size: number
+  readonly state: FoundState | undefined
 }
 
 /** Why the file is not the one that the state speaks of. */
-const reasonAgainstFile = ({ drawId, size, state }: Found): string | undefined => {
+const reasonAgainstFile = ({ size, state }: Found, drawId: string): string | undefined => {
   const draw = state?.draw ?? (size > 0 ? PYTHONS_DRAW : drawId)
   if (draw !== drawId) {
     return `it holds the draw ${draw}, not ${drawId}; a CSV store holds one draw`
@@ -69,8 +69,11 @@ const hasRows = (bytes: Uint8Array): boolean => {
   return false
 }
 
-/** How the end of a file is judged. */
-interface TailLimits {
+/** How a file is read, and its end judged. */
+export interface Reading {
+  readonly drawId: string
+  /** Where to stop; what lies behind is not there yet. */
+  readonly until: number
   /** How many bytes at the end a write that was cut short can have left. */
   readonly tailLimitBytes: number
   /** A program that writes without a state, as Python does, may be at the last row. */
@@ -83,7 +86,7 @@ const reasonAgainstTail = (
   rowsEnd: number,
   torn: number,
   rest: Uint8Array,
-  { mayBeWritten, tailLimitBytes }: TailLimits
+  { mayBeWritten, tailLimitBytes }: Reading
 ): string | undefined => {
   const where = `damaged at byte ${rowsEnd}`
   const what = describeRow(rest, rowsEnd)
@@ -105,33 +108,11 @@ const reasonAgainstTail = (
 }
 
 /**
- * Reads the rows that follow up to `until`; gives how many bytes behind them are not rows. Fails
- * unless a crash can have left these: near the end, in a file that is known for a store, and never
- * in what was stored. A store of the first version does not know what was: there no bet may follow.
- */
-export const readRows = Effect.fnUntraced(function* (
-  csv: CsvFile,
-  found: Found,
-  until: number,
-  limits: TailLimits
-) {
-  const against = reasonAgainstFile(found)
-  if (against !== undefined) return yield* unusable(against)
-  yield* indexRows(csv, until)
-  const torn = until - csv.length
-  if (torn === 0) return 0
-  const count = Math.min(torn, limits.tailLimitBytes)
-  const rest = yield* readBytes(csv.disk, csv.file, csv.length, count)
-  const reason = reasonAgainstTail(found.state, csv.length, torn, rest, limits)
-  return reason === undefined ? torn : yield* unusable(reason)
-})
-
-/**
  * Gives the books that are finished, each of which must be there as it was when its agency
  * finished: they were hashed as they were read. Of a store of the first version only their bets are
  * counted: it knows no SHA-256.
  */
-export const finishedBooks = Effect.fnUntraced(function* (
+const finishedBooks = Effect.fnUntraced(function* (
   { index, length }: CsvFile,
   state: FoundState | undefined
 ) {
@@ -155,6 +136,31 @@ export const finishedBooks = Effect.fnUntraced(function* (
     books.set(agency, { bets, sha256 })
   }
   return books
+})
+
+/**
+ * Reads the rows of a file; gives them, how many bytes behind them are not rows, and the finished
+ * books. Fails unless a crash can have left these bytes: near the end, in a file that is known for
+ * a store, and never in what was stored. A store of the first version does not know what was: there
+ * no bet may follow.
+ */
+export const readRows = Effect.fnUntraced(function* (disk: Disk, found: Found, reading: Reading) {
+  const { file, state } = found
+  const against = reasonAgainstFile(found, reading.drawId)
+  if (against !== undefined) return yield* unusable(against)
+  const csv = unread(disk, file, state?.finished.keys())
+  const row = new CsvRowReader()
+  csv.length = yield* scanRows(csv, [0, reading.until], SCAN_BYTES, row, (start, end) => {
+    csv.index.add(row.agency, start, 1, end - start).hash?.add(row)
+    return true
+  })
+  const torn = reading.until - csv.length
+  if (torn > 0) {
+    const rest = yield* readBytes(disk, file, csv.length, Math.min(torn, reading.tailLimitBytes))
+    const reason = reasonAgainstTail(state, csv.length, torn, rest, reading)
+    if (reason !== undefined) return yield* unusable(reason)
+  }
+  return { csv, torn, finished: yield* finishedBooks(csv, state) }
 })
 
 /**

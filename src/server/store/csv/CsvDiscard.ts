@@ -6,12 +6,9 @@
 import { Effect, Exit, Scope } from "effect"
 import type { Agency } from "../../../domain/Agency.ts"
 import { type Descriptor, readBytes, replaceWith, writeAll } from "../embedded/Disk.ts"
-import { type CsvFile, rowIsGone, unread, unusable } from "./CsvFile.ts"
+import { type CsvFile, rowIsGone, SCAN_BYTES, unread, unusable } from "./CsvFile.ts"
 import type { CsvIndex } from "./CsvIndex.ts"
 import { CsvRowReader } from "./CsvRow.ts"
-
-/** Bytes read, and written, at once: a few milliseconds of work between two reads. */
-const PIECE_BYTES = 1024 * 1024
 
 /** Moves the rows that stay to the front of `bytes`. */
 const keepOthers = (bytes: Uint8Array, agency: Agency, index: CsvIndex, offset: number) => {
@@ -38,7 +35,7 @@ const copyOthers = Effect.fnUntraced(function* (csv: CsvFile, agency: Agency, fi
   const { disk } = csv
   const copy = unread(disk, file)
   for (let from = 0; from < csv.length; ) {
-    const wanted = Math.min(PIECE_BYTES, csv.length - from)
+    const wanted = Math.min(SCAN_BYTES, csv.length - from)
     const bytes = yield* readBytes(disk, csv.file, from, wanted)
     const { kept, read } = keepOthers(bytes, agency, copy.index, copy.length)
     // A piece is longer than any row, so that it begins with one unless the file is damaged.

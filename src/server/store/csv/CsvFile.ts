@@ -3,10 +3,10 @@ import { Effect } from "effect"
 import type { Agency } from "../../../domain/Agency.ts"
 import { type Descriptor, type Disk, DiskError } from "../embedded/Disk.ts"
 import { CsvIndex } from "./CsvIndex.ts"
-import { CsvRowReader, WinnerReader } from "./CsvRow.ts"
+import { type CsvRowReader, WinnerReader } from "./CsvRow.ts"
 
 /** Bytes read at once when a whole file is read: a few milliseconds of work between two reads. */
-const SCAN_BYTES = 1024 * 1024
+export const SCAN_BYTES = 1024 * 1024
 
 export interface CsvFile {
   readonly disk: Disk
@@ -74,18 +74,6 @@ const visitRows = (
   }
   return { at, isDone: false }
 }
-
-/**
- * Reads the rows that follow up to `until` into the index. The file's length is then the offset of
- * what is not a row.
- */
-export const indexRows = Effect.fnUntraced(function* (csv: CsvFile, until: number) {
-  const reader = new CsvRowReader()
-  csv.length = yield* scanRows(csv, [csv.length, until], SCAN_BYTES, reader, (start, end) => {
-    csv.index.add(reader.agency, start, 1, end - start).hash?.add(reader)
-    return true
-  })
-})
 
 /** The file, or its state, was read and is not what it must be. */
 export const unusable = (reason: string) => new DiskError({ operation: "read", reason })

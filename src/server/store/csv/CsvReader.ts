@@ -5,19 +5,13 @@
  */
 import { Effect, Schedule } from "effect"
 import { BetStoreReader, StoreOpenError } from "../BetStore.ts"
-import { Disk, openScoped } from "../embedded/Disk.ts"
+import { type Descriptor, Disk, openScoped } from "../embedded/Disk.ts"
 import { MAX_GROUP_BYTES } from "../embedded/EmbeddedStore.ts"
 import { checkFiles } from "../embedded/StoreFiles.ts"
 import { canonicalPath, isInUse } from "../embedded/StoreLock.ts"
 import { readPage, storedBooks, toOpenError } from "./CsvBook.ts"
-import { finishedBooks, readRows } from "./CsvDamage.ts"
-import { type CsvFile, unread } from "./CsvFile.ts"
+import { readRows } from "./CsvDamage.ts"
 import { newState, readState } from "./CsvState.ts"
-
-export interface Options {
-  readonly path: string
-  readonly drawId: string
-}
 
 /** How long it waits for a server that is replacing the file. */
 const LOOKS_AGAIN_MILLIS = 50
@@ -50,7 +44,7 @@ const open = (disk: Disk, path: string, store: string) =>
   )
 
 /** On a medium that cannot be written nothing is left to be synced, and it may not know how. */
-const syncIfWritable = ({ disk, file }: CsvFile) =>
+const syncIfWritable = (disk: Disk, file: Descriptor) =>
   Effect.catchIf(
     disk.syncData(file),
     ({ code }) => code === "EROFS" || code === "EINVAL",
@@ -59,19 +53,18 @@ const syncIfWritable = ({ disk, file }: CsvFile) =>
 
 /** Opens the store to read it, also while a server writes it. */
 export const makeReader = Effect.fnUntraced(
-  function* ({ drawId, path: store }: Options) {
+  function* ({ drawId, path: store }: { readonly path: string; readonly drawId: string }) {
     const disk = yield* Disk
     const path = yield* canonicalPath(store)
     yield* checkFiles(store, path)
-    const { file, isServed, size, state } = yield* open(disk, path, store)
-    const csv = unread(disk, file, state?.finished.keys())
+    const { isServed, ...found } = yield* open(disk, path, store)
+    const { file, size, state } = found
     const synced = state?.synced ?? size
     const until = isServed ? synced : size
     // What a killed server wrote last is durable before it is shown.
-    if (until > synced) yield* syncIfWritable(csv)
-    const limits = { tailLimitBytes: MAX_GROUP_BYTES, mayBeWritten: true }
-    yield* readRows(csv, { drawId, state, size }, until, limits)
-    yield* finishedBooks(csv, state)
+    if (until > synced) yield* syncIfWritable(disk, file)
+    const reading = { drawId, until, tailLimitBytes: MAX_GROUP_BYTES, mayBeWritten: true }
+    const { csv } = yield* readRows(disk, found, reading)
     const known = { csv, state: state ?? newState(drawId), editions: new Map() }
     return BetStoreReader.of(storedBooks(known, (agency, of) => readPage(csv, agency, of)))
   },

@@ -13,9 +13,9 @@ import { MAX_GROUP_BYTES, makeWriter } from "../embedded/EmbeddedStore.ts"
 import { acquire, canonicalPath } from "../embedded/StoreLock.ts"
 import { readPage, storedBooks, toOpenError, toUnavailable } from "./CsvBook.ts"
 import { commit, noteSynced, type OpenCsv } from "./CsvCommit.ts"
-import { finishedBooks, keepTail, readRows } from "./CsvDamage.ts"
-import { type SharedFile, share } from "./CsvDiscard.ts"
-import { scanWinners, unread, unusable } from "./CsvFile.ts"
+import { keepTail, readRows } from "./CsvDamage.ts"
+import { share } from "./CsvDiscard.ts"
+import { scanWinners, unusable } from "./CsvFile.ts"
 import { type FoundState, newState, readState, writeState } from "./CsvState.ts"
 
 export interface Options {
@@ -57,9 +57,9 @@ const openToWrite = Effect.fnUntraced(
     const scope = yield* Scope.fork(yield* Effect.scope)
     const file = yield* Scope.provide(openFile(disk, path, found), scope)
     const size = yield* disk.size(file)
-    const csv: SharedFile = { ...unread(disk, file, found?.finished.keys()), scope, users: 1 }
-    const torn = yield* readRows(csv, { drawId, state: found, size }, size, { tailLimitBytes })
-    const finished = yield* finishedBooks(csv, found)
+    const reading = { drawId, until: size, tailLimitBytes }
+    const read = yield* readRows(disk, { file, size, state: found }, reading)
+    const { csv, finished, torn } = read
     const kept = torn > 0 ? yield* keepTail(csv, path, torn) : undefined
     if (torn > 0) yield* disk.truncate(file, csv.length)
     // Rows that a killed server left may not be on the disk yet, and are soon relied upon.
@@ -72,7 +72,7 @@ const openToWrite = Effect.fnUntraced(
     const state = { ...(found ?? newState(drawId)), finished, synced, discarding: false }
     if (found?.synced !== synced || found.discarding) yield* writeState(csv, path, state)
     yield* syncFolderOf(disk, path)
-    return { csv, state }
+    return { csv: { ...csv, scope, users: 1 }, state }
   },
   (effect, _disk, _path, _limit, { path }) => Effect.mapError(effect, toOpenError(path))
 )
