@@ -95,7 +95,8 @@ export type CommitFailure = StoreUnavailable | StoreBroken
 /** Writes that are committed together. */
 interface Group {
   readonly writes: Array<Write>
-  readonly answers: Array<Deferred.Deferred<Outcome, CommitFailure>>
+  /** What becomes of each of them, or of all. */
+  readonly outcomes: Deferred.Deferred<ReadonlyArray<Outcome>, CommitFailure>
   bytes: number
 }
 
@@ -117,44 +118,29 @@ export const makeWriter = Effect.fnUntraced(function* (
       Effect.tapErrorTag("StoreBroken", (error) => Deferred.fail(brokenBy, error))
     )
 
-  const commitGroup = Effect.fnUntraced(function* (group: Group) {
-    if (forming === group) forming = undefined
-    yield* Metric.update(commits, 1)
-    const outcomes = yield* unlessBroken(commit(group.writes))
-    for (const [index, answer] of group.answers.entries()) {
-      const outcome = outcomes[index]!
-      const exit =
-        outcome.kind === "unavailable"
-          ? Effect.fail(new StoreUnavailable({ reason: outcome.reason }))
-          : Effect.succeed(outcome)
-      Deferred.doneUnsafe(answer, exit)
-    }
-  })
-
-  /** The first write of a group takes the permit for all of them. */
-  const lead = (group: Group) =>
-    permit.withPermit(commitGroup(group)).pipe(
-      // Whatever ends the leader ends the others of its group: none is left hanging.
-      Effect.onError((cause) =>
-        Effect.forEach(group.answers, (answer) => Deferred.failCause(answer, cause), {
-          discard: true
-        })
-      )
-    )
-
-  /** Waits until a write is committed; once submitted, it runs to its end. */
-  const submit = (write: Write): Effect.Effect<Outcome, CommitFailure> =>
+  const commitGroup = (group: Group) =>
     Effect.suspend(() => {
-      const answer = Deferred.makeUnsafe<Outcome, CommitFailure>()
-      const bytes = sizeOf(write)
-      const isLeader = forming === undefined || forming.bytes + bytes > MAX_GROUP_BYTES
-      if (isLeader) forming = { writes: [], answers: [], bytes: 0 }
-      const group = forming!
-      group.writes.push(write)
-      group.answers.push(answer)
-      group.bytes += bytes
-      return Effect.andThen(isLeader ? lead(group) : Effect.void, Deferred.await(answer))
-    }).pipe(Effect.uninterruptible)
+      if (forming === group) forming = undefined
+      return Effect.andThen(Metric.update(commits, 1), unlessBroken(commit(group.writes)))
+    })
+
+  /**
+   * Waits until a write is committed; once submitted, it runs to its end. The first write of a
+   * group takes the permit for all of them.
+   */
+  const submit = Effect.fnUntraced(function* (write: Write) {
+    const bytes = sizeOf(write)
+    const isFirst = forming === undefined || forming.bytes + bytes > MAX_GROUP_BYTES
+    if (isFirst) forming = { writes: [], outcomes: Deferred.makeUnsafe(), bytes: 0 }
+    const group = forming!
+    const index = group.writes.push(write) - 1
+    group.bytes += bytes
+    // Whatever ends the first one ends the others of its group: none is left hanging.
+    if (isFirst) yield* Deferred.into(permit.withPermit(commitGroup(group)), group.outcomes)
+    const outcome = (yield* Deferred.await(group.outcomes))[index]!
+    if (outcome.kind !== "unavailable") return outcome
+    return yield* new StoreUnavailable({ reason: outcome.reason })
+  }, Effect.uninterruptible)
 
   const append = Effect.fnUntraced(function* (
     agency: Agency,
