@@ -16,16 +16,25 @@ const RESTORE = "(restore it and its state file from the same moment)"
 /** The draw of a `bets.csv` that Python left without a state file. */
 const PYTHONS_DRAW = "default"
 
-/** What is found of a store at one moment. */
+/** What is found of a store at one moment, and how it is read. */
 export interface Found {
+  readonly disk: Disk
   readonly file: Descriptor
   /** How many bytes the file has. */
   readonly size: number
   readonly state: FoundState | undefined
+  /** The draw that it should be of. */
+  readonly drawId: string
+  /** Where to stop reading; what lies behind is not there yet. */
+  readonly until: number
+  /** How many bytes at the end a write that was cut short can have left. */
+  readonly tailLimitBytes: number
+  /** A program that writes without a state, as Python does, may be at the last row. */
+  readonly mayBeWritten?: boolean
 }
 
 /** Why the file is not the one that the state speaks of. */
-const reasonAgainstFile = ({ size, state }: Found, drawId: string): string | undefined => {
+const reasonAgainstFile = ({ drawId, size, state }: Found): string | undefined => {
   const draw = state?.draw ?? (size > 0 ? PYTHONS_DRAW : drawId)
   if (draw !== drawId) {
     return `it holds the draw ${draw}, not ${drawId}; a CSV store holds one draw`
@@ -69,25 +78,13 @@ const hasRows = (bytes: Uint8Array): boolean => {
   return false
 }
 
-/** How a file is read, and its end judged. */
-export interface Reading {
-  readonly drawId: string
-  /** Where to stop; what lies behind is not there yet. */
-  readonly until: number
-  /** How many bytes at the end a write that was cut short can have left. */
-  readonly tailLimitBytes: number
-  /** A program that writes without a state, as Python does, may be at the last row. */
-  readonly mayBeWritten?: boolean
-}
-
-/** Why the `torn` bytes behind the rows, which begin with `rest`, are not what a crash left. */
+/** Why what lies behind the rows, and begins with `rest`, is not what a crash left. */
 const reasonAgainstTail = (
-  state: FoundState | undefined,
+  { mayBeWritten, state, tailLimitBytes, until }: Found,
   rowsEnd: number,
-  torn: number,
-  rest: Uint8Array,
-  { mayBeWritten, tailLimitBytes }: Reading
+  rest: Uint8Array
 ): string | undefined => {
+  const torn = until - rowsEnd
   const where = `damaged at byte ${rowsEnd}`
   const what = describeRow(rest, rowsEnd)
   if (state === undefined) {
@@ -144,20 +141,20 @@ const finishedBooks = Effect.fnUntraced(function* (
  * a store, and never in what was stored. A store of the first version does not know what was: there
  * no bet may follow.
  */
-export const readRows = Effect.fnUntraced(function* (disk: Disk, found: Found, reading: Reading) {
-  const { file, state } = found
-  const against = reasonAgainstFile(found, reading.drawId)
+export const readRows = Effect.fnUntraced(function* (found: Found) {
+  const { disk, file, state, tailLimitBytes, until } = found
+  const against = reasonAgainstFile(found)
   if (against !== undefined) return yield* unusable(against)
   const csv = unread(disk, file, state?.finished.keys())
   const row = new CsvRowReader()
-  csv.length = yield* scanRows(csv, [0, reading.until], SCAN_BYTES, row, (start, end) => {
+  csv.length = yield* scanRows(csv, [0, until], SCAN_BYTES, row, (start, end) => {
     csv.index.add(row.agency, start, 1, end - start).hash?.add(row)
     return true
   })
-  const torn = reading.until - csv.length
+  const torn = until - csv.length
   if (torn > 0) {
-    const rest = yield* readBytes(disk, file, csv.length, Math.min(torn, reading.tailLimitBytes))
-    const reason = reasonAgainstTail(state, csv.length, torn, rest, reading)
+    const rest = yield* readBytes(disk, file, csv.length, Math.min(torn, tailLimitBytes))
+    const reason = reasonAgainstTail(found, csv.length, rest)
     if (reason !== undefined) return yield* unusable(reason)
   }
   return { csv, torn, finished: yield* finishedBooks(csv, state) }

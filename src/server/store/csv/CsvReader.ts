@@ -57,14 +57,13 @@ export const makeReader = Effect.fnUntraced(
     const disk = yield* Disk
     const path = yield* canonicalPath(store)
     yield* checkFiles(store, path)
-    const { isServed, ...found } = yield* open(disk, path, store)
-    const { file, size, state } = found
+    const { file, isServed, size, state } = yield* open(disk, path, store)
     const synced = state?.synced ?? size
     const until = isServed ? synced : size
     // What a killed server wrote last is durable before it is shown.
     if (until > synced) yield* syncIfWritable(disk, file)
-    const reading = { drawId, until, tailLimitBytes: MAX_GROUP_BYTES, mayBeWritten: true }
-    const { csv } = yield* readRows(disk, found, reading)
+    const limits = { until, tailLimitBytes: MAX_GROUP_BYTES, mayBeWritten: true }
+    const { csv } = yield* readRows({ disk, file, size, state, drawId, ...limits })
     const known = { csv, state: state ?? newState(drawId), editions: new Map() }
     return BetStoreReader.of(storedBooks(known, (agency, of) => readPage(csv, agency, of)))
   },

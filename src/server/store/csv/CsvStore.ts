@@ -57,9 +57,8 @@ const openToWrite = Effect.fnUntraced(
     const scope = yield* Scope.fork(yield* Effect.scope)
     const file = yield* Scope.provide(openFile(disk, path, found), scope)
     const size = yield* disk.size(file)
-    const reading = { drawId, until: size, tailLimitBytes }
-    const read = yield* readRows(disk, { file, size, state: found }, reading)
-    const { csv, finished, torn } = read
+    const reading = { disk, file, size, state: found, drawId, until: size, tailLimitBytes }
+    const { csv, finished, torn } = yield* readRows(reading)
     const kept = torn > 0 ? yield* keepTail(csv, path, torn) : undefined
     if (torn > 0) yield* disk.truncate(file, csv.length)
     // Rows that a killed server left may not be on the disk yet, and are soon relied upon.
