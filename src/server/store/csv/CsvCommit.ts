@@ -90,9 +90,8 @@ const note = (store: OpenCsv) =>
   })
 
 /**
- * The outcomes of additions whose rows are durable, but not their change of the state. A last
- * batch is refused then although its rows are stored: sent again they are compared, and finish the
- * book.
+ * The outcomes if the rows are durable and the change of the state is not. A last batch is refused
+ * although its rows are stored: when it is sent again they are compared, and it finishes the book.
  */
 const withoutState = (
   writes: ReadonlyArray<Addition>,

@@ -17,7 +17,7 @@ export interface CsvFile {
   length: number
 }
 
-/** A file of which nothing has been read yet; the books of some agencies are hashed as they are. */
+/** A file of which nothing has been read yet; the books of `hashed` are hashed as they are read. */
 export const unread = (disk: Disk, file: Descriptor, hashed?: Iterable<Agency>): CsvFile => ({
   disk,
   file,
@@ -55,7 +55,7 @@ export const scanRows = Effect.fnUntraced(function* (
   }
 })
 
-/** Visits the rows of a buffer that begins at `base`; gives where it stopped, and if for good. */
+/** Visits the rows of a buffer that begins at `base`; gives where it stopped, and if it is done. */
 const visitRows = (
   buffer: Uint8Array,
   length: number,

@@ -1,6 +1,6 @@
 /**
- * What a CSV store knows besides its bets: the draw, the agencies that have finished and with which
- * book, those that were told, whether the draw was held, and how much of `bets.csv` is synced.
+ * What a CSV store knows in addition to its bets: the draw, the agencies that have finished and
+ * with which book, those that were told, whether it was drawn, how much of `bets.csv` is synced.
  *
  * It is kept in `bets.csv.state.json`, which is always replaced in one step.
  */
@@ -98,7 +98,7 @@ const text = new TextDecoder()
 
 const statePath = (path: string): string => `${path}.state.json`
 
-/** The state as it was last written beside the `bets.csv` at `path`; undefined if there is none. */
+/** The state as it was last written next to the `bets.csv` at `path`; undefined if there is none. */
 export const readState = Effect.fnUntraced(
   function* (disk: Disk, path: string) {
     const bytes = yield* readFile(disk, statePath(path))
@@ -131,7 +131,7 @@ export const readState = Effect.fnUntraced(
     })
 )
 
-/** Replaces the state beside the `bets.csv` at `path`, durably; who may read that may read it. */
+/** Replaces the state of the `bets.csv` at `path` durably; the same users may read it. */
 export const writeState = Effect.fnUntraced(function* (
   { disk, file }: CsvFile,
   path: string,

@@ -77,8 +77,8 @@ const openToWrite = Effect.fnUntraced(
 )
 
 /**
- * Opens the store at the canonical `path` to write it, for a caller who knows that nobody else
- * does. It touches nothing except the `Disk`, and hears of no other process.
+ * Opens the store at the canonical `path` to write it, for a caller that has made sure that no
+ * other process does. It touches nothing except the `Disk`, and serves no requests.
  */
 export const openStore = Effect.fnUntraced(function* (disk: Disk, path: string, options: Options) {
   const { drawId, tailLimitBytes = MAX_GROUP_BYTES, unnotedLimitBytes = MAX_UNNOTED } = options

@@ -35,10 +35,10 @@ export type Write =
       readonly position: number
       /** The rows of a batch. */
       readonly runs: ReadonlyArray<Uint8Array>
-      /** How many bytes they have. */
+      /** The bytes of all runs. */
       readonly size: number
       readonly count: number
-      /** The agency's book is whole with these bets. */
+      /** Completes the agency's book. */
       readonly last: WholeBook | undefined
       /** The edition of the book that it belongs to; any if it is left out. */
       readonly edition: number | undefined
@@ -72,19 +72,19 @@ export type Outcome =
 
 /** How many bytes of writes go in one commit; a single larger write goes alone. */
 export const MAX_GROUP_BYTES = 8 * 1024 * 1024
-/** What a write costs besides its rows, generously. */
+/** At least what a write takes in addition to its rows. */
 const WRITE_OVERHEAD_BYTES = 64
-/** What a row may need besides its canonical bytes: an agency of ten digits, a comma and a CR. */
+/** At most what a row of the CSV file adds to a canonical row: an agency, a comma and a CR. */
 const ROW_OVERHEAD_BYTES = 12
 
 const sizeOf = (write: Write): number => {
-  // It takes a whole group, for it is committed by itself.
+  // It fills a group, so that it is committed alone.
   if (write.kind === "discard") return MAX_GROUP_BYTES
   const rows = write.kind === "append" ? write.size + write.count * ROW_OVERHEAD_BYTES : 0
   return WRITE_OVERHEAD_BYTES + rows
 }
 
-/** Fewer than writes if groups form. */
+/** Fewer than the writes, if groups form. */
 export const commits = Metric.counter("lottery_store_commits", {
   description: "Commits of an embedded store, each of which is synced once",
   incremental: true

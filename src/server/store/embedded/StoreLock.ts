@@ -88,8 +88,8 @@ export const canonicalPath = Effect.fnUntraced(function* (path: string) {
 const holderOf = (database: DatabaseSync) => database.prepare("select pid, token from holder").get()
 
 /**
- * Takes the lock. If the file has a log SQLite locks that instead, and would let in another server
- * that comes while the log is there.
+ * Takes the lock. If the file has a log, SQLite locks that instead, and would let another server in
+ * as long as the log is there.
  */
 const hold = (database: DatabaseSync): void => {
   database.exec("begin immediate")
@@ -97,7 +97,7 @@ const hold = (database: DatabaseSync): void => {
   throw new Error(`there is a log beside it; remove ${database.location()}-wal`)
 }
 
-/** Writes its name, then holds the lock, and looks whether the name is still its own. */
+/** Writes who takes the lock, then takes it, and checks that no other process wrote meanwhile. */
 const claim = (database: DatabaseSync, token: string): boolean => {
   hold(database)
   database.exec("create table if not exists holder (pid integer not null, token text not null)")
