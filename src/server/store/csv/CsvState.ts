@@ -98,7 +98,7 @@ const text = new TextDecoder()
 
 const statePath = (path: string): string => `${path}.state.json`
 
-/** The state as it was last written next to the `bets.csv` at `path`; undefined if there is none. */
+/** The state of the `bets.csv` at `path` as it was last written; undefined if there is none. */
 export const readState = Effect.fnUntraced(
   function* (disk: Disk, path: string) {
     const bytes = yield* readFile(disk, statePath(path))
