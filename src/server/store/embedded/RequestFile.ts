@@ -132,8 +132,7 @@ export const create = Effect.fnUntraced(function* (store: string, request: Reque
   const file = yield* openScoped(path, "wx")
   yield* giveToServer(file, store).pipe(
     Effect.andThen(attempt(() => file.writeFile(text))),
-    Effect.onError(() => Effect.ignore(remove(path))),
-    Effect.uninterruptible
+    Effect.onError(() => Effect.ignore(remove(path)))
   )
   yield* Effect.addFinalizer(() =>
     Effect.flatMap(read(path), (found) =>
@@ -141,7 +140,8 @@ export const create = Effect.fnUntraced(function* (store: string, request: Reque
     ).pipe(Effect.ignore)
   )
   return file
-})
+  // An interruption on the way would leave the file there.
+}, Effect.uninterruptible)
 
 /** Says that the asking process still waits. */
 export const renew = Effect.fnUntraced(function* (file: FileHandle) {
