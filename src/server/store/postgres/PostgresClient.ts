@@ -82,36 +82,34 @@ export const reasonOf = (error: SqlError): string => {
 const isTransient = (error: SqlError): boolean =>
   error.reason._tag === "ConnectionError" || TRANSIENT_STATES.has(stateOf(error) ?? "")
 
-type Unavailable<E> = Exclude<E, SqlError> | StoreUnavailable
-
 /** What a failed statement means to the users of the store. */
-export const toUnavailable = <E>(error: E): Unavailable<E> =>
+export const toUnavailable = <E>(error: E): Exclude<E, SqlError> | StoreUnavailable =>
   error instanceof SqlError
     ? new StoreUnavailable({ reason: reasonOf(error) })
-    : // What is left is no SqlError, which `instanceof` does not tell the compiler of a type `E`.
+    : // Of a type `E` the compiler does not know that what is left is no SqlError.
       (error as Exclude<E, SqlError>)
 
 /** Repeats a statement that may be done twice until PostgreSQL answers, within limits. */
-const patiently = <A, E>(statement: Effect.Effect<A, E>): Effect.Effect<A, Unavailable<E>> =>
-  statement.pipe(
+const patiently: Postgres["read"] = (statement) => {
+  const duration = `${STATEMENT_SECONDS} seconds` as const
+  const late = new StoreUnavailable({
+    reason: `PostgreSQL did not answer in ${STATEMENT_SECONDS} seconds`
+  })
+  const work = statement.pipe(
     Effect.retry({
       while: (error) => error instanceof SqlError && isTransient(error),
       schedule: Schedule.spaced(RETRY_EVERY),
       times: RETRIES
     }),
     Effect.mapError(toUnavailable),
-    withDeadline
+    Effect.timeoutOrElse({ duration, orElse: () => Effect.fail(late) })
   )
-
-/** Stops waiting also in an uninterruptible region; the statement is interrupted behind it. */
-const withDeadline = Effect.fnUntraced(function* <A, E>(work: Effect.Effect<A, E>) {
-  const duration = `${STATEMENT_SECONDS} seconds` as const
-  const answered = yield* boundedWait(Effect.timeoutOption(work, duration), duration)
-  const answer = Option.isSome(answered) ? yield* answered.value : Option.none<A>()
-  if (Option.isSome(answer)) return answer.value
-  const reason = `PostgreSQL did not answer in ${STATEMENT_SECONDS} seconds`
-  return yield* new StoreUnavailable({ reason })
-})
+  // An uninterruptible caller stops waiting too, while the statement is interrupted.
+  return Effect.flatMap(
+    boundedWait(work, duration),
+    Option.getOrElse(() => Effect.fail(late))
+  )
+}
 
 /**
  * If a connection is lost within a transaction its rollback fails, which the library takes for a
@@ -131,7 +129,9 @@ export interface Postgres {
   /** The draw's key in the tables, as a part of a statement. */
   readonly key: Fragment
   /** Runs what reads: again while PostgreSQL is away, until the store counts as unavailable. */
-  readonly read: <A, E>(statement: Effect.Effect<A, E>) => Effect.Effect<A, Unavailable<E>>
+  readonly read: <A, E>(
+    statement: Effect.Effect<A, E>
+  ) => Effect.Effect<A, Exclude<E, SqlError> | StoreUnavailable>
   /** Runs what writes, likewise. It may be done although its answer is lost, and then again. */
   readonly write: Postgres["read"]
 }

@@ -31,6 +31,7 @@ import { columnsOf } from "./PostgresColumns.ts"
 interface AgencyRow {
   readonly bets: number
   readonly finished: boolean
+  readonly told: boolean
   readonly edition: number
   readonly last_write: string | null
 }
@@ -46,24 +47,19 @@ export const makeWriter = ({ drawId, key, sql, write }: Postgres, notify: Effect
   /** Who records the draw, for people to read, and for this server to know if an answer is lost. */
   const server = `${hostname()} ${process.pid} ${randomUUID()}`
   let hasSaidRecorded = false
-  /** The agencies that are known to have a row, which is never deleted. */
-  const agenciesWithRow = new Set<Agency>()
 
+  /** Gives each agency its row, which is never deleted. */
   const makeAgencies = Effect.fnUntraced(function* (agencies: ReadonlyArray<Agency>) {
     yield* sql`insert into draws (name) values (${drawId}) on conflict do nothing`
     yield* sql`
       insert into agencies (draw, agency)
       select ${key}, agency from unnest(${integers(agencies)}) as agency
       on conflict do nothing`
-    for (const agency of agencies) agenciesWithRow.add(agency)
   })
-
-  const makeAgency = (agency: Agency) =>
-    Effect.suspend(() => (agenciesWithRow.has(agency) ? Effect.void : makeAgencies([agency])))
 
   /**
    * Runs a statement that moves the agency's row on and gives a row if it did. If it did not, looks
-   * why: another may have moved the row in between, so that it would now.
+   * why: another may have moved the row in between, so that it would now. True if the row moved.
    */
   const move = Effect.fnUntraced(function* <Refusal>(
     agency: Agency,
@@ -71,15 +67,13 @@ export const makeWriter = ({ drawId, key, sql, write }: Postgres, notify: Effect
     look: (row: AgencyRow) => "done" | "again" | Refusal
   ) {
     for (;;) {
-      yield* makeAgency(agency)
-      if ((yield* statement).length > 0) return
+      if ((yield* statement).length > 0) return true
       const [row] = yield* sql<AgencyRow>`
-        select bets, finished, edition, last_write from agencies
+        select bets, finished, told, edition, last_write from agencies
         where draw = ${key} and agency = ${agency}`
-      // Another database was put in the place of this one.
-      if (row === undefined) agenciesWithRow.delete(agency)
+      if (row === undefined) yield* makeAgencies([agency])
       const found = row === undefined ? "again" : look(row)
-      if (found === "done") return
+      if (found === "done") return false
       if (found !== "again") return yield* Effect.fail(found)
     }
   })
@@ -148,8 +142,8 @@ export const makeWriter = ({ drawId, key, sql, write }: Postgres, notify: Effect
     const statement = sql`
       update agencies set told = true
       where draw = ${key} and agency = ${agency} and not told returning agency`
-    const changed = yield* write(Effect.andThen(makeAgency(agency), statement))
-    if (changed.length > 0) yield* notify
+    const look = (row: AgencyRow) => (row.told ? "done" : "again")
+    if (yield* write(move<never>(agency, statement, look))) yield* notify
   }, Effect.uninterruptible)
 
   /** Only winning bets are in it: it costs nothing to add a bet, and the draw is immediate. */
@@ -248,7 +242,7 @@ export const makeWriter = ({ drawId, key, sql, write }: Postgres, notify: Effect
 
   /** Tried once, for a second try would count 0; without a deadline, for a book may be large. */
   const discard = Effect.fnUntraced(function* (agency: Agency) {
-    const discarding = Effect.andThen(makeAgency(agency), discardBook(agency))
+    const discarding = Effect.andThen(makeAgencies([agency]), discardBook(agency))
     // An interruption does not wait for PostgreSQL.
     const waiting = Effect.flatMap(boundedWait(discarding, Duration.infinity), Option.getOrThrow)
     const bets = yield* Effect.mapError(waiting, toUnavailable)
