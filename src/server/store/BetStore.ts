@@ -3,10 +3,15 @@
  * that all of them pass. Whatever it acknowledges is durable: a data sync comes before every
  * success of a write below.
  */
-import { Context, Data, type Effect, type Option, type Stream } from "effect"
+import { Context, Data, Effect, type Option, type Stream } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
 import type { BetBatch } from "../../domain/BetBatch.ts"
-import { type Draw, describeAgencies, type WinningDocuments } from "../../domain/Draw.ts"
+import {
+  Draw,
+  describeAgencies,
+  type ExpectedAgencies,
+  type WinningDocuments
+} from "../../domain/Draw.ts"
 
 /** How far an agency has come. */
 export interface AgencyProgress {
@@ -26,6 +31,12 @@ export interface AgencyProgress {
 
 /** The progress of an agency of which nothing is stored. */
 export const NO_PROGRESS: AgencyProgress = { bets: 0, finished: false, told: false, edition: 0 }
+
+/** What a draw is opened with. Its id comes with the store's layer. */
+export interface DrawTerms {
+  readonly agencies: ReadonlyArray<Agency>
+  readonly winningNumber: number
+}
 
 /** A draw as it is stored. */
 export interface StoredDraw {
@@ -156,10 +167,10 @@ export class StoreOpenError extends Data.TaggedError("StoreOpenError")<{
 /** The draw was opened before with other agencies or another number. */
 export class DrawMismatch extends Data.TaggedError("DrawMismatch")<{
   readonly stored: Draw
-  readonly asked: Draw
+  readonly asked: DrawTerms
 }> {
   override get message(): string {
-    const describe = ({ agencies, winningNumber }: Draw) =>
+    const describe = ({ agencies, winningNumber }: DrawTerms) =>
       `agencies ${describeAgencies(agencies)} and winning number ${winningNumber}`
     return (
       `the draw ${this.stored.id} was opened with ${describe(this.stored)}, ` +
@@ -168,6 +179,20 @@ export class DrawMismatch extends Data.TaggedError("DrawMismatch")<{
     )
   }
 }
+
+/** The draw that these terms were checked for when they were stored. */
+export const drawFromTerms = (id: string, { agencies, winningNumber }: DrawTerms): Draw =>
+  // The constructor checks them: a store that holds anything else is damaged.
+  new Draw({ id, agencies: agencies as ExpectedAgencies, winningNumber })
+
+/** Fails if a draw that was opened before is asked for with other terms. */
+export const ensureSameTerms = (
+  stored: Draw,
+  asked: DrawTerms
+): Effect.Effect<void, DrawMismatch> =>
+  stored.winningNumber === asked.winningNumber && stored.agencies.join() === asked.agencies.join()
+    ? Effect.void
+    : Effect.fail(new DrawMismatch({ stored, asked }))
 
 /** What can be read of a store, also beside the process that writes it: no lock, no repair. */
 export interface StoredBooks {
@@ -200,17 +225,14 @@ export interface WholeBook {
   readonly sha256: string
 }
 
-/** The edition of the book that a write is for; any, if it is left out. */
-interface ForEdition {
+export interface AppendOptions {
+  /** The edition of the book that the write is for; any, if it is left out. */
   readonly edition?: number
-}
-
-export type FinishOptions = WholeBook & ForEdition
-
-export interface AppendOptions extends ForEdition {
   /** The agency's book is complete with this batch. */
   readonly last?: WholeBook | undefined
 }
+
+export type FinishOptions = WholeBook & Pick<AppendOptions, "edition">
 
 /**
  * Reads a store beside the process that writes it: as it is when it is asked, or, if it is a CSV
@@ -261,7 +283,7 @@ export class BetStore extends Context.Service<
 
     /** Stores the draw when it is first opened; afterwards it must be the same. */
     readonly openDraw: (
-      draw: Draw
+      terms: DrawTerms
     ) => Effect.Effect<StoredDraw, DrawMismatch | StoreUnavailable | StoreBroken>
 
     /**

@@ -14,14 +14,16 @@ const isDocument = Schema.is(Document)
 
 /** The documents of each agency in the order of the rows, or its last row that has none. */
 export const winnersOf = (rows: Iterable<WinningRow>): ReadonlyMap<Agency, Winners> => {
-  const winners = new Map<Agency, Array<string> | DamagedBet>()
-  for (const { agency, document, position } of rows) {
-    const known = winners.get(agency)
-    if (!isDocument(document)) {
-      const reason = `expected a document of 1 to 10 digits, got ${JSON.stringify(document)}`
-      winners.set(agency, new DamagedBet({ agency, position, reason }))
-    } else if (known === undefined) winners.set(agency, [document])
-    else if (!(known instanceof DamagedBet)) known.push(document)
+  const winners = new Map<Agency, Winners>()
+  for (const [agency, own] of Map.groupBy(rows, (row) => row.agency)) {
+    const documents = own.map(({ document }) => document)
+    const damaged = own.findLast(({ document }) => !isDocument(document))
+    winners.set(agency, damaged === undefined ? documents : damagedBet(damaged))
   }
   return winners
+}
+
+const damagedBet = ({ agency, document, position }: WinningRow) => {
+  const reason = `expected a document of 1 to 10 digits, got ${JSON.stringify(document)}`
+  return new DamagedBet({ agency, position, reason })
 }

@@ -2,8 +2,13 @@
 import { Effect, Option } from "effect"
 import type { Agency } from "../../../domain/Agency.ts"
 import { BetBatch, BetBatchBuilder } from "../../../domain/BetBatch.ts"
-import { type AgencyProgress, type PageOf, StoreOpenError, StoreUnavailable } from "../BetStore.ts"
-import { drawFromTerms } from "../DrawTerms.ts"
+import {
+  type AgencyProgress,
+  drawFromTerms,
+  type PageOf,
+  StoreOpenError,
+  StoreUnavailable
+} from "../BetStore.ts"
 import type { DiskError } from "../embedded/Disk.ts"
 import { pagedBook } from "../PagedBook.ts"
 import { type CsvFile, scanRows } from "./CsvFile.ts"

@@ -8,7 +8,6 @@
 import { Deferred, Effect, Metric, Semaphore } from "effect"
 import type { Agency } from "../../../domain/Agency.ts"
 import type { BetBatch } from "../../../domain/BetBatch.ts"
-import type { Draw } from "../../../domain/Draw.ts"
 import {
   AlreadyFinished,
   type AppendOptions,
@@ -16,13 +15,15 @@ import {
   Conflict,
   Discarded,
   DrawAlreadyHeld,
+  type DrawTerms,
+  drawFromTerms,
+  ensureSameTerms,
   type FinishOptions,
   NotAllFinished,
   type StoreBroken,
   StoreUnavailable,
   type WholeBook
 } from "../BetStore.ts"
-import { type DrawTerms, drawFromTerms, ensureSameTerms } from "../DrawTerms.ts"
 
 /**
  * A commit is a list of writes, each of which succeeds or fails alone. A discard is the only write
@@ -171,14 +172,10 @@ export const makeWriter = Effect.fnUntraced(function* (
     }
   })
 
-  const openDraw = Effect.fnUntraced(function* (asked: Draw) {
-    if (asked.id !== drawId) {
-      // A layer is made for one draw's id: this is a bug of the caller.
-      return yield* Effect.die(new Error(`the store of draw ${drawId} was asked for ${asked.id}`))
-    }
+  const openDraw = Effect.fnUntraced(function* (asked: DrawTerms) {
     const { agencies, winningNumber } = asked
     const outcome = yield* submit({ kind: "openDraw", agencies, winningNumber })
-    if (outcome.kind !== "draw") return { draw: asked, recorded: false }
+    if (outcome.kind !== "draw") return { draw: drawFromTerms(drawId, asked), recorded: false }
     const stored = drawFromTerms(drawId, outcome.terms)
     yield* ensureSameTerms(stored, asked)
     return { draw: stored, recorded: outcome.recorded }

@@ -4,12 +4,13 @@ import type { Agency } from "../../../domain/Agency.ts"
 import { BetBatch } from "../../../domain/BetBatch.ts"
 import {
   type AgencyProgress,
+  type DrawTerms,
+  drawFromTerms,
   NO_PROGRESS,
   type PageOf,
   type StoredBooks,
   type StoredDraw
 } from "../BetStore.ts"
-import { type DrawTerms, drawFromTerms } from "../DrawTerms.ts"
 import { pagedBook } from "../PagedBook.ts"
 import { type WinningRow, winnersOf } from "../WinningRows.ts"
 import type { Postgres } from "./PostgresClient.ts"

@@ -51,17 +51,16 @@ const TRANSIENT_STATES = new Set([
 ])
 
 /** The code is a SQLSTATE if PostgreSQL itself failed, and Node's name if the network did. */
-interface Origin {
-  readonly message: string
+interface Origin extends Error {
   readonly code?: unknown
   /** One for each address of a host that refused. */
-  readonly errors?: ReadonlyArray<unknown>
+  readonly errors?: ReadonlyArray<Error>
 }
 
 const originOf = ({ reason }: SqlError): Origin => {
-  let origin: unknown = reason.cause
-  while (origin instanceof Error && origin.cause instanceof Error) origin = origin.cause
-  return origin instanceof Error ? origin : reason
+  let origin: Error = reason
+  while (origin.cause instanceof Error) origin = origin.cause
+  return origin
 }
 
 /** The SQLSTATE of an error that PostgreSQL itself gave. */
@@ -75,8 +74,7 @@ export const reasonOf = (error: SqlError): string => {
   const { errors, message } = originOf(error)
   const state = stateOf(error)
   if (state !== undefined) return `${message} (PostgreSQL ${state})`
-  const first = errors?.find((each) => each instanceof Error)
-  return message || first?.message || error.message
+  return message || errors?.[0]?.message || error.message
 }
 
 const isTransient = (error: SqlError): boolean =>

@@ -29,11 +29,11 @@ const CLOSE_TIMEOUT = "2 seconds"
  * Opens a store in a scope whose close does not wait long for PostgreSQL. What is not answered by
  * then was not acknowledged to anyone, and its connections end with the process.
  */
-const opening = Effect.fnUntraced(
-  function* <A>(
-    open: Effect.Effect<A, SqlError | PostgresClient.NotUsable, Scope.Scope>,
-    _options: Options
-  ) {
+const opening = <A>(
+  open: Effect.Effect<A, SqlError | PostgresClient.NotUsable, Scope.Scope>,
+  { url }: Options
+) =>
+  Effect.gen(function* () {
     const scope = yield* Scope.make()
     yield* Effect.addFinalizer(
       Effect.fnUntraced(function* (exit) {
@@ -43,13 +43,12 @@ const opening = Effect.fnUntraced(
       })
     )
     return yield* Scope.provide(open, scope)
-  },
-  (effect, _, { url }) =>
-    Effect.mapError(effect, (error) => {
+  }).pipe(
+    Effect.mapError((error) => {
       const reason = error._tag === "SqlError" ? PostgresClient.reasonOf(error) : error.reason
       return new StoreOpenError({ store: showPostgresUrl(url), reason })
     })
-)
+  )
 
 /** Opens the store to write it, beside other servers; creates its tables if need be. */
 export const make = Effect.fnUntraced(function* (options: Options) {

@@ -11,7 +11,6 @@ import { Duration, Effect, Option, Result } from "effect"
 import type { SqlError } from "effect/sql/SqlError"
 import type { Agency } from "../../../domain/Agency.ts"
 import type { BetBatch } from "../../../domain/BetBatch.ts"
-import type { Draw } from "../../../domain/Draw.ts"
 import { boundedWait } from "../../../domain/LoggedResource.ts"
 import {
   AlreadyFinished,
@@ -20,10 +19,11 @@ import {
   Conflict,
   Discarded,
   DrawAlreadyHeld,
+  type DrawTerms,
+  ensureSameTerms,
   type FinishOptions,
   NotAllFinished
 } from "../BetStore.ts"
-import { ensureSameTerms } from "../DrawTerms.ts"
 import { type DrawRow, drawFromRow } from "./PostgresBooks.ts"
 import { orRolledBack, type Postgres, stateOf, toUnavailable } from "./PostgresClient.ts"
 import { columnsOf } from "./PostgresColumns.ts"
@@ -165,11 +165,7 @@ export const makeWriter = ({ drawId, key, sql, write }: Postgres, notify: Effect
     Effect.mapError(toUnavailable)
   )
 
-  const openDraw = Effect.fnUntraced(function* (asked: Draw) {
-    if (asked.id !== drawId) {
-      // A layer is made for one draw's id: that is the caller's mistake, nothing a person can mend.
-      return yield* Effect.die(new Error(`the store of draw ${drawId} was asked for ${asked.id}`))
-    }
+  const openDraw = Effect.fnUntraced(function* (asked: DrawTerms) {
     const { agencies, winningNumber } = asked
     const opened = sql<DrawRow>`
       insert into draws (name, agencies, winning_number)

@@ -3,12 +3,11 @@
  * Synchronous and free of libraries, for the store's worker.
  */
 import type { DatabaseSync, SQLInputValue, SQLTagStore, StatementSync } from "node:sqlite"
-import type { AgencyProgress, PageOf } from "../BetStore.ts"
-import type { DrawTerms } from "../DrawTerms.ts"
+import type { AgencyProgress, DrawTerms, PageOf } from "../BetStore.ts"
 import type { Outcome, Write } from "../embedded/EmbeddedStore.ts"
 import type { WinningRow } from "../WinningRows.ts"
 import { RowFields } from "./RowFields.ts"
-import { type Failure, failureOf, reasonOf } from "./SqliteFile.ts"
+import { type Failure, failureOf } from "./SqliteFile.ts"
 
 /** Rows of a page: at most 433 bytes each, so a page stays below a MiB. */
 const PAGE_ROWS = 2400
@@ -82,6 +81,7 @@ export class SqliteBooks {
   commit(writes: ReadonlyArray<Write>): ReadonlyArray<Outcome> | Failure {
     if (this.broken !== undefined) return this.broken
     const { editions } = this
+    let failure: Failure
     try {
       this.database.exec("begin immediate")
       const outcomes = writes.map((write) => this.write(write))
@@ -90,25 +90,19 @@ export class SqliteBooks {
       this.sinceCheckpoint += writes.length
       return outcomes
     } catch (error) {
-      this.key = undefined
-      this.editions = editions
-      return this.rolledBack(failureOf(error))
+      failure = failureOf(error)
     }
-  }
-
-  private rolledBack(failure: Failure): Failure {
-    if (failure.kind === "broken") {
-      this.broken = failure
-      return failure
-    }
+    this.key = undefined
+    this.editions = editions
     try {
-      if (this.database.isTransaction) this.database.exec("rollback")
-      return failure
+      if (failure.kind !== "broken" && this.database.isTransaction) this.database.exec("rollback")
     } catch (error) {
       // Neither committed nor rolled back: what is stored is as unknown as after a failed sync.
-      this.broken = { kind: "broken", reason: `${failure.reason}; then ${reasonOf(error)}` }
-      return this.broken
+      const { message } = error as Error
+      failure = { kind: "broken", reason: `${failure.reason}; then ${message}` }
     }
+    if (failure.kind === "broken") this.broken = failure
+    return failure
   }
 
   private write(write: Write): Outcome {

@@ -73,13 +73,8 @@ const NOT_A_DATABASE = 26
 const IOERR_FSYNC = 1034
 const IOERR_DIR_FSYNC = 1290
 
-const errcodeOf = (error: unknown): number | undefined =>
-  error instanceof Error && "errcode" in error && typeof error.errcode === "number"
-    ? error.errcode
-    : undefined
-
-export const reasonOf = (error: unknown): string =>
-  error instanceof Error ? error.message : String(error)
+/** What is thrown here: by SQLite with its code, by Node and ourselves without. */
+type ThrownError = Error & { readonly errcode?: number }
 
 /** Why nothing was done; a broken store commits nothing any more. */
 export interface Failure {
@@ -89,10 +84,10 @@ export interface Failure {
 
 /** What an error of SQLite means: after a failed sync it is unknown what is on the disk. */
 export const failureOf = (error: unknown): Failure => {
-  const errcode = errcodeOf(error)
+  const { errcode, message } = error as ThrownError
   const broken = errcode === IOERR_FSYNC || errcode === IOERR_DIR_FSYNC
   const shown = errcode === undefined ? "" : ` (SQLite ${errcode})`
-  return { kind: broken ? "broken" : "unavailable", reason: `${reasonOf(error)}${shown}` }
+  return { kind: broken ? "broken" : "unavailable", reason: `${message}${shown}` }
 }
 
 /** The file cannot be opened as a store. */
@@ -240,9 +235,11 @@ export const open = (settings: FileSettings): DatabaseSync => {
 
 /** What `open` threw, in one line. */
 export const describeOpenFailure = (error: unknown): string => {
-  if (errcodeOf(error) === NOT_A_DATABASE) return "it is not an SQLite database"
-  if (errcodeOf(error) === CORRUPT) {
-    return `damaged: ${failureOf(error).reason}; restore a copy, or save what sqlite3 .recover can`
+  const { errcode } = error as ThrownError
+  const { reason } = failureOf(error)
+  if (errcode === NOT_A_DATABASE) return "it is not an SQLite database"
+  if (errcode === CORRUPT) {
+    return `damaged: ${reason}; restore a copy, or save what sqlite3 .recover can`
   }
-  return error instanceof NotOurs ? error.message : failureOf(error).reason
+  return reason
 }

@@ -9,13 +9,13 @@ import { BetBatch } from "../../../domain/BetBatch.ts"
 import {
   BetStore,
   BetStoreReader,
+  drawFromTerms,
   type PageOf,
   StoreBroken,
   type StoredBooks,
   StoreOpenError,
   StoreUnavailable
 } from "../BetStore.ts"
-import { drawFromTerms } from "../DrawTerms.ts"
 import * as DiscardRequest from "../embedded/DiscardRequest.ts"
 import { makeWriter, type Write } from "../embedded/EmbeddedStore.ts"
 import { checkFiles } from "../embedded/StoreFiles.ts"
@@ -122,9 +122,7 @@ const startWorker = Effect.fnUntraced(function* (
     return { worker, call }
   })
 
-  type Started = Effect.Success<typeof start>
-
-  const stop = Effect.fnUntraced(function* ({ call, worker }: Started) {
+  const stop = Effect.fnUntraced(function* ({ call, worker }: Effect.Success<typeof start>) {
     const closed = yield* Effect.timeoutOption(Effect.option(call("close", [])), CLOSE_TIMEOUT)
     yield* Effect.promise(() => worker.terminate())
     const failure = Option.getOrUndefined(Option.flatten(closed))
@@ -153,21 +151,24 @@ const startWorker = Effect.fnUntraced(function* (
   return { call, commit, broken: Deferred.await(broken) }
 })
 
-type Call = Effect.Success<ReturnType<typeof startWorker>>["call"]
+type Started = Effect.Success<ReturnType<typeof startWorker>>
 
-const pageBy = (call: Call) => (agency: Agency, page: PageOf) =>
-  Effect.map(call("page", [agency, page]), ({ bytes, count }) => new BetBatch(bytes, count))
-
-const makeBooks = (drawId: string, call: Call): StoredBooks => ({
-  draw: Effect.map(call("draw", []), (stored) =>
-    Option.map(Option.fromUndefinedOr(stored), ({ recorded, terms }) => ({
-      draw: drawFromTerms(drawId, terms),
-      recorded
-    }))
-  ),
-  progress: call("progress", []),
-  book: (agency, from) => pagedBook(agency, from, call("progressOf", [agency]), pageBy(call))
-})
+const makeBooks = (drawId: string, { call }: Started) => {
+  const progressOf = (agency: Agency) => call("progressOf", [agency])
+  const page = (agency: Agency, of: PageOf) =>
+    Effect.map(call("page", [agency, of]), ({ bytes, count }) => new BetBatch(bytes, count))
+  const books: StoredBooks = {
+    draw: Effect.map(call("draw", []), (stored) =>
+      Option.map(Option.fromUndefinedOr(stored), ({ recorded, terms }) => ({
+        draw: drawFromTerms(drawId, terms),
+        recorded
+      }))
+    ),
+    progress: call("progress", []),
+    book: (agency, from) => pagedBook(agency, from, progressOf(agency), page)
+  }
+  return { ...books, page, progressOf }
+}
 
 /** Opens the store to write it, under its lock. */
 export const make = Effect.fnUntraced(function* (options: Options) {
@@ -175,16 +176,14 @@ export const make = Effect.fnUntraced(function* (options: Options) {
   const path = yield* canonicalPath(options.path)
   yield* acquire(options.path, path)
   yield* DiscardRequest.clear(path)
-  const { broken, call, commit } = yield* startWorker(options, path, false)
-  const { breakNow, ...writer } = yield* makeWriter(drawId, commit)
+  const worker = yield* startWorker(options, path, false)
+  const { breakNow, ...writer } = yield* makeWriter(drawId, worker.commit)
   // The worker may die, or a sync fail, also while no commit waits for it.
-  yield* broken.pipe(Effect.catchTag("StoreBroken", breakNow), Effect.forkScoped)
+  yield* worker.broken.pipe(Effect.catchTag("StoreBroken", breakNow), Effect.forkScoped)
   return BetStore.of({
-    ...makeBooks(drawId, call),
+    ...makeBooks(drawId, worker),
     ...writer,
-    page: pageBy(call),
-    progressOf: (agency) => call("progressOf", [agency]),
-    winners: (winningNumber) => Effect.map(call("winners", [winningNumber]), winnersOf),
+    winners: (winningNumber) => Effect.map(worker.call("winners", [winningNumber]), winnersOf),
     changes: yield* DiscardRequest.serve(path, drawId, writer.discard)
   })
 })
@@ -193,8 +192,7 @@ export const make = Effect.fnUntraced(function* (options: Options) {
 export const makeReader = Effect.fnUntraced(function* (options: Options) {
   const path = yield* canonicalPath(options.path)
   yield* checkFiles(options.path, path)
-  const { call } = yield* startWorker(options, path, true)
-  return BetStoreReader.of(makeBooks(options.drawId, call))
+  return BetStoreReader.of(makeBooks(options.drawId, yield* startWorker(options, path, true)))
 })
 
 /**
