@@ -24,7 +24,7 @@ const rowsOf = (
   draw: StoredDraw | undefined,
   progress: ReadonlyMap<Agency, AgencyProgress>
 ): ReadonlyArray<Row> =>
-  [...new Set([...(draw?.draw.agencies ?? []), ...progress.keys()])]
+  [...new Set([...(draw?.agencies ?? []), ...progress.keys()])]
     .sort((one, other) => one - other)
     .map((agency) => {
       const { bets, finished, told } = progress.get(agency) ?? NO_PROGRESS
@@ -41,17 +41,15 @@ const table = (rows: ReadonlyArray<Row>): ReadonlyArray<string> =>
 
 const drawLine = (id: string, stored: StoredDraw | undefined): string => {
   if (stored === undefined) return `draw ${id}: not opened yet`
-  const { draw, recorded } = stored
-  const agencies = `agencies ${describeAgencies(draw.agencies)}`
-  const held = recorded ? "held" : "not held yet"
-  return `draw ${id}: ${agencies}, winning number ${draw.winningNumber}, ${held}`
+  const agencies = `agencies ${describeAgencies(stored.agencies)}`
+  const held = stored.recorded ? "held" : "not held yet"
+  return `draw ${id}: ${agencies}, winning number ${stored.winningNumber}, ${held}`
 }
 
-const json = (stored: StoredDraw | undefined, agencies: ReadonlyArray<Row>): string => {
-  if (stored === undefined) return JSON.stringify({ draw: null, agencies })
-  const { draw, recorded } = stored
-  const shown = { id: draw.id, agencies: draw.agencies, winningNumber: draw.winningNumber }
-  return JSON.stringify({ draw: { ...shown, held: recorded }, agencies })
+const json = (id: string, stored: StoredDraw | undefined, rows: ReadonlyArray<Row>): string => {
+  if (stored === undefined) return JSON.stringify({ draw: null, agencies: rows })
+  const { agencies, recorded: held, winningNumber } = stored
+  return JSON.stringify({ draw: { id, agencies, winningNumber, held }, agencies: rows })
 }
 
 export const settings = {
@@ -70,7 +68,9 @@ export const status = Command.make(
     const stored = Option.getOrUndefined(draw)
     const rows = rowsOf(stored, progress)
     yield* Console.log(
-      given.json ? json(stored, rows) : [drawLine(given.draw, stored), ...table(rows)].join("\n")
+      given.json
+        ? json(given.draw, stored, rows)
+        : [drawLine(given.draw, stored), ...table(rows)].join("\n")
     )
   })
 ).pipe(

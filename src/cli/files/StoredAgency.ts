@@ -24,7 +24,7 @@ export const progressOf = Effect.fnUntraced(function* (store: StoreUrl.StoreUrl,
   const books = yield* BetStoreReader
   const progress = (yield* books.progress).get(agency)
   if (progress !== undefined) return progress
-  const agencies = Option.getOrUndefined(yield* books.draw)?.draw.agencies
+  const agencies = Option.getOrUndefined(yield* books.draw)?.agencies
   if (agencies?.includes(agency)) return NO_PROGRESS
   return yield* new NoSuchAgency({ agency, store: StoreUrl.show(store), agencies })
 })

@@ -6,12 +6,7 @@
 import { Context, Data, Effect, type Option, type Stream } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
 import type { BetBatch } from "../../domain/BetBatch.ts"
-import {
-  Draw,
-  describeAgencies,
-  type ExpectedAgencies,
-  type WinningDocuments
-} from "../../domain/Draw.ts"
+import { describeAgencies, type WinningDocuments } from "../../domain/Draw.ts"
 
 /** How far an agency has come. */
 export interface AgencyProgress {
@@ -39,8 +34,7 @@ export interface DrawTerms {
 }
 
 /** A draw as it is stored. */
-export interface StoredDraw {
-  readonly draw: Draw
+export interface StoredDraw extends DrawTerms {
   /** It has been drawn: no bet can be added, and its winners are what `winners` says. */
   readonly recorded: boolean
 }
@@ -166,33 +160,30 @@ export class StoreOpenError extends Data.TaggedError("StoreOpenError")<{
 
 /** The draw was opened before with other agencies or another number. */
 export class DrawMismatch extends Data.TaggedError("DrawMismatch")<{
-  readonly stored: Draw
+  readonly drawId: string
+  readonly stored: DrawTerms
   readonly asked: DrawTerms
 }> {
   override get message(): string {
     const describe = ({ agencies, winningNumber }: DrawTerms) =>
       `agencies ${describeAgencies(agencies)} and winning number ${winningNumber}`
     return (
-      `the draw ${this.stored.id} was opened with ${describe(this.stored)}, ` +
+      `the draw ${this.drawId} was opened with ${describe(this.stored)}, ` +
       `this server was started with ${describe(this.asked)}; ` +
       "start it as before, or another draw with --draw or --store"
     )
   }
 }
 
-/** The draw that these terms were checked for when they were stored. */
-export const drawFromTerms = (id: string, { agencies, winningNumber }: DrawTerms): Draw =>
-  // The constructor checks them: a store that holds anything else is damaged.
-  new Draw({ id, agencies: agencies as ExpectedAgencies, winningNumber })
-
-/** Fails if a draw that was opened before is asked for with other terms. */
+/** Gives the stored draw, unless it was opened with other terms than those asked for. */
 export const ensureSameTerms = (
-  stored: Draw,
+  drawId: string,
+  stored: StoredDraw,
   asked: DrawTerms
-): Effect.Effect<void, DrawMismatch> =>
+): Effect.Effect<StoredDraw, DrawMismatch> =>
   stored.winningNumber === asked.winningNumber && stored.agencies.join() === asked.agencies.join()
-    ? Effect.void
-    : Effect.fail(new DrawMismatch({ stored, asked }))
+    ? Effect.succeed(stored)
+    : Effect.fail(new DrawMismatch({ drawId, stored, asked }))
 
 /** What can be read of a store, also beside the process that writes it: no lock, no repair. */
 export interface StoredBooks {

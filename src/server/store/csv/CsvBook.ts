@@ -4,7 +4,6 @@ import type { Agency } from "../../../domain/Agency.ts"
 import { BetBatch, BetBatchBuilder } from "../../../domain/BetBatch.ts"
 import {
   type AgencyProgress,
-  drawFromTerms,
   type PageOf,
   StoreOpenError,
   StoreUnavailable
@@ -44,11 +43,8 @@ const progressOfAll = (books: KnownBooks): ReadonlyMap<Agency, AgencyProgress> =
   return new Map(ascending.map((agency) => [agency, progressOf(books, agency)]))
 }
 
-const drawOf = ({ state: { draw, opened, recorded } }: KnownBooks) =>
-  Option.map(Option.fromUndefinedOr(opened), (terms) => ({
-    draw: drawFromTerms(draw, terms),
-    recorded
-  }))
+const drawOf = ({ state: { opened, recorded } }: KnownBooks) =>
+  Option.map(Option.fromUndefinedOr(opened), (terms) => ({ ...terms, recorded }))
 
 /** Answers from what is known when it is asked. */
 export const storedBooks = (

@@ -60,7 +60,7 @@ export const planOf = (
         if (!state.told.has(write.agency)) told.add(write.agency)
         return DONE
       case "openDraw":
-        if (opened !== undefined) return { kind: "draw", terms: opened, recorded }
+        if (opened !== undefined) return { kind: "draw", stored: { ...opened, recorded } }
         opened = { agencies: write.agencies, winningNumber: write.winningNumber }
         return DONE
       case "recordDraw":

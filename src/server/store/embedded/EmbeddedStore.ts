@@ -16,11 +16,11 @@ import {
   Discarded,
   DrawAlreadyHeld,
   type DrawTerms,
-  drawFromTerms,
   ensureSameTerms,
   type FinishOptions,
   NotAllFinished,
   type StoreBroken,
+  type StoredDraw,
   StoreUnavailable,
   type WholeBook
 } from "../BetStore.ts"
@@ -64,7 +64,7 @@ export type Outcome =
   | { readonly kind: "bookMismatch"; readonly held: number }
   /** The stored book is another edition. */
   | { readonly kind: "otherEdition" }
-  | { readonly kind: "draw"; readonly terms: DrawTerms; readonly recorded: boolean }
+  | { readonly kind: "draw"; readonly stored: StoredDraw }
   | { readonly kind: "missing"; readonly agencies: ReadonlyArray<Agency> }
   | { readonly kind: "alreadyRecorded" }
   | { readonly kind: "discarded"; readonly bets: number }
@@ -175,10 +175,8 @@ export const makeWriter = Effect.fnUntraced(function* (
   const openDraw = Effect.fnUntraced(function* (asked: DrawTerms) {
     const { agencies, winningNumber } = asked
     const outcome = yield* submit({ kind: "openDraw", agencies, winningNumber })
-    if (outcome.kind !== "draw") return { draw: drawFromTerms(drawId, asked), recorded: false }
-    const stored = drawFromTerms(drawId, outcome.terms)
-    yield* ensureSameTerms(stored, asked)
-    return { draw: stored, recorded: outcome.recorded }
+    if (outcome.kind !== "draw") return { agencies, winningNumber, recorded: false }
+    return yield* ensureSameTerms(drawId, outcome.stored, asked)
   })
 
   const recordDraw = submit({ kind: "recordDraw" }).pipe(

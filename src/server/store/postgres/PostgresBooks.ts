@@ -4,8 +4,6 @@ import type { Agency } from "../../../domain/Agency.ts"
 import { BetBatch } from "../../../domain/BetBatch.ts"
 import {
   type AgencyProgress,
-  type DrawTerms,
-  drawFromTerms,
   NO_PROGRESS,
   type PageOf,
   type StoredBooks,
@@ -19,16 +17,8 @@ import type { Postgres } from "./PostgresClient.ts"
 const PAGE_ROWS = 2400
 const utf8 = new TextEncoder()
 
-/** A draw as a row of `draws`. */
-export type DrawRow = DrawTerms & Pick<StoredDraw, "recorded">
-
-export const drawFromRow = (id: string, row: DrawRow): StoredDraw => ({
-  draw: drawFromTerms(id, row),
-  recorded: row.recorded
-})
-
 export const makeBooks = ({ drawId, key, read, sql }: Postgres) => {
-  const draw = sql<DrawRow>`
+  const draw = sql<StoredDraw>`
     select agencies, winning_number as "winningNumber", recorded_by is not null as recorded
     from draws where name = ${drawId} and agencies is not null`
 
@@ -88,9 +78,7 @@ export const makeBooks = ({ drawId, key, read, sql }: Postgres) => {
     )
 
   const books: StoredBooks = {
-    draw: Effect.map(read(draw), ([row]) =>
-      Option.map(Option.fromUndefinedOr(row), (found) => drawFromRow(drawId, found))
-    ),
+    draw: Effect.map(read(draw), ([row]) => Option.fromUndefinedOr(row)),
     progress: Effect.map(
       read(progress),
       (rows) => new Map(rows.map(({ agency, ...of }) => [agency, of]))

@@ -22,9 +22,9 @@ import {
   type DrawTerms,
   ensureSameTerms,
   type FinishOptions,
-  NotAllFinished
+  NotAllFinished,
+  type StoredDraw
 } from "../BetStore.ts"
-import { type DrawRow, drawFromRow } from "./PostgresBooks.ts"
 import { orRolledBack, type Postgres, stateOf, toUnavailable } from "./PostgresClient.ts"
 import { columnsOf } from "./PostgresColumns.ts"
 
@@ -167,7 +167,7 @@ export const makeWriter = ({ drawId, key, sql, write }: Postgres, notify: Effect
 
   const openDraw = Effect.fnUntraced(function* (asked: DrawTerms) {
     const { agencies, winningNumber } = asked
-    const opened = sql<DrawRow>`
+    const opened = sql<StoredDraw>`
       insert into draws (name, agencies, winning_number)
       values (${drawId}, ${integers(agencies)}, ${winningNumber})
       on conflict (name) do update set
@@ -175,8 +175,7 @@ export const makeWriter = ({ drawId, key, sql, write }: Postgres, notify: Effect
         winning_number = coalesce(draws.winning_number, excluded.winning_number)
       returning agencies, winning_number as "winningNumber", recorded_by is not null as recorded`
     const [row] = yield* write(opened)
-    const stored = drawFromRow(drawId, row!)
-    yield* ensureSameTerms(stored.draw, asked)
+    const stored = yield* ensureSameTerms(drawId, row!, asked)
     yield* write(makeAgencies(agencies))
     yield* makeIndex(winningNumber)
     return stored

@@ -3,7 +3,7 @@
  * Synchronous and free of libraries, for the store's worker.
  */
 import type { DatabaseSync, SQLInputValue, SQLTagStore, StatementSync } from "node:sqlite"
-import type { AgencyProgress, DrawTerms, PageOf } from "../BetStore.ts"
+import type { AgencyProgress, PageOf, StoredDraw } from "../BetStore.ts"
 import type { Outcome, Write } from "../embedded/EmbeddedStore.ts"
 import type { WinningRow } from "../WinningRows.ts"
 import { RowFields } from "./RowFields.ts"
@@ -176,7 +176,7 @@ export class SqliteBooks {
 
   private openDraw({ agencies, winningNumber }: Of<"openDraw">): Outcome {
     const stored = this.draw()
-    if (stored !== undefined) return { kind: "draw", ...stored }
+    if (stored !== undefined) return { kind: "draw", stored }
     this.sql.run`update draws
       set agencies = ${JSON.stringify(agencies)}, winning_number = ${winningNumber}
       where id = ${this.drawKeyToWrite()}`
@@ -192,7 +192,7 @@ export class SqliteBooks {
     const stored = this.draw()
     if (stored === undefined) return { kind: "missing", agencies: [] }
     if (stored.recorded) return { kind: "alreadyRecorded" }
-    const agencies = stored.terms.agencies.filter((agency) => !this.progressOf(agency).finished)
+    const agencies = stored.agencies.filter((agency) => !this.progressOf(agency).finished)
     if (agencies.length > 0) return { kind: "missing", agencies }
     this.sql.run`update draws set recorded = 1 where id = ${this.drawKey()}`
     return { kind: "done" }
@@ -224,16 +224,16 @@ export class SqliteBooks {
     if (ofBook) this.database.exec("begin")
   }
 
-  draw(): { readonly terms: DrawTerms; readonly recorded: boolean } | undefined {
+  draw(): StoredDraw | undefined {
     this.takeSnapshot(false)
     const row = this.sql.get`select agencies, winning_number, recorded from draws
       where name = ${this.drawId} and agencies not null`
     if (row === undefined) return undefined
-    const terms = {
-      agencies: JSON.parse(String(row.agencies)) as Array<number>,
-      winningNumber: Number(row.winning_number)
+    return {
+      agencies: JSON.parse(String(row.agencies)),
+      winningNumber: Number(row.winning_number),
+      recorded: row.recorded === 1
     }
-    return { terms, recorded: row.recorded === 1 }
   }
 
   progressOf(agency: number): AgencyProgress {

@@ -9,7 +9,6 @@ import { BetBatch } from "../../../domain/BetBatch.ts"
 import {
   BetStore,
   BetStoreReader,
-  drawFromTerms,
   type PageOf,
   StoreBroken,
   type StoredBooks,
@@ -153,17 +152,12 @@ const startWorker = Effect.fnUntraced(function* (
 
 type Started = Effect.Success<ReturnType<typeof startWorker>>
 
-const makeBooks = (drawId: string, { call }: Started) => {
+const makeBooks = ({ call }: Started) => {
   const progressOf = (agency: Agency) => call("progressOf", [agency])
   const page = (agency: Agency, of: PageOf) =>
     Effect.map(call("page", [agency, of]), ({ bytes, count }) => new BetBatch(bytes, count))
   const books: StoredBooks = {
-    draw: Effect.map(call("draw", []), (stored) =>
-      Option.map(Option.fromUndefinedOr(stored), ({ recorded, terms }) => ({
-        draw: drawFromTerms(drawId, terms),
-        recorded
-      }))
-    ),
+    draw: Effect.map(call("draw", []), Option.fromUndefinedOr),
     progress: call("progress", []),
     book: (agency, from) => pagedBook(agency, from, progressOf(agency), page)
   }
@@ -181,7 +175,7 @@ export const make = Effect.fnUntraced(function* (options: Options) {
   // The worker may die, or a sync fail, also while no commit waits for it.
   yield* worker.broken.pipe(Effect.catchTag("StoreBroken", breakNow), Effect.forkScoped)
   return BetStore.of({
-    ...makeBooks(drawId, worker),
+    ...makeBooks(worker),
     ...writer,
     winners: (winningNumber) => Effect.map(worker.call("winners", [winningNumber]), winnersOf),
     changes: yield* DiscardRequest.serve(path, drawId, writer.discard)
@@ -192,7 +186,7 @@ export const make = Effect.fnUntraced(function* (options: Options) {
 export const makeReader = Effect.fnUntraced(function* (options: Options) {
   const path = yield* canonicalPath(options.path)
   yield* checkFiles(options.path, path)
-  return BetStoreReader.of(makeBooks(options.drawId, yield* startWorker(options, path, true)))
+  return BetStoreReader.of(makeBooks(yield* startWorker(options, path, true)))
 })
 
 /**

@@ -15,7 +15,7 @@ import * as CrashDisk from "../../../support/stores/CrashDisk.ts"
 import * as FailingDisk from "../../../support/stores/FailingDisk.ts"
 import { temporaryFolder } from "../../../support/TemporaryFolder.ts"
 import { whole } from "../../../support/wholeBook.ts"
-import { bets, bookOf, bytesOf, drawOf } from "../BetStore.conformance.ts"
+import { bets, bookOf, bytesOf, drawOf, storedDraw } from "../BetStore.conformance.ts"
 
 /** Opens the store on a disk, runs, and closes it again. */
 const using = <A, E>(
@@ -53,7 +53,7 @@ const look = (store: BetStore["Service"]) =>
     expect((yield* bookOf(2)).text).toBe(bytesOf([bets(2, 0, 30)]))
     expect((yield* bookOf(3)).text).toBe(bytesOf([bets(3, 0, 30)]))
     expect((yield* store.progressOf(2)).finished).toBe(true)
-    expect(yield* store.draw).toEqual(Option.some({ draw: drawOf([1, 2, 3]), recorded: false }))
+    expect(yield* store.draw).toEqual(Option.some(storedDraw(drawOf([1, 2, 3]))))
     const held = yield* store.progressOf(1)
     expect([0, 30]).toContain(held.bets)
     expect((yield* bookOf(1)).text).toBe(bytesOf([bets(1, 0, held.bets)]))

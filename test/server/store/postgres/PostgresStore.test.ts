@@ -19,7 +19,7 @@ import {
   type TestDatabase
 } from "../../../support/stores/PostgresCluster.ts"
 import { whole } from "../../../support/wholeBook.ts"
-import { bets, bookOf, bytesOf, conformance, drawOf } from "../BetStore.conformance.ts"
+import { bets, bookOf, bytesOf, conformance, drawOf, storedDraw } from "../BetStore.conformance.ts"
 
 const optionsOf = (url: string, drawId = "default"): PostgresStore.Options => ({
   url: Redacted.make(url),
@@ -162,7 +162,7 @@ describePostgres("PostgresStore", (database) => {
           three.map((store) => store.openDraw(draw)),
           { concurrency: "unbounded" }
         )
-        expect(opened).toEqual(Array(3).fill({ draw, recorded: false }))
+        expect(opened).toEqual(Array(3).fill(storedDraw(draw)))
       }
     })
   )
