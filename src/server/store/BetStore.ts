@@ -96,7 +96,7 @@ export class NotAllFinished extends Data.TaggedError("NotAllFinished")<{
   }
 }
 
-/** The draw has been held: its winners are among the stored bets, and these stay. */
+/** The draw has been held: its winners are among the stored bets, so these must stay. */
 export class DrawAlreadyHeld extends Data.TaggedError("DrawAlreadyHeld")<{
   readonly agency: Agency
   readonly drawId: string
@@ -185,13 +185,13 @@ export const ensureSameTerms = (
     ? Effect.succeed(stored)
     : Effect.fail(new DrawMismatch({ drawId, stored, asked }))
 
-/** What can be read of a store, also beside the process that writes it: no lock, no repair. */
+/** What can be read of a store, also while another process writes it: no lock, no repair. */
 export interface StoredBooks {
   /** The draw, once `openDraw` has written it. */
   readonly draw: Effect.Effect<Option.Option<StoredDraw>, StoreUnavailable>
   /**
-   * Every agency that something is stored of, or was until it was discarded, in ascending order. A
-   * reader beside the writer of an embedded store knows of no discard, and says edition 0.
+   * Every agency that something is stored of, or was until a discard, in ascending order. The
+   * reader of an embedded store knows of no discards: it says edition 0.
    */
   readonly progress: Effect.Effect<ReadonlyMap<Agency, AgencyProgress>, StoreUnavailable>
   /**
@@ -304,9 +304,9 @@ export class BetStore extends Context.Service<
     ) => Effect.Effect<number, DrawAlreadyHeld | StoreUnavailable | StoreBroken>
 
     /**
-     * Ticks after another process changed who has finished, or recorded the draw; an embedded store
-     * ticks after a discard that another process asked for. A late or slow subscriber may miss
-     * ticks, but never the last one.
+     * Ticks after another process changed which agencies have finished, or recorded the draw; an
+     * embedded store ticks after a discard that another process asked for. A late or slow subscriber
+     * may miss ticks, but never the last one.
      */
     readonly changes: Stream.Stream<void>
 

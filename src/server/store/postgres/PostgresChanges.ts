@@ -1,28 +1,28 @@
 /**
- * How a server learns what others changed in its draw: PostgreSQL notifies those who listen, and
- * a look every few seconds makes up for lost notifications, and for a PostgreSQL without them.
+ * How a server learns what others changed in its draw: PostgreSQL notifies the servers that listen,
+ * and a look every few seconds makes up for lost notifications and for a PostgreSQL without them.
  */
 import { type Duration, Effect, PubSub, Queue, Stream } from "effect"
 import { ActionLine, logAction } from "../../../domain/ActionLog.ts"
 import { type Postgres, reasonOf } from "./PostgresClient.ts"
 
 const CHANNEL = "lottery"
-/** How long a lost notification delays the word of the draw. */
-export const LOOKS_EVERY = "2 seconds"
-/** Many agencies that finish at once make few ticks, each of which reads the standing of all. */
+/** How long a lost notification delays the news of a change. */
+const LOOKS_EVERY = "2 seconds"
+/** If many agencies finish at once, few ticks follow; each of them reads the progress of all. */
 const TICKS_AT_MOST_EVERY = "200 millis"
 
 /**
- * Tells every server that something of the draw has changed; a failure is ignored, for they look,
- * too. It waits among what reads, for it changes nothing.
+ * Tells every server that the draw has changed. A failure is ignored, since they also look by
+ * themselves. It takes a reader's turn because it changes nothing.
  */
 export const notify = ({ drawId, read, sql }: Postgres): Effect.Effect<void> =>
   Effect.ignore(read(sql.notify(CHANNEL, drawId)))
 
-/** A stream that ticks after changes of the draw, of others and our own. */
+/** A stream that ticks after changes of the draw, by other servers and by this one. */
 export const make = Effect.fnUntraced(function* (
   { drawId, read, sql }: Postgres,
-  looksEvery: Duration.Input
+  looksEvery: Duration.Input = LOOKS_EVERY
 ) {
   // A late subscriber is given the last tick; a slow one misses all but the last.
   const ticks = yield* PubSub.sliding<void>({ capacity: 1, replay: 1 })

@@ -126,15 +126,15 @@ export interface Postgres {
   readonly drawId: string
   /** The draw's key in the tables, as a part of a statement. */
   readonly key: Fragment
-  /** Runs what reads: again while PostgreSQL is away, until the store counts as unavailable. */
+  /** Runs a read: again while PostgreSQL is away, until the store counts as unavailable. */
   readonly read: <A, E>(
     statement: Effect.Effect<A, E>
   ) => Effect.Effect<A, Exclude<E, SqlError> | StoreUnavailable>
-  /** Runs what writes, likewise. It may be done although its answer is lost, and then again. */
+  /** As `read`, for a write. If its answer is lost, the write may be done, and then again. */
   readonly write: Postgres["read"]
 }
 
-/** Warns of what others on the way learn: any server may ask for the password in clear text. */
+/** Warns of what can be read on the way: any server may ask for the password in clear text. */
 const warnUnlessPrivate = (url: Redacted.Redacted) => {
   const host = hostWithoutTls(url)
   if (host === undefined) return Effect.void

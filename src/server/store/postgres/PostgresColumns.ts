@@ -112,13 +112,12 @@ export const columnsOf = ({ bytes, count }: BetBatch) => {
   const birthdates = new Column(OID.dateArray, OID.date, count, DATE_BYTES)
   const numbers = new Column(OID.int2Array, OID.int2, count, NUMBER_BYTES)
   const spans = Row.makeFieldSpans()
-  let quote = bytes.indexOf(Row.QUOTE)
   for (let start = 0; start < bytes.length; ) {
     const end = bytes.indexOf(Row.LF, start)
-    if (quote !== -1 && quote < start) quote = bytes.indexOf(Row.QUOTE, start)
-    const isQuoted = quote !== -1 && quote < end
+    Row.markFields(bytes, start, end, Row.COMMA, spans)
+    // Only names are ever quoted, from their first byte on.
+    const isQuoted = bytes[start] === Row.QUOTE || bytes[spans[2]!] === Row.QUOTE
     const row = isQuoted ? unquoted(bytes.subarray(start, end), spans) : bytes
-    if (!isQuoted) Row.markFields(bytes, start, end, Row.COMMA, spans)
     firstNames.addText(row, spans[0]!, spans[1]!)
     lastNames.addText(row, spans[2]!, spans[3]!)
     documents.addText(row, spans[4]!, spans[5]!)

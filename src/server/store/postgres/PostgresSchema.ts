@@ -20,7 +20,8 @@ const createTables = Effect.gen(function* () {
       recorded_by text,
       recorded_at timestamptz
     )`
-  // A row is never deleted, so that who waits for its lock finds it; it changes often, in place.
+  // A row is never deleted: a statement that waits for its lock finds it. It is updated often, in
+  // place.
   yield* sql`
     create table agencies (
       draw integer not null references draws,
@@ -29,7 +30,7 @@ const createTables = Effect.gen(function* () {
       finished boolean not null default false,
       told boolean not null default false,
       edition integer not null default 0,
-      -- The write that last added bets: whoever lost its answer knows by it that it was stored.
+      -- The write that last added bets: a server that lost its answer learns that it was stored.
       last_write uuid,
       primary key (draw, agency)
     ) with (fillfactor = 50)`
@@ -103,13 +104,11 @@ export const prepare = Effect.fnUntraced(function* (sql: PgClient.PgClient) {
   )
 })
 
-/** Fails if there are no tables, not of this version, or if they lack the draw. */
+/** Fails if there are no tables, or if they lack the draw. */
 export const check = Effect.fnUntraced(function* ({ drawId, sql }: Postgres) {
-  const version = yield* versionOf(sql)
-  if (version < LATEST) {
-    const what =
-      version === 0 ? "it holds no bets" : `its tables are of the older version ${version}`
-    return yield* new NotUsable({ reason: `${what}; a server that is started with it mends that` })
+  if ((yield* versionOf(sql)) === 0) {
+    const reason = "it holds no bets; a server that is started with it mends that"
+    return yield* new NotUsable({ reason })
   }
   const draws = yield* sql<{ name: string }>`select name from draws order by id`
   // A store that a server has just made holds no draw yet.

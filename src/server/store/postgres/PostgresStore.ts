@@ -52,8 +52,7 @@ const opening = <A>(
 
 /** Opens the store to write it, beside other servers; creates its tables if need be. */
 export const make = Effect.fnUntraced(function* (options: Options) {
-  const { drawId, looksEvery = PostgresChanges.LOOKS_EVERY, url } = options
-  const postgres = yield* PostgresClient.make(url, drawId)
+  const postgres = yield* PostgresClient.make(options.url, options.drawId)
   const { sql } = postgres
   yield* PostgresClient.checkSession(sql)
   yield* PostgresSchema.prepare(sql)
@@ -66,10 +65,10 @@ export const make = Effect.fnUntraced(function* (options: Options) {
   const scope = yield* Effect.scope
   return BetStore.of({
     ...makeBooks(postgres),
-    // Nothing waits for a notification: if it is lost, the others look by themselves.
+    // No write waits for its notification: if it is lost, the others look by themselves.
     ...makeWriter(postgres, Effect.asVoid(Effect.forkIn(PostgresChanges.notify(postgres), scope))),
-    changes: yield* PostgresChanges.make(postgres, looksEvery),
-    // A PostgreSQL whose sync fails ends by itself, and recovers from its log.
+    changes: yield* PostgresChanges.make(postgres, options.looksEvery),
+    // PostgreSQL itself stops if a sync fails, and recovers from its log.
     broken: Effect.never
   })
 }, opening)

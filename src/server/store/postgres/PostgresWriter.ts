@@ -1,8 +1,8 @@
 /**
  * What is written of one draw in PostgreSQL. An append or a finish is one statement, and so a
  * transaction of its own: it moves the agency's row on only from where the writer believes it to
- * be, which PostgreSQL lets one writer at a time do, whichever server it is. Each may be done
- * again where its answer was lost.
+ * be. PostgreSQL lets one writer at a time do so, of all servers. Each write may be repeated if its
+ * answer was lost.
  */
 import { randomUUID } from "node:crypto"
 import { hostname } from "node:os"
@@ -44,7 +44,7 @@ const integers = (values: ReadonlyArray<number>) =>
 
 /** The writing half of the store. `notify` tells the other servers that something has changed. */
 export const makeWriter = ({ drawId, key, sql, write }: Postgres, notify: Effect.Effect<void>) => {
-  /** Who records the draw, for people to read, and for this server to know if an answer is lost. */
+  /** The server that records the draw: read by people, and by this server after a lost answer. */
   const server = `${hostname()} ${process.pid} ${randomUUID()}`
   let hasSaidRecorded = false
 
@@ -85,11 +85,11 @@ export const makeWriter = ({ drawId, key, sql, write }: Postgres, notify: Effect
     { edition, last }: AppendOptions = {}
   ) {
     const token = randomUUID()
-    // A batch is taken apart when its turn has come: what waits is kept as the bytes it came in.
+    // A batch is split into columns when its turn has come: until then it stays the bytes it was.
     const statement = Effect.suspend(() => {
       const { birthdates, documents, firstNames, lastNames, numbers } = columnsOf(batch)
-      // In a select's list columns go side by side, row by row; one `unnest` of them all in `from`
-      // would put each of them aside first, for a fifth more of PostgreSQL's time.
+      // In the list of a select, the columns are unnested side by side, row by row. One `unnest` of
+      // all of them in `from` would first materialize each: a fifth more of PostgreSQL's time.
       return sql`
         with moved as (
           update agencies
@@ -150,7 +150,7 @@ export const makeWriter = ({ drawId, key, sql, write }: Postgres, notify: Effect
   const makeIndex = Effect.fnUntraced(
     function* (winningNumber: number) {
       const index = `bets_on_${winningNumber}`
-      // Even if it exists, to create it would wait for all who add bets.
+      // Even if the index exists, creating it would wait for every append.
       const found = yield* sql`
         select from pg_index join pg_class on pg_class.oid = pg_index.indexrelid
         where pg_index.indrelid = 'bets'::regclass and pg_class.relname = ${index}`
@@ -182,8 +182,8 @@ export const makeWriter = ({ drawId, key, sql, write }: Postgres, notify: Effect
   })
 
   /**
-   * The draw's row is locked before the agencies are looked at: a discard, which alone takes a
-   * finished book back, waits for it or is waited for.
+   * Locks the draw's row before it reads the agencies. Only a discard makes a finished book
+   * unfinished, and it locks that row too: one of the two waits for the other.
    */
   const record = Effect.gen(function* () {
     yield* sql`select id from draws where name = ${drawId} for update`
@@ -217,7 +217,7 @@ export const makeWriter = ({ drawId, key, sql, write }: Postgres, notify: Effect
 
   const discardBook = Effect.fnUntraced(
     function* (agency: Agency) {
-      // A share of the row: discards do not wait for each other, and the draw waits for all.
+      // A shared lock: discards do not wait for each other, and the draw waits for all of them.
       const [draw] = yield* sql<{ recorded: boolean }>`
         select recorded_by is not null as recorded from draws where name = ${drawId} for share`
       if (draw?.recorded === true) return yield* new DrawAlreadyHeld({ agency, drawId })
@@ -235,7 +235,7 @@ export const makeWriter = ({ drawId, key, sql, write }: Postgres, notify: Effect
     orRolledBack
   )
 
-  /** Tried once, for a second try would count 0; without a deadline, for a book may be large. */
+  /** Tried once: a second try would count 0 bets. No deadline: a book may be large. */
   const discard = Effect.fnUntraced(function* (agency: Agency) {
     const discarding = Effect.andThen(makeAgencies([agency]), discardBook(agency))
     // An interruption does not wait for PostgreSQL.

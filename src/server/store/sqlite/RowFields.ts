@@ -2,7 +2,7 @@
  * The fields of the canonical rows of a batch, as values for the columns of a database. Pure and
  * free of libraries, for a store's worker too.
  */
-import { LF, splitRow, ZERO } from "../../../domain/BetRow.ts"
+import { LF, QUOTE, splitRow, ZERO } from "../../../domain/BetRow.ts"
 
 /** How many bytes become one string at a time: larger ones only fill the worker's memory. */
 const PIECE_BYTES = 64 * 1024
@@ -26,8 +26,6 @@ export class RowFields {
   private rows = ""
   /** The start of the next row in `rows`. */
   private at = 0
-  /** The next quote in `rows`; -1 if there is none. */
-  private quote = -1
 
   constructor(bytes: Uint8Array) {
     this.bytes = bytes
@@ -37,14 +35,14 @@ export class RowFields {
   next(): boolean {
     if (this.at === this.rows.length && !this.readPiece()) return false
     const { rows, at } = this
-    if (this.quote !== -1 && this.quote < at) this.quote = rows.indexOf('"', at)
     const first = rows.indexOf(",", at)
     const second = rows.indexOf(",", first + 1)
     const third = rows.indexOf(",", second + 1)
     const fourth = rows.indexOf(",", third + 1)
     const end = rows.indexOf("\n", at)
     this.at = end + 1
-    if (this.quote !== -1 && this.quote < end) {
+    // Only names are ever quoted, from their first character on.
+    if (rows.charCodeAt(at) === QUOTE || rows.charCodeAt(first + 1) === QUOTE) {
       const fields = splitRow(rows.slice(at, end))
       this.firstName = fields[0]!
       this.lastName = fields[1]!
@@ -75,7 +73,6 @@ export class RowFields {
     this.rows = text.decode(bytes.subarray(nextPiece, end))
     this.nextPiece = end
     this.at = 0
-    this.quote = this.rows.indexOf('"')
     return true
   }
 }

@@ -215,8 +215,8 @@ export class SqliteBooks {
   }
 
   /**
-   * Lets a reader beside the writer see one state of the file from the start of a book, which is
-   * its progress, to its last page: it could not tell a discard in between. One book at a time.
+   * Lets a reader see one state of the file from the start of a book, which is its progress, to its
+   * last page: it would not notice a discard by the writer in between. One book at a time.
    */
   private takeSnapshot(ofBook: boolean): void {
     if (!this.isReader) return
@@ -309,7 +309,7 @@ export class SqliteBooks {
     }
   }
 
-  /** Closes the file; SQLite would copy the log by itself, and not say that a sync failed. */
+  /** Closes the file. SQLite's own copying of the log would not say that a sync failed. */
   close(): Failure | undefined {
     const failure = this.checkpoint(1)
     this.database.close()

@@ -171,7 +171,7 @@ const openToWrite = (database: DatabaseSync, path: string): void => {
   if (kind === "empty") database.exec(SCHEMA)
   if (kind === "restored") database.exec(MARKS)
   database.exec("commit")
-  // What a killed server left in the log may not be synced yet, and is relied upon from now on.
+  // What a killed server left in the log may not be synced yet, but counts as stored from now on.
   database.exec("pragma wal_checkpoint(passive)")
   syncFolder(dirname(path))
   // Only now: another user may have put the log there just before it was opened.
@@ -180,9 +180,9 @@ const openToWrite = (database: DatabaseSync, path: string): void => {
 }
 
 /**
- * Where SQLite opens a store to read it. SQLite needs a file of its own beside it even to read. If
- * nobody writes the store and we cannot, that file would keep the store's owner out, or cannot be
- * made at all; told that the store does not change, SQLite does without.
+ * Where SQLite opens a store to read it. Even a reader needs a file of SQLite's own next to it. If
+ * no server writes the store and we cannot, that file would keep the store's owner out, or cannot
+ * be made at all. SQLite does without if it is told that the store does not change.
  */
 const locationToRead = (path: string): string | URL => {
   if (existsSync(`${path}-wal`)) return path
