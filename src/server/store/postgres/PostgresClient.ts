@@ -64,7 +64,7 @@ const originOf = ({ reason }: SqlError): Origin => {
 }
 
 /** The SQLSTATE of an error that PostgreSQL itself gave. */
-export const stateOf = (error: SqlError): string | undefined => {
+const stateOf = (error: SqlError): string | undefined => {
   const { code } = originOf(error)
   return typeof code === "string" && /^[0-9A-Z]{5}$/.test(code) ? code : undefined
 }
@@ -90,9 +90,10 @@ export const toUnavailable = <E>(error: E): Exclude<E, SqlError> | StoreUnavaila
 /** Repeats a statement that may be done twice until PostgreSQL answers, within limits. */
 const patiently: Postgres["read"] = (statement) => {
   const duration = `${STATEMENT_SECONDS} seconds` as const
-  const late = new StoreUnavailable({
-    reason: `PostgreSQL did not answer in ${STATEMENT_SECONDS} seconds`
-  })
+  const fail = () => {
+    const reason = `PostgreSQL did not answer in ${STATEMENT_SECONDS} seconds`
+    return Effect.fail(new StoreUnavailable({ reason }))
+  }
   const work = statement.pipe(
     Effect.retry({
       while: (error) => error instanceof SqlError && isTransient(error),
@@ -100,13 +101,10 @@ const patiently: Postgres["read"] = (statement) => {
       times: RETRIES
     }),
     Effect.mapError(toUnavailable),
-    Effect.timeoutOrElse({ duration, orElse: () => Effect.fail(late) })
+    Effect.timeoutOrElse({ duration, orElse: fail })
   )
   // An uninterruptible caller stops waiting too, while the statement is interrupted.
-  return Effect.flatMap(
-    boundedWait(work, duration),
-    Option.getOrElse(() => Effect.fail(late))
-  )
+  return Effect.flatMap(boundedWait(work, duration), Option.getOrElse(fail))
 }
 
 /**

@@ -13,6 +13,7 @@ import type { Agency } from "../../../domain/Agency.ts"
 import type { BetBatch } from "../../../domain/BetBatch.ts"
 import { boundedWait } from "../../../domain/LoggedResource.ts"
 import {
+  type AgencyProgress,
   AlreadyFinished,
   type AppendOptions,
   BookMismatch,
@@ -25,18 +26,10 @@ import {
   NotAllFinished,
   type StoredDraw
 } from "../BetStore.ts"
-import { orRolledBack, type Postgres, stateOf, toUnavailable } from "./PostgresClient.ts"
+import { orRolledBack, type Postgres, toUnavailable } from "./PostgresClient.ts"
 import { columnsOf } from "./PostgresColumns.ts"
 
-interface AgencyRow {
-  readonly bets: number
-  readonly finished: boolean
-  readonly told: boolean
-  readonly edition: number
-  readonly last_write: string | null
-}
-
-const UNIQUE_VIOLATION = "23505"
+type AgencyRow = AgencyProgress & { readonly last_write: string | null }
 
 const integers = (values: ReadonlyArray<number>) =>
   // There is an array type of int4.
@@ -160,7 +153,7 @@ export const makeWriter = ({ drawId, key, sql, write }: Postgres, notify: Effect
         where number = ${sql.literal(String(winningNumber))}`
     },
     // Two that make it at once: one of them waits for the other, and then finds it there.
-    Effect.retry({ while: (error) => stateOf(error) === UNIQUE_VIOLATION, times: 3 }),
+    Effect.retry({ while: (error) => error.reason._tag === "UniqueViolation", times: 3 }),
     // Without a deadline: it reads every bet of all draws.
     Effect.mapError(toUnavailable)
   )
