@@ -305,8 +305,8 @@ export class BetStore extends Context.Service<
 
     /**
      * Ticks after another process changed which agencies have finished, or recorded the draw; an
-     * embedded store ticks after a discard that another process asked for. A late or slow subscriber
-     * may miss ticks, but never the last one.
+     * embedded store ticks after a discard that another process asked for. A late or slow
+     * subscriber may miss ticks, but never the last one.
      */
     readonly changes: Stream.Stream<void>
 

@@ -75,7 +75,7 @@ export const layer = (url: StoreUrl, drawId: string): Layer.Layer<BetStore, Stor
       : EMBEDDED[url._tag].make({ path: url.path, drawId })
   )
 
-/** The store behind a URL, to be read beside its writer. */
+/** The store behind a URL, to be read also while a server writes it. */
 export const layerReader = (
   url: StoreUrl,
   drawId: string

@@ -50,7 +50,7 @@ const opening = <A>(
     })
   )
 
-/** Opens the store to write it, beside other servers; creates its tables if need be. */
+/** Opens the store to write it, together with other servers; creates its tables if need be. */
 export const make = Effect.fnUntraced(function* (options: Options) {
   const postgres = yield* PostgresClient.make(options.url, options.drawId)
   const { sql } = postgres
@@ -79,11 +79,11 @@ const openToRead = Effect.fnUntraced(function* ({ drawId, url }: Options) {
   return postgres
 }, opening)
 
-/** Opens the store to read it, beside its writers. */
+/** Opens the store to read it, also while servers write it. */
 export const makeReader = (options: Options) =>
   Effect.map(openToRead(options), (postgres) => BetStoreReader.of(makeBooks(postgres)))
 
-/** Drops the book of an agency, also beside servers; gives how many bets were dropped. */
+/** Drops the book of an agency, also while servers run; gives how many bets were dropped. */
 export const discard = Effect.fnUntraced(function* (options: Options, agency: Agency) {
   const postgres = yield* openToRead(options)
   return yield* makeWriter(postgres, PostgresChanges.notify(postgres)).discard(agency)

@@ -1,7 +1,7 @@
 /**
  * A PostgreSQL URL as libpq writes it: `postgres://user:password@host:port/database?parameters`.
- * Special characters of a name or a password must be percent-encoded: only then is it clear where
- * the password ends, which is never shown.
+ * Special characters of a name or a password must be percent-encoded: otherwise it is not clear
+ * where the password ends, and a password is never shown.
  */
 import { Redacted, Result } from "effect"
 import { isLoopback } from "../../../protocol/Loopback.ts"

@@ -182,7 +182,7 @@ export const make = Effect.fnUntraced(function* (options: Options) {
   })
 })
 
-/** Opens the store to read it, beside its writer. */
+/** Opens the store to read it, also while a server writes it. */
 export const makeReader = Effect.fnUntraced(function* (options: Options) {
   const path = yield* canonicalPath(options.path)
   yield* checkFiles(options.path, path)
@@ -194,7 +194,7 @@ export const makeReader = Effect.fnUntraced(function* (options: Options) {
  * open. Gives how many bets were dropped.
  */
 export const discard = Effect.fnUntraced(function* (options: Options, agency: Agency) {
-  // First to read: opening it to write would create it, and would not miss the draw.
+  // Reads first: opening it to write would create it, and would not notice a missing draw.
   yield* Effect.scoped(makeReader(options))
   return yield* DiscardRequest.discard(make(options), { ...options, agency })
 })
