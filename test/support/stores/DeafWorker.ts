@@ -1,5 +1,5 @@
-/** A worker that says it has opened its file, and hears nothing. */
+/** A worker that says it has opened its file, and hears nothing after that. */
 import { parentPort } from "node:worker_threads"
 
-parentPort?.postMessage({ answer: undefined })
+parentPort?.once("message", () => parentPort?.postMessage({ answer: undefined }))
 parentPort?.on("message", () => {})

@@ -215,26 +215,8 @@ const checkReadable = (path: string): void => {
   }
 }
 
-/** Opens the file, and creates the store if it is new; throws if it cannot be one. */
-export const open = (settings: FileSettings): DatabaseSync => {
-  const { busyTimeoutMillis, drawId, path, readOnly } = settings
-  if (readOnly) checkReadable(path)
-  else createPrivate(path)
-  const { DatabaseSync } = process.getBuiltinModule("node:sqlite")
-  const location = readOnly ? locationToRead(path) : path
-  const database = new DatabaseSync(location, { readOnly, timeout: busyTimeoutMillis })
-  try {
-    if (readOnly) openToRead(database, drawId)
-    else openToWrite(database, path)
-  } catch (error) {
-    database.close()
-    throw error
-  }
-  return database
-}
-
-/** What `open` threw, in one line. */
-export const describeOpenFailure = (error: unknown): string => {
+/** Why a file cannot be opened, in one line. */
+const openFailure = (error: unknown): string => {
   const { errcode } = error as ThrownError
   const { reason } = failureOf(error)
   if (errcode === NOT_A_DATABASE) return "it is not an SQLite database"
@@ -242,4 +224,23 @@ export const describeOpenFailure = (error: unknown): string => {
     return `damaged: ${reason}; restore a copy, or save what sqlite3 .recover can`
   }
   return reason
+}
+
+/** Opens the file, and creates the store if it is new; says why if it throws. */
+export const openFile = (settings: FileSettings): DatabaseSync => {
+  const { busyTimeoutMillis, drawId, path, readOnly } = settings
+  const { DatabaseSync } = process.getBuiltinModule("node:sqlite")
+  let database: DatabaseSync | undefined
+  try {
+    if (readOnly) checkReadable(path)
+    else createPrivate(path)
+    const location = readOnly ? locationToRead(path) : path
+    database = new DatabaseSync(location, { readOnly, timeout: busyTimeoutMillis })
+    if (readOnly) openToRead(database, drawId)
+    else openToWrite(database, path)
+    return database
+  } catch (error) {
+    database?.close()
+    throw new NotOurs(openFailure(error))
+  }
 }

@@ -69,21 +69,16 @@ const copyRows = (writes: ReadonlyArray<Write>) => {
   return { owned, buffers }
 }
 
-/** Starts the worker and waits until it has opened the file; it ends with the scope. */
-const startWorker = Effect.fnUntraced(function* (
-  options: Options,
+/** Starts a worker. `breakNow` hears why nothing more may be committed. */
+const makeWorker = (
+  { busyTimeoutMillis = BUSY_TIMEOUT_MILLIS, drawId, worker: program = workerUrl() }: Options,
   path: string,
-  readOnly: boolean
-) {
-  const { busyTimeoutMillis = BUSY_TIMEOUT_MILLIS, drawId } = options
-  const opened = yield* Deferred.make<void, StoreUnavailable>()
-  const broken = yield* Deferred.make<never, StoreBroken>()
+  readOnly: boolean,
+  breakNow: (reason: string) => void
+) => {
   /** Callbacks of the requests without an answer, oldest first. */
-  const waiting: Array<Resume> = [(answer) => Deferred.doneUnsafe(opened, answer)]
+  const waiting: Array<Resume> = []
   let gone: string | undefined
-
-  const breakNow = (reason: string) =>
-    Deferred.doneUnsafe(broken, Effect.fail(new StoreBroken({ reason })))
 
   const end = (reason: string) => {
     gone ??= reason
@@ -98,40 +93,51 @@ const startWorker = Effect.fnUntraced(function* (
     else waiting.shift()?.(Effect.succeed(reply.answer as never))
   }
 
-  const start = Effect.sync(() => {
-    const settings: Settings = { role: "lottery/sqlite", path, drawId, readOnly, busyTimeoutMillis }
-    const worker = new Worker(options.worker ?? workerUrl(), {
-      workerData: settings,
-      resourceLimits: { maxYoungGenerationSizeMb: WORKER_YOUNG_MIB }
+  const settings: Settings = { role: "lottery/sqlite", path, drawId, readOnly, busyTimeoutMillis }
+  const worker = new Worker(program, {
+    workerData: settings,
+    resourceLimits: { maxYoungGenerationSizeMb: WORKER_YOUNG_MIB }
+  })
+  worker.on("message", receive)
+  worker.on("error", (error) => end(`the store's worker failed: ${error}`))
+  worker.on("exit", (code) => end(`the store's worker ended with code ${code}`))
+  /** Calls a method there; an uninterruptible caller is answered even if the worker dies. */
+  const call = <Method extends keyof Calls>(
+    method: Method,
+    args: Parameters<Calls[Method]>,
+    transfer: Array<ArrayBuffer> = []
+  ) =>
+    Effect.callback<ReturnType<Calls[Method]>, StoreUnavailable>((resume) => {
+      if (gone !== undefined) return resume(unavailable(gone))
+      worker.postMessage({ method, args } satisfies Request, transfer)
+      waiting.push(resume)
     })
-    worker.on("message", receive)
-    worker.on("error", (error) => end(`the store's worker failed: ${error}`))
-    worker.on("exit", (code) => end(`the store's worker ended with code ${code}`))
-    /** Calls a method there; an uninterruptible caller is answered even if the worker dies. */
-    const call = <Method extends keyof Calls>(
-      method: Method,
-      args: Parameters<Calls[Method]>,
-      transfer: Array<ArrayBuffer> = []
-    ) =>
-      Effect.callback<ReturnType<Calls[Method]>, StoreUnavailable>((resume) => {
-        if (gone !== undefined) return resume(unavailable(gone))
-        worker.postMessage({ method, args } satisfies Request, transfer)
-        waiting.push(resume)
-      })
-    return { worker, call }
-  })
+  return { worker, call }
+}
 
-  const stop = Effect.fnUntraced(function* ({ call, worker }: Effect.Success<typeof start>) {
-    const closed = yield* Effect.timeoutOption(Effect.option(call("close", [])), CLOSE_TIMEOUT)
-    yield* Effect.promise(() => worker.terminate())
-    const failure = Option.getOrUndefined(Option.flatten(closed))
-    // Everything acknowledged is durable in the log, but this disk is not to be trusted.
-    if (failure !== undefined) return yield* Effect.die(new StoreBroken({ reason: failure.reason }))
-  })
+const stopWorker = Effect.fnUntraced(function* ({ call, worker }: ReturnType<typeof makeWorker>) {
+  const closed = yield* Effect.timeoutOption(Effect.option(call("close", [])), CLOSE_TIMEOUT)
+  yield* Effect.promise(() => worker.terminate())
+  const failure = Option.getOrUndefined(Option.flatten(closed))
+  // Everything acknowledged is durable in the log, but this disk is not to be trusted.
+  if (failure !== undefined) return yield* Effect.die(new StoreBroken({ reason: failure.reason }))
+})
 
-  const { call } = yield* Effect.acquireRelease(start, stop)
+/** Starts the worker and waits until it has opened the file; it ends with the scope. */
+const startWorker = Effect.fnUntraced(function* (
+  options: Options,
+  path: string,
+  readOnly: boolean
+) {
+  const broken = yield* Deferred.make<never, StoreBroken>()
+  const breakNow = (reason: string) =>
+    Deferred.doneUnsafe(broken, Effect.fail(new StoreBroken({ reason })))
+  const { call } = yield* Effect.acquireRelease(
+    Effect.sync(() => makeWorker(options, path, readOnly, breakNow)),
+    stopWorker
+  )
   yield* Effect.mapError(
-    Deferred.await(opened),
+    call("open", []),
     ({ reason }) => new StoreOpenError({ store: options.path, reason })
   )
 

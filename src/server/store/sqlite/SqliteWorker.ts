@@ -8,7 +8,7 @@
 import { parentPort, workerData } from "node:worker_threads"
 import type { Write } from "../embedded/EmbeddedStore.ts"
 import { SqliteBooks } from "./SqliteBooks.ts"
-import { describeOpenFailure, type FileSettings, failureOf, open } from "./SqliteFile.ts"
+import { type FileSettings, failureOf, openFile } from "./SqliteFile.ts"
 
 const ROLE = "lottery/sqlite"
 
@@ -17,8 +17,8 @@ export interface Settings extends FileSettings {
   readonly role: typeof ROLE
 }
 
-/** The methods that the other thread may call. */
-export type Calls = Pick<
+/** The methods that the other thread may call, the first of which opens the file. */
+export type Calls = { readonly open: () => void } & Pick<
   SqliteBooks,
   "commit" | "draw" | "progress" | "progressOf" | "page" | "winners" | "close"
 >
@@ -28,7 +28,7 @@ export interface Request {
   readonly args: ReadonlyArray<unknown>
 }
 
-/** Requests are answered in order; the first answer comes unasked, once the file is open. */
+/** Requests are answered in order. */
 export type Reply =
   | { readonly answer: unknown }
   | { readonly failed: string }
@@ -44,25 +44,20 @@ const forgetRows = (writes: ReadonlyArray<Write>): void => {
   }
 }
 
-/** The worker's program: opens what `workerData` says and serves the thread that started it. */
+/** The worker's program: serves the thread that started it, with the file of `workerData`. */
 export const run = (): void => {
   const port = parentPort
   if (port === null) throw new Error("the SQLite worker must be started as a worker")
   const reply = (message: Reply) => port.postMessage(message)
 
-  const settings = workerData as Settings
   let books: SqliteBooks
-  try {
-    books = new SqliteBooks(open(settings), settings.drawId, settings.readOnly)
-    reply({ answer: undefined })
-  } catch (error) {
-    reply({ failed: describeOpenFailure(error) })
-    port.close()
-    return
+  const open = () => {
+    const settings = workerData as Settings
+    books = new SqliteBooks(openFile(settings), settings.drawId, settings.readOnly)
   }
   port.on("message", ({ args, method }: Request) => {
     try {
-      reply({ answer: Reflect.apply(books[method], books, args) })
+      reply({ answer: method === "open" ? open() : Reflect.apply(books[method], books, args) })
     } catch (error) {
       reply({ failed: failureOf(error).reason })
     }

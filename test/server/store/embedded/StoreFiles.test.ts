@@ -400,16 +400,16 @@ const STRANGER = `
   const [path, lockModule, fileModule] = process.argv.slice(1)
   const { Effect } = await import("effect")
   const { acquire, isInUse } = await import(lockModule)
-  const { describeOpenFailure, open } = await import(fileModule)
+  const { openFile } = await import(fileModule)
   process.setgid(${OTHER})
   process.setuid(${OTHER})
   const error = await Effect.runPromise(Effect.flip(Effect.scoped(acquire(path, path))))
   console.log(error.reason)
   console.log("in use: " + (await Effect.runPromise(isInUse(path))))
   try {
-    open({ path, drawId: "default", readOnly: true, busyTimeoutMillis: 0 })
+    openFile({ path, drawId: "default", readOnly: true, busyTimeoutMillis: 0 })
   } catch (error) {
-    console.log(describeOpenFailure(error))
+    console.log(error.message)
   }
 `
 
@@ -436,11 +436,11 @@ describeAsRoot("a user who may not open the store", () => {
 /** Opens a SQLite store as a user who is not root, and says why it cannot. */
 const OPENER = `
   const [path, module, how] = process.argv.slice(1)
-  const { open } = await import(module)
+  const { openFile } = await import(module)
   process.setgid(${OTHER})
   process.setuid(${OTHER})
   try {
-    open({ path, drawId: "default", readOnly: how === "read", busyTimeoutMillis: 0 }).close()
+    openFile({ path, drawId: "default", readOnly: how === "read", busyTimeoutMillis: 0 }).close()
   } catch (error) {
     console.log(error.message)
   }

@@ -204,7 +204,7 @@ describe("SqliteStore", () => {
           const before = readFileSync(other)
           for (const readOnly of [false, true]) {
             const settings = { path: other, drawId: "default", readOnly, busyTimeoutMillis: 0 }
-            expect(() => SqliteFile.open(settings)).toThrow(reason)
+            expect(() => SqliteFile.openFile(settings)).toThrow(reason)
           }
           expect(readFileSync(other).equals(before)).toBe(true)
         }
@@ -430,7 +430,7 @@ describe("SqliteStore", () => {
     Effect.gen(function* () {
       const path = join(yield* temporaryFolder, "lottery.db")
       const settings = { path, drawId: "default", readOnly: false, busyTimeoutMillis: 0 }
-      const database = SqliteFile.open(settings)
+      const database = SqliteFile.openFile(settings)
       const books = new SqliteBooks(database, "default")
       /** Whether the file has changed once what follows a commit is done. */
       const isCopied = (write: Write, grownBytes?: number) => {
