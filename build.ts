@@ -136,7 +136,7 @@ const removeOthers = async (name: string): Promise<void> => {
 
 await mkdir(dist, { recursive: true })
 const scripts = { entryFileNames: "[name].cjs", chunkFileNames: "[name].cjs" }
-const chunks = await bundle("command.ts", { format: "cjs", ...scripts }, { external: SIGNALS })
+const chunks = await bundle("entry.ts", { format: "cjs", ...scripts }, { external: SIGNALS })
 const [worker] = await bundle("worker.ts", { format: "esm" })
 const files = new Map(chunks.map(({ code, fileName }) => [fileName, toScript(code)]))
 files.set(WORKER, worker.code)

@@ -20,6 +20,12 @@ export const TAB = 0x09
 export const FIELD_COUNT = 5
 
 /**
+ * The bytes of the longest row: two names of a hundred quotes each, doubled and quoted; ten digits,
+ * a date, four digits; the separators and LF.
+ */
+export const MAX_ROW_BYTES = 2 * (2 * 100 + 2) + 10 + 10 + 4 + FIELD_COUNT
+
+/**
  * Where the five fields of a bet lie in a byte array, in order: `[start, end)` of each, ten
  * offsets. One is reused for every bet of a batch.
  */

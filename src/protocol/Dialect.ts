@@ -27,12 +27,21 @@ const isNative = (bytes: Uint8Array): Verdict => {
 const JSON_SECOND_BYTES: ReadonlySet<number> = new Set([QUOTE, OBJECT_END, SPACE, TAB, LF, CR])
 
 const isJson = (bytes: Uint8Array): Verdict => {
-  let least = 0
-  for (let index = 0; index < 4; index++) least = least * 256 + (bytes[index] ?? 0)
-  if (least > MAX_JSON_BYTES) return "no"
+  // The length if no more of its bytes come, and so the least that it can be.
+  let leastLength = 0
+  for (let index = 0; index < 4; index++) leastLength = leastLength * 256 + (bytes[index] ?? 0)
+  if (leastLength > MAX_JSON_BYTES) return "no"
   if (bytes.length > 4 && bytes[4] !== OBJECT_START) return "no"
   if (bytes.length > 5) return JSON_SECOND_BYTES.has(bytes[5]!) ? "yes" : "no"
   return "more"
+}
+
+/** The bytes that a JSON message announces which is too large to be one; else undefined. */
+export const tooLargeJsonBytes = (bytes: Uint8Array): number | undefined => {
+  const [a = 0, b = 0, c = 0, d = 0, open, second = 0] = bytes
+  const length = ((a * 256 + b) * 256 + c) * 256 + d
+  const isJson = open === OBJECT_START && JSON_SECOND_BYTES.has(second)
+  return isJson && length > MAX_JSON_BYTES ? length : undefined
 }
 
 const CONTENT_START = 2

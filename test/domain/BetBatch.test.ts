@@ -6,6 +6,7 @@ import { Effect, Schema } from "effect"
 import { describe, expect } from "vitest"
 import { Bet } from "../../src/domain/Bet.ts"
 import { BetBatch, BetBatchBuilder, BetBatchSchema } from "../../src/domain/BetBatch.ts"
+import { MAX_ROW_BYTES } from "../../src/domain/BetRow.ts"
 import vectors from "../protocol/vectors.json" with { type: "json" }
 
 const textOf = (batch: BetBatch): string => Buffer.from(batch.bytes).toString("utf8")
@@ -31,6 +32,7 @@ describe("BetBatch", () => {
     builder.addTexts([quotes, quotes, "1234567890", "1999-03-17", "7574"])
     const row = `"${quotes}${quotes}","${quotes}${quotes}",1234567890,1999-03-17,7574\n`
     expect(textOf(builder.build())).toBe(row)
+    expect(row.length).toBe(MAX_ROW_BYTES)
     const large = new BetBatchBuilder(2 * 1024 * 1024)
     large.clear()
     expect(large.bytes.buffer.byteLength).toBe(1024 * 1024)

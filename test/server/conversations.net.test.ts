@@ -693,6 +693,11 @@ describe("the first bytes", () => {
   it.live.each([
     ["are shown in the log", [0x10, 3, 1, 2, 0], "10 03 01 02 00"],
     [
+      "are told from a JSON message that is too large",
+      [0, 0x90, 0, 0, 0x7b, 0x22],
+      "00 90 00 00 7b 22; a JSON message of 9437184 bytes, expected at most 8388608"
+    ],
+    [
       "are not shown behind what is nearly the native preface, for a token may be there",
       [...M.PREFACE.with(7, 2), ...M.controlFrame({ token: "secret" })],
       "ff 4c 54 52 59 0d 0a 02"

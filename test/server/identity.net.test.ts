@@ -8,7 +8,7 @@ import type * as Tls from "node:tls"
 import { it } from "@effect/vitest"
 import { Duration, Effect, Fiber, References, Result } from "effect"
 import { describe, expect } from "vitest"
-import type { Credentials } from "../../src/cli/files/TrialKeys.ts"
+import type { CertifiedKey } from "../../src/cli/files/TrialKeys.ts"
 import { makeAuthority, validFor } from "../../src/cli/files/TrialKeys.ts"
 import type { ExpectedAgencies } from "../../src/domain/Draw.ts"
 import { makeServerTls } from "../../src/server/admission/Certificates.ts"
@@ -61,7 +61,7 @@ const startServer = Effect.fnUntraced(function* (asked: Asked) {
 })
 
 /** TLS as an agency with this certificate speaks it, or one without. */
-const as = (holder?: Credentials): Tls.ConnectionOptions => ({
+const as = (holder?: CertifiedKey): Tls.ConnectionOptions => ({
   ca: keys.authority.certificate,
   ...(holder !== undefined && { cert: holder.certificate, key: holder.key })
 })
@@ -146,7 +146,7 @@ describe("with certificates", () => {
   const named = (commonName: string, ...uris: ReadonlyArray<string>) =>
     keys.named({ commonName, uris })
   const cases: ReadonlyArray<
-    readonly [what: string, holder: Effect.Effect<Credentials | undefined>, reason: string]
+    readonly [what: string, holder: Effect.Effect<CertifiedKey | undefined>, reason: string]
   > = [
     ["no certificate", Effect.undefined, "no certificate was presented"],
     [
@@ -316,7 +316,7 @@ describe("with certificates and tokens", () => {
   )
 
   const judged: ReadonlyArray<
-    readonly [what: string, holder: Credentials, reason: string, token: string]
+    readonly [what: string, holder: CertifiedKey, reason: string, token: string]
   > = [
     ["another agency's", second, "the certificate is agency 2's", TOKENS[1]],
     [

@@ -168,7 +168,7 @@ const holdConversation = Effect.fnUntraced(function* (
 
 /** The agency's winning documents on standard output, one a line. */
 const printWinners = Effect.fnUntraced(function* (documents: ReadonlyArray<string>) {
-  yield* Purpose.served
+  yield* Purpose.fulfilled
   yield* logAction("consulta_ganadores", "success", { cant_ganadores: documents.length })
   for (const document of documents) yield* Console.log(document)
 })

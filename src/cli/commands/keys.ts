@@ -4,7 +4,7 @@ import { Command } from "effect/cli"
 import { logAction } from "../../domain/ActionLog.ts"
 import { FileUnavailable, fileUnavailable } from "../../domain/FileUnavailable.ts"
 import { makeFolder } from "../files/Folder.ts"
-import type { Credentials } from "../files/TrialKeys.ts"
+import type { CertifiedKey } from "../files/TrialKeys.ts"
 import { writeWhole } from "../files/WholeFile.ts"
 import * as Setting from "../settings/Setting.ts"
 import * as SettingText from "../settings/SettingText.ts"
@@ -80,10 +80,10 @@ const refuseToOverwrite = Effect.fnUntraced(function* (settings: KeysSettings) {
 
 const OWNER_ONLY = 0o600
 
-const writeCredentials = Effect.fnUntraced(function* (
+const writeCertifiedKey = Effect.fnUntraced(function* (
   folder: string,
   holder: string,
-  { certificate, key }: Credentials
+  { certificate, key }: CertifiedKey
 ) {
   const path = yield* Path.Path
   const content = (text: string) => Stream.encodeText(Stream.succeed(text))
@@ -106,12 +106,16 @@ const writeSet = Effect.fnUntraced(
     const { makeAuthority, validFor } = yield* loadTrialKeys
     const validity = yield* validFor(days)
     const authority = yield* makeAuthority(validity)
-    yield* writeCredentials(out, AUTHORITY, authority)
+    yield* writeCertifiedKey(out, AUTHORITY, authority)
     const given = Option.getOrElse(names, () => [])
     const serverNames = [...new Set([...SERVER_NAMES, ...given])]
-    yield* writeCredentials(out, SERVER, yield* authority.issue({ serverNames }, validity))
+    yield* writeCertifiedKey(out, SERVER, yield* authority.issue({ serverNames }, validity))
     for (const agency of agencies) {
-      yield* writeCredentials(out, agencyName(agency), yield* authority.issue({ agency }, validity))
+      yield* writeCertifiedKey(
+        out,
+        agencyName(agency),
+        yield* authority.issue({ agency }, validity)
+      )
     }
   },
   (effect, settings) => Effect.onError(effect, () => removeSet(settings))

@@ -10,7 +10,7 @@ import { DateTime, Effect } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
 
 /** A certificate and its private key (PKCS#8), both as PEM. */
-export interface Credentials {
+export interface CertifiedKey {
   readonly certificate: string
   readonly key: string
 }
@@ -25,8 +25,8 @@ export interface Validity {
 export type Holder = { readonly agency: Agency } | { readonly serverNames: ReadonlyArray<string> }
 
 /** Issues certificates; anyone who has its key can do so too. */
-export interface Authority extends Credentials {
-  readonly issue: (holder: Holder, validity: Validity) => Effect.Effect<Credentials>
+export interface Authority extends CertifiedKey {
+  readonly issue: (holder: Holder, validity: Validity) => Effect.Effect<CertifiedKey>
 }
 
 const EARLIER_MINUTES = 5
@@ -100,7 +100,7 @@ const certify = async (
   { privateKey, publicKey }: KeyPair,
   authority: KeyPair,
   { notAfter, notBefore }: Validity
-): Promise<Credentials> => {
+): Promise<CertifiedKey> => {
   const certificate = await x509.X509CertificateGenerator.create({
     notBefore: DateTime.toDateUtc(notBefore),
     notAfter: DateTime.toDateUtc(notAfter),

@@ -10,7 +10,7 @@
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { Script } from "node:vm"
-import type * as Command from "./command.ts"
+import type * as Command from "./entry.ts"
 import * as Signals from "./Signals.ts"
 
 /** The file in the folder that a worker thread is started with. */
@@ -80,5 +80,5 @@ export const loadCommand = (
     return exports
   }
 
-  return load("command.cjs") as typeof Command
+  return load("entry.cjs") as typeof Command
 }

@@ -5,14 +5,14 @@
 import { Context, Effect } from "effect"
 
 export interface Purpose {
-  isServed: boolean
+  isFulfilled: boolean
 }
 
 export const CurrentPurpose = Context.Reference<Purpose>("lottery/cli/Purpose", {
-  defaultValue: () => ({ isServed: false })
+  defaultValue: () => ({ isFulfilled: false })
 })
 
 /** Says that the command has done what it is for: what is left of it may be cut off. */
-export const served: Effect.Effect<void> = Effect.map(CurrentPurpose, (purpose) => {
-  purpose.isServed = true
+export const fulfilled: Effect.Effect<void> = Effect.map(CurrentPurpose, (purpose) => {
+  purpose.isFulfilled = true
 })

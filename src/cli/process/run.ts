@@ -172,8 +172,8 @@ const supervise = Effect.fnUntraced(function* <E>(
     return yield* reportFailure(exit.cause, choice)
   }
   if (stopped) yield* logAction("exit", "success")
-  const { isServed } = yield* CurrentPurpose
-  return Exit.isFailure(exit) && signal === "SIGINT" && !isServed ? EXIT_INTERRUPTED : EXIT_DONE
+  const { isFulfilled } = yield* CurrentPurpose
+  return Exit.isFailure(exit) && signal === "SIGINT" && !isFulfilled ? EXIT_INTERRUPTED : EXIT_DONE
 })
 
 /** Runs a command with the arguments of this process, and ends the process. */
@@ -183,7 +183,7 @@ export const runMain = <Name extends string, Input, ContextInput, E>(
     readonly version: string
     /** Set by the command once its flags are read. */
     readonly choice: LogChoice
-    /** Of this process: what is served already needs no more of it. */
+    /** Of this process: a command that has done what it is for may be cut off. */
     readonly purpose: Purpose
     readonly services: Layer.Layer<Command.Environment>
   }

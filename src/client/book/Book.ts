@@ -8,7 +8,7 @@ import { type Bet, textsOf } from "../../domain/Bet.ts"
 import { BetBatch } from "../../domain/BetBatch.ts"
 import { joinFields, makeFieldSpans } from "../../domain/BetRow.ts"
 import type { FileUnavailable } from "../../domain/FileUnavailable.ts"
-import { BadLine, type BetCheck } from "./BookParser.ts"
+import { BadLine, type DialectCheck } from "./BookParser.ts"
 import { birthdateProblem } from "./Today.ts"
 
 /** What can go wrong with a book while it is sent. */
@@ -65,7 +65,7 @@ export class BookChanged extends Data.TaggedError("BookChanged")<{
 /** A book of one bet, which the dialect's `check` may refuse. */
 export const fromBet = Effect.fnUntraced(function* (
   bet: Bet,
-  check: BetCheck,
+  check: DialectCheck,
   today: string
 ): Effect.fn.Return<Book, BadLine> {
   const spans = makeFieldSpans()

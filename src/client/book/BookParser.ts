@@ -10,7 +10,7 @@ import { type BetProblem, decodeUtf8, ordinaryBetEnd } from "../../domain/BetChe
 import * as Row from "../../domain/BetRow.ts"
 import { birthdateProblem } from "./Today.ts"
 
-/** The longest line in bytes, without its line end; a bet takes at most 433. */
+/** The longest line in bytes, without its line end; over twice what a bet takes. */
 const MAX_BOOK_LINE_BYTES = 1024
 
 /** The room that a builder begins with, in bytes. */
@@ -46,7 +46,7 @@ export interface UnendedLine {
  * Returns what a dialect cannot say of the bet that `spans` marks in `source`, if anything. It is
  * not asked about an ordinary bet, whose names have no separator of any dialect.
  */
-export type BetCheck = (source: Uint8Array, spans: Row.FieldSpans) => BetProblem | undefined
+export type DialectCheck = (source: Uint8Array, spans: Row.FieldSpans) => BetProblem | undefined
 
 export interface BookOptions {
   /** What errors call the book. */
@@ -56,7 +56,7 @@ export interface BookOptions {
   /** The most bytes of a batch, in canonical form; a bet that alone takes more is a bad line. */
   readonly maxBatchBytes: number
   /** A rule on top of those of a bet. */
-  readonly check?: BetCheck | undefined
+  readonly check?: DialectCheck | undefined
   /** Whether bad lines are left out; otherwise the first one ends the reading. */
   readonly skipBadLines: boolean
   /** The day at the agency as YYYY-MM-DD, the same in every pass over a book. */

@@ -5,7 +5,7 @@ import type { Agency } from "../../domain/Agency.ts"
 import type { WinningDocuments } from "../../domain/Draw.ts"
 import type { BadMessage } from "../../protocol/BytesCodec.ts"
 import { type Book, type BookFailure, endOf, type PositionedBatch } from "../book/Book.ts"
-import type { BetCheck } from "../book/BookParser.ts"
+import type { DialectCheck } from "../book/BookParser.ts"
 import type { ServerAddress, ServerFailure } from "../ServerFailure.ts"
 import type { UploadProgress } from "../UploadProgress.ts"
 import type { AnotherBook, BookGone } from "./StoredBook.ts"
@@ -20,7 +20,7 @@ export type ConversationError = ServerFailure | BookFailure | AnotherBook | Book
 
 export interface Conversation {
   /** What the dialect cannot say of a bet. */
-  readonly check: BetCheck
+  readonly check: DialectCheck
   /** The most bytes of canonical rows that fit one message, whatever the rows. */
   readonly maxBatchBytes: number
   /**
@@ -35,7 +35,7 @@ export interface Conversation {
 }
 
 /** Refuses a name that holds the separator of a dialect, which has no way to quote it. */
-export const namesWithout = (separator: string, dialect: string): BetCheck => {
+export const namesWithout = (separator: string, dialect: string): DialectCheck => {
   const byte = separator.charCodeAt(0)
   const message = `a name cannot hold "${separator}" in the ${dialect} dialect`
   return (source, spans) => {

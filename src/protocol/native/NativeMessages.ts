@@ -17,7 +17,7 @@ const Count = Schema.Int.check(
 )
 
 /** A number of things, at least one. */
-const Amount = Count.check(Schema.isGreaterThanOrEqualTo(1))
+const PositiveCount = Count.check(Schema.isGreaterThanOrEqualTo(1))
 
 /** The SHA-256 of some canonical rows. */
 const Sha256 = Schema.String.check(
@@ -65,9 +65,9 @@ export class Welcome extends Schema.TaggedClass<Welcome>()("Welcome", {
   sha256: Sha256,
   finished: Schema.Boolean,
   /** The most frames of bets without an acknowledgement. */
-  window: Amount,
+  window: PositiveCount,
   /** The most bytes of a frame after its length. */
-  maxFrame: Amount
+  maxFrame: PositiveCount
 }) {}
 
 /** The first `bets` bets are durable, or were compared. */
@@ -82,7 +82,7 @@ export class Finished extends Schema.TaggedClass<Finished>()("Finished", {
 /** How many of the expected agencies have finished. */
 export class Waiting extends Schema.TaggedClass<Waiting>()("Waiting", {
   finished: Count,
-  expected: Amount
+  expected: PositiveCount
 }) {}
 
 /** Documents of the agency's winning bets; if `more`, others follow. */

@@ -22,7 +22,7 @@ export class BookDiffers extends Data.TaggedError("BookDiffers")<{
   }
 }
 
-/** How many stored rows a comparison reads at a time; each has at most 433 bytes. */
+/** How many stored rows a comparison reads at a time: 217 KiB of the longest. */
 export const PAGE_ROWS = 512
 /**
  * How many comparisons read at the same time, over all connections. Each takes a page of rows,

@@ -8,7 +8,8 @@ import type { Socket } from "effect/socket/Socket"
 import { logAction } from "../../domain/ActionLog.ts"
 import type { EndOfStream } from "../../protocol/ByteReader.ts"
 import { BadMessage } from "../../protocol/BytesCodec.ts"
-import { type Dialect, detect } from "../../protocol/Dialect.ts"
+import { type Dialect, detect, tooLargeJsonBytes } from "../../protocol/Dialect.ts"
+import { MAX_JSON_BYTES } from "../../protocol/Limits.ts"
 import * as PeerConnection from "../../protocol/PeerConnection.ts"
 import { beginsWithHandshake, NO_TLS_HERE } from "../../protocol/TlsRecord.ts"
 import { linger, type Peer } from "../admission/Peer.ts"
@@ -83,8 +84,7 @@ const readDialect = Effect.fnUntraced(function* ({
       if (ended?.pending === 0) return yield* ended
       const isTls = beginsWithHandshake(bytes)
       if (isTls) yield* write(NO_TLS_HERE)
-      const reason = isTls ? TLS_IS_OFF : `unknown first bytes: ${showFirstBytes(bytes)}`
-      return yield* new BadMessage({ reason })
+      return yield* new BadMessage({ reason: isTls ? TLS_IS_OFF : unknownReason(bytes) })
     }
     if (detection !== "undecided") return detection
     yield* Effect.catchTag(reader.fill, "EndOfStream", (end) =>
@@ -94,5 +94,12 @@ const readDialect = Effect.fnUntraced(function* ({
     )
   }
 })
+
+const unknownReason = (bytes: Uint8Array): string => {
+  const reason = `unknown first bytes: ${showFirstBytes(bytes)}`
+  const length = tooLargeJsonBytes(bytes)
+  if (length === undefined) return reason
+  return `${reason}; a JSON message of ${length} bytes, expected at most ${MAX_JSON_BYTES}`
+}
 
 const TLS_IS_OFF = "that is TLS: this server was started without --tls-cert and --tls-key"

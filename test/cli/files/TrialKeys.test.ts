@@ -13,7 +13,7 @@ import { DateTime, Effect } from "effect"
 import { describe, expect } from "vitest"
 import {
   type Authority,
-  type Credentials,
+  type CertifiedKey,
   makeAuthority,
   type Validity,
   validFor
@@ -23,7 +23,7 @@ const CLIENT_AUTH = "1.3.6.1.5.5.7.3.2"
 const SERVER_AUTH = "1.3.6.1.5.5.7.3.1"
 const SERVER_NAMES = ["localhost", "central.example", "127.0.0.1", "::1"]
 
-const read = ({ certificate }: Credentials) => new X509Certificate(certificate)
+const read = ({ certificate }: CertifiedKey) => new X509Certificate(certificate)
 
 /** Ended an hour ago. */
 const past = Effect.map(
@@ -73,7 +73,7 @@ describe("a certificate", () => {
     Effect.gen(function* () {
       const { agency, authority, server } = yield* parties
       // Node's reader does not tell any of it.
-      const extensionsOf = ({ certificate }: Credentials) => {
+      const extensionsOf = ({ certificate }: CertifiedKey) => {
         const read = new x509.X509Certificate(certificate)
         return {
           pathLength: read.getExtension(x509.BasicConstraintsExtension)?.pathLength,
@@ -160,7 +160,7 @@ interface Handshake {
 
 /** What each end shows, and the authority that it trusts. */
 interface End {
-  readonly shows: Credentials
+  readonly shows: CertifiedKey
   readonly trusts: Authority
 }
 
@@ -252,7 +252,7 @@ describe("a handshake", () => {
     Effect.gen(function* () {
       const { authority, server, validity } = yield* parties
       const other = yield* makeAuthority(validity)
-      const wrong: ReadonlyArray<readonly [Credentials, string]> = [
+      const wrong: ReadonlyArray<readonly [CertifiedKey, string]> = [
         [server, "INVALID_PURPOSE"],
         [yield* other.issue({ agency: 3 }, validity), "UNABLE_TO_VERIFY_LEAF_SIGNATURE"],
         [yield* authority.issue({ agency: 3 }, yield* past), "CERT_HAS_EXPIRED"],
@@ -272,7 +272,7 @@ describe("a handshake", () => {
       const { agency, authority, validity } = yield* parties
       const other = yield* makeAuthority(validity)
       const holder = { serverNames: SERVER_NAMES }
-      const wrong: ReadonlyArray<readonly [Credentials, string]> = [
+      const wrong: ReadonlyArray<readonly [CertifiedKey, string]> = [
         [agency, "INVALID_PURPOSE"],
         [yield* other.issue(holder, validity), "UNABLE_TO_VERIFY_LEAF_SIGNATURE"],
         [yield* authority.issue(holder, yield* past), "CERT_HAS_EXPIRED"]

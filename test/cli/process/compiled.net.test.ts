@@ -54,7 +54,7 @@ const spoil = (content: (compiled: Buffer) => Buffer | undefined) => (folder: st
 const VERSION = { code: 0, stdout: `lottery v${packageJson.version}\n`, stderr: "" }
 
 describe("what was compiled", () => {
-  it.each(["command.cjs", "commands.cjs", "client.cjs", "server.cjs"])(
+  it.each(["entry.cjs", "commandLine.cjs", "client.cjs", "server.cjs"])(
     "is there for %s",
     (name) => {
       const filename = join(folderIn(DIST), name)

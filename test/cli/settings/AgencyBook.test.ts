@@ -14,7 +14,7 @@ import * as Command from "effect/cli/Command"
 import { TestClock } from "effect/testing"
 import { describe, expect } from "vitest"
 import type { LogChoice } from "../../../src/cli/log/LogFormat.ts"
-import { makeLottery } from "../../../src/cli/process/commands.ts"
+import { makeLottery } from "../../../src/cli/process/commandLine.ts"
 import { keepLog } from "../../support/clientBooks.ts"
 import { temporaryFolder } from "../../support/TemporaryFolder.ts"
 

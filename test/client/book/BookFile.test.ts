@@ -9,7 +9,7 @@ import { Effect, Stream } from "effect"
 import { describe, expect } from "vitest"
 import * as Book from "../../../src/client/book/Book.ts"
 import * as BookFile from "../../../src/client/book/BookFile.ts"
-import type { BetCheck } from "../../../src/client/book/BookParser.ts"
+import type { DialectCheck } from "../../../src/client/book/BookParser.ts"
 
 const OPTIONS = { name: "agency-3.csv", batchSize: 1000, maxBatchBytes: 8192, today: "2024-02-29" }
 const into = (file: string, maxRejects = 50) => ({ file, maxRejects, agency: 3 })
@@ -163,7 +163,7 @@ layer(NodeServices.layer)("BookFile", (it) => {
 
     it.effect("may be one that only a dialect refuses", () =>
       Effect.gen(function* () {
-        const check: BetCheck = (source, spans) =>
+        const check: DialectCheck = (source, spans) =>
           source.subarray(spans[0], spans[3]).includes(0x3b)
             ? { field: "name", message: "cannot hold ;" }
             : undefined

@@ -10,7 +10,7 @@ import * as Tls from "node:tls"
 import { it } from "@effect/vitest"
 import { Clock, Duration, Effect, Fiber, Result, Schedule } from "effect"
 import { describe, expect } from "vitest"
-import type { Credentials } from "../../../src/cli/files/TrialKeys.ts"
+import type { CertifiedKey } from "../../../src/cli/files/TrialKeys.ts"
 import { makeServerTls } from "../../../src/server/admission/Certificates.ts"
 import { MAX_HANDSHAKES } from "../../../src/server/admission/Handshakes.ts"
 import type { ServerLimits } from "../../../src/server/admission/ServerLimits.ts"
@@ -30,7 +30,7 @@ import { temporaryFolder } from "../../support/TemporaryFolder.ts"
 const [keys, others] = await Effect.runPromise(Effect.all([makeTrialKeys, makeTrialKeys]))
 
 const credentialsOf = (
-  { certificate: cert, key }: Credentials,
+  { certificate: cert, key }: CertifiedKey,
   clientCa: string | undefined = undefined
 ) => ({ cert, key, clientCa })
 

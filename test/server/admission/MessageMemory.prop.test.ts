@@ -7,6 +7,7 @@
 import { Deferred, Effect, Fiber } from "effect"
 import * as fc from "fast-check"
 import { describe, expect, it } from "vitest"
+import { MAX_ROW_BYTES } from "../../../src/domain/BetRow.ts"
 import * as ByteReader from "../../../src/protocol/ByteReader.ts"
 import {
   COMPARISONS_BYTES,
@@ -21,8 +22,6 @@ const seed = process.env.LOTTERY_TEST_SEED
 const parameters = { numRuns: RUNS, ...(seed === undefined ? {} : { seed: Number(seed) }) }
 
 const KIB = 1024
-/** The bytes of the longest row of a bet. */
-const LONGEST_ROW = 433
 /** Room for a few messages, of which unknown peers have 20 KiB. */
 const ALL = 80 * KIB
 const SMALL = KIB
@@ -213,7 +212,7 @@ describe("the memory of messages", () => {
 
   it("is what is left of 152 MiB: the largest JSON tenfold, handshakes, and comparisons", () => {
     expect(SET_APART_BYTES).toBe((10 * 8 + 64 + 8) * KIB * KIB)
-    const page = PAGE_ROWS * LONGEST_ROW
+    const page = PAGE_ROWS * MAX_ROW_BYTES
     expect(2 * MAX_COMPARISONS * page).toBeLessThanOrEqual(COMPARISONS_BYTES)
   })
 

@@ -24,7 +24,7 @@ import {
   NO_PROGRESS,
   type StoreOpenError
 } from "../../../src/server/store/BetStore.ts"
-import * as EmbeddedStore from "../../../src/server/store/embedded/EmbeddedStore.ts"
+import * as GroupCommit from "../../../src/server/store/embedded/GroupCommit.ts"
 import { whole } from "../../support/wholeBook.ts"
 
 export interface Stores {
@@ -451,7 +451,7 @@ export const conformance = (name: string, stores: Stores): void => {
     itOfOneServer?.("commits the batches of 200 agencies together", () =>
       withStore((store) =>
         Effect.gen(function* () {
-          const before = yield* Metric.value(EmbeddedStore.commits)
+          const before = yield* Metric.value(GroupCommit.commits)
           const agencies = Array.from({ length: 200 }, (_, index) => index + 1)
           yield* Effect.forEach(
             agencies,
@@ -465,7 +465,7 @@ export const conformance = (name: string, stores: Stores): void => {
             { concurrency: "unbounded", discard: true }
           )
           const commits =
-            Number((yield* Metric.value(EmbeddedStore.commits)).count) - Number(before.count)
+            Number((yield* Metric.value(GroupCommit.commits)).count) - Number(before.count)
           expect(commits).toBeGreaterThan(0)
           // 1,200 writes.
           expect(commits).toBeLessThan(60)
@@ -769,7 +769,7 @@ export const conformance = (name: string, stores: Stores): void => {
       withStore((store) =>
         Effect.gen(function* () {
           yield* store.append(1, 0, bets(1, 0, 5))
-          const before = yield* Metric.value(EmbeddedStore.commits)
+          const before = yield* Metric.value(GroupCommit.commits)
           const all = yield* Effect.all(
             [
               // The first write goes alone, as does each discard; the others wait together.
@@ -790,7 +790,7 @@ export const conformance = (name: string, stores: Stores): void => {
             { concurrency: "unbounded" }
           )
           const commits =
-            Number((yield* Metric.value(EmbeddedStore.commits)).count) - Number(before.count)
+            Number((yield* Metric.value(GroupCommit.commits)).count) - Number(before.count)
           expect(commits).toBe(7)
           expect(all[3]).toMatchObject({ _tag: "AlreadyFinished", bets: 10 })
           expect([all[4], all[9], all[10]]).toEqual([10, 0, 4])

@@ -46,7 +46,7 @@ const copyProject = (to: string): void => {
     cpSync(join(PROJECT, name), join(to, name), { recursive: true })
   }
   mkdirSync(join(to, "dist", "command-0000000000000000"))
-  writeFileSync(join(to, "dist", "command-0000000000000000", "command.cjs"), "")
+  writeFileSync(join(to, "dist", "command-0000000000000000", "entry.cjs"), "")
   writeFileSync(join(to, "dist", ".lottery.cjs.1.tmp"), "")
 }
 

@@ -23,6 +23,6 @@ listen()
 runMain(command, {
   version: "0",
   choice: { format: "text", level: "INFO" },
-  purpose: { isServed: true },
+  purpose: { isFulfilled: true },
   services: NodeServices.layer
 })

@@ -6,7 +6,7 @@ import { join } from "node:path"
 import * as x509 from "@peculiar/x509"
 import { DateTime, Effect } from "effect"
 import {
-  type Credentials,
+  type CertifiedKey,
   makeAuthority,
   type Validity,
   validFor
@@ -21,10 +21,10 @@ export interface Names {
 }
 
 const issueNamed = async (
-  authority: Credentials,
+  authority: CertifiedKey,
   { commonName, uris = [] }: Names,
   { notAfter, notBefore }: Validity
-): Promise<Credentials> => {
+): Promise<CertifiedKey> => {
   const [signer] = x509.PemConverter.decode(authority.key)
   const signingKey = await crypto.subtle.importKey("pkcs8", signer!, ALGORITHM, false, ["sign"])
   const keys = await crypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"])
@@ -57,7 +57,7 @@ const WEAK_ALGORITHM = {
 
 const selfSign = Effect.fnUntraced(function* (algorithm: typeof ALGORITHM | typeof WEAK_ALGORITHM) {
   const { notAfter, notBefore } = yield* validFor(1)
-  return yield* Effect.promise(async (): Promise<Credentials> => {
+  return yield* Effect.promise(async (): Promise<CertifiedKey> => {
     const keys = await crypto.subtle.generateKey(algorithm, true, ["sign", "verify"])
     const certificate = await x509.X509CertificateGenerator.createSelfSigned({
       notBefore: DateTime.toDateUtc(notBefore),
@@ -101,7 +101,7 @@ export const makeTrialKeys = Effect.gen(function* () {
 export type TrialKeys = Effect.Success<typeof makeTrialKeys>
 
 /** Writes a certificate and its key, and gives the names of both files. */
-export const writePair = (folder: string, name: string, { certificate, key }: Credentials) => {
+export const writePair = (folder: string, name: string, { certificate, key }: CertifiedKey) => {
   const files = { cert: join(folder, `${name}.pem`), key: join(folder, `${name}-key.pem`) }
   writeFileSync(files.cert, certificate)
   writeFileSync(files.key, key)

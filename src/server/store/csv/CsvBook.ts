@@ -2,12 +2,7 @@
 import { Effect, Option } from "effect"
 import type { Agency } from "../../../domain/Agency.ts"
 import { BetBatch, BetBatchBuilder } from "../../../domain/BetBatch.ts"
-import {
-  type AgencyProgress,
-  type PageOf,
-  StoreOpenError,
-  StoreUnavailable
-} from "../BetStore.ts"
+import { type AgencyProgress, type PageOf, StoreOpenError, StoreUnavailable } from "../BetStore.ts"
 import type { DiskError } from "../embedded/Disk.ts"
 import { pagedBook } from "../PagedBook.ts"
 import { type CsvFile, scanRows } from "./CsvFile.ts"

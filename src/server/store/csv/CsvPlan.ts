@@ -1,6 +1,6 @@
 /** What a group of writes to a CSV store comes to, before anything of it is written. */
 import type { Agency } from "../../../domain/Agency.ts"
-import type { Outcome, Write } from "../embedded/EmbeddedStore.ts"
+import type { Outcome, Write } from "../embedded/GroupCommit.ts"
 import type { KnownBooks } from "./CsvBook.ts"
 import type { Rows } from "./CsvRow.ts"
 import type { CsvState, FinishedBook } from "./CsvState.ts"

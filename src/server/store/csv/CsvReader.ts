@@ -6,7 +6,7 @@
 import { Effect, Schedule } from "effect"
 import { BetStoreReader, StoreOpenError } from "../BetStore.ts"
 import { type Descriptor, Disk, openScoped } from "../embedded/Disk.ts"
-import { MAX_GROUP_BYTES } from "../embedded/EmbeddedStore.ts"
+import { MAX_GROUP_BYTES } from "../embedded/GroupCommit.ts"
 import { checkFiles } from "../embedded/StoreFiles.ts"
 import { canonicalPath, isInUse } from "../embedded/StoreLock.ts"
 import { readPage, storedBooks, toOpenError } from "./CsvBook.ts"

@@ -2,6 +2,7 @@
 import { Effect, Option } from "effect"
 import type { Agency } from "../../../domain/Agency.ts"
 import { BetBatch } from "../../../domain/BetBatch.ts"
+import { MAX_ROW_BYTES } from "../../../domain/BetRow.ts"
 import {
   type AgencyProgress,
   NO_PROGRESS,
@@ -13,8 +14,8 @@ import { pagedBook } from "../PagedBook.ts"
 import { type WinningRow, winnersOf } from "../WinningRows.ts"
 import type { Postgres } from "./PostgresClient.ts"
 
-/** Rows of a page: at most 433 bytes each, so a page stays below a MiB. */
-const PAGE_ROWS = 2400
+/** Rows of a page, which so stays below a MiB. */
+const PAGE_ROWS = Math.floor((1024 * 1024) / MAX_ROW_BYTES)
 const utf8 = new TextEncoder()
 
 export const makeBooks = ({ drawId, key, read, sql }: Postgres) => {

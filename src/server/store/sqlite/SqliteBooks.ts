@@ -2,15 +2,17 @@
  * The bets of one draw in an open SQLite database: what is written and what is read, as SQL.
  * Synchronous and free of libraries, for the store's worker.
  */
+
 import type { DatabaseSync, SQLInputValue, SQLTagStore, StatementSync } from "node:sqlite"
+import { MAX_ROW_BYTES } from "../../../domain/BetRow.ts"
 import type { AgencyProgress, PageOf, StoredDraw } from "../BetStore.ts"
-import type { Outcome, Write } from "../embedded/EmbeddedStore.ts"
+import type { Outcome, Write } from "../embedded/GroupCommit.ts"
 import type { WinningRow } from "../WinningRows.ts"
 import { RowFields } from "./RowFields.ts"
 import { type Failure, failureOf } from "./SqliteFile.ts"
 
-/** Rows of a page: at most 433 bytes each, so a page stays below a MiB. */
-const PAGE_ROWS = 2400
+/** Rows of a page, which so stays below a MiB. */
+const PAGE_ROWS = Math.floor((1024 * 1024) / MAX_ROW_BYTES)
 /** Rows of an insert statement; more is hardly faster, and the remainder takes longer. */
 const INSERT_ROWS = 50
 /** Values bound for a row, without its key. */

@@ -16,7 +16,7 @@ import {
   StoreUnavailable
 } from "../BetStore.ts"
 import * as DiscardRequest from "../embedded/DiscardRequest.ts"
-import { makeWriter, type Write } from "../embedded/EmbeddedStore.ts"
+import { makeWriter, type Write } from "../embedded/GroupCommit.ts"
 import { checkFiles } from "../embedded/StoreFiles.ts"
 import { acquire, canonicalPath } from "../embedded/StoreLock.ts"
 import { pagedBook } from "../PagedBook.ts"

@@ -1,7 +1,7 @@
 /** What is loaded of the command: the command line, or the program of a worker thread. */
 import { workerData } from "node:worker_threads"
 
-export const run = async (): Promise<void> => (await import("./commands.ts")).start()
+export const run = async (): Promise<void> => (await import("./commandLine.ts")).start()
 
 /** Runs the worker thread's program that its `role` names; the command line is not loaded there. */
 export const runWorker = async (): Promise<void> => {

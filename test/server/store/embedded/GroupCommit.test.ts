@@ -13,7 +13,7 @@ import {
   makeWriter,
   type Outcome,
   type Write
-} from "../../../../src/server/store/embedded/EmbeddedStore.ts"
+} from "../../../../src/server/store/embedded/GroupCommit.ts"
 
 /** What is done, in order; each commit ends as `outcome` says. */
 const gated = Effect.fnUntraced(function* (outcome: Effect.Effect<void, CommitFailure>) {

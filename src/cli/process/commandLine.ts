@@ -87,7 +87,7 @@ export const start = async (): Promise<void> => {
   runMain(await makeLottery(choice, args), {
     version: packageJson.version,
     choice,
-    purpose: { isServed: runsUntilStopped(args) },
+    purpose: { isFulfilled: runsUntilStopped(args) },
     services: ConfigFile.layer.pipe(
       Layer.provideMerge(ProcessServices.layer),
       Layer.provideMerge(SettingKeys.environment())
