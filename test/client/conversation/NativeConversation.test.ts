@@ -178,7 +178,7 @@ describe("frames in flight", () => {
     })
   )
 
-  it.effect("have at most 4 MiB of rows, however wide the window is", () =>
+  it.effect("have at most 2 MiB of rows, however wide the window is", () =>
     Effect.gen(function* () {
       const rowBytes = row(1_000_000).length
       const perFrame = Math.floor((1024 * 1024 - 9) / rowBytes)
