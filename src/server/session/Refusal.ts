@@ -1,8 +1,8 @@
 /**
  * The error that ends a conversation because the server takes nothing more from the peer: its
- * reasons, their line in the log, and their words for a native peer (wire: "Native", codes). A codec
- * or the lottery fails with a reason, `refusing` makes it a `Refusal`, and `runConversation` logs it
- * and has the dialect tell the peer.
+ * reasons, their line in the log, and their words for a native peer (wire: "Native", codes). A
+ * codec or the lottery fails with a reason, `refusing` makes it a `Refusal`, and `runConversation`
+ * logs it and has the dialect tell the peer.
  */
 import { Cause, Data, Effect } from "effect"
 import { logAction } from "../../domain/ActionLog.ts"
