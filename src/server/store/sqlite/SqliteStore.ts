@@ -115,12 +115,19 @@ const makeWorker = (
   return { worker, call }
 }
 
-const stopWorker = Effect.fnUntraced(function* ({ call, worker }: ReturnType<typeof makeWorker>) {
+const stopWorker = Effect.fnUntraced(function* (
+  { call, worker }: ReturnType<typeof makeWorker>,
+  broken: Deferred.Deferred<never, StoreBroken>
+) {
+  const wasBroken = Deferred.isDoneUnsafe(broken)
   const closed = yield* Effect.timeoutOption(Effect.option(call("close", [])), CLOSE_TIMEOUT)
+  const brokeMeanwhile = !wasBroken && Deferred.isDoneUnsafe(broken)
   yield* Effect.promise(() => worker.terminate())
   const failure = Option.getOrUndefined(Option.flatten(closed))
   // Everything acknowledged is durable in the log, but this disk is not to be trusted.
   if (failure !== undefined) return yield* Effect.die(new StoreBroken({ reason: failure.reason }))
+  // Nobody else hears by now of a sync that failed behind the last commit.
+  if (brokeMeanwhile) return yield* Effect.orDie(Deferred.await(broken))
 })
 
 /** Starts the worker and waits until it has opened the file; it ends with the scope. */
@@ -134,7 +141,7 @@ const startWorker = Effect.fnUntraced(function* (
     Deferred.doneUnsafe(broken, Effect.fail(new StoreBroken({ reason })))
   const { call } = yield* Effect.acquireRelease(
     Effect.sync(() => makeWorker(options, path, readOnly, breakNow)),
-    stopWorker
+    (started) => stopWorker(started, broken)
   )
   yield* Effect.mapError(
     call("open", []),

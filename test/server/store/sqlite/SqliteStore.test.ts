@@ -328,6 +328,22 @@ describe("SqliteStore", () => {
     })
   )
 
+  it.live("says at its close that a sync fails which came behind the last commit", () =>
+    Effect.gen(function* () {
+      const path = join(yield* temporaryFolder, "lottery.db")
+      const scope = yield* Scope.make()
+      const worker = programOf("UnsyncedWorker")
+      const store = yield* SqliteStore.make({ path, drawId: "default", worker }).pipe(
+        Scope.provide(scope)
+      )
+      yield* store.append(1, 0, bets(1, 0, 1))
+      // After a discard the log is copied.
+      yield* store.discard(1)
+      const closed = yield* Effect.exit(Scope.close(scope, Exit.void))
+      expect(String(closed)).toContain("disk I/O error (SQLite 1034)")
+    })
+  )
+
   it.effect("does not wait for ever for a worker that does not close", () =>
     Effect.gen(function* () {
       const path = join(yield* temporaryFolder, "lottery.db")
