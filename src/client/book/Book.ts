@@ -141,10 +141,12 @@ export const from = (book: Book, bets: number): Reading<PositionedBatch, BookFai
 
 /** The first `bets` bets of the book as it is now, or all that it has; nothing is checked. */
 export const first = (book: Book, bets: number): Reading<PositionedBatch, BookFailure> =>
-  positioned(book).pipe(
-    Stream.takeWhile(({ position }) => position < bets),
-    Stream.map(({ batch, position }) => ({ position, batch: batch.take(bets - position) }))
-  )
+  bets === 0
+    ? Stream.empty
+    : positioned(book).pipe(
+        Stream.takeUntil((one) => endOf(one) >= bets),
+        Stream.map(({ batch, position }) => ({ position, batch: batch.take(bets - position) }))
+      )
 
 /** The SHA-256 of the book's first `bets` bets as it is now, as 64 lower-case hex digits. */
 export const digestOfFirst = (book: Book, bets: number) =>

@@ -44,7 +44,11 @@ const read = (file: string, options: BookOptions) =>
     const parser = new BookParser(options, (builder) => batches.push(builder.build()))
     return parsing(file, options.name, parser).pipe(
       Stream.map(() => batches.splice(0)),
-      Stream.flattenIterable
+      Stream.flattenIterable,
+      // Batches that were complete before a bad line come first.
+      Stream.catch((failure) =>
+        Stream.concat(Stream.fromIterable(batches.splice(0)), Stream.fail(failure))
+      )
     )
   })
 

@@ -131,6 +131,21 @@ layer(NodeServices.layer)("BookFile", (it) => {
   })
 
   describe("a bad line", () => {
+    it.effect("that came after the check ends the reading behind the batches before it", () =>
+      Effect.gen(function* () {
+        const { file } = yield* bookOf(`${GOOD}\n`.repeat(10))
+        const { book } = yield* BookFile.open(file, { ...OPTIONS, batchSize: 3 })
+        writeFileSync(file, `${`${GOOD}\n`.repeat(10)}none\n`)
+        touch(file)
+        const counts: Array<number> = []
+        const read = Stream.runForEach(book.batches, ({ count }) =>
+          Effect.sync(() => void counts.push(count))
+        )
+        expect(yield* Effect.flip(read)).toMatchObject({ _tag: "BadLine", line: 11 })
+        expect(counts).toEqual([3, 3, 3])
+      })
+    )
+
     it.effect("is named by file, line and field", () =>
       Effect.gen(function* () {
         expect(yield* problemOf(`${GOOD}\nAna,Paz,1,1999-02-31,7\n${GOOD}\n`)).toBe(
