@@ -11,7 +11,8 @@ export interface Standing {
 export class Standings {
   private readonly agencies: ReadonlySet<Agency>
   private readonly unfinished: Set<Agency>
-  private readonly changed = Latch.makeUnsafe()
+  /** Opened at the next change, and then replaced. */
+  private changed = Latch.makeUnsafe()
   private current: Standing
 
   constructor(agencies: ReadonlyArray<Agency>) {
@@ -55,6 +56,8 @@ export class Standings {
 
   private readonly tell = Effect.suspend(() => {
     this.current = this.count()
-    return this.changed.release
+    const { changed } = this
+    this.changed = Latch.makeUnsafe()
+    return changed.open
   })
 }

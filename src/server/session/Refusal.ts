@@ -142,6 +142,8 @@ const positionOf = (reason: Reason, uploaded: number): number => {
   }
 }
 
+const countOf = (reason: Reason) => (reason._tag === "BadMessage" ? reason.count : undefined)
+
 /** What a refusal meets: where the peer is, what it sends, and if it asks for its winners. */
 interface Refused {
   readonly ip: string
@@ -163,7 +165,7 @@ export const logRefusal = (
     return logAction("consulta_ganadores", "fail", { agencia: agency, posicion, ip, error })
   }
   return logAction("apuesta_recibida", "fail", {
-    cantidad: count ?? (reason._tag === "BadMessage" ? reason.count : undefined),
+    cantidad: mustLeave ? undefined : (count ?? countOf(reason)),
     agencia: agency ?? upload?.agency,
     posicion: positionOf(reason, upload?.position() ?? 0),
     ip,
