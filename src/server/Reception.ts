@@ -4,7 +4,7 @@
  */
 import type * as Net from "node:net"
 import * as NodeSocket from "@effect/platform-node/NodeSocket"
-import { Context, Duration, Effect, Layer } from "effect"
+import { Context, Duration, Effect, Layer, RcMap } from "effect"
 import { SocketCloseError, SocketError } from "effect/socket/Socket"
 import { logAction } from "../domain/ActionLog.ts"
 import { CurrentTls, type ServerTls } from "./admission/Certificates.ts"
@@ -113,6 +113,8 @@ const make = Effect.gen(function* () {
   const memory = yield* Memory
   const places = yield* Places
   const handshakes = yield* Handshakes
+  /** The shares of the addresses from which connections are open. */
+  const shares = yield* RcMap.make({ lookup: (_: string) => Effect.sync(memory.makeShare) })
 
   const serveInPlace = Effect.fnUntraced(function* (
     { net, port }: Arrival,
@@ -121,7 +123,8 @@ const make = Effect.gen(function* () {
   ) {
     const address = sourceOf(ip)
     const { certificate, link, socket } = yield* secured(net, address)
-    const messages = new MessageMemory(memory, address)
+    const share = yield* RcMap.get(shares, address)
+    const messages = new MessageMemory(memory, address, share)
     const accepted = Effect.sync(() => {
       known()
       messages.accept()

@@ -614,6 +614,28 @@ describe("memory", () => {
     })
   )
 
+  it.live("is given back by a question before its answer waits for room", () =>
+    Effect.gen(function* () {
+      // All that known peers have is a MiB, which the question takes.
+      const server = yield* startServer({ maxMemoryBytes: SET_APART_BYTES + (MIB * 4) / 3 }, [1])
+      const peer = yield* RawPeer.connect(server.port)
+      const winners = Array.from({ length: 200 }, (_, index) =>
+        M.fields(1_000_000_000 + index, 7574)
+      )
+      yield* peer.send(M.chunkOf(1, winners, true))
+      expect(yield* peer.receive(M.CHUNK_PROCESSED.length)).toEqual(M.CHUNK_PROCESSED)
+      yield* server.lottery.winnersOf(1)
+      const question = M.consultOf(1).subarray(4)
+      const long = Buffer.concat([
+        ...[Buffer.alloc(4), question.subarray(0, -1)],
+        ...[Buffer.alloc(1.2 * MIB, " "), question.subarray(-1)]
+      ])
+      long.writeUInt32BE(long.length - 4)
+      yield* peer.send(long)
+      expect(M.readJson(yield* peer.rest)).toMatchObject({ type_message: 2 })
+    })
+  )
+
   it.live("is given back by those whose connection breaks in the middle of a frame", () =>
     Effect.gen(function* () {
       const server = yield* startServer({ maxMemoryBytes }, AGENCIES)

@@ -35,9 +35,14 @@ export const MIN_MEMORY_BYTES = SET_APART_BYTES + 8 * MAX_FRAME_BYTES
  * large messages that never come, and take nothing from those who are known.
  */
 const UNACCEPTED_PART = 1 / 4
+/** The part of that for one address, so that others find room beside it. */
+const ADDRESS_PART = 1 / 2
 
 /** A bound in bytes, shared by address. */
 type BytesByAddress = PartitionedSemaphore.PartitionedSemaphore<string>
+
+/** What an address may take of these bytes. */
+const shareOf = (unaccepted: number): number => Math.floor(unaccepted * ADDRESS_PART)
 
 /** The memory of all connections together. */
 export class Memory extends Context.Service<
@@ -45,6 +50,8 @@ export class Memory extends Context.Service<
   {
     readonly unaccepted: BytesByAddress
     readonly accepted: BytesByAddress
+    /** Makes the share of an address in what unknown peers have. */
+    readonly makeShare: () => Semaphore.Semaphore
     /** The turn to parse a large JSON message, for one of which room is set apart. */
     readonly largeJson: Semaphore.Semaphore
   }
@@ -55,6 +62,7 @@ export class Memory extends Context.Service<
     return {
       unaccepted: PartitionedSemaphore.makeUnsafe({ permits: unaccepted }),
       accepted: PartitionedSemaphore.makeUnsafe({ permits: bytes - unaccepted }),
+      makeShare: () => Semaphore.makeUnsafe(shareOf(unaccepted)),
       largeJson: Semaphore.makeUnsafe(1)
     }
   }
@@ -75,7 +83,8 @@ interface Claim {
 export class MessageMemory {
   private readonly memory: Memory["Service"]
   private readonly address: string
-  private bytes: BytesByAddress
+  private readonly share: Semaphore.Semaphore
+  private isAccepted = false
   private claims: ReadonlyArray<Claim> = []
   /** The positions up to which what came is answered, and claimed. */
   private answeredTo = 0
@@ -83,10 +92,11 @@ export class MessageMemory {
   private waitedMillis = 0
   private waitingSince: number | undefined
 
-  constructor(memory: Memory["Service"], address: string) {
+  /** `share` is that of all connections from the address. */
+  constructor(memory: Memory["Service"], address: string, share: Semaphore.Semaphore) {
     this.memory = memory
     this.address = address
-    this.bytes = memory.unaccepted
+    this.share = share
   }
 
   /** Waits until there is room for all that the peer sends up to the position `end`. */
@@ -111,7 +121,7 @@ export class MessageMemory {
 
   /** The first message was accepted: the next ones share the memory of known peers. */
   accept(): void {
-    this.bytes = this.memory.accepted
+    this.isAccepted = true
   }
 
   /** No message is read any more: gives back what was claimed for one. */
@@ -136,17 +146,28 @@ export class MessageMemory {
     return accepted.withPermits(this.address, Math.min(bytes, accepted.capacity))(use)
   }
 
+  /** Takes permits of the connection's pool; if its peer is unknown, of its address's share too. */
   private claim(wanted: number, end: number): Effect.Effect<void> {
-    const { address, bytes } = this
+    const { accepted, unaccepted } = this.memory
+    const [pool, most, share] = this.isAccepted
+      ? [accepted, accepted.capacity, undefined]
+      : [unaccepted, shareOf(unaccepted.capacity), this.share]
     // A message that is larger than all there is has it for itself.
-    const permits = Math.min(wanted, bytes.capacity)
-    const taken = this.waiting(bytes.take(address, permits))
-    return Effect.uninterruptibleMask((restore) =>
-      Effect.map(restore(taken), () => {
+    const permits = Math.min(wanted, most)
+    const releaseShare = share?.release(permits) ?? Effect.void
+    return Effect.uninterruptibleMask((restore) => {
+      const fromShare = share === undefined ? Effect.void : restore(share.take(permits))
+      const fromPool = restore(pool.take(this.address, permits))
+      const taken = Effect.andThen(
+        fromShare,
+        Effect.onInterrupt(fromPool, () => releaseShare)
+      )
+      return Effect.map(this.waiting(taken), () => {
         this.claimedTo = end
-        this.claims = [...this.claims, { end, release: bytes.release(permits) }]
+        const release = Effect.andThen(releaseShare, pool.release(permits))
+        this.claims = [...this.claims, { end, release }]
       })
-    )
+    })
   }
 
   private release(position: number): Effect.Effect<void> {

@@ -12,7 +12,10 @@ export interface ServerLimits {
    * them wait for their turn, so that an address cannot keep the others out.
    */
   readonly maxUnidentified: number
-  /** Bytes that all connections together have in memory: what was read, and what is on its way. */
+  /**
+   * Bytes of memory for messages, of all connections together: what comes of them, and answers on
+   * their way. Beside it each connection has the 64 KiB that Node may have read of it.
+   */
   readonly maxMemoryBytes: number
   /** Silence after which the system asks whether the peer's machine is still there. */
   readonly keepAliveDelay: Duration.Duration

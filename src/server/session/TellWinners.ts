@@ -111,6 +111,8 @@ export const tellWinners = Effect.fnUntraced(function* <E>(
   const say = Effect.suspend(() =>
     isSilent ? writeToSilent(peer, bytes) : connection.write(bytes)
   )
+  // The question is answered, and waits for no room of which it holds a part itself.
+  yield* memory.giveUp
   yield* inTurn(documents, bytes, say, memory)
   yield* connection.end
   if (closes) {

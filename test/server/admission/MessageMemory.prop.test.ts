@@ -37,6 +37,12 @@ const taken = ({ accepted, unaccepted }: Memory["Service"]) =>
     }
   })
 
+/** Makes the memory of connections, those from one address with one share. */
+const makeConnecting = (memory: Memory["Service"]) => {
+  const shares = new Map(["a", "b"].map((name) => [name, memory.makeShare()]))
+  return (address: string) => new MessageMemory(memory, address, shares.get(address)!)
+}
+
 /** A connection on which messages of these lengths come, one after the other. */
 class Connection {
   readonly held: MessageMemory
@@ -49,10 +55,10 @@ class Connection {
   private reading: Fiber.Fiber<unknown, unknown> | undefined
   private isClosed = false
 
-  constructor(memory: Memory["Service"], address: string, messages: ReadonlyArray<number>) {
+  constructor(held: MessageMemory, messages: ReadonlyArray<number>) {
     this.messages = messages
     this.unsent = messages.reduce((sum, length) => sum + length, 0)
-    this.held = new MessageMemory(memory, address)
+    this.held = held
     const pull: Effect.Effect<ReadonlyArray<Uint8Array>> = Effect.suspend(() => {
       const chunks = this.inbox
       if (chunks.length === 0) return Effect.andThen(Deferred.await(this.came), pull)
@@ -124,8 +130,9 @@ describe("the memory of messages", () => {
         (given, goOn, actions) =>
           Effect.gen(function* () {
             const memory = Memory.make(SET_APART_BYTES + ALL)
+            const connect = makeConnecting(memory)
             const connections = given.map(
-              ([messages, address]) => new Connection(memory, address, messages)
+              ([messages, address]) => new Connection(connect(address), messages)
             )
             for (const { bytes, name, which } of actions) {
               const connection = connections[which % connections.length]!
@@ -154,57 +161,69 @@ describe("the memory of messages", () => {
       parameters
     ))
 
-  const start = (memory: Memory["Service"], address: string) => {
-    const held = new MessageMemory(memory, address)
-    return { held, room: (end: number) => Effect.runFork(held.room(end)) }
-  }
-
   it("is taken for a message once, and until it is answered", () =>
     Effect.gen(function* () {
       const memory = Memory.make(SET_APART_BYTES + ALL)
-      const { held } = start(memory, "a")
+      const held = makeConnecting(memory)("a")
       const unaccepted = Effect.map(taken(memory), (bytes) => bytes.unaccepted)
       yield* held.room(SMALL)
       expect(yield* unaccepted).toBe(0)
-      yield* held.room(5 * KIB)
+      yield* held.room(2 * KIB)
+      yield* held.room(2 * KIB)
+      expect(yield* unaccepted).toBe(2 * KIB)
       yield* held.room(5 * KIB)
       expect(yield* unaccepted).toBe(5 * KIB)
-      yield* held.room(9 * KIB)
-      expect(yield* unaccepted).toBe(9 * KIB)
-      yield* held.answered(5 * KIB - 1)
-      expect(yield* unaccepted).toBe(9 * KIB)
-      yield* held.answered(5 * KIB)
-      expect(yield* unaccepted).toBe(4 * KIB)
-      expect([held.isAnsweredTo(5 * KIB), held.isAnsweredTo(6 * KIB)]).toEqual([true, false])
+      yield* held.answered(2 * KIB - 1)
+      expect(yield* unaccepted).toBe(5 * KIB)
+      yield* held.answered(2 * KIB)
+      expect(yield* unaccepted).toBe(3 * KIB)
+      expect([held.isAnsweredTo(2 * KIB), held.isAnsweredTo(3 * KIB)]).toEqual([true, false])
     }).pipe(Effect.runPromise))
 
-  it("is a quarter for peers that are not known, whatever they announce", () =>
+  it("is a quarter for peers that are not known, and of that half for an address", () =>
     Effect.gen(function* () {
       const memory = Memory.make(SET_APART_BYTES + ALL)
-      const [stranger, known] = [start(memory, "a"), start(memory, "b")]
-      yield* stranger.held.room(1000 * KIB)
-      expect(yield* taken(memory)).toEqual({ accepted: 0, unaccepted: 20 * KIB })
-      known.held.accept()
-      yield* known.held.room(60 * KIB)
+      const connect = makeConnecting(memory)
+      const strangers = ["a", "b"].map(connect)
+      for (const [index, stranger] of strangers.entries()) {
+        yield* stranger.room(1000 * KIB)
+        expect((yield* taken(memory)).unaccepted).toBe((index + 1) * 10 * KIB)
+      }
+      const known = connect("a")
+      known.accept()
+      yield* known.room(60 * KIB)
       expect(yield* taken(memory)).toEqual({ accepted: 60 * KIB, unaccepted: 20 * KIB })
-      yield* stranger.held.giveUp
-      yield* known.held.giveUp
+      for (const one of [...strangers, known]) yield* one.giveUp
       expect(yield* taken(memory)).toEqual({ accepted: 0, unaccepted: 0 })
+    }).pipe(Effect.runPromise))
+
+  it("is not waited for by an address that has its share and room, whoever else waits", () =>
+    Effect.gen(function* () {
+      const memory = Memory.make(SET_APART_BYTES + ALL)
+      const connect = makeConnecting(memory)
+      yield* connect("a").room(10 * KIB)
+      const crowd = Array.from({ length: 5 }, () => Effect.runFork(connect("a").room(2 * KIB)))
+      yield* connect("b").room(10 * KIB)
+      expect(crowd.map((one) => one.pollUnsafe())).toEqual(Array(5).fill(undefined))
+      for (const one of crowd) yield* Fiber.interrupt(one)
     }).pipe(Effect.runPromise))
 
   it("goes to addresses in turn, however many wait from one", () =>
     Effect.gen(function* () {
       const memory = Memory.make(SET_APART_BYTES + ALL)
-      const { held } = start(memory, "a")
-      yield* held.room(20 * KIB)
-      const crowd = Array.from({ length: 5 }, () => start(memory, "a"))
-      const waiting = crowd.map(({ room }) => room(15 * KIB))
-      const other = start(memory, "b").room(15 * KIB)
-      yield* held.giveUp
-      for (let turns = 0; other.pollUnsafe() === undefined; turns++) {
+      const connect = makeConnecting(memory)
+      const from = (address: string) => {
+        const held = connect(address)
+        held.accept()
+        return { held, waiting: Effect.runFork(held.room(45 * KIB)) }
+      }
+      const first = from("a")
+      const crowd = Array.from({ length: 5 }, () => from("a"))
+      const other = from("b")
+      yield* first.held.giveUp
+      for (let turns = 0; other.waiting.pollUnsafe() === undefined; turns++) {
         expect(turns).toBeLessThan(2)
-        const at = waiting.findIndex((one) => one.pollUnsafe() !== undefined)
-        waiting.splice(at, 1)
+        const at = crowd.findIndex(({ waiting }) => waiting.pollUnsafe() !== undefined)
         yield* crowd.splice(at, 1)[0]!.held.giveUp
         yield* Effect.yieldNow
       }
@@ -221,7 +240,10 @@ describe("the memory of messages", () => {
       const memory = Memory.make(SET_APART_BYTES + ALL)
       const parse = (length: number) =>
         Effect.runFork(
-          new MessageMemory(memory, "a").parsing(length, Effect.forever(Effect.yieldNow))
+          new MessageMemory(memory, "a", memory.makeShare()).parsing(
+            length,
+            Effect.forever(Effect.yieldNow)
+          )
         )
       const waits = (length: number) =>
         Effect.gen(function* () {
@@ -230,7 +252,7 @@ describe("the memory of messages", () => {
             isParsed = true
           })
           const parsing = yield* Effect.forkChild(
-            new MessageMemory(memory, "a").parsing(length, parsed)
+            new MessageMemory(memory, "a", memory.makeShare()).parsing(length, parsed)
           )
           for (let turns = 0; turns < 10; turns++) yield* Effect.yieldNow
           yield* Fiber.interrupt(parsing)

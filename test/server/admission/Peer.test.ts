@@ -13,7 +13,7 @@ import * as ModelConnection from "../../support/model/ModelConnection.ts"
 
 const makePeer = () => {
   const memory = Memory.make(defaultLimits.maxMemoryBytes)
-  const held = new MessageMemory(memory, "127.0.0.1")
+  const held = new MessageMemory(memory, "127.0.0.1", memory.makeShare())
   const { connection, ...link } = ModelConnection.make(held.room)
   const accepted = Effect.void
   const peer = { ip: "127.0.0.1", connection, memory: held, certificate: undefined, accepted }

@@ -112,7 +112,7 @@ describe.each(DIALECTS)("the time in $dialect", (words) => {
 /** A peer that is connected, and says what it is told to. */
 const makePeer = () => {
   const memory = Memory.make(defaultLimits.maxMemoryBytes)
-  const held = new MessageMemory(memory, "127.0.0.1")
+  const held = new MessageMemory(memory, "127.0.0.1", memory.makeShare())
   const { connection, send } = ModelConnection.make(held.room)
   const accepted = Effect.void
   const peer = { ip: "127.0.0.1", connection, memory: held, certificate: undefined, accepted }

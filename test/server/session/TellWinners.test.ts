@@ -26,7 +26,7 @@ describe("the answer to an agency", () => {
       const memory = Memory.make(MIN_MEMORY_BYTES)
       const answer = new Uint8Array(1024 * 1024)
       const tell = (documents: ReadonlyArray<string>, say: Effect.Effect<void>) =>
-        inTurn(documents, answer, say, new MessageMemory(memory, "127.0.0.1"))
+        inTurn(documents, answer, say, new MessageMemory(memory, "127.0.0.1", memory.makeShare()))
       const [one, other] = [["10"], ["20"]]
       const askers = Array.from({ length: 500 }, () => tell(one, Effect.never))
       yield* Effect.forkChild(Effect.all(askers, { concurrency: "unbounded" }))
@@ -38,7 +38,7 @@ describe("the answer to an agency", () => {
   it.live("that takes long keeps no other asker waiting, as long as there are not many", () =>
     Effect.gen(function* () {
       const memory = Memory.make(MIN_MEMORY_BYTES)
-      const held = new MessageMemory(memory, "127.0.0.1")
+      const held = new MessageMemory(memory, "127.0.0.1", memory.makeShare())
       const tell = (say: Effect.Effect<void>) => inTurn(DOCUMENTS, new Uint8Array(2000), say, held)
       for (let askers = 0; askers < 63; askers++) {
         yield* Effect.forkChild(tell(Effect.never), { startImmediately: true })
@@ -50,7 +50,7 @@ describe("the answer to an agency", () => {
   it.live("waits for room unless it is small", () =>
     Effect.gen(function* () {
       const memory = Memory.make(MIN_MEMORY_BYTES)
-      const held = new MessageMemory(memory, "127.0.0.1")
+      const held = new MessageMemory(memory, "127.0.0.1", memory.makeShare())
       const tell = (bytes: number) => inTurn(["10"], new Uint8Array(bytes), Effect.void, held)
       yield* memory.accepted.take("another address", memory.accepted.capacity)
       yield* tell(1024)

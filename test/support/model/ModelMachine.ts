@@ -124,7 +124,7 @@ export class ModelMachine {
   readonly connect = (dialect: Dialect) =>
     Effect.gen({ self: this }, function* () {
       const memory = Memory.make(defaultLimits.maxMemoryBytes)
-      const held = new MessageMemory(memory, "127.0.0.1")
+      const held = new MessageMemory(memory, "127.0.0.1", memory.makeShare())
       const link = ModelConnection.make(held.room)
       let closed = false
       const session = { binary: BinarySession, json: JsonSession, native: NativeSession }[dialect]
