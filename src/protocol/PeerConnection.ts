@@ -3,7 +3,7 @@
  * written, and every way in which a connection can end as one of two typed errors.
  */
 import { Data, Effect, Exit, Scope } from "effect"
-import type { Socket, SocketError } from "effect/socket/Socket"
+import type { Reader, Socket, SocketError } from "effect/socket/Socket"
 import * as ByteReader from "./ByteReader.ts"
 
 /** The connection broke: reset, timed out, never opened. */
@@ -47,9 +47,13 @@ const NORMAL_CLOSE = 1000
 
 const utf8 = new TextEncoder()
 
+type Chunks = Effect.Success<Reader["pull"]>
+
 /** What is asked of the connection below a socket: whether it is gone. A `net.Socket` says so. */
 export interface Link {
   readonly destroyed: boolean
+  /** Bytes that were read ahead. */
+  readonly readableLength: number
   readonly once: (event: "close", listener: () => void) => unknown
   readonly off: (event: "close", listener: () => void) => unknown
 }
@@ -64,7 +68,15 @@ export const make = Effect.fnUntraced(function* (
   const reader = yield* Effect.mapError(socket.reader, toConnectionLost)
   const writing = yield* Scope.fork(yield* Effect.scope)
   const writer = yield* Scope.provide(socket.writer, writing)
-  const pull = reader.pull.pipe(
+  // With all that was read ahead, which is there already: messages that come together are stored
+  // together.
+  const withMore = (chunks: Chunks): typeof reader.pull =>
+    link.readableLength === 0
+      ? Effect.succeed(chunks)
+      : Effect.flatMap(reader.pull, (more) => withMore([...chunks, ...more]))
+  const pull = Effect.uninterruptibleMask((restore) =>
+    Effect.flatMap(restore(reader.pull), withMore)
+  ).pipe(
     Effect.map((chunks) =>
       chunks.map((chunk) => (typeof chunk === "string" ? utf8.encode(chunk) : chunk))
     ),

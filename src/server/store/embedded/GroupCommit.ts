@@ -136,8 +136,9 @@ export const makeWriter = Effect.fnUntraced(function* (
     const group = forming!
     const index = group.writes.push(write) - 1
     group.bytes += bytes
-    // Whatever ends the first one ends the others of its group: none is left hanging.
-    if (isFirst) yield* Deferred.into(permit.withPermit(commitGroup(group)), group.outcomes)
+    // Whatever ends the first one ends the others of its group: none is left hanging. They hear of
+    // it before the next group begins, so that what they write next goes with that one.
+    if (isFirst) yield* permit.withPermit(Deferred.into(commitGroup(group), group.outcomes))
     const outcome = (yield* Deferred.await(group.outcomes))[index]!
     if (outcome.kind !== "unavailable") return outcome
     return yield* new StoreUnavailable({ reason: outcome.reason })
