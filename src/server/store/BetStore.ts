@@ -226,7 +226,7 @@ export interface AppendOptions {
 export type FinishOptions = WholeBook & Pick<AppendOptions, "edition">
 
 /**
- * Reads a store beside the process that writes it: as it is when it is asked, or, if it is a CSV
+ * Reads a store that another process may be writing: as it is when it is asked, or, if it is a CSV
  * store, as it was when it was opened.
  */
 export class BetStoreReader extends Context.Service<BetStoreReader, StoredBooks>()(
