@@ -427,4 +427,28 @@ describe("beside another server", () => {
       yield* withOthers([1, 2, 3], finishMeanwhile, slow)
     })
   )
+
+  it.live("a mistake in the draw is logged, and the next look holds it", () =>
+    Effect.gen(function* () {
+      let draws = 0
+      const flaw = (store: BetStore["Service"]): BetStore["Service"] => ({
+        ...store,
+        recordDraw: Effect.suspend(() =>
+          draws++ === 0 ? Effect.die(new TypeError("no draw")) : store.recordDraw
+        )
+      })
+      const drawTwice = (tick: Effect.Effect<unknown>, log: ReadonlyArray<string>) =>
+        Effect.gen(function* () {
+          const { winnersOf } = yield* Lottery
+          yield* (yield* uploadOf(1)).store(batchOf(bet(10)), true)
+          while (log.length === 0) yield* Effect.sleep("5 millis")
+          expect(log).toEqual([
+            "action: sorteo | result: fail | error: internal error: TypeError: no draw"
+          ])
+          yield* tick
+          expect(yield* winnersOf(1)).toEqual([])
+        }).pipe(Effect.scoped)
+      yield* withOthers([1], drawTwice, flaw)
+    })
+  )
 })

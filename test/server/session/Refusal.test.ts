@@ -1,6 +1,7 @@
 /** Goal: a client learns from the code of a refusal whether it may begin again. */
-import { Duration } from "effect"
+import { Duration, Effect, Logger } from "effect"
 import { describe, expect, it } from "vitest"
+import type { ActionLine } from "../../../src/domain/ActionLog.ts"
 import { Draw } from "../../../src/domain/Draw.ts"
 import { BadMessage } from "../../../src/protocol/BytesCodec.ts"
 import { FrameTooLarge } from "../../../src/protocol/native/NativeFrames.ts"
@@ -11,7 +12,7 @@ import { Superseded } from "../../../src/server/lottery/Book.ts"
 import { BookDiffers } from "../../../src/server/lottery/Comparison.ts"
 import { UnknownAgency } from "../../../src/server/lottery/Lottery.ts"
 import { DigestMismatch } from "../../../src/server/lottery/Upload.ts"
-import { toRejected } from "../../../src/server/session/Refusal.ts"
+import { logRefusal, Refusal, toRejected } from "../../../src/server/session/Refusal.ts"
 import * as BetStore from "../../../src/server/store/BetStore.ts"
 
 const agency = 1
@@ -51,5 +52,19 @@ describe("a refusal", () => {
     for (const refusal of refusals) {
       expect(isRetryable(toRejected(refusal).code), refusal._tag).toBe(mayRetry)
     }
+  })
+
+  it("says how many bets were refused, unless the peer must leave the book", () => {
+    const lines: Array<string> = []
+    const logger = Logger.make<unknown, void>(({ message }) => {
+      lines.push(String((message as ReadonlyArray<ActionLine>)[0]))
+    })
+    const refused = { ip: "10.0.0.2", upload: undefined, isAsking: false }
+    const reasons = [new BetStore.BookMismatch({ agency, bets: 1, held: 2 }), lasting.at(-1)!]
+    for (const reason of reasons) {
+      const logged = logRefusal(refused, new Refusal({ reason, count: 5 }))
+      Effect.runSync(Effect.provide(logged, Logger.layer([logger])))
+    }
+    expect(lines.map((line) => line.includes("cantidad: 5"))).toEqual([true, false])
   })
 })
