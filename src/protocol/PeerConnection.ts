@@ -50,7 +50,7 @@ const utf8 = new TextEncoder()
 type Chunks = Effect.Success<Reader["pull"]>
 
 /** What is asked of the connection below a socket: whether it is gone. A `net.Socket` says so. */
-export interface Link {
+interface Link {
   readonly destroyed: boolean
   /** Bytes that were read ahead. */
   readonly readableLength: number

@@ -20,7 +20,7 @@ import type { Lottery } from "./lottery/Lottery.ts"
 import * as Connection from "./session/Connection.ts"
 
 /** A connection that was accepted, and of which nothing was read. */
-export interface Arrival {
+interface Arrival {
   readonly net: Net.Socket
   readonly port: Connection.Port
 }

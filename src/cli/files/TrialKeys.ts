@@ -22,7 +22,7 @@ export interface Validity {
 }
 
 /** Whose certificate it is: an agency's, or a server's under its host names and IP addresses. */
-export type Holder = { readonly agency: Agency } | { readonly serverNames: ReadonlyArray<string> }
+type Holder = { readonly agency: Agency } | { readonly serverNames: ReadonlyArray<string> }
 
 /** Issues certificates; anyone who has its key can do so too. */
 export interface Authority extends CertifiedKey {

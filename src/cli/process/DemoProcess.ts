@@ -19,7 +19,7 @@ const LogLine = Schema.fromJsonString(
 export type LogLine = typeof LogLine.Type
 const decodeLine = Schema.decodeOption(LogLine)
 
-export class DemoFailed extends Data.TaggedError("DemoFailed")<{
+class DemoFailed extends Data.TaggedError("DemoFailed")<{
   readonly who: string
   readonly reason: string
 }> {

@@ -36,7 +36,7 @@ export class BadLine extends Data.TaggedError("BadLine")<{
 }
 
 /** A last line without a line end, which may have been cut off. */
-export interface UnendedLine {
+interface UnendedLine {
   readonly line: number
   /** The line, or its end if it is long. */
   readonly text: string

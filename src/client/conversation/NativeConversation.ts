@@ -20,7 +20,7 @@ import { upload } from "./NativeUpload.ts"
 import * as StoredBook from "./StoredBook.ts"
 
 /** Who takes part in which draw, and with what. */
-export interface Participation {
+interface Participation {
   readonly agency: Agency
   readonly draw: DrawId
   /** Proves that it is this agency, to a server that asks for it. */

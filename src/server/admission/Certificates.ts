@@ -10,7 +10,7 @@ import type { Certificate } from "./Identity.ts"
 import { goneAway, HandshakeFailed } from "./TlsHello.ts"
 
 /** What a server proves itself with, and whom it believes; each as PEM. */
-export interface Credentials {
+interface Credentials {
   readonly cert: string
   readonly key: string
   /** The CA of the agencies' certificates, where these are asked for. */
@@ -27,7 +27,7 @@ export class CredentialsUnusable extends Data.TaggedError("CredentialsUnusable")
 }
 
 /** A connection whose handshake is done. */
-export interface Secured {
+interface Secured {
   readonly link: Tls.TLSSocket
   /** Undefined where none is asked for. */
   readonly certificate: Certificate | undefined

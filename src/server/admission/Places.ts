@@ -37,7 +37,7 @@ export const GAVE_WAY =
   "it gave way to another one"
 
 /** A connection that asks for a place. */
-export interface Newcomer {
+interface Newcomer {
   readonly address: string
   /** Whether it counts for its address until it is known; on the winners' port silence is usual. */
   readonly counts: boolean

@@ -27,7 +27,7 @@ export interface Bets {
 }
 
 /** An agency asks for its winners. */
-export interface Question {
+interface Question {
   readonly agency: Agency
   readonly batch?: undefined
 }
