@@ -47,7 +47,7 @@ const measure = Effect.fnUntraced(function* (bets: number, line: RegExp) {
 
 const CASES = {
   "in the middle of 300,000 bets each": [300_000, /apuestas_enviadas/],
-  "while they wait for the draw": [1000, /espera_sorteo/]
+  "while they wait for the draw": [1000, /waiting_for_draw/]
 } as const
 
 const main = Effect.gen(function* () {

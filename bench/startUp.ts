@@ -90,7 +90,7 @@ export const fiveClients = Effect.fnUntraced(function* (
   yield* Effect.gen(function* () {
     const warmers = yield* started(WARMERS, warming)
     const finished = Effect.forEach(warmers, (warmer) =>
-      Program.awaitText(warmer, warmer.log, /"action":"espera_sorteo"/)
+      Program.awaitText(warmer, warmer.log, /"action":"waiting_for_draw"/)
     )
     yield* Effect.raceFirst(finished, untilServerEnds(server))
   }).pipe(Effect.scoped)

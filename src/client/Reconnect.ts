@@ -44,14 +44,14 @@ export const reconnecting = <A, R>(
   const waitBeforeNext = Effect.fnUntraced(function* (failure: ConversationError) {
     if (!isWorthRetrying(failure)) return false
     const { message: error } = failure
-    const reintento_ms = delayMillis(progress.failures, yield* Random.next)
+    const retry_ms = delayMillis(progress.failures, yield* Random.next)
     yield* progress.interrupt(error)
     const now = yield* monotonicMillis
     if (logged?.error !== error || now - logged.atMillis >= REPEATED_LOG_MILLIS) {
       logged = { error, atMillis: now }
-      yield* Effect.logWarning(new ActionLine("conexion", "fail", { agencia, error, reintento_ms }))
+      yield* Effect.logWarning(new ActionLine("connection", "fail", { agencia, error, retry_ms }))
     }
-    yield* Effect.sleep(reintento_ms)
+    yield* Effect.sleep(retry_ms)
     return true
   })
   return Effect.retry(Effect.scoped(attempt), { while: waitBeforeNext })

@@ -189,7 +189,7 @@ describe.skipIf(!canMount)("a full disk", () => {
             code: 0,
             stdout: winnersOf(bookOf(folder, 1))
           })
-          expect(stderr).toMatch(/carga_reanudada/)
+          expect(stderr).toMatch(/upload_resumed/)
           expect(yield* exported(url, 1)).toBe(bookOf(folder, 1))
           expect((yield* server.outcome).code).toBe(0)
         }),

@@ -278,7 +278,7 @@ describe("at SIGHUP", () => {
       const tls = ["--tls-ca", files.ca]
       const more = [...tls, ...pairArgs(folder, "agency-1")]
       const before = yield* startLottery(clientOf(1, { ...run, more }))
-      yield* before.logged(/espera_sorteo/)
+      yield* before.logged(/waiting_for_draw/)
 
       const ping = (ca: string) =>
         exchange(
@@ -328,7 +328,7 @@ describe("at SIGHUP", () => {
       yield* expectOldTokens
 
       // All this time who is connected stays; with another CA the connection is closed.
-      expect(before.stderr()).not.toContain("action: conexion")
+      expect(before.stderr()).not.toContain("action: connection")
       yield* writeFiles(folder, other)
       writeTokens(files.tokens, { 1: TOKENS[2], 2: TOKENS[1] })
       yield* hangUp(/result: success$/)

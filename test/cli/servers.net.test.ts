@@ -217,7 +217,7 @@ describeCluster("servers that share a draw", (shared) => {
       const { cluster, folder, store } = yield* prepare(2, 300)
       const [one, other] = yield* startTwo(store, "2")
       const waiting = yield* startLottery({ args: clientArgs(folder, 1, one, "native") })
-      yield* waiting.logged(/espera_sorteo/)
+      yield* waiting.logged(/waiting_for_draw/)
       yield* Effect.forkScoped(deafen(cluster))
       yield* one.logged(/store_listen \| result: fail/)
       const last = yield* runLottery({ args: clientArgs(folder, 2, other, "native") })
@@ -265,12 +265,12 @@ describeCluster("servers that share a draw", (shared) => {
       const { folder, store } = yield* prepare(2, 500)
       const [one, other] = yield* startTwo(store, "2")
       const waiting = yield* startLottery({ args: clientArgs(folder, 1, one, "native") })
-      yield* waiting.logged(/espera_sorteo/)
+      yield* waiting.logged(/waiting_for_draw/)
       const discarded = yield* runLottery({
         args: ["discard", "--store", store, "--agency", "1", "--yes"]
       })
       expect(discarded.code, discarded.stderr).toBe(0)
-      expect(discarded.stderr).toMatch(/libro_descartado .* cantidad: 500/)
+      expect(discarded.stderr).toMatch(/book_discarded .* cantidad: 500/)
       const { code, stderr } = yield* waiting.outcome
       expect(code).toBe(1)
       expect(stderr).toMatch(/the held book of agency 1 was discarded/)

@@ -55,8 +55,8 @@ const take = Effect.fnUntraced(function* (
   if (messages.length > 0) yield* hear(agency, messages.at(-1)!)
 })
 
-const conexion = (log: ReadonlyArray<string>) =>
-  log.filter((line) => line.startsWith("WARNING action: conexion | result: fail | agencia: 3 |"))
+const connection = (log: ReadonlyArray<string>) =>
+  log.filter((line) => line.startsWith("WARNING action: connection | result: fail | agencia: 3 |"))
 
 describe("in binary packets", () => {
   const conversation = BinaryConversation.make(AGENCY, 8192)
@@ -81,7 +81,7 @@ describe("in binary packets", () => {
         yield* hear(agency, question)
         yield* agency.send(M.winnersOf(30, 40))
         expect(yield* documents).toEqual(["30", "40"])
-        expect(conexion(log).length).toBeGreaterThan(0)
+        expect(connection(log).length).toBeGreaterThan(0)
         expect(told.filter((what) => typeof what === "number")).toEqual([2, 2, 4, 2, 4])
       })
     )

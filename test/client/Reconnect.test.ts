@@ -168,11 +168,11 @@ describe("the log", () => {
           .slice(0, 3)
           .map(
             (gap, index) =>
-              "WARNING action: conexion | result: fail | agencia: 3 | error: " +
+              "WARNING action: connection | result: fail | agencia: 3 | error: " +
               (index % 2 === 0
                 ? "cannot reach nowhere:1: refused"
                 : "the connection is lost: reset") +
-              ` | reintento_ms: ${gap}`
+              ` | retry_ms: ${gap}`
           )
       )
     })

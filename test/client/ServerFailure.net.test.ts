@@ -58,7 +58,10 @@ const outcomeOf = Effect.fnUntraced(function* (
   const error = yield* conversation
     .hold(book, { server, winnersServer: server }, takeDown())
     .pipe(Effect.provide([log.layer, NodeFileSystem.layer]), Effect.flip)
-  return { error: error.message, retries: log.lines.filter((line) => line.includes("conexion")) }
+  return {
+    error: error.message,
+    retries: log.lines.filter((line) => line.includes("action: connection"))
+  }
 })
 
 const failuresIn = ({ log }: TestServer.TestServer) =>

@@ -82,7 +82,7 @@ const makeProgress = Effect.fnUntraced(function* ({ bets, clients }: DemoSetting
   /** Takes in a line of an agency's log. */
   return (agency: number, { action, cantidad = 0, posicion = 0 }: DemoProcess.LogLine) =>
     Effect.sync(() => {
-      const isResumed = action === "carga_reanudada"
+      const isResumed = action === "upload_resumed"
       if (!isResumed && action !== "apuestas_enviadas") return
       const before = counts.get(agency) ?? 0
       const now = isResumed ? posicion : before + cantidad

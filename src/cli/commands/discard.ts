@@ -53,7 +53,7 @@ export const discard = Command.make(
       yield* Effect.provide(StoredAgency.progressOf(store, agency), reader)
     }
     const hint = bets === 0 ? "nothing was held of this agency" : undefined
-    yield* logAction("libro_descartado", "success", { agencia: agency, cantidad: bets, hint })
+    yield* logAction("book_discarded", "success", { agencia: agency, cantidad: bets, hint })
   })
 ).pipe(
   Command.withExamples([

@@ -60,15 +60,15 @@ const makeLook = Effect.fnUntraced(function* (
       if (isSame || now - waitingLogged < LOG_PERIOD_MILLIS) return
       waitingLogged = now
       logged = waiting
-      const fields = { agencia, terminadas: finished, esperadas: expected }
-      yield* logAction("espera_sorteo", "in_progress", fields)
+      const fields = { agencia, finished, expected }
+      yield* logAction("waiting_for_draw", "in_progress", fields)
     } else if (acknowledged < total && now - uploadLogged >= LOG_PERIOD_MILLIS) {
       uploadLogged = now
-      yield* logAction("progreso_carga", "in_progress", {
+      yield* logAction("upload_progress", "in_progress", {
         agencia,
-        confirmadas: acknowledged,
+        acknowledged,
         total,
-        por_segundo: Math.round(meter.perSecond)
+        per_second: Math.round(meter.perSecond)
       })
     }
   })

@@ -37,7 +37,7 @@ const deliver = Effect.fnUntraced(function* (
 ) {
   const { bets: stored } = welcome
   if (stored > 0) {
-    yield* logAction("carga_reanudada", "success", { agencia: agency, posicion: stored })
+    yield* logAction("upload_resumed", "success", { agencia: agency, posicion: stored })
   }
   yield* upload(server, welcome, stored, Book.from(book, stored), (frame) =>
     tellAcknowledged(agency, frame, progress)

@@ -48,7 +48,9 @@ describe("a server that is killed", () => {
           yield* client.logged(/apuestas_enviadas/)
           yield* server.signal("SIGKILL")
           yield* server.outcome
-          yield* client.logged(/WARNING +action: conexion \| result: fail \| agencia: 1 \| error: /)
+          yield* client.logged(
+            /WARNING +action: connection \| result: fail \| agencia: 1 \| error: /
+          )
           const before = (yield* exported(url, 1)).split("\n").length - 1
           // The kill came in the middle, or the test shows nothing.
           expect(before).toBeGreaterThan(0)
@@ -57,7 +59,7 @@ describe("a server that is killed", () => {
           const { code, stderr, stdout } = yield* client.outcome
           expect({ code, stdout }, stderr).toEqual({ code: 0, stdout: winnersOf(book) })
           expect(yield* exported(url, 1)).toBe(book)
-          const resumed = /carga_reanudada \| result: success \| agencia: 1 \| posicion: (\d+)/
+          const resumed = /upload_resumed \| result: success \| agencia: 1 \| posicion: (\d+)/
           const position = resumed.exec(stderr)?.[1]
           expect(position).toBe(dialect === "native" ? `${before}` : undefined)
         })

@@ -42,7 +42,7 @@ describe.each(["native", "binary", "json"])("a discard while a %s client waits",
       expect(yield* exported(url, 1)).toBe("")
       writeFileSync(join(folder, "agency-1.csv"), right)
       const corrected = yield* startLottery({ args: clientArgs(folder, 1, server, "native") })
-      yield* corrected.logged(/espera_sorteo/)
+      yield* corrected.logged(/waiting_for_draw/)
       const other = yield* runLottery({ args: clientArgs(folder, 2, server, "native") })
       expect(other.code, other.stderr).toBe(0)
       expect(yield* corrected.outcome).toMatchObject({ code: 0, stdout: winnersOf(right) })

@@ -123,7 +123,7 @@ describe("a stop in the middle", () => {
         let heldOfAll = 0
         for (const agency of AGENCIES) {
           const upload = uploads[agency - 1]!
-          yield* upload.logged(/action: conexion \| result: fail/)
+          yield* upload.logged(/action: connection \| result: fail/)
           yield* upload.signal("SIGTERM")
           const { code, stderr } = yield* upload.outcome
           expect(code).toBe(0)
@@ -176,7 +176,7 @@ describe("a stop in the middle", () => {
       yield* other.logged(/apuestas_enviadas/)
       yield* server.signal("SIGINT")
       expect((yield* server.outcome).code).toBe(0)
-      yield* other.logged(/conexion .* error: the connection is lost: the server closed it/)
+      yield* other.logged(/connection .* error: the connection is lost: the server closed it/)
       yield* other.signal("SIGINT")
       expect((yield* other.outcome).code).toBe(130)
     })

@@ -22,7 +22,7 @@ it.live.skipIf(!existsSync("/proc/self/fdinfo"))("standard input stays in blocki
     const fields = [...bet, "--birthdate", "1999-03-17", "--number", "7"]
     const args = ["client", "--agency", "1", "--server", "127.0.0.1:1", ...fields]
     const client = yield* startLottery({ args })
-    yield* client.logged(/action: conexion/)
+    yield* client.logged(/action: connection/)
     expect(inputFlags(client) & O_NONBLOCK).toBe(0)
   })
 )

@@ -180,7 +180,7 @@ for (const scheme of ["sqlite", "csv"] as const) {
         const { code, stderr, stdout } = yield* lottery("discard", "--agency", "1", "--yes")
         expect({ code, stdout }).toEqual({ code: 0, stdout: "" })
         expect(stderr).toMatch(
-          /^.* INFO +action: libro_descartado \| result: success \| agencia: 1 \| cantidad: 1200\n$/
+          /^.* INFO +action: book_discarded \| result: success \| agencia: 1 \| cantidad: 1200\n$/
         )
         expect(yield* statusOf()).toMatch(/^ +1 +0 +no +no$/m)
       })
@@ -222,9 +222,9 @@ for (const scheme of ["sqlite", "csv"] as const) {
         expect(yield* statusOf()).toBe(TABLE)
         const { code, stderr, stdout } = yield* lottery("discard", "--agency", "1", "--yes")
         expect({ code, stdout }).toEqual({ code: 0, stdout: "" })
-        const line = /libro_descartado \| result: success \| agencia: 1 \| cantidad: 1200\n/
+        const line = /book_discarded \| result: success \| agencia: 1 \| cantidad: 1200\n/
         expect(stderr).toMatch(line)
-        yield* server.logged(/ WARNING +action: libro_descartado \| result: success/)
+        yield* server.logged(/ WARNING +action: book_discarded \| result: success/)
         yield* server.logged(line)
         expect(yield* statusOf()).toMatch(/^ +1 +0 +no +no$/m)
         expect(existsSync(`${path}.discard`)).toBe(false)

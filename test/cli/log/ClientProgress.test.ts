@@ -29,13 +29,13 @@ const logOf = Effect.fnUntraced(function* (
   return lines
 })
 
-const carga = (confirmadas: number, por_segundo: number) =>
-  "action: progreso_carga | result: in_progress | agencia: 1 | " +
-  `confirmadas: ${confirmadas} | total: 27000 | por_segundo: ${por_segundo}`
+const carga = (acknowledged: number, per_second: number) =>
+  "action: upload_progress | result: in_progress | agencia: 1 | " +
+  `acknowledged: ${acknowledged} | total: 27000 | per_second: ${per_second}`
 
-const espera = (terminadas: number) =>
-  "action: espera_sorteo | result: in_progress | agencia: 1 | " +
-  `terminadas: ${terminadas} | esperadas: 5`
+const espera = (finished: number) =>
+  "action: waiting_for_draw | result: in_progress | agencia: 1 | " +
+  `finished: ${finished} | expected: 5`
 
 describe("in the log", () => {
   it.effect("an upload is told of as often where the time of day is set back", () =>

@@ -184,7 +184,7 @@ const killClients = Effect.fnUntraced(function* (
     if (said === "consulta_ganadores") break
     if (held > 0) {
       const stderr = client.stderr()
-      const [, position] = /carga_reanudada .* posicion: (\d+)/.exec(stderr) ?? []
+      const [, position] = /upload_resumed .* posicion: (\d+)/.exec(stderr) ?? []
       expect(Number(position), stderr).toBeGreaterThanOrEqual(held)
       expect(Number(position)).toBeLessThan(bets)
     }

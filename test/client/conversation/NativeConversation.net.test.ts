@@ -112,12 +112,12 @@ describe("a server that is lost", () => {
           yield* first[how]
           yield* serve(yield* server.accept, held, done)
           expect(yield* documents).toEqual(["7"])
-          const failed = log.filter((line) => line.includes("action: conexion"))
+          const failed = log.filter((line) => line.includes("action: connection"))
           expect(failed).toHaveLength(1)
           expect(failed[0]).toMatch(
-            /^WARNING .*conexion \| result: fail \| agencia: 3 \| error: the connection is lost: /
+            /^WARNING .*connection \| result: fail \| agencia: 3 \| error: the connection is lost: /
           )
-          const resumed = log.filter((line) => line.includes("carga_reanudada")).at(-1)
+          const resumed = log.filter((line) => line.includes("upload_resumed")).at(-1)
           if (done || held === "") return
           expect(resumed).toContain(`posicion: ${held.split("\n").length - 1}`)
         })

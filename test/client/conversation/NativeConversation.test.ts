@@ -115,7 +115,7 @@ describe("a whole conversation", () => {
       yield* tellWinners(server, rows(0, 8))
       yield* documents
       expect(told).toEqual([4, 6, 8])
-      expect(log[0]).toBe("action: carga_reanudada | result: success | agencia: 3 | posicion: 4")
+      expect(log[0]).toBe("action: upload_resumed | result: success | agencia: 3 | posicion: 4")
     })
   )
 

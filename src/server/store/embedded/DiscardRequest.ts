@@ -71,7 +71,7 @@ const execute = (
   discard: Discard
 ): Effect.Effect<RequestFile.Answer> => {
   const log = (result: "success" | "fail", fields: Record<string, string | number>) =>
-    Effect.logWarning(new ActionLine("libro_descartado", result, { agencia: agency, ...fields }))
+    Effect.logWarning(new ActionLine("book_discarded", result, { agencia: agency, ...fields }))
   const refuse = (reason: string) => Effect.as(log("fail", { error: reason }), { refused: reason })
   if (draw !== drawId) return refuse(`it serves the draw ${drawId}, not ${draw}`)
   return Effect.matchEffect(discard(agency), {

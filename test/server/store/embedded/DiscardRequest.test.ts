@@ -105,7 +105,7 @@ for (const [name, stores] of Object.entries({
           expect(yield* stores.discard(at(path), 1)).toBe(2)
           expect(existsSync(file)).toBe(false)
         }).pipe(Effect.provide(layer))
-        const line = "Warn action: libro_descartado | result: success | agencia: 1 | cantidad:"
+        const line = "Warn action: book_discarded | result: success | agencia: 1 | cantidad:"
         expect(lines).toEqual([`${line} 7`, `${line} 2`])
       })
     )
@@ -129,7 +129,7 @@ for (const [name, stores] of Object.entries({
         expect((yield* store.progressOf(1)).bets).toBe(7)
         expect(lines).toHaveLength(2)
         for (const line of lines) {
-          expect(line).toMatch(/^Warn action: libro_descartado \| result: fail \| agencia: 1 \| e/)
+          expect(line).toMatch(/^Warn action: book_discarded \| result: fail \| agencia: 1 \| e/)
         }
       })
     )
