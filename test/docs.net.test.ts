@@ -1,0 +1,143 @@
+/**
+ * Goal: what a reader pastes works, also a second time. Method: runs the shell blocks of each
+ * document in order, in a folder where `npx lottery` finds the built command. A comment before a
+ * block excludes it and says why.
+ */
+import { spawn, spawnSync } from "node:child_process"
+import { cpSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { it } from "@effect/vitest"
+import { Effect } from "effect"
+import { describe, expect } from "vitest"
+import { DOCUMENTS, ROOT, shellBlocksOf, textOf } from "./support/Documents.ts"
+import { COMMAND, type Outcome, runLottery } from "./support/processes/lotteryCommand.ts"
+import { describePostgres, freshSchema } from "./support/stores/PostgresCluster.ts"
+import { temporaryFolder } from "./support/TemporaryFolder.ts"
+
+/** Programs that a document's blocks need, and that may not be installed. */
+const PROGRAMS = ["sqlite3"]
+const isThere = (program: string): boolean => spawnSync(program, ["--version"]).status === 0
+
+/** A folder like the project's root after `npm ci`, for what the documents use of it. */
+const project = Effect.map(temporaryFolder, (folder) => {
+  const programs = join(folder, "node_modules", ".bin")
+  mkdirSync(programs, { recursive: true })
+  symlinkSync(COMMAND, join(programs, "lottery"))
+  symlinkSync(process.execPath, join(programs, "node"))
+  symlinkSync(join(ROOT, "dist"), join(folder, "dist"))
+  cpSync(join(ROOT, "config"), join(folder, "config"), { recursive: true })
+  writeFileSync(join(folder, "package.json"), "{}")
+  return folder
+})
+
+/** Runs a script to its end, and then ends all that it has started. */
+const runScript = (
+  script: string,
+  folder: string,
+  env: Readonly<Record<string, string>> = {}
+): Effect.Effect<Outcome> =>
+  Effect.callback((resume) => {
+    const child = spawn("bash", ["-eu", "-o", "pipefail", "-c", script], {
+      cwd: folder,
+      env: { PATH: process.env.PATH, HOME: folder, npm_config_offline: "true", ...env },
+      // A process group of its own, for the servers that it leaves running.
+      detached: true,
+      stdio: ["ignore", "pipe", "pipe"]
+    })
+    const endGroup = () => {
+      try {
+        process.kill(-child.pid!, "SIGKILL")
+      } catch {
+        // None of it is left.
+      }
+    }
+    let stdout = ""
+    let stderr = ""
+    child.stdout.setEncoding("utf8").on("data", (text: string) => {
+      stdout += text
+    })
+    child.stderr.setEncoding("utf8").on("data", (text: string) => {
+      stderr += text
+    })
+    child.on("exit", endGroup)
+    child.on("close", (code) => resume(Effect.succeed({ code, stdout, stderr })))
+    return Effect.sync(endGroup)
+  })
+
+/** The blocks of a document that are run, one after the other. */
+const scriptOf = (document: string): string =>
+  shellBlocksOf(document)
+    .filter(({ untested }) => untested === undefined)
+    .map(({ code }) => code)
+    .join("\n")
+
+const TIMEOUT_MILLIS = 120_000
+/** A way to end in which no block may end, whatever its exit code. */
+const DEFECT = /internal error|^\s+at .*:\d+:\d+\)?$/m
+
+/** Runs a document's blocks as a reader pastes them, and again. */
+const runTwice = Effect.fnUntraced(function* (
+  document: string,
+  env?: Readonly<Record<string, string>>
+) {
+  const folder = yield* project
+  for (const time of ["first", "second"]) {
+    const { code, stderr, stdout } = yield* runScript(scriptOf(document), folder, env)
+    const seen = `the ${time} time:\n${stdout}\n${stderr}`
+    expect(code, seen).toBe(0)
+    expect(stderr, seen).not.toMatch(DEFECT)
+  }
+})
+
+const ON_POSTGRES = "docs/several-servers.md"
+
+describe.each(DOCUMENTS)("the shell blocks of %s", (document) => {
+  const script = scriptOf(document)
+  const missing = PROGRAMS.filter((name) => script.includes(`${name} `) && !isThere(name))
+  if (missing.length > 0) console.warn(`${document}: skipped: there is no ${missing.join(", ")}`)
+  const isSkipped = script === "" || missing.length > 0 || document === ON_POSTGRES
+
+  it.live.skipIf(isSkipped)("run as pasted, twice", () => runTwice(document), TIMEOUT_MILLIS)
+
+  it("are all shell", () => {
+    for (const { code } of shellBlocksOf(document)) {
+      const { status, stderr } = spawnSync("bash", ["-n", "-c", code], { encoding: "utf8" })
+      expect(status, stderr).toBe(0)
+    }
+  })
+})
+
+describePostgres(`the shell blocks of ${ON_POSTGRES}`, (database) => {
+  it.live(
+    "run as pasted, twice",
+    () =>
+      Effect.flatMap(database, ({ url }) =>
+        Effect.flatMap(freshSchema(url), (store) => runTwice(ON_POSTGRES, { LOTTERY_STORE: store }))
+      ),
+    TIMEOUT_MILLIS
+  )
+})
+
+/** A flag and its description, without what the help adds in parentheses. */
+const FLAG_LINE = /^ {2}(--\S+(?: <\S+>)?)\s{2,}(.+?)(?: \((?:default|env|choices) .*\))?$/gm
+
+const COMMANDS = [
+  ...["server", "client", "ping", "status", "export", "discard", "generate", "compose", "keys"],
+  "demo"
+].map((command) => [command] as const)
+/** Flags of the library, which every command has. */
+const BUILT_IN = /^--(help|version|completions)/
+
+describe("docs/settings.md", () => {
+  const settings = textOf("docs/settings.md")
+  it.live.each(COMMANDS)("says of the flags of %s what its help says", ([command]) =>
+    Effect.gen(function* () {
+      const { stdout } = yield* runLottery({ args: [command, "--help"] })
+      const flags = [...stdout.matchAll(FLAG_LINE)].filter(([, flag]) => !BUILT_IN.test(flag!))
+      expect(flags.length).toBeGreaterThan(3)
+      for (const [, flag, description] of flags) {
+        expect(settings).toContain(`| \`${flag}\` | ${description!.replaceAll("|", "\\|")} |`)
+      }
+    })
+  )
+})
