@@ -1,6 +1,6 @@
 /**
- * Lets connections in: each takes a place, waits for its turn, shakes hands if TLS is spoken, and
- * is served; its place is free again once it is closed.
+ * Accepts connections. Each one takes a place, waits for its turn, completes the handshake if the
+ * server uses TLS, and is served. Closing the connection frees its place.
  */
 import type * as Net from "node:net"
 import * as NodeSocket from "@effect/platform-node/NodeSocket"
@@ -11,7 +11,7 @@ import { CurrentTls, type ServerTls } from "./admission/Certificates.ts"
 import { Handshakes } from "./admission/Handshakes.ts"
 import type { Identity } from "./admission/Identity.ts"
 import { Memory, MessageMemory } from "./admission/MessageMemory.ts"
-import { GAVE_WAY, type Place, Places, sourceOf } from "./admission/Places.ts"
+import { EVICTED, type Place, Places, sourceOf } from "./admission/Places.ts"
 import { ServerLimits } from "./admission/ServerLimits.ts"
 import { within } from "./admission/Timeouts.ts"
 import * as TlsHello from "./admission/TlsHello.ts"
@@ -19,7 +19,7 @@ import { HandshakeFailed, type NotTls } from "./admission/TlsHello.ts"
 import type { Lottery } from "./lottery/Lottery.ts"
 import * as Connection from "./session/Connection.ts"
 
-/** A connection that was accepted, and of which nothing was read. */
+/** An accepted connection from which nothing has been read. */
 interface Arrival {
   readonly net: Net.Socket
   readonly port: Connection.Port
@@ -40,8 +40,12 @@ export class Reception extends Context.Service<
   ).pipe(Layer.provide([Places.layer, Handshakes.layer, Memory.layer]))
 }
 
-/** Shakes hands once the handshake has a place, which it claims with its first byte. */
-const shakeHands = Effect.fnUntraced(function* (net: Net.Socket, address: string, tls: ServerTls) {
+/** Runs the TLS handshake in a place of its own, which the peer's first byte requests. */
+const runHandshake = Effect.fnUntraced(function* (
+  net: Net.Socket,
+  address: string,
+  tls: ServerTls
+) {
   const { handshakeTimeout } = yield* ServerLimits
   const handshakes = yield* Handshakes
   const reason = `it took more than ${Duration.format(handshakeTimeout)}`
@@ -56,36 +60,38 @@ const shakeHands = Effect.fnUntraced(function* (net: Net.Socket, address: string
   return yield* Effect.raceFirst(handshakes.inPlace(address, handshake), hello.lost)
 }, Effect.scoped)
 
-/** The connection, or what TLS makes of it. */
+/** Returns the plain connection, or the TLS socket over it. */
 const secured = Effect.fnUntraced(function* (net: Net.Socket, address: string) {
   const tls = yield* CurrentTls
   const { certificate, link } =
-    tls === undefined ? { link: net, certificate: undefined } : yield* shakeHands(net, address, tls)
+    tls === undefined
+      ? { link: net, certificate: undefined }
+      : yield* runHandshake(net, address, tls)
   const open = Effect.suspend(() =>
-    // One that is closed says so no more.
+    // A closed socket emits no further event.
     link.destroyed
       ? Effect.fail(new SocketError({ reason: new SocketCloseError({ code: 1000 }) }))
       : Effect.succeed(link)
   )
   const closing = Effect.acquireRelease(open, () => Effect.sync(() => link.destroySoon()))
-  // A chunk at a time: asking for a second one would have Node read it ahead.
+  // One chunk at a time: a request for a second one makes Node read ahead.
   return { socket: yield* NodeSocket.fromDuplex(closing, { chunkSize: 1 }), link, certificate }
 })
 
-/** Bytes that Node reads ahead of a peer that is known. */
+/** Bytes that Node may read ahead from an identified peer. */
 const READ_AHEAD_BYTES = 65_536
 
 /**
- * Lets Node read ahead, without which a message of the course's dialects costs the server a tenth
- * more. `read` with more bytes than Node may read ahead raises that bound. It takes nothing, as
- * nothing has come; of a stream that has ended it would take what is there.
+ * Lets Node read ahead. Without it, a message in the course's dialects costs the server 10 % more.
+ * Node raises its high-water mark when `read` asks for more bytes. The buffer is empty, so the call
+ * consumes nothing; on a stream that has ended it would consume the rest.
  */
 const readAhead = (link: Net.Socket): void => {
   const { readableHighWaterMark, readableLength } = link
   if (readableHighWaterMark < READ_AHEAD_BYTES && readableLength === 0) link.read(READ_AHEAD_BYTES)
 }
 
-/** Waits until a connection is closed; breaks it off if its peer takes too long for that. */
+/** Waits until a connection is closed. Destroys it if that takes too long. */
 const awaitClose = Effect.fnUntraced(function* (net: Net.Socket, timeout: Duration.Duration) {
   const closed = Effect.callback<void>((resume) => {
     const onClose = () => resume(Effect.void)
@@ -98,10 +104,9 @@ const awaitClose = Effect.fnUntraced(function* (net: Net.Socket, timeout: Durati
 })
 
 /**
- * Says to a peer that spoke no TLS that this is TLS, and reads on until it has closed: a reset
- * could lose the answer.
+ * Answers a peer that did not use TLS, then reads until it closes: a reset could lose the answer.
  */
-const partInPlain = (net: Net.Socket, { answer }: NotTls, timeout: Duration.Duration) =>
+const rejectPlaintext = (net: Net.Socket, { answer }: NotTls, timeout: Duration.Duration) =>
   Effect.suspend(() => {
     net.end(answer)
     net.resume()
@@ -113,20 +118,20 @@ const make = Effect.gen(function* () {
   const memory = yield* Memory
   const places = yield* Places
   const handshakes = yield* Handshakes
-  /** The shares of the addresses from which connections are open. */
+  /** One share of the memory per address with open connections. */
   const shares = yield* RcMap.make({ lookup: (_: string) => Effect.sync(memory.makeShare) })
 
   const serveInPlace = Effect.fnUntraced(function* (
     { net, port }: Arrival,
     ip: string,
-    { known }: Place
+    { markIdentified }: Place
   ) {
     const address = sourceOf(ip)
     const { certificate, link, socket } = yield* secured(net, address)
     const share = yield* RcMap.get(shares, address)
     const messages = new MessageMemory(memory, address, share)
     const accepted = Effect.sync(() => {
-      known()
+      markIdentified()
       messages.accept()
       readAhead(link)
     })
@@ -141,9 +146,9 @@ const make = Effect.gen(function* () {
   const receive = Effect.fnUntraced(function* (arrival: Arrival) {
     const { net, port } = arrival
     const ip = (net.remoteAddress ?? "unknown").replace(/^::ffff:/, "")
-    let hasGivenWay = false
-    const giveWay = () => {
-      hasGivenWay = true
+    let isEvicted = false
+    const evict = () => {
+      isEvicted = true
       net.destroy()
     }
     const logRefused = (error: string) => logAction("accept_connections", "fail", { ip, error })
@@ -155,23 +160,23 @@ const make = Effect.gen(function* () {
       const place = yield* places.take({
         address: sourceOf(ip),
         counts: port === "bets",
-        giveWay
+        evict
       })
       yield* place.turn
-      // It gave way meanwhile.
+      // It was evicted while it waited.
       if (net.destroyed) return
       yield* logAction("accept_connections", "success", { ip })
       yield* serveInPlace(arrival, ip, place)
     })
     yield* serve.pipe(
-      Effect.catchTag(["NoPlace", "HandshakeFailed", "HandshakeGaveWay"], ({ message }) =>
+      Effect.catchTag(["NoPlace", "HandshakeFailed", "HandshakeEvicted"], ({ message }) =>
         refuse(message)
       ),
       Effect.catchTag("NotTls", (refusal) =>
-        Effect.andThen(logRefused(refusal.message), partInPlain(net, refusal, lingerTimeout))
+        Effect.andThen(logRefused(refusal.message), rejectPlaintext(net, refusal, lingerTimeout))
       )
     )
-    if (hasGivenWay) yield* refuse(GAVE_WAY)
+    if (isEvicted) yield* refuse(EVICTED)
     yield* awaitClose(net, writeTimeout)
   }, Effect.scoped)
 

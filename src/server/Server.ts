@@ -1,7 +1,7 @@
 /**
- * The server: listens on both ports, runs a fiber per connection, and stops in order. At a stop
- * nothing new is handed out, each connection finishes the batch that it is committing and answers
- * it, then the listening sockets close; the store is closed by whoever opened it.
+ * The server: listens on both ports, runs one fiber per connection, and shuts down in order. On
+ * shutdown it accepts no more connections, lets each one commit and answer its current batch, then
+ * closes the listening sockets. The store is closed by the code that opened it.
  */
 
 import type * as Net from "node:net"
@@ -21,14 +21,13 @@ import { BetStore } from "./store/BetStore.ts"
 
 export interface ServerOptions {
   readonly host: string
-  /** 0 takes a free one. */
+  /** 0 picks a free port. */
   readonly port: number
   readonly winnersPort: number
-  /** How many connections the kernel keeps waiting, on each port. */
+  /** Maximum connections per port that wait in the kernel for `accept`. */
   readonly backlog: number
 }
 
-/** A port could not be listened on. */
 export class ListenError extends Data.TaggedError("ListenError")<{
   readonly host: string
   readonly port: number
@@ -46,13 +45,12 @@ interface ListeningPort {
   readonly close: Effect.Effect<void>
 }
 
-/** The server as it listens; its connections end with its scope, and then its ports close. */
+/** The listening server. When its scope closes, its connections end first, then its ports close. */
 export class Server extends Context.Service<
   Server,
   {
     readonly port: number
     readonly winnersPort: number
-    /** The connections that are open now. */
     readonly connections: Readonly<Record<Connection.Port, ReadonlySet<Net.Socket>>>
   }
 >()("lottery/server/Server") {
@@ -63,8 +61,8 @@ export class Server extends Context.Service<
 }
 
 /**
- * Fails where the server could not listen, and leaves both ports free. Asked before a store is
- * opened, so that a port that is in use leaves no trace in one.
+ * Fails if the server cannot listen on both ports, and leaves them free. It is called before a
+ * store is opened, so that a port in use leaves no trace in the store.
  */
 export const tryPorts = Effect.fn("Server.tryPorts")(function* ({
   port,
@@ -76,8 +74,8 @@ export const tryPorts = Effect.fn("Server.tryPorts")(function* ({
 }, Effect.scoped)
 
 /**
- * Waits until the server is done: with `once` when every agency has been told its winners, else
- * never. Fails if the store breaks.
+ * Waits until the server is done: with `once`, until every agency has received its winners;
+ * otherwise forever. Fails if the store breaks.
  */
 export const untilDone = Effect.fn("Server.untilDone")(function* (once: boolean) {
   yield* Server
@@ -88,7 +86,6 @@ export const untilDone = Effect.fn("Server.untilDone")(function* (once: boolean)
   yield* logAction("server_done", "success")
 })
 
-/** Listens on both ports, and runs a fiber per connection. */
 const make = Effect.fn("Server.make")(function* (options: ServerOptions) {
   const { connectionsCloseTimeout } = yield* ServerLimits
   const { receive } = yield* Reception
@@ -127,8 +124,8 @@ const listenOn = Effect.fnUntraced(function* (
 ): Effect.fn.Return<ListeningPort, ListenError, Scope.Scope> {
   const { keepAliveDelay, lingerTimeout, listenerCloseTimeout } = yield* ServerLimits
   const connections = new Set<Net.Socket>()
-  // A port is given back when its last connection is gone. At a stop all are ending, what was
-  // written still on its way; one whose peer does not read is not waited for.
+  // A port is released when its last connection is gone. On shutdown all connections are closing
+  // and may have bytes in flight. One whose peer does not read is destroyed after the timeout.
   const dropConnections = Effect.addFinalizer(() =>
     Effect.sync(() => connections.size === 0).pipe(
       Effect.repeat({ until: (none) => none, schedule: Schedule.spaced("10 millis") }),
@@ -141,11 +138,11 @@ const listenOn = Effect.fnUntraced(function* (
   const keepAlive = { keepAlive: true, keepAliveInitialDelay: Duration.toMillis(keepAliveDelay) }
   const options = {
     ...{ host, port, backlog, noDelay: true, ...keepAlive },
-    // An agency that half-closes after its question still gets its winners.
+    // An agency that half-closes after asking for its winners still receives them.
     allowHalfOpen: true,
-    // Nothing is read of a connection before it has its place.
+    // Nothing is read from a connection before it has a place.
     pauseOnConnect: true,
-    // Node reads one chunk of a peer, and no more before that is taken; see `Reception`.
+    // Node reads one chunk and waits until it is consumed; see `Reception`.
     highWaterMark: 0
   }
   const opened = yield* closable(
@@ -156,7 +153,7 @@ const listenOn = Effect.fnUntraced(function* (
   return { name, server: opened.value, connections, close: opened.close }
 })
 
-/** The reason that a person needs, which sits in the cause. */
+/** The reason that helps an operator is in the error's cause. */
 const toListenError = ({ host, port }: Binding, error: SocketServerError): ListenError => {
   const cause = "cause" in error.reason ? error.reason.cause : undefined
   const code = cause instanceof Error && "code" in cause ? cause.code : undefined
@@ -173,9 +170,9 @@ const handle = Effect.fnUntraced(function* (
   { connections, name: port }: ListeningPort,
   receive: Reception["Service"]["receive"]
 ) {
-  // `run` gives it to each handler, which its type does not say.
+  // `run` provides it to each handler, although its type does not say so.
   const net = Option.getOrThrow(yield* Effect.serviceOption(NodeSocket.NetSocket))
-  // It may be closed already, and says so once.
+  // The connection may already be closed, and `close` is emitted only once.
   if (!net.closed) connections.add(net)
   net.once("close", () => connections.delete(net))
   yield* receive({ net, port })

@@ -176,14 +176,12 @@ describe("a server with a certificate", () => {
       for (const { stderr } of [untold, unheard]) {
         expect(stderr.match(/action: test_echo_server \| result: fail /g)).toHaveLength(1)
       }
-      yield* secure.logged(
-        /accept_connections \| result: fail .* handshake; that is not TLS: a line of text\n/
-      )
+      yield* secure.logged(/accept_connections \| result: fail .* handshake, got a line of text\n/)
       yield* plain.logged(/result: fail \| ip: 127.0.0.1 \| error: that is TLS: this server was /)
       expect(untold.stderr).toMatch(/: the server speaks TLS: name its CA with --tls-ca/)
       expect(unheard.stderr).toMatch(/: the server does not speak TLS: leave out --tls, /)
       yield* Effect.result(exchange({ port: secure.port }, Buffer.alloc(0)))
-      yield* secure.logged(/ERROR .* expected a TLS handshake: it took more than 200ms\n/)
+      yield* secure.logged(/ERROR .* the TLS handshake failed: it took more than 200ms\n/)
       // Without TLS and tokens there is nothing to be read anew.
       yield* plain.signal("SIGHUP")
       expect((yield* plain.outcome).code).toBe(0)
@@ -211,8 +209,11 @@ describe("a server that asks for certificates or tokens", () => {
 
       const refused: ReadonlyArray<readonly [more: ReadonlyArray<string>, reason: string]> = [
         [[], "neither a certificate nor a token was presented"],
-        [["--token", TOKENS[2]], "the token is not this agency's"],
-        [[...pairArgs(folder, "agency-2"), "--token", TOKENS[1]], "the certificate is agency 2's"]
+        [["--token", TOKENS[2]], "the token is wrong"],
+        [
+          [...pairArgs(folder, "agency-2"), "--token", TOKENS[1]],
+          "the certificate belongs to agency 2"
+        ]
       ]
       const refusals = yield* Effect.forEach(
         refused,
@@ -319,12 +320,12 @@ describe("at SIGHUP", () => {
       const expectOldTokens = Effect.gen(function* () {
         expectRefused(
           yield* runLottery(clientOf(2, old)),
-          "not authorized for agency 2: the token is not this agency's"
+          "not authorized for agency 2: the token is wrong"
         )
       })
       yield* expectOldTokens
       writeFileSync(files.tokens, `1 ${TOKENS[1]}\n2\n`)
-      yield* hangUp(/result: fail \| error: \S+tokens\.txt: line 2: expected an agency's number/)
+      yield* hangUp(/result: fail \| error: \S+tokens\.txt: line 2: expected an agency number/)
       yield* expectOldTokens
 
       // All this time who is connected stays; with another CA the connection is closed.
@@ -347,7 +348,7 @@ describe("at SIGHUP", () => {
         },
         M.consultOf(1)
       )
-      expect(asked.toString()).toContain("agency 1: the certificate is not accepted: ")
+      expect(asked.toString()).toContain("agency 1: the certificate was rejected: ")
       // What the agency's token was not before, it is now.
       const last = yield* runLottery(clientOf(2, old))
       expect([last.code, last.stdout]).toEqual([0, "20\n"])
@@ -397,7 +398,7 @@ describe("what cannot be is refused in one line:", () => {
     [
       [...server, "--tokens", "bad.txt"],
       1,
-      "bad.txt: line 2: expected an agency's number, white space and its token"
+      "bad.txt: line 2: expected an agency number, whitespace and a token"
     ],
     [[...server, ...ours, "--tls-client-ca", "none.pem"], 1, `none.pem: ${NOWHERE}`],
     [[...server, ...ours, "--tls-client-ca", "empty.pem"], 1, `empty.pem: ${CERTIFICATE}`],

@@ -95,7 +95,7 @@ describe.each(CONVERSATIONS)("a client in the %s dialect", (dialect, conversatio
       })
       expect(failuresIn(server)).toEqual([
         "action: accept_connections | result: fail | ip: 127.0.0.1 | error: " +
-          `expected a TLS handshake; that is not TLS: the ${dialect} dialect in the clear`
+          `expected a TLS handshake, got the ${dialect} dialect in the clear`
       ])
     })
   )

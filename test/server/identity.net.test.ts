@@ -141,8 +141,8 @@ describe("with certificates", () => {
   )
 
   const NO_NAME =
-    "the certificate is not accepted: " +
-    "expected the name of one agency, such as agency-3 or lottery:agency:3"
+    "the certificate was rejected: " +
+    "expected exactly one agency name, such as agency-3 or lottery:agency:3"
   const named = (commonName: string, ...uris: ReadonlyArray<string>) =>
     keys.named({ commonName, uris })
   const cases: ReadonlyArray<
@@ -152,15 +152,15 @@ describe("with certificates", () => {
     [
       "one of another CA",
       Effect.succeed(stranger),
-      "the certificate is not accepted: UNABLE_TO_VERIFY_LEAF_SIGNATURE"
+      "the certificate was rejected: UNABLE_TO_VERIFY_LEAF_SIGNATURE"
     ],
-    ["one that has expired", keys.expired(1), "the certificate is not accepted: CERT_HAS_EXPIRED"],
+    ["one that has expired", keys.expired(1), "the certificate was rejected: CERT_HAS_EXPIRED"],
     [
       "the server's own",
       Effect.succeed(keys.server),
-      "the certificate is not accepted: INVALID_PURPOSE"
+      "the certificate was rejected: INVALID_PURPOSE"
     ],
-    ["another agency's", Effect.succeed(second), "the certificate is agency 2's"],
+    ["another agency's", Effect.succeed(second), "the certificate belongs to agency 2"],
     ["one of two agencies", named("agency-1", "lottery:agency:2"), NO_NAME],
     ["one of two URIs", named("x", "lottery:agency:1", "lottery:agency:2"), NO_NAME],
     ["one of two URIs in one", named("x", "lottery:agency:2, URI:lottery:agency:1"), NO_NAME],
@@ -194,7 +194,7 @@ describe("with certificates", () => {
       ])
       const answer = yield* exchange({ port: server.port, tls: as(first) }, said)
       expect(M.readJson(answer.subarray(M.CHUNK_PROCESSED.length))).toEqual(
-        refusals("not authorized for agency 2: the certificate is agency 1's").json
+        refusals("not authorized for agency 2: the certificate belongs to agency 1").json
       )
       expect([...(yield* server.store.progress).keys()]).toEqual([1])
     })
@@ -216,12 +216,12 @@ describe.each([{ tls: false }, { tls: true }])("with tokens, tls: $tls", ({ tls 
   it.live("any other token is refused, and none", () =>
     Effect.gen(function* () {
       const server = yield* startServer({ tokens: true, tls, agencies: [1] })
-      const wrong = "the token is not this agency's"
+      const wrong = "the token is wrong"
       const given: ReadonlyArray<readonly [token: string | undefined, reason: string]> = [
         [TOKENS[2], wrong],
         [TOKENS[1].slice(0, -1), wrong],
         ["", wrong],
-        [undefined, "no token was presented, which only the native dialect can"]
+        [undefined, "no token was presented; only the native dialect can carry one"]
       ]
       for (const [index, [token, reason]] of given.entries()) {
         const answer = yield* exchange({ port: server.port, ...how }, BOOKS.native(1, token))
@@ -239,7 +239,7 @@ describe.each([{ tls: false }, { tls: true }])("with tokens, tls: $tls", ({ tls 
     Effect.gen(function* () {
       const server = yield* startServer({ tokens: true, tls, agencies: [1] })
       const message =
-        "not authorized for agency 1: no token was presented, which only the native dialect can"
+        "not authorized for agency 1: no token was presented; only the native dialect can carry one"
       for (const dialect of ["binary", "json"] as const) {
         const answer = yield* exchange({ port: server.port, ...how }, BOOKS[dialect](1))
         expect(refusalIn(dialect, answer)).toEqual(refusals(message)[dialect])
@@ -318,11 +318,11 @@ describe("with certificates and tokens", () => {
   const judged: ReadonlyArray<
     readonly [what: string, holder: CertifiedKey, reason: string, token: string]
   > = [
-    ["another agency's", second, "the certificate is agency 2's", TOKENS[1]],
+    ["another agency's", second, "the certificate belongs to agency 2", TOKENS[1]],
     [
       "another CA's",
       stranger,
-      "the certificate is not accepted: UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+      "the certificate was rejected: UNABLE_TO_VERIFY_LEAF_SIGNATURE",
       TOKENS[1]
     ]
   ]
@@ -353,7 +353,7 @@ describe("with certificates and tokens", () => {
       const said = BOOKS.native(1, TOKENS[2])
       const answer = yield* exchange({ port: server.port, tls: as() }, said)
       expect(M.controlsIn(answer)).toEqual(
-        refusals("not authorized for agency 1: the token is not this agency's").native
+        refusals("not authorized for agency 1: the token is wrong").native
       )
       yield* expectNothing(server, "not authorized for agency 1: ", 4)
     })

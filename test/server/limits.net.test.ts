@@ -9,7 +9,7 @@ import { it } from "@effect/vitest"
 import { Duration, Effect, Exit, Fiber, Scope } from "effect"
 import { describe, expect } from "vitest"
 import type { ExpectedAgencies } from "../../src/domain/Draw.ts"
-import { SET_APART_BYTES } from "../../src/server/admission/MessageMemory.ts"
+import { RESERVED_BYTES } from "../../src/server/admission/MessageMemory.ts"
 import type { ServerLimits } from "../../src/server/admission/ServerLimits.ts"
 import * as M from "../support/peers/messages.ts"
 import * as RawPeer from "../support/peers/RawPeer.ts"
@@ -321,7 +321,7 @@ describe("places", () => {
       }
       const refused =
         "action: accept_connections | result: fail | ip: 127.0.0.1 | " +
-        "error: there are 3 connections already, the most that are taken"
+        "error: the server already has 3 connections, its maximum"
       expect(linesAbout(server, "accept_connections").slice(-2)).toEqual([refused, refused])
       yield* peers[1]!.halfClose
       yield* peers[1]!.rest
@@ -376,9 +376,9 @@ describe("places", () => {
       const newcomer = yield* hello(server.port, 2, "127.0.3.3")
       expect(yield* newest.rest).toEqual(NOTHING)
       expect(linesAbout(server, "accept_connections").filter((l) => l.includes("fail"))).toEqual([
-        "action: accept_connections | result: fail | ip: 127.0.3.1 | error: all places are " +
-          "taken, and most of those for unknown peers by this address: " +
-          "it gave way to another one"
+        "action: accept_connections | result: fail | ip: 127.0.3.1 | error: " +
+          "disconnected to make room: the server has its maximum of connections, " +
+          "and this address has the most unidentified peers"
       ])
       // Nobody has so many more now that one of them would give way.
       expect(yield* ping(server.port, "127.0.3.4")).toEqual(NOTHING)
@@ -523,7 +523,7 @@ describe("memory", () => {
   /** Most of the first frame; the room for all of it has to be claimed before the rest is read. */
   const MOST = 900_000
   /** Of which those who are known have three quarters: two such frames, and a part of a third. */
-  const maxMemoryBytes = SET_APART_BYTES + (2.75 * MIB * 4) / 3
+  const maxMemoryBytes = RESERVED_BYTES + (2.75 * MIB * 4) / 3
 
   /** Two agencies have all the room and stall; the others send, and find none. */
   const crowd = Effect.fnUntraced(function* (server: TestServer.TestServer) {
@@ -617,7 +617,7 @@ describe("memory", () => {
   it.live("is given back by a question before its answer waits for room", () =>
     Effect.gen(function* () {
       // All that known peers have is a MiB, which the question takes.
-      const server = yield* startServer({ maxMemoryBytes: SET_APART_BYTES + (MIB * 4) / 3 }, [1])
+      const server = yield* startServer({ maxMemoryBytes: RESERVED_BYTES + (MIB * 4) / 3 }, [1])
       const peer = yield* RawPeer.connect(server.port)
       const winners = Array.from({ length: 200 }, (_, index) =>
         M.fields(1_000_000_000 + index, 7574)

@@ -1,23 +1,22 @@
 /**
- * TLS on an accepted connection: the handshake, and what the peer's certificate says of the agency
- * that it is of. Each connection takes the certificates that were given last.
+ * TLS on accepted connections: the handshake, and the agency that a peer's certificate names. New
+ * connections use the certificates that were loaded last.
  */
 import type * as Net from "node:net"
 import * as Tls from "node:tls"
 import { Clock, Context, Data, Effect } from "effect"
 import { type Agency, fromDigits } from "../../domain/Agency.ts"
 import type { Certificate } from "./Identity.ts"
-import { goneAway, HandshakeFailed } from "./TlsHello.ts"
+import { HandshakeFailed, peerGone } from "./TlsHello.ts"
 
-/** What a server proves itself with, and whom it believes; each as PEM. */
+/** The server's certificate and key, as PEM. */
 interface Credentials {
   readonly cert: string
   readonly key: string
-  /** The CA of the agencies' certificates, where these are asked for. */
+  /** The CA of the agencies' certificates as PEM; undefined if none are requested. */
   readonly clientCa: string | undefined
 }
 
-/** Certificates that TLS cannot use. */
 export class CredentialsUnusable extends Data.TaggedError("CredentialsUnusable")<{
   readonly reason: string
 }> {
@@ -26,24 +25,23 @@ export class CredentialsUnusable extends Data.TaggedError("CredentialsUnusable")
   }
 }
 
-/** A connection whose handshake is done. */
 interface Secured {
   readonly link: Tls.TLSSocket
-  /** Undefined where none is asked for. */
+  /** Undefined if the server requests none. */
   readonly certificate: Certificate | undefined
 }
 
 export interface ServerTls {
-  /** Makes an accepted connection a TLS one. Closing that closes both. */
+  /** Runs the handshake on an accepted connection. Closing the link closes both. */
   readonly handshake: (net: Net.Socket) => Effect.Effect<Secured, HandshakeFailed>
   /**
-   * Takes other certificates for the connections to come. Those that are open stay, unless a CA of
-   * the agencies is not accepted any more: then all are closed, for they may have come in by it.
+   * Uses other certificates for new connections. Open connections stay, unless a CA of the agencies
+   * was removed: then all of them close, because any may have been authenticated by that CA.
    */
   readonly replace: (credentials: Credentials) => Effect.Effect<void, CredentialsUnusable>
 }
 
-/** How connections become TLS ones; undefined if they stay plain. */
+/** How connections use TLS; undefined if they are plain TCP. */
 export class CurrentTls extends Context.Service<CurrentTls, ServerTls | undefined>()(
   "lottery/server/CurrentTls"
 ) {}
@@ -51,50 +49,49 @@ export class CurrentTls extends Context.Service<CurrentTls, ServerTls | undefine
 const COMMON_NAME = /^agency-(\d{1,10})$/
 const URI_NAME = /(?:^|, )URI:lottery:agency:(\d{1,10})(?=, |$)/g
 
-/** The agencies that a certificate names; there should be one. */
+/** Returns the agencies that a certificate names. There should be exactly one. */
 const namedAgencies = ({ subject, subjectaltname = "" }: Tls.PeerCertificate): Set<Agency> => {
   const commonNames = [subject.CN ?? []].flat().map((name) => COMMON_NAME.exec(name)?.[1])
   const uris = Array.from(subjectaltname.matchAll(URI_NAME), ([, digits]) => digits)
   return new Set([...commonNames, ...uris].flatMap((digits) => fromDigits(digits ?? "") ?? []))
 }
 
-/** As OpenSSL calls it. */
+/** OpenSSL's code. */
 const EXPIRED = "CERT_HAS_EXPIRED"
 
-/** What the certificate of a peer says, which TLS has checked against the agencies' CA. */
+/** Reads the peer's certificate, which TLS has checked against the agencies' CA. */
 const certificateOf = (link: Tls.TLSSocket, nowMillis: number): Certificate => {
   const presented = link.getPeerCertificate()
   if (Object.keys(presented).length === 0) return { _tag: "Missing" }
-  // A session that is resumed was checked when it began.
+  // TLS checks a certificate only when a session begins, not when it is resumed.
   if (Date.parse(presented.valid_to) < nowMillis) return { _tag: "Refused", reason: EXPIRED }
   if (!link.authorized) return { _tag: "Refused", reason: String(link.authorizationError) }
   const [agency, ...others] = namedAgencies(presented)
   if (agency !== undefined && others.length === 0) return { _tag: "Agency", agency }
-  const reason = "expected the name of one agency, such as agency-3 or lottery:agency:3"
+  const reason = "expected exactly one agency name, such as agency-3 or lottery:agency:3"
   return { _tag: "Refused", reason }
 }
 
-/** Tells a connection from all others that are open. */
+/** Identifies a connection among all open ones. */
 const nameOf = ({ localAddress, localPort, remoteAddress, remotePort }: Net.Socket): string =>
   `${localAddress} ${localPort} ${remoteAddress} ${remotePort}`
 
 const toOptions = ({ cert, clientCa, key }: Credentials): Tls.SecureContextOptions =>
   clientCa === undefined ? { cert, key } : { cert, key, ca: clientCa }
 
-/** OpenSSL's message has its own source's line in it, and its reason is what a person needs. */
+/** OpenSSL's message names a line of its source. Its `reason` is the readable part. */
 const reasonOf = (error: unknown): string => {
   if (!(error instanceof Error)) return String(error)
   return "reason" in error && typeof error.reason === "string" ? error.reason : error.message
 }
 
-/** Also those that OpenSSL gives other names, such as a trusted certificate. */
+/** Any PEM label, because OpenSSL uses several, such as TRUSTED CERTIFICATE. */
 const CERTIFICATES = /-----BEGIN [^-]+-----[^-]+/g
 
-/** The certificates of the agencies' CA, in whatever order. */
 const authoritiesIn = ({ clientCa = "" }: Credentials): ReadonlySet<string> =>
   new Set(Array.from(clientCa.matchAll(CERTIFICATES), ([pem]) => pem.replace(/\s/g, "")))
 
-const usable = <A>(use: () => A): Effect.Effect<A, CredentialsUnusable> =>
+const orUnusable = <A>(use: () => A): Effect.Effect<A, CredentialsUnusable> =>
   Effect.try({
     try: use,
     catch: (error) => new CredentialsUnusable({ reason: reasonOf(error) })
@@ -102,40 +99,38 @@ const usable = <A>(use: () => A): Effect.Effect<A, CredentialsUnusable> =>
 
 const CA_REPLACED = "the CA of the agencies' certificates was replaced"
 
-/** The longest time that a timer takes. */
+/** The longest delay of a Node timer. */
 const MAX_TIMER_MILLIS = 2 ** 31 - 1
 
-/** How a connection's handshake ends. */
-type OnShaken = (link: Effect.Effect<Tls.TLSSocket, HandshakeFailed>) => void
+type Finish = (link: Effect.Effect<Tls.TLSSocket, HandshakeFailed>) => void
 
-/** TLS with these certificates. */
 export const makeServerTls = Effect.fn("Certificates.makeServerTls")(function* (
   credentials: Credentials
 ): Effect.fn.Return<ServerTls, CredentialsUnusable> {
   const asksForCertificates = credentials.clientCa !== undefined
   let authorities = authoritiesIn(credentials)
-  /** How often one of them was taken away. */
+  /** How often a CA of the agencies was removed. */
   let revocations = 0
   const links = new Set<Tls.TLSSocket>()
-  const shaking = new Map<string, OnShaken>()
-  // It listens nowhere: it is handed each connection, and checks certificates as a server does.
-  const server = yield* usable(() =>
+  const shaking = new Map<string, Finish>()
+  // It does not listen: each connection is passed to it, and it checks the peer's certificate.
+  const server = yield* orUnusable(() =>
     Tls.createServer({
       ...toOptions(credentials),
       requestCert: asksForCertificates,
-      // Who has none may still send a text line; an agency is told why it is refused.
+      // A peer without a certificate may send a text line, and an agency gets a reason.
       rejectUnauthorized: false,
       pauseOnConnect: true,
-      // The server has a limit of its own.
+      // `Reception` has its own timeout.
       handshakeTimeout: MAX_TIMER_MILLIS
     })
   )
   server.on("secureConnection", (link) => {
-    // From here on a peer that half-closes still gets its answers.
+    // From now on a peer that half-closes still gets its answers.
     link.allowHalfOpen = true
     links.add(link)
     link.once("close", () => links.delete(link))
-    // Whoever reads or writes learns of an error; between them nobody listens.
+    // Reads and writes report errors. An error in between must have a listener.
     link.on("error", () => {})
     shaking.get(nameOf(link))?.(Effect.succeed(link))
   })
@@ -143,22 +138,22 @@ export const makeServerTls = Effect.fn("Certificates.makeServerTls")(function* (
     shaking.get(nameOf(link))?.(Effect.fail(new HandshakeFailed({ reason: reasonOf(error) })))
   })
 
-  const shake = (net: Net.Socket) =>
+  const performHandshake = (net: Net.Socket) =>
     Effect.callback<Tls.TLSSocket, HandshakeFailed>((resume) => {
       const name = nameOf(net)
-      const onClose = () => end(Effect.fail(goneAway()))
+      const onClose = () => end(Effect.fail(peerGone()))
       const forget = () => {
         shaking.delete(name)
         net.off("close", onClose)
       }
-      const end: OnShaken = (link) => {
+      const end: Finish = (link) => {
         forget()
         resume(link)
       }
       if (net.destroyed) return onClose()
       net.once("close", onClose)
       shaking.set(name, end)
-      // Who closes in the middle of the handshake is gone: half-open it would keep its place.
+      // A peer that closes during the handshake is gone. Half-open, it would keep its place.
       net.allowHalfOpen = false
       server.emit("connection", net)
       return Effect.sync(forget)
@@ -171,13 +166,13 @@ export const makeServerTls = Effect.fn("Certificates.makeServerTls")(function* (
   return {
     handshake: Effect.fnUntraced(function* (net) {
       const before = revocations
-      const link = yield* shake(net)
-      // It may have been let in by what is not accepted any more.
+      const link = yield* performHandshake(net)
+      // The peer may have been authenticated by a CA that was removed meanwhile.
       if (before !== revocations) return yield* new HandshakeFailed({ reason: CA_REPLACED })
       return { link, certificate: asksForCertificates ? yield* certificateNow(link) : undefined }
     }),
     replace: (next) =>
-      usable(() => {
+      orUnusable(() => {
         server.setSecureContext(toOptions(next))
         const before = authorities
         authorities = authoritiesIn(next)

@@ -1,17 +1,15 @@
-/** Connections, or handshakes, counted by the address from which they come. */
+/** Connections or handshakes, grouped by source address. */
 
-/** One of them. */
 export interface FromAddress {
   readonly address: string
 }
 
-/** The guests of each address, in the order in which they came. */
-export class Crowd<Guest extends FromAddress> {
-  readonly addresses = new Map<string, Set<Guest>>()
+/** The members of each address, in order of arrival. */
+export class Crowd<Member extends FromAddress> {
+  readonly addresses = new Map<string, Set<Member>>()
   size = 0
 
-  /** The guests of an address. */
-  of(address: string): Iterable<Guest> {
+  of(address: string): Iterable<Member> {
     return this.addresses.get(address) ?? []
   }
 
@@ -19,40 +17,43 @@ export class Crowd<Guest extends FromAddress> {
     return this.addresses.get(address)?.size ?? 0
   }
 
-  add(guest: Guest): void {
-    const own = this.addresses.get(guest.address)
-    if (own === undefined) this.addresses.set(guest.address, new Set([guest]))
-    else own.add(guest)
+  add(member: Member): void {
+    const own = this.addresses.get(member.address)
+    if (own === undefined) this.addresses.set(member.address, new Set([member]))
+    else own.add(member)
     this.size++
   }
 
-  /** Says whether it was there. The address of one that was taken out comes last. */
-  delete(guest: Guest): boolean {
-    const own = this.addresses.get(guest.address)
-    if (own === undefined || !own.delete(guest)) return false
-    this.addresses.delete(guest.address)
-    if (own.size > 0) this.addresses.set(guest.address, own)
+  /** Returns whether the member was present. If so, its address moves behind all others. */
+  delete(member: Member): boolean {
+    const own = this.addresses.get(member.address)
+    if (own === undefined || !own.delete(member)) return false
+    this.addresses.delete(member.address)
+    if (own.size > 0) this.addresses.set(member.address, own)
     this.size--
     return true
   }
 
-  /** The guests of the address with most of them, if these are more than `atLeast`. */
-  mostOver(atLeast: number): ReadonlyArray<Guest> {
-    let most: ReadonlySet<Guest> | undefined
+  /** Returns the members of the address that has the most, if there are more than `count`. */
+  largestOver(count: number): ReadonlyArray<Member> {
+    let largest: ReadonlySet<Member> | undefined
     for (const own of this.addresses.values()) {
-      if (own.size > (most?.size ?? atLeast)) most = own
+      if (own.size > (largest?.size ?? count)) largest = own
     }
-    return most === undefined ? [] : [...most]
+    return largest === undefined ? [] : [...largest]
   }
 
-  /** The first guest of the address that has the fewest in `others`; of those, the first. */
-  firstOfFewest(others: Crowd<Guest>): Guest | undefined {
-    let first: Guest | undefined
+  /**
+   * Returns the first member of the address that has the fewest members in `others`. On a tie the
+   * first address wins.
+   */
+  firstOfFewest(others: Crowd<Member>): Member | undefined {
+    let first: Member | undefined
     let fewest = Number.POSITIVE_INFINITY
-    for (const [address, [guest]] of this.addresses) {
+    for (const [address, [member]] of this.addresses) {
       if (others.countOf(address) >= fewest) continue
       fewest = others.countOf(address)
-      first = guest
+      first = member
     }
     return first
   }

@@ -1,51 +1,49 @@
 /**
- * The places for TLS handshakes, each of which may take much memory. A free place goes to the
- * waiting address with the fewest, and to those that have the same in turn. Where none is free, the
- * address with the most gives up its oldest handshake for one that has fewer by at least two, and
- * the oldest of all, once it has stalled, goes for an address that has none: no address is kept out
- * by handshakes that never end.
+ * Limits concurrent TLS handshakes, because each may take much memory. A free place goes to the
+ * waiting address with the fewest handshakes; on a tie, addresses take turns. If no place is free,
+ * the address with the most handshakes loses its oldest one to an address that has at least two
+ * fewer. An address that has none may also replace the oldest handshake of all once that has
+ * stalled. Handshakes that never end therefore cannot lock out an address.
  */
 import { Clock, Context, Data, Deferred, Effect, Latch, Layer, type Scope } from "effect"
 import { monotonicMillisUnsafe } from "../../domain/MonotonicTime.ts"
 import { MAX_RECORD_BYTES } from "../../protocol/TlsRecord.ts"
 import { Crowd, type FromAddress } from "./Crowd.ts"
 
-/** The most that all handshakes hold, in bytes, with those that wait for a place. */
+/** Maximum bytes of all handshakes, including those that wait for a place. */
 export const HANDSHAKES_BYTES = 64 * 1024 * 1024
-/** The most that one holds: a first message of 128 KiB that never ends, and its copy. */
+/** Maximum bytes of one: a first message of 128 KiB that never ends, and its copy. */
 const HANDSHAKE_BYTES = 256 * 1024
 
-/** Handshakes at a time. */
 export const MAX_HANDSHAKES = 192
-/** Those that wait for a place, which keep what came of them: a record at most. */
+/** Maximum handshakes that wait for a place. Each keeps what it has received, at most a record. */
 export const MAX_WAITING = Math.floor(
   (HANDSHAKES_BYTES - MAX_HANDSHAKES * HANDSHAKE_BYTES) / MAX_RECORD_BYTES
 )
 
 /**
- * Handshakes that are begun in a round. The server takes up one new connection between two looks at
- * what has come, and each handshake costs it a good part of a millisecond: after a round it leaves
- * as much time for others, or peers that only begin handshakes would keep all else waiting.
+ * Handshakes that begin in one round. The event loop accepts one connection per iteration, and each
+ * handshake costs a good part of a millisecond. After a round the server leaves as much time for
+ * other work, so that peers that only begin handshakes cannot stall the rest.
  */
 export const BEGUN_AT_A_TIME = 8
 
-/** A handshake takes two round trips. One that takes longer may go for another address. */
+/** A handshake takes two round trips. After this long it may be evicted for another address. */
 const STALLED_MILLIS = 1000
-/** How often those that stall are looked for while others wait. */
+/** How often to look for stalled handshakes while others wait. */
 const LOOK_MILLIS = STALLED_MILLIS / 10
 
-/** A handshake, or one that was to come, had to go. */
-export class HandshakeGaveWay extends Data.TaggedError("HandshakeGaveWay")<{
+export class HandshakeEvicted extends Data.TaggedError("HandshakeEvicted")<{
   readonly places: string
 }> {
   override get message(): string {
-    return `all ${this.places} are taken: it gave way to another address, which has fewer`
+    return `all ${this.places} are taken: disconnected to make room for an address with fewer`
   }
 }
 
-interface Guest extends FromAddress {
+interface Entry extends FromAddress {
   readonly turn: Deferred.Deferred<void>
-  readonly gaveWay: Deferred.Deferred<never, HandshakeGaveWay>
+  readonly evicted: Deferred.Deferred<never, HandshakeEvicted>
   /** When it began (monotonic). */
   startMillis: number
 }
@@ -54,13 +52,12 @@ export class Handshakes extends Context.Service<
   Handshakes,
   {
     /**
-     * Does something in a place, once an address has one; fails once the place, or the wait for it,
-     * was given up for another address.
+     * Runs `use` once the address gets a place. Fails if the place or the wait for it is evicted.
      */
     readonly inPlace: <A, E, R>(
       address: string,
       use: Effect.Effect<A, E, R>
-    ) => Effect.Effect<A, E | HandshakeGaveWay, R>
+    ) => Effect.Effect<A, E | HandshakeEvicted, R>
   }
 >()("lottery/server/Handshakes") {
   static readonly layer = Layer.effect(
@@ -69,89 +66,88 @@ export class Handshakes extends Context.Service<
   )
 }
 
-/** Makes `places`, for which `maxWaiting` may wait. */
 export const makeHandshakes = Effect.fnUntraced(function* (
-  places: number,
+  maxRunning: number,
   maxWaiting: number
 ): Effect.fn.Return<Handshakes["Service"], never, Scope.Scope> {
   const clock = yield* Clock.Clock
-  const shaking = new Crowd<Guest>()
-  const waiting = new Crowd<Guest>()
-  /** Open while there may be one to begin. */
+  const running = new Crowd<Entry>()
+  const waiting = new Crowd<Entry>()
+  /** Open while there may be a handshake to begin. */
   const due = Latch.makeUnsafe()
 
-  const dismiss = (crowd: Crowd<Guest>, guest: Guest, what: string): void => {
-    crowd.delete(guest)
-    const error = new HandshakeGaveWay({ places: what })
-    Deferred.doneUnsafe(guest.gaveWay, Effect.fail(error))
+  const evict = (crowd: Crowd<Entry>, entry: Entry, places: string): void => {
+    crowd.delete(entry)
+    const error = new HandshakeEvicted({ places })
+    Deferred.doneUnsafe(entry.evicted, Effect.fail(error))
   }
 
-  /** The oldest of all, if it has stalled. */
-  const stalled = (nowMillis: number): Guest | undefined => {
-    const oldest = Array.from(shaking.addresses.values(), ([first]) => first!).reduce(
+  /** Returns the oldest handshake, if it has stalled. */
+  const stalled = (nowMillis: number): Entry | undefined => {
+    const oldest = Array.from(running.addresses.values(), ([first]) => first!).reduce(
       (one, other) => (other.startMillis < one.startMillis ? other : one)
     )
     return nowMillis - oldest.startMillis < STALLED_MILLIS ? undefined : oldest
   }
 
-  const hasRoomFor = ({ address }: Guest, nowMillis: number): boolean => {
-    if (shaking.size < places) return true
-    const own = shaking.countOf(address)
-    const [ofMost] = shaking.mostOver(own + 1)
-    const oldest = ofMost ?? (own === 0 ? stalled(nowMillis) : undefined)
+  const makeRoomFor = ({ address }: Entry, nowMillis: number): boolean => {
+    if (running.size < maxRunning) return true
+    const own = running.countOf(address)
+    const [ofLargest] = running.largestOver(own + 1)
+    const oldest = ofLargest ?? (own === 0 ? stalled(nowMillis) : undefined)
     if (oldest === undefined) return false
-    dismiss(shaking, oldest, `${places} places for handshakes`)
+    evict(running, oldest, `${maxRunning} places for TLS handshakes`)
     return true
   }
 
   const beginSome = (nowMillis: number): void => {
     for (let begun = 0; begun < BEGUN_AT_A_TIME; begun++) {
-      const next = waiting.firstOfFewest(shaking)
-      if (next === undefined || !hasRoomFor(next, nowMillis)) return void due.closeUnsafe()
+      const next = waiting.firstOfFewest(running)
+      if (next === undefined || !makeRoomFor(next, nowMillis)) return void due.closeUnsafe()
       waiting.delete(next)
       next.startMillis = nowMillis
-      shaking.add(next)
+      running.add(next)
       Deferred.doneUnsafe(next.turn, Effect.void)
     }
   }
 
   const beginInRounds = Effect.gen(function* () {
     yield* waiting.size === 0 ? due.await : Effect.timeoutOption(due.await, LOOK_MILLIS)
-    // Rounds follow each other until one finds none to begin: all may have stalled meanwhile.
+    // Rounds repeat until one finds nothing to begin, because all may have stalled meanwhile.
     due.openUnsafe()
     const start = monotonicMillisUnsafe(clock)
     beginSome(start)
-    // A timer waits until what they have to do first is done.
+    // A timer fires only after the new handshakes have done their first work.
     yield* Effect.sleep("1 millis")
     yield* Effect.sleep(monotonicMillisUnsafe(clock) - start)
   })
   yield* Effect.forkScoped(Effect.forever(beginInRounds))
 
-  const enter = (guest: Guest): void => {
-    waiting.add(guest)
-    const last = waiting.size > maxWaiting ? waiting.mostOver(0).at(-1) : undefined
-    if (last !== undefined) dismiss(waiting, last, `${maxWaiting} places to wait for a handshake`)
+  const enter = (entry: Entry): void => {
+    waiting.add(entry)
+    const last = waiting.size > maxWaiting ? waiting.largestOver(0).at(-1) : undefined
+    if (last !== undefined) evict(waiting, last, `${maxWaiting} places in the TLS handshake queue`)
     due.openUnsafe()
   }
 
-  const leave = (guest: Guest): void => {
-    if (!waiting.delete(guest) && shaking.delete(guest)) due.openUnsafe()
+  const leave = (entry: Entry): void => {
+    if (!waiting.delete(entry) && running.delete(entry)) due.openUnsafe()
   }
 
   return {
     inPlace: (address, use) =>
       Effect.suspend(() => {
-        const guest: Guest = {
+        const entry: Entry = {
           address,
           turn: Deferred.makeUnsafe(),
-          gaveWay: Deferred.makeUnsafe(),
+          evicted: Deferred.makeUnsafe(),
           startMillis: 0
         }
-        enter(guest)
+        enter(entry)
         return Effect.raceFirst(
-          Effect.andThen(Deferred.await(guest.turn), use),
-          Deferred.await(guest.gaveWay)
-        ).pipe(Effect.ensuring(Effect.sync(() => leave(guest))))
+          Effect.andThen(Deferred.await(entry.turn), use),
+          Deferred.await(entry.evicted)
+        ).pipe(Effect.ensuring(Effect.sync(() => leave(entry))))
       })
   }
 })

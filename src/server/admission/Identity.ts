@@ -1,12 +1,11 @@
 /**
- * Who may speak for an agency: whoever presents its certificate, or in the native dialect its
- * token. Where neither is asked for, everybody.
+ * Decides who may speak for an agency: a peer with its certificate or, in the native dialect, its
+ * token. If the server requires neither, any peer may.
  */
 import { Context, Data, Effect } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
 import type { Tokens } from "./Tokens.ts"
 
-/** A peer did not prove that it is the agency that it says. */
 export class Unauthorized extends Data.TaggedError("Unauthorized")<{
   readonly agency: Agency
   readonly reason: string
@@ -16,39 +15,39 @@ export class Unauthorized extends Data.TaggedError("Unauthorized")<{
   }
 }
 
-/** What a peer's certificate says: the agency that it is of, or why it is of none. */
+/** The agency that a peer's certificate proves, or why it proves none. */
 export type Certificate =
   | { readonly _tag: "Agency"; readonly agency: Agency }
   | { readonly _tag: "Refused"; readonly reason: string }
   | { readonly _tag: "Missing" }
 
-/** What is asked of a peer that speaks for an agency. A server cannot be built without it. */
+/** What a peer must present to speak for an agency. A server cannot be built without it. */
 export class Identity extends Context.Service<
   Identity,
   {
     readonly certificates: boolean
-    /** The tokens as they were read last. */
+    /** Returns the tokens that were loaded last. */
     readonly tokens: (() => Tokens) | undefined
   }
 >()("lottery/server/Identity") {}
 
-/** What speaks against a certificate where `agency` is spoken for; undefined where nothing does. */
+/** Returns why a certificate does not authorize its peer for `agency`, or undefined if it does. */
 const refusalOf = (certificate: Certificate | undefined, agency: Agency): string | undefined => {
   switch (certificate?._tag) {
     case "Agency":
       return certificate.agency === agency
         ? undefined
-        : `the certificate is agency ${certificate.agency}'s`
+        : `the certificate belongs to agency ${certificate.agency}`
     case "Refused":
-      return `the certificate is not accepted: ${certificate.reason}`
+      return `the certificate was rejected: ${certificate.reason}`
     default:
       return "no certificate was presented"
   }
 }
 
 /**
- * Lets a peer speak for an agency. Who has a certificate is judged by it; a token is for those who
- * have none, in the dialect that has a word for it.
+ * Authorizes a peer for an agency. A certificate, if presented, decides alone. A token counts only
+ * without one, and only the native dialect can carry it.
  */
 export const authorize = Effect.fnUntraced(function* (
   { certificate }: { readonly certificate: Certificate | undefined },
@@ -66,10 +65,10 @@ export const authorize = Effect.fnUntraced(function* (
   if (token === undefined) {
     const reason = certificates
       ? "neither a certificate nor a token was presented"
-      : "no token was presented, which only the native dialect can"
+      : "no token was presented; only the native dialect can carry one"
     return yield* new Unauthorized({ agency, reason })
   }
   if (!tokens().isOf(agency, token)) {
-    return yield* new Unauthorized({ agency, reason: "the token is not this agency's" })
+    return yield* new Unauthorized({ agency, reason: "the token is wrong" })
   }
 })

@@ -1,26 +1,24 @@
-/** A peer that was let in, as every conversation sees it, and how the server parts from it. */
+/** The peer of a connection, as every session sees it, and how the server ends that connection. */
 import { type Duration, Effect } from "effect"
 import type { PeerConnection } from "../../protocol/PeerConnection.ts"
 import type { Certificate } from "./Identity.ts"
 import type { MessageMemory } from "./MessageMemory.ts"
 
 export interface Peer {
-  /** Where it connected from. */
   readonly ip: string
   readonly connection: PeerConnection
-  /** What its TLS certificate says, where one was asked for. */
+  /** What its TLS certificate proves; undefined if none was requested. */
   readonly certificate: Certificate | undefined
-  /** What its messages take in memory. */
   readonly memory: MessageMemory
-  /** Its first message was accepted: it counts no more among those who are not known. */
+  /** Marks the peer as identified, because its first message was accepted. */
   readonly accepted: Effect.Effect<void>
 }
 
-/** All that was read of the peer so far has been answered. */
+/** Marks all input read so far as answered. */
 export const forgetRead = ({ connection, memory }: Peer): Effect.Effect<void> =>
   Effect.suspend(() => memory.answered(connection.reader.position()))
 
-/** Reads on and forgets what comes, until the peer says that it sends no more. */
+/** Reads and discards input until the peer half-closes. */
 export const discardInput = ({ connection: { reader }, memory }: Peer) => {
   const discard = Effect.suspend(() => reader.take(reader.buffered().length))
   return memory.giveUp.pipe(
@@ -30,8 +28,8 @@ export const discardInput = ({ connection: { reader }, memory }: Peer) => {
 }
 
 /**
- * Ends our side and reads on until the peer has closed its own, or the time is over: closing with
- * bytes unread would reset the connection, and the peer could lose the last answer.
+ * Half-closes, then reads until the peer has closed or the time is up. Closing with unread input
+ * would reset the connection, and the peer could lose the last answer.
  */
 export const linger = Effect.fnUntraced(function* (peer: Peer, timeout: Duration.Input) {
   yield* peer.connection.end

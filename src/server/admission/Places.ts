@@ -1,17 +1,17 @@
 /**
- * The places for connections: how many the server takes, and how many an address whose peers are
- * not known yet. A peer is known once its first message was accepted.
+ * Limits connections in total, and those of unidentified peers per address. A peer is identified
+ * once its first message has been accepted.
  */
 import { Context, Data, Deferred, Effect, Layer, type Scope } from "effect"
 import { Crowd } from "./Crowd.ts"
 import { ServerLimits } from "./ServerLimits.ts"
 
-/** Groups of an IPv6 address that name the network; the others a peer may choose by itself. */
+/** Groups of an IPv6 address that name the network. A peer may choose the others itself. */
 const NETWORK_GROUPS = 4
 
 /**
- * Whose connections are counted together: those of an IPv4 address, and of IPv6 those of a network
- * of 64 bits, the least that a line is given.
+ * Returns the source that a connection counts for: an IPv4 address, or an IPv6 network of 64 bits,
+ * the smallest that a provider assigns.
  */
 export const sourceOf = (address: string): string => {
   if (!address.includes(":")) return address
@@ -24,35 +24,35 @@ export const sourceOf = (address: string): string => {
   return groups.slice(0, NETWORK_GROUPS).join(":")
 }
 
-/** There is no place for a connection. */
 export class NoPlace extends Data.TaggedError("NoPlace")<{ readonly connections: number }> {
   override get message(): string {
-    return `there are ${this.connections} connections already, the most that are taken`
+    return `the server already has ${this.connections} connections, its maximum`
   }
 }
 
-/** Why a connection had to go. */
-export const GAVE_WAY =
-  "all places are taken, and most of those for unknown peers by this address: " +
-  "it gave way to another one"
+export const EVICTED =
+  "disconnected to make room: the server has its maximum of connections, " +
+  "and this address has the most unidentified peers"
 
-/** A connection that asks for a place. */
 interface Newcomer {
   readonly address: string
-  /** Whether it counts for its address until it is known; on the winners' port silence is usual. */
+  /**
+   * Whether it counts for its address until it is identified. Silence is normal on the winners'
+   * port.
+   */
   readonly counts: boolean
-  /** Called where it has to go. */
-  readonly giveWay: () => void
+  /** Disconnects it to make room for another. */
+  readonly evict: () => void
 }
 
 export interface Place {
-  /** Waits until it is the connection's turn, which comes late where its address has too many. */
+  /** Waits for the connection's turn, which comes late if its address has too many. */
   readonly turn: Effect.Effect<void>
-  /** The peer's first message was accepted. */
-  readonly known: () => void
+  /** Marks the peer as identified. */
+  readonly markIdentified: () => void
 }
 
-interface Guest extends Newcomer {
+interface Entry extends Newcomer {
   readonly turn: Deferred.Deferred<void>
 }
 
@@ -61,7 +61,6 @@ export class Places extends Context.Service<
   {
     /** Takes a place until the scope closes. */
     readonly take: (newcomer: Newcomer) => Effect.Effect<Place, NoPlace, Scope.Scope>
-    /** Places that are taken. */
     readonly taken: () => number
   }
 >()("lottery/server/Places") {
@@ -75,62 +74,62 @@ export const makePlaces = ({
   maxConnections,
   maxUnidentified
 }: Pick<ServerLimits, "maxConnections" | "maxUnidentified">): Places["Service"] => {
-  const present = new Set<Guest>()
-  const unknown = new Crowd<Guest>()
-  /** Those of the unknown that count, and are served. */
-  const served = new Crowd<Guest>()
-  const waiting = new Crowd<Guest>()
+  const present = new Set<Entry>()
+  const unidentified = new Crowd<Entry>()
+  /** Unidentified peers that count for their address and have had their turn. */
+  const served = new Crowd<Entry>()
+  const waiting = new Crowd<Entry>()
 
   const serveNext = (address: string): void => {
-    for (const guest of waiting.of(address)) {
+    for (const entry of waiting.of(address)) {
       if (served.countOf(address) >= maxUnidentified) return
-      waiting.delete(guest)
-      served.add(guest)
-      Deferred.doneUnsafe(guest.turn, Effect.void)
+      waiting.delete(entry)
+      served.add(entry)
+      Deferred.doneUnsafe(entry.turn, Effect.void)
     }
   }
 
-  const forget = (guest: Guest): void => {
-    for (const crowd of [unknown, waiting, served]) crowd.delete(guest)
-    serveNext(guest.address)
+  const forget = (entry: Entry): void => {
+    for (const crowd of [unidentified, waiting, served]) crowd.delete(entry)
+    serveNext(entry.address)
   }
 
-  const leave = (guest: Guest): void => {
-    if (present.delete(guest)) forget(guest)
+  const leave = (entry: Entry): void => {
+    if (present.delete(entry)) forget(entry)
   }
 
   /**
-   * Whether there is a place for a guest. If all are taken, the address with the most unknown peers
-   * gives up the last that it took.
+   * Returns whether there is a place. If all are taken, evicts the newest unidentified peer of the
+   * address that has the most, provided that these are at least two more than the newcomer's own.
    */
-  const hasPlaceFor = ({ address }: Guest): boolean => {
+  const makeRoomFor = ({ address }: Entry): boolean => {
     if (present.size < maxConnections) return true
-    const last = unknown.mostOver(unknown.countOf(address) + 1).at(-1)
+    const last = unidentified.largestOver(unidentified.countOf(address) + 1).at(-1)
     if (last === undefined) return false
     leave(last)
-    last.giveWay()
+    last.evict()
     Deferred.doneUnsafe(last.turn, Effect.void)
     return true
   }
 
-  const enter = (guest: Guest): void => {
-    present.add(guest)
-    unknown.add(guest)
-    if (guest.counts) waiting.add(guest)
-    else Deferred.doneUnsafe(guest.turn, Effect.void)
-    serveNext(guest.address)
+  const enter = (entry: Entry): void => {
+    present.add(entry)
+    unidentified.add(entry)
+    if (entry.counts) waiting.add(entry)
+    else Deferred.doneUnsafe(entry.turn, Effect.void)
+    serveNext(entry.address)
   }
 
   const take = Effect.fnUntraced(function* (
     newcomer: Newcomer
   ): Effect.fn.Return<Place, NoPlace, Scope.Scope> {
-    const guest: Guest = { ...newcomer, turn: Deferred.makeUnsafe<void>() }
-    yield* Effect.addFinalizer(() => Effect.sync(() => leave(guest)))
-    if (!hasPlaceFor(guest)) return yield* new NoPlace({ connections: present.size })
-    enter(guest)
+    const entry: Entry = { ...newcomer, turn: Deferred.makeUnsafe<void>() }
+    yield* Effect.addFinalizer(() => Effect.sync(() => leave(entry)))
+    if (!makeRoomFor(entry)) return yield* new NoPlace({ connections: present.size })
+    enter(entry)
     return {
-      turn: Deferred.await(guest.turn),
-      known: () => forget(guest)
+      turn: Deferred.await(entry.turn),
+      markIdentified: () => forget(entry)
     }
   })
 

@@ -1,43 +1,45 @@
 /**
- * What the server grants a peer and all of them together, each with its unit and reason. How large
- * a message may be is the wire's, and stands in `protocol/Limits.ts`.
+ * Limits on what peers may cost the server, each with its unit and reason. Maximum message sizes
+ * belong to the protocol and are in `protocol/Limits.ts`.
  */
 import { Context, Duration } from "effect"
 
 export interface ServerLimits {
-  /** Connections on both ports together: each costs memory and a descriptor. */
+  /** Connections on both ports together. Each costs memory and a file descriptor. */
   readonly maxConnections: number
   /**
-   * Connections on the main port from one address of which no message was accepted yet. More of
-   * them wait for their turn, so that an address cannot keep the others out.
+   * Connections on the main port per address whose first message has not been accepted. More of
+   * them wait for their turn, so that one address cannot keep the others out.
    */
   readonly maxUnidentified: number
   /**
-   * Bytes of memory for messages, of all connections together: what comes of them, and answers on
-   * their way. Beside it each connection has the 64 KiB that Node may have read of it.
+   * Bytes of memory for the messages of all connections together: incoming ones and answers in
+   * flight. In addition, Node may have read 64 KiB per connection.
    */
   readonly maxMemoryBytes: number
-  /** Silence after which the system asks whether the peer's machine is still there. */
+  /** Silence after which the operating system probes whether the peer's machine is still there. */
   readonly keepAliveDelay: Duration.Duration
-  /** From an accepted connection to the end of its TLS handshake. */
+  /** For the first byte of a TLS handshake, and again for the handshake once it has a place. */
   readonly handshakeTimeout: Duration.Duration
-  /** From a connection on the main port to its first byte: nobody holds a place without a word. */
+  /**
+   * From an accepted connection on the main port to its first byte: a silent peer keeps no place.
+   */
   readonly firstByteTimeout: Duration.Duration
-  /** From the first byte until it is clear which dialect is spoken. */
+  /** From the first byte until the server has detected the dialect. */
   readonly dialectTimeout: Duration.Duration
-  /** From a message's first byte to its last, so that a byte now and then is not enough. */
+  /** From a message's first byte to its last. A byte now and then does not extend it. */
   readonly messageTimeout: Duration.Duration
-  /** From one message of an upload to the next. Who waits for the draw may wait for ever. */
+  /** From one message of an upload to the next. The wait for the draw has no limit. */
   readonly idleTimeout: Duration.Duration
-  /** For a peer to take some of what is written to it. */
+  /** For a peer to read 64 KiB of what is written to it. */
   readonly writeTimeout: Duration.Duration
-  /** For an agency that was told its winners to close: until then it may not have read them. */
+  /** For an agency to close after it was sent its winners. Until then it may not have read them. */
   readonly farewellTimeout: Duration.Duration
-  /** After the last answer, until the peer has read it: a close at once could lose it. */
+  /** For a peer to read the last answer, which an immediate close could lose. */
   readonly lingerTimeout: Duration.Duration
-  /** At a stop, for connections to finish what they are committing. */
+  /** On shutdown, for connections to finish what they are committing. */
   readonly connectionsCloseTimeout: Duration.Duration
-  /** At a stop, for a listening port to be given back. */
+  /** On shutdown, for a listening port to be released. */
   readonly listenerCloseTimeout: Duration.Duration
 }
 

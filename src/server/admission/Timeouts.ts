@@ -1,6 +1,6 @@
 /**
- * How long the server waits for what a peer is to send or to take. Time in which the server itself
- * has no room to read does not count.
+ * Time limits on what a peer sends or reads. Time in which the server has no room to read does not
+ * count.
  */
 import { Clock, Data, Duration, Effect } from "effect"
 import { monotonicMillisUnsafe } from "../../domain/MonotonicTime.ts"
@@ -10,13 +10,12 @@ import type { Peer } from "./Peer.ts"
 import { ServerLimits } from "./ServerLimits.ts"
 import { showBytes } from "./ShownBytes.ts"
 
-/** What was to come in time did not. */
 export class TooSlow extends Data.TaggedError("TooSlow")<{
   readonly expected: string
   readonly timeout: Duration.Duration
-  /** How many bytes of it came. */
+  /** How many bytes of it have arrived. */
   readonly bytes: number
-  /** The first of them, where they may be shown. */
+  /** The first of them in hex; empty if they may be secret. */
   readonly shown: string
 }> {
   override get message(): string {
@@ -26,13 +25,13 @@ export class TooSlow extends Data.TaggedError("TooSlow")<{
   }
 }
 
-/** A timer that is so late says that the server itself stood still, and read nothing. */
+/** A timer this late means that the server process stalled and read nothing. */
 const STANDSTILL_MILLIS = 100
 
 /**
- * Ends once `timeout` has passed without counting the time that was waited for room: `waitedUntil`
- * says how much that was by a given time. If the server stood still, which may have kept it from
- * what had come, there is as much time again: in all no more than `timeout` itself.
+ * Ends once `timeout` has passed. Time spent waiting for room does not count: `waitedUntil` returns
+ * its total up to a given time. The time that the process stalled does not count either, and the
+ * peer gets as much again, at most `timeout` in total, because its input may have arrived unread.
  */
 const runsOut = Effect.fnUntraced(function* (
   timeout: Duration.Duration,
@@ -58,7 +57,7 @@ const runsOut = Effect.fnUntraced(function* (
   }
 })
 
-/** Gives a peer this much time for something for which no message is read. */
+/** Limits the time for something that reads no message. */
 export const within = <A, E, R, E2>(
   timeout: Duration.Duration,
   something: Effect.Effect<A, E, R>,
@@ -72,16 +71,15 @@ export const within = <A, E, R, E2>(
     )
   )
 
-/** What a peer is given time for. */
 export interface Awaited {
-  /** In the words of the refusal. */
+  /** As the refusal names it. */
   readonly what: string
   readonly timeout: Duration.Duration
-  /** It may hold a secret, and is not shown. */
+  /** Whether it may hold a secret and is never shown. */
   readonly isSecret?: boolean
 }
 
-/** Gives a peer this much time for what it is to send. */
+/** Limits the time for a peer to send something. */
 export const inTime = <A, E, R>(
   peer: Peer,
   { isSecret = false, timeout, what }: Awaited,
@@ -99,7 +97,7 @@ export const inTime = <A, E, R>(
   return Effect.raceFirst(read, tooSlow)
 }
 
-/** Reads a message that has begun, or has to begin now. */
+/** Reads a message that has begun or must begin now. */
 export const readInTime = Effect.fnUntraced(function* <A, E, R>(
   peer: Peer,
   read: Effect.Effect<A, E, R>,
@@ -118,27 +116,26 @@ export const awaitMessage = Effect.fnUntraced(function* (peer: Peer) {
   const wait: Effect.Effect<void, TooSlow | EndOfStream | ConnectionLost> = Effect.catchTag(
     inTime(peer, next, reader.fill),
     "TooSlow",
-    // It may be the peer that waits for an answer.
+    // The peer may be the one that waits for an answer.
     (slow) => (peer.memory.isAnsweredTo(reader.position()) ? Effect.fail(slow) : wait)
   )
   yield* wait
 })
 
-/** Bytes that a peer has to take at a time, which are the most that are on their way to it. */
+/** Bytes that a peer must read within the limit, and the maximum in flight to it. */
 export const WRITTEN_BYTES = 65_536
 
-/** What is asked of the connection that is written to; a `net.Socket` has it. */
+/** The part of a `net.Socket` that a write needs. */
 interface Written {
   readonly destroyed: boolean
-  /** Bytes that wait to be written. */
   readonly writableLength: number
   readonly write: (bytes: Uint8Array) => unknown
   readonly destroy: () => unknown
 }
 
 /**
- * A write that waits for the peer to read, but not for ever: where it takes nothing for that time
- * the connection is broken off.
+ * Makes a write wait for the peer to read. If it reads nothing for that time, the connection is
+ * destroyed.
  */
 export const writeInTime = (
   write: PeerConnection["write"],
@@ -147,7 +144,7 @@ export const writeInTime = (
 ): PeerConnection["write"] => {
   const writeSome = (bytes: Uint8Array) =>
     Effect.suspend(() => {
-      // Node may read nothing ahead (see `Server`), and would have each write waited for.
+      // Without read-ahead (see `Server`) Node would make each of these writes wait.
       if (!link.destroyed && link.writableLength + bytes.length < WRITTEN_BYTES) {
         return Effect.sync(() => void link.write(bytes))
       }

@@ -1,6 +1,6 @@
 /**
- * What a peer sends before its TLS handshake has a place: kept here, and given back to the
- * connection for the handshake. A peer that goes away meanwhile is noticed at once.
+ * The bytes that a peer sends before its TLS handshake has a place. They are kept here and returned
+ * to the connection for the handshake. A peer that disconnects meanwhile is noticed at once.
  */
 import type * as Net from "node:net"
 import { Data, Deferred, Effect, type Scope } from "effect"
@@ -10,29 +10,27 @@ import { HTTP_REFUSAL, isHttpRequest } from "../../protocol/line/HttpRequest.ts"
 import { beginsWithHandshake, MAX_RECORD_BYTES, NOT_TLS_ALERT } from "../../protocol/TlsRecord.ts"
 import { showFirstBytes } from "./ShownBytes.ts"
 
-/** A connection did not become a TLS one. */
 export class HandshakeFailed extends Data.TaggedError("HandshakeFailed")<{
   readonly reason: string
 }> {
   override get message(): string {
-    return `expected a TLS handshake: ${this.reason}`
+    return `the TLS handshake failed: ${this.reason}`
   }
 }
 
-export const goneAway = () => new HandshakeFailed({ reason: "the peer has gone away" })
+export const peerGone = () => new HandshakeFailed({ reason: "the peer disconnected" })
 
-/** A peer began with something else than TLS. */
 export class NotTls extends Data.TaggedError("NotTls")<{
   readonly what: string
-  /** Says so to the peer, in words that its end knows. */
+  /** An answer in the peer's own protocol. */
   readonly answer: Uint8Array
 }> {
   override get message(): string {
-    return `expected a TLS handshake; that is not TLS: ${this.what}`
+    return `expected a TLS handshake, got ${this.what}`
   }
 }
 
-/** What it was; bets are not shown. */
+/** Names what the peer sent, without showing bets. */
 const toNotTls = (bytes: Uint8Array): NotTls => {
   const dialect = detect(bytes, false)
   if (dialect === "line") {
@@ -46,15 +44,15 @@ const toNotTls = (bytes: Uint8Array): NotTls => {
 }
 
 export interface TlsHello {
-  /** Waits for its first bytes. */
+  /** Waits for the first bytes. */
   readonly begun: Effect.Effect<void, HandshakeFailed | NotTls>
-  /** Fails once the peer has gone, or has sent more than a hello. */
+  /** Fails once the peer has disconnected or has sent more than one record. */
   readonly lost: Effect.Effect<never, HandshakeFailed>
-  /** Gives what came back to the connection, and looks at it no more. */
+  /** Returns the bytes to the connection and stops reading it. */
   readonly giveBack: () => void
 }
 
-/** Reads a connection until the scope closes, or until what came is given back. */
+/** Reads a connection until the scope closes or `giveBack` is called. */
 export const read = (net: Net.Socket): Effect.Effect<TlsHello, never, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.sync(() => {
@@ -66,14 +64,18 @@ export const read = (net: Net.Socket): Effect.Effect<TlsHello, never, Scope.Scop
         Deferred.doneUnsafe(begun, Effect.fail(error))
         if (error._tag === "HandshakeFailed") Deferred.doneUnsafe(lost, Effect.fail(error))
       }
-      const onGone = () => fail(goneAway())
+      const onGone = () => fail(peerGone())
       const onReadable = () => {
         const chunk: Buffer | null = net.read()
         if (chunk === null) return
         bytes = Buffer.concat([bytes, chunk])
         if (!beginsWithHandshake(bytes)) return fail(toNotTls(bytes))
         if (bytes.length <= MAX_RECORD_BYTES) return Deferred.doneUnsafe(begun, Effect.void)
-        fail(new HandshakeFailed({ reason: `a hello of more than ${MAX_RECORD_BYTES} bytes` }))
+        fail(
+          new HandshakeFailed({
+            reason: `its first message has more than ${MAX_RECORD_BYTES} bytes`
+          })
+        )
       }
       const stop = () => {
         net.off("readable", onReadable).off("end", onGone).off("close", onGone)

@@ -1,7 +1,7 @@
 /**
- * The agencies' tokens: lines, each with an agency's number, white space and its token. Empty
- * lines and those that begin with # are skipped. Only digests are kept, and compared in constant
- * time; no token is ever shown.
+ * The agencies' tokens: one agency per line, its number, whitespace and its token. Blank lines and
+ * lines that begin with # are skipped. Only digests are kept, and they are compared in constant
+ * time. No token is ever shown.
  */
 import { createHash, timingSafeEqual } from "node:crypto"
 import { Result } from "effect"
@@ -9,19 +9,19 @@ import { type Agency, fromDigits } from "../../domain/Agency.ts"
 import { MAX_TOKEN_BYTES } from "../../protocol/Limits.ts"
 
 export interface Tokens {
-  /** Takes as long for a token that is right as for one that is not. */
+  /** Takes the same time for a right token as for a wrong one. */
   readonly isOf: (agency: Agency, token: string) => boolean
 }
 
 const digestOf = (token: string): Buffer => createHash("sha256").update(token).digest()
 
-/** What the token of an agency that has none is compared with: the digest of no token. */
+/** Replaces the digest of an agency that has no token. No token has this digest. */
 const NO_DIGEST = Buffer.alloc(32)
 
 const LINE = /^\s*(\d+)\s+(\S+)\s*$/
 const SKIPPED = /^\s*(#|$)/
 
-/** Reads the text of a file of tokens, or says in which line what is wrong. */
+/** Parses a token file. A failure says which line is wrong, and why. */
 export const parseTokens = (text: string): Result.Result<Tokens, string> => {
   const digests = new Map<Agency, Buffer>()
   for (const [index, line] of text.split(/\r?\n/).entries()) {
@@ -29,11 +29,11 @@ export const parseTokens = (text: string): Result.Result<Tokens, string> => {
     const [, digits = "", token = ""] = LINE.exec(line) ?? []
     const agency = fromDigits(digits)
     const bad = (reason: string) => Result.fail(`line ${index + 1}: ${reason}`)
-    if (agency === undefined) return bad("expected an agency's number, white space and its token")
+    if (agency === undefined) return bad("expected an agency number, whitespace and a token")
     if (Buffer.byteLength(token) > MAX_TOKEN_BYTES) {
       return bad(`expected a token of at most ${MAX_TOKEN_BYTES} bytes`)
     }
-    if (digests.has(agency)) return bad(`agency ${agency} has a token already`)
+    if (digests.has(agency)) return bad(`agency ${agency} already has a token`)
     digests.set(agency, digestOf(token))
   }
   return Result.succeed({

@@ -85,7 +85,7 @@ describe("a server with few files", () => {
         Effect.gen(function* () {
           const peers = yield* crowd(300, server.winnersPort)
           // One more than are taken is refused; no descriptor is missing for anything else.
-          yield* server.logged(/there are 64 connections already/)
+          yield* server.logged(/the server already has 64 connections, its maximum/)
           expect(openFiles(server.child.pid!).length).toBeLessThanOrEqual(128)
           expect(peers).toHaveLength(300)
         })
@@ -108,7 +108,7 @@ describe("a server with few files", () => {
         more: ["--agencies", "1"],
         under: ["prlimit", "--nofile=96:96"]
       })
-      yield* server.logged(/there are 32 connections already/)
+      yield* server.logged(/the server already has 32 connections, its maximum/)
       yield* Fiber.interrupt(pressing)
       yield* awaitServed(server.port)
       yield* wholeBook(server.port, 1, 10)

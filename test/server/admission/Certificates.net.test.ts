@@ -97,29 +97,41 @@ const FAILED = "action: accept_connections | result: fail | ip: 127.0.0.1 | erro
 const HALF_HELLO = Buffer.from("160301020001", "hex")
 
 describe("what is no TLS is closed and logged, and the server goes on:", () => {
-  const said: Readonly<Record<string, readonly [bytes: Buffer, reason: string]>> = {
-    "a text line": [Buffer.from("PING\n"), "; that is not TLS: a line of text"],
-    "a line of one letter": [Buffer.from("A\n"), "; that is not TLS: 41 0a"],
-    "a binary book": [BOOKS.binary(1), "; that is not TLS: the binary dialect in the clear"],
+  const said: Readonly<Record<string, readonly [bytes: Buffer, error: string]>> = {
+    "a text line": [Buffer.from("PING\n"), "expected a TLS handshake, got a line of text"],
+    "a line of one letter": [Buffer.from("A\n"), "expected a TLS handshake, got 41 0a"],
+    "a binary book": [
+      BOOKS.binary(1),
+      "expected a TLS handshake, got the binary dialect in the clear"
+    ],
     "a binary book that begins as a handshake does": [
       Buffer.concat([Uint8Array.of(0x16, 0x20), M.packet("1;", false).subarray(2)]),
-      "; that is not TLS: the binary dialect in the clear"
+      "expected a TLS handshake, got the binary dialect in the clear"
     ],
-    "a JSON book": [BOOKS.json(1), "; that is not TLS: the json dialect in the clear"],
-    "a native book": [BOOKS.native(1), "; that is not TLS: the native dialect in the clear"],
+    "a JSON book": [BOOKS.json(1), "expected a TLS handshake, got the json dialect in the clear"],
+    "a native book": [
+      BOOKS.native(1),
+      "expected a TLS handshake, got the native dialect in the clear"
+    ],
     "a native book that begins slowly": [
       M.PREFACE.subarray(0, 5),
-      "; that is not TLS: ff 4c 54 52 59"
+      "expected a TLS handshake, got ff 4c 54 52 59"
     ],
     HTTP: [
       Buffer.from("GET / HTTP/1.1\r\nHost: lottery\r\n\r\n"),
-      "; that is not TLS: a line of text"
+      "expected a TLS handshake, got a line of text"
     ],
-    "no handshake in a record": [Buffer.from("1603010005ffffffffff", "hex"), ": [a-z0-9 ]+"],
-    "a hello of SSL 2": [Buffer.from("802e0100020015000000", "hex"), "; that is not TLS: 80 2e .*"],
-    zeros: [Buffer.alloc(4096), "; that is not TLS: (00 ){63}00"]
+    "no handshake in a record": [
+      Buffer.from("1603010005ffffffffff", "hex"),
+      "the TLS handshake failed: [a-z0-9 ]+"
+    ],
+    "a hello of SSL 2": [
+      Buffer.from("802e0100020015000000", "hex"),
+      "expected a TLS handshake, got 80 2e .*"
+    ],
+    zeros: [Buffer.alloc(4096), "expected a TLS handshake, got (00 ){63}00"]
   }
-  it.live.each(Object.entries(said))("%s", ([, [bytes, reason]]) =>
+  it.live.each(Object.entries(said))("%s", ([, [bytes, error]]) =>
     Effect.gen(function* () {
       const server = yield* startServer()
       const heard: Array<Buffer> = []
@@ -129,8 +141,8 @@ describe("what is no TLS is closed and logged, and the server goes on:", () => {
       for (const line of yield* refused(server.log, 2)) {
         // One line, in words: neither OpenSSL's source nor its escaped end of line.
         expect(line.slice(0, FAILED.length)).toBe(FAILED)
-        expect(line.slice(FAILED.length)).toMatch(new RegExp(`^expected a TLS handshake${reason}$`))
-        expect(line).not.toContain("gone away")
+        expect(line.slice(FAILED.length)).toMatch(new RegExp(`^${error}$`))
+        expect(line).not.toContain("disconnected")
       }
       // An alert of TLS: the protocol's version is wrong. HTTP has words of its own.
       const answer =
@@ -148,7 +160,7 @@ describe("what is no TLS is closed and logged, and the server goes on:", () => {
       const half = yield* dial({ port: server.winnersPort })
       half.write(HALF_HELLO)
       yield* Effect.all([rest(silent), rest(half)], { concurrency: "unbounded" })
-      const line = `${FAILED}expected a TLS handshake: it took more than 300ms`
+      const line = `${FAILED}the TLS handshake failed: it took more than 300ms`
       expect(yield* refused(server.log, 2)).toEqual([line, line])
       expect(yield* ping(server.port, trusted)).toBe("PING\n")
     })
@@ -169,9 +181,9 @@ describe("what is no TLS is closed and logged, and the server goes on:", () => {
         const failures = () => server.log.filter((line) => line.includes("result: fail"))
         do expect(String(yield* other)).toBe("PING\n")
         while (failures().length === 0)
-        const taken = `all ${MAX_HANDSHAKES} places for handshakes are taken`
+        const taken = `all ${MAX_HANDSHAKES} places for TLS handshakes are taken`
         expect(failures()[0]).toBe(
-          `${FAILED}${taken}: it gave way to another address, which has fewer`
+          `${FAILED}${taken}: disconnected to make room for an address with fewer`
         )
         // Of the crowd's own address each waits until another goes.
         expect(yield* Fiber.join(waiting)).toBe("PING\n")
@@ -245,7 +257,7 @@ describe("what is no TLS is closed and logged, and the server goes on:", () => {
         gone.write(bytes, () => leave(gone))
         const [line] = yield* refused(server.log, 1)
         expect(line).toMatch(
-          /^action: accept_connections \| result: fail .* error: expected a TLS handshake: /
+          /^action: accept_connections \| result: fail .* error: the TLS handshake failed: /
         )
         expect(yield* ping(server.port, trusted)).toBe("PING\n")
       })
@@ -272,7 +284,7 @@ describe("what is no TLS is closed and logged, and the server goes on:", () => {
         peer.once("data", () => peer.destroy())
         connectSlowly(peer, trusted, (chunk, write) => write(chunk)).on("error", () => {})
         const { message } = yield* Effect.flip(tls.handshake(net))
-        expect(message).toBe("expected a TLS handshake: the peer has gone away")
+        expect(message).toBe("the TLS handshake failed: the peer disconnected")
         return new WeakRef(net)
       }).pipe(Effect.scoped)
       const net = yield* shakeHalf
@@ -357,13 +369,13 @@ describe("other certificates", () => {
       expect(yield* refused(server.log, 2)).toEqual([
         "action: receive_message | result: fail | ip: 127.0.0.1 | " +
           `error: the connection is lost: ${replaced}`,
-        `${FAILED}expected a TLS handshake: ${replaced}`
+        `${FAILED}the TLS handshake failed: ${replaced}`
       ])
       const known = { ca: others.authority.certificate, cert, key }
       const old = yield* exchange({ port, tls: known }, M.consultOf(1))
       expect(M.readJson(old)).toMatchObject({
         type_message: 3,
-        payload: expect.stringMatching(/agency 1: the certificate is not accepted: /)
+        payload: expect.stringMatching(/agency 1: the certificate was rejected: /)
       })
     })
   )
@@ -420,7 +432,7 @@ describe("other certificates", () => {
       const tls = { ...trusted, session }
       const answer = yield* exchange({ port: server.port, tls }, M.consultOf(1))
       expect(M.readJson(answer)).toMatchObject({ type_message: 3 })
-      expect(server.log.at(-1)).toContain("the certificate is not accepted: CERT_HAS_EXPIRED")
+      expect(server.log.at(-1)).toContain("the certificate was rejected: CERT_HAS_EXPIRED")
     })
   )
 

@@ -121,8 +121,8 @@ describe("handshakes", () => {
       expect(oldest!.state).toBe("gone")
       const error = yield* Effect.flip(Fiber.join(last!.fiber))
       expect(error.message).toBe(
-        "all 5 places to wait for a handshake are taken: " +
-          "it gave way to another address, which has fewer"
+        "all 5 places in the TLS handshake queue are taken: " +
+          "disconnected to make room for an address with fewer"
       )
       yield* hall.come("c")
       yield* hall.come("b")

@@ -13,7 +13,7 @@ import {
   COMPARISONS_BYTES,
   Memory,
   MessageMemory,
-  SET_APART_BYTES
+  RESERVED_BYTES
 } from "../../../src/server/admission/MessageMemory.ts"
 import { MAX_COMPARISONS, PAGE_ROWS } from "../../../src/server/lottery/Comparison.ts"
 
@@ -129,7 +129,7 @@ describe("the memory of messages", () => {
         fc.array(action, { maxLength: 200 }),
         (given, goOn, actions) =>
           Effect.gen(function* () {
-            const memory = Memory.make(SET_APART_BYTES + ALL)
+            const memory = Memory.make(RESERVED_BYTES + ALL)
             const connect = makeConnecting(memory)
             const connections = given.map(
               ([messages, address]) => new Connection(connect(address), messages)
@@ -163,7 +163,7 @@ describe("the memory of messages", () => {
 
   it("is taken for a message once, and until it is answered", () =>
     Effect.gen(function* () {
-      const memory = Memory.make(SET_APART_BYTES + ALL)
+      const memory = Memory.make(RESERVED_BYTES + ALL)
       const held = makeConnecting(memory)("a")
       const unaccepted = Effect.map(taken(memory), (bytes) => bytes.unaccepted)
       yield* held.room(SMALL)
@@ -182,7 +182,7 @@ describe("the memory of messages", () => {
 
   it("is a quarter for peers that are not known, and of that half for an address", () =>
     Effect.gen(function* () {
-      const memory = Memory.make(SET_APART_BYTES + ALL)
+      const memory = Memory.make(RESERVED_BYTES + ALL)
       const connect = makeConnecting(memory)
       const strangers = ["a", "b"].map(connect)
       for (const [index, stranger] of strangers.entries()) {
@@ -199,7 +199,7 @@ describe("the memory of messages", () => {
 
   it("is not waited for by an address that has its share and room, whoever else waits", () =>
     Effect.gen(function* () {
-      const memory = Memory.make(SET_APART_BYTES + ALL)
+      const memory = Memory.make(RESERVED_BYTES + ALL)
       const connect = makeConnecting(memory)
       yield* connect("a").room(10 * KIB)
       const crowd = Array.from({ length: 5 }, () => Effect.runFork(connect("a").room(2 * KIB)))
@@ -210,7 +210,7 @@ describe("the memory of messages", () => {
 
   it("goes to addresses in turn, however many wait from one", () =>
     Effect.gen(function* () {
-      const memory = Memory.make(SET_APART_BYTES + ALL)
+      const memory = Memory.make(RESERVED_BYTES + ALL)
       const connect = makeConnecting(memory)
       const from = (address: string) => {
         const held = connect(address)
@@ -230,14 +230,14 @@ describe("the memory of messages", () => {
     }).pipe(Effect.runPromise))
 
   it("is what is left of 152 MiB: the largest JSON tenfold, handshakes, and comparisons", () => {
-    expect(SET_APART_BYTES).toBe((10 * 8 + 64 + 8) * KIB * KIB)
+    expect(RESERVED_BYTES).toBe((10 * 8 + 64 + 8) * KIB * KIB)
     const page = PAGE_ROWS * MAX_ROW_BYTES
     expect(2 * MAX_COMPARISONS * page).toBeLessThanOrEqual(COMPARISONS_BYTES)
   })
 
   it("is enough for one large JSON message at a time, and others meanwhile", () =>
     Effect.gen(function* () {
-      const memory = Memory.make(SET_APART_BYTES + ALL)
+      const memory = Memory.make(RESERVED_BYTES + ALL)
       const parse = (length: number) =>
         Effect.runFork(
           new MessageMemory(memory, "a", memory.makeShare()).parsing(

@@ -17,6 +17,6 @@ it.live("a hello may be as long as a record, and no longer", () =>
   Effect.gen(function* () {
     yield* (yield* helloOf(MAX_RECORD_BYTES)).begun
     const { message } = yield* Effect.flip((yield* helloOf(MAX_RECORD_BYTES + 1)).begun)
-    expect(message).toBe("expected a TLS handshake: a hello of more than 16389 bytes")
+    expect(message).toBe("the TLS handshake failed: its first message has more than 16389 bytes")
   })
 )

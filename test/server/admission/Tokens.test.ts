@@ -38,7 +38,7 @@ describe("a token", () => {
 })
 
 describe("a file is refused, by its line and without a token, where", () => {
-  const LINE = "expected an agency's number, white space and its token"
+  const LINE = "expected an agency number, whitespace and a token"
   const cases: ReadonlyArray<readonly [what: string, text: string, reason: string]> = [
     ["a token is missing", "1 uno\n2\n", `line 2: ${LINE}`],
     ["a number is missing", "hunter2\n", `line 1: ${LINE}`],
@@ -47,7 +47,7 @@ describe("a file is refused, by its line and without a token, where", () => {
     ["an agency cannot be", "0 hunter2\n", `line 1: ${LINE}`],
     ["an agency is too large", "2147483648 hunter2\n", `line 1: ${LINE}`],
     ["an agency is no number", "-1 hunter2\n", `line 1: ${LINE}`],
-    ["an agency stands twice", "1 uno\r\n01 hunter2\r\n", "line 2: agency 1 has a token already"],
+    ["an agency stands twice", "1 uno\r\n01 hunter2\r\n", "line 2: agency 1 already has a token"],
     [
       "a token does not fit a Hello",
       `1 hunter2${"ñ".repeat(253)}\n`,
