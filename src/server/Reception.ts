@@ -19,7 +19,6 @@ import { HandshakeFailed, type NotTls } from "./admission/TlsHello.ts"
 import type { Lottery } from "./lottery/Lottery.ts"
 import * as Connection from "./session/Connection.ts"
 
-/** An accepted connection from which nothing has been read. */
 interface Arrival {
   readonly net: Net.Socket
   readonly port: Connection.Port
@@ -82,8 +81,8 @@ const secured = Effect.fnUntraced(function* (net: Net.Socket, address: string) {
 const READ_AHEAD_BYTES = 65_536
 
 /**
- * Lets Node read ahead. Without it, a message in the course's dialects costs the server 10 % more.
- * Node raises its high-water mark when `read` asks for more bytes. The buffer is empty, so the call
+ * Lets Node read ahead, without which a message of the course's dialects costs the server 10 %
+ * more: `read` raises the high-water mark if it asks for more. The buffer is empty, so the call
  * consumes nothing; on a stream that has ended it would consume the rest.
  */
 const readAhead = (link: Net.Socket): void => {
@@ -91,7 +90,7 @@ const readAhead = (link: Net.Socket): void => {
   if (readableHighWaterMark < READ_AHEAD_BYTES && readableLength === 0) link.read(READ_AHEAD_BYTES)
 }
 
-/** Waits until a connection is closed. Destroys it if that takes too long. */
+/** Waits until a connection is closed, and destroys it if that takes too long. */
 const awaitClose = Effect.fnUntraced(function* (net: Net.Socket, timeout: Duration.Duration) {
   const closed = Effect.callback<void>((resume) => {
     const onClose = () => resume(Effect.void)
@@ -118,7 +117,7 @@ const make = Effect.gen(function* () {
   const memory = yield* Memory
   const places = yield* Places
   const handshakes = yield* Handshakes
-  /** One share of the memory per address with open connections. */
+  /** One share of the memory for each address with open connections. */
   const shares = yield* RcMap.make({ lookup: (_: string) => Effect.sync(memory.makeShare) })
 
   const serveInPlace = Effect.fnUntraced(function* (

@@ -1,7 +1,7 @@
 /**
- * The server: listens on both ports, runs one fiber per connection, and shuts down in order. On
- * shutdown it accepts no more connections, lets each one commit and answer its current batch, then
- * closes the listening sockets. The store is closed by the code that opened it.
+ * The server: listens on both ports and runs one fiber per connection. On shutdown it accepts no
+ * more connections, each one commits and answers its current batch, then the ports close. The store
+ * is closed by the code that opened it.
  */
 
 import type * as Net from "node:net"
@@ -60,10 +60,7 @@ export class Server extends Context.Service<
     Layer.effect(Server, make(options)).pipe(Layer.provide(Reception.layer))
 }
 
-/**
- * Fails if the server cannot listen on both ports, and leaves them free. It is called before a
- * store is opened, so that a port in use leaves no trace in the store.
- */
+/** Fails if a port is unavailable. Run it before a store is opened, to leave no trace in one. */
 export const tryPorts = Effect.fn("Server.tryPorts")(function* ({
   port,
   winnersPort,
@@ -73,10 +70,7 @@ export const tryPorts = Effect.fn("Server.tryPorts")(function* ({
   yield* bind({ ...options, port: winnersPort })
 }, Effect.scoped)
 
-/**
- * Waits until the server is done: with `once`, until every agency has received its winners;
- * otherwise forever. Fails if the store breaks.
- */
+/** Waits forever or, with `once`, until every agency has its winners. Fails if the store breaks. */
 export const untilDone = Effect.fn("Server.untilDone")(function* (once: boolean) {
   yield* Server
   const lottery = yield* Lottery
@@ -124,8 +118,8 @@ const listenOn = Effect.fnUntraced(function* (
 ): Effect.fn.Return<ListeningPort, ListenError, Scope.Scope> {
   const { keepAliveDelay, lingerTimeout, listenerCloseTimeout } = yield* ServerLimits
   const connections = new Set<Net.Socket>()
-  // A port is released when its last connection is gone. On shutdown all connections are closing
-  // and may have bytes in flight. One whose peer does not read is destroyed after the timeout.
+  // A port is released when its last connection is gone. Bytes in flight on closing connections get
+  // some time, but a peer that does not read must not hold up the shutdown.
   const dropConnections = Effect.addFinalizer(() =>
     Effect.sync(() => connections.size === 0).pipe(
       Effect.repeat({ until: (none) => none, schedule: Schedule.spaced("10 millis") }),

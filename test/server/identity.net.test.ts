@@ -1,8 +1,7 @@
 /**
- * Goal: nobody speaks for an agency without its certificate or its token, where these are asked
- * for; who is refused hears why where its dialect can say it, and leaves nothing but a log line.
- * Method: real sockets and handshakes, certificates that are made on the spot, and bytes that are
- * written by hand.
+ * Goal: no peer speaks for an agency without the certificate or token that the server requires. A
+ * refused peer gets the reason if its dialect can carry one, and leaves nothing except a log line.
+ * Method: real sockets and handshakes, certificates made on the spot, and hand-written bytes.
  */
 import type * as Tls from "node:tls"
 import { it } from "@effect/vitest"
@@ -29,7 +28,7 @@ import { makeTrialKeys } from "../support/processes/trialKeys.ts"
 import { temporaryFolder } from "../support/TemporaryFolder.ts"
 
 const keys = await Effect.runPromise(makeTrialKeys)
-const stranger = await Effect.runPromise(
+const foreign = await Effect.runPromise(
   Effect.flatMap(Effect.flatMap(validFor(1), makeAuthority), ({ issue }) =>
     Effect.flatMap(validFor(1), (validity) => issue({ agency: 1 }, validity))
   )
@@ -39,7 +38,7 @@ const [first, second] = await Effect.runPromise(Effect.all([keys.agency(1), keys
 const TOKENS = { 1: "Zq7-fjord#ümlaut", 2: "Xv9_glyph.quartz" }
 const tokens: Tokens = Result.getOrThrow(parseTokens(`1 ${TOKENS[1]}\n2 ${TOKENS[2]}\n`))
 
-/** What is asked of the agencies. */
+/** What the server requires of agencies. */
 interface Asked {
   readonly tls?: boolean
   readonly certificates?: boolean
@@ -60,13 +59,13 @@ const startServer = Effect.fnUntraced(function* (asked: Asked) {
   }).pipe(Effect.provideService(References.MinimumLogLevel, "All"))
 })
 
-/** TLS as an agency with this certificate speaks it, or one without. */
+/** TLS options of a peer with this certificate, or without one. */
 const as = (holder?: CertifiedKey): Tls.ConnectionOptions => ({
   ca: keys.authority.certificate,
   ...(holder !== undefined && { cert: holder.certificate, key: holder.key })
 })
 
-/** What is said to a peer that may not speak for the agency, in each dialect. */
+/** Decodes the refusal of a peer that may not speak for the agency. */
 const refusalIn = (dialect: Dialect, answer: Buffer): unknown => {
   switch (dialect) {
     case "native":
@@ -84,7 +83,7 @@ const refusals = (message: string) => ({
   json: { type_message: 3, payload: message }
 })
 
-/** Nothing of agency 1 is stored, and the log has a line a refusal. */
+/** Expects that nothing of agency 1 is stored and that the log has one line per refusal. */
 const expectNothing = Effect.fnUntraced(function* (
   server: TestServer.TestServer,
   message: string,
@@ -101,7 +100,7 @@ const expectNothing = Effect.fnUntraced(function* (
   }
 })
 
-/** Whether any four characters of a token are in a text, as they are or as hex. */
+/** Whether a text contains any four characters of a token, in plain or as hex. */
 const showsPart = (text: string, token: string): boolean =>
   Array.from({ length: token.length - 3 }, (_, start) => token.slice(start, start + 4)).some(
     (part) => {
@@ -111,7 +110,7 @@ const showsPart = (text: string, token: string): boolean =>
   )
 
 describe("with certificates", () => {
-  /** The name that tells an agency's certificate, and how it is made. */
+  /** How a certificate names its agency, and how to make one. */
   const holders = {
     "either name": keys.agency,
     "a common name": (agency: number) => keys.named({ commonName: `agency-${agency}` }),
@@ -150,8 +149,8 @@ describe("with certificates", () => {
   > = [
     ["no certificate", Effect.undefined, "no certificate was presented"],
     [
-      "one of another CA",
-      Effect.succeed(stranger),
+      "one from another CA",
+      Effect.succeed(foreign),
       "the certificate was rejected: UNABLE_TO_VERIFY_LEAF_SIGNATURE"
     ],
     ["one that has expired", keys.expired(1), "the certificate was rejected: CERT_HAS_EXPIRED"],
@@ -161,13 +160,17 @@ describe("with certificates", () => {
       "the certificate was rejected: INVALID_PURPOSE"
     ],
     ["another agency's", Effect.succeed(second), "the certificate belongs to agency 2"],
-    ["one of two agencies", named("agency-1", "lottery:agency:2"), NO_NAME],
-    ["one of two URIs", named("x", "lottery:agency:1", "lottery:agency:2"), NO_NAME],
-    ["one of two URIs in one", named("x", "lottery:agency:2, URI:lottery:agency:1"), NO_NAME],
-    ["one whose name only begins so", named("agency-1.example", "lottery:agency:1:x"), NO_NAME],
-    ["one of an agency that cannot be", named("agency-0"), NO_NAME]
+    ["one that names two agencies", named("agency-1", "lottery:agency:2"), NO_NAME],
+    ["one with two URIs", named("x", "lottery:agency:1", "lottery:agency:2"), NO_NAME],
+    ["one with two URIs in one", named("x", "lottery:agency:2, URI:lottery:agency:1"), NO_NAME],
+    [
+      "one whose name only begins like an agency's",
+      named("agency-1.example", "lottery:agency:1:x"),
+      NO_NAME
+    ],
+    ["one for agency 0", named("agency-0"), NO_NAME]
   ]
-  it.live.each(cases)("%s is refused, but for a text line", ([, holder, reason]) =>
+  it.live.each(cases)("%s is refused, except for a text line", ([, holder, reason]) =>
     Effect.gen(function* () {
       const server = yield* startServer({ certificates: true, agencies: [1] })
       const tls = as(yield* holder)
@@ -185,7 +188,7 @@ describe("with certificates", () => {
     })
   )
 
-  it.live("who has proved to be one agency cannot go on as another", () =>
+  it.live("a peer authorized for one agency cannot continue as another", () =>
     Effect.gen(function* () {
       const server = yield* startServer({ certificates: true })
       const said = Buffer.concat([
@@ -204,7 +207,7 @@ describe("with certificates", () => {
 describe.each([{ tls: false }, { tls: true }])("with tokens, tls: $tls", ({ tls }) => {
   const how = tls ? { tls: as() } : {}
 
-  it.live("an agency that has its own speaks the native dialect", () =>
+  it.live("an agency with its own token speaks the native dialect", () =>
     Effect.gen(function* () {
       const server = yield* startServer({ tokens: true, tls, agencies: [1] })
       const answer = yield* exchange({ port: server.port, ...how }, BOOKS.native(1, TOKENS[1]))
@@ -213,7 +216,7 @@ describe.each([{ tls: false }, { tls: true }])("with tokens, tls: $tls", ({ tls 
     })
   )
 
-  it.live("any other token is refused, and none", () =>
+  it.live("a wrong or missing token is refused", () =>
     Effect.gen(function* () {
       const server = yield* startServer({ tokens: true, tls, agencies: [1] })
       const wrong = "the token is wrong"
@@ -235,7 +238,7 @@ describe.each([{ tls: false }, { tls: true }])("with tokens, tls: $tls", ({ tls 
     })
   )
 
-  it.live("the dialects that have no word for one are never let in", () =>
+  it.live("dialects that cannot carry a token are refused", () =>
     Effect.gen(function* () {
       const server = yield* startServer({ tokens: true, tls, agencies: [1] })
       const message =
@@ -251,13 +254,13 @@ describe.each([{ tls: false }, { tls: true }])("with tokens, tls: $tls", ({ tls 
   )
 })
 
-it.live("a token is in no answer and no log line, whatever is wrong with a Hello", () =>
+it.live("no answer and no log line shows a token, whatever is wrong with a Hello", () =>
   Effect.gen(function* () {
     const token = TOKENS[1]
     const text = (more: string) => Buffer.concat([M.PREFACE, M.controlFrame(more)])
     const said: Readonly<Record<string, Buffer>> = {
       "another agency's": helloWith(2, { token }),
-      "of an agency that cannot be": helloWith(0, { token }),
+      "of agency 0": helloWith(0, { token }),
       "of an agency that is not in the draw": helloWith(9, { token }),
       "for another draw": helloWith(1, { token, draw: "sunday" }),
       "in a list": helloWith(1, { token: [token] }),
@@ -294,7 +297,7 @@ it.live("a token is in no answer and no log line, whatever is wrong with a Hello
 )
 
 describe("with certificates and tokens", () => {
-  it.live("either proves an agency: a certificate in every dialect, a token in the native", () =>
+  it.live("either authorizes: a certificate in every dialect, a token in the native one", () =>
     Effect.gen(function* () {
       const asked = { certificates: true, tokens: true, agencies: [1, 2, 3, 4] } as const
       const server = yield* startServer(asked)
@@ -321,7 +324,7 @@ describe("with certificates and tokens", () => {
     ["another agency's", second, "the certificate belongs to agency 2", TOKENS[1]],
     [
       "another CA's",
-      stranger,
+      foreign,
       "the certificate was rejected: UNABLE_TO_VERIFY_LEAF_SIGNATURE",
       TOKENS[1]
     ]
@@ -341,7 +344,7 @@ describe("with certificates and tokens", () => {
       })
   )
 
-  it.live("who has neither is refused, and who has no certificate and a wrong token", () =>
+  it.live("a peer with neither is refused, and so is one with only a wrong token", () =>
     Effect.gen(function* () {
       const server = yield* startServer({ certificates: true, tokens: true, agencies: [1] })
       const missing = "neither a certificate nor a token was presented"

@@ -1,7 +1,7 @@
 /**
- * Goal: no peer, slow, silent, greedy or one of very many, costs the server more than its limits
- * say, and whoever behaves is served whatever the others do. Method: scripted raw peers on real
- * sockets, from several addresses of this machine, against a server with short limits.
+ * Goal: no slow, silent or greedy peer, and no crowd of them, costs the server more than its limits
+ * allow, and well-behaved peers are always served. Method: scripted raw peers on real sockets, from
+ * several addresses of this machine, against a server with short limits.
  */
 import { readFileSync } from "node:fs"
 import { networkInterfaces } from "node:os"
@@ -29,7 +29,7 @@ const startServer = Effect.fnUntraced(function* (
 const NOTHING = Buffer.alloc(0)
 const PING = Buffer.from("PING\n")
 
-/** The bytes as a line of the log shows them. */
+/** The bytes as a log line shows them. */
 const hex = (bytes: Uint8Array): string =>
   Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join(" ")
 
@@ -39,34 +39,33 @@ const linesAbout = (server: TestServer.TestServer, action: string) =>
 const connectionsOf = ({ connections }: TestServer.TestServer) =>
   connections.bets.size + connections.winners.size
 
-/** Waits until it is so. */
 const until = (isSo: () => boolean, what: string) =>
   Effect.sleep("5 millis").pipe(
     Effect.repeat({ while: () => !isSo() }),
     Effect.timeoutOrElse({
       duration: "10 seconds",
-      orElse: () => Effect.die(new Error(`it never came to this: ${what}`))
+      orElse: () => Effect.die(new Error(`this never became true: ${what}`))
     })
   )
 
-/** Waits until every connection is gone, descriptor and all. */
+/** Waits until every connection is gone, including its descriptor. */
 const allGone = (server: TestServer.TestServer) =>
   until(() => connectionsOf(server) === 0, "no connection is left")
 
-/** Sends a byte every little while, for as long as the test runs. */
+/** Sends one byte at a time until the test ends. */
 const trickle = (peer: RawPeer.RawPeer, bytes: Uint8Array) =>
   Effect.forEach(bytes, (byte) => Effect.delay(peer.send(Uint8Array.of(byte)), "30 millis"), {
     discard: true
   }).pipe(Effect.forkScoped)
 
-/** Connects, and says a line; the answer shows that the connection was served. */
+/** Sends a text line. The answer shows that the connection was served. */
 const ping = Effect.fnUntraced(function* (port: number, from?: string) {
   const peer = yield* RawPeer.connect(port, { from })
   yield* peer.send(PING)
   return yield* peer.rest
 }, Effect.scoped)
 
-/** Connects as an agency that is known once it is welcomed. */
+/** Connects as an agency; the Welcome shows that it is identified. */
 const hello = Effect.fnUntraced(function* (port: number, agency: number, from?: string) {
   const peer = yield* RawPeer.connect(port, { from })
   yield* peer.send(M.helloOf(agency))
@@ -74,7 +73,7 @@ const hello = Effect.fnUntraced(function* (port: number, agency: number, from?: 
   return peer
 })
 
-/** Finishes an agency in the native dialect, and hears its winners. */
+/** Finishes an agency's book in the native dialect and reads its winners. */
 const finishAgency = Effect.fnUntraced(function* (port: number, agency: number) {
   const peer = yield* hello(port, agency)
   yield* peer.send(Buffer.concat([M.finishOf([]), M.AWAIT_WINNERS]))
@@ -88,7 +87,7 @@ const BETS = Array.from({ length: 10 }, (_, index) => M.fields(10 + index, 7574)
 describe("the first bytes", () => {
   const limits = { firstByteTimeout: Duration.millis(150), dialectTimeout: Duration.millis(200) }
 
-  it.live("are not waited for on the main port; on the winners' one silence is usual", () =>
+  it.live("have a time limit on the main port, but not on the winners' port", () =>
     Effect.gen(function* () {
       const server = yield* startServer(limits, [3])
       const patient = yield* RawPeer.connect(server.winnersPort)
@@ -108,7 +107,7 @@ describe("the first bytes", () => {
     })
   )
 
-  it.live("that do not tell the dialect in time are shown, on either port, 64 at most", () =>
+  it.live("that do not identify a dialect in time are logged, at most 64, on either port", () =>
     Effect.gen(function* () {
       const server = yield* startServer(limits)
       for (const port of [server.port, server.winnersPort]) {
@@ -156,7 +155,7 @@ describe("a message", () => {
   ]
 
   it.live.each(cases)(
-    "that does not end in time is refused though bytes go on coming: %s",
+    "that does not end in time is refused although bytes keep arriving: %s",
     ([_what, before, message, hear, answer]) =>
       Effect.gen(function* () {
         const server = yield* startServer({ messageTimeout: Duration.millis(300) })
@@ -176,16 +175,16 @@ describe("a message", () => {
         expect(line).toMatch(/ip: 127.0.0.1 \| error: expected a whole message in 300ms, got /)
         expect(line).toMatch(new RegExp(` bytes: ${hex(message.subarray(0, 64))}$`))
         const [, got] = /got (\d+) bytes/.exec(line!)!
-        // One came at least since the first piece, and the last one never did.
+        // At least one byte followed the first piece, and the last one was never sent.
         expect(Number(got)).toBeGreaterThan(100)
         expect(Number(got)).toBeLessThan(message.length)
       })
   )
 
   it.live.each([
-    ["no byte of it", M.helloOf(1).subarray(8, 8)],
-    ["half of it", M.controlFrame({ _tag: "Hello", draw: "default", agency: 1, token: "secret" })]
-  ] as const)("that is a Hello is refused, and not shown: %s", ([_what, bytes]) =>
+    ["no byte", M.helloOf(1).subarray(8, 8)],
+    ["half", M.controlFrame({ _tag: "Hello", draw: "default", agency: 1, token: "secret" })]
+  ] as const)("that is an unfinished Hello is refused and not shown: %s", ([_what, bytes]) =>
     Effect.gen(function* () {
       const server = yield* startServer({ messageTimeout: Duration.millis(300) })
       const peer = yield* RawPeer.connect(server.port)
@@ -200,7 +199,7 @@ describe("a message", () => {
     })
   )
 
-  it.live("that is slow, but whole in time, is taken in every dialect", () =>
+  it.live("that is slow but complete in time is accepted in every dialect", () =>
     Effect.gen(function* () {
       const server = yield* startServer({ messageTimeout: Duration.seconds(3) }, [1, 2, 3])
       const inPieces = Effect.fnUntraced(function* (peer: RawPeer.RawPeer, message: Buffer) {
@@ -233,7 +232,7 @@ describe("a message", () => {
 describe("an upload", () => {
   const limits = { idleTimeout: Duration.millis(250) }
 
-  it.live("that falls silent is ended with a word on why, in every dialect", () =>
+  it.live("that falls silent is ended with a reason, in every dialect", () =>
     Effect.gen(function* () {
       const server = yield* startServer(limits, [1, 2, 3])
       const native = yield* hello(server.port, 1)
@@ -264,7 +263,7 @@ describe("an upload", () => {
     })
   )
 
-  it.live("that is whole may wait for the draw without a word, in every dialect", () =>
+  it.live("that is complete may wait silently for the draw, in every dialect", () =>
     Effect.gen(function* () {
       const server = yield* startServer(limits, [1, 2, 3, 4, 5, 6])
       const native = yield* hello(server.port, 1)
@@ -311,7 +310,7 @@ describe("places", () => {
   const acceptedFrom = (server: TestServer.TestServer, address: string) =>
     server.log.filter((line) => ACCEPTED.exec(line)?.[1] === address).length
 
-  it.live("that are all taken by one address: one more is refused, until another leaves", () =>
+  it.live("taken by one address: one more connection is refused until another leaves", () =>
     Effect.gen(function* () {
       const server = yield* startServer({ ...long, maxConnections: 3 })
       const peers = yield* Effect.forEach([1, 2, 3], () => RawPeer.connect(server.port))
@@ -334,7 +333,7 @@ describe("places", () => {
     })
   )
 
-  it.live("of an address's unknown peers: more of them wait, and nobody else does", () =>
+  it.live("of an address's unidentified peers: more of them wait, and no other peers do", () =>
     Effect.gen(function* () {
       const server = yield* startServer({ ...long, maxUnidentified: 2 })
       const address = "127.0.2.1"
@@ -354,7 +353,7 @@ describe("places", () => {
       yield* first.send(M.packetOf(1, BETS, true))
       expect(yield* first.receive(2)).toEqual(M.STORED)
       expect(yield* Fiber.join(third)).toEqual(PING)
-      // The third has left by now; whoever waits also has the place of one that leaves.
+      // The third one has left. A place that becomes free also goes to a waiting connection.
       yield* RawPeer.connect(server.port, { from: address })
       yield* second.halfClose
       expect(yield* Fiber.join(fourth)).toEqual(PING)
@@ -362,7 +361,7 @@ describe("places", () => {
     })
   )
 
-  it.live("that are all taken go from the newest unknown of most to another address", () =>
+  it.live("that are all taken: the newest of the address with the most is evicted", () =>
     Effect.gen(function* () {
       const server = yield* startServer({ ...long, maxConnections: 4 })
       const [many, few] = ["127.0.3.1", "127.0.3.2"]
@@ -380,7 +379,7 @@ describe("places", () => {
           "disconnected to make room: the server has its maximum of connections, " +
           "and this address has the most unidentified peers"
       ])
-      // Nobody has so many more now that one of them would give way.
+      // No address has enough connections now to lose one to a newcomer.
       expect(yield* ping(server.port, "127.0.3.4")).toEqual(NOTHING)
       for (const peer of [older, other]) {
         yield* peer.send(PING)
@@ -393,7 +392,7 @@ describe("places", () => {
     })
   )
 
-  it.live("of peers that ask for their winners are theirs too", () =>
+  it.live("of peers that ask for their winners are not lost", () =>
     Effect.gen(function* () {
       const server = yield* startServer({ ...long, maxConnections: 2 })
       for (const agency of [1, 2]) {
@@ -407,7 +406,7 @@ describe("places", () => {
     })
   )
 
-  it.live("of known peers are theirs, however many of them an address has", () =>
+  it.live("of identified peers are not lost, however many an address has", () =>
     Effect.gen(function* () {
       const server = yield* startServer({ ...long, maxConnections: 3 }, [1, 2, 3])
       const peers = yield* Effect.forEach([1, 2, 3], (agency) =>
@@ -424,7 +423,7 @@ describe("places", () => {
 
 const MIB = 1024 * 1024
 
-/** Rows of bets, so many bytes of them or few less, and how many. */
+/** Returns rows of bets of about this many bytes, and their count. */
 const rowsOf = (bytes: number): readonly [rows: string, count: number] => {
   const row = M.rowsOf([M.fields(1_000_000_000)])
   const count = Math.floor(bytes / row.length)
@@ -436,19 +435,21 @@ describe("a connection", () => {
     .flatMap((addresses) => addresses ?? [])
     .some(({ family }) => family === "IPv6")
 
-  it.live.runIf(hasIpv6)("by IPv4 counts for its own address where both are listened on", () =>
-    Effect.gen(function* () {
-      const limits = { maxUnidentified: 1, firstByteTimeout: Duration.minutes(5) }
-      const server = yield* startServer(limits, [1, 2], "::")
-      yield* RawPeer.connect(server.port, { from: "127.0.0.1" })
-      expect(yield* ping(server.port, "127.0.0.2")).toEqual(PING)
-      expect(linesAbout(server, "receive_message")).toEqual([
-        "action: receive_message | result: success | ip: 127.0.0.2 | msg: PING"
-      ])
-    })
+  it.live.runIf(hasIpv6)(
+    "over IPv4 counts for its own address if the server listens on IPv6 too",
+    () =>
+      Effect.gen(function* () {
+        const limits = { maxUnidentified: 1, firstByteTimeout: Duration.minutes(5) }
+        const server = yield* startServer(limits, [1, 2], "::")
+        yield* RawPeer.connect(server.port, { from: "127.0.0.1" })
+        expect(yield* ping(server.port, "127.0.0.2")).toEqual(PING)
+        expect(linesAbout(server, "receive_message")).toEqual([
+          "action: receive_message | result: success | ip: 127.0.0.2 | msg: PING"
+        ])
+      })
   )
 
-  /** The timer of a connection, as the system calls it, and when it goes off in 10 ms. */
+  /** The kernel's timer of a connection, and when it fires in units of 10 ms. */
   const timerOf = (localPort: number) => {
     const local = `0100007F:${localPort.toString(16).toUpperCase().padStart(4, "0")}`
     const [, timer, ticks] = readFileSync("/proc/net/tcp", "latin1").match(
@@ -457,7 +458,7 @@ describe("a connection", () => {
     return { timer, ticks: Number.parseInt(ticks!, 16) }
   }
 
-  it.live.runIf(process.platform === "linux")("is asked for after a minute of silence", () =>
+  it.live.runIf(process.platform === "linux")("is probed after a minute of silence", () =>
     Effect.gen(function* () {
       const server = yield* startServer({ firstByteTimeout: Duration.minutes(5) })
       yield* RawPeer.connect(server.port)
@@ -472,7 +473,7 @@ describe("a connection", () => {
 
 describe("a crowd", () => {
   const HEADER = Buffer.from("ffff313b", "hex")
-  /** What each of the slow ones sends, and then no more than a byte now and then. */
+  /** What slow peers send at first. After that they send nothing. */
   const BEGINNINGS = [
     Buffer.of(0),
     M.PREFACE,
@@ -483,54 +484,60 @@ describe("a crowd", () => {
   const SLOW = 500
   const SILENT = 1000
 
-  it.live("of slow and of silent ones is held, and agencies among it upload and hear", () =>
-    Effect.gen(function* () {
-      const server = yield* startServer({})
-      yield* Effect.scoped(
-        Effect.gen(function* () {
-          for (let index = 0; index < SLOW; index++) {
-            const peer = yield* RawPeer.connect(server.port, { from: `127.0.1.${1 + (index % 9)}` })
-            yield* peer.send(BEGINNINGS[index % BEGINNINGS.length]!)
-          }
-          for (let index = 0; index < SILENT; index++) {
-            yield* RawPeer.connect(server.winnersPort, { from: `127.0.2.${1 + (index % 9)}` })
-          }
-          yield* Effect.sleep("500 millis")
-          expect(server.connections.winners.size).toBe(SILENT)
-          const agencies = yield* Effect.forEach([1, 2], (agency) => hello(server.port, agency))
-          for (const peer of agencies) {
-            yield* peer.send(Buffer.concat([M.betsOf(0, BETS), M.finishOf(BETS), M.AWAIT_WINNERS]))
-          }
-          for (const peer of agencies) {
-            const heard = M.controlsIn(yield* peer.rest).map(({ _tag }) => _tag)
-            expect(heard.at(-1)).toBe("Winners")
-          }
-        })
-      )
-      yield* allGone(server)
-    })
+  it.live(
+    "of slow and silent peers stays connected while agencies upload and get their winners",
+    () =>
+      Effect.gen(function* () {
+        const server = yield* startServer({})
+        yield* Effect.scoped(
+          Effect.gen(function* () {
+            for (let index = 0; index < SLOW; index++) {
+              const peer = yield* RawPeer.connect(server.port, {
+                from: `127.0.1.${1 + (index % 9)}`
+              })
+              yield* peer.send(BEGINNINGS[index % BEGINNINGS.length]!)
+            }
+            for (let index = 0; index < SILENT; index++) {
+              yield* RawPeer.connect(server.winnersPort, { from: `127.0.2.${1 + (index % 9)}` })
+            }
+            yield* Effect.sleep("500 millis")
+            expect(server.connections.winners.size).toBe(SILENT)
+            const agencies = yield* Effect.forEach([1, 2], (agency) => hello(server.port, agency))
+            for (const peer of agencies) {
+              yield* peer.send(
+                Buffer.concat([M.betsOf(0, BETS), M.finishOf(BETS), M.AWAIT_WINNERS])
+              )
+            }
+            for (const peer of agencies) {
+              const heard = M.controlsIn(yield* peer.rest).map(({ _tag }) => _tag)
+              expect(heard.at(-1)).toBe("Winners")
+            }
+          })
+        )
+        yield* allGone(server)
+      })
   )
 })
 
 describe("memory", () => {
   const AGENCIES = [1, 2, 3, 4, 5] as const
   const [rows, count] = rowsOf(MIB - 100)
-  /** More than the system takes for a server that does not read. */
+  /** More than the system buffers for a server that does not read. */
   const FRAMES = 6
   const book = Buffer.concat(
     Array.from({ length: FRAMES }, (_, index) => M.betsFrame(index * count, count, rows))
   )
-  /** Most of the first frame; the room for all of it has to be claimed before the rest is read. */
+  /** Most of the first frame. The room for all of it must be claimed before the rest is read. */
   const MOST = 900_000
-  /** Of which those who are known have three quarters: two such frames, and a part of a third. */
+  /** Identified peers have three quarters of it: two such frames and a part of a third. */
   const maxMemoryBytes = RESERVED_BYTES + (2.75 * MIB * 4) / 3
 
-  /** Two agencies have all the room and stall; the others send, and find none. */
+  /** Two agencies claim all the room and stall; the others send and find none. */
   const crowd = Effect.fnUntraced(function* (server: TestServer.TestServer) {
     const peers = yield* Effect.forEach(AGENCIES, (agency) => hello(server.port, agency))
     const [stalling, waiting] = [peers.slice(0, 2), peers.slice(2)]
     for (const peer of stalling) yield* peer.send(book.subarray(0, MOST))
-    // Their first bytes have been read by then, with which they had all the room.
+    // By then their first bytes have been read and all the room is claimed.
     expect(yield* ping(server.port)).toEqual(PING)
     for (const peer of waiting) yield* Effect.forkScoped(peer.send(book))
     yield* Effect.sleep("500 millis")
@@ -549,7 +556,7 @@ describe("memory", () => {
     }
   })
 
-  it.live("is granted in turn: nobody beyond it is read, and all come to the end", () =>
+  it.live("is granted in turn: no input beyond it is read, and all uploads finish", () =>
     Effect.gen(function* () {
       const server = yield* startServer({ maxMemoryBytes }, AGENCIES)
       const { stalling, waiting } = yield* crowd(server)
@@ -561,7 +568,7 @@ describe("memory", () => {
     })
   )
 
-  it.live("goes from those who stall to those who wait, whose time has not passed meanwhile", () =>
+  it.live("passes from stalled peers to waiting ones, whose time did not run meanwhile", () =>
     Effect.gen(function* () {
       const limits = { maxMemoryBytes, messageTimeout: Duration.millis(1500) }
       const server = yield* startServer(limits, AGENCIES)
@@ -574,7 +581,7 @@ describe("memory", () => {
     })
   )
 
-  it.live("that newcomers fill while it is gone is granted to them in turn", () =>
+  it.live("is granted in turn to newcomers that arrive while it is all claimed", () =>
     Effect.gen(function* () {
       const agencies = Array.from({ length: 30 }, (_, index) => index + 1)
       const [messageTimeout, firstByteTimeout] = [Duration.millis(1500), Duration.seconds(5)]
@@ -596,11 +603,11 @@ describe("memory", () => {
     })
   )
 
-  it.live("is given back that was granted for a frame which nobody reads any more", () =>
+  it.live("claimed for a frame is released when the frame is no longer read", () =>
     Effect.gen(function* () {
       const server = yield* startServer({ maxMemoryBytes })
-      // Whoever has finished stays beside others at its book, and what it says after it has asked
-      // for its winners is not read as messages.
+      // A finished agency shares its book with its other connections. After it asked for its
+      // winners, its input is not read as messages.
       for (let index = 0; index < 4; index++) {
         const peer = yield* RawPeer.connect(server.port)
         const header = M.betsFrame(0, count, rows).subarray(0, 13)
@@ -614,9 +621,9 @@ describe("memory", () => {
     })
   )
 
-  it.live("is given back by a question before its answer waits for room", () =>
+  it.live("of a question is released before its answer waits for room", () =>
     Effect.gen(function* () {
-      // All that known peers have is a MiB, which the question takes.
+      // Identified peers have 1 MiB, which the question takes.
       const server = yield* startServer({ maxMemoryBytes: RESERVED_BYTES + (MIB * 4) / 3 }, [1])
       const peer = yield* RawPeer.connect(server.port)
       const winners = Array.from({ length: 200 }, (_, index) =>
@@ -636,7 +643,7 @@ describe("memory", () => {
     })
   )
 
-  it.live("is given back by those whose connection breaks in the middle of a frame", () =>
+  it.live("is released when a connection breaks in the middle of a frame", () =>
     Effect.gen(function* () {
       const server = yield* startServer({ maxMemoryBytes }, AGENCIES)
       for (let times = 0; times < 4; times++) {
@@ -651,7 +658,7 @@ describe("memory", () => {
     })
   )
 
-  it.live("is all that an unknown peer is read for, but the first chunk of what it sends", () =>
+  it.live("limits what is read from an unidentified peer, except its first chunk", () =>
     Effect.gen(function* () {
       const server = yield* startServer({ maxMemoryBytes })
       const connect = Effect.fnUntraced(function* () {
@@ -674,7 +681,7 @@ describe("memory", () => {
     })
   )
 
-  it.live("is not read ahead into before a peer is known", () =>
+  it.live("is not used for reading ahead before a peer is identified", () =>
     Effect.gen(function* () {
       const server = yield* startServer({})
       yield* hello(server.port, 1)
@@ -685,11 +692,11 @@ describe("memory", () => {
     })
   )
 
-  it.live("is not that of unknown peers once they are known", () =>
+  it.live("of unidentified peers is not used once they are identified", () =>
     Effect.gen(function* () {
       const agencies = Array.from({ length: 45 }, (_, index) => index + 1)
       const server = yield* startServer({}, agencies as unknown as ExpectedAgencies)
-      // Together more than unknown peers have, which is 26 MiB.
+      // Together more than the 26 MiB of unidentified peers.
       const peers = yield* Effect.forEach(agencies, (agency) => hello(server.port, agency))
       for (const peer of peers) yield* peer.send(book.subarray(0, MOST))
       const last = peers.at(-1)!
@@ -698,10 +705,10 @@ describe("memory", () => {
     })
   )
 
-  it.live("has place for large JSON messages whose peers stall, and for others meanwhile", () =>
+  it.live("has room for large JSON messages whose peers stall, and for others meanwhile", () =>
     Effect.gen(function* () {
       const agencies = [1, 2, 3, 4, 5, 6] as const
-      // The peers share this process, which stands still while it makes their messages.
+      // The peers share this process, which stalls while it builds their messages.
       const patient = { firstByteTimeout: Duration.seconds(10) }
       const server = yield* startServer(patient, agencies)
       const bets = Array.from({ length: 75_000 }, () => M.fields(1_000_000_000))
@@ -729,7 +736,7 @@ describe("memory", () => {
 })
 
 describe("a peer that is refused", () => {
-  it.live("hears that nothing follows, and has a while to close", () =>
+  it.live("sees the half-close and has time to close", () =>
     Effect.gen(function* () {
       const server = yield* startServer({ lingerTimeout: Duration.seconds(20) })
       const peer = yield* RawPeer.connect(server.port)
@@ -754,7 +761,7 @@ describe("a peer that does not read", () => {
     ["packets", M.packetOf(1, BETS, true), NOTHING],
     ["JSON messages", M.chunkOf(1, BETS, false), NOTHING],
     ["native frames", M.betsOf(0, BETS), M.helloOf(1)]
-  ] as const)("what it was told already is gone at its next bets: %s", ([_what, message, first]) =>
+  ] as const)("earlier answers is disconnected at its next bets: %s", ([_what, message, first]) =>
     Effect.gen(function* () {
       const server = yield* startServer(limits)
       const peer = yield* RawPeer.connect(server.port)
@@ -762,7 +769,7 @@ describe("a peer that does not read", () => {
       if (first.length > 0) yield* peer.control
       yield* until(() => connectionsOf(server) === 1, "it is there")
       yield* peer.pause
-      // More than the system takes for a peer that does not read.
+      // More than the system buffers for a peer that does not read.
       for (const connection of server.connections.bets) connection.write(Buffer.alloc(8 * MIB))
       yield* peer.send(message)
       yield* allGone(server)
@@ -772,7 +779,7 @@ describe("a peer that does not read", () => {
     })
   )
 
-  it.live("what it was told already is gone too once it is refused", () =>
+  it.live("earlier answers is disconnected once it is refused", () =>
     Effect.gen(function* () {
       const server = yield* startServer(limits)
       const peer = yield* RawPeer.connect(server.port)
@@ -784,8 +791,8 @@ describe("a peer that does not read", () => {
     })
   )
 
-  // Acknowledgements are short, and the system takes more than a hundred thousand of them.
-  it.live.runIf(process.env.LOTTERY_TEST_LONG)("one acknowledgement of very many is gone", () =>
+  // Acknowledgements are short: the system buffers more than a hundred thousand of them.
+  it.live.runIf(process.env.LOTTERY_TEST_LONG)("its acknowledgements is disconnected", () =>
     Effect.gen(function* () {
       const server = yield* startServer(limits)
       const peer = yield* hello(server.port, 1)
@@ -799,7 +806,7 @@ describe("a peer that does not read", () => {
     })
   )
 
-  it.live("holds up no stop, whose last word it does not take", () =>
+  it.live("does not hold up the shutdown", () =>
     Effect.gen(function* () {
       const serving = yield* Scope.make()
       const server = yield* Scope.provide(startServer({}), serving)
@@ -813,10 +820,9 @@ describe("a peer that does not read", () => {
     })
   )
 
-  it.live("its megabytes of winners is gone too, not told, and may ask again", () =>
+  it.live("megabytes of winners is disconnected, not counted as told, and may ask again", () =>
     Effect.gen(function* () {
       const server = yield* startServer(limits, [1])
-      // More than the system takes for a peer that does not read.
       const winning = Array.from({ length: 400_000 }, (_, index) => [
         "a",
         "b",
@@ -852,7 +858,7 @@ describe("a peer that does not read", () => {
     })
   )
 
-  it.live("to the end, or does not close, is not told its winners either, and may ask again", () =>
+  it.live("or close after its winners is not counted as told and may ask again", () =>
     Effect.gen(function* () {
       const server = yield* startServer({ farewellTimeout: Duration.millis(250) }, [1])
       const peer = yield* hello(server.port, 1)
@@ -875,12 +881,12 @@ describe("a peer that does not read", () => {
   )
 })
 
-describe("a peer that has asked for its winners and sends no more", () => {
+describe("a peer that half-closes after asking for its winners", () => {
   const limits = { keepAliveDelay: Duration.millis(100) }
   const AGENCY = 4005
   const question = M.consultOf(AGENCY)
 
-  it.live("is kept while it is there, and gets them", () =>
+  it.live("stays connected and gets them", () =>
     Effect.gen(function* () {
       const server = yield* startServer(limits, [2, AGENCY])
       const book = yield* hello(server.port, AGENCY)
@@ -896,7 +902,7 @@ describe("a peer that has asked for its winners and sends no more", () => {
     })
   )
 
-  it.live("and is gone before they are told, which nothing says, is not told", () =>
+  it.live("and vanishes silently before they are sent does not count as told", () =>
     Effect.gen(function* () {
       const server = yield* startServer({}, [2, AGENCY])
       const book = yield* hello(server.port, AGENCY)
@@ -906,7 +912,7 @@ describe("a peer that has asked for its winners and sends no more", () => {
         const peer = yield* RawPeer.connect(server.winnersPort)
         yield* peer.send(question)
         yield* peer.halfClose
-        // The server has read the question, and that nothing follows.
+        // By then the server has read the question and the half-close.
         yield* Effect.sleep("100 millis")
       })
       yield* Effect.scoped(ask)
@@ -917,7 +923,7 @@ describe("a peer that has asked for its winners and sends no more", () => {
     })
   )
 
-  it.live("and is then gone is noticed before the draw", () =>
+  it.live("and then resets is noticed before the draw", () =>
     Effect.gen(function* () {
       const server = yield* startServer(limits, [2, AGENCY])
       const peers = yield* Effect.forEach([server.port, server.winnersPort], (port) =>
@@ -928,7 +934,6 @@ describe("a peer that has asked for its winners and sends no more", () => {
         yield* peer.halfClose
       }
       yield* until(() => connectionsOf(server) === 2, "both are there")
-      // The server has read both questions, and that nothing follows.
       yield* Effect.sleep("100 millis")
       expect(connectionsOf(server)).toBe(2)
       for (const peer of peers) yield* peer.reset

@@ -1,7 +1,7 @@
 /**
- * Goal: what comes from clients of other protocols is told from the dialects: each connection gets
- * one line in the log that says what came, and is closed; a person with a browser reads why.
- * Method: their first bytes, on real sockets.
+ * Goal: other protocols are told apart from the dialects. Each such connection gets one log line
+ * that says what arrived, and is closed; a person with a browser reads why. Method: their first
+ * bytes, on real sockets.
  */
 import { it } from "@effect/vitest"
 import { Effect } from "effect"
@@ -28,7 +28,7 @@ const FAILED = "action: receive_message | result: fail | ip: 127.0.0.1 | error: 
 const TLS = "that is TLS: this server was started without --tls-cert and --tls-key"
 const NO_TLS = "This port of a lottery server has no TLS.\n"
 
-/** What the log says of messages, after so many lines. */
+/** Returns the log lines about messages, from line `before` on. */
 const linesOf = ({ log }: TestServer.TestServer, before = 0) =>
   log.slice(before).filter((line) => line.includes("receive_message"))
 
@@ -65,7 +65,7 @@ describe("the first bytes of", () => {
       ]
     }
 
-  it.live("are one line in the log, and harm nobody", () =>
+  it.live("another protocol are one log line, and the server keeps serving", () =>
     Effect.gen(function* () {
       const server = yield* startServer()
       for (const [name, [bytes, heard, error]] of Object.entries(foreign)) {
@@ -74,7 +74,7 @@ describe("the first bytes of", () => {
         expect(said.toString("latin1"), name).toBe(heard)
         const lines = linesOf(server, before)
         expect(lines, name).toHaveLength(1)
-        // Any text is a line that is echoed.
+        // Any text line is echoed.
         const result = error === "" ? "action: receive_message | result: success |" : FAILED
         expect(lines[0], name).toContain(result)
         expect(lines[0], name).toContain(error)
@@ -85,7 +85,7 @@ describe("the first bytes of", () => {
     })
   )
 
-  it.live("TLS, whose peer resets when it has heard why, are one line too", () =>
+  it.live("TLS are one log line, even if the peer resets after the answer", () =>
     Effect.gen(function* () {
       const server = yield* startServer()
       const peer = yield* RawPeer.connect(server.port)
@@ -107,7 +107,7 @@ describe("HTTP", () => {
   }
   const HEADERS = "Host: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
 
-  it.live("is answered in its words, on both ports, and is one line in the log", () =>
+  it.live("gets an HTTP answer on both ports, and is one log line", () =>
     Effect.gen(function* () {
       const server = yield* startServer()
       for (const line of [
@@ -126,7 +126,7 @@ describe("HTTP", () => {
     })
   )
 
-  it.live("is answered before a long body has come, which does not reset the answer", () =>
+  it.live("is answered before a long body has arrived, without a reset", () =>
     Effect.gen(function* () {
       const server = yield* startServer()
       const request = "POST /bets HTTP/1.1\r\nContent-Length: 2000000\r\n\r\n"
@@ -137,7 +137,7 @@ describe("HTTP", () => {
     })
   )
 
-  it.live("is answered over TLS as well", () =>
+  it.live("is answered over TLS too", () =>
     Effect.gen(function* () {
       const keys = yield* makeTrialKeys
       const { certificate: cert, key } = keys.server
@@ -151,7 +151,7 @@ describe("HTTP", () => {
     })
   )
 
-  it.live("has a version: a line that only looks like it is echoed, and no bet is HTTP", () =>
+  it.live("needs a version: similar lines are echoed, and no bet is taken for HTTP", () =>
     Effect.gen(function* () {
       const server = yield* startServer()
       for (const line of ["GET /", "get / HTTP/1.1", "GET  HTTP/1.1", "GET / HTTP/1.1 x"]) {

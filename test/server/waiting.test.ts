@@ -1,6 +1,6 @@
 /**
- * Goal: an agency that waits for the draw hears in the native dialect how many have finished, as
- * often as the wire says and no more. Method: the conversation within this process, on the test
+ * Goal: an agency that waits for the draw receives the number of finished agencies as often as
+ * specified (docs/wire.md, "Native"). Method: the conversation within this process, on the test
  * clock.
  */
 import { it } from "@effect/vitest"
@@ -13,13 +13,12 @@ import { type Flaws, ModelMachine, type ModelPeer } from "../support/model/Model
 import * as M from "../support/peers/messages.ts"
 import { whole } from "../support/wholeBook.ts"
 
-/** The messages that a peer has heard since it was last asked. */
+/** The messages that a peer has received since the last call. */
 const heardBy = (machine: ModelMachine, peer: ModelPeer) =>
   Effect.map(machine.settle, () => M.controlsIn(peer.heard()))
 
 const waiting = (finished: number) => ({ _tag: "Waiting", finished, expected: 3 })
 
-/** Connects an agency, and finishes it with an empty book. */
 const finished = Effect.fnUntraced(function* (machine: ModelMachine, agency: number) {
   const peer = yield* machine.connect("native")
   peer.send(Buffer.concat([M.helloOf(agency), M.finishOf([])]))
@@ -28,7 +27,7 @@ const finished = Effect.fnUntraced(function* (machine: ModelMachine, agency: num
 })
 
 describe("an agency that waits", () => {
-  it.effect("hears the standing at once, every 15 s, and a second after it was last said", () =>
+  it.effect("receives the standing at once, every 15 s, and changes at most once per second", () =>
     Effect.gen(function* () {
       const machine = new ModelMachine([1, 2, 3], 7574)
       yield* machine.start
@@ -55,7 +54,7 @@ describe("an agency that waits", () => {
     })
   )
 
-  it.effect("is sent away when its book is discarded, and counts no more", () =>
+  it.effect("is disconnected when its book is discarded, and no longer counts as finished", () =>
     Effect.gen(function* () {
       const machine = new ModelMachine([1, 2, 3], 7574)
       yield* machine.start
@@ -73,7 +72,7 @@ describe("an agency that waits", () => {
     })
   )
 
-  it.effect("is kept until it goes, where its dialect cannot say that its book was discarded", () =>
+  it.effect("stays connected if its dialect cannot report that its book was discarded", () =>
     Effect.gen(function* () {
       for (const goes of ["halfClose", "drop"] as const) {
         const machine = new ModelMachine([1, 2], 7574)
@@ -92,10 +91,10 @@ describe("an agency that waits", () => {
   )
 })
 
-describe("an agency whose book is no longer whole", () => {
+describe("an agency whose book is no longer finished", () => {
   const REFUSED = { _tag: "Rejected", code: "Superseded" }
 
-  it.effect("is sent away by the draw, where no word of a discard came", () =>
+  it.effect("is disconnected by the draw if no notice of the discard arrived", () =>
     Effect.gen(function* () {
       const machine = new ModelMachine([1, 2], 7574)
       yield* machine.start
@@ -110,7 +109,7 @@ describe("an agency whose book is no longer whole", () => {
     })
   )
 
-  it.effect("is sent away where its discard has failed halfway", () =>
+  it.effect("is disconnected if its discard failed halfway", () =>
     Effect.gen(function* () {
       let isHalfway = false
       const halfway: Flaws["store"] = (store) => ({
@@ -132,7 +131,7 @@ describe("an agency whose book is no longer whole", () => {
   )
 })
 
-it.effect("an agency that was told is recorded a second after the store was away", () =>
+it.effect("an agency that got its winners is recorded 1 s after the store was unavailable", () =>
   Effect.gen(function* () {
     let failures = 2
     const machine = new ModelMachine([1], 7574, {
@@ -159,11 +158,11 @@ it.effect("an agency that was told is recorded a second after the store was away
   })
 )
 
-/** What the store is asked for the draw, each of which may fail for a while. */
+/** What the draw asks of the store. Each may fail for a while. */
 const ASKED = ["progress", "recordDraw", "winners"] as const
 
 describe("a draw that is due", () => {
-  it.effect("is held once, however often word comes meanwhile", () =>
+  it.effect("is held once, however many notices arrive meanwhile", () =>
     Effect.gen(function* () {
       const free = yield* Latch.make()
       let draws = 0
@@ -188,7 +187,7 @@ describe("a draw that is due", () => {
     })
   )
 
-  it.effect.each(ASKED)("is held a second after the store was away: %s", (asked) =>
+  it.effect.each(ASKED)("is held 1 s after the store was unavailable: %s", (asked) =>
     Effect.gen(function* () {
       let failures = 0
       const away: Flaws["store"] = (store) => {

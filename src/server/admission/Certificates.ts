@@ -35,8 +35,8 @@ export interface ServerTls {
   /** Runs the handshake on an accepted connection. Closing the link closes both. */
   readonly handshake: (net: Net.Socket) => Effect.Effect<Secured, HandshakeFailed>
   /**
-   * Uses other certificates for new connections. Open connections stay, unless a CA of the agencies
-   * was removed: then all of them close, because any may have been authenticated by that CA.
+   * Uses other certificates for new connections. Open ones stay, unless a CA of the agencies was
+   * removed: then all of them close, because that CA may have authenticated any of them.
    */
   readonly replace: (credentials: Credentials) => Effect.Effect<void, CredentialsUnusable>
 }
@@ -56,14 +56,13 @@ const namedAgencies = ({ subject, subjectaltname = "" }: Tls.PeerCertificate): S
   return new Set([...commonNames, ...uris].flatMap((digits) => fromDigits(digits ?? "") ?? []))
 }
 
-/** OpenSSL's code. */
 const EXPIRED = "CERT_HAS_EXPIRED"
 
 /** Reads the peer's certificate, which TLS has checked against the agencies' CA. */
 const certificateOf = (link: Tls.TLSSocket, nowMillis: number): Certificate => {
   const presented = link.getPeerCertificate()
   if (Object.keys(presented).length === 0) return { _tag: "Missing" }
-  // TLS checks a certificate only when a session begins, not when it is resumed.
+  // A resumed session was only checked when it began.
   if (Date.parse(presented.valid_to) < nowMillis) return { _tag: "Refused", reason: EXPIRED }
   if (!link.authorized) return { _tag: "Refused", reason: String(link.authorizationError) }
   const [agency, ...others] = namedAgencies(presented)

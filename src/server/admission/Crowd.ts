@@ -43,10 +43,7 @@ export class Crowd<Member extends FromAddress> {
     return largest === undefined ? [] : [...largest]
   }
 
-  /**
-   * Returns the first member of the address that has the fewest members in `others`. On a tie the
-   * first address wins.
-   */
+  /** Returns the first member of the first address that has the fewest members in `others`. */
   firstOfFewest(others: Crowd<Member>): Member | undefined {
     let first: Member | undefined
     let fewest = Number.POSITIVE_INFINITY

@@ -1,9 +1,9 @@
 /**
  * Limits concurrent TLS handshakes, because each may take much memory. A free place goes to the
  * waiting address with the fewest handshakes; on a tie, addresses take turns. If no place is free,
- * the address with the most handshakes loses its oldest one to an address that has at least two
- * fewer. An address that has none may also replace the oldest handshake of all once that has
- * stalled. Handshakes that never end therefore cannot lock out an address.
+ * the address with the most loses its oldest handshake to one that has at least two fewer. An
+ * address that has none may also replace the oldest handshake of all if it has stalled, so that
+ * handshakes that never end cannot lock out an address.
  */
 import { Clock, Context, Data, Deferred, Effect, Latch, Layer, type Scope } from "effect"
 import { monotonicMillisUnsafe } from "../../domain/MonotonicTime.ts"
@@ -22,9 +22,9 @@ export const MAX_WAITING = Math.floor(
 )
 
 /**
- * Handshakes that begin in one round. The event loop accepts one connection per iteration, and each
- * handshake costs a good part of a millisecond. After a round the server leaves as much time for
- * other work, so that peers that only begin handshakes cannot stall the rest.
+ * Handshakes that begin in one round. The event loop accepts one connection per iteration, and a
+ * handshake costs a good part of a millisecond. Each round is followed by as much time for other
+ * work, which peers that only begin handshakes could otherwise stall.
  */
 export const BEGUN_AT_A_TIME = 8
 

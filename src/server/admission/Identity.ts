@@ -1,7 +1,4 @@
-/**
- * Decides who may speak for an agency: a peer with its certificate or, in the native dialect, its
- * token. If the server requires neither, any peer may.
- */
+/** Decides who may speak for an agency: by certificate, by token (native dialect) or any peer. */
 import { Context, Data, Effect } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
 import type { Tokens } from "./Tokens.ts"
@@ -45,10 +42,7 @@ const refusalOf = (certificate: Certificate | undefined, agency: Agency): string
   }
 }
 
-/**
- * Authorizes a peer for an agency. A certificate, if presented, decides alone. A token counts only
- * without one, and only the native dialect can carry it.
- */
+/** A certificate, if presented, decides alone. A token counts only without one. */
 export const authorize = Effect.fnUntraced(function* (
   { certificate }: { readonly certificate: Certificate | undefined },
   agency: Agency,

@@ -30,8 +30,8 @@ export const RESERVED_BYTES = LARGE_JSON_BUDGET_BYTES + HANDSHAKES_BYTES + COMPA
 export const MIN_MEMORY_BYTES = RESERVED_BYTES + 8 * MAX_FRAME_BYTES
 
 /**
- * The part of the rest for peers whose first message has not been accepted. They can announce large
- * messages that never come, so they take nothing from identified peers.
+ * The part of the rest for unidentified peers. They can announce large messages that never come, so
+ * they take nothing from identified peers.
  */
 const UNACCEPTED_PART = 1 / 4
 /** The part of that for one address, which leaves room for others. */
@@ -142,10 +142,7 @@ export class MessageMemory {
     return accepted.withPermits(this.address, Math.min(bytes, accepted.capacity))(use)
   }
 
-  /**
-   * Takes permits from the connection's budget and, if the peer is unidentified, from its address's
-   * share.
-   */
+  /** Takes permits from the budget and, if the peer is unidentified, from its address's share. */
   private claim(wanted: number, end: number): Effect.Effect<void> {
     const { accepted, unaccepted } = this.memory
     const [pool, most, share] = this.isAccepted

@@ -1,7 +1,4 @@
-/**
- * Limits connections in total, and those of unidentified peers per address. A peer is identified
- * once its first message has been accepted.
- */
+/** Limits connections: in total, and per address until the peer is identified. */
 import { Context, Data, Deferred, Effect, Layer, type Scope } from "effect"
 import { Crowd } from "./Crowd.ts"
 import { ServerLimits } from "./ServerLimits.ts"
@@ -9,10 +6,7 @@ import { ServerLimits } from "./ServerLimits.ts"
 /** Groups of an IPv6 address that name the network. A peer may choose the others itself. */
 const NETWORK_GROUPS = 4
 
-/**
- * Returns the source that a connection counts for: an IPv4 address, or an IPv6 network of 64 bits,
- * the smallest that a provider assigns.
- */
+/** Returns the IPv4 address, or the IPv6 network of 64 bits, the smallest that providers assign. */
 export const sourceOf = (address: string): string => {
   if (!address.includes(":")) return address
   const [head = "", tail] = address.split("::")
@@ -36,10 +30,7 @@ export const EVICTED =
 
 interface Newcomer {
   readonly address: string
-  /**
-   * Whether it counts for its address until it is identified. Silence is normal on the winners'
-   * port.
-   */
+  /** False on the winners' port: silence is normal there and does not count for the address. */
   readonly counts: boolean
   /** Disconnects it to make room for another. */
   readonly evict: () => void
@@ -48,7 +39,7 @@ interface Newcomer {
 export interface Place {
   /** Waits for the connection's turn, which comes late if its address has too many. */
   readonly turn: Effect.Effect<void>
-  /** Marks the peer as identified. */
+  /** Marks the peer as identified: its first message was accepted. */
   readonly markIdentified: () => void
 }
 
@@ -100,7 +91,7 @@ export const makePlaces = ({
 
   /**
    * Returns whether there is a place. If all are taken, evicts the newest unidentified peer of the
-   * address that has the most, provided that these are at least two more than the newcomer's own.
+   * address that has the most, if these are at least two more than the newcomer's.
    */
   const makeRoomFor = ({ address }: Entry): boolean => {
     if (present.size < maxConnections) return true

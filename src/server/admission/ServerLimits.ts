@@ -1,15 +1,12 @@
-/**
- * Limits on what peers may cost the server, each with its unit and reason. Maximum message sizes
- * belong to the protocol and are in `protocol/Limits.ts`.
- */
+/** Limits on what peers may cost the server. Message sizes are limited in `protocol/Limits.ts`. */
 import { Context, Duration } from "effect"
 
 export interface ServerLimits {
   /** Connections on both ports together. Each costs memory and a file descriptor. */
   readonly maxConnections: number
   /**
-   * Connections on the main port per address whose first message has not been accepted. More of
-   * them wait for their turn, so that one address cannot keep the others out.
+   * Connections per address on the main port that had no message accepted yet. More of them wait,
+   * so that one address cannot keep the others out.
    */
   readonly maxUnidentified: number
   /**
@@ -21,9 +18,7 @@ export interface ServerLimits {
   readonly keepAliveDelay: Duration.Duration
   /** For the first byte of a TLS handshake, and again for the handshake once it has a place. */
   readonly handshakeTimeout: Duration.Duration
-  /**
-   * From an accepted connection on the main port to its first byte: a silent peer keeps no place.
-   */
+  /** From accepting a connection on the main port to its first byte. */
   readonly firstByteTimeout: Duration.Duration
   /** From the first byte until the server has detected the dialect. */
   readonly dialectTimeout: Duration.Duration

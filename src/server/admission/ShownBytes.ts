@@ -8,9 +8,6 @@ export const showBytes = (bytes: Uint8Array): string =>
     .toString("hex")
     .replace(/..(?=.)/g, "$& ")
 
-/**
- * Shows the first bytes of a connection. If it begins like the native dialect, only the preface is
- * shown, because a token may follow.
- */
+/** Shows only the preface if this may be the native dialect, because a token may follow. */
 export const showFirstBytes = (bytes: Uint8Array): string =>
   showBytes(bytes[0] === NATIVE_PREFACE[0] ? bytes.subarray(0, NATIVE_PREFACE.length) : bytes)

@@ -1,7 +1,4 @@
-/**
- * Time limits on what a peer sends or reads. Time in which the server has no room to read does not
- * count.
- */
+/** Time limits for peers. Time in which the server has no room to read does not count. */
 import { Clock, Data, Duration, Effect } from "effect"
 import { monotonicMillisUnsafe } from "../../domain/MonotonicTime.ts"
 import type { EndOfStream } from "../../protocol/ByteReader.ts"
@@ -30,8 +27,8 @@ const STANDSTILL_MILLIS = 100
 
 /**
  * Ends once `timeout` has passed. Time spent waiting for room does not count: `waitedUntil` returns
- * its total up to a given time. The time that the process stalled does not count either, and the
- * peer gets as much again, at most `timeout` in total, because its input may have arrived unread.
+ * its total up to a given time. A stall of the process does not count either, and the peer gets as
+ * much time again (in total at most `timeout`), because its input may have arrived unread.
  */
 const runsOut = Effect.fnUntraced(function* (
   timeout: Duration.Duration,
@@ -133,10 +130,7 @@ interface Written {
   readonly destroy: () => unknown
 }
 
-/**
- * Makes a write wait for the peer to read. If it reads nothing for that time, the connection is
- * destroyed.
- */
+/** Makes writes wait for the peer to read. Destroys `link` if it reads nothing in time. */
 export const writeInTime = (
   write: PeerConnection["write"],
   timeout: Duration.Duration,

@@ -1,7 +1,4 @@
-/**
- * The bytes that a peer sends before its TLS handshake has a place. They are kept here and returned
- * to the connection for the handshake. A peer that disconnects meanwhile is noticed at once.
- */
+/** Keeps what a peer sends before its TLS handshake has a place, and notices if it disconnects. */
 import type * as Net from "node:net"
 import { Data, Deferred, Effect, type Scope } from "effect"
 import { detect } from "../../protocol/Dialect.ts"

@@ -1,6 +1,6 @@
 /**
- * Goal: what is no TLS is closed with a log line, whoever it is, and harms nobody else; other
- * certificates hold for the connections to come. Method: real sockets on a port that speaks TLS.
+ * Goal: a peer that does not complete a TLS handshake is logged and closed, and harms no other
+ * peer; replaced certificates apply to new connections. Method: real sockets on a TLS port.
  */
 import { X509Certificate } from "node:crypto"
 import { Session } from "node:inspector/promises"
@@ -54,7 +54,7 @@ const trusted = { ca: keys.authority.certificate }
 const ping = (port: number, tls: Tls.ConnectionOptions) =>
   Effect.map(exchange({ port, tls }, Buffer.from("PING\n")), String)
 
-/** Speaks TLS as an agency does over a connection to which somebody else writes what it says. */
+/** Speaks TLS as an agency does, but leaves it to `say` to write the bytes to the connection. */
 const connectSlowly = (
   net: Net.Socket,
   tls: Tls.ConnectionOptions,
@@ -71,7 +71,7 @@ const connectSlowly = (
   return Tls.connect({ socket, servername: "localhost", ...tls })
 }
 
-/** Without a flag of V8, which would hold for the other tests of this process too. */
+/** Without a V8 flag, which would affect the other tests of this process. */
 const collectGarbage = Effect.acquireUseRelease(
   Effect.sync(() => {
     const session = new Session()
@@ -82,7 +82,7 @@ const collectGarbage = Effect.acquireUseRelease(
   (session) => Effect.sync(() => session.disconnect())
 )
 
-/** The lines about connections that were not accepted, once there are so many. */
+/** Waits for this many log lines about connections that were not accepted. */
 const refused = (log: ReadonlyArray<string>, count: number) =>
   Effect.sync(() => log.filter((line) => line.includes("result: fail"))).pipe(
     Effect.repeat({
@@ -93,10 +93,10 @@ const refused = (log: ReadonlyArray<string>, count: number) =>
   )
 
 const FAILED = "action: accept_connections | result: fail | ip: 127.0.0.1 | error: "
-/** The first bytes of a handshake of which no more comes. */
+/** The first bytes of a handshake that does not continue. */
 const HALF_HELLO = Buffer.from("160301020001", "hex")
 
-describe("what is no TLS is closed and logged, and the server goes on:", () => {
+describe("a TLS port", () => {
   const said: Readonly<Record<string, readonly [bytes: Buffer, error: string]>> = {
     "a text line": [Buffer.from("PING\n"), "expected a TLS handshake, got a line of text"],
     "a line of one letter": [Buffer.from("A\n"), "expected a TLS handshake, got 41 0a"],
@@ -104,7 +104,7 @@ describe("what is no TLS is closed and logged, and the server goes on:", () => {
       BOOKS.binary(1),
       "expected a TLS handshake, got the binary dialect in the clear"
     ],
-    "a binary book that begins as a handshake does": [
+    "a binary book that begins like a handshake": [
       Buffer.concat([Uint8Array.of(0x16, 0x20), M.packet("1;", false).subarray(2)]),
       "expected a TLS handshake, got the binary dialect in the clear"
     ],
@@ -121,39 +121,42 @@ describe("what is no TLS is closed and logged, and the server goes on:", () => {
       Buffer.from("GET / HTTP/1.1\r\nHost: lottery\r\n\r\n"),
       "expected a TLS handshake, got a line of text"
     ],
-    "no handshake in a record": [
+    "a record without a handshake": [
       Buffer.from("1603010005ffffffffff", "hex"),
       "the TLS handshake failed: [a-z0-9 ]+"
     ],
-    "a hello of SSL 2": [
+    "an SSL 2 hello": [
       Buffer.from("802e0100020015000000", "hex"),
       "expected a TLS handshake, got 80 2e .*"
     ],
     zeros: [Buffer.alloc(4096), "expected a TLS handshake, got (00 ){63}00"]
   }
-  it.live.each(Object.entries(said))("%s", ([, [bytes, error]]) =>
-    Effect.gen(function* () {
-      const server = yield* startServer()
-      const heard: Array<Buffer> = []
-      for (const port of [server.port, server.winnersPort]) {
-        heard.push(yield* exchange({ port }, bytes))
-      }
-      for (const line of yield* refused(server.log, 2)) {
-        // One line, in words: neither OpenSSL's source nor its escaped end of line.
-        expect(line.slice(0, FAILED.length)).toBe(FAILED)
-        expect(line.slice(FAILED.length)).toMatch(new RegExp(`^${error}$`))
-        expect(line).not.toContain("disconnected")
-      }
-      // An alert of TLS: the protocol's version is wrong. HTTP has words of its own.
-      const answer =
-        bytes === said.HTTP?.[0] ? /^HTTP\/1\.1 400 Bad Request\r\n/ : /^\x15\x03\x01\0\x02\x02F$/
-      if (bytes[0] !== 0x16) for (const one of heard) expect(one.toString("latin1")).toMatch(answer)
-      expect(yield* ping(server.port, trusted)).toBe("PING\n")
-      expect([...(yield* server.store.progress).keys()]).toEqual([])
-    })
+  it.live.each(Object.entries(said))(
+    "logs and closes a connection that sends %s",
+    ([, [bytes, error]]) =>
+      Effect.gen(function* () {
+        const server = yield* startServer()
+        const heard: Array<Buffer> = []
+        for (const port of [server.port, server.winnersPort]) {
+          heard.push(yield* exchange({ port }, bytes))
+        }
+        for (const line of yield* refused(server.log, 2)) {
+          // One readable line, without OpenSSL's source location or an escaped line break.
+          expect(line.slice(0, FAILED.length)).toBe(FAILED)
+          expect(line.slice(FAILED.length)).toMatch(new RegExp(`^${error}$`))
+          expect(line).not.toContain("disconnected")
+        }
+        // A TLS alert: protocol version. HTTP has its own answer.
+        const answer =
+          bytes === said.HTTP?.[0] ? /^HTTP\/1\.1 400 Bad Request\r\n/ : /^\x15\x03\x01\0\x02\x02F$/
+        if (bytes[0] !== 0x16)
+          for (const one of heard) expect(one.toString("latin1")).toMatch(answer)
+        expect(yield* ping(server.port, trusted)).toBe("PING\n")
+        expect([...(yield* server.store.progress).keys()]).toEqual([])
+      })
   )
 
-  it.live("silence, and half a handshake, after a time", () =>
+  it.live("logs and closes silent connections and unfinished handshakes after the timeout", () =>
     Effect.gen(function* () {
       const server = yield* startServer()
       const silent = yield* dial({ port: server.port })
@@ -166,51 +169,49 @@ describe("what is no TLS is closed and logged, and the server goes on:", () => {
     })
   )
 
-  it.live(
-    "a crowd that does not end its handshakes, and gives way to who comes from elsewhere",
-    () =>
-      Effect.gen(function* () {
-        const server = yield* startServer(undefined, { handshakeTimeout: Duration.seconds(20) })
-        const { port } = server
-        const begin = (from: string) =>
-          Effect.tap(dial({ port, from }), (socket) => Effect.sync(() => socket.write(HALF_HELLO)))
-        const crowd = yield* Effect.replicateEffect(begin("127.0.0.1"), MAX_HANDSHAKES)
-        const other = exchange({ port, tls: trusted, from: "127.0.0.2" }, Buffer.from("PING\n"))
-        const waiting = yield* Effect.forkChild(ping(port, trusted))
-        // It is answered all the time, in the end because the oldest of the crowd goes for it.
-        const failures = () => server.log.filter((line) => line.includes("result: fail"))
-        do expect(String(yield* other)).toBe("PING\n")
-        while (failures().length === 0)
-        const taken = `all ${MAX_HANDSHAKES} places for TLS handshakes are taken`
-        expect(failures()[0]).toBe(
-          `${FAILED}${taken}: disconnected to make room for an address with fewer`
-        )
-        // Of the crowd's own address each waits until another goes.
-        expect(yield* Fiber.join(waiting)).toBe("PING\n")
-        yield* rest(crowd[0]!)
-      })
+  it.live("evicts unfinished handshakes of a crowd for a peer from another address", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer(undefined, { handshakeTimeout: Duration.seconds(20) })
+      const { port } = server
+      const begin = (from: string) =>
+        Effect.tap(dial({ port, from }), (socket) => Effect.sync(() => socket.write(HALF_HELLO)))
+      const crowd = yield* Effect.replicateEffect(begin("127.0.0.1"), MAX_HANDSHAKES)
+      const other = exchange({ port, tls: trusted, from: "127.0.0.2" }, Buffer.from("PING\n"))
+      const waiting = yield* Effect.forkChild(ping(port, trusted))
+      // It is served all the time, finally because the oldest handshake of the crowd is evicted.
+      const failures = () => server.log.filter((line) => line.includes("result: fail"))
+      do expect(String(yield* other)).toBe("PING\n")
+      while (failures().length === 0)
+      const taken = `all ${MAX_HANDSHAKES} places for TLS handshakes are taken`
+      expect(failures()[0]).toBe(
+        `${FAILED}${taken}: disconnected to make room for an address with fewer`
+      )
+      // Among connections of the crowd's own address, each waits until another one leaves.
+      expect(yield* Fiber.join(waiting)).toBe("PING\n")
+      yield* rest(crowd[0]!)
+    })
   )
 
-  it.live("but not who closes its side after its question, and is still answered", () =>
+  it.live("answers a peer that half-closes after its question", () =>
     Effect.gen(function* () {
       const { port } = yield* startServer()
       const socket = yield* dial({ port, tls: trusted })
       socket.end(M.consultOf(1))
-      // The server has seen the end of it before the draw, and with it the answer, comes.
+      // The server sees the half-close before the draw, and therefore before it can answer.
       yield* Effect.sleep("100 millis")
       yield* exchange({ port, tls: trusted }, BOOKS.binary(1))
       expect(M.readJson(yield* rest(socket))).toEqual(expectedWinners(1).json)
     })
   )
 
-  it.live("but not who was in the middle of it while the server stood still", () =>
+  it.live("completes a handshake during which the server stalled", () =>
     Effect.gen(function* () {
       const timeout = Duration.millis(500)
       const { port } = yield* startServer(undefined, { handshakeTimeout: timeout })
       const net = yield* dial({ port })
       const link = connectSlowly(net, trusted, (chunk, write) => {
         write(chunk.subarray(0, 1))
-        // Long enough for that byte to be seen, and then for its time to run out.
+        // Long enough for the server to read that byte, then to stall for longer than the timeout.
         setTimeout(() => {
           Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 700)
           write(chunk.subarray(1))
@@ -225,7 +226,7 @@ describe("what is no TLS is closed and logged, and the server goes on:", () => {
     })
   )
 
-  it.live("but not TLS whose first byte comes alone", () =>
+  it.live("accepts TLS whose first byte arrives alone", () =>
     Effect.gen(function* () {
       const { port } = yield* startServer(undefined, { handshakeTimeout: Duration.seconds(5) })
       const net = yield* dial({ port })
@@ -241,12 +242,12 @@ describe("what is no TLS is closed and logged, and the server goes on:", () => {
     })
   )
 
-  describe("who goes away", () => {
+  describe("logs a peer that disconnects", () => {
     const ways = {
       "with a reset": (socket: Net.Socket) => socket.resetAndDestroy(),
       "with a close": (socket: Net.Socket) => socket.end()
     }
-    const sent = { "before it": Buffer.alloc(0), "in the middle of it": HALF_HELLO }
+    const sent = { "before the handshake": Buffer.alloc(0), "during the handshake": HALF_HELLO }
     const cases = Object.entries(ways).flatMap(([way, leave]) =>
       Object.entries(sent).map(([when, bytes]) => [`${when}, ${way}`, bytes, leave] as const)
     )
@@ -264,7 +265,7 @@ describe("what is no TLS is closed and logged, and the server goes on:", () => {
     )
   })
 
-  it.live("and whose connection is then forgotten", () =>
+  it.live("keeps no reference to a peer that disconnected during the handshake", () =>
     Effect.gen(function* () {
       const tls = yield* makeServerTls(credentialsOf(keys.server))
       const server = yield* Effect.acquireRelease(
@@ -274,7 +275,7 @@ describe("what is no TLS is closed and logged, and the server goes on:", () => {
         }),
         (listening) => Effect.sync(() => listening.close())
       )
-      /** A handshake whose peer closes once it has heard the server. */
+      /** A handshake whose peer closes after the server's first bytes. */
       const shakeHalf = Effect.gen(function* () {
         const accepted = Effect.callback<Net.Socket>((resume) => {
           server.once("connection", (net) => resume(Effect.succeed(net)))
@@ -295,7 +296,7 @@ describe("what is no TLS is closed and logged, and the server goes on:", () => {
     })
   )
 
-  it.live("TLS to a port that speaks none", () =>
+  it.live("is the only one that speaks TLS", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
       const store = { _tag: "sqlite", path: `${folder}/lottery.db` } as const
@@ -311,8 +312,8 @@ describe("what is no TLS is closed and logged, and the server goes on:", () => {
   )
 })
 
-describe("other certificates", () => {
-  it.live("hold for the connections to come, and who is connected stays", () =>
+describe("replaced certificates", () => {
+  it.live("apply to new connections, and open ones stay", () =>
     Effect.gen(function* () {
       const server = yield* startServer(keys)
       const { port, tls } = server
@@ -320,7 +321,7 @@ describe("other certificates", () => {
       const before = yield* dial({ port, tls: { ...trusted, cert, key } })
       before.write(M.packetOf(1, [M.fields(10, 7574)], true))
 
-      // A CA more is accepted, and none less.
+      // One CA is added and none is removed.
       const both = `${others.authority.certificate}\n${keys.authority.certificate}`
       yield* tls.replace(credentialsOf(others.server, both))
       expect(Result.isFailure(yield* Effect.result(ping(port, trusted)))).toBe(true)
@@ -340,7 +341,7 @@ describe("other certificates", () => {
     })
   )
 
-  it.live("of another CA close what came in by the one before", () =>
+  it.live("from another CA close connections that the previous CA authenticated", () =>
     Effect.gen(function* () {
       const server = yield* startServer(keys)
       const { port, tls } = server
@@ -350,7 +351,7 @@ describe("other certificates", () => {
       yield* Effect.callback<void>((resume) => {
         before.once("data", () => resume(Effect.void))
       })
-      // Another is in the middle of its handshake, and has still to prove who it is.
+      // Another one is in the middle of its handshake and has not sent its certificate yet.
       const shaking = yield* dial({ port })
       const proof = yield* Effect.callback<() => void>((resume) => {
         let isHello = true
@@ -380,7 +381,7 @@ describe("other certificates", () => {
     })
   )
 
-  it.live("of one CA less close what may have come in by it, under whatever name PEM has it", () =>
+  it.live("without one of two CAs close all connections, whatever its PEM label", () =>
     Effect.gen(function* () {
       const trustedAlone = keys.authority.certificate.replaceAll(" CERT", " TRUSTED CERT")
       const both = `${others.authority.certificate}\n${trustedAlone}`
@@ -395,7 +396,7 @@ describe("other certificates", () => {
     })
   )
 
-  it.live("are not got round with a session of before", () =>
+  it.live("cannot be bypassed by resuming an earlier TLS session", () =>
     Effect.gen(function* () {
       const server = yield* startServer(keys)
       const { port, tls } = server
@@ -415,7 +416,7 @@ describe("other certificates", () => {
     })
   )
 
-  it.live("are not got round with a session of a certificate that has expired since", () =>
+  it.live("and expired ones cannot be bypassed by resuming a TLS session", () =>
     Effect.gen(function* () {
       let laterMillis = 0
       const clock = Object.assign(Object.create(yield* Clock.Clock), {
@@ -436,7 +437,7 @@ describe("other certificates", () => {
     })
   )
 
-  it.live("that cannot be used change nothing", () =>
+  it.live("that are unusable change nothing", () =>
     Effect.gen(function* () {
       const server = yield* startServer()
       const bad = { certificate: keys.server.certificate, key: others.server.key }

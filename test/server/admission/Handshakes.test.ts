@@ -1,7 +1,7 @@
 /**
- * Goal: handshakes have so many places and no more, none is free while somebody waits, and no
- * address waits while another has two more than it. Method: random guests that come and leave,
- * looked at after each step. A failure prints a seed, which LOTTERY_TEST_SEED repeats.
+ * Goal: concurrent handshakes are limited, no place stays free while a handshake waits, and no
+ * address waits while another one has at least two more. Method: random arrivals and departures,
+ * with a check after each step. A failure prints a seed; LOTTERY_TEST_SEED repeats it.
  */
 import { Effect, Fiber } from "effect"
 import { TestClock } from "effect/testing"
@@ -26,7 +26,7 @@ interface Guest {
   state: "waits" | "shakes" | "gone"
 }
 
-/** The guests of handshakes, in the order in which they came. */
+/** The handshakes in order of arrival. */
 class Hall {
   private readonly handshakes: Handshakes["Service"]
   private readonly came: Array<Guest> = []
@@ -68,7 +68,7 @@ class Hall {
   }
 
   *settle() {
-    // A round, and the one that begins what the end of another makes room for.
+    // One round, and another that fills the place of an evicted handshake.
     yield* TestClock.adjust("2 millis")
   }
 
@@ -92,7 +92,7 @@ const action = fc.record({
 })
 
 describe("handshakes", () => {
-  it("have places by the rules, whoever comes and leaves", () =>
+  it("follow the rules whatever the order of arrivals and departures", () =>
     fc.assert(
       fc.asyncProperty(fc.array(action, { maxLength: 50 }), (actions) =>
         Effect.gen(function* () {
@@ -109,7 +109,7 @@ describe("handshakes", () => {
       parameters
     ))
 
-  it("give way from the oldest, wait in turn, and of those who wait the last goes", () =>
+  it("lose the oldest one when running, the newest one when waiting", () =>
     Effect.gen(function* () {
       const hall = new Hall(yield* makeHandshakes(PLACES, MAX_WAITING))
       for (let count = 0; count < PLACES + MAX_WAITING; count++) yield* hall.come("a")
@@ -127,7 +127,7 @@ describe("handshakes", () => {
       yield* hall.come("c")
       yield* hall.come("b")
       expect(hall.those("shakes").map(({ address }) => address)).toEqual(["a", "a", "b", "c"])
-      // What "c" leaves goes to "b", of which fewer shake hands than of "a"; then both have two.
+      // The place of "c" goes to "b", which has fewer handshakes than "a". Then both have two.
       yield* hall.leave(hall.those("shakes", "c")[0]!)
       expect(hall.those("shakes").map(({ address }) => address)).toEqual(["a", "a", "b", "b"])
       yield* hall.leave(hall.those("shakes", "a")[0]!)
@@ -135,7 +135,7 @@ describe("handshakes", () => {
       expect(second!.state).toBe("waits")
     }).pipe(Effect.scoped, Effect.provide(TestClock.layer()), Effect.runPromise))
 
-  it("go to addresses in turn where each has as many", () =>
+  it("take turns by address if the addresses have equally many", () =>
     Effect.gen(function* () {
       const hall = new Hall(yield* makeHandshakes(1, MAX_WAITING))
       for (const address of ["a", "a", "a", "b"]) yield* hall.come(address)
@@ -147,10 +147,10 @@ describe("handshakes", () => {
       expect(order).toEqual(["a", "a", "b", "a"])
     }).pipe(Effect.scoped, Effect.provide(TestClock.layer()), Effect.runPromise))
 
-  it("that have stalled give way to an address that has none", () =>
+  it("that have stalled are evicted for an address that has none", () =>
     Effect.gen(function* () {
       const hall = new Hall(yield* makeHandshakes(PLACES, MAX_WAITING))
-      // How long the server has been up says nothing of a handshake.
+      // The uptime of the server must not matter.
       yield* TestClock.adjust("1 minute")
       for (const address of ["a", "b", "c", "d", "d", "e"]) yield* hall.come(address)
       const shaking = () => hall.those("shakes").map(({ address }) => address)
@@ -158,12 +158,12 @@ describe("handshakes", () => {
       expect(shaking()).toEqual(["a", "b", "c", "d"])
       yield* TestClock.adjust("200 millis")
       expect(shaking()).toEqual(["b", "c", "d", "e"])
-      // "d" has one already, and waits.
+      // "d" already has one, and waits.
       yield* TestClock.adjust("10 seconds")
       expect(shaking()).toEqual(["b", "c", "d", "e"])
     }).pipe(Effect.scoped, Effect.provide(TestClock.layer()), Effect.runPromise))
 
-  it("that have all stalled give way to as many addresses at once", () =>
+  it("that have all stalled are evicted for as many addresses at once", () =>
     Effect.gen(function* () {
       const many = 4 * BEGUN_AT_A_TIME
       const handshakes = yield* makeHandshakes(many, 2 * many)
@@ -176,7 +176,7 @@ describe("handshakes", () => {
       yield* Effect.forEach(Array.from({ length: 2 * many }).keys(), (address) =>
         Effect.forkScoped(handshakes.inPlace(`${address}`, begin(address)))
       )
-      /** Time for as many rounds as that takes, and one for the first, which comes alone. */
+      /** Time for all rounds, and for the first one, which begins a single handshake. */
       const rounds = Effect.replicateEffect(
         TestClock.adjust("2 millis"),
         many / BEGUN_AT_A_TIME + 1
@@ -188,7 +188,7 @@ describe("handshakes", () => {
       expect(begun).toEqual([...Array(2 * many).keys()])
     }).pipe(Effect.scoped, Effect.provide(TestClock.layer()), Effect.runPromise))
 
-  it("begin in rounds, between which others have time", () =>
+  it("begin in rounds that leave time for other work", () =>
     Effect.gen(function* () {
       const many = 2 * BEGUN_AT_A_TIME + 1
       const handshakes = yield* makeHandshakes(many, many)
@@ -200,7 +200,7 @@ describe("handshakes", () => {
       yield* Effect.forEach(Array.from({ length: many }), () =>
         Effect.forkScoped(handshakes.inPlace("a", begin))
       )
-      // The first is begun as it comes, and the others wait meanwhile.
+      // The first handshake begins on arrival.
       for (const expected of [1, 1 + BEGUN_AT_A_TIME, many]) {
         yield* TestClock.adjust("1 millis")
         expect(begun).toBe(expected)

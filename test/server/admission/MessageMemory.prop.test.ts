@@ -1,8 +1,8 @@
 /**
- * Goal: messages of all connections together never hold more memory than there is, nobody waits for
- * ever, and everything comes back. Method: connections that read their messages as they come in
- * pieces, answer them late, become known or go away, in a random order; then all go on to their
- * end. A failure prints a seed, which LOTTERY_TEST_SEED repeats.
+ * Goal: all messages together never exceed the memory budget, no connection waits forever, and all
+ * memory is released. Method: connections read messages in pieces, answer late, become identified
+ * or disconnect in random order; then all finish. A failure prints a seed; LOTTERY_TEST_SEED
+ * repeats it.
  */
 import { Deferred, Effect, Fiber } from "effect"
 import * as fc from "fast-check"
@@ -22,13 +22,13 @@ const seed = process.env.LOTTERY_TEST_SEED
 const parameters = { numRuns: RUNS, ...(seed === undefined ? {} : { seed: Number(seed) }) }
 
 const KIB = 1024
-/** Room for a few messages, of which unknown peers have 20 KiB. */
+/** Room for a few messages. Unidentified peers have 20 KiB of it. */
 const ALL = 80 * KIB
 const SMALL = KIB
-/** The most that is read at a time. */
+/** Maximum bytes per read. */
 const CHUNK = 16 * KIB
 
-/** The bytes of the permits that are taken. */
+/** Bytes of the permits in use. */
 const taken = ({ accepted, unaccepted }: Memory["Service"]) =>
   Effect.gen(function* () {
     return {
@@ -37,13 +37,13 @@ const taken = ({ accepted, unaccepted }: Memory["Service"]) =>
     }
   })
 
-/** Makes the memory of connections, those from one address with one share. */
+/** Makes the memory of connections. Those from one address have a common share. */
 const makeConnecting = (memory: Memory["Service"]) => {
   const shares = new Map(["a", "b"].map((name) => [name, memory.makeShare()]))
   return (address: string) => new MessageMemory(memory, address, shares.get(address)!)
 }
 
-/** A connection on which messages of these lengths come, one after the other. */
+/** A connection that receives messages of these lengths one after another. */
 class Connection {
   readonly held: MessageMemory
   private readonly reader: ByteReader.ByteReader<never>
@@ -72,7 +72,6 @@ class Connection {
     return this.isClosed || (this.messages.length === 0 && this.whole.length === 0)
   }
 
-  /** A chunk comes, once the last one was taken. */
   send(bytes: number) {
     if (this.isClosed || this.inbox.length > 0) return
     const sent = Math.min(bytes, this.unsent)
@@ -93,7 +92,7 @@ class Connection {
     this.whole.push(this.reader.position())
   }
 
-  /** The first message that is whole is answered, and its peer known. */
+  /** Answers the first complete message, which identifies the peer. */
   *answer() {
     const end = this.isClosed ? undefined : this.whole.shift()
     if (end === undefined) return
@@ -121,13 +120,13 @@ const action = fc.record({
 })
 
 describe("the memory of messages", () => {
-  it("has a bound, comes to each who waits for it, and comes back", () =>
+  it("is limited, reaches every connection that waits, and is released", () =>
     fc.assert(
       fc.asyncProperty(
         peers,
         fc.boolean(),
         fc.array(action, { maxLength: 200 }),
-        (given, goOn, actions) =>
+        (given, finish, actions) =>
           Effect.gen(function* () {
             const memory = Memory.make(RESERVED_BYTES + ALL)
             const connect = makeConnecting(memory)
@@ -141,8 +140,8 @@ describe("the memory of messages", () => {
               else yield* connection[name]()
               yield* Effect.yieldNow
             }
-            // Where everybody goes on nobody may be left waiting; or all go as they are.
-            const isOver = () => !goOn || connections.every((one) => one.isDone)
+            // If all connections keep reading, none may stay waiting.
+            const isOver = () => !finish || connections.every((one) => one.isDone)
             for (let turns = 0; turns < 300 && !isOver(); turns++) {
               for (const connection of connections) {
                 connection.send(CHUNK)
@@ -161,7 +160,7 @@ describe("the memory of messages", () => {
       parameters
     ))
 
-  it("is taken for a message once, and until it is answered", () =>
+  it("is claimed once per message, until the message is answered", () =>
     Effect.gen(function* () {
       const memory = Memory.make(RESERVED_BYTES + ALL)
       const held = makeConnecting(memory)("a")
@@ -180,24 +179,24 @@ describe("the memory of messages", () => {
       expect([held.isAnsweredTo(2 * KIB), held.isAnsweredTo(3 * KIB)]).toEqual([true, false])
     }).pipe(Effect.runPromise))
 
-  it("is a quarter for peers that are not known, and of that half for an address", () =>
+  it("gives unidentified peers a quarter, and one address half of that", () =>
     Effect.gen(function* () {
       const memory = Memory.make(RESERVED_BYTES + ALL)
       const connect = makeConnecting(memory)
-      const strangers = ["a", "b"].map(connect)
-      for (const [index, stranger] of strangers.entries()) {
-        yield* stranger.room(1000 * KIB)
+      const unidentified = ["a", "b"].map(connect)
+      for (const [index, peer] of unidentified.entries()) {
+        yield* peer.room(1000 * KIB)
         expect((yield* taken(memory)).unaccepted).toBe((index + 1) * 10 * KIB)
       }
-      const known = connect("a")
-      known.accept()
-      yield* known.room(60 * KIB)
+      const identified = connect("a")
+      identified.accept()
+      yield* identified.room(60 * KIB)
       expect(yield* taken(memory)).toEqual({ accepted: 60 * KIB, unaccepted: 20 * KIB })
-      for (const one of [...strangers, known]) yield* one.giveUp
+      for (const one of [...unidentified, identified]) yield* one.giveUp
       expect(yield* taken(memory)).toEqual({ accepted: 0, unaccepted: 0 })
     }).pipe(Effect.runPromise))
 
-  it("is not waited for by an address that has its share and room, whoever else waits", () =>
+  it("is available to an address with room in its share while other addresses wait", () =>
     Effect.gen(function* () {
       const memory = Memory.make(RESERVED_BYTES + ALL)
       const connect = makeConnecting(memory)
@@ -208,7 +207,7 @@ describe("the memory of messages", () => {
       for (const one of crowd) yield* Fiber.interrupt(one)
     }).pipe(Effect.runPromise))
 
-  it("goes to addresses in turn, however many wait from one", () =>
+  it("goes to addresses in turn, however many connections of one address wait", () =>
     Effect.gen(function* () {
       const memory = Memory.make(RESERVED_BYTES + ALL)
       const connect = makeConnecting(memory)
@@ -229,13 +228,13 @@ describe("the memory of messages", () => {
       }
     }).pipe(Effect.runPromise))
 
-  it("is what is left of 152 MiB: the largest JSON tenfold, handshakes, and comparisons", () => {
+  it("excludes 152 MiB: ten times the largest JSON, handshakes and comparisons", () => {
     expect(RESERVED_BYTES).toBe((10 * 8 + 64 + 8) * KIB * KIB)
     const page = PAGE_ROWS * MAX_ROW_BYTES
     expect(2 * MAX_COMPARISONS * page).toBeLessThanOrEqual(COMPARISONS_BYTES)
   })
 
-  it("is enough for one large JSON message at a time, and others meanwhile", () =>
+  it("allows one large JSON message at a time, and small ones meanwhile", () =>
     Effect.gen(function* () {
       const memory = Memory.make(RESERVED_BYTES + ALL)
       const parse = (length: number) =>

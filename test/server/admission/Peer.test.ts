@@ -1,6 +1,6 @@
 /**
- * Goal: what a peer sends that nobody reads as a message is not held, nor what was granted for one;
- * and it is parted from so that it hears the last word. Method: a connection within this process.
+ * Goal: discarded input takes no memory, and a peer can read the last answer before the server
+ * closes. Method: a connection within this process.
  */
 import { it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
@@ -21,7 +21,7 @@ const makePeer = () => {
   return { ...link, bytes: Effect.map(available, (free) => capacity - free), peer }
 }
 
-it.effect("what is discarded is held no more, nor what was granted for a message", () =>
+it.effect("discarding input releases its memory and that of an unfinished message", () =>
   Effect.gen(function* () {
     const { bytes, peer, send } = makePeer()
     const reading = yield* Effect.forkChild(peer.connection.reader.take(100_000))
@@ -38,7 +38,7 @@ it.effect("what is discarded is held no more, nor what was granted for a message
   })
 )
 
-it.effect("a peer that is parted from hears so, and has a while to close", () =>
+it.effect("lingering half-closes and gives the peer time to close", () =>
   Effect.gen(function* () {
     for (const closes of [true, false]) {
       const { halfClose, isEnded, peer, send } = makePeer()

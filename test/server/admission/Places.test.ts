@@ -1,8 +1,8 @@
 /**
- * Goal: every place is taken once and comes back, an address's unknown peers wait for each other
- * and for nobody else, and no place is taken from a peer that is known. Method: random visitors
- * that come, are known and leave, compared after each step with the list of those who are there.
- * A failure prints a seed, which LOTTERY_TEST_SEED repeats.
+ * Goal: every place is taken once and is freed again, an address's unidentified peers wait only for
+ * each other, and no identified peer loses its place. Method: random connections arrive, are
+ * identified and leave; after each step they are compared with a plain list. A failure prints a
+ * seed; LOTTERY_TEST_SEED repeats it.
  */
 import { Effect, Exit, Fiber, Result, Scope } from "effect"
 import * as fc from "fast-check"
@@ -17,7 +17,6 @@ const MAX_CONNECTIONS = 7
 const MAX_UNIDENTIFIED = 2
 const ADDRESSES = ["a", "b", "c"] as const
 
-/** Somebody who is there. */
 interface Guest {
   readonly address: string
   readonly counts: boolean
@@ -25,10 +24,10 @@ interface Guest {
   readonly scope: Scope.Closeable
   readonly turn: Fiber.Fiber<void>
   isKnown: boolean
-  hasGivenWay: boolean
+  isEvicted: boolean
 }
 
-/** The places, and who is there as the test knows it, in the order in which they came. */
+/** The places, and the guests that the test expects in them, in order of arrival. */
 class Hall {
   private readonly places = makePlaces({
     maxConnections: MAX_CONNECTIONS,
@@ -45,17 +44,17 @@ class Hall {
     const most = Math.max(...ADDRESSES.map((name) => this.unknownOf(name).length))
     const isFull = this.guests.length === MAX_CONNECTIONS
     const scope = yield* Scope.make()
-    let gaveWay = () => {}
-    const visitor = { address, counts, giveWay: () => gaveWay() }
+    let evicted = () => {}
+    const visitor = { address, counts, evict: () => evicted() }
     const taken = yield* Effect.result(Scope.provide(this.places.take(visitor), scope))
     expect(Result.isSuccess(taken)).toBe(!isFull || most > own + 1)
-    const gone = this.guests.filter(({ hasGivenWay }) => hasGivenWay)
+    const gone = this.guests.filter(({ isEvicted }) => isEvicted)
     expect(gone).toHaveLength(isFull && Result.isSuccess(taken) ? 1 : 0)
     for (const guest of gone) {
       expect(this.unknownOf(guest.address)).toHaveLength(most)
       expect(this.unknownOf(guest.address).at(-1)).toBe(guest)
       yield* this.leave(guest)
-      // Whoever waited goes, and finds its connection closed.
+      // An evicted guest that waited gets its turn and finds its connection closed.
       yield* Fiber.join(guest.turn)
     }
     if (Result.isFailure(taken)) {
@@ -64,18 +63,18 @@ class Hall {
     }
     const place = taken.success
     const turn = yield* Effect.forkDetach(place.turn)
-    const guest = { address, counts, place, scope, turn, isKnown: false, hasGivenWay: false }
-    gaveWay = () => {
-      guest.hasGivenWay = true
+    const guest = { address, counts, place, scope, turn, isKnown: false, isEvicted: false }
+    evicted = () => {
+      guest.isEvicted = true
     }
     this.guests = [...this.guests, guest]
   }
 
-  /** Only who has its turn can be known. */
+  /** Only a guest that had its turn can be identified. */
   know(guest: Guest) {
     if (guest.turn.pollUnsafe() === undefined) return
     guest.isKnown = true
-    guest.place.known()
+    guest.place.markIdentified()
   }
 
   *leave(guest: Guest) {
@@ -87,7 +86,7 @@ class Hall {
     yield* Effect.yieldNow
     yield* Effect.yieldNow
     expect(this.places.taken()).toBe(this.guests.length)
-    expect(this.guests.some(({ hasGivenWay }) => hasGivenWay)).toBe(false)
+    expect(this.guests.some(({ isEvicted }) => isEvicted)).toBe(false)
     for (const address of ADDRESSES) {
       const counted = this.unknownOf(address).filter(({ counts }) => counts)
       const served = this.guests.filter(
@@ -112,7 +111,7 @@ const action = fc.record({
 })
 
 describe("places", () => {
-  it("are taken, waited for, given up and given back by the rules", () =>
+  it("follow the rules whatever the order of arrivals and departures", () =>
     fc.assert(
       fc.asyncProperty(fc.array(action, { maxLength: 60 }), (actions) =>
         Effect.gen(function* () {
@@ -133,7 +132,7 @@ describe("places", () => {
       parameters
     ))
 
-  it("are counted by address, and of IPv6 by network", () => {
+  it("are counted per IPv4 address and per IPv6 network", () => {
     expect(sourceOf("192.0.2.1")).toBe("192.0.2.1")
     expect(sourceOf("192.0.2.2")).not.toBe(sourceOf("192.0.2.1"))
     const source = sourceOf("2001:db8:1:2:3:4:5:6")

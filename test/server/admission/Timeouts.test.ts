@@ -1,7 +1,7 @@
 /**
- * Goal: a peer has the time that the limits say, to the millisecond, for a message, between two of
- * them, and to read what it is told; and time in which the server has no room counts for nobody.
- * Method: conversations within this process, on the test clock.
+ * Goal: a peer has exactly the configured time to send a message, to begin the next one and to
+ * read; time in which the server has no room does not count. Method: conversations within this
+ * process, on the test clock.
  */
 import { it } from "@effect/vitest"
 import { Duration, Effect, Exit, Fiber } from "effect"
@@ -24,7 +24,7 @@ import * as M from "../../support/peers/messages.ts"
 const { farewellTimeout, idleTimeout, lingerTimeout, messageTimeout, writeTimeout } = defaultLimits
 const BETS = [M.fields(10), M.fields(11)]
 
-/** How each dialect says the same. */
+/** The same messages in each dialect. */
 const DIALECTS = [
   {
     dialect: "binary",
@@ -66,8 +66,8 @@ const isOpenAfter = (machine: ModelMachine, peer: ModelPeer, time: Duration.Inpu
     return !peer.isClosed()
   })
 
-describe.each(DIALECTS)("the time in $dialect", (words) => {
-  it.effect("for a message ends that long after its first byte, whatever comes meanwhile", () =>
+describe.each(DIALECTS)("in $dialect", (words) => {
+  it.effect("the time for a message starts at its first byte and is not extended by others", () =>
     Effect.gen(function* () {
       const { machine, peer } = yield* begin(words)
       const bytes = words.next.subarray(0, 20)
@@ -84,7 +84,7 @@ describe.each(DIALECTS)("the time in $dialect", (words) => {
     })
   )
 
-  it.effect("between two messages of an upload is another one, and begins anew with each", () =>
+  it.effect("the time between messages of an upload is separate and starts again after each", () =>
     Effect.gen(function* () {
       const { machine, peer } = yield* begin(words)
       expect(yield* isOpenAfter(machine, peer, Duration.toMillis(idleTimeout) - 1)).toBe(true)
@@ -99,7 +99,7 @@ describe.each(DIALECTS)("the time in $dialect", (words) => {
     })
   )
 
-  it.effect("is all there is for an agency that waits for the draw", () =>
+  it.effect("an agency that waits for the draw has no time limit", () =>
     Effect.gen(function* () {
       const { machine, peer } = yield* begin(words)
       peer.send(Buffer.concat([words.last, words.question]))
@@ -109,7 +109,7 @@ describe.each(DIALECTS)("the time in $dialect", (words) => {
   )
 })
 
-/** A peer that is connected, and says what it is told to. */
+/** A connected peer. */
 const makePeer = () => {
   const memory = Memory.make(defaultLimits.maxMemoryBytes)
   const held = new MessageMemory(memory, "127.0.0.1", memory.makeShare())
@@ -119,8 +119,8 @@ const makePeer = () => {
   return { memory, peer, send }
 }
 
-describe("the time for what a peer sends", () => {
-  it.effect("does not run out for one that waits for an answer", () =>
+describe("the time for a peer to send", () => {
+  it.effect("does not run out while the peer waits for an answer", () =>
     Effect.gen(function* () {
       const { peer, send } = makePeer()
       send(Buffer.alloc(10))
@@ -134,7 +134,7 @@ describe("the time for what a peer sends", () => {
     })
   )
 
-  it.effect("is the same where the time of day is set back, also while there is no room", () =>
+  it.effect("does not change if the wall clock is set back, even while there is no room", () =>
     Effect.gen(function* () {
       const { run, setBack } = yield* makeSettableClock
       const { memory, peer } = makePeer()
@@ -163,30 +163,32 @@ describe("the time for what a peer sends", () => {
     [101, 101],
     [7_000, 7_000],
     [3_600_000, 30_000]
-  ] as const)("where the server stood still for %i ms ends %i ms later", ([stoodStill, later]) =>
-    Effect.gen(function* () {
-      const { run, standStill } = yield* makeSettableClock
-      const { peer, send } = makePeer()
-      const awaited = { what: "all of it", timeout: messageTimeout }
-      const reading = yield* inTime(peer, awaited, peer.connection.reader.take(100)).pipe(
-        Effect.exit,
-        run,
-        Effect.forkChild
-      )
-      send(Buffer.alloc(99))
-      yield* TestClock.adjust("1 second")
-      yield* standStill(stoodStill)
-      yield* TestClock.adjust(Duration.toMillis(messageTimeout) - 1000)
-      if (later > 0) {
-        yield* TestClock.adjust(later - 1)
-        expect(reading.pollUnsafe()).toBeUndefined()
-        yield* TestClock.adjust(1)
-      }
-      expect(String(yield* Fiber.join(reading))).toContain("TooSlow")
-    })
+  ] as const)(
+    "ends later if the server stalls: %i ms of stall, %i ms more",
+    ([stoodStill, later]) =>
+      Effect.gen(function* () {
+        const { run, standStill } = yield* makeSettableClock
+        const { peer, send } = makePeer()
+        const awaited = { what: "all of it", timeout: messageTimeout }
+        const reading = yield* inTime(peer, awaited, peer.connection.reader.take(100)).pipe(
+          Effect.exit,
+          run,
+          Effect.forkChild
+        )
+        send(Buffer.alloc(99))
+        yield* TestClock.adjust("1 second")
+        yield* standStill(stoodStill)
+        yield* TestClock.adjust(Duration.toMillis(messageTimeout) - 1000)
+        if (later > 0) {
+          yield* TestClock.adjust(later - 1)
+          expect(reading.pollUnsafe()).toBeUndefined()
+          yield* TestClock.adjust(1)
+        }
+        expect(String(yield* Fiber.join(reading))).toContain("TooSlow")
+      })
   )
 
-  it.effect("is given again for as long at most, however often the server stands still", () =>
+  it.effect("is at most doubled, however often the server stalls", () =>
     Effect.gen(function* () {
       const { run, standStill } = yield* makeSettableClock
       const { peer } = makePeer()
@@ -206,7 +208,7 @@ describe("the time for what a peer sends", () => {
     })
   )
 
-  it.effect("stands still while there is no room for it", () =>
+  it.effect("does not pass while there is no room for the message", () =>
     Effect.gen(function* () {
       const { memory, peer, send } = makePeer()
       const { connection } = peer
@@ -229,10 +231,10 @@ describe("the time for what a peer sends", () => {
   )
 })
 
-/** The bytes that may wait to be written; with more a write waits too. */
+/** As many bytes as make a write wait. */
 const FULL_BYTES = WRITTEN_BYTES
 
-/** A connection that takes what is written when it is told to, and whoever writes to it. */
+/** A connection that takes what is written when `take` is called, and a writer to it. */
 const makeOutflow = () => {
   let taken: (() => void) | undefined
   let isDestroyed = false
@@ -257,10 +259,10 @@ const makeOutflow = () => {
   }
 }
 
-describe("the time to read what is told", () => {
+describe("the time for a peer to read", () => {
   const MIB = 1024 * 1024
 
-  it.effect("begins anew with each piece that is taken, however long all of it takes", () =>
+  it.effect("starts again with each piece that the peer reads", () =>
     Effect.gen(function* () {
       const { isDestroyed, take, write } = makeOutflow()
       const writing = yield* Effect.forkChild(Effect.exit(write(new Uint8Array(MIB))))
@@ -276,7 +278,7 @@ describe("the time to read what is told", () => {
     })
   )
 
-  it.effect("begins anew where the server stood still", () =>
+  it.effect("starts again if the server stalls", () =>
     Effect.gen(function* () {
       const { run, standStill } = yield* makeSettableClock
       const { isDestroyed, take, write } = makeOutflow()
@@ -290,7 +292,7 @@ describe("the time to read what is told", () => {
     })
   )
 
-  it.effect("ends the connection where nothing is taken, also in what nothing interrupts", () =>
+  it.effect("ends the connection if nothing is read, even in an uninterruptible write", () =>
     Effect.gen(function* () {
       const cases = [
         { within: Effect.interruptible, bytes: FULL_BYTES },
@@ -309,8 +311,8 @@ describe("the time to read what is told", () => {
   )
 })
 
-describe("the time to close once the winners were told", () => {
-  it.effect("begins anew where the server stood still", () =>
+describe("the time to close after the winners were sent", () => {
+  it.effect("starts again if the server stalls", () =>
     Effect.gen(function* () {
       const { run, standStill } = yield* makeSettableClock
       const machine = new ModelMachine([1], 7574)
@@ -328,7 +330,7 @@ describe("the time to close once the winners were told", () => {
   )
 
   it.effect.each(["binary", "json"] as const)(
-    "is a second in the dialects whose clients may stay, who are told then: %s",
+    "is 1 s in dialects whose clients may stay, after which they count as told: %s",
     (dialect) =>
       Effect.gen(function* () {
         const { last, question } = DIALECTS.find((words) => words.dialect === dialect)!
@@ -349,7 +351,7 @@ describe("the time to close once the winners were told", () => {
       })
   )
 
-  it.effect("is over after 30 s: an agency that stays is not told", () =>
+  it.effect("is 30 s in the native dialect, after which the agency does not count as told", () =>
     Effect.gen(function* () {
       const machine = new ModelMachine([1], 7574)
       yield* machine.start
@@ -362,7 +364,7 @@ describe("the time to close once the winners were told", () => {
     })
   )
 
-  it.effect("is 400 ms for one that sends no more, which may have reset the connection", () =>
+  it.effect("is 400 ms after a half-close, in which a dead peer resets the connection", () =>
     Effect.gen(function* () {
       for (const resets of [true, false]) {
         const machine = new ModelMachine([1, 2], 7574)

@@ -1,4 +1,4 @@
-/** Goal: what comes before a handshake has its place is a record at most. */
+/** Goal: a connection that waits for its handshake keeps at most one record. */
 import type * as Net from "node:net"
 import { PassThrough } from "node:stream"
 import { expect, it } from "@effect/vitest"
@@ -9,11 +9,10 @@ import * as TlsHello from "../../../src/server/admission/TlsHello.ts"
 const helloOf = (bytes: number) => {
   const stream = new PassThrough({ highWaterMark: 2 * MAX_RECORD_BYTES })
   stream.write(Buffer.alloc(bytes, "160301", "hex"))
-  // A socket is read as any stream is.
   return TlsHello.read(stream as unknown as Net.Socket)
 }
 
-it.live("a hello may be as long as a record, and no longer", () =>
+it.live("the first message may be as long as a record, and no longer", () =>
   Effect.gen(function* () {
     yield* (yield* helloOf(MAX_RECORD_BYTES)).begun
     const { message } = yield* Effect.flip((yield* helloOf(MAX_RECORD_BYTES + 1)).begun)
