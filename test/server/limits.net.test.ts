@@ -361,11 +361,11 @@ describe("places", () => {
     })
   )
 
-  it.live("that are all taken: the newest of the address with the most is evicted", () =>
+  it.live("that are all taken: the address with the most peers loses its newest one", () =>
     Effect.gen(function* () {
       const server = yield* startServer({ ...long, maxConnections: 4 })
       const [many, few] = ["127.0.3.1", "127.0.3.2"]
-      const known = yield* hello(server.port, 1, many)
+      const identified = yield* hello(server.port, 1, many)
       const older = yield* RawPeer.connect(server.port, { from: many })
       yield* until(() => acceptedFrom(server, many) === 2, "two are served")
       const newest = yield* RawPeer.connect(server.port, { from: many })
@@ -376,7 +376,7 @@ describe("places", () => {
       expect(yield* newest.rest).toEqual(NOTHING)
       expect(linesAbout(server, "accept_connections").filter((l) => l.includes("fail"))).toEqual([
         "action: accept_connections | result: fail | ip: 127.0.3.1 | error: " +
-          "disconnected to make room: the server has its maximum of connections, " +
+          "disconnected to make room: the server is full, " +
           "and this address has the most unidentified peers"
       ])
       // No address has enough connections now to lose one to a newcomer.
@@ -385,7 +385,7 @@ describe("places", () => {
         yield* peer.send(PING)
         expect(yield* peer.rest).toEqual(PING)
       }
-      for (const peer of [known, newcomer]) {
+      for (const peer of [identified, newcomer]) {
         yield* peer.send(M.betsOf(0, BETS))
         expect(yield* peer.control).toEqual({ _tag: "Ack", bets: 10 })
       }
@@ -820,7 +820,7 @@ describe("a peer that does not read", () => {
     })
   )
 
-  it.live("megabytes of winners is disconnected, not counted as told, and may ask again", () =>
+  it.live("megabytes of winners is disconnected and may ask again", () =>
     Effect.gen(function* () {
       const server = yield* startServer(limits, [1])
       const winning = Array.from({ length: 400_000 }, (_, index) => [
@@ -858,7 +858,7 @@ describe("a peer that does not read", () => {
     })
   )
 
-  it.live("or close after its winners is not counted as told and may ask again", () =>
+  it.live("or close after its winners is disconnected and may ask again", () =>
     Effect.gen(function* () {
       const server = yield* startServer({ farewellTimeout: Duration.millis(250) }, [1])
       const peer = yield* hello(server.port, 1)
@@ -902,7 +902,7 @@ describe("a peer that half-closes after asking for its winners", () => {
     })
   )
 
-  it.live("and vanishes silently before they are sent does not count as told", () =>
+  it.live("and vanishes silently does not count as having received them", () =>
     Effect.gen(function* () {
       const server = yield* startServer({}, [2, AGENCY])
       const book = yield* hello(server.port, AGENCY)

@@ -34,7 +34,7 @@ export class Crowd<Member extends FromAddress> {
     return true
   }
 
-  /** Returns the members of the address that has the most, if there are more than `count`. */
+  /** Returns the largest group of one address, if it has more than `count` members. */
   largestOver(count: number): ReadonlyArray<Member> {
     let largest: ReadonlySet<Member> | undefined
     for (const own of this.addresses.values()) {

@@ -1,8 +1,8 @@
 /**
  * Limits concurrent TLS handshakes, because each may take much memory. A free place goes to the
  * waiting address with the fewest handshakes; on a tie, addresses take turns. If no place is free,
- * the address with the most loses its oldest handshake to one that has at least two fewer. An
- * address that has none may also replace the oldest handshake of all if it has stalled, so that
+ * the address with the most handshakes loses its oldest one to an address with at least two fewer.
+ * An address without any may also replace the oldest handshake of all if it has stalled, so that
  * handshakes that never end cannot lock out an address.
  */
 import { Clock, Context, Data, Deferred, Effect, Latch, Layer, type Scope } from "effect"
@@ -51,9 +51,7 @@ interface Entry extends FromAddress {
 export class Handshakes extends Context.Service<
   Handshakes,
   {
-    /**
-     * Runs `use` once the address gets a place. Fails if the place or the wait for it is evicted.
-     */
+    /** Runs `use` once the address gets a place. Fails if evicted while it waits or runs. */
     readonly inPlace: <A, E, R>(
       address: string,
       use: Effect.Effect<A, E, R>

@@ -145,11 +145,11 @@ export class MessageMemory {
   /** Takes permits from the budget and, if the peer is unidentified, from its address's share. */
   private claim(wanted: number, end: number): Effect.Effect<void> {
     const { accepted, unaccepted } = this.memory
-    const [pool, most, share] = this.isAccepted
+    const [pool, limit, share] = this.isAccepted
       ? [accepted, accepted.capacity, undefined]
       : [unaccepted, addressShareOf(unaccepted.capacity), this.share]
     // A message larger than the whole budget takes all of it.
-    const permits = Math.min(wanted, most)
+    const permits = Math.min(wanted, limit)
     const releaseShare = share?.release(permits) ?? Effect.void
     return Effect.uninterruptibleMask((restore) => {
       const fromShare = share === undefined ? Effect.void : restore(share.take(permits))

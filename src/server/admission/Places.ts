@@ -25,8 +25,7 @@ export class NoPlace extends Data.TaggedError("NoPlace")<{ readonly connections:
 }
 
 export const EVICTED =
-  "disconnected to make room: the server has its maximum of connections, " +
-  "and this address has the most unidentified peers"
+  "disconnected to make room: the server is full, and this address has the most unidentified peers"
 
 interface Newcomer {
   readonly address: string
@@ -91,7 +90,7 @@ export const makePlaces = ({
 
   /**
    * Returns whether there is a place. If all are taken, evicts the newest unidentified peer of the
-   * address that has the most, if these are at least two more than the newcomer's.
+   * address with the most such peers, if it has at least two more than the newcomer's address.
    */
   const makeRoomFor = ({ address }: Entry): boolean => {
     if (present.size < maxConnections) return true

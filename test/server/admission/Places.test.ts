@@ -23,7 +23,7 @@ interface Guest {
   readonly place: Place
   readonly scope: Scope.Closeable
   readonly turn: Fiber.Fiber<void>
-  isKnown: boolean
+  isIdentified: boolean
   isEvicted: boolean
 }
 
@@ -35,13 +35,13 @@ class Hall {
   })
   guests: ReadonlyArray<Guest> = []
 
-  private unknownOf(address: string): ReadonlyArray<Guest> {
-    return this.guests.filter((guest) => guest.address === address && !guest.isKnown)
+  private unidentifiedOf(address: string): ReadonlyArray<Guest> {
+    return this.guests.filter((guest) => guest.address === address && !guest.isIdentified)
   }
 
   *come(address: string, counts: boolean) {
-    const own = this.unknownOf(address).length
-    const most = Math.max(...ADDRESSES.map((name) => this.unknownOf(name).length))
+    const own = this.unidentifiedOf(address).length
+    const most = Math.max(...ADDRESSES.map((name) => this.unidentifiedOf(name).length))
     const isFull = this.guests.length === MAX_CONNECTIONS
     const scope = yield* Scope.make()
     let evicted = () => {}
@@ -51,8 +51,8 @@ class Hall {
     const gone = this.guests.filter(({ isEvicted }) => isEvicted)
     expect(gone).toHaveLength(isFull && Result.isSuccess(taken) ? 1 : 0)
     for (const guest of gone) {
-      expect(this.unknownOf(guest.address)).toHaveLength(most)
-      expect(this.unknownOf(guest.address).at(-1)).toBe(guest)
+      expect(this.unidentifiedOf(guest.address)).toHaveLength(most)
+      expect(this.unidentifiedOf(guest.address).at(-1)).toBe(guest)
       yield* this.leave(guest)
       // An evicted guest that waited gets its turn and finds its connection closed.
       yield* Fiber.join(guest.turn)
@@ -63,7 +63,7 @@ class Hall {
     }
     const place = taken.success
     const turn = yield* Effect.forkDetach(place.turn)
-    const guest = { address, counts, place, scope, turn, isKnown: false, isEvicted: false }
+    const guest = { address, counts, place, scope, turn, isIdentified: false, isEvicted: false }
     evicted = () => {
       guest.isEvicted = true
     }
@@ -71,9 +71,9 @@ class Hall {
   }
 
   /** Only a guest that had its turn can be identified. */
-  know(guest: Guest) {
+  identify(guest: Guest) {
     if (guest.turn.pollUnsafe() === undefined) return
-    guest.isKnown = true
+    guest.isIdentified = true
     guest.place.markIdentified()
   }
 
@@ -88,7 +88,7 @@ class Hall {
     expect(this.places.taken()).toBe(this.guests.length)
     expect(this.guests.some(({ isEvicted }) => isEvicted)).toBe(false)
     for (const address of ADDRESSES) {
-      const counted = this.unknownOf(address).filter(({ counts }) => counts)
+      const counted = this.unidentifiedOf(address).filter(({ counts }) => counts)
       const served = this.guests.filter(
         (guest) =>
           guest.address === address &&
@@ -104,7 +104,7 @@ class Hall {
 }
 
 const action = fc.record({
-  name: fc.constantFrom("come", "come", "come", "know", "leave"),
+  name: fc.constantFrom("come", "come", "come", "identify", "leave"),
   address: fc.constantFrom("a", "a", "a", "b", "b", "c"),
   counts: fc.integer({ min: 0, max: 4 }).map((number) => number > 0),
   which: fc.nat()
@@ -119,7 +119,7 @@ describe("places", () => {
           for (const { address, counts, name, which } of actions) {
             const guest = hall.guests[which % Math.max(1, hall.guests.length)]
             if (name === "come") yield* hall.come(address, counts)
-            else if (guest !== undefined && name === "know") hall.know(guest)
+            else if (guest !== undefined && name === "identify") hall.identify(guest)
             else if (guest !== undefined) yield* hall.leave(guest)
             yield* hall.check()
           }

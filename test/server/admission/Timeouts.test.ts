@@ -330,7 +330,7 @@ describe("the time to close after the winners were sent", () => {
   )
 
   it.effect.each(["binary", "json"] as const)(
-    "is 1 s in dialects whose clients may stay, after which they count as told: %s",
+    "is 1 s in dialects whose clients may stay, and then the winners count as sent: %s",
     (dialect) =>
       Effect.gen(function* () {
         const { last, question } = DIALECTS.find((words) => words.dialect === dialect)!
@@ -351,7 +351,7 @@ describe("the time to close after the winners were sent", () => {
       })
   )
 
-  it.effect("is 30 s in the native dialect, after which the agency does not count as told", () =>
+  it.effect("is 30 s in the native dialect, and then the winners do not count as sent", () =>
     Effect.gen(function* () {
       const machine = new ModelMachine([1], 7574)
       yield* machine.start
