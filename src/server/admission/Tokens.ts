@@ -15,7 +15,7 @@ export interface Tokens {
 
 const digestOf = (token: string): Buffer => createHash("sha256").update(token).digest()
 
-/** Replaces the digest of an agency that has no token. No token has this digest. */
+/** Stands in for the digest of an agency without a token. No token has this digest. */
 const NO_DIGEST = Buffer.alloc(32)
 
 const LINE = /^\s*(\d+)\s+(\S+)\s*$/
