@@ -39,7 +39,7 @@ export class Reception extends Context.Service<
   ).pipe(Layer.provide([Places.layer, Handshakes.layer, Memory.layer]))
 }
 
-/** Runs the TLS handshake in a place of its own, which the peer's first byte requests. */
+/** Runs the TLS handshake. The peer's first byte makes it wait in line for a place. */
 const runHandshake = Effect.fnUntraced(function* (
   net: Net.Socket,
   address: string,

@@ -5,7 +5,7 @@ export interface ServerLimits {
   /** Connections on both ports together. Each costs memory and a file descriptor. */
   readonly maxConnections: number
   /**
-   * Connections per address on the main port that had no message accepted yet. More of them wait,
+   * Connections per address on the main port without an accepted message yet. More of them wait,
    * so that one address cannot keep the others out.
    */
   readonly maxUnidentified: number
@@ -18,7 +18,7 @@ export interface ServerLimits {
   readonly keepAliveDelay: Duration.Duration
   /** For the first byte of a TLS handshake, and again for the handshake once it has a place. */
   readonly handshakeTimeout: Duration.Duration
-  /** From accepting a connection on the main port to its first byte. */
+  /** For the first byte on the main port, so that no silent peer keeps a place. */
   readonly firstByteTimeout: Duration.Duration
   /** From the first byte until the server has detected the dialect. */
   readonly dialectTimeout: Duration.Duration
