@@ -1,16 +1,14 @@
 /**
- * The course's log line as a value: `action: sorteo | result: success | …`. People grep these
- * lines, so actions and keys keep the Spanish names of the course. The command line's logger writes
- * the same value as text or as JSON.
+ * The course's log line as a value: `action: sorteo | result: success | …`. Users grep these lines,
+ * so actions and keys keep the course's Spanish names. The logger writes it as text or as JSON.
  */
 import { Effect } from "effect"
 
 type ActionResult = "in_progress" | "success" | "fail"
 
-/** What an action was about, in the order in which it is shown; undefined values are left out. */
+/** Keys and values in the order in which they are shown. Undefined values are omitted. */
 type ActionFields = Readonly<Record<string, string | number | boolean | undefined>>
 
-/** One line of the log. */
 export class ActionLine {
   readonly fields: ActionFields
 
@@ -18,7 +16,6 @@ export class ActionLine {
     this.fields = { action, result, ...fields }
   }
 
-  /** Every key and value, in order. */
   entries(): Array<[string, string | number | boolean]> {
     return Object.entries(this.fields).flatMap(([key, value]) =>
       value === undefined ? [] : [[key, value]]
@@ -32,7 +29,7 @@ export class ActionLine {
   }
 }
 
-/** Logs an action; a failed one as an error, any other as information. */
+/** Logs an action, at level error if it failed and at level info otherwise. */
 export const logAction = (
   action: string,
   result: ActionResult,

@@ -1,13 +1,9 @@
-/**
- * An agency: one of the houses that take bets and upload their book to the central.
- * An agency is known by its number alone.
- */
+/** An agency takes bets and uploads its book to the server. Its number is its only identity. */
 import { Schema } from "effect"
 
-/** The largest agency number: the largest signed 32-bit integer, which every store can hold. */
+/** The largest signed 32-bit integer, which fits in every store. */
 export const MAX_AGENCY = 2_147_483_647
 
-/** An agency's number, 1 to 2,147,483,647. */
 export const Agency = Schema.Int.check(
   Schema.isBetween(
     { minimum: 1, maximum: MAX_AGENCY },
@@ -18,7 +14,7 @@ export type Agency = typeof Agency.Type
 
 const DIGITS = /^\d{1,10}$/
 
-/** Reads an agency number from 1 to 10 ASCII digits; undefined if it is not one. */
+/** Reads an agency number from 1 to 10 ASCII digits. Returns undefined if it is invalid. */
 export const fromDigits = (text: string): Agency | undefined => {
   if (!DIGITS.test(text)) return undefined
   const agency = Number(text)

@@ -1,20 +1,19 @@
 /**
- * A bet, and what each of its five fields may hold. The rule of a field lives here; only
- * `ordinaryBetEnd` says it again, over bytes and faster, and is tested against this.
+ * A bet and the rules of its five fields. `ordinaryBetEnd` repeats the rules over bytes, for speed,
+ * and is tested against this module.
  */
 import { Schema, SchemaTransformation } from "effect"
 
-/** The longest name, in bytes of UTF-8. */
 export const MAX_NAME_BYTES = 100
 
-// C0, DEL and C1 controls and the two Unicode line ends: what could break a line of a book.
+// C0, DEL and C1 controls, and the Unicode line and paragraph separators: these can break a line.
 const FORBIDDEN_IN_NAME = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/
 
 const nameProblem = (name: string): string | undefined => {
   if (!name.isWellFormed()) return "expected valid Unicode, no lone surrogate"
-  if (name.trim() === "") return "expected a name, not white space alone"
+  if (name.trim() === "") return "expected a name, not only white space"
   if (Buffer.byteLength(name) > MAX_NAME_BYTES) return `expected at most ${MAX_NAME_BYTES} bytes`
-  if (FORBIDDEN_IN_NAME.test(name)) return "expected no control character or line end"
+  if (FORBIDDEN_IN_NAME.test(name)) return "expected no control characters or line breaks"
   return undefined
 }
 
@@ -25,7 +24,7 @@ const documentProblem = (text: string): string | undefined =>
 const DATE = /^[0-9]{4}-[0-9]{2}-[0-9]{2}$/
 export const FIRST_YEAR = 1900
 
-/** The days of a month (1 to 12) of the Gregorian calendar. */
+/** The number of days in a month (1 to 12) of the Gregorian calendar. */
 export const daysInMonth = (year: number, month: number): number => {
   if (month === 2) return year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0) ? 29 : 28
   return month === 4 || month === 6 || month === 9 || month === 11 ? 30 : 31
@@ -48,8 +47,8 @@ const numberProblem = (text: string): string | undefined =>
   NUMBER.test(text) ? undefined : "expected 1 to 4 digits"
 
 /**
- * The fields of a bet in the order in which every dialect and every book writes them: how a person
- * calls each, and what is wrong with a text that is to be one.
+ * The fields of a bet, in the order of every dialect and book. `problemOf` returns why a text is
+ * invalid, or undefined if it is valid.
  */
 export const FIELDS = [
   { label: "first name", problemOf: nameProblem },
@@ -59,12 +58,12 @@ export const FIELDS = [
   { label: "number", problemOf: numberProblem }
 ] as const
 
-/** A first or last name: kept as given, 1 to 100 bytes of UTF-8, not blank, no controls. */
+/** A first or last name: 1 to 100 bytes of UTF-8, not blank, no controls. Stored unchanged. */
 export const Name = Schema.String.check(
   Schema.makeFilter(nameProblem, { arbitraryConstraint: { minLength: 1, maxLength: 30 } })
 )
 
-/** Text with a rule; `pattern` is for texts that are drawn at random. */
+/** Text that `problemOf` checks; `pattern` only generates random test data. */
 const textOf = (problemOf: (text: string) => string | undefined, pattern: RegExp) =>
   Schema.String.check(
     Schema.makeFilter(problemOf, {
@@ -75,23 +74,23 @@ const textOf = (problemOf: (text: string) => string | undefined, pattern: RegExp
 /** A document: 1 to 10 ASCII digits, leading zeros kept. */
 export const Document = textOf(documentProblem, DOCUMENT)
 
-/** A birthdate: a real calendar date from 1900-01-01 to 9999-12-31, written YYYY-MM-DD. */
+/** A birthdate: a calendar date from 1900-01-01 to 9999-12-31, as YYYY-MM-DD. */
 export const Birthdate = textOf(
   birthdateProblem,
   /^(19|20)[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])$/
 )
 
-/** The number that is bet on, and the one that is drawn: 0 to 9999. */
+/** A number to bet on or to draw: 0 to 9999. */
 export const BetNumber = Schema.Int.check(
   Schema.isBetween({ minimum: 0, maximum: 9999 }, { message: "expected a number from 0 to 9999" })
 )
 
-/** A bet's number as it is written: 1 to 4 ASCII digits; leading zeros are dropped. */
+/** A bet's number from 1 to 4 ASCII digits; leading zeros are dropped. */
 export const NumberFromDigits = textOf(numberProblem, NUMBER).pipe(
   Schema.decodeTo(BetNumber, SchemaTransformation.transform({ decode: Number, encode: String }))
 )
 
-/** One bet. Encoded it is its five fields as text. */
+/** One bet; its encoded form is five text fields. */
 export class Bet extends Schema.Class<Bet>("lottery/domain/Bet")({
   firstName: Name,
   lastName: Name,

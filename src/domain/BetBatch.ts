@@ -1,7 +1,6 @@
 /**
- * The currency of the system: validated canonical rows, as bytes and a count. A codec decodes into
- * a batch with every field checked; from there to the store nothing is parsed again unless the
- * store needs columns.
+ * Batches of bets as validated canonical rows. Codecs check every field when they decode a batch;
+ * later only a store that needs columns parses the rows again.
  */
 import { Schema, SchemaTransformation } from "effect"
 import { Bet, textsOf } from "./Bet.ts"
@@ -10,14 +9,14 @@ import * as Row from "./BetRow.ts"
 
 const text = new TextDecoder("utf-8", { ignoreBOM: true })
 
-/** Some bets of one agency's book, in the book's order. Equal rows are different bets. */
+/** Bets of one agency, in book order. Equal rows are different bets. */
 export class BetBatch {
-  /** `count` canonical rows in runs, none of which ends within a row. Never written to. */
+  /** The canonical rows. Each run contains whole rows and is never written to. */
   readonly runs: ReadonlyArray<Uint8Array>
   readonly count: number
   private joined: Uint8Array | undefined
 
-  /** Takes over `runs`, `count` valid canonical rows as `BetBatchBuilder` makes them. */
+  /** Takes ownership of `runs`, which must contain `count` valid canonical rows in total. */
   constructor(runs: Uint8Array | ReadonlyArray<Uint8Array>, count: number) {
     this.runs = runs instanceof Uint8Array ? [runs] : runs
     this.count = count
@@ -25,7 +24,7 @@ export class BetBatch {
 
   static readonly empty = new BetBatch(new Uint8Array(0), 0)
 
-  /** One batch of several; shares their bytes. */
+  /** Joins batches; shares their bytes. */
   static concat(batches: ReadonlyArray<BetBatch>): BetBatch {
     const count = batches.reduce((sum, batch) => sum + batch.count, 0)
     return new BetBatch(
@@ -44,13 +43,12 @@ export class BetBatch {
     return this.runs.reduce((sum, run) => sum + run.length, 0)
   }
 
-  /** The rows in one run; of several they are copied, once. */
+  /** The rows in one array; several runs are joined once and cached. */
   get bytes(): Uint8Array {
     this.joined ??= this.runs.length === 1 ? this.runs[0]! : Buffer.concat(this.runs)
     return this.joined
   }
 
-  /** Reads the bets one by one. */
   *[Symbol.iterator](): Generator<Bet> {
     for (const row of this.rows()) {
       const [firstName = "", lastName = "", document = "", birthdate = "", number] =
@@ -60,7 +58,7 @@ export class BetBatch {
     }
   }
 
-  /** Reads the rows one by one as text, without their line ends. */
+  /** Yields each row as text, without its line ending. */
   *rows(): Generator<string> {
     let start = 0
     while (start < this.bytes.length) {
@@ -70,19 +68,18 @@ export class BetBatch {
     }
   }
 
-  /** The batch without its first `bets` bets; shares the bytes. */
+  /** Returns the batch without its first `bets` bets; shares the bytes. */
   drop(bets: number): BetBatch {
     if (bets === 0) return this
     return new BetBatch(this.bytes.subarray(this.endOf(bets)), this.count - bets)
   }
 
-  /** The first `bets` bets of the batch, or all that it has; shares the bytes. */
+  /** Returns the first `bets` bets, or all if there are fewer; shares the bytes. */
   take(bets: number): BetBatch {
     if (bets >= this.count) return this
     return new BetBatch(this.bytes.subarray(0, this.endOf(bets)), bets)
   }
 
-  /** Where the first `bets` rows end. */
   private endOf(bets: number): number {
     if (bets === this.count) return this.bytes.length
     let end = 0
@@ -91,7 +88,7 @@ export class BetBatch {
   }
 }
 
-/** A batch as a Schema, whose encoded side is the batch itself. Generated from bets. */
+/** The Schema of a batch; encoding leaves it unchanged. Random batches are made from `Bet`. */
 export const BetBatchSchema = Schema.declare(
   (value): value is BetBatch => value instanceof BetBatch,
   {
@@ -107,9 +104,8 @@ export const BetBatchSchema = Schema.declare(
   }
 )
 
-/** Collects bets into a batch; every field is checked on the way in. */
+/** Collects bets into a batch. */
 export class BetBatchBuilder {
-  /** How many bets were added, and how many bytes their rows have. */
   count = 0
   byteLength = 0
   private buffer: Uint8Array<ArrayBuffer>
@@ -119,19 +115,19 @@ export class BetBatchBuilder {
     this.buffer = new Uint8Array(capacityBytes)
   }
 
-  /** The rows that the batch has so far; a view, good until something is added. */
+  /** The rows so far: a view, valid until the next change. */
   get bytes(): Uint8Array {
     return this.buffer.subarray(0, this.byteLength)
   }
 
   /**
-   * Adds the bet whose five fields `spans` marks in `source`. Returns what is wrong with the first
-   * bad field, and adds nothing then.
+   * Adds the bet whose fields `spans` marks in `source`. If a field is invalid, returns the first
+   * problem and adds nothing.
    */
   add(source: Uint8Array, spans: Row.FieldSpans): BetProblem | undefined {
     const problem = betProblem(source, spans)
     if (problem !== undefined) return problem
-    // Quoting at most doubles a field and adds two quotes; a comma or the line end follows.
+    // Quoting at most doubles a field and adds two quotes; a comma or LF follows.
     this.reserve(2 * (spans[9]! - spans[0]!) + 3 * Row.FIELD_COUNT)
     for (let field = 0; field < Row.FIELD_COUNT - 1; field++) {
       this.writeField(source, spans[2 * field]!, spans[2 * field + 1]!)
@@ -143,14 +139,13 @@ export class BetBatchBuilder {
     return undefined
   }
 
-  /** Adds the bet that `ordinaryBetEnd` marked in `source`. */
+  /** Adds the bet that `ordinaryBetEnd` accepted and marked in `source`, without more checks. */
   addOrdinary(source: Uint8Array, spans: Row.FieldSpans): void {
     const start = spans[0]!
     const number = spans[8]!
     this.reserve(spans[9]! - start + 1)
     const row = this.byteLength
     this.write(source, start, number)
-    // Another dialect's separators become commas.
     for (let field = 0; field < Row.FIELD_COUNT - 1; field++) {
       this.buffer[row + spans[2 * field + 1]! - start] = Row.COMMA
     }
@@ -159,26 +154,24 @@ export class BetBatchBuilder {
     this.count++
   }
 
-  /** Adds the bet with these five texts; as `add`. */
+  /** Adds the bet with these five fields; see `add`. */
   addTexts(fields: ReadonlyArray<string>): BetProblem | undefined {
     return this.add(Row.joinFields(fields, this.spans), this.spans)
   }
 
-  /** The batch of what was added; the builder starts anew. */
+  /** Returns the batch and clears the builder. */
   build(): BetBatch {
     const batch = new BetBatch(this.bytes.slice(), this.count)
     this.clear()
     return batch
   }
 
-  /** Forgets what was added; gives back room that is much more than usual. */
   clear(): void {
     this.byteLength = 0
     this.count = 0
-    if (this.buffer.length > KEPT_BYTES) this.buffer = new Uint8Array(KEPT_BYTES)
+    if (this.buffer.length > MAX_KEPT_BYTES) this.buffer = new Uint8Array(MAX_KEPT_BYTES)
   }
 
-  /** Makes room for more bytes. */
   private reserve(bytes: number): void {
     const needed = this.byteLength + bytes
     if (needed <= this.buffer.length) return
@@ -209,17 +202,16 @@ export class BetBatchBuilder {
   }
 }
 
-/** The most room that a builder keeps from one batch to the next. */
-const KEPT_BYTES = 1024 * 1024
+/** The largest buffer that a builder keeps for the next batch. */
+const MAX_KEPT_BYTES = 1024 * 1024
 
-/** Where the digits begin once leading zeros are dropped; the last digit always stays. */
+/** Returns the start of the digits after leading zeros; at least one digit remains. */
 const numberStart = (bytes: Uint8Array, start: number, end: number): number => {
   let at = start
   while (at < end - 1 && bytes[at] === Row.ZERO) at++
   return at
 }
 
-/** Whether the field in `[start, end)` must be quoted in a row. */
 const needsQuotes = (bytes: Uint8Array, start: number, end: number): boolean => {
   for (let at = start; at < end; at++) {
     if (bytes[at] === Row.COMMA || bytes[at] === Row.QUOTE) return true

@@ -1,7 +1,7 @@
 /**
- * Checks bets where they lie, as bytes. `ordinaryBetEnd` says the rules of `Bet` over bytes,
- * without a string or an object per field, and accepts almost every bet; `betProblem` takes the
- * others through the rules themselves. It accepts all that the first accepts (a property test).
+ * Checks bets as bytes, in place. `ordinaryBetEnd` accepts almost every bet without a string or an
+ * object per field. `betProblem` applies the rules of `Bet` to the others. A property test checks
+ * that it accepts every bet that `ordinaryBetEnd` accepts.
  */
 import { daysInMonth, FIELDS, FIRST_YEAR, MAX_NAME_BYTES } from "./Bet.ts"
 import {
@@ -15,7 +15,7 @@ import {
   ZERO
 } from "./BetRow.ts"
 
-/** What is wrong with one bet: the field and what was expected of it. */
+/** The first invalid field of a bet, and what was expected. */
 export interface BetProblem {
   readonly field: string
   readonly message: string
@@ -25,11 +25,10 @@ const strictUtf8 = () => new TextDecoder("utf-8", { fatal: true, ignoreBOM: true
 const wholeUtf8 = strictUtf8()
 
 /**
- * The text of `bytes`, or undefined if they are not valid UTF-8. With `isCut` more bytes may
- * follow: a last character that lacks its end is left out.
+ * Returns the text of `bytes`, or undefined if they are not valid UTF-8. With `isCut` more bytes
+ * may follow, so an incomplete last character is ignored.
  */
 export const decodeUtf8 = (bytes: Uint8Array, isCut = false): string | undefined => {
-  // A fatal decoder has no other way to say no.
   try {
     return isCut ? strictUtf8().decode(bytes, { stream: true }) : wholeUtf8.decode(bytes)
   } catch {
@@ -37,14 +36,14 @@ export const decodeUtf8 = (bytes: Uint8Array, isCut = false): string | undefined
   }
 }
 
-// What a byte is in a name: a character, or the first of the two bytes of U+00C0 to U+07FF, the
-// accented letters of most names. 0 is for what ends a field, and for what only `Name` can judge.
+// The kinds of bytes in a name: an ASCII character, or the first of the two bytes of U+00C0 to
+// U+07FF, which include most accented letters. 0 ends the field, or needs a full check.
 const CHARACTER = 1
 const LEAD = 2
 const NAME_BYTES = new Uint8Array(256).fill(CHARACTER, SPACE, 0x7f).fill(LEAD, 0xc3, 0xe0)
 for (const byte of [COMMA, SEMICOLON, QUOTE, BACKSLASH]) NAME_BYTES[byte] = 0
 
-/** Where the ordinary name at `start` ends: at once if it begins with a space, and may be blank. */
+/** Returns the end of the ordinary name at `start`, or `start` if the name may be blank. */
 const nameEnd = (bytes: Uint8Array, start: number, limit: number): number => {
   let at = start
   if (bytes[at] === SPACE) return at
@@ -62,10 +61,9 @@ const NO_DIGIT = 0xff
 const DIGITS = new Uint8Array(256).fill(NO_DIGIT)
 for (let value = 0; value < 10; value++) DIGITS[ZERO + value] = value
 
-/** Whether a byte is an ASCII digit. */
 export const isDigit = (byte: number): boolean => DIGITS[byte] !== NO_DIGIT
 
-/** Where the ASCII digits end that begin at `start`, at `limit` at the latest. */
+/** Returns the end of the ASCII digits that begin at `start`; at most `limit`. */
 export const digitsEnd = (bytes: Uint8Array, start: number, limit: number): number => {
   let at = start
   while (at < limit && isDigit(bytes[at]!)) at++
@@ -79,16 +77,13 @@ export const digitsValue = (bytes: Uint8Array, start: number, end: number): numb
   return value
 }
 
-/** The value of two digits; above 99 if they are not digits. */
+/** The value of two digits; above 99 if one is not a digit. */
 const twoDigits = (bytes: Uint8Array, at: number): number =>
   10 * DIGITS[bytes[at]!]! + DIGITS[bytes[at + 1]!]!
 
 const BIRTHDATE_BYTES = 10
+const ANY_YEAR = 10_000
 
-/** After every year that four digits can say. */
-const AFTER_YEARS = 10_000
-
-/** Whether the ten bytes at `start` are a birthdate before the year `beforeYear`. */
 const birthdateIsValid = (bytes: Uint8Array, start: number, beforeYear: number): boolean => {
   const century = twoDigits(bytes, start)
   const yearOfCentury = twoDigits(bytes, start + 2)
@@ -104,10 +99,10 @@ const MAX_DOCUMENT_BYTES = 10
 const MAX_NUMBER_BYTES = 4
 
 /**
- * Marks and checks in one pass the ordinary bet that begins at `start`, with `separator` between
- * its fields. Gives where its number ends, at `limit` at the latest, or -1: it may still be a bet,
- * and its fields must be marked and checked one by one. No name of an ordinary bet has a comma, a
- * semicolon, a quote or a backslash, and its birthdate is before the year `beforeYear`.
+ * Checks the bet at `start` in one pass and marks its fields, which `separator` separates. Returns
+ * the end of its number, at most `limit`. Returns -1 if the bet is not ordinary: it may be valid,
+ * but its fields must be marked and checked one by one. An ordinary bet has no comma, semicolon,
+ * quote or backslash in a name, and a birthdate before the year `beforeYear`.
  */
 export const ordinaryBetEnd = (
   bytes: Uint8Array,
@@ -115,7 +110,7 @@ export const ordinaryBetEnd = (
   limit: number,
   separator: number,
   spans: FieldSpans,
-  beforeYear = AFTER_YEARS
+  beforeYear = ANY_YEAR
 ): number => {
   const firstEnd = nameEnd(bytes, start, limit)
   const firstBytes = firstEnd - start
@@ -150,13 +145,12 @@ export const ordinaryBetEnd = (
   return numberEnd
 }
 
-/** How much of a refused field is shown. */
 const SHOWN_CHARACTERS = 40
 
 const show = (text: string): string =>
   JSON.stringify(text.length > SHOWN_CHARACTERS ? `${text.slice(0, SHOWN_CHARACTERS)}…` : text)
 
-/** What is wrong with the bet whose five fields `spans` marks in `bytes`; undefined if nothing. */
+/** Returns the first problem of the bet whose fields `spans` marks; undefined if it is valid. */
 export const betProblem = (bytes: Uint8Array, spans: FieldSpans): BetProblem | undefined => {
   for (const [index, { label, problemOf }] of FIELDS.entries()) {
     const text = decodeUtf8(bytes.subarray(spans[2 * index]!, spans[2 * index + 1]!))

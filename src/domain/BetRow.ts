@@ -1,8 +1,8 @@
 /**
- * The canonical row of a bet: `first,last,document,birthdate,number` and LF, in UTF-8, quoted as
- * RFC 4180 only if a field has a comma or a quote, the number without leading zeros. A book is
- * the concatenation of its rows. Pure functions over bytes, free of imports, so that a store's
- * worker can use them too.
+ * The canonical row of a bet: `first,last,document,birthdate,number` and LF, in UTF-8. A field is
+ * quoted as in RFC 4180 only if it has a comma or a quote, and the number has no leading zeros.
+ * The bytes of a book are its rows in order. This module has no imports, so that a store's worker
+ * can use it.
  */
 
 export const COMMA = 0x2c
@@ -16,26 +16,16 @@ export const LF = 0x0a
 export const CR = 0x0d
 export const TAB = 0x09
 
-/** The fields of a bet, and so of a row. */
 export const FIELD_COUNT = 5
 
-/**
- * The bytes of the longest row: two names of a hundred quotes each, doubled and quoted; ten digits,
- * a date, four digits; the separators and LF.
- */
+/** Two quoted names of 100 doubled quotes, 10 digits, a date, 4 digits, the commas and LF. */
 export const MAX_ROW_BYTES = 2 * (2 * 100 + 2) + 10 + 10 + 4 + FIELD_COUNT
 
-/**
- * Where the five fields of a bet lie in a byte array, in order: `[start, end)` of each, ten
- * offsets. One is reused for every bet of a batch.
- */
+/** Ten offsets: `[start, end)` of each field of a bet in a byte array. Reused for every bet. */
 export type FieldSpans = Int32Array<ArrayBuffer>
 export const makeFieldSpans = (): FieldSpans => new Int32Array(2 * FIELD_COUNT)
 
-/**
- * Marks the fields of the unquoted row in `[start, end)`, with `separator` between them. False if
- * there are not exactly five.
- */
+/** Marks the fields of the unquoted row in `[start, end)`. Returns false if there are not five. */
 export const markFields = (
   bytes: Uint8Array,
   start: number,
@@ -57,8 +47,8 @@ export const markFields = (
 }
 
 /**
- * The fields of one row that is quoted as RFC 4180, without its line end: any number of them.
- * Undefined if the quoting is not closed, or something follows a closing quote.
+ * Splits a row with RFC 4180 quotes, without its line ending, into any number of fields. Returns
+ * undefined if a quote is not closed, or text follows a closing quote.
  */
 export const splitQuoted = (row: string): ReadonlyArray<string> | undefined => {
   const fields: Array<string> = []
@@ -86,12 +76,11 @@ export const splitQuoted = (row: string): ReadonlyArray<string> | undefined => {
   }
 }
 
-/** The fields of one canonical row, its line end left out. */
+/** Splits a canonical row without its LF. Its quotes are known to be closed. */
 export const splitRow = (row: string): ReadonlyArray<string> =>
-  // It was checked when it was made: its quoting is closed.
   row.includes('"') ? splitQuoted(row)! : row.split(",")
 
-/** The bytes of these texts, one after the other, each marked as a field. */
+/** Returns the bytes of the fields without separators, and marks each in `spans`. */
 export const joinFields = (fields: ReadonlyArray<string>, spans: FieldSpans): Uint8Array => {
   let at = 0
   for (const [index, field] of fields.entries()) {

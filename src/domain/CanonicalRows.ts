@@ -1,6 +1,6 @@
 /**
- * Canonical rows from outside, checked where they lie: a batch of them is taken as it is, without
- * an object or a string per bet. Only a row with a quote takes the slow way.
+ * Checks canonical rows from a peer in place, without an object or a string per bet, and uses their
+ * bytes as a batch. Only unusual rows, such as those with quotes, take a slower path.
  */
 import { Result } from "effect"
 import { BetBatch, BetBatchBuilder } from "./BetBatch.ts"
@@ -9,13 +9,13 @@ import * as Row from "./BetRow.ts"
 
 interface RowsProblem {
   readonly reason: string
-  /** The bad row, counted from 0; undefined if the rows as a whole are wrong. */
+  /** The invalid row, counted from 0; undefined if the number of rows is wrong. */
   readonly index?: number
 }
 
 /**
- * Takes over `bytes` as a batch of `count` bets. Checks every field, and that each row is
- * the canonical one, so that equal bets have equal bytes.
+ * Makes a batch of `count` bets from `bytes`, without a copy. Checks every field, and that each row
+ * is canonical, so that equal bets have equal bytes.
  */
 export const batchFromRows = (
   bytes: Uint8Array,
@@ -51,7 +51,7 @@ const wrongFieldCount: BetProblem = {
   message: `expected ${Row.FIELD_COUNT} fields separated by commas`
 }
 
-/** What is wrong with a row, its line end included. */
+/** `row` includes its LF. */
 const rowProblem = (row: Uint8Array): BetProblem | undefined => {
   if (row.includes(Row.QUOTE)) return quotedRowProblem(row)
   const spans = Row.makeFieldSpans()
@@ -74,6 +74,6 @@ const quotedRowProblem = (row: Uint8Array): BetProblem | undefined => {
     ? problem
     : {
         field: "line",
-        message: "expected quotes only around a field with a comma or a quote, no leading zeros"
+        message: "expected quotes only around a field with a comma or a quote, and no leading zeros"
       }
 }

@@ -1,11 +1,8 @@
-/**
- * The draw: which agencies take part, which number wins, and who won once it is drawn.
- */
+/** The draw: the agencies that take part and the winning number. */
 import { Schema } from "effect"
 import { Agency } from "./Agency.ts"
 import { BetNumber } from "./Bet.ts"
 
-/** The name of a draw: 1 to 64 letters, digits, dots, dashes and underscores. */
 export const DrawId = Schema.String.check(
   Schema.isPattern(/^[A-Za-z0-9._-]{1,64}$/, {
     message: "expected 1 to 64 letters, digits, dots, dashes or underscores"
@@ -13,10 +10,10 @@ export const DrawId = Schema.String.check(
 )
 export type DrawId = typeof DrawId.Type
 
-/** The number that wins unless another is asked for; the one of the course. */
+/** The course's winning number. */
 export const DEFAULT_WINNING_NUMBER = 7574
 
-/** The agencies that take part, in ascending order, each once; at least one. */
+/** The agencies that take part: at least one, in ascending order without duplicates. */
 export const ExpectedAgencies = Schema.NonEmptyArray(Agency).check(
   Schema.makeFilter(
     (agencies: ReadonlyArray<Agency>) =>
@@ -26,10 +23,9 @@ export const ExpectedAgencies = Schema.NonEmptyArray(Agency).check(
 )
 export type ExpectedAgencies = typeof ExpectedAgencies.Type
 
-/** How many agencies a message names before it only counts them. */
 const NAMED_AGENCIES = 10
 
-/** Agencies as a person reads them, however many: `1 to 3000`, `1, 2, 7 and 90 more`. */
+/** Describes any number of agencies briefly: `1 to 3000`, or the first ten `and 90 more`. */
 export const describeAgencies = (agencies: ReadonlyArray<Agency>): string => {
   const first = agencies[0]
   const last = agencies.at(-1)
@@ -40,12 +36,12 @@ export const describeAgencies = (agencies: ReadonlyArray<Agency>): string => {
   return `${named} and ${agencies.length - NAMED_AGENCIES} more`
 }
 
-/** What is written down when a draw is first opened, and must be the same ever after. */
+/** The settings stored when a draw is first opened. They cannot change later. */
 export class Draw extends Schema.Class<Draw>("lottery/domain/Draw")({
   id: DrawId,
   agencies: ExpectedAgencies,
   winningNumber: BetNumber
 }) {}
 
-/** The documents of an agency's winning bets in book order, one for each winning bet. */
+/** The documents of an agency's winning bets, in book order, one per winning bet. */
 export type WinningDocuments = ReadonlyArray<string>

@@ -1,4 +1,4 @@
-/** A file that cannot be read or written, in one line: which, and why. */
+/** The error of a file that cannot be read or written, as one line. */
 import { Data, type PlatformError } from "effect"
 
 export class FileUnavailable extends Data.TaggedError("FileUnavailable")<{
@@ -10,16 +10,16 @@ export class FileUnavailable extends Data.TaggedError("FileUnavailable")<{
   }
 }
 
-/** What is unavailable if the command cannot make a file of its own. */
-export const TEMPORARY_FILES = "the folder of temporary files (TMPDIR)"
+/** The `file` of the error if a temporary file cannot be created. */
+export const TEMPORARY_FILES = "the temporary folder (TMPDIR)"
 
 const REASONS: Readonly<Record<string, string>> = {
   NotFound: "no such file or folder",
   PermissionDenied: "permission denied",
-  AlreadyExists: "is there already, and not a folder"
+  AlreadyExists: "already exists and is not a folder"
 }
 
-/** What an error of the file system means for `file`; in the system's own words if it is rare. */
+/** Converts a file system error; a rare one keeps the message of the operating system. */
 export const fileUnavailable =
   (file: string) =>
   ({ message, reason }: PlatformError.PlatformError): FileUnavailable => {

@@ -1,11 +1,11 @@
 /**
- * Something that must be closed, and says in the log that it was: the course's
- * `action: close_resource` line. Its closing is bounded in time, so that a stop always ends.
+ * Resources that log their closing, as the course's `action: close_resource` line. Closing has a
+ * timeout, so that a shutdown always ends.
  */
 import { Cause, Data, type Duration, Effect, Exit, Fiber, Option, Scope } from "effect"
 import { logAction } from "./ActionLog.ts"
 
-/** A resource could not be closed well. A defect, for a finalizer cannot fail otherwise. */
+/** A resource failed to close. A defect, because finalizers have no typed errors. */
 export class ClosingFailed extends Data.TaggedError("ClosingFailed")<{
   readonly resource: string
   readonly reason: string
@@ -18,14 +18,14 @@ export class ClosingFailed extends Data.TaggedError("ClosingFailed")<{
 /** A resource that can be closed before its scope. */
 export interface LoggedResource<A> {
   readonly value: A
-  /** Closes it, unless that has happened. */
+  /** Closes it once; later calls do nothing. */
   readonly close: Effect.Effect<void>
 }
 
 /**
- * Acquires a resource in the current scope, which closes and logs it at the latest when it closes.
- * After `closeTimeout` the stop goes on without it, logged as a failure. If closing fails, the
- * scope ends with `ClosingFailed`, after everything else was closed.
+ * Acquires a resource, which the current scope closes unless `close` already has. After
+ * `closeTimeout` a failure is logged and the scope continues to close. If closing fails, the scope
+ * closes everything else and then dies with `ClosingFailed`.
  */
 export const closable = <A, E, R>(
   resource: string,
@@ -47,7 +47,7 @@ export const closable = <A, E, R>(
     return { value, close: closeOnce(Exit.void) }
   })
 
-/** A resource that is closed, and logged, when the current scope closes; see `closable`. */
+/** Acquires a resource that only the current scope closes; see `closable`. */
 export const loggedResource = <A, E, R>(
   resource: string,
   acquire: Effect.Effect<A, E, R>,
@@ -56,10 +56,9 @@ export const loggedResource = <A, E, R>(
   Effect.map(closable(resource, acquire, closeTimeout), ({ value }) => value)
 
 /**
- * Runs something for a finalizer, which waits for it no longer than `timeout`; none if it did not
- * end by then. A finalizer cannot be interrupted, so the work has a fiber of its own, for which the
- * finalizer stops waiting. Outside of a finalizer an interruption ends the work too, and does not
- * wait for that either.
+ * Waits for `work` for at most `timeout`; returns none if it has not ended by then. Finalizers
+ * cannot be interrupted, so the work runs in its own fiber and continues after the timeout.
+ * Interrupting the wait interrupts the work too, without waiting for it to end.
  */
 export const boundedWait = Effect.fnUntraced(function* <A, E>(
   work: Effect.Effect<A, E>,

@@ -1,49 +1,45 @@
 /**
- * Turns a stream that may be cut anywhere into runs of bytes of a given length. It knows no socket:
- * bytes come from a `pull`, and `ByteQueue` keeps what is not yet taken.
+ * Reads runs of bytes of a given length from a stream that may be cut anywhere. Chunks come from a
+ * `pull` effect; a `ByteQueue` buffers them.
  */
 import { Data, Effect } from "effect"
 
-/** The stream has ended; `pending` bytes of a message that did not come whole are left. */
+/** The stream has ended; `pending` bytes of an incomplete message are left. */
 export class EndOfStream extends Data.TaggedError("EndOfStream")<{ readonly pending: number }> {
   override get message(): string {
     return this.pending === 0
-      ? "the peer sends no more"
-      : `the peer stopped after ${this.pending} bytes of a message`
+      ? "the peer stopped sending"
+      : `the peer stopped sending after ${this.pending} bytes of a message`
   }
 }
 
 const SMALLEST_BUFFER_BYTES = 1024
-/**
- * A larger buffer is given back while more is waited for; a smaller one is used again, and making
- * one for each chunk costs a fifth of the time that a packet takes.
- */
-const KEPT_BYTES = 512 * 1024
-const NOTHING = new Uint8Array(0)
+/** `trim` keeps smaller buffers: allocating one per chunk costs a fifth of a packet's time. */
+const MAX_KEPT_BYTES = 512 * 1024
+const EMPTY = new Uint8Array(0)
 
 /**
- * Bytes that have come and are not yet taken. What is taken is a view that is never written to
- * again. Small chunks are put together as they come: they cost a few times their bytes, or as much
- * as the expected run.
+ * Received bytes that have not been taken. `take` returns a view that is never written to again.
+ * Small chunks are joined as they arrive. They use a few times their size in memory, or the size of
+ * the expected run.
  */
 export class ByteQueue {
-  /** A chunk as it came, which ends at `end`, or a buffer made here with room after it. */
-  private buffer: Uint8Array = NOTHING
+  /** A received chunk that ends at `end`, or an own buffer with free space after `end`. */
+  private buffer: Uint8Array = EMPTY
   private start = 0
   private end = 0
-  /** The length of the expected run. */
   private expected = 0
 
   get length(): number {
     return this.end - this.start
   }
 
-  /** What has come; a view, good until the next `push` or `take`. */
+  /** A view, valid until the next `push` or `take`. */
   get bytes(): Uint8Array {
     return this.buffer.subarray(this.start, this.end)
   }
 
-  /** Announces the length of the next run: room is made for it, and no more. */
+  /** Sets the length of the next run, so that a new buffer has exactly this size. */
   expect(count: number): void {
     this.expected = count
   }
@@ -68,39 +64,39 @@ export class ByteQueue {
     this.end += chunk.length
   }
 
-  /** Takes the first `count` bytes, which must have come. */
+  /** Takes the first `count` bytes, which must be there. */
   take(count: number): Uint8Array {
     const taken = this.buffer.subarray(this.start, this.start + count)
     this.start += count
     return taken
   }
 
-  /** Gives back what is not needed while nothing comes: a peer may send no more for long. */
+  /** Frees unused memory before a wait, which may be long. */
   trim(): void {
-    if (this.length > 0 && this.buffer.length <= Math.max(KEPT_BYTES, this.expected)) return
-    this.buffer = this.length === 0 ? NOTHING : new Uint8Array(this.bytes)
+    if (this.length > 0 && this.buffer.length <= Math.max(MAX_KEPT_BYTES, this.expected)) return
+    this.buffer = this.length === 0 ? EMPTY : new Uint8Array(this.bytes)
     this.start = 0
     this.end = this.buffer.length
   }
 }
 
-/** Reads runs of bytes; the stream has no other reader. */
+/** The only reader of a stream. */
 export interface ByteReader<E> {
-  /** What has come and is not yet taken; a view, good until the next read. */
+  /** The received bytes that have not been taken: a view, valid until the next read. */
   readonly buffered: () => Uint8Array
-  /** How many bytes were taken so far. */
+  /** The number of bytes taken so far. */
   readonly position: () => number
-  /** Waits until more bytes have come. */
+  /** Waits for more bytes. */
   readonly fill: Effect.Effect<void, E | EndOfStream>
-  /** Waits until `count` bytes have come and shows them without taking them. */
+  /** Waits for `count` bytes and returns them without taking them. */
   readonly peek: (count: number) => Effect.Effect<Uint8Array, E | EndOfStream>
-  /** Takes exactly `count` bytes. */
+  /** Waits for `count` bytes and takes them. */
   readonly take: (count: number) => Effect.Effect<Uint8Array, E | EndOfStream>
 }
 
 /**
- * Reads from `pull`, which fails with `EndOfStream` once nothing more will come. `room` may delay
- * each read for a run that has not come whole; it gets the position of the run's end.
+ * Reads from `pull`, which fails with `EndOfStream` when the stream has ended. `room` may delay
+ * each read of an incomplete run; its argument is the position at which the run ends.
  */
 export const make = <E>(
   pull: Effect.Effect<ReadonlyArray<Uint8Array>, E | EndOfStream>,
@@ -122,7 +118,7 @@ export const make = <E>(
       }
     )
   )
-  // A socket says only once that nothing more will come.
+  // A socket reports the end of its stream only once.
   const fill = Effect.suspend(() => {
     queue.trim()
     return hasEnded ? endOfStream() : pulled

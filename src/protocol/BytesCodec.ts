@@ -1,26 +1,24 @@
 /**
- * How every dialect's codec is built: a Schema between the bytes of one whole message and a value,
- * from two pure functions, and the one typed error that says why bytes are not a message.
+ * Builds the dialects' codecs: Schemas between the bytes of one whole message and a value, made of
+ * two pure functions. `BadMessage` is their only error.
  */
 import { Data, Effect, Result, Schema, SchemaIssue, SchemaTransformation } from "effect"
 import type { ByteReader, EndOfStream } from "./ByteReader.ts"
 
-/** What is known of a message that is refused, for the log. */
+/** Known facts about a refused message, for the log. */
 interface About {
-  /** The agency that the message names. */
   readonly agency?: number | undefined
-  /** How many bets the message has. */
+  /** The number of bets in the message. */
   readonly count?: number | undefined
-  /** Which of its bets is bad, counted from 0. */
+  /** The invalid bet, counted from 0. */
   readonly index?: number | undefined
-  /** How many bets of the book come before those of the message, if the dialect says so. */
+  /** The position of the first bet in the book, if the dialect sends one. */
   readonly position?: number | undefined
 }
 
-/** Bytes that are not a message, or a message that its dialect cannot say. */
+/** Bytes that are not a valid message, or a message that its dialect cannot represent. */
 export class BadMessage extends Data.TaggedError("BadMessage")<
   About & {
-    /** What is wrong, what was expected. */
     readonly reason: string
   }
 > {
@@ -29,11 +27,10 @@ export class BadMessage extends Data.TaggedError("BadMessage")<
   }
 }
 
-/** The failure of a decoder or encoder. */
 export const badMessage = (reason: string, about?: About): Result.Result<never, BadMessage> =>
   Result.fail(new BadMessage({ reason, ...about }))
 
-/** A `BadMessage` on its way through a Schema. */
+/** Carries a `BadMessage` through a Schema. */
 class BadMessageIssue extends SchemaIssue.InvalidValue {
   readonly badMessage: BadMessage
 
@@ -54,9 +51,9 @@ const fromSchemaError = (error: Schema.SchemaError): BadMessage => {
 }
 
 /**
- * Builds the Schema between the bytes of one whole message and `message`. Both functions are pure
- * and never throw; `decode` gives the encoded side of `message`. It need not look at the length
- * field of the bytes: `TakeMessage` has cut them off by it.
+ * Builds the Schema between the bytes of one whole message and `message`. The functions are pure
+ * and never throw. `decode` returns the encoded side of `message`. It may ignore the length field,
+ * which `TakeMessage` has already used.
  */
 export const bytesCodec = <Message extends Schema.Top>(
   message: Message,
@@ -77,26 +74,26 @@ export const bytesCodec = <Message extends Schema.Top>(
     )
   )
 
-/** Decodes one whole message; built once per codec, used for each message. */
+/** Builds the function that decodes one whole message. Call this once per codec. */
 export const decoder = <T>(codec: Schema.Codec<T, Uint8Array>) => {
   const decode = Schema.decodeResult(codec)
   return (bytes: Uint8Array): Result.Result<T, BadMessage> =>
     Result.mapError(decode(bytes), fromSchemaError)
 }
 
-/** Encodes one whole message; built once per codec, used for each message. */
+/** Builds the function that encodes one whole message. Call this once per codec. */
 export const encoder = <T>(codec: Schema.Codec<T, Uint8Array>) => {
   const encode = Schema.encodeResult(codec)
   return (message: T): Result.Result<Uint8Array, BadMessage> =>
     Result.mapError(encode(message), fromSchemaError)
 }
 
-/** Takes the bytes of the next message, unless its header is refused. */
+/** Takes the bytes of the next message, or fails if its header is refused. */
 export type TakeMessage<Refusal> = <E>(
   reader: ByteReader<E>
 ) => Effect.Effect<Uint8Array, E | EndOfStream | Refusal>
 
-/** Reads the next message: takes its bytes and decodes them. */
+/** Builds the function that takes and decodes the next message. */
 export const reading =
   <T, Refusal>(
     take: TakeMessage<Refusal>,
@@ -105,6 +102,5 @@ export const reading =
   <E>(reader: ByteReader<E>): Effect.Effect<T, E | EndOfStream | Refusal | BadMessage> =>
     Effect.flatMap(take(reader), (bytes) => Effect.fromResult(decode(bytes)))
 
-/** The integers in some bytes; big-endian, unless another order is asked for. */
 export const dataView = (bytes: Uint8Array): DataView =>
   new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)

@@ -1,38 +1,38 @@
 /**
- * One end of an open connection as both server and client use it: bytes read in runs, bytes
- * written, and every way in which a connection can end as one of two typed errors.
+ * One end of an open connection, for server and client. It reads runs of bytes, writes bytes, and
+ * reports every way in which a connection can end as `EndOfStream` or `ConnectionLost`.
  */
 import { Data, Effect, Exit, Scope } from "effect"
 import type { Reader, Socket, SocketError } from "effect/socket/Socket"
 import * as ByteReader from "./ByteReader.ts"
 
-/** The connection broke: reset, timed out, never opened. */
+/** The connection was reset, timed out or never opened. */
 export class ConnectionLost extends Data.TaggedError("ConnectionLost")<{
   readonly reason: string
 }> {
   override get message(): string {
-    return `the connection is lost: ${this.reason}`
+    return `connection lost: ${this.reason}`
   }
 }
 
 export interface PeerConnection {
   readonly reader: ByteReader.ByteReader<ConnectionLost>
-  /** Hands bytes to the connection; waits while the peer does not read. */
+  /** Writes bytes; waits while the peer does not read. */
   readonly write: (bytes: Uint8Array) => Effect.Effect<void, ConnectionLost>
-  /** Fails once the connection is gone as a whole; a peer's FIN alone is not that. */
+  /** Fails once both directions are closed; a FIN from the peer is not enough. */
   readonly lost: Effect.Effect<never, ConnectionLost>
-  /** Says that nothing more will be written (FIN), after what was written; reading goes on. */
+  /** Sends FIN after the bytes already written; reading continues. */
   readonly end: Effect.Effect<void>
 }
 
-/** What the system says of a connection, in the words that a person needs. */
+/** The operating system's reason for an error, for people. */
 export const systemReason = (error: Error): string =>
-  // A name with several addresses, none of which could be reached.
+  // A host name had several addresses, and none could be reached.
   error instanceof AggregateError
     ? error.errors.map((one: unknown) => String(one)).join(", ")
     : error.message
 
-/** The reason that a person needs, which sits in the cause. */
+/** The useful reason of a socket error is in its cause. */
 const reasonOf = ({ reason }: SocketError): string => {
   const cause = "cause" in reason ? reason.cause : undefined
   const text = cause instanceof Error ? systemReason(cause) : ""
@@ -42,34 +42,33 @@ const reasonOf = ({ reason }: SocketError): string => {
 const toConnectionLost = (error: SocketError): ConnectionLost =>
   new ConnectionLost({ reason: reasonOf(error) })
 
-/** The code with which a socket says that the peer sent its FIN. */
+/** A socket's code for a FIN from the peer. */
 const NORMAL_CLOSE = 1000
 
 const utf8 = new TextEncoder()
 
 type Chunks = Effect.Success<Reader["pull"]>
 
-/** What is asked of the connection below a socket: whether it is gone. A `net.Socket` says so. */
+/** The part of `net.Socket` that shows whether the connection is closed. */
 interface Link {
   readonly destroyed: boolean
-  /** Bytes that were read ahead. */
+  /** The number of bytes read ahead. */
   readonly readableLength: number
   readonly once: (event: "close", listener: () => void) => unknown
   readonly off: (event: "close", listener: () => void) => unknown
 }
 
-/** Opens both directions of a socket; they close with the scope. `room` is that of `ByteReader`. */
+/** Opens both directions of a socket until the scope closes. `room` is passed to `ByteReader`. */
 export const make = Effect.fnUntraced(function* (
   socket: Socket,
   link: Link,
   room?: (end: number) => Effect.Effect<void>
 ): Effect.fn.Return<PeerConnection, ConnectionLost, Scope.Scope> {
-  // The reader first: it is what opens the socket, and what closes it in the end.
+  // The reader comes first: it opens the socket, and closes it at the end.
   const reader = yield* Effect.mapError(socket.reader, toConnectionLost)
   const writing = yield* Scope.fork(yield* Effect.scope)
   const writer = yield* Scope.provide(socket.writer, writing)
-  // With all that was read ahead, which is there already: messages that come together are stored
-  // together.
+  // Adds all bytes read ahead, so that messages that arrive together are stored together.
   const withMore = (chunks: Chunks): typeof reader.pull =>
     link.readableLength === 0
       ? Effect.succeed(chunks)
@@ -88,11 +87,11 @@ export const make = Effect.fnUntraced(function* (
   )
   return {
     reader: ByteReader.make(pull, room),
-    // A write to a connection that is gone already would wait for ever for it to close.
+    // A write to a closed connection would wait forever for it to close.
     write: (bytes) =>
       Effect.suspend(() =>
         link.destroyed
-          ? Effect.fail(new ConnectionLost({ reason: "it was closed" }))
+          ? Effect.fail(new ConnectionLost({ reason: "already closed" }))
           : Effect.mapError(writer.write(bytes), toConnectionLost)
       ),
     lost: Effect.callback((resume) => {

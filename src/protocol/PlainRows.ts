@@ -1,6 +1,6 @@
 /**
- * Bets as the two older dialects write them: plain fields between separators, nothing quoted.
- * A field therefore cannot hold a separator. Pure: bytes in, a batch out, and back.
+ * The bets of the binary and JSON dialects: fields between separators, without quotes, so a field
+ * cannot contain a separator. Pure.
  */
 import { Result } from "effect"
 import { type BetBatch, BetBatchBuilder } from "../domain/BetBatch.ts"
@@ -16,15 +16,15 @@ import {
 } from "../domain/BetRow.ts"
 import { type BadMessage, badMessage } from "./BytesCodec.ts"
 
-/** The bytes between two fields and after a bet; they may be the same. */
+/** The bytes between two fields and after a bet. They may be equal. */
 interface Separators {
   readonly field: number
   readonly row: number
 }
 
 /**
- * Decodes bets, the last of which may lack its end. Every field is checked. Fails with the index of
- * the first bad bet.
+ * Decodes bets and checks every field. The last bet may lack its separator. Fails with the index of
+ * the first invalid bet.
  */
 export const decodePlainRows = (
   bytes: Uint8Array,
@@ -50,7 +50,7 @@ export const decodePlainRows = (
   return Result.succeed(builder.build())
 }
 
-/** Marks the fields of the bet that begins at `start`; gives their number, five at most. */
+/** Marks the fields of the bet at `start`; returns their number, at most five. */
 const markPlainFields = (
   bytes: Uint8Array,
   start: number,
@@ -76,7 +76,7 @@ const markPlainFields = (
 
 const utf8 = new TextEncoder()
 
-/** Encodes a batch, every bet with its end. Fails at the first bet with a separator in a field. */
+/** Encodes a batch with a separator after every bet. Fails if a field contains a separator. */
 export const encodePlainRows = (
   batch: BetBatch,
   separators: Separators
@@ -93,7 +93,7 @@ export const encodePlainRows = (
   for (const row of batch.rows()) {
     const fields = splitRow(row)
     if (fields.some((field) => field.includes(separator))) {
-      return badMessage(`a name cannot hold "${separator}" in this dialect`, { index })
+      return badMessage(`a name cannot contain "${separator}" in this dialect`, { index })
     }
     plain += fields.join(separator) + end
     index++
@@ -103,9 +103,9 @@ export const encodePlainRows = (
 
 const EVERY_BYTE = Uint8Array.from({ length: 256 }, (_, byte) => byte)
 
-/** Copies canonical rows without quotes, with these separators for theirs. */
+/** Copies canonical rows without quotes and replaces their separators. */
 const withSeparators = (rows: Uint8Array, { field, row }: Separators): Uint8Array => {
-  // A table: two branches a byte take half as long again.
+  // Two branches per byte instead of this table take 50 % longer.
   const written = EVERY_BYTE.slice()
   written[COMMA] = field
   written[LF] = row

@@ -58,7 +58,7 @@ describe("the delay", () => {
       }
       expect(gaps.length).toBeGreaterThan(600 / 5)
       expect(new Set(gaps.slice(10)).size).toBeGreaterThan(10)
-      expect(new Set(told)).toEqual(new Set(["the connection is lost: reset"]))
+      expect(new Set(told)).toEqual(new Set(["connection lost: reset"]))
     })
   )
 
@@ -169,9 +169,7 @@ describe("the log", () => {
           .map(
             (gap, index) =>
               "WARNING action: connection | result: fail | agencia: 3 | error: " +
-              (index % 2 === 0
-                ? "cannot reach nowhere:1: refused"
-                : "the connection is lost: reset") +
+              (index % 2 === 0 ? "cannot reach nowhere:1: refused" : "connection lost: reset") +
               ` | retry_ms: ${gap}`
           )
       )

@@ -163,7 +163,7 @@ describe("the winners in binary", () => {
     expect(Result.getOrThrow(decodeWinners(bytes))).toHaveLength(5958)
     const tooMany = encode("123456789")
     expect(Result.isFailure(tooMany) && tooMany.failure.reason).toBe(
-      "5958 winners do not fit a binary answer; ask in the JSON dialect"
+      "5958 winners do not fit in a binary answer; use the JSON dialect"
     )
   })
 

@@ -71,7 +71,7 @@ describe("a frame of bets", () => {
     })
     const batch = BetBatch.fromBets(Array.from({ length: 2500 }, () => bet))
     const encoded = Frames.encodeNativeRequest(new Native.Bets({ position: 0, batch }))
-    expect(Result.isFailure(encoded) && encoded.failure.message).toContain("do not fit a frame")
+    expect(Result.isFailure(encoded) && encoded.failure.message).toContain("do not fit in a frame")
   })
 })
 
@@ -125,8 +125,8 @@ describe("a control message", () => {
   })
 
   it.each([
-    ["its tag", { _tag: "Goodbye" }, ", got one with _tag Goodbye"],
-    ["a tag of 20 letters", { _tag: "a".repeat(20) }, `, got one with _tag ${"a".repeat(20)}`],
+    ["its tag", { _tag: "Goodbye" }, ", got _tag Goodbye"],
+    ["a tag of 20 letters", { _tag: "a".repeat(20) }, `, got _tag ${"a".repeat(20)}`],
     ["no tag of 21 letters", { _tag: "a".repeat(21) }, ""],
     ["no tag with a line end", { _tag: "Hello\n" }, ""],
     ["no empty tag", { _tag: "" }, ""],
@@ -134,7 +134,7 @@ describe("a control message", () => {
     ["no number", { _tag: 1 }, ""],
     ["nothing of what is no JSON", "Goodbye", ""]
   ])("is refused showing %s", (_what, message, got) => {
-    expect(problemOf(controlFrame(message))?.message).toBe(`expected a message as JSON${got}`)
+    expect(problemOf(controlFrame(message))?.message).toBe(`expected a JSON control message${got}`)
   })
 
   it("of a client is none of a server", () => {
@@ -167,7 +167,7 @@ describe("a control message", () => {
 describe("a frame", () => {
   it.each([
     ["of another kind", [0, 0, 0, 2, 3, 0], "expected a frame of kind 1 or 2, got 3"],
-    ["without a kind", [0, 0, 0, 0], "expected 1 bytes of a frame, got 0"]
+    ["without a kind", [0, 0, 0, 0], "expected a frame of at least 1 byte, got 0"]
   ])("is refused %s", (_what, bytes, reason) => {
     expect(problemOf(Buffer.from(bytes))?.reason).toBe(reason)
   })

@@ -214,8 +214,8 @@ const MAY_REFUSE = [
   /another connection took over agency \d$/,
   /bets at position \d+ do not follow the \d+ held$/,
   /has finished its book with \d+ bets, no bet can follow/,
-  /error: the connection is lost: /,
-  /error: the peer stopped after \d+ bytes of a message$/,
+  /error: connection lost: /,
+  /error: the peer stopped sending after \d+ bytes of a message$/,
   /error: expected a first byte in \S+, got 0 bytes$/,
   /error: expected enough to tell the dialect in \S+, got \d+ bytes: /,
   /error: unknown first bytes: /

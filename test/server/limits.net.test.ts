@@ -755,7 +755,7 @@ describe("a peer that does not read", () => {
 
   const GONE =
     "action: receive_message | result: fail | ip: 127.0.0.1 | " +
-    "error: the connection is lost: the peer read nothing for 300ms"
+    "error: connection lost: the peer read nothing for 300ms"
 
   it.live.each([
     ["packets", M.packetOf(1, BETS, true), NOTHING],
@@ -869,7 +869,7 @@ describe("a peer that does not read", () => {
       yield* allGone(server)
       expect((yield* server.store.progressOf(1)).told).toBe(false)
       expect(linesAbout(server, "receive_message")).toEqual([
-        "action: receive_message | result: fail | ip: 127.0.0.1 | error: the connection is lost: " +
+        "action: receive_message | result: fail | ip: 127.0.0.1 | error: connection lost: " +
           "it was told its winners and did not close, so it may not have read them"
       ])
       const again = yield* hello(server.port, 1)
@@ -918,7 +918,7 @@ describe("a peer that half-closes after asking for its winners", () => {
       yield* Effect.scoped(ask)
       yield* finishAgency(server.port, 2)
       yield* until(() => linesAbout(server, "receive_message").length === 1, "it is lost")
-      expect(linesAbout(server, "receive_message")[0]).toContain("the connection is lost")
+      expect(linesAbout(server, "receive_message")[0]).toContain("connection lost: ")
       expect((yield* server.store.progressOf(AGENCY)).told).toBe(false)
     })
   )

@@ -1,5 +1,5 @@
 /**
- * Dialect 2, binary packets (wire: "Binary packets"). Every function is pure: bytes in, data out.
+ * The codec of dialect 2 (docs/wire.md, "Binary packets"). Every function is pure.
  *
  *     packet  = size:u16  content  continue:u16        size counts content and continue (1 or 0)
  *     content = AGENCY ";" [ bet *( ";" bet ) [ ";" ] ]     bet = five fields separated by ";"
@@ -28,7 +28,6 @@ const SEPARATORS = { field: SEMICOLON, row: SEMICOLON }
 const ascii = new TextDecoder("latin1")
 const utf8 = new TextEncoder()
 
-/** The bytes of a packet before and after its content. */
 const SIZE_BYTES = 2
 const CONTINUE_BYTES = 2
 
@@ -36,11 +35,10 @@ const CONTINUE_BYTES = 2
 export class BinaryPacket extends Schema.Class<BinaryPacket>("lottery/protocol/BinaryPacket")({
   agency: Agency,
   batch: BetBatchSchema,
-  /** No packet of bets follows (`continue` is 0). */
+  /** Whether no packet of bets follows (`continue` is 0). */
   last: Schema.Boolean
 }) {}
 
-/** The agency of any packet, the bytes of its bets, and its `continue`. */
 const openPacket = (packet: Uint8Array) => {
   const content = packet.subarray(SIZE_BYTES, -CONTINUE_BYTES)
   const semicolon = content.indexOf(SEMICOLON)
@@ -55,7 +53,7 @@ const decodePacket = (
   packet: Uint8Array
 ): Result.Result<(typeof BinaryPacket)["Encoded"], BadMessage> =>
   Result.flatMap(openPacket(packet), ({ agency, bets, more }) => {
-    // A neighbouring framing has no such field: the end of its last number would be here.
+    // A similar framing lacks this field: its last two bytes would be part of the last bet.
     if (more > 1) {
       const reason = `expected 0 or 1 in the last two bytes of a packet (continue), got ${more}`
       return badMessage(reason, { agency, count: countBets(bets) })
@@ -66,7 +64,7 @@ const decodePacket = (
     })
   })
 
-/** The number of bets that a packet seems to have, good or bad. */
+/** Estimates the number of bets in a packet from its separators, valid or not. */
 const countBets = (bets: Uint8Array): number => {
   let fields = bets.length === 0 || bets.at(-1) === SEMICOLON ? 0 : 1
   for (const byte of bets) if (byte === SEMICOLON) fields++
@@ -75,12 +73,12 @@ const countBets = (bets: Uint8Array): number => {
 
 const encodePacket = ({ agency, batch, last }: (typeof BinaryPacket)["Encoded"]) =>
   Result.flatMap(encodePlainRows(batch, SEPARATORS), (rows) => {
-    // The last bet goes without its separator, as the seed wrote it.
+    // No separator after the last bet, as in the course's original client.
     const bets = rows.subarray(0, Math.max(0, rows.length - 1))
     const before = utf8.encode(`${agency};`)
     const size = before.length + bets.length + CONTINUE_BYTES
     if (size > MAX_PACKET_BYTES) {
-      return badMessage(`expected at most ${MAX_PACKET_BYTES} bytes a packet, got ${size}`)
+      return badMessage(`expected a packet of at most ${MAX_PACKET_BYTES} bytes, got ${size}`)
     }
     const packet = new Uint8Array(SIZE_BYTES + size)
     dataView(packet).setUint16(0, size)
@@ -90,74 +88,71 @@ const encodePacket = ({ agency, batch, last }: (typeof BinaryPacket)["Encoded"])
     return Result.succeed(packet)
   })
 
-/** A whole packet, its size included. */
+/** A whole packet, including its size. */
 export const BinaryPacketFromBytes = bytesCodec(BinaryPacket, {
   decode: decodePacket,
   encode: encodePacket
 })
 
-/** The question for the winners, after the last packet: without bets, with any `continue`. */
+/** Decodes the request for winners after the last packet: no bets, any `continue`. */
 const decodeQuestion = (packet: Uint8Array): Result.Result<Agency, BadMessage> =>
   Result.flatMap(openPacket(packet), ({ agency, bets }) =>
     bets.length === 0
       ? Result.succeed(agency)
-      : badMessage("expected the question after the last packet, got bets", {
+      : badMessage("expected a request for winners after the last packet, got bets", {
           agency,
           count: countBets(bets)
         })
   )
 
-/** Encodes a packet; fails if it is too large, or a name has a separator. */
+/** Fails if the packet is too large, or a name has a separator. */
 export const encodeBinaryPacket = encoder(BinaryPacketFromBytes)
 
-/** Whether bytes begin with a whole packet, or with one that is refused from its size. */
+/** Whether bytes begin with a whole packet, or with one that is refused because of its size. */
 export const beginsWithPacket = (bytes: Uint8Array): boolean =>
   bytes.length >= SIZE_BYTES && bytes.length >= SIZE_BYTES + dataView(bytes).getUint16(0)
 
 const takePacket: TakeMessage<BadMessage> = Effect.fnUntraced(function* (reader) {
   const size = dataView(yield* reader.peek(SIZE_BYTES)).getUint16(0)
   if (size < MIN_PACKET_BYTES) {
-    const reason = `expected a packet of ${MIN_PACKET_BYTES} bytes or more, got ${size}`
+    const reason = `expected a packet of at least ${MIN_PACKET_BYTES} bytes, got ${size}`
     return yield* new BadMessage({ reason })
   }
   return yield* reader.take(SIZE_BYTES + size)
 })
 
-/** Reads the next packet of bets. */
 export const readBinaryPacket = reading(takePacket, decoder(BinaryPacketFromBytes))
-/** Reads the question that follows the last packet; gives the agency that asks. */
+/** Reads the request for winners after the last packet; returns its agency. */
 export const readBinaryQuestion = reading(takePacket, decodeQuestion)
 
-/** The most bytes of canonical rows that fit a packet of `bytes` as a whole, whatever the rows. */
+/** Returns how many bytes of canonical rows always fit in a packet of `bytes`, size included. */
 export const maxBatchBytes = (agency: Agency, bytes: number): number => {
   const withoutBets = SIZE_BYTES + `${agency};`.length + CONTINUE_BYTES
-  // Rows in a packet are never longer than canonical ones, and the last goes without its end.
+  // Rows in a packet are never longer than canonical ones, and the last has no separator.
   return Math.min(bytes, SIZE_BYTES + MAX_PACKET_BYTES) - withoutBets + 1
 }
 
 const ANSWER_BYTES = 2
 
-/** The server's answer to a packet of bets: whether they are stored. */
+/** The server's answer to a packet of bets: true if they are stored. */
 export const BinaryAnswerFromBytes = bytesCodec(Schema.Boolean, {
   decode: (bytes) => {
     const value = bytes.length === ANSWER_BYTES ? dataView(bytes).getUint16(0) : undefined
     return value === 0 || value === 1
       ? Result.succeed(value === 1)
-      : badMessage("expected the answer 0 or 1 in two bytes")
+      : badMessage("expected a two-byte answer, 0 or 1")
   },
   encode: (isStored) => Result.succeed(Uint8Array.of(0, isStored ? 1 : 0))
 })
 
-/** Encodes the answer to a packet of bets. */
 export const encodeBinaryAnswer = encoder(BinaryAnswerFromBytes)
 
-/** Reads the answer to a packet of bets. */
 export const readBinaryAnswer = reading<boolean, never>(
   (reader) => reader.take(ANSWER_BYTES),
   decoder(BinaryAnswerFromBytes)
 )
 
-/** The documents of an agency's winning bets; more than a u16 can count do not fit the dialect. */
+/** The documents of an agency's winning bets, at most 65,535 bytes of them. */
 export const BinaryWinnersFromBytes = bytesCodec(Schema.Array(Document), {
   decode: (bytes) => {
     const text = ascii.decode(bytes.subarray(SIZE_BYTES))
@@ -167,7 +162,7 @@ export const BinaryWinnersFromBytes = bytesCodec(Schema.Array(Document), {
     const text = utf8.encode(documents.join(";"))
     if (text.length > MAX_PACKET_BYTES) {
       const winners = `${documents.length} winners`
-      return badMessage(`${winners} do not fit a binary answer; ask in the JSON dialect`)
+      return badMessage(`${winners} do not fit in a binary answer; use the JSON dialect`)
     }
     const bytes = new Uint8Array(SIZE_BYTES + text.length)
     dataView(bytes).setUint16(0, text.length)
@@ -176,7 +171,7 @@ export const BinaryWinnersFromBytes = bytesCodec(Schema.Array(Document), {
   }
 })
 
-/** Encodes the winners; fails if they are too many for the dialect. */
+/** Fails if the winners do not fit in an answer. */
 export const encodeBinaryWinners = encoder(BinaryWinnersFromBytes)
 
 const takeWinners: TakeMessage<never> = Effect.fnUntraced(function* (reader) {
@@ -184,5 +179,4 @@ const takeWinners: TakeMessage<never> = Effect.fnUntraced(function* (reader) {
   return yield* reader.take(SIZE_BYTES + size)
 })
 
-/** Reads the winners, which may be long in coming. */
 export const readBinaryWinners = reading(takeWinners, decoder(BinaryWinnersFromBytes))

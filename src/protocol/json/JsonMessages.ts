@@ -1,5 +1,5 @@
 /**
- * Dialect 3, JSON messages (wire: "JSON messages"). Every function is pure: bytes in, data out.
+ * The codec of dialect 3 (docs/wire.md, "JSON messages"). Every function is pure.
  *
  *     message = length:u32  JSON          length counts the bytes of the JSON, which is ASCII
  *     client  = {"type_message": 1 | 2, "agency": "3", "payload": ["first,last,…", …]}
@@ -33,14 +33,12 @@ const utf8 = new TextEncoder()
 const utf8Decoder = new TextDecoder("utf-8", { ignoreBOM: true })
 const EMPTY_LIST = utf8.encode("[]")
 
-/** The bytes of a message before its JSON. */
 const LENGTH_BYTES = 4
 
-/** Some bets of an agency. */
 export class Chunk extends Schema.TaggedClass<Chunk>()("Chunk", {
   agency: Agency,
   batch: BetBatchSchema,
-  /** No chunk follows (SEND_LAST_CHUNK). */
+  /** Whether no chunk follows (SEND_LAST_CHUNK). */
   last: Schema.Boolean
 }) {}
 
@@ -60,7 +58,7 @@ export class InformWinners extends Schema.TaggedClass<InformWinners>()("InformWi
   documents: Schema.Array(Document)
 }) {}
 
-/** Nothing of a chunk is stored (CHUNK_REJECTED, which the old systems did not have). */
+/** Nothing of a chunk is stored (CHUNK_REJECTED, which the course's systems did not have). */
 export class ChunkRejected extends Schema.TaggedClass<ChunkRejected>()("ChunkRejected", {
   reason: Schema.String.check(Schema.makeFilter((s: string) => s.isWellFormed()))
 }) {}
@@ -71,7 +69,7 @@ export type JsonReply = typeof JsonReply.Type
 const REQUEST_TYPES = ["SEND_CHUNK", "SEND_LAST_CHUNK", "CONSULT_AGENCY_WINNERS"] as const
 const REPLY_TYPES = ["CHUNK_PROCESSED", "INFORM_AGENCY_WINNERS", "CHUNK_REJECTED"] as const
 
-/** The name of a `type_message`, which may be its number (from 1) or its name. */
+/** Returns the name of a `type_message`, which is a name or its number, from 1. */
 const typeName = <Name extends string>(
   names: ReadonlyArray<Name>,
   value: unknown
@@ -80,7 +78,7 @@ const typeName = <Name extends string>(
 const unknownType = (about?: { readonly agency: Agency }) =>
   badMessage("expected type_message 1 to 3 or its name", about)
 
-/** The outer shape of every message; the payload is looked at once the type is known. */
+/** Decodes any message; its type then decides how to read the payload. */
 const decodeEnvelope = Schema.decodeResult(
   Schema.fromJsonString(
     Schema.Struct({
@@ -98,19 +96,18 @@ const parseEnvelope = (json: Uint8Array) => {
   return Result.mapError(decodeEnvelope(text), () => new BadMessage({ reason }))
 }
 
-/** An agency as a string of digits or a number. */
 const readAgency = (value: unknown): Result.Result<Agency, BadMessage> => {
   const agency =
     typeof value === "string" || typeof value === "number" ? fromDigits(String(value)) : undefined
   return agency === undefined ? badMessage("expected an agency number") : Result.succeed(agency)
 }
 
-/** Parses what a client sent, unless that could cost far more than its bytes. */
+/** Parses a client's JSON if `scanJson` accepts it. */
 const parseScanned = (json: Uint8Array) => {
   const problem = scanJson(json)
   if (problem === undefined) return parseEnvelope(json)
   const { membersEnd, reason, ...bet } = problem
-  // The members before the refused one were scanned: they may have the agency.
+  // The members before the refused one are within the limits, and may name the agency.
   const before = `${decodeUtf8(json.subarray(0, membersEnd)) ?? ""}}`
   const agency = Result.flatMap(decodeEnvelope(before), (envelope) => readAgency(envelope.agency))
   return badMessage(reason, { ...bet, agency: Result.getOrUndefined(agency) })
@@ -121,8 +118,8 @@ const isStrings = (value: unknown): value is Array<string> =>
 
 const readBets = (payload: unknown): Result.Result<BetBatch, BadMessage> => {
   if (!isStrings(payload)) return badMessage("expected a list of bets, each a string")
-  // Joined with line ends the bets are checked as one run of bytes; a string that is empty or
-  // brings a line end or a lone surrogate of its own would come out as other bets.
+  // The bets are joined with LF and checked together. An empty string, an LF or a lone surrogate
+  // within one would change the bets.
   const odd = payload.findIndex((bet) => bet === "" || bet.includes("\n") || !bet.isWellFormed())
   return odd === -1
     ? decodePlainRows(utf8.encode(payload.join("\n")), SEPARATORS)
@@ -131,7 +128,7 @@ const readBets = (payload: unknown): Result.Result<BetBatch, BadMessage> => {
 
 type EncodedRequest = (typeof JsonRequest)["Encoded"]
 
-/** Decodes a client's JSON; `read` are the bets of its payload, an empty list here, if given. */
+/** Decodes a client's JSON. `read` replaces an empty payload with bets that were read before. */
 const decodeJson = (json: Uint8Array, read?: BetBatch): Result.Result<EncodedRequest, BadMessage> =>
   Result.gen(function* () {
     const { payload, ...envelope } = yield* parseScanned(json)
@@ -139,9 +136,9 @@ const decodeJson = (json: Uint8Array, read?: BetBatch): Result.Result<EncodedReq
     const type = typeName(REQUEST_TYPES, envelope.type_message)
     if (type === undefined) return yield* unknownType({ agency })
     if (type === "CONSULT_AGENCY_WINNERS") {
-      // A dialect that numbers its types otherwise would have its bets taken for a question.
+      // A payload means that the client numbers its types differently and may be sending bets.
       if ((payload ?? null) === null) return { _tag: "ConsultWinners", agency }
-      return yield* badMessage("expected a question without payload", { agency })
+      return yield* badMessage("expected no payload in a request for winners", { agency })
     }
     const count = Array.isArray(payload) ? payload.length : undefined
     const bets = read !== undefined && count === 0 ? Result.succeed(read) : readBets(payload)
@@ -150,9 +147,8 @@ const decodeJson = (json: Uint8Array, read?: BetBatch): Result.Result<EncodedReq
   })
 
 /**
- * Reads the bets of an ordinary chunk where they lie, without a string per bet, and parses the rest
- * of the message with an empty list in their place. If anything is out of the ordinary, or wrong,
- * all of the message is parsed.
+ * Reads the bets of an ordinary chunk in place and parses the rest of the message with an empty
+ * list. If anything is unusual or wrong, the whole message is parsed.
  */
 const decodeRequest = (message: Uint8Array): Result.Result<EncodedRequest, BadMessage> => {
   const json = message.subarray(LENGTH_BYTES)
@@ -161,13 +157,13 @@ const decodeRequest = (message: Uint8Array): Result.Result<EncodedRequest, BadMe
     const { batch, end, start } = list
     const rest = Buffer.concat([json.subarray(0, start), EMPTY_LIST, json.subarray(end)])
     const chunk = decodeJson(rest, batch)
-    // A payload that is a list can only be this one: there is no other bracket.
+    // If the payload is a list, it is this one: the message has no other bracket.
     if (Result.isSuccess(chunk) && chunk.success._tag === "Chunk") return chunk
   }
   return decodeJson(json)
 }
 
-/** A message of this JSON in ASCII alone, so that characters and bytes count alike. */
+/** Encodes a message as ASCII JSON, whose length is the same in characters and bytes. */
 const writeEnvelope = (envelope: object): Result.Result<Uint8Array, BadMessage> => {
   const json = JSON.stringify(envelope).replace(
     /[\u007f-\uffff]/g,
@@ -175,7 +171,7 @@ const writeEnvelope = (envelope: object): Result.Result<Uint8Array, BadMessage> 
   )
   const { length } = json
   if (length > MAX_JSON_BYTES) {
-    return badMessage(`expected at most ${MAX_JSON_BYTES} bytes a message, got ${length}`)
+    return badMessage(`expected a message of at most ${MAX_JSON_BYTES} bytes, got ${length}`)
   }
   const message = Buffer.alloc(LENGTH_BYTES + length)
   message.writeUInt32BE(length)
@@ -194,7 +190,7 @@ const encodeRequest = (request: EncodedRequest): Result.Result<Uint8Array, BadMe
   })
 }
 
-/** A client's whole message, its length included. */
+/** A client's whole message, including its length. */
 export const JsonRequestFromBytes = bytesCodec(JsonRequest, {
   decode: decodeRequest,
   encode: encodeRequest
@@ -234,27 +230,26 @@ const encodeReply = (reply: EncodedReply): Result.Result<Uint8Array, BadMessage>
   }
 }
 
-/** The server's whole message, its length included. */
+/** The server's whole message, including its length. */
 export const JsonReplyFromBytes = bytesCodec(JsonReply, {
   decode: decodeReply,
   encode: encodeReply
 })
 
-/** Decodes a client's whole message. */
 export const decodeJsonRequest = decoder(JsonRequestFromBytes)
-/** Encodes a client's message; fails if it is too large, or a name has a comma. */
+/** Fails if the message is too large, or a name has a comma. */
 export const encodeJsonRequest = encoder(JsonRequestFromBytes)
-/** Encodes a server's message; fails if it is too large. */
+/** Fails if the message is too large. */
 export const encodeJsonReply = encoder(JsonReplyFromBytes)
 
-/** Whether bytes begin with a whole message that is not a large one. */
+/** Whether bytes begin with a whole message of at most `LARGE_JSON_BYTES`. */
 export const beginsWithJsonMessage = (bytes: Uint8Array): boolean => {
   if (bytes.length < LENGTH_BYTES) return false
   const length = dataView(bytes).getUint32(0)
   return length <= LARGE_JSON_BYTES && bytes.length >= LENGTH_BYTES + length
 }
 
-/** Takes the next message whole, its length included; one that is too long is refused unread. */
+/** Takes the next message, including its length. Refuses one that is too long without reading it. */
 export const takeJsonMessage: TakeMessage<BadMessage> = Effect.fnUntraced(function* (reader) {
   const length = dataView(yield* reader.peek(LENGTH_BYTES)).getUint32(0)
   if (length > MAX_JSON_BYTES) {
@@ -264,11 +259,10 @@ export const takeJsonMessage: TakeMessage<BadMessage> = Effect.fnUntraced(functi
   return yield* reader.take(LENGTH_BYTES + length)
 })
 
-/** Reads the next message of a server. */
 export const readJsonReply = reading(takeJsonMessage, decoder(JsonReplyFromBytes))
 
 /**
- * The most bytes of canonical rows that fit a message, whatever the rows: an accented letter of
- * two bytes takes six in JSON, and every row three around it.
+ * A batch of this many bytes of canonical rows always fits in a message: a two-byte letter takes
+ * six bytes in JSON, and each row three more.
  */
 export const MAX_BATCH_BYTES = Math.floor(MAX_JSON_BYTES / 4)

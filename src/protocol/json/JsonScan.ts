@@ -1,15 +1,15 @@
 /**
- * Looks a client's JSON over as bytes, before it is parsed: how deep it nests and how many elements
- * it has, which is what parsing it costs: a megabyte of brackets takes ten times the memory of one
- * of bets. One pass that makes nothing, at some nanoseconds a byte whatever the bytes are.
+ * Bounds the cost of parsing a client's JSON, which depends on nesting and the number of elements:
+ * a megabyte of brackets takes ten times the memory of a megabyte of bets. The scan is one pass
+ * over the bytes without allocations and takes a few nanoseconds per byte.
  *
- * It does not tell whether this is JSON at all: up to the first byte that is not JSON the parser
- * reads the same as this, and it does not go further.
+ * It does not validate the JSON. The parser sees the same structure up to the first invalid byte,
+ * and stops there.
  */
 import { BACKSLASH, COMMA, CR, LF, QUOTE, SPACE, TAB } from "../../domain/BetRow.ts"
 import { MAX_JSON_DEPTH, MAX_JSON_MEMBERS, MIN_JSON_ROW_BYTES } from "../Limits.ts"
 
-/** Why JSON is not parsed; `count` and `index` as in `BadMessage`. */
+/** `count` and `index` are those of `BadMessage`. */
 interface Problem {
   readonly reason: string
   readonly index?: number | undefined
@@ -17,7 +17,7 @@ interface Problem {
 }
 
 interface ScanProblem extends Problem {
-  /** Where the members before the refused one end, without their comma; 0 if there are none. */
+  /** The end of the members before the refused one, without the comma; 0 if there are none. */
   readonly membersEnd: number
 }
 
@@ -26,7 +26,7 @@ export const LIST_END = 0x5d
 export const OBJECT_START = 0x7b
 export const OBJECT_END = 0x7d
 
-/** Where the white space ends that begins at `start`; `start` itself if there is none. */
+/** Returns the end of the white space at `start`; `start` if there is none. */
 export const skipBlanks = (json: Uint8Array, start: number): number => {
   let at = start
   for (; at < json.length; at++) {
@@ -36,7 +36,7 @@ export const skipBlanks = (json: Uint8Array, start: number): number => {
   return at
 }
 
-/** Where the string that begins at `start` ends: at its quote, or with the bytes. */
+/** Returns the closing quote of the string at `start`, or the end of the bytes. */
 const stringEnd = (json: Uint8Array, start: number): number => {
   const { length } = json
   for (let at = start + 1; at < length; at++) {
@@ -47,7 +47,7 @@ const stringEnd = (json: Uint8Array, start: number): number => {
   return length
 }
 
-/** How a bet is written in the list, for messages. */
+/** The format of a bet, for messages. */
 export const BET = "first,last,document,birthdate,number"
 
 const tooShort = (index: number, bytes: number): Problem => ({
@@ -63,20 +63,20 @@ const tooDeep = (isList: boolean, index: number): Problem => {
 }
 
 const TOO_MANY_MEMBERS: Problem = {
-  reason: `expected at most ${MAX_JSON_MEMBERS} members in an object of JSON`
+  reason: `expected at most ${MAX_JSON_MEMBERS} members in a JSON object`
 }
 
 /**
- * What is too much of `json`, or undefined: more than `MAX_JSON_DEPTH` levels, an object of more
- * than `MAX_JSON_MEMBERS`, or on the second level an element of a list of less than
- * `MIN_JSON_ROW_BYTES`, the white space around it included. After an element that is too short
- * the others are counted, for the log.
+ * Returns which limit `json` exceeds, or undefined: more than `MAX_JSON_DEPTH` levels, more than
+ * `MAX_JSON_MEMBERS` in an object or a first-level list, or in a second-level list an element of
+ * less than `MIN_JSON_ROW_BYTES`, including white space around it. After a short element the scan
+ * continues, to count the elements for the log.
  */
 export const scanJson = (json: Uint8Array): ScanProblem | undefined => {
   let depth = 0
   let members = 1
   let membersEnd = 0
-  // Of the list or object on the second level that is open.
+  // The open list or object on the second level.
   let isList = false
   let count = 0
   let elementStart = 0

@@ -1,6 +1,4 @@
-/**
- * Dialect 1, the text line (wire: "Text line"): one line, echoed. Pure: bytes in, data out.
- */
+/** The codec of dialect 1, one echoed line (docs/wire.md, "Text line"). Pure. */
 import { Effect, Result, Schema } from "effect"
 import { decodeUtf8 } from "../../domain/BetCheck.ts"
 import { CR, LF } from "../../domain/BetRow.ts"
@@ -11,7 +9,7 @@ import { MAX_LINE_BYTES } from "../Limits.ts"
 const FORBIDDEN = /[\u0000-\u0008\u000a-\u001f\u007f]/
 const utf8 = new TextEncoder()
 
-/** Whether a text can be that of a line: no line end, no control character but the tab. */
+/** Whether a text has no line breaks and no control characters except tabs. */
 export const isLineText = (text: string): boolean => text.isWellFormed() && !FORBIDDEN.test(text)
 
 export const LineText = Schema.String.check(
@@ -23,7 +21,7 @@ export const LineText = Schema.String.check(
 const tooLong = (length: number): string =>
   `expected a line of at most ${MAX_LINE_BYTES} bytes, got ${length}`
 
-/** One line with its LF; a CR before it is dropped, and the LF may lack at the end of a stream. */
+/** One line with LF or CR LF; the LF may be missing at the end of a stream. */
 export const TextLineFromBytes = bytesCodec(LineText, {
   decode: (bytes) => {
     if (bytes.length > MAX_LINE_BYTES) return badMessage(tooLong(bytes.length))
@@ -39,10 +37,10 @@ export const TextLineFromBytes = bytesCodec(LineText, {
 
 const decodeLine = decoder(TextLineFromBytes)
 
-/** Encodes a line; fails if it is too long. */
+/** Fails if the line is too long. */
 export const encodeTextLine = encoder(TextLineFromBytes)
 
-/** Reads the next line; what is left at the end of the stream is one too. */
+/** Reads the next line. At the end of the stream the remaining bytes are a line. */
 export const readTextLine = Effect.fnUntraced(function* <E>(reader: ByteReader<E>) {
   const take = (bytes: number) =>
     Effect.flatMap(reader.take(bytes), (line) => Effect.fromResult(decodeLine(line)))

@@ -1,5 +1,5 @@
 /**
- * The frames of dialect 4, native (wire: "Native"). Every function is pure: bytes in, data out.
+ * The frames of the native dialect (docs/wire.md, "Native"). Every function is pure.
  *
  *     client  = FF 4C 54 52 59 0D 0A 01  *frame           server = *frame
  *     frame   = length:u32 kind:u8 body                   length counts kind and body
@@ -23,7 +23,6 @@ import {
 import { MAX_CONTROL_BYTES, MAX_FRAME_BYTES, MAX_HELLO_BYTES } from "../Limits.ts"
 import * as Native from "./NativeMessages.ts"
 
-/** A frame longer than it may be, refused from its header. */
 export class FrameTooLarge extends Data.TaggedError("FrameTooLarge")<{
   readonly length: number
   readonly limit: number
@@ -36,16 +35,16 @@ export class FrameTooLarge extends Data.TaggedError("FrameTooLarge")<{
 const CONTROL = 1
 const BETS = 2
 
-// Where the parts of a frame begin.
+// The offsets of the parts of a frame.
 const KIND = 4
 const BODY = 5
 const COUNT = 9
 const ROWS = 13
 
-/** How many bytes of rows fit a frame that may have `maxFrame` bytes after its length. */
+/** Returns how many bytes of rows fit in a frame with `maxFrame` bytes after its length. */
 export const maxRowBytes = (maxFrame: number): number => maxFrame - (ROWS - KIND)
 
-/** A frame of `bytes` in all, its body still empty. */
+/** Makes a frame of `bytes` in total, with an empty body. */
 const newFrame = (kind: number, bytes: number): Uint8Array => {
   const frame = new Uint8Array(bytes)
   dataView(frame).setUint32(0, bytes - KIND)
@@ -59,14 +58,14 @@ const encodeControl = (message: object): Result.Result<Uint8Array, BadMessage> =
   const json = utf8.encode(JSON.stringify(message))
   const bytes = BODY + json.length
   if (bytes - KIND > MAX_FRAME_BYTES) {
-    return badMessage(`a message of ${json.length} bytes is too long`)
+    return badMessage(`expected a frame of at most ${MAX_FRAME_BYTES} bytes, got ${bytes - KIND}`)
   }
   const frame = newFrame(CONTROL, bytes)
   frame.set(json, BODY)
   return Result.succeed(frame)
 }
 
-/** Reads JSON of the encoded side of `messages`, one of which it must be. */
+/** Builds the function that decodes JSON to the encoded side of one of `messages`. */
 const controlDecoder = <A, I>(messages: Schema.Codec<A, I>) => {
   const decode = Schema.decodeResult(Schema.fromJsonString(Schema.toEncoded(messages)))
   return (frame: Uint8Array): Result.Result<I, BadMessage> => {
@@ -82,13 +81,13 @@ const decodeTag = Schema.decodeOption(
   )
 )
 
-/** Shows no more of the text than its tag: a Hello may carry a secret, and errors are logged. */
+/** Shows only the tag, because errors are logged and a Hello may contain a token. */
 const notAMessage = (text: string): BadMessage => {
   const got = Option.match(decodeTag(text), {
     onNone: () => "",
-    onSome: ({ _tag }) => `, got one with _tag ${_tag}`
+    onSome: ({ _tag }) => `, got _tag ${_tag}`
   })
-  return new BadMessage({ reason: `expected a message as JSON${got}` })
+  return new BadMessage({ reason: `expected a JSON control message${got}` })
 }
 
 const decodeBets = (frame: Uint8Array) => {
@@ -101,13 +100,12 @@ const decodeBets = (frame: Uint8Array) => {
   })
 }
 
-/** The largest position that a frame of bets can say. */
 const MAX_POSITION = 0xffff_ffff
 
 const encodeBets = ({ batch, position }: (typeof Native.Bets)["Encoded"]) => {
   const bytes = ROWS + batch.bytes.length
   if (bytes - KIND > MAX_FRAME_BYTES || position > MAX_POSITION) {
-    return badMessage(`${bytes - KIND} bytes of bets at position ${position} do not fit a frame`)
+    return badMessage(`${bytes - KIND} bytes of bets at position ${position} do not fit in a frame`)
   }
   const frame = newFrame(BETS, bytes)
   dataView(frame).setUint32(BODY, position)
@@ -116,11 +114,11 @@ const encodeBets = ({ batch, position }: (typeof Native.Bets)["Encoded"]) => {
   return Result.succeed(frame)
 }
 
-/** Why a frame of this kind is refused; without a kind it has no byte after its length. */
+/** `kind` is undefined if the frame is empty. */
 const unknownKind = (kind: number | undefined) =>
   badMessage(
     kind === undefined
-      ? "expected 1 bytes of a frame, got 0"
+      ? "expected a frame of at least 1 byte, got 0"
       : `expected a frame of kind 1 or 2, got ${kind}`
   )
 
@@ -129,7 +127,7 @@ const decodeServerControl = controlDecoder(Native.NativeReply)
 
 type DecodedRequest = Result.Result<(typeof Native.NativeRequest)["Encoded"], BadMessage>
 
-/** A client's whole frame, its length included. */
+/** A client's whole frame, including its length. */
 export const NativeRequestFromBytes = bytesCodec(Native.NativeRequest, {
   decode: (frame): DecodedRequest => {
     const kind = frame[KIND]
@@ -139,19 +137,19 @@ export const NativeRequestFromBytes = bytesCodec(Native.NativeRequest, {
   encode: (message) => (message._tag === "Bets" ? encodeBets(message) : encodeControl(message))
 })
 
-/** A server's whole frame, its length included. */
+/** A server's whole frame, including its length. */
 export const NativeReplyFromBytes = bytesCodec(Native.NativeReply, {
   decode: (frame) =>
     frame[KIND] === CONTROL ? decodeServerControl(frame) : unknownKind(frame[KIND]),
   encode: encodeControl
 })
 
-/** Encodes a client's frame; fails if bets do not fit one. */
+/** Fails if the message does not fit in a frame. */
 export const encodeNativeRequest = encoder(NativeRequestFromBytes)
-/** Encodes a server's frame; fails if it is too large. */
+/** Fails if the message does not fit in a frame. */
 export const encodeNativeReply = encoder(NativeReplyFromBytes)
 
-/** Takes a frame whole; one that is longer than its kind may be is refused from its header. */
+/** Takes a whole frame. Refuses one from its header if it is too long for its kind. */
 const takeFrame = (limit: number, controlLimit: number): TakeMessage<FrameTooLarge> =>
   Effect.fnUntraced(function* <E>(reader: ByteReader<E>) {
     const length = dataView(yield* reader.peek(KIND)).getUint32(0)
@@ -164,14 +162,12 @@ const takeFrame = (limit: number, controlLimit: number): TakeMessage<FrameTooLar
 
 const decodeRequest = decoder(NativeRequestFromBytes)
 
-/** Reads the first frame of a client, which is short. */
+/** Reads a client's first frame. */
 export const readHello = reading(takeFrame(MAX_HELLO_BYTES, MAX_HELLO_BYTES), decodeRequest)
-/** Reads the next frame of a client. */
 export const readNativeRequest = reading(
   takeFrame(MAX_FRAME_BYTES, MAX_CONTROL_BYTES),
   decodeRequest
 )
-/** Reads the next frame of a server. */
 export const readNativeReply = reading(
   takeFrame(MAX_FRAME_BYTES, MAX_FRAME_BYTES),
   decoder(NativeReplyFromBytes)

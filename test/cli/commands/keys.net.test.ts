@@ -126,7 +126,7 @@ describe("writes nothing", () => {
       writeFileSync(out, "mine")
       const { code, stderr } = yield* runLottery({ args: ["keys", "--out", out] })
       expect(code).toBe(1)
-      expect(stderr).toMatch(/^\S+ \S+ CRITICAL .*keys: is there already, and not a folder\n$/)
+      expect(stderr).toMatch(/^\S+ \S+ CRITICAL .*keys: already exists and is not a folder\n$/)
       expect(readFileSync(out, "utf8")).toBe("mine")
     })
   )

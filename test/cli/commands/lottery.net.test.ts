@@ -176,7 +176,7 @@ describe("a stop in the middle", () => {
       yield* other.logged(/apuestas_enviadas/)
       yield* server.signal("SIGINT")
       expect((yield* server.outcome).code).toBe(0)
-      yield* other.logged(/connection .* error: the connection is lost: the server closed it/)
+      yield* other.logged(/connection .* error: connection lost: the server closed it/)
       yield* other.signal("SIGINT")
       expect((yield* other.outcome).code).toBe(130)
     })

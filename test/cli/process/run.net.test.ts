@@ -147,9 +147,7 @@ describe("exit code 1, with one line", () => {
       Effect.gen(function* () {
         const { code, stderr } = yield* runLottery({ args, env: { TMPDIR: "/nowhere" } })
         expect(code).toBe(1)
-        expect(stderr).toMatch(
-          /CRITICAL the folder of temporary files .*: no such file or folder\n$/
-        )
+        expect(stderr).toMatch(/CRITICAL the temporary folder .*: no such file or folder\n$/)
       })
     )
   }

@@ -46,7 +46,7 @@ describe("a folder", () => {
       writeFileSync(file, "mine")
       symlinkSync("nowhere", link)
       for (const out of [file, link]) {
-        expect(yield* refusal("generate", out)).toBe(`${out}: is there already, and not a folder`)
+        expect(yield* refusal("generate", out)).toBe(`${out}: already exists and is not a folder`)
       }
       expect(yield* refusal("generate", join(file, "a", "b"))).toMatch(/file\/a\/b: ENOTDIR/)
       expect(readFileSync(file, "utf8")).toBe("mine")

@@ -102,7 +102,7 @@ const connectionsOf = (name: string, fallback: number): Case => ({
   wrong: ["0", `${WHOLE} 1 to 1000000`]
 })
 
-const NAME_WRONG = [" ", "expected a name, not white space alone"] as const
+const NAME_WRONG = [" ", "expected a name, not only white space"] as const
 
 const SWITCH = { text: "true", value: true, wrong: ["maybe", "expected true or false"] } as const
 

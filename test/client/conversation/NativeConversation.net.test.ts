@@ -115,7 +115,7 @@ describe("a server that is lost", () => {
           const failed = log.filter((line) => line.includes("action: connection"))
           expect(failed).toHaveLength(1)
           expect(failed[0]).toMatch(
-            /^WARNING .*connection \| result: fail \| agencia: 3 \| error: the connection is lost: /
+            /^WARNING .*connection \| result: fail \| agencia: 3 \| error: connection lost: /
           )
           const resumed = log.filter((line) => line.includes("upload_resumed")).at(-1)
           if (done || held === "") return

@@ -71,17 +71,17 @@ describe("the scan of JSON refuses", () => {
     [
       "17 members of an inner object",
       `{"more":{${Array.from({ length: 17 }, (_, at) => `"m${at}":0`)}}}`,
-      { reason: "expected at most 16 members in an object of JSON" }
+      { reason: "expected at most 16 members in a JSON object" }
     ],
     [
       "17 members",
       `{${Array.from({ length: 17 }, (_, at) => `"m${at}":0`)}}`,
-      { reason: "expected at most 16 members in an object of JSON" }
+      { reason: "expected at most 16 members in a JSON object" }
     ],
     [
       "17 elements of an outer list",
       `[${Array(17).fill(0)}]`,
-      { reason: "expected at most 16 members in an object of JSON" }
+      { reason: "expected at most 16 members in a JSON object" }
     ]
   ])("%s", (_what, text, problem) => {
     const { membersEnd: _, ...found } = { count: undefined, index: undefined, ...scan(text)! }

@@ -369,7 +369,7 @@ describe("replaced certificates", () => {
       const replaced = "the CA of the agencies' certificates was replaced"
       expect(yield* refused(server.log, 2)).toEqual([
         "action: receive_message | result: fail | ip: 127.0.0.1 | " +
-          `error: the connection is lost: ${replaced}`,
+          `error: connection lost: ${replaced}`,
         `${FAILED}the TLS handshake failed: ${replaced}`
       ])
       const known = { ca: others.authority.certificate, cert, key }
