@@ -13,14 +13,15 @@ const PROTOCOL_VERSION = 70
 /** The longest record: a header and its content. */
 export const MAX_RECORD_BYTES = 5 + 2 ** 14
 
+/** Checks only the bytes received so far. */
 const beginsWithRecord = (bytes: Uint8Array, type: number): boolean =>
   bytes[0] === type && (bytes.length < 2 || bytes[1] === MAJOR_VERSION)
 
-/** Whether a client starts a TLS handshake. One byte is enough. */
+/** Whether a client starts a TLS handshake. */
 export const beginsWithHandshake = (bytes: Uint8Array): boolean =>
   beginsWithRecord(bytes, HANDSHAKE)
 
-/** Whether a server reports that the client did not use TLS. One byte is enough. */
+/** Whether a server reports that the client does not use TLS. */
 export const beginsWithAlert = (bytes: Uint8Array): boolean => beginsWithRecord(bytes, ALERT)
 
 /** The TLS alert for a peer that does not use TLS. */

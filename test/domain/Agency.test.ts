@@ -1,4 +1,4 @@
-/** Goal: an agency's number is one that every store can hold, written in digits. */
+/** Goal: an agency's number has only digits and fits in every store. */
 import { describe, expect, it } from "vitest"
 import { fromDigits } from "../../src/domain/Agency.ts"
 

@@ -1,4 +1,4 @@
-/** Goal: a batch is canonical rows, whatever the bets; and problems name field and reason. */
+/** Goal: a batch always consists of canonical rows, and problems name the field and the reason. */
 
 import { createHash } from "node:crypto"
 import { it } from "@effect/vitest"
@@ -12,7 +12,7 @@ import vectors from "../protocol/vectors.json" with { type: "json" }
 const textOf = (batch: BetBatch): string => Buffer.from(batch.bytes).toString("utf8")
 
 describe("BetBatch", () => {
-  it("quotes only where a field holds a comma or a quote, and drops leading zeros", () => {
+  it("quotes only fields with a comma or a quote, and drops leading zeros", () => {
     const builder = new BetBatchBuilder(1)
     builder.addTexts(["Ana", "Perez", "00123", "1999-03-17", "0042"])
     builder.addTexts(["A, B", 'the "x"', "1", "2000-02-29", "0000"])
@@ -26,7 +26,7 @@ describe("BetBatch", () => {
     )
   })
 
-  it("has room for names that are nothing but quotes, and keeps not much room", () => {
+  it("has room for names made only of quotes, and limits the buffer that it keeps", () => {
     const builder = new BetBatchBuilder(1)
     const quotes = '"'.repeat(100)
     builder.addTexts([quotes, quotes, "1234567890", "1999-03-17", "7574"])
@@ -38,7 +38,7 @@ describe("BetBatch", () => {
     expect(large.bytes.buffer.byteLength).toBe(1024 * 1024)
   })
 
-  it("names the first field that is wrong, and adds nothing", () => {
+  it("names the first invalid field and adds nothing", () => {
     const builder = new BetBatchBuilder()
     const problem = (texts: ReadonlyArray<string>) => builder.addTexts(texts)
     expect(problem(["Ana", "Perez", "1", "1999-02-31", "1"])).toEqual({
@@ -53,7 +53,7 @@ describe("BetBatch", () => {
     expect(builder.build().bytes.length).toBe(0)
   })
 
-  it("is named by the SHA-256 of its rows", () => {
+  it("has the SHA-256 of the test vector", () => {
     const book = vectors.find((vector) => vector.sha256 !== undefined)
     const batch = BetBatch.fromBets([
       new Bet({
@@ -74,7 +74,7 @@ describe("BetBatch", () => {
     expect(createHash("sha256").update(batch.bytes).digest("hex")).toBe(book?.sha256)
   })
 
-  it.effect.prop("gives back the bets that it was made of", [Schema.Array(Bet)], ([bets]) =>
+  it.effect.prop("yields the bets that it was made from", [Schema.Array(Bet)], ([bets]) =>
     Effect.sync(() => {
       const batch = BetBatch.fromBets(bets)
       expect(batch.count).toBe(bets.length)

@@ -1,7 +1,7 @@
 /**
- * Goal: the check over bytes and the field Schemas accept and refuse the same bets.
- * Method: fields drawn from the Schemas, and fields that are nearly right, through both. What the
- * check of an ordinary bet accepts in one pass is marked and checked once more, field by field.
+ * Goal: the check over bytes and the field Schemas accept the same bets.
+ * Method: both check random valid and nearly valid fields. Every bet that `ordinaryBetEnd` accepts
+ * is also marked and checked field by field.
  */
 import { it } from "@effect/vitest"
 import { Arbitrary, Effect, Result, Schema } from "effect"
@@ -13,7 +13,7 @@ import { COMMA, makeFieldSpans, markFields, SEMICOLON } from "../../src/domain/B
 const runs = process.env.LOTTERY_TEST_LONG ? 50_000 : 2_000
 const FIELDS = ["firstName", "lastName", "document", "birthdate", "number"] as const
 
-/** Pieces of which nearly right fields are made: what the rules are about, and its neighbours. */
+/** The pieces of nearly valid fields: values at the limits of the rules. */
 const PIECES = Schema.Literals([
   "",
   "a",
@@ -72,7 +72,7 @@ const nearly = Arbitrary.map(
   (pieces) => pieces.join("")
 )
 
-/** The five texts as bytes, one after the other, and where each lies. */
+/** Joins the bytes of the fields and marks each. */
 const mark = (texts: ReadonlyArray<Uint8Array>) => {
   const spans = makeFieldSpans()
   let at = 0
@@ -100,7 +100,7 @@ const expectSame = (texts: ReadonlyArray<string>) => {
 
 describe("BetCheck", () => {
   it.effect.prop(
-    "accepts every bet that the Schemas make",
+    "accepts every bet that the Schemas generate",
     [Bet],
     ([bet]) =>
       Effect.sync(() => {
@@ -113,7 +113,7 @@ describe("BetCheck", () => {
 
   for (const [index, name] of FIELDS.entries()) {
     it.effect.prop(
-      `agrees with the Schemas on a ${name} that is nearly right`,
+      `agrees with the Schemas on a nearly valid ${name}`,
       [Bet, nearly],
       ([bet, field]) =>
         Effect.sync(() => {
@@ -125,7 +125,7 @@ describe("BetCheck", () => {
   }
 
   it.effect.prop(
-    "refuses exactly the names whose bytes are not UTF-8, or whose text is no name",
+    "refuses a name if and only if it is not UTF-8 or not a valid name",
     [Schema.Array(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 255 })))],
     ([name]) =>
       Effect.sync(() => {
@@ -140,7 +140,7 @@ describe("BetCheck", () => {
     { arbitrary: { runs } }
   )
 
-  /** Looks that one pass over `texts` says what is said field by field. */
+  /** Checks that one pass over `texts` has the same result as the check field by field. */
   const expectSameInOnePass = (texts: ReadonlyArray<string>, separator: number) => {
     const text = texts.join(String.fromCharCode(separator))
     for (const behind of ["", "\n", "\r\n", String.fromCharCode(separator), "x"]) {
@@ -171,7 +171,7 @@ describe("BetCheck", () => {
     ["birthdate", "2023-02-28", "2023-02-29"],
     ["birthdate", "2023-04-30", "2023-04-31"],
     ["number", "9999", "10000"]
-  ] as const)("takes a %s up to %s, and no %s", (name, most, tooMuch) => {
+  ] as const)("accepts a %s of %s, but not of %s", (name, most, tooMuch) => {
     const bet = ["Ana", "Perez", "1", "1999-03-17", "7574"]
     for (const [field, isBet] of [
       [most, true],
@@ -185,7 +185,7 @@ describe("BetCheck", () => {
   })
 
   it.effect.prop(
-    "accepts an ordinary bet in one pass, and nothing that is none",
+    "accepts ordinary bets in one pass, and nothing that is not a bet",
     [
       Bet,
       nearly,
@@ -195,7 +195,7 @@ describe("BetCheck", () => {
     ([bet, field, index, separator]) =>
       Effect.sync(() => {
         const texts = [bet.firstName, bet.lastName, bet.document, bet.birthdate, `${bet.number}`]
-        // In every other run all fields are a bet's.
+        // Half of the runs check a valid bet.
         expectSameInOnePass(index < 5 ? texts.with(index, field) : texts, separator)
       }),
     { arbitrary: { runs } }

@@ -1,7 +1,7 @@
 /**
- * Goal: rows from outside are taken where they are canonical rows of bets, and only there. Method:
- * rows of random bets, and the same with bytes changed; what is accepted must be what comes out
- * when its bets are decoded by their Schemas and written anew.
+ * Goal: only canonical rows of valid bets are accepted. Method: rows of random bets, also with
+ * changed bytes. Decoding accepted rows with the Schemas and encoding them again must not change
+ * them.
  */
 import { it } from "@effect/vitest"
 import { Effect, Result, Schema } from "effect"
@@ -15,14 +15,13 @@ const runs = process.env.LOTTERY_TEST_LONG ? 50_000 : 2_000
 const Changes = Schema.Array(
   Schema.Struct({
     at: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 5_000 })),
-    // The bytes that matter to a row, and some that do not.
     byte: Schema.Literals([0x22, 0x2c, 0x0a, 0x0d, 0x30, 0x37, 0x41, 0x20, 0xc3, 0xff])
   })
 ).check(Schema.isMinLength(1), Schema.isMaxLength(3))
 
-describe("rows from outside", () => {
+describe("rows from a peer", () => {
   it.effect.prop(
-    "are taken as they are where they are a batch's own",
+    "are used without a copy if they are canonical",
     [BetBatchSchema],
     ([batch]) =>
       Effect.sync(() => {
@@ -34,7 +33,7 @@ describe("rows from outside", () => {
   )
 
   it.effect.prop(
-    "that were changed are refused, or are the rows of other bets",
+    "with changed bytes are refused, or are canonical rows of other bets",
     [BetBatchSchema, Changes],
     ([batch, changes]) =>
       Effect.sync(() => {

@@ -1,4 +1,4 @@
-/** Goal: what a draw may be called, which agencies take part in it, and how they are told of. */
+/** Goal: the rules of a draw's name and agencies, and the description of agencies. */
 import { Schema } from "effect"
 import { describe, expect, it } from "vitest"
 import { DrawId, describeAgencies, ExpectedAgencies } from "../../src/domain/Draw.ts"
@@ -10,7 +10,7 @@ describe("a draw", () => {
     expect(["", "x".repeat(65), "a b", "a/b", "ñ", "a\n"].filter((id) => isId(id))).toEqual([])
   })
 
-  it("is for some agencies, in ascending order, each once", () => {
+  it("has at least one agency, in ascending order without duplicates", () => {
     const areAgencies = Schema.is(ExpectedAgencies)
     expect([[1], [1, 2, 2_147_483_647]].map((agencies) => areAgencies(agencies))).toEqual([
       true,
@@ -21,7 +21,7 @@ describe("a draw", () => {
     }
   })
 
-  it("names ten agencies, or the first and the last, or ten and how many more there are", () => {
+  it("describes agencies as a list, as a range, or as ten and the number of the others", () => {
     const upTo = (last: number) => Array.from({ length: last }, (_, index) => index + 1)
     expect(describeAgencies([])).toBe("none")
     expect(describeAgencies(upTo(10))).toBe("1, 2, 3, 4, 5, 6, 7, 8, 9, 10")

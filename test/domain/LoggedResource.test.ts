@@ -1,4 +1,4 @@
-/** Goal: what must be closed is closed once, logged, and never holds up a stop. */
+/** Goal: a resource is closed once, its closing is logged, and it never blocks a shutdown. */
 import { it } from "@effect/vitest"
 import { Cause, Effect, Exit, Fiber, Logger, Scope } from "effect"
 import { TestClock } from "effect/testing"
@@ -21,7 +21,7 @@ const logged = (log: Array<string>) =>
   ])
 
 describe("a logged resource", () => {
-  it.effect("whose closing hangs is left after its timeout, and that is logged", () =>
+  it.effect("whose closing hangs is abandoned after the timeout, with a log line", () =>
     Effect.gen(function* () {
       const log: Array<string> = []
       const scope = yield* Scope.make()
@@ -40,7 +40,7 @@ describe("a logged resource", () => {
     })
   )
 
-  it.effect("whose closing fails says so, and its scope ends with that, the others closed", () =>
+  it.effect("that fails to close is logged, and its scope fails after closing the others", () =>
     Effect.gen(function* () {
       const log: Array<string> = []
       const failing = Effect.acquireRelease(Effect.void, () => Effect.die(new Error("no disk")))
@@ -73,7 +73,7 @@ describe("a logged resource", () => {
     })
   )
 
-  it.effect("that could not be acquired is not said to be closed", () =>
+  it.effect("that could not be acquired is not logged as closed", () =>
     Effect.gen(function* () {
       const log: Array<string> = []
       yield* loggedResource("port", Effect.fail("in use"), "1 second").pipe(
@@ -86,7 +86,7 @@ describe("a logged resource", () => {
   )
 })
 
-it.effect("what is waited for no longer is ended with the wait, and not waited for", () =>
+it.effect("interrupting a bounded wait interrupts the work without waiting for it", () =>
   Effect.gen(function* () {
     let isEnding = false
     const work = Effect.onInterrupt(Effect.never, () => {

@@ -1,21 +1,18 @@
-/**
- * Goal: a reader knows that its stream has ended, and how much of a message was left; and it keeps
- * no bytes that were taken.
- */
+/** Goal: a reader remembers the end of its stream, counts what was left, and frees taken bytes. */
 import { it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
 import { describe, expect } from "vitest"
 import { ByteQueue, EndOfStream, make } from "../../src/protocol/ByteReader.ts"
 
 describe("the end of a stream", () => {
-  it.effect("is known ever after, although the stream says it once", () =>
+  it.effect("is remembered, although the stream reports it only once", () =>
     Effect.gen(function* () {
-      const said = [
+      const pulls = [
         Effect.succeed([Uint8Array.of(1, 2)]),
         Effect.succeed([Uint8Array.of(3)]),
         Effect.fail(new EndOfStream({ pending: 0 }))
       ]
-      const reader = make<never>(Effect.suspend(() => said.shift() ?? Effect.never))
+      const reader = make<never>(Effect.suspend(() => pulls.shift() ?? Effect.never))
       expect(yield* reader.take(2)).toEqual(Uint8Array.of(1, 2))
       expect(yield* Effect.flip(reader.peek(2))).toEqual(new EndOfStream({ pending: 1 }))
       expect(yield* Effect.flip(reader.fill)).toEqual(new EndOfStream({ pending: 1 }))
@@ -25,7 +22,7 @@ describe("the end of a stream", () => {
   )
 })
 
-it.effect("a stream that breaks has not ended", () =>
+it.effect("a broken stream is not reported as ended", () =>
   Effect.gen(function* () {
     const reader = make(Effect.fail("broken"))
     for (const read of [reader.fill, reader.peek(1), reader.take(1)]) {
@@ -34,8 +31,8 @@ it.effect("a stream that breaks has not ended", () =>
   })
 )
 
-describe("a run that is waited for", () => {
-  it.effect("has one buffer, however many chunks it comes in", () =>
+describe("an expected run", () => {
+  it.effect("has one buffer for any number of chunks", () =>
     Effect.gen(function* () {
       const queue = new ByteQueue()
       queue.expect(1024 * 1024)
@@ -51,22 +48,22 @@ describe("a run that is waited for", () => {
   )
 })
 
-describe("what was taken", () => {
-  it.effect("of a large message is not kept for the few bytes behind it", () =>
+describe("the taken part of a large message", () => {
+  it.effect("is freed if only a few bytes follow it", () =>
     Effect.gen(function* () {
-      const said = [Effect.succeed([Buffer.alloc(1024 * 1024)])]
-      const reader = make<never>(Effect.suspend(() => said.shift() ?? Effect.never))
+      const pulls = [Effect.succeed([Buffer.alloc(1024 * 1024)])]
+      const reader = make<never>(Effect.suspend(() => pulls.shift() ?? Effect.never))
       yield* reader.take(1024 * 1024 - 3)
       yield* Effect.forkChild(reader.fill, { startImmediately: true })
       expect(reader.buffered().buffer.byteLength).toBe(3)
     })
   )
 
-  it.effect("of a large message is not kept while more is waited for", () =>
+  it.effect("is freed while the reader waits for more", () =>
     Effect.gen(function* () {
       const message = Buffer.alloc(1024 * 1024)
-      const said = [Effect.succeed([message]), Effect.succeed([Uint8Array.of(1)])]
-      const reader = make<never>(Effect.suspend(() => said.shift() ?? Effect.never))
+      const pulls = [Effect.succeed([message]), Effect.succeed([Uint8Array.of(1)])]
+      const reader = make<never>(Effect.suspend(() => pulls.shift() ?? Effect.never))
       expect((yield* reader.take(message.length - 3)).length).toBe(message.length - 3)
       yield* reader.fill
       expect(reader.buffered()).toEqual(Uint8Array.of(0, 0, 0, 1))

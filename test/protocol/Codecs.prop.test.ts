@@ -1,7 +1,7 @@
 /**
- * Goal: every codec gives back what was encoded, however the stream is cut; and whatever bytes
- * come, the outcome is a message or a typed error, never an exception, never a hang.
- * Method: messages drawn from the dialects' Schemas; random, cut off and flipped bytes.
+ * Goal: every codec decodes what it encoded, however the stream is cut. Any other bytes give a
+ * message or a typed error, never an exception or a hang.
+ * Method: random messages from the dialects' Schemas; random, truncated and flipped bytes.
  */
 import { it } from "@effect/vitest"
 import { Effect, Result, Schema } from "effect"
@@ -18,7 +18,7 @@ import { cut, readerOf } from "../support/peers/streams.ts"
 
 const runs = process.env.LOTTERY_TEST_LONG ? 20_000 : 500
 
-/** A kind of message, as the tests see it; `Message` is erased. */
+/** A kind of message with its type erased. */
 interface Kind {
   readonly name: string
   readonly schema: Schema.Codec<unknown, unknown>
@@ -67,7 +67,7 @@ const Cuts = Schema.Array(Schema.Int.check(Schema.isBetween({ minimum: 1, maximu
 const Bytes = Schema.Array(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 255 })))
 const Offset = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 10_000 }))
 
-/** Reads messages until the stream ends or one is bad. */
+/** Reads messages until the stream ends or one is invalid. */
 const readAll = Effect.fnUntraced(function* (read: Kind["read"], reader: ByteReader<never>) {
   const messages: Array<unknown> = []
   for (;;) {
@@ -86,12 +86,12 @@ const expectTyped = (end: unknown) =>
 for (const { codec, name, read, schema } of kinds) {
   const encode = encoder(codec)
   const decode = decoder(codec)
-  /** The message's bytes; undefined where the dialect cannot say it. */
+  /** Returns undefined if the dialect cannot represent the message. */
   const bytesOf = (message: unknown) => Result.getOrUndefined(encode(message))
 
   describe(name, () => {
     it.effect.prop(
-      "comes back as it was encoded",
+      "decodes to what was encoded",
       [schema],
       ([message]) =>
         Effect.sync(() => {
@@ -103,21 +103,21 @@ for (const { codec, name, read, schema } of kinds) {
     )
 
     it.effect.prop(
-      "comes out the same however the stream is cut",
+      "is read the same however the stream is cut",
       [Schema.Array(schema), Cuts],
       ([messages, lengths]) =>
         Effect.gen(function* () {
-          const sayable = messages.filter((message) => bytesOf(message) !== undefined)
-          const stream = new Uint8Array(Buffer.concat(sayable.map((one) => bytesOf(one)!)))
+          const encodable = messages.filter((message) => bytesOf(message) !== undefined)
+          const stream = new Uint8Array(Buffer.concat(encodable.map((one) => bytesOf(one)!)))
           const outcome = yield* readAll(read, readerOf(cut(stream, lengths)))
-          expect(outcome.messages).toEqual(sayable)
+          expect(outcome.messages).toEqual(encodable)
           expect(outcome.end).toEqual(new EndOfStream({ pending: 0 }))
         }),
       { arbitrary: { runs } }
     )
 
     it.effect.prop(
-      "ends in a typed error where it is cut off",
+      "gives a typed error if it is truncated",
       [schema, Offset, Cuts],
       ([message, offset, lengths]) =>
         Effect.gen(function* () {
@@ -133,7 +133,7 @@ for (const { codec, name, read, schema } of kinds) {
     )
 
     it.effect.prop(
-      "answers flipped bytes with a message or a typed error",
+      "gives a message or a typed error for flipped bits",
       [schema, Offset, Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 255 })), Cuts],
       ([message, offset, flip, lengths]) =>
         Effect.gen(function* () {
@@ -146,7 +146,7 @@ for (const { codec, name, read, schema } of kinds) {
     )
 
     it.effect.prop(
-      "answers random bytes with a message or a typed error",
+      "gives a message or a typed error for random bytes",
       [Bytes, Cuts],
       ([bytes, lengths]) =>
         Effect.gen(function* () {
@@ -164,7 +164,7 @@ describe("binary packet", () => {
   const decode = decoder(Binary.BinaryPacketFromBytes)
 
   it.effect.prop(
-    "is refused where it ends in anything but 0 or 1",
+    "is refused unless it ends in 0 or 1",
     [Binary.BinaryPacket, Continue],
     ([packet, more]) =>
       Effect.sync(() => {

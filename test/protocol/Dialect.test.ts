@@ -1,4 +1,4 @@
-/** Goal: the dialect is told from the first bytes, one by one, and never too early. */
+/** Goal: the dialect is detected from the first bytes, as they arrive, and never too early. */
 import { describe, expect, it } from "vitest"
 import { detect } from "../../src/protocol/Dialect.ts"
 import { beginsWithAlert, beginsWithHandshake } from "../../src/protocol/TlsRecord.ts"
@@ -6,19 +6,19 @@ import { beginsWithAlert, beginsWithHandshake } from "../../src/protocol/TlsReco
 const bytes = (...parts: ReadonlyArray<number | string>): Buffer =>
   Buffer.concat(parts.map((p) => (typeof p === "number" ? Buffer.from([p]) : Buffer.from(p))))
 
-/** What is told after each byte, the last one before the stream ends. */
+/** The result after each byte, before the stream ends. */
 const stepByStep = (stream: Buffer): Array<string> =>
   Array.from(stream, (_, index) => detect(stream.subarray(0, index + 1), false))
 
-/** After how many bytes a dialect is told, and which. */
-const told = (stream: Buffer) => {
+/** The number of bytes after which the dialect is decided, and the dialect. */
+const decided = (stream: Buffer) => {
   const steps = stepByStep(stream)
   const first = steps.findIndex((step) => step !== "undecided")
   return [first + 1, steps[first]]
 }
 
 describe("TLS", () => {
-  it("is told by its first byte, and its version if that has come", () => {
+  it("is recognized from its first byte, and from its version if there are more", () => {
     const first = (...start: ReadonlyArray<number>) => {
       const record = Uint8Array.from(start)
       return [beginsWithHandshake(record), beginsWithAlert(record)]
@@ -45,7 +45,7 @@ describe("detect", () => {
 
   it.each([
     ["native", bytes(0xff, "LTRY", 13, 10, 1), [8, "native"]],
-    ["nearly native", bytes(0xff, "LTRX"), [5, "unknown"]],
+    ["almost native", bytes(0xff, "LTRX"), [5, "unknown"]],
     ["JSON", bytes(0, 0, 0, 20, '{"type'), [6, "json"]],
     ["JSON with white space", bytes(0, 0, 0, 20, "{ \n"), [6, "json"]],
     ["an empty object", bytes(0, 0, 0, 2, "{}"), [6, "json"]],
@@ -57,7 +57,7 @@ describe("detect", () => {
     ["binary without content", bytes(0, 2, 0, 0, 0), [5, "unknown"]],
     ["a line", bytes("[CLIENT 1] Message N°1\n"), [24, "line"]],
     ["a line with CR", bytes("PING\r\n"), [6, "line"]],
-    ["a CR within", bytes("PI\rNG\n"), [4, "unknown"]],
+    ["a CR within a line", bytes("PI\rNG\n"), [4, "unknown"]],
     ["a control character", bytes("PI", 7), [3, "unknown"]],
     ["a tab", bytes("PI\tG\n"), [5, "line"]],
     ["not UTF-8", bytes("PI", 0xff), [3, "unknown"]],
@@ -65,26 +65,26 @@ describe("detect", () => {
     ["HTTP, which is a line", bytes("GET / HTTP/1.1\r\n"), [16, "line"]],
     ["TLS", bytes(0x16, 3, 1, 2, 0), [3, "unknown"]]
   ])("%s", (_what, stream, expected) => {
-    expect(told(stream)).toEqual(expected)
+    expect(decided(stream)).toEqual(expected)
   })
 
-  it("asks for JSON before binary, whose rule is nearly met by some lengths", () => {
-    // A length of 0x313b bytes is "1;" from byte 2 on.
+  it("checks for JSON before binary, because some JSON lengths look like binary content", () => {
+    // The length 0x313b is "1;" in ASCII.
     const stream = bytes(0, 0, 0x31, 0x3b, '{"type_message"')
-    expect(told(stream)).toEqual([6, "json"])
-    expect(told(bytes(0, 0, 0x31, 0x3b, "Ana"))).toEqual([5, "unknown"])
-    expect(told(bytes(0, 9, "1;Ana"))).toEqual([5, "binary"])
+    expect(decided(stream)).toEqual([6, "json"])
+    expect(decided(bytes(0, 0, 0x31, 0x3b, "Ana"))).toEqual([5, "unknown"])
+    expect(decided(bytes(0, 9, "1;Ana"))).toEqual([5, "binary"])
   })
 
-  it("decides a line of one letter at the end of the stream only", () => {
-    expect(told(bytes("A\n"))[1]).toBeUndefined()
+  it("recognizes a line of one letter only at the end of the stream", () => {
+    expect(decided(bytes("A\n"))[1]).toBeUndefined()
     expect(detect(bytes("A\n"), true)).toBe("line")
     expect(detect(bytes("A"), true)).toBe("line")
     expect(detect(bytes("PING"), true)).toBe("line")
     expect(detect(bytes("AB\n"), false)).toBe("line")
   })
 
-  it("waits for the rest of a character that is cut", () => {
+  it("waits for the rest of a partial character", () => {
     const stream = bytes("Añ€😀\n")
     expect(
       stepByStep(stream)
@@ -95,12 +95,12 @@ describe("detect", () => {
     expect(detect(stream.subarray(0, 2), true)).toBe("unknown")
   })
 
-  it("takes a line of 1 KiB with its end, and none that is longer", () => {
+  it("accepts a line of 1 KiB, including its line ending, and refuses a longer one", () => {
     expect(detect(bytes("x".repeat(1023), "\n"), false)).toBe("line")
     expect(detect(bytes("x".repeat(1024)), false)).toBe("unknown")
   })
 
-  it("takes a line that reads as binary for binary", () => {
+  it("treats a line that looks like binary as binary", () => {
     expect(detect(bytes("ab12;cd\n"), false)).toBe("binary")
   })
 })

@@ -1,4 +1,4 @@
-/** Goal: what is as long as the wire allows is said and taken, and nothing that is one more. */
+/** Goal: messages of the maximum length are encoded and accepted; longer ones are refused. */
 import { it } from "@effect/vitest"
 import { Effect, Result } from "effect"
 import { describe, expect } from "vitest"
@@ -15,17 +15,17 @@ import { readerOf } from "../support/peers/streams.ts"
 
 const MIB = 1024 * 1024
 
-/** The four bytes that say a length. */
+/** A length as four bytes. */
 const lengthOf = (bytes: number): Buffer => {
   const header = Buffer.alloc(4)
   header.writeUInt32BE(bytes)
   return header
 }
 
-/** One bet in so many bytes, which no codec looks at any more. */
+/** A batch of this many bytes, whose rows no codec checks. */
 const batchOf = (bytes: number) => new BetBatch(new Uint8Array(bytes), 1)
 
-/** Bets in so many bytes, the first of them with a name that fills these. */
+/** Valid bets of exactly this many bytes; the first name fills the rest. */
 const rowsOf = (bytes: number) => {
   const row = "A,P,1,1999-03-17,1\n"
   const count = Math.floor(bytes / row.length)
@@ -33,13 +33,13 @@ const rowsOf = (bytes: number) => {
   return new BetBatch(Buffer.from(filled), count)
 }
 
-/** What is encoded of so many bytes, one of which is the last that fits. */
+/** Messages of a given length, with the maximum length of each. */
 const encoded: ReadonlyArray<
   readonly [what: string, most: number, encode: (bytes: number) => Result.Result<Uint8Array, Error>]
 > = [
-  ["a line, its end included", 1024, (bytes) => Line.encodeTextLine("x".repeat(bytes - 1))],
+  ["a line with its line ending", 1024, (bytes) => Line.encodeTextLine("x".repeat(bytes - 1))],
   [
-    "a packet behind its size",
+    "a packet after its size",
     65_535,
     (bytes) => {
       const batch = rowsOf(bytes - "1;".length - 2 + 1)
@@ -47,7 +47,7 @@ const encoded: ReadonlyArray<
     }
   ],
   [
-    "JSON behind its length",
+    "JSON after its length",
     8 * MIB,
     (bytes) => {
       const around = '{"type_message":3,"payload":""}'.length
@@ -55,13 +55,13 @@ const encoded: ReadonlyArray<
     }
   ],
   [
-    "a native frame of bets behind its length",
+    "a native frame of bets after its length",
     MIB,
     (bytes) =>
       Frames.encodeNativeRequest(new Native.Bets({ position: 0, batch: batchOf(bytes - 9) }))
   ],
   [
-    "a native control frame behind its length",
+    "a native control frame after its length",
     MIB,
     (bytes) => {
       const around = '{"_tag":"Rejected","code":"","message":""}'.length
@@ -71,21 +71,21 @@ const encoded: ReadonlyArray<
   ]
 ]
 
-describe("what is said", () => {
-  it.each(encoded)("%s has %i bytes at most", (_what, most, encode) => {
+describe("encoding", () => {
+  it.each(encoded)("%s has at most %i bytes", (_what, most, encode) => {
     const longest = Result.getOrThrow(encode(most))
     expect([0, 2, 4]).toContain(longest.length - most)
     expect(Result.isFailure(encode(most + 1))).toBe(true)
   })
 
-  it("at the last position that a frame can say", () => {
+  it("a frame of bets may have the position 2^32 - 1 and no higher one", () => {
     const encode = (position: number) =>
       Frames.encodeNativeRequest(new Native.Bets({ position, batch: batchOf(20) }))
     expect(Result.isSuccess(encode(2 ** 32 - 1))).toBe(true)
     expect(Result.isFailure(encode(2 ** 32))).toBe(true)
   })
 
-  it("in a batch that fills a message", () => {
+  it("the limits of a batch fill a message", () => {
     expect(Binary.maxBatchBytes(1, 65_537)).toBe(65_532)
     expect(Binary.maxBatchBytes(1, 1_000_000)).toBe(65_532)
     expect(Frames.maxRowBytes(MIB)).toBe(MIB - 9)
@@ -105,18 +105,18 @@ const readers: ReadonlyArray<
   ["a native frame of a server", MIB, Frames.readNativeReply]
 ]
 
-describe("what is taken", () => {
-  it.effect.each(readers)("%s has %i bytes behind its length at most", ([, most, read]) =>
+describe("reading", () => {
+  it.effect.each(readers)("%s has at most %i bytes after its length", ([, most, read]) =>
     Effect.gen(function* () {
       const outcome = (bytes: number) =>
         Effect.flip(read(readerOf([Buffer.concat([lengthOf(bytes), Buffer.from([2])])])))
-      // It is waited for, and does not come.
+      // The reader accepts the length and waits for the rest, which never arrives.
       expect((yield* outcome(most))._tag).toBe("EndOfStream")
       expect((yield* outcome(most + 1))._tag).not.toBe("EndOfStream")
     })
   )
 
-  it.effect("a packet has 3 bytes behind its size at least: an agency of one digit", () =>
+  it.effect("a packet has at least 3 bytes after its size: an agency of one digit", () =>
     Effect.gen(function* () {
       const read = (...bytes: ReadonlyArray<number>) =>
         Binary.readBinaryPacket(readerOf([Uint8Array.from(bytes)]))
@@ -125,7 +125,7 @@ describe("what is taken", () => {
     })
   )
 
-  it("a line has 1024 bytes at most", () => {
+  it("a line has at most 1024 bytes", () => {
     const decode = decoder(Line.TextLineFromBytes)
     expect(Result.isSuccess(decode(Buffer.from(`${"x".repeat(1023)}\n`)))).toBe(true)
     expect(Result.isFailure(decode(Buffer.from(`${"x".repeat(1024)}\n`)))).toBe(true)
@@ -133,14 +133,14 @@ describe("what is taken", () => {
     expect(detect(Buffer.from(`${"x".repeat(1024)}\n`), false)).toBe("unknown")
   })
 
-  it("JSON is told by a length of 8 MiB at most", () => {
+  it("JSON is detected by a length of at most 8 MiB", () => {
     const first = (bytes: number) =>
       detect(Buffer.concat([lengthOf(bytes), Buffer.from('{"')]), false)
     expect(first(8 * MIB)).toBe("json")
     expect(first(8 * MIB + 1)).toBe("unknown")
   })
 
-  it("together with others JSON has 256 KiB at most", () => {
+  it("JSON that may arrive together with others has at most 256 KiB", () => {
     const begins = (bytes: number) =>
       Json.beginsWithJsonMessage(Buffer.concat([lengthOf(bytes), Buffer.alloc(bytes)]))
     expect([begins(256 * 1024), begins(256 * 1024 + 1)]).toEqual([true, false])

@@ -1,6 +1,6 @@
 /**
- * Goal: what is said to a connection that is gone fails, and keeps nobody waiting; what comes is
- * read as far as there is room. Method: real sockets, whose peer says all at once.
+ * Goal: writes to a closed connection fail without waiting, and reads wait for room. Method: real
+ * sockets with a peer that sends everything at once.
  */
 import * as Net from "node:net"
 import * as NodeSocket from "@effect/platform-node/NodeSocket"
@@ -9,15 +9,15 @@ import { Effect, Fiber, Latch } from "effect"
 import { expect } from "vitest"
 import * as PeerConnection from "../../src/protocol/PeerConnection.ts"
 
-/** Connects to a port of this process, where this is said and all that comes is forgotten. */
-const connect = Effect.fnUntraced(function* (said = "") {
+/** Connects to a server in this process, which sends `text` and discards what it receives. */
+const connect = Effect.fnUntraced(function* (text = "") {
   const server = yield* Effect.acquireRelease(
     Effect.callback<Net.Server>((resume) => {
       const listening = Net.createServer((socket) =>
         socket
           .on("error", () => {})
           .resume()
-          .write(said)
+          .write(text)
       )
       listening.listen(0, "127.0.0.1", () => resume(Effect.succeed(listening)))
     }),
@@ -33,7 +33,7 @@ const connect = Effect.fnUntraced(function* (said = "") {
   )
 })
 
-it.live("a connection that was destroyed is lost at once, and takes no more words", () =>
+it.live("a destroyed connection is lost at once and refuses writes", () =>
   Effect.gen(function* () {
     const net = yield* connect()
     const socket = yield* NodeSocket.fromDuplex(Effect.succeed(net))
@@ -50,7 +50,7 @@ it.live("a connection that was destroyed is lost at once, and takes no more word
   })
 )
 
-it.live("nothing more of a run is read before there is room up to its end", () =>
+it.live("a run is not read until there is room up to its end", () =>
   Effect.gen(function* () {
     const net = yield* connect("0123456789")
     const socket = yield* NodeSocket.fromDuplex(Effect.succeed(net))

@@ -1,4 +1,4 @@
-/** Goal: each rule of the old dialects on its own, above all what they refuse and why. */
+/** Goal: each rule of the binary and JSON dialects, and above all the reasons of their refusals. */
 import { it } from "@effect/vitest"
 import { Effect, Result } from "effect"
 import { describe, expect } from "vitest"
@@ -37,7 +37,7 @@ describe("a binary packet", () => {
     return Result.isFailure(decoded) ? decoded.failure : undefined
   }
 
-  it("may end its bets with a separator, and its number with zeros before it", () => {
+  it("may have a separator after the last bet, and leading zeros in a number", () => {
     const decoded = Result.getOrThrow(decodePacket(packet("7;Ana;Perez;1;1999-03-17;0007;", 1)))
     expect([...decoded.batch].map(({ number }) => number)).toEqual([7])
     expect(decoded.last).toBe(false)
@@ -55,7 +55,7 @@ describe("a binary packet", () => {
     })
   )
 
-  it("may have an agency and nothing else", () => {
+  it("may have only an agency", () => {
     expect(Result.getOrThrow(decodePacket(packet("7"))).batch.count).toBe(0)
   })
 
@@ -66,19 +66,19 @@ describe("a binary packet", () => {
     ["an empty name", "1;;P;1;1999-02-28;1", 0, "first name"],
     ["a missing field", `1;${GOOD};Ana;P;1;1999-02-28`, 1, "expected 5 fields, got 4"],
     ["a negative number", "1;Ana;P;1;1999-02-28;-1", 0, "number"]
-  ])("is refused with the bet and why: %s", (_what, content, index, reason) => {
+  ])("is refused with the bet and the reason: %s", (_what, content, index, reason) => {
     const problem = problemOf(content)
     expect(problem?.index).toBe(index)
     expect(problem?.agency).toBe(1)
     expect(problem?.reason).toContain(reason)
   })
 
-  it("is refused where bytes are not UTF-8", () => {
+  it("is refused if it is not UTF-8", () => {
     const content = Buffer.concat([Buffer.from("1;A"), Buffer.from([0xff]), Buffer.from(`${GOOD}`)])
     expect(problemOf(content)?.message).toBe("bet 1: first name: expected valid UTF-8")
   })
 
-  it("ends in 0 or 1: a neighbouring framing without this field is no bet", () => {
+  it("must end in 0 or 1, which a similar framing without this field does not", () => {
     const content = Buffer.from(`1;${GOOD}`)
     const neighbour = Buffer.concat([Buffer.from([0, content.length]), content])
     const second = Buffer.from(packet(content))
@@ -103,14 +103,14 @@ describe("a binary packet", () => {
     }
   )
 
-  it("says how many bets it seems to hold", () => {
+  it("is refused with the number of bets that it seems to have", () => {
     const content = `1;${GOOD};${GOOD};Ana;P;1;1999-02-31;1`
     expect(problemOf(content)?.count).toBe(3)
     expect(problemOf(`${content};`)?.count).toBe(3)
     expect(problemOf(`1;${GOOD};Ana;P`)?.count).toBe(2)
   })
 
-  it("cannot hold a name with its separator, nor more bytes than its size can say", () => {
+  it("cannot contain a name with its separator, or more bytes than fit in its size", () => {
     const encode = (batch: BetBatch) =>
       Binary.encodeBinaryPacket(new Binary.BinaryPacket({ agency: 1, batch, last: true }))
     expect(Result.isFailure(encode(withName("a;b")))).toBe(true)
@@ -120,7 +120,7 @@ describe("a binary packet", () => {
     expect(Result.isFailure(encode(new BetBatch(rows, 600)))).toBe(true)
   })
 
-  it("fits when its rows fit what is said to fit, whatever the size", () => {
+  it("fits if its rows are no longer than maxBatchBytes, for any size", () => {
     for (const bytes of [256, 300, 8192, 65_537]) {
       const most = Binary.maxBatchBytes(123, bytes)
       const rows = Buffer.alloc(most, "Ana,P,1,1999-03-17,1\n")
@@ -136,8 +136,8 @@ describe("a binary packet", () => {
   })
 })
 
-describe("the question and the answer in binary", () => {
-  it.effect("are an agency's number without any bet, and 0 or 1", () =>
+describe("the binary request for winners and the binary answer", () => {
+  it.effect("are an agency's number without bets, and 0 or 1", () =>
     Effect.gen(function* () {
       const ask = (content: string) => Binary.readBinaryQuestion(readerOf([packet(content, 7)]))
       expect(yield* ask("12;")).toBe(12)
@@ -152,12 +152,12 @@ describe("the question and the answer in binary", () => {
   )
 })
 
-describe("the winners in binary", () => {
+describe("the binary winners", () => {
   const decodeWinners = decoder(Binary.BinaryWinnersFromBytes)
   const encode = (last: string) =>
     Binary.encodeBinaryWinners([...Array<string>(5957).fill("1234567890"), last])
 
-  it("have as many bytes as their size can say, and no more", () => {
+  it("have at most as many bytes as fit in their size", () => {
     const bytes = Result.getOrThrow(encode("12345678"))
     expect([bytes.length, bytes[0], bytes[1]]).toEqual([2 + 65_535, 0xff, 0xff])
     expect(Result.getOrThrow(decodeWinners(bytes))).toHaveLength(5958)
@@ -185,7 +185,7 @@ describe("a JSON message", () => {
     return Result.isFailure(decoded) ? decoded.failure : undefined
   }
 
-  it("takes an agency as text or number, a type as number or name", () => {
+  it("may have its agency as text or a number, and its type as a number or a name", () => {
     for (const agency of ["3", 3]) {
       for (const type_message of [3, "CONSULT_AGENCY_WINNERS"]) {
         const decoded = decodeRequest(json({ type_message, agency }))
@@ -194,7 +194,7 @@ describe("a JSON message", () => {
     }
   })
 
-  it("keeps quotes as they are: the dialect has no quoting", () => {
+  it("keeps quotes, because the dialect has no quoting", () => {
     const decoded = Result.getOrThrow(chunk(['"Ana",P,1,1999-03-17,1']))
     const names = decoded._tag === "Chunk" ? [...decoded.batch].map((bet) => bet.firstName) : []
     expect(names).toEqual(['"Ana"'])
@@ -202,12 +202,12 @@ describe("a JSON message", () => {
 
   it.each([
     ["31 February", [GOOD_ROW, "Ana,P,1,1999-02-31,1"], 1, "birthdate"],
-    ["a field too many", ["Ana,P,1,1999-02-28,1,2"], 0, "number"],
-    ["a field too few", [GOOD_ROW, "Ana,P,1,1999-02-28"], 1, "expected 5 fields, got 4"],
+    ["six fields", ["Ana,P,1,1999-02-28,1,2"], 0, "number"],
+    ["four fields", [GOOD_ROW, "Ana,P,1,1999-02-28"], 1, "expected 5 fields, got 4"],
     ["an empty string", [GOOD_ROW, ""], 1, "expected first,last"],
     ["two bets in a string", [`${GOOD_ROW}\n${GOOD_ROW}`], 0, "expected first,last"],
     ["a lone surrogate", ["A\ud800,P,1,1999-02-28,1"], 0, "expected first,last"]
-  ])("is refused with the bet and why: %s", (_what, payload, index, reason) => {
+  ])("is refused with the bet and the reason: %s", (_what, payload, index, reason) => {
     const problem = problemOf(payload)
     expect(problem?.index).toBe(index)
     expect(problem?.count).toBe(payload.length)
@@ -243,7 +243,7 @@ describe("a JSON message", () => {
     '{"type_message":3,"agency":1,"payload":[]}',
     `{"type_message":3,"agency":1,"payload":["${GOOD_ROW}"]}`,
     `{"type_message":3,"agency":1,"x":"["${GOOD_ROW}"]"}`
-  ])("is refused where it is not one: %s", (text) => {
+  ])("is refused if it is invalid: %s", (text) => {
     expect(Result.isFailure(decodeRequest(json(text)))).toBe(true)
   })
 
@@ -256,14 +256,14 @@ describe("a JSON message", () => {
     })
   )
 
-  it("of a server is ASCII, whatever it says", () => {
+  it("of a server is always ASCII", () => {
     const reply = new Json.ChunkRejected({ reason: "ñ\u007f€\u{1f340}" })
     const encoded = Result.getOrThrow(Json.encodeJsonReply(reply))
     expect(encoded.subarray(4).every((byte) => byte >= 0x20 && byte < 0x7f)).toBe(true)
     expect(Result.getOrThrow(decodeReply(encoded))).toEqual(reply)
   })
 
-  it("may bring winners joined by commas or as a list", () => {
+  it("may have winners joined by commas or as a list", () => {
     for (const payload of ["1,2", ["1", "2"]]) {
       expect(Result.getOrThrow(decodeReply(json({ type_message: 2, payload })))).toEqual(
         new Json.InformWinners({ documents: ["1", "2"] })
@@ -271,7 +271,7 @@ describe("a JSON message", () => {
     }
   })
 
-  it("fits when its rows fit what is said to fit, at their worst", () => {
+  it("fits if its rows are no longer than MAX_BATCH_BYTES, in the worst case", () => {
     const row = withName("ñ".repeat(50))
     const count = Math.floor(Json.MAX_BATCH_BYTES / row.bytes.length)
     const batch = new BetBatch(Buffer.concat(Array.from({ length: count }, () => row.bytes)), count)

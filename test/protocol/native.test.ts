@@ -1,4 +1,4 @@
-/** Goal: each rule of the native frames on its own, above all what they refuse and why. */
+/** Goal: each rule of the native frames, and above all the reasons of their refusals. */
 import { it } from "@effect/vitest"
 import { Effect, Result } from "effect"
 import { describe, expect } from "vitest"
@@ -21,7 +21,7 @@ const problemOf = (frame: Uint8Array) => {
 }
 
 describe("a frame of bets", () => {
-  it("is its rows as they lie, and comes back byte for byte", () => {
+  it("uses its rows without a copy and encodes to the same bytes", () => {
     const frame = betsFrame(15_000, 2, `${GOOD}"O""Hara, the 2nd",P,1,1999-03-17,0\n`)
     const bets = Result.getOrThrow(decodeRequest(frame))
     expect(bets).toMatchObject({ _tag: "Bets", position: 15_000, batch: { count: 2 } })
@@ -32,23 +32,23 @@ describe("a frame of bets", () => {
   it.each([
     ["31 February", `${GOOD}Ana,P,1,1999-02-31,1\n`, 1, "birthdate"],
     ["leading zeros", "Ana,P,1,1999-02-28,0007\n", 0, "leading zeros"],
-    ["quotes that need not be", '"Ana",P,1,1999-02-28,7\n', 0, "quotes"],
+    ["unnecessary quotes", '"Ana",P,1,1999-02-28,7\n', 0, "quotes"],
     ["an open quote", '"Ana,P,1,1999-02-28,7\n', 0, "5 fields"],
-    ["leading zeros beside quotes", '"A,b",P,1,1999-02-28,07\n', 0, "leading zeros"],
-    ["a bad field in quotes", '"A,b",P,1x,1999-02-28,7\n', 0, "document"],
+    ["leading zeros in a row with quotes", '"A,b",P,1,1999-02-28,07\n', 0, "leading zeros"],
+    ["an invalid field in a row with quotes", '"A,b",P,1x,1999-02-28,7\n', 0, "document"],
     ["CR before LF", "Ana,P,1,1999-02-28,7\r\n", 0, "number"],
     ["four fields", `${GOOD}${GOOD}Ana,P,1,1999-02-28\n`, 2, "5 fields"],
     ["no LF at the end", "Ana,P,1,1999-02-28,7", 0, "LF"],
     ["an empty row", `${GOOD}\n`, 1, "5 fields"],
     ["bytes that are not UTF-8", Buffer.from('"\xff,",P,1,1999-02-28,7\n', "latin1"), 0, "UTF-8"]
-  ] as const)("is refused with the row and why: %s", (_what, rows, index, reason) => {
+  ] as const)("is refused with the row and the reason: %s", (_what, rows, index, reason) => {
     const count = Buffer.from(rows).filter((byte) => byte === 0x0a).length || 1
     const problem = problemOf(betsFrame(70, count, rows))
     expect(problem).toMatchObject({ index, position: 70, count })
     expect(problem?.reason).toContain(reason)
   })
 
-  it("is refused where it holds more or fewer rows than it says", () => {
+  it("is refused if its number of rows is not its count", () => {
     for (const count of [0, 1, 3]) {
       const problem = problemOf(betsFrame(0, count, GOOD + GOOD))
       expect(problem?.reason).toBe(`expected ${count} rows, got 2`)
@@ -61,7 +61,7 @@ describe("a frame of bets", () => {
     expect(problem?.reason).toBe("expected position and count in a frame of bets")
   })
 
-  it("is not written where it does not fit", () => {
+  it("is not encoded if it is too large", () => {
     const bet = new Bet({
       firstName: '"'.repeat(100),
       lastName: '"'.repeat(100),
@@ -76,7 +76,7 @@ describe("a frame of bets", () => {
 })
 
 describe("a control message", () => {
-  it("may have keys that are not known", () => {
+  it("may have unknown keys", () => {
     const frame = controlFrame({ _tag: "Hello", draw: "default", agency: 3, colour: "red" })
     expect(Result.getOrThrow(decodeRequest(frame))).toEqual(
       new Native.Hello({ draw: "default", agency: 3 })
@@ -89,7 +89,7 @@ describe("a control message", () => {
   })
 
   it.each([
-    ["no JSON", "{"],
+    ["invalid JSON", "{"],
     ["another tag", { _tag: "Goodbye" }],
     ["a server's message", { _tag: "Ack", bets: 1 }],
     ["an agency as text", { _tag: "Hello", draw: "default", agency: "3" }],
@@ -114,7 +114,7 @@ describe("a control message", () => {
     ["no tag", { token: TOKEN, agency: 3 }],
     ["the token as its tag", { _tag: TOKEN }],
     ["JSON that is cut off", `{"_tag":"Hello","token":"${TOKEN}"`],
-    ["no JSON", TOKEN],
+    ["text that is not JSON", TOKEN],
     ["a string", `"${TOKEN}"`]
   ])("keeps a token out of its refusal: %s", (_what, message) => {
     const problem = problemOf(controlFrame(message))
@@ -132,17 +132,17 @@ describe("a control message", () => {
     ["no empty tag", { _tag: "" }, ""],
     ["no tag of other letters", { _tag: "Olé" }, ""],
     ["no number", { _tag: 1 }, ""],
-    ["nothing of what is no JSON", "Goodbye", ""]
+    ["nothing of text that is not JSON", "Goodbye", ""]
   ])("is refused showing %s", (_what, message, got) => {
     expect(problemOf(controlFrame(message))?.message).toBe(`expected a JSON control message${got}`)
   })
 
-  it("of a client is none of a server", () => {
+  it("of a client is refused as a server's", () => {
     expect(Result.isFailure(decodeReply(controlFrame({ _tag: "AwaitWinners" })))).toBe(true)
     expect(Result.isFailure(decodeReply(betsFrame(0, 1, GOOD)))).toBe(true)
   })
 
-  it("may be refused with a code that this version does not know", () => {
+  it("may be a rejection with an unknown code, which is final", () => {
     const rejected = { _tag: "Rejected", code: "Tuesday", message: "closed" }
     expect(Result.getOrThrow(decodeReply(controlFrame(rejected)))).toMatchObject(rejected)
     expect(Native.isRetryable("Tuesday")).toBe(false)
@@ -152,11 +152,14 @@ describe("a control message", () => {
     [true, ["Gap", "Conflict", "StoreUnavailable", "Busy", "Timeout", "ShuttingDown"]],
     [false, ["Malformed", "TooLarge", "WrongDraw", "UnknownAgency", "Unauthorized", "InvalidBet"]],
     [false, ["BookMismatch", "NotFinished", "AlreadyFinished", "Superseded", "busy", ""]]
-  ] as const)("says with its code whether to begin again: %s after %s", (isRetryable, codes) => {
-    expect(codes.map(Native.isRetryable)).toEqual(codes.map(() => isRetryable))
-  })
+  ] as const)(
+    "says with its code if a client may begin again: %s after %s",
+    (isRetryable, codes) => {
+      expect(codes.map(Native.isRetryable)).toEqual(codes.map(() => isRetryable))
+    }
+  )
 
-  it("of a server grants some frame of some bytes", () => {
+  it("of a server must allow at least one frame of one byte", () => {
     const welcome = { _tag: "Welcome", draw: "d", bets: 0, sha256: "a".repeat(64), finished: false }
     const decode = (window: number, maxFrame: number) =>
       Result.isSuccess(decodeReply(controlFrame({ ...welcome, window, maxFrame })))
@@ -172,7 +175,7 @@ describe("a frame", () => {
     expect(problemOf(Buffer.from(bytes))?.reason).toBe(reason)
   })
 
-  it.effect("is refused from its length, before it has come", () =>
+  it.effect("is refused from its length, before its body arrives", () =>
     Effect.gen(function* () {
       const tooLong = Buffer.from([0, 0x10, 0, 1])
       expect(yield* Effect.flip(Frames.readNativeRequest(readerOf([tooLong])))).toMatchObject({
@@ -199,12 +202,12 @@ describe("a frame", () => {
   const refusalOf = (...pieces: ReadonlyArray<Buffer>) =>
     Effect.flip(Frames.readNativeRequest(readerOf([...pieces])))
 
-  it.effect("is refused from its length and kind, where a client says too much as JSON", () =>
+  it.effect("is refused from its length and kind if a client's JSON is too long", () =>
     Effect.gen(function* () {
       for (const length of [LIMIT + 1, 1024 * 1024]) {
         const whole = yield* refusalOf(header(length, 1))
         expect(whole).toMatchObject({ _tag: "FrameTooLarge", length, limit: LIMIT })
-        // The kind may come later than the length.
+        // The kind may arrive after the length.
         expect(yield* refusalOf(header(length), Buffer.from([1]))).toEqual(whole)
         expect(yield* refusalOf(header(length, 2))).toMatchObject({ _tag: "EndOfStream" })
       }
@@ -213,7 +216,7 @@ describe("a frame", () => {
     })
   )
 
-  it.effect("of a client may have all the JSON that is allowed", () =>
+  it.effect("of a client may have JSON of the maximum length", () =>
     Effect.gen(function* () {
       const message = { _tag: "AwaitWinners", more: "" }
       const room = LIMIT - 1 - JSON.stringify(message).length
@@ -234,7 +237,7 @@ describe("a frame", () => {
     })
   )
 
-  it.effect("without a kind is refused as soon as its length has come", () =>
+  it.effect("without a kind is refused as soon as its length arrives", () =>
     Effect.gen(function* () {
       let sent = 0
       const open = make<never>(

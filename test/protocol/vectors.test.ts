@@ -1,4 +1,4 @@
-/** Goal: every codec reads and writes the messages that the wire's description gives as bytes. */
+/** Goal: every codec reads and writes the messages of docs/wire.md, "Test vectors". */
 import { Result } from "effect"
 import { describe, expect, it } from "vitest"
 import { Bet } from "../../src/domain/Bet.ts"
@@ -121,7 +121,7 @@ describe("JSON messages", () => {
   }
 })
 
-it("the native preface is told", () => {
+it("the native preface is detected", () => {
   expect(detect(bytesOf("native", "client", "preface"), false)).toBe("native")
 })
 

@@ -52,7 +52,7 @@ export class Finish extends Schema.TaggedClass<Finish>()("Finish", {
   sha256: Sha256
 }) {}
 
-/** Asks for the agency's winners, once the draw has been held. */
+/** Waits for the draw and asks for the agency's winners. */
 export class AwaitWinners extends Schema.TaggedClass<AwaitWinners>()("AwaitWinners", {}) {}
 
 /** Describes the agency's stored book and the limits of the upload. */

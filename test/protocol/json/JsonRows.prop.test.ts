@@ -1,8 +1,8 @@
 /**
- * Goal: bets are read from a JSON list as a parser of JSON would, though no string is made of them.
- * Method: lists written in random ways, and messages with bytes changed; what is accepted must be
- * what `JSON.parse` gives, row by row through the fields' own check, and ordinary lists must be
- * accepted. A failure prints a seed, which LOTTERY_TEST_SEED repeats.
+ * Goal: bets read from JSON bytes are those that a JSON parser reads. Method: random lists, and
+ * messages with changed bytes. Accepted bets must equal those of `JSON.parse` after the check of
+ * each field, and ordinary lists must be accepted. Set LOTTERY_TEST_SEED to the seed of a failure
+ * to repeat it.
  */
 import { Result } from "effect"
 import * as fc from "fast-check"
@@ -27,7 +27,7 @@ const number = fc.constantFrom("0", "7574", "9999", "007")
 const row = fc
   .tuple(name, name, fc.constantFrom("1", "0123456789"), number)
   .map(([first, last, document, bet]) => `${first},${last},${document},1999-12-31,${bet}`)
-/** Strings that are no bets, or hardly. */
+/** Strings that are invalid or unusual bets. */
 const odd = fc.oneof(
   row.map((text) => text.replace(",", ",,")),
   row.map((text) => text.replace("1999-12-31", "1999-02-30")),
@@ -39,7 +39,6 @@ const odd = fc.oneof(
 
 type Style = "raw" | "ascii" | "escaped"
 
-/** A string as JSON, with as many escapes as asked for. */
 const written = (text: string, style: Style): string => {
   const escaped = (code: string) => `\\u${code.charCodeAt(0).toString(16).padStart(4, "0")}`
   const plain = JSON.stringify(text)
@@ -64,7 +63,7 @@ const listOf = (of: fc.Arbitrary<string>, minLength = 1) =>
     return `[${parts.join(",")}]`
   })
 
-/** The rows of texts that are all bets, field by field; undefined where one is none. */
+/** Returns the rows of the bets, checked field by field; undefined if one is invalid. */
 const rowsOf = (texts: ReadonlyArray<string>): Uint8Array | undefined => {
   const builder = new BetBatchBuilder()
   for (const text of texts) {
@@ -89,7 +88,7 @@ describe("the bets of a JSON list", () => {
     )
   })
 
-  it("are read where they are bets, unless a character takes two escapes", () => {
+  it("are read if they are valid, unless a character takes two escapes", () => {
     fc.assert(
       fc.property(listOf(row), (list) => {
         const read = readOnlyList(Buffer.from(list))
@@ -101,7 +100,7 @@ describe("the bets of a JSON list", () => {
   })
 })
 
-/** What a whole message says, through a parser of JSON alone. */
+/** Reads a whole message with a JSON parser only. */
 const parsed = (json: string) => {
   const { agency, payload, type_message } = JSON.parse(json)
   const isLast = type_message === 2 || type_message === "SEND_LAST_CHUNK"
@@ -116,7 +115,7 @@ const edit = fc.record({
 })
 
 describe("a chunk of JSON", () => {
-  it("that was changed is refused, or says what a parser says", () => {
+  it("with changed bytes is refused, or has the content that a parser reads", () => {
     fc.assert(
       fc.property(
         listOf(row, 0),

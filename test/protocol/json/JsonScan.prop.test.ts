@@ -1,9 +1,8 @@
 /**
- * Goal: the scan accepts exactly the JSON that is within the limits, and whatever bytes come, what
- * it accepts parses to nothing beyond them.
- * Method: random JSON, written in random ways, against an oracle that parses it whole, walks it and
- * measures every element as it was written. Then bytes that are no JSON, and valid messages with
- * some bytes changed. A failure prints a seed, which LOTTERY_TEST_SEED repeats.
+ * Goal: the scan accepts exactly the JSON within the limits, and no bytes that parse to more.
+ * Method: random JSON, compared with an oracle that parses it and measures every element. Then
+ * random bytes, and valid messages with changed bytes. Set LOTTERY_TEST_SEED to the seed of a
+ * failure to repeat it.
  */
 import * as fc from "fast-check"
 import { describe, expect, it } from "vitest"
@@ -21,7 +20,7 @@ const parameters = {
   ...(seed === undefined ? {} : { seed: Number(seed) })
 }
 
-/** JSON as it is written: its text, and that of what stands between its commas. */
+/** JSON text, and the texts between the commas of its outermost list or object. */
 interface Written {
   readonly text: string
   readonly parts: ReadonlyArray<{ readonly text: string; readonly value: Written }>
@@ -32,7 +31,7 @@ const blank = fc.oneof(
   { weight: 1, arbitrary: fc.stringMatching(/^[ \t\r\n]{0,4}$/) },
   { weight: 1, arbitrary: fc.constant(" ".repeat(25)) }
 )
-/** Pieces of the inside of a string: what could be taken for structure, and its neighbours. */
+/** Pieces of strings: text that looks like structure, escapes, and strings near the limits. */
 const piece = fc.constantFrom(
   ...['\\"', "\\\\", "\\u005b", "\\u0022", "\\n", "\\/", "[", "]", "{", "}", ",", ":", "[[[", " "],
   ...["ñ", "😀", "é", "1900-01-01", "a,b,1,1900-01-01,0", "x".repeat(15), "x".repeat(17), ""]
@@ -44,7 +43,7 @@ const leaf: fc.Arbitrary<Written> = fc
   .oneof(string, ROW, fc.constantFrom("0", "-1.5e3", "null", "true", "12345678901234567890"))
   .map((text) => ({ text, parts: [] }))
 
-/** Puts white space and, in an object, keys of its own around the values. */
+/** Makes a list or an object with unique keys, with white space around the values. */
 const container = (values: fc.Arbitrary<Written>, maxLength: number) =>
   fc
     .tuple(
@@ -84,13 +83,12 @@ const levelsOf = (value: unknown): number =>
 const childrenOf = (value: unknown): ReadonlyArray<unknown> =>
   typeof value === "object" && value !== null ? Object.values(value) : []
 
-/** A list of the first level counts as an object, those of the second are bounded otherwise. */
+/** A first-level list counts as an object; second-level lists have another limit. */
 const hasTooManyMembers = (value: unknown): boolean =>
   [value, ...childrenOf(value).filter((inner) => !Array.isArray(inner))].some(
     (object) => childrenOf(object).length > MAX_JSON_MEMBERS
   )
 
-/** What is beyond the limits. */
 const excessesOf = (text: string, { parts }: Written): ReadonlyArray<"deep" | "many" | "short"> => {
   const value: unknown = JSON.parse(text)
   const isShort = parts
@@ -112,7 +110,7 @@ const parsed = (bytes: Uint8Array): unknown => {
   }
 }
 
-/** What holds of any bytes: parsing what is accepted costs no more than the limits say. */
+/** Checks that accepted bytes parse to values within the limits. */
 const expectBounded = (bytes: Uint8Array) => {
   if (scanJson(bytes) !== undefined) return
   const value = parsed(bytes)
@@ -128,7 +126,7 @@ const change = fc.record({
   put: fc.constantFrom('"', "\\", "[", "]", "{", "}", ",", ":", " ", "0", "[[", "]]", "\xff", "")
 })
 
-/** Valid messages, with few bytes changed. */
+/** Valid messages with some bytes changed. */
 const changed = fc
   .tuple(
     fc.oneof(document, container(list(row), 3)),
@@ -147,18 +145,18 @@ const changed = fc
 const token = fc.oneof(fc.constantFrom(...'[]{},:"\\ 0', '"a,b,1,1900-01-01,0"'), piece, string)
 
 describe("the scan of JSON", () => {
-  it("accepts exactly the JSON that is within the limits", () => {
+  it("accepts exactly the JSON within the limits", () => {
     const seen = { none: 0, deep: 0, many: 0, short: 0 }
     fc.assert(
       fc.property(document, ({ text, value }) => {
         const excesses = excessesOf(text, value)
-        // Each excess counts where nothing else would have refused the text.
+        // Counts only texts that exceed a single limit.
         if (excesses.length <= 1) seen[excesses[0] ?? "none"]++
         expect(scanJson(Buffer.from(text)) === undefined, text).toBe(excesses.length === 0)
       }),
       parameters
     )
-    // Runs in which one of them hardly happens would prove nothing.
+    // The test proves nothing about a case that hardly occurs.
     for (const [what, times] of Object.entries(seen)) {
       expect(times, what).toBeGreaterThan(RUNS / 100)
     }

@@ -1,4 +1,4 @@
-/** Goal: each border of the scan before a client's JSON is parsed, on both of its sides. */
+/** Goal: the scan of a client's JSON accepts values at each limit and refuses values beyond it. */
 import { Result } from "effect"
 import { describe, expect, it } from "vitest"
 import { decoder } from "../../../src/protocol/BytesCodec.ts"
@@ -15,12 +15,15 @@ describe("the scan of JSON accepts", () => {
     ["an empty object", "{}"],
     ["an empty list", listOf("")],
     ["white space in an empty list", listOf(" \t\r\n")],
-    ["much white space in an empty list", listOf(" ".repeat(30))],
+    ["a lot of white space in an empty list", listOf(" ".repeat(30))],
     ["an empty inner object", '{"payload":{}}'],
     ["the shortest bet", listOf(SHORTEST)],
-    ["the shortest bet, again and again", listOf(Array(100).fill(SHORTEST).join(","))],
+    ["a hundred of the shortest bets", listOf(Array(100).fill(SHORTEST).join(","))],
     ["short members of an inner object", '{"more":{"x":null,"y":1}}'],
-    ["16 of them", `{"more":{${Array.from({ length: 16 }, (_, at) => `"m${at}":0`)}}}`],
+    [
+      "16 members of an inner object",
+      `{"more":{${Array.from({ length: 16 }, (_, at) => `"m${at}":0`)}}}`
+    ],
     ["16 members", `{${Array.from({ length: 16 }, (_, at) => `"m${at}":0`)}}`],
     ["16 lists", `{${Array.from({ length: 16 }, (_, at) => `"m${at}":[${SHORTEST}]`)}}`],
     ["brackets in a string", listOf('"[[[[[[[[{{{{{{{{,,,,,"')],
@@ -48,15 +51,15 @@ describe("the scan of JSON refuses", () => {
       { reason: short(1), index: 1, count: 4 }
     ],
     ["nothing before a comma", listOf(`,${SHORTEST}`), { reason: short(0), index: 0, count: 2 }],
-    ["nothing behind a comma", listOf(`${SHORTEST},`), { reason: short(0), index: 1, count: 2 }],
+    ["nothing after a comma", listOf(`${SHORTEST},`), { reason: short(0), index: 1, count: 2 }],
     ["a short bet in an open list", `{"payload":[1,`, { reason: short(1), index: 0 }],
     [
-      "a short bet behind an escaped quote",
+      "a short bet after an escaped quote",
       listOf(`"\\"a,b,1,1900-01-01,0",1`),
       { reason: short(1), index: 1, count: 2 }
     ],
     [
-      "a short bet behind an escaped backslash",
+      "a short bet after an escaped backslash",
       listOf(`"a,b,1,1900-01-01,\\\\",1`),
       { reason: short(1), index: 1, count: 2 }
     ],
@@ -88,7 +91,7 @@ describe("the scan of JSON refuses", () => {
     expect(found).toEqual({ count: undefined, index: undefined, ...problem })
   })
 
-  it("millions of brackets at the first that is too deep", () => {
+  it("millions of brackets, at the first one that is too deep", () => {
     const bytes = Buffer.alloc(8 * 1024 * 1024, "[")
     bytes.write('{"payload":')
     const read: Array<number> = []
@@ -104,13 +107,13 @@ describe("the scan of JSON refuses", () => {
   })
 })
 
-describe("a JSON request that the scan refuses", () => {
+describe("the refusal of a JSON request by the scan", () => {
   const refusal = (message: unknown) => {
     const decoded = decoder(Json.JsonRequestFromBytes)(json(message))
     return Result.isFailure(decoded) ? decoded.failure : undefined
   }
 
-  it("says whose it is and which bet", () => {
+  it("names the agency and the bet", () => {
     const bets = ["Ana,Perez,1,1999-03-17,1", "Ana", "Eva"]
     const bad = refusal({ type_message: 1, agency: "3", payload: bets })
     expect(bad).toMatchObject({ agency: 3, index: 1, count: 3 })
@@ -119,17 +122,17 @@ describe("a JSON request that the scan refuses", () => {
     )
   })
 
-  it("says whose it is where its bets are lists", () => {
+  it("names the agency if bets are lists", () => {
     const bad = refusal({ agency: 3, type_message: 1, payload: [["Ana", "Perez"]] })
     expect(bad).toMatchObject({ agency: 3, index: 0 })
   })
 
-  it("does not say whose it is where that stands behind its bets", () => {
+  it("does not name an agency that comes after the bets", () => {
     expect(refusal({ type_message: 1, payload: ["Ana"], agency: 3 })).toMatchObject({ index: 0 })
     expect(refusal({ payload: ["Ana"], type_message: 1, agency: 3 })?.agency).toBeUndefined()
   })
 
-  it("is one only of a client: winners may be short and many", () => {
+  it("does not apply to a server's reply, which may have many short winners", () => {
     const documents = Array.from({ length: 1000 }, (_, at) => `${at}`)
     const decoded = decoder(Json.JsonReplyFromBytes)(json({ type_message: 2, payload: documents }))
     expect(Result.getOrThrow(decoded)).toEqual(new Json.InformWinners({ documents }))
