@@ -1,6 +1,6 @@
 /**
  * The course's log line as a value: `action: sorteo | result: success | …`. Users grep these lines,
- * so actions and keys keep the course's Spanish names. The logger writes it as text or as JSON.
+ * so actions and keys keep the course's Spanish names. The logger writes lines as text or JSON.
  */
 import { Effect } from "effect"
 

@@ -24,7 +24,7 @@ const EMPTY = new Uint8Array(0)
  * the expected run.
  */
 export class ByteQueue {
-  /** A received chunk that ends at `end`, or an own buffer with free space after `end`. */
+  /** A received chunk that ends at `end`, or a new buffer with free space after `end`. */
   private buffer: Uint8Array = EMPTY
   private start = 0
   private end = 0

@@ -1,6 +1,6 @@
 /**
- * Message size limits (docs/wire.md, "Limits"). A message that exceeds its limit is refused from its
- * header, before it is buffered.
+ * Message size limits (docs/wire.md, "Limits"). Larger messages are refused from their header,
+ * before they are buffered.
  */
 
 /** A text line with its line ending, in bytes. Lines are for people and health checks. */
@@ -21,7 +21,7 @@ export const MAX_FRAME_BYTES = 1024 * 1024
 /** The `length` of the first native frame, in bytes, which comes from an unidentified peer. */
 export const MAX_HELLO_BYTES = 1024
 
-/** The `length` of a native client's control frame, in bytes: room for new keys, but little JSON. */
+/** The `length` of a native client's control frame, in bytes: messages can grow, but stay small. */
 export const MAX_CONTROL_BYTES = 16 * 1024
 
 /** An agency's token, in bytes: it must fit in a `Hello`. */

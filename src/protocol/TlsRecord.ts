@@ -1,6 +1,6 @@
 /**
- * Recognizes the first TLS record of a connection (RFC 8446, 5.1), for peers of which only one uses
- * TLS, and defines the replies that report this. Pure.
+ * Recognizes the first TLS record of a connection (RFC 8446, 5.1) if only one peer uses TLS, and
+ * defines the replies that report the mismatch. Pure.
  */
 
 const ALERT = 0x15

@@ -1,7 +1,7 @@
 /**
  * Goal: every codec decodes what it encoded, however the stream is cut. Any other bytes give a
  * message or a typed error, never an exception or a hang.
- * Method: random messages from the dialects' Schemas; random, truncated and flipped bytes.
+ * Method: random messages from the dialects' Schemas; random, truncated and corrupted bytes.
  */
 import { it } from "@effect/vitest"
 import { Effect, Result, Schema } from "effect"
@@ -133,7 +133,7 @@ for (const { codec, name, read, schema } of kinds) {
     )
 
     it.effect.prop(
-      "gives a message or a typed error for flipped bits",
+      "gives a message or a typed error for a corrupted byte",
       [schema, Offset, Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 255 })), Cuts],
       ([message, offset, flip, lengths]) =>
         Effect.gen(function* () {

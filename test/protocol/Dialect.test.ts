@@ -61,7 +61,7 @@ describe("detect", () => {
     ["a control character", bytes("PI", 7), [3, "unknown"]],
     ["a tab", bytes("PI\tG\n"), [5, "line"]],
     ["not UTF-8", bytes("PI", 0xff), [3, "unknown"]],
-    ["a letter, a line end, and more", bytes("A\nx"), [3, "unknown"]],
+    ["a letter, a line ending, and more", bytes("A\nx"), [3, "unknown"]],
     ["HTTP, which is a line", bytes("GET / HTTP/1.1\r\n"), [16, "line"]],
     ["TLS", bytes(0x16, 3, 1, 2, 0), [3, "unknown"]]
   ])("%s", (_what, stream, expected) => {

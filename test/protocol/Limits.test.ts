@@ -85,7 +85,7 @@ describe("encoding", () => {
     expect(Result.isFailure(encode(2 ** 32))).toBe(true)
   })
 
-  it("the limits of a batch fill a message", () => {
+  it("the largest batch fills a message", () => {
     expect(Binary.maxBatchBytes(1, 65_537)).toBe(65_532)
     expect(Binary.maxBatchBytes(1, 1_000_000)).toBe(65_532)
     expect(Frames.maxRowBytes(MIB)).toBe(MIB - 9)

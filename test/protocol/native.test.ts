@@ -128,7 +128,7 @@ describe("a control message", () => {
     ["its tag", { _tag: "Goodbye" }, ", got _tag Goodbye"],
     ["a tag of 20 letters", { _tag: "a".repeat(20) }, `, got _tag ${"a".repeat(20)}`],
     ["no tag of 21 letters", { _tag: "a".repeat(21) }, ""],
-    ["no tag with a line end", { _tag: "Hello\n" }, ""],
+    ["no tag with a line ending", { _tag: "Hello\n" }, ""],
     ["no empty tag", { _tag: "" }, ""],
     ["no tag of other letters", { _tag: "Olé" }, ""],
     ["no number", { _tag: 1 }, ""],
@@ -153,7 +153,7 @@ describe("a control message", () => {
     [false, ["Malformed", "TooLarge", "WrongDraw", "UnknownAgency", "Unauthorized", "InvalidBet"]],
     [false, ["BookMismatch", "NotFinished", "AlreadyFinished", "Superseded", "busy", ""]]
   ] as const)(
-    "says with its code if a client may begin again: %s after %s",
+    "says with its code whether a client may begin again: %s after %s",
     (isRetryable, codes) => {
       expect(codes.map(Native.isRetryable)).toEqual(codes.map(() => isRetryable))
     }

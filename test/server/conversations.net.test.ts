@@ -746,7 +746,7 @@ describe("the first bytes", () => {
       yield* peer.halfClose
       expect(yield* peer.rest).toEqual(Buffer.alloc(0))
       expect(yield* documents(server, 1)).toEqual([])
-      expect(linesAbout(server, "receive_message")[0]).toContain("stopped after 30 bytes")
+      expect(linesAbout(server, "receive_message")[0]).toContain("stopped sending after 30 bytes")
     })
   )
 })

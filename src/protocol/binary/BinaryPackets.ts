@@ -152,7 +152,7 @@ export const readBinaryAnswer = reading<boolean, never>(
   decoder(BinaryAnswerFromBytes)
 )
 
-/** The documents of an agency's winning bets, at most 65,535 bytes of them. */
+/** The documents of an agency's winning bets: at most 65,535 bytes, including separators. */
 export const BinaryWinnersFromBytes = bytesCodec(Schema.Array(Document), {
   decode: (bytes) => {
     const text = ascii.decode(bytes.subarray(SIZE_BYTES))

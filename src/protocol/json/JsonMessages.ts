@@ -69,7 +69,7 @@ export type JsonReply = typeof JsonReply.Type
 const REQUEST_TYPES = ["SEND_CHUNK", "SEND_LAST_CHUNK", "CONSULT_AGENCY_WINNERS"] as const
 const REPLY_TYPES = ["CHUNK_PROCESSED", "INFORM_AGENCY_WINNERS", "CHUNK_REJECTED"] as const
 
-/** Returns the name of a `type_message`, which is a name or its number, from 1. */
+/** Returns the name of a `type_message`, which is the name itself or its number, from 1. */
 const typeName = <Name extends string>(
   names: ReadonlyArray<Name>,
   value: unknown
@@ -249,7 +249,7 @@ export const beginsWithJsonMessage = (bytes: Uint8Array): boolean => {
   return length <= LARGE_JSON_BYTES && bytes.length >= LENGTH_BYTES + length
 }
 
-/** Takes the next message, including its length. Refuses one that is too long without reading it. */
+/** Takes the next message, including its length, or refuses it from its length. */
 export const takeJsonMessage: TakeMessage<BadMessage> = Effect.fnUntraced(function* (reader) {
   const length = dataView(yield* reader.peek(LENGTH_BYTES)).getUint32(0)
   if (length > MAX_JSON_BYTES) {

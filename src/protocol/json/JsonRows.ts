@@ -34,7 +34,7 @@ const codeUnit = (json: Uint8Array, at: number): number =>
 /** More than the longest bet: two names of 100 bytes and about 30 bytes. */
 const MAX_UNESCAPED_BYTES = 512
 
-// Shared by all messages: allocating these for each message takes 5 % of its decoding time.
+// Shared by all messages: allocating these for each message takes 5% of its decoding time.
 const builder = new BetBatchBuilder()
 const spans = makeFieldSpans()
 const unescaped = new Uint8Array(MAX_UNESCAPED_BYTES)
@@ -48,7 +48,7 @@ class BetListReader {
     this.at = start + 1
   }
 
-  /** Reads the list and leaves `at` after it. Returns undefined if the list is unusual or invalid. */
+  /** Reads the list, up to `at`. Returns undefined if the list is unusual or invalid. */
   read(): BetBatch | undefined {
     const { json } = this
     for (;;) {

@@ -31,8 +31,8 @@ describe("the scan of JSON accepts", () => {
     ["a quote in a string", listOf('"\\"[[[[[[[[,,,,,,,,,"')],
     ["a backslash before the end of a string", listOf('"aaaaaaaaaaaaaaaa\\\\"')],
     ["a key with brackets", '{"[[[{{{\\"[":1}'],
-    ["letters of several bytes", listOf('"ñññññññññ"')],
-    ["a string alone", '"[[["'],
+    ["multi-byte letters", listOf('"ñññññññññ"')],
+    ["only a string", '"[[["'],
     ["nothing", ""]
   ])("%s", (_what, text) => {
     expect(scan(text)).toBeUndefined()
