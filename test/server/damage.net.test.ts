@@ -72,7 +72,7 @@ describe("a bet that another program took out", () => {
       yield* again.send(M.packetOf(1, book, true))
       expect(yield* again.rest).toEqual(M.REFUSED)
       expect(failures(server)).toEqual([
-        expect.stringContaining("the stored bet at position 1 is not there")
+        expect.stringContaining("the stored bet at position 1 is missing")
       ])
     })
   )

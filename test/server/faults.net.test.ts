@@ -217,7 +217,7 @@ const MAY_REFUSE = [
   /error: connection lost: /,
   /error: the peer stopped sending after \d+ bytes of a message$/,
   /error: expected a first byte in \S+, got 0 bytes$/,
-  /error: expected enough to tell the dialect in \S+, got \d+ bytes: /,
+  /error: expected enough bytes to identify the dialect in \S+, got \d+ bytes: /,
   /error: unknown first bytes: /
 ]
 

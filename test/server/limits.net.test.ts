@@ -116,7 +116,7 @@ describe("the first bytes", () => {
         expect(yield* peer.rest).toEqual(NOTHING)
       }
       const shown = hex(Buffer.alloc(64, "A"))
-      const error = `expected enough to tell the dialect in 200ms, got 100 bytes: ${shown}`
+      const error = `expected enough bytes to identify the dialect in 200ms, got 100 bytes: ${shown}`
       const line = `action: receive_message | result: fail | ip: 127.0.0.1 | error: ${error}`
       expect(linesAbout(server, "receive_message")).toEqual([line, line])
     })
@@ -870,7 +870,7 @@ describe("a peer that does not read", () => {
       expect((yield* server.store.progressOf(1)).told).toBe(false)
       expect(linesAbout(server, "receive_message")).toEqual([
         "action: receive_message | result: fail | ip: 127.0.0.1 | error: connection lost: " +
-          "it was told its winners and did not close, so it may not have read them"
+          "the winners were sent but the peer did not close, so it may not have read them"
       ])
       const again = yield* hello(server.port, 1)
       yield* again.send(M.AWAIT_WINNERS)

@@ -136,7 +136,7 @@ describe("an agency that goes away", () => {
   }
   const WENT_AWAY =
     "action: apuesta_recibida | result: in_progress | agencia: 1 | posicion: 3 | ip: 127.0.0.1 | " +
-    "error: the agency went away before the end of its book"
+    "error: the agency disconnected before it finished its book"
 
   it.effect.each(["native", "binary", "json"] as const)(
     "in the middle of its book is told of in the log, and not behind it: %s",
@@ -206,7 +206,7 @@ describe("a question", () => {
     [
       "another agency than the one that sent its book",
       [M.chunkOf(1, [], true), M.consultOf(2)],
-      "expected agency 1, to which this connection belongs, got agency 2"
+      "this connection belongs to agency 1, got a message for agency 2"
     ]
   ] as const)("of %s is refused", ([, messages, reason]) =>
     Effect.gen(function* () {
@@ -325,7 +325,7 @@ describe("native frames", () => {
   it.effect("that are refused are told why in 500 characters at most, all of them whole", () =>
     Effect.gen(function* () {
       // The 500th unit is the first half of a character that takes two.
-      const before = "this server holds the draw default, agency 1 asked for ".length
+      const before = "this server runs the draw default, agency 1 asked for ".length
       const draw = `${"x".repeat(499 - before)}\u{1f340}x`
       const peer = yield* begin(twoAgencies(), "native", [M.helloOf(1, draw)])
       const [rejected] = M.controlsIn(peer.heard())

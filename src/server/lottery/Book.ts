@@ -1,7 +1,7 @@
 /**
- * An agency's book as this process knows it: the connections at it, and the one that may write it
- * (wire: "One writer per agency"). A connection takes the turn with the first bets that it adds, or
- * with the end of the book; the connection that had it must leave.
+ * An agency's book in this process: its connections and its writer (docs/wire.md, "One writer per
+ * agency"). A connection becomes the writer when it adds its first bets or finishes the book. The
+ * previous writer is superseded and disconnected.
  */
 import { Data, Deferred, Effect, type Scope, Semaphore } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
@@ -9,10 +9,9 @@ import type { PeerConnection } from "../../protocol/PeerConnection.ts"
 import { type BetStore, Discarded } from "../store/BetStore.ts"
 import { BookDigest } from "./BookDigest.ts"
 
-/** Another connection took over the agency. */
 export class Superseded extends Data.TaggedError("Superseded")<{
   readonly agency: Agency
-  /** Where the other connection comes from: for the log, not for the peer. */
+  /** The new writer's address, for the log only: the peer does not get it. */
   readonly by: string
 }> {
   override get message(): string {
@@ -20,20 +19,18 @@ export class Superseded extends Data.TaggedError("Superseded")<{
   }
 }
 
-/** A connection at an agency's book. */
-export interface AtBook {
+export interface BookConnection {
   readonly ip: string
-  /** Fails when the connection must leave the book. */
+  /** Fails when the server must disconnect the peer. */
   readonly mustLeave: Deferred.Deferred<never, Superseded | Discarded>
-  /** Fails once the connection is gone. */
   readonly lost: PeerConnection["lost"]
 }
 
-/** Bounds, which all books share, on how many are read at the same time. */
+/** Limits on concurrent reads, shared by all books. */
 export interface Reading {
-  /** Books that are compared with what arrives, a page at a time. */
+  /** Each permit compares one page of a stored book with arriving bets. */
   readonly comparing: Semaphore.Semaphore
-  /** Books that are digested. */
+  /** Each permit reads one book for its digest. */
   readonly digesting: Semaphore.Semaphore
 }
 
@@ -42,10 +39,10 @@ export class Book {
   readonly store: BetStore["Service"]
   readonly comparing: Semaphore.Semaphore
   readonly digest: BookDigest
-  /** Held during a commit: a newcomer waits until it has settled. */
+  /** Held during a commit, so that a resuming connection waits for the result. */
   readonly commit = Semaphore.makeUnsafe(1)
-  private readonly connections = new Set<AtBook>()
-  private writer: AtBook | undefined
+  private readonly connections = new Set<BookConnection>()
+  private writer: BookConnection | undefined
 
   constructor(agency: Agency, store: BetStore["Service"], { comparing, digesting }: Reading) {
     this.agency = agency
@@ -55,23 +52,23 @@ export class Book {
   }
 
   /** Adds a connection until the scope closes. */
-  enter(connection: AtBook): Effect.Effect<unknown, never, Scope.Scope> {
+  enter(connection: BookConnection): Effect.Effect<unknown, never, Scope.Scope> {
     return Effect.acquireRelease(
       Effect.sync(() => this.connections.add(connection)),
       () =>
         Effect.sync(() => {
-          this.giveTurnBack(connection)
+          this.releaseWriter(connection)
           this.connections.delete(connection)
         })
     )
   }
 
-  isWrittenBy(connection: AtBook): boolean {
+  isWrittenBy(connection: BookConnection): boolean {
     return this.writer === connection
   }
 
-  /** Makes a connection the writer; the one that was fails with `Superseded`. */
-  takeTurn(connection: AtBook): Effect.Effect<unknown> {
+  /** Makes a connection the writer and supersedes the previous one. */
+  makeWriter(connection: BookConnection): Effect.Effect<unknown> {
     return Effect.suspend(() => {
       const { agency, writer } = this
       this.writer = connection
@@ -81,13 +78,12 @@ export class Book {
     })
   }
 
-  /** Ends a connection's turn: it has nothing left to write. */
-  giveTurnBack(connection: AtBook): void {
+  releaseWriter(connection: BookConnection): void {
     if (this.isWrittenBy(connection)) this.writer = undefined
   }
 
-  /** Sends every connection away from a book that was discarded. */
-  readonly sendAllAway: Effect.Effect<void> = Effect.suspend(() => {
+  /** Disconnects every connection because the book was discarded. */
+  readonly disconnectAll: Effect.Effect<void> = Effect.suspend(() => {
     this.writer = undefined
     const discarded = new Discarded({ agency: this.agency })
     return Effect.forEach(

@@ -1,6 +1,6 @@
 /**
- * Compares what an agency sends with what is stored of its book, row by row, byte for byte in
- * canonical form (wire: "Exactly once, in every dialect").
+ * Compares the bets that an agency sends with its stored book, byte by byte in canonical form
+ * (docs/wire.md, "Exactly once").
  */
 import { Data, Effect } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
@@ -9,30 +9,29 @@ import { LF } from "../../domain/BetRow.ts"
 import { Discarded, ifAnotherBook, StoreUnavailable } from "../store/BetStore.ts"
 import type { Book } from "./Book.ts"
 
-/** What arrives is not the agency's stored book. */
 export class BookDiffers extends Data.TaggedError("BookDiffers")<{
   readonly agency: Agency
-  /** The first bet that differs, counted from 0. */
+  /** The position of the first bet that differs, from 0. */
   readonly position: number
 }> {
   override get message(): string {
     const { agency, position } = this
-    const differs = `agency ${agency}: the bet at position ${position} is not the stored one`
+    const differs = `agency ${agency}: the bet at position ${position} differs from the stored bet`
     return `${differs}; ${ifAnotherBook(agency)}`
   }
 }
 
-/** How many stored rows a comparison reads at a time: 217 KiB of the longest. */
+/** Stored rows in one read of a comparison: at most 217 KiB. */
 export const PAGE_ROWS = 512
 /**
- * How many comparisons read at the same time, over all connections. Each takes a page of rows,
- * twice while a store makes it; `MessageMemory` sets that apart.
+ * Comparisons that read at the same time, over all connections. Each holds one page of rows, or two
+ * while a store builds the page; `MessageMemory` reserves that much.
  */
 export const MAX_COMPARISONS = 16
 
 /**
- * Compares a batch with the stored rows from `position` on, all of which must be stored. Costs what
- * the batch costs, whatever the size of the book; nothing is kept from one batch to the next.
+ * Compares a batch with the stored rows from `position` on; the store must have a row for each of
+ * its bets. The cost depends on the size of the batch and not on the size of the book.
  */
 export const compare = Effect.fnUntraced(function* (
   { agency, comparing, store }: Book,
@@ -49,7 +48,7 @@ export const compare = Effect.fnUntraced(function* (
     if (page.count === 0) {
       const now = yield* store.progressOf(agency)
       if (now.edition !== edition) return yield* new Discarded({ agency })
-      const reason = `agency ${agency}: the stored bet at position ${from} is not there`
+      const reason = `agency ${agency}: the stored bet at position ${from} is missing`
       return yield* new StoreUnavailable({ reason })
     }
     const same = commonLength(page.bytes, bytes, at)
@@ -62,7 +61,7 @@ export const compare = Effect.fnUntraced(function* (
   while (from < end) yield* comparing.withPermit(comparePage)
 })
 
-/** How many bytes of `page` are the same as those of `rows` from `start` on. */
+/** Returns how many leading bytes of `page` equal the bytes of `rows` from `start` on. */
 const commonLength = (page: Uint8Array, rows: Uint8Array, start: number): number => {
   const other = rows.subarray(start, start + page.length)
   if (Buffer.compare(page, other) === 0) return page.length
@@ -71,7 +70,7 @@ const commonLength = (page: Uint8Array, rows: Uint8Array, start: number): number
   return at
 }
 
-/** How many whole rows end before `end`. */
+/** Counts the whole rows before byte `end`. */
 const rowsIn = (rows: Uint8Array, end: number): number => {
   let count = 0
   for (let at = 0; at < end; at++) if (rows[at] === LF) count++

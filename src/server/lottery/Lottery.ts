@@ -1,6 +1,6 @@
 /**
- * The lottery itself: takes in the agencies' books, one writer an agency; waits at the barrier
- * until every agency has finished; holds the draw once; tells each agency its own winners.
+ * The lottery itself. It accepts the agencies' books, with one writer per agency, waits at the
+ * barrier until every agency has finished, holds the draw once and returns each agency's winners.
  */
 import {
   Context,
@@ -27,12 +27,11 @@ import {
   type StoreUnavailable,
   type Winners
 } from "../store/BetStore.ts"
-import { type AtBook, Book } from "./Book.ts"
+import { Book, type BookConnection } from "./Book.ts"
 import { MAX_COMPARISONS } from "./Comparison.ts"
 import { Standings } from "./Standing.ts"
 import * as Upload from "./Upload.ts"
 
-/** The agency does not take part in this draw. */
 export class UnknownAgency extends Data.TaggedError("UnknownAgency")<{
   readonly agency: Agency
   readonly draw: Draw
@@ -43,10 +42,10 @@ export class UnknownAgency extends Data.TaggedError("UnknownAgency")<{
   }
 }
 
-/** How many books may be read at once to digest them; each takes up to 1 MiB. */
+/** Books that are read for a digest at the same time; each read takes up to 1 MiB. */
 const MAX_DIGESTING = 4
 
-/** Retries what the store could not do; a broken store ends the server by itself. */
+/** Retries a failed store operation. A broken store stops the server, so that is not retried. */
 const UNLESS_BROKEN = {
   schedule: Schedule.spaced("1 second"),
   while: (error: { readonly _tag: string }) => error._tag !== "StoreBroken"
@@ -57,32 +56,32 @@ export class Lottery extends Context.Service<
   {
     readonly draw: Draw
 
-    /** Checks that an agency takes part. */
     readonly admit: (agency: Agency) => Effect.Effect<void, UnknownAgency>
 
-    /** Begins an agency's upload on a new connection. */
     readonly upload: (
       agency: Agency,
-      connection: AtBook
+      connection: BookConnection
     ) => Effect.Effect<Upload.Upload, StoreUnavailable, Scope.Scope>
 
-    /** Lets a connection that writes nothing stay at an agency's book until a discard. */
-    readonly watch: (agency: Agency, connection: AtBook) => Effect.Effect<void, never, Scope.Scope>
+    /** Adds a connection that only reads; a discard of the book disconnects it. */
+    readonly watch: (
+      agency: Agency,
+      connection: BookConnection
+    ) => Effect.Effect<void, never, Scope.Scope>
 
-    /** Which agencies have finished; a discard makes an agency unfinished again. */
     readonly standings: Pick<Standings, "now" | "changedFrom" | "hasFinished">
 
-    /** Waits at the barrier for the draw, and gives the agency's own winners. */
+    /** Waits for the draw, then returns the agency's own winners. */
     readonly winnersOf: (agency: Agency) => Effect.Effect<WinningDocuments, DamagedBet>
 
-    /** Records that the agency got its winners; retries while the store is unavailable. */
+    /** Records that an agency received its winners; retries while the store is unavailable. */
     readonly told: (agency: Agency) => Effect.Effect<void, StoreBroken>
 
-    /** Done when every agency got its winners, in this run or an earlier one. */
+    /** Completes when every agency has its winners, from this run or an earlier one. */
     readonly allTold: Effect.Effect<void>
   }
 >()("lottery/server/Lottery") {
-  /** Opens the draw in the store, or continues the one that is there. */
+  /** Opens the draw in the store, or continues the stored draw. */
   static readonly layer = (
     draw: Draw
   ): Layer.Layer<Lottery, DrawMismatch | StoreUnavailable | StoreBroken, BetStore> =>
@@ -94,20 +93,19 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
   const { recorded } = yield* store.openDraw(draw)
   const expected: ReadonlySet<Agency> = new Set(draw.agencies)
   const standings = new Standings(draw.agencies)
-  /** Agencies that have finished here since the store was last read. */
+  /** Agencies that finished in this process since the last read of the store. */
   const finishedMeanwhile = new Set<Agency>()
   const untold = new Set(draw.agencies)
-  /** Untold agencies that are being recorded as told. */
   const recording = new Set<Agency>()
   const books = new Map<Agency, Book>()
-  /** The latest edition of each book that this process knows of; 0 if it is not here. */
+  /** The latest known edition of each book; absent means 0. */
   const editions = new Map<Agency, number>()
   const reading = {
     comparing: yield* Semaphore.make(MAX_COMPARISONS),
     digesting: yield* Semaphore.make(MAX_DIGESTING)
   }
-  /** Open when the draw may be due or the store may have changed. */
-  const lookAgain = yield* Latch.make()
+  /** Opened when the draw may be due or the store may have changed. */
+  const lookRequested = yield* Latch.make()
   const barrier = yield* Deferred.make<ReadonlyMap<Agency, Winners>>()
   const everyoneTold = yield* Latch.make()
   const scope = yield* Effect.scope
@@ -120,9 +118,8 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
     return book
   }
 
-  /** Makes an agency whose book is gone unfinished again, and empties the book of connections. */
   const forgetBook = (agency: Agency) =>
-    Effect.andThen(standings.discard(agency), books.get(agency)?.sendAllAway ?? Effect.void)
+    Effect.andThen(standings.discard(agency), books.get(agency)?.disconnectAll ?? Effect.void)
 
   const noteEdition = (agency: Agency, edition: number) =>
     Effect.suspend(() => {
@@ -131,22 +128,23 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
       return forgetBook(agency)
     })
 
-  /** Run before a connection enters, so that late news of a discard does not send it away. */
+  /** Runs before a connection enters, so an earlier discard does not disconnect it later. */
   const noteCurrentEdition = (agency: Agency) =>
     Effect.tap(store.progressOf(agency), ({ edition }) => noteEdition(agency, edition))
 
   const noteAllTold = Effect.suspend(() => (untold.size === 0 ? everyoneTold.open : Effect.void))
 
-  /** Notes that an agency's book is complete: the draw may be due. */
   const noteFinished = Effect.fnUntraced(function* (agency: Agency) {
     if (standings.hasFinished(agency)) return
     finishedMeanwhile.add(agency)
     yield* standings.finish(agency)
-    if (standings.allFinished()) yield* lookAgain.open
+    if (standings.allFinished()) yield* lookRequested.open
   })
 
-  /** Takes over what the store says, which other processes may have changed. */
-  const takeOver = Effect.fnUntraced(function* (progress: ReadonlyMap<Agency, AgencyProgress>) {
+  /** Applies the store's progress, which other processes may have changed. */
+  const applyProgress = Effect.fnUntraced(function* (
+    progress: ReadonlyMap<Agency, AgencyProgress>
+  ) {
     for (const agency of draw.agencies) {
       const { edition, finished, told } = progress.get(agency) ?? NO_PROGRESS
       if (told) untold.delete(agency)
@@ -154,7 +152,7 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
       if (finished) {
         yield* standings.finish(agency)
       } else if (standings.hasFinished(agency) && !finishedMeanwhile.has(agency)) {
-        // A discard that failed halfway left the bets, but the book is no longer complete.
+        // A discard that failed halfway keeps the bets, but the book is no longer finished.
         yield* forgetBook(agency)
       }
     }
@@ -170,32 +168,32 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
     yield* openBarrier
   })
 
-  /** Reads the store anew, and holds the draw if it is due. */
+  /** Reads the store again and holds the draw if it is due. */
   const look = Effect.gen(function* () {
     finishedMeanwhile.clear()
-    yield* takeOver(yield* store.progress)
+    yield* applyProgress(yield* store.progress)
     if (standings.allFinished() && !(yield* Deferred.isDone(barrier))) yield* holdDraw()
   }).pipe(
     Effect.tapError((error) => logAction("sorteo", "fail", { error: error.message })),
     Effect.retry(UNLESS_BROKEN),
     Effect.ignore,
-    // Without this loop there is no draw: a mistake in it is told, and the next look tries again.
+    // Only this loop holds the draw, so a defect is logged and the next look tries again.
     Effect.catchDefect((defect) =>
       logAction("sorteo", "fail", { error: `internal error: ${String(defect)}` })
     )
   )
 
-  const upload = Effect.fnUntraced(function* (agency: Agency, connection: AtBook) {
+  const upload = Effect.fnUntraced(function* (agency: Agency, connection: BookConnection) {
     const seen = yield* noteCurrentEdition(agency)
     const book = bookOf(agency)
     yield* book.enter(connection)
     return Upload.make(book, connection, seen, noteFinished(agency))
   })
 
-  const watch = Effect.fnUntraced(function* (agency: Agency, connection: AtBook) {
-    // After the draw nothing is discarded: a question then costs the store nothing.
+  const watch = Effect.fnUntraced(function* (agency: Agency, connection: BookConnection) {
+    // No book is discarded after the draw, so the store is not read.
     if (!(yield* Deferred.isDone(barrier))) {
-      // A store that is unavailable is no reason to refuse an agency that waits for the draw.
+      // An agency may wait for the draw while the store is unavailable.
       yield* Effect.ignore(noteCurrentEdition(agency))
     }
     yield* bookOf(agency).enter(connection)
@@ -208,12 +206,12 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
   })
 
   const told = Effect.fnUntraced(function* (agency: Agency) {
-    // An agency may ask again and again while the store is unavailable: one of them records it.
+    // An agency may ask repeatedly while the store is unavailable; one fiber records it.
     if (!untold.has(agency) || recording.has(agency)) return
     recording.add(agency)
     yield* Effect.catchTag(recordTold(agency), "StoreUnavailable", (error) =>
       logAction("consulta_ganadores", "fail", { agencia: agency, error: error.message }).pipe(
-        // The agency is not kept waiting for it.
+        // In the background: the agency does not wait for the record.
         Effect.andThen(Effect.retry(recordTold(agency), UNLESS_BROKEN)),
         Effect.ignore,
         Effect.forkIn(scope)
@@ -224,16 +222,16 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
   if (recorded) {
     yield* logAction("draw_held", "success", {
       draw: draw.id,
-      hint: "books are only compared and winners told; for another draw give --draw or --store"
+      hint: "books are only compared and winners sent; use --draw or --store for another draw"
     })
     yield* openBarrier
   }
-  yield* takeOver(yield* store.progress)
-  if (standings.allFinished()) yield* lookAgain.open
+  yield* applyProgress(yield* store.progress)
+  if (standings.allFinished()) yield* lookRequested.open
 
-  yield* Effect.forkScoped(Stream.runForEach(store.changes, () => lookAgain.open))
-  yield* lookAgain.await.pipe(
-    Effect.andThen(lookAgain.close),
+  yield* Effect.forkScoped(Stream.runForEach(store.changes, () => lookRequested.open))
+  yield* lookRequested.await.pipe(
+    Effect.andThen(lookRequested.close),
     Effect.andThen(look),
     Effect.forever,
     Effect.forkScoped

@@ -1,8 +1,8 @@
-/** Which of the agencies in the draw have finished, and how to wait until that changes. */
+/** The agencies of the draw that have finished, and a way to wait for a change. */
 import { Effect, Latch } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
 
-/** How many have finished; another object after each change. */
+/** How many agencies have finished. Each change creates a new object. */
 export interface Standing {
   readonly finished: number
   readonly expected: number
@@ -11,7 +11,7 @@ export interface Standing {
 export class Standings {
   private readonly agencies: ReadonlySet<Agency>
   private readonly unfinished: Set<Agency>
-  /** Opened at the next change, and then replaced. */
+  /** Opened and replaced at each change. */
   private changed = Latch.makeUnsafe()
   private current: Standing
 
@@ -33,19 +33,18 @@ export class Standings {
     return this.agencies.has(agency) && !this.unfinished.has(agency)
   }
 
-  /** Notes that an agency has finished. */
   readonly finish = (agency: Agency): Effect.Effect<unknown> =>
-    Effect.suspend(() => (this.unfinished.delete(agency) ? this.tell : Effect.void))
+    Effect.suspend(() => (this.unfinished.delete(agency) ? this.announce : Effect.void))
 
-  /** Notes that an agency's book is gone, whether it had finished or not. */
+  /** Marks an agency as unfinished because its book was discarded. */
   readonly discard = (agency: Agency): Effect.Effect<unknown> =>
     Effect.suspend(() => {
       if (!this.hasFinished(agency)) return Effect.void
       this.unfinished.add(agency)
-      return this.tell
+      return this.announce
     })
 
-  /** Waits until the standing differs from `known`. */
+  /** Waits until `known` is no longer the current standing. */
   readonly changedFrom = (known: Standing): Effect.Effect<void> =>
     Effect.suspend(() => (this.current === known ? this.changed.await : Effect.void))
 
@@ -54,7 +53,7 @@ export class Standings {
     return { finished: expected - this.unfinished.size, expected }
   }
 
-  private readonly tell = Effect.suspend(() => {
+  private readonly announce = Effect.suspend(() => {
     this.current = this.count()
     const { changed } = this
     this.changed = Latch.makeUnsafe()

@@ -1,11 +1,10 @@
 /**
- * One connection's upload of an agency's book (wire: "Exactly once, in every dialect"). In the
- * dialects that know only how to start over it begins at position 0: rows that are stored already
- * are compared with what arrives and not stored again; what comes after them is appended. In the
- * native dialect it resumes where the stored book ends.
+ * One connection's upload of an agency's book (docs/wire.md, "Exactly once"). In a dialect that can
+ * only start over, the upload begins at position 0: bets that are already stored are compared, and
+ * the rest are appended. In the native dialect it resumes at the end of the stored book.
  *
- * It takes the turn with the first bets that it adds or with the end of the book, once these are
- * stored: a book that is refused, or only compared, costs the agency's rightful upload nothing.
+ * The connection becomes the writer after its first successful commit. Bets that are rejected or
+ * only compared do not supersede the current writer.
  */
 import { Data, Deferred, Effect } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
@@ -18,53 +17,50 @@ import {
   Discarded,
   ifAnotherBook
 } from "../store/BetStore.ts"
-import type { AtBook, Book } from "./Book.ts"
+import type { Book, BookConnection } from "./Book.ts"
 import { BookDiffers, compare as compareBooks } from "./Comparison.ts"
 
-/** How many bets of an acknowledged batch were new. */
+/** The bets of an acknowledged batch, as counts. */
 export interface StoredBatch {
   /** Newly stored bets. */
   readonly stored: number
-  /** Bets that were stored already, and are the same. */
+  /** Bets that equal the ones already stored. */
   readonly repeated: number
 }
 
-/** The agency's book as it ends has other bets than the stored one. */
+/** The agency finished a book whose digest differs from that of the stored book. */
 export class DigestMismatch extends Data.TaggedError("DigestMismatch")<{
   readonly agency: Agency
   readonly bets: number
 }> {
   override get message(): string {
     const { agency, bets } = this
-    const differs = `agency ${agency}: the ${bets} stored bets are not those that were sent`
+    const differs = `agency ${agency}: the ${bets} stored bets differ from the bets that were sent`
     return `${differs}; ${ifAnotherBook(agency)}`
   }
 }
 
-/** Tells the agency what became of its batch; runs as one step with the commit. */
+/** Acknowledges a batch; nothing interrupts the commit and its acknowledgement. */
 type Answer<E, R> = (stored: StoredBatch) => Effect.Effect<void, E, R>
 
 export type Upload = ReturnType<typeof make>
 
-/**
- * Begins an upload at position 0 of a book with this progress; `onFinished` runs once the book is
- * known to be complete.
- */
+/** Begins an upload at position 0; `onFinished` runs when the book is known to be finished. */
 export const make = (
   book: Book,
-  connection: AtBook,
+  connection: BookConnection,
   progress: AgencyProgress,
   onFinished: Effect.Effect<void>
 ) => {
   const { agency, digest, store } = book
-  /** The progress as last seen; others may have stored more since. */
+  /** The progress at the last read; another connection may have stored more since. */
   let seen = progress
   /** The position in the book of this connection's next bet. */
   let position = 0
-  /** How far `compare` has come. */
+  /** The position of the next bet for `compare`. */
   let comparedTo = 0
 
-  /** How many bets of a batch at `from` are known to be stored. */
+  /** Counts the bets of a batch at `from` that are known to be stored. */
   const overlap = (from: number, { count }: BetBatch) =>
     Math.min(count, Math.max(0, seen.bets - from))
 
@@ -78,7 +74,7 @@ export const make = (
     return known
   })
 
-  /** Reads again what is stored. The writer need not: nobody else adds bets meanwhile. */
+  /** Reads the progress again, except for the writer: no other connection adds bets. */
   const refreshProgress = Effect.gen(function* () {
     if (book.isWrittenBy(connection)) return
     if (Deferred.isDoneUnsafe(connection.mustLeave)) yield* Deferred.await(connection.mustLeave)
@@ -93,22 +89,21 @@ export const make = (
     yield* store.append(agency, bets, batch, { last: finished, edition })
     digest.add(edition, bets, batch)
     seen = { ...seen, bets: bets + batch.count }
-    yield* book.takeTurn(connection)
+    yield* book.makeWriter(connection)
   })
 
   const recordFinish = Effect.fn("Upload.finish")(function* (sha256: string) {
     yield* store.finish(agency, seen.bets, { sha256, edition: seen.edition })
-    yield* book.takeTurn(connection)
+    yield* book.makeWriter(connection)
   })
 
-  /** Notes that the book is complete; it has no writer then. */
   const end = Effect.suspend(() => {
     seen = { ...seen, finished: true }
-    book.giveTurnBack(connection)
+    book.releaseWriter(connection)
     return onFinished
   })
 
-  /** Stores what follows the compared bets of a batch; undefined if more is stored by now. */
+  /** Stores the bets after the compared ones; undefined if more bets need comparing by now. */
   const storeRest = Effect.fnUntraced(function* (batch: BetBatch, compared: number, last: boolean) {
     yield* refreshProgress
     const repeated = overlap(position, batch)
@@ -126,8 +121,8 @@ export const make = (
   })
 
   /**
-   * Compares what of a batch is stored already, and stores the rest; with `last` the book is
-   * complete. The comparison can be interrupted; the commit and its answer are one step.
+   * Compares the bets of a batch that are already stored and stores the rest; `last` finishes the
+   * book. The comparison can be interrupted, the commit and its acknowledgement cannot.
    */
   const storeFromStart = <E, R>(batch: BetBatch, last: boolean, answer: Answer<E, R>) =>
     Effect.uninterruptibleMask(
@@ -137,7 +132,7 @@ export const make = (
         while (stored === undefined) {
           const rest = batch.drop(compared)
           compared += yield* restore(compareAt(position + compared, rest))
-          // What is stored stays stored: a batch that is only compared needs no turn.
+          // Stored bets stay stored, so a batch that is only compared needs no commit.
           const isCompared = !last && compared === batch.count
           stored = isCompared
             ? { stored: 0, repeated: compared }
@@ -150,15 +145,15 @@ export const make = (
 
   const appendAt = Effect.fnUntraced(
     function* (at: number, batch: BetBatch) {
-      // Where this connection has come to, and then the book: another one may have added to it.
+      // Another connection may have added bets, so the book's end is checked as well.
       if (at !== position) return yield* new Conflict({ agency, position: at, held: position })
       if (batch.count > 0) yield* refreshProgress
       if (at !== seen.bets) return yield* new Conflict({ agency, position: at, held: seen.bets })
       if (batch.count > 0) yield* add(batch, false)
       position = seen.bets
     },
-    // The book was unfinished when this upload resumed, so another connection sent the rest. An
-    // agency that resumes again learns whether that is the same book.
+    // Another connection finished the book after this upload resumed. With `Conflict` the client
+    // may resume again, and then learns whether its own book is the stored one.
     (appended, at) =>
       Effect.catchTag(appended, "AlreadyFinished", ({ bets }) =>
         Effect.fail(new Conflict({ agency, position: at, held: bets }))
@@ -166,7 +161,7 @@ export const make = (
     book.commit.withPermit
   )
 
-  /** Stores a batch at the end of the stored book without comparing; one step with its answer. */
+  /** Appends a batch to the stored book without comparing and acknowledges it. */
   const append = Effect.fnUntraced(function* <E, R>(
     at: number,
     batch: BetBatch,
@@ -177,7 +172,7 @@ export const make = (
     yield* answer({ stored: batch.count, repeated: 0 })
   }, Effect.uninterruptible)
 
-  /** Compares the next batch with the stored book, from 0 on; gives how many bets are equal. */
+  /** Compares the next batch, from position 0 on; returns how many bets are equal so far. */
   const compare = Effect.fnUntraced(function* (at: number, batch: BetBatch) {
     if (at !== comparedTo) return yield* new Conflict({ agency, position: at, held: comparedTo })
     comparedTo += yield* compareAt(at, batch)
@@ -187,7 +182,7 @@ export const make = (
     return comparedTo
   })
 
-  /** Completes the book, all of which is stored; doing so again is harmless. Runs to its end. */
+  /** Finishes the book, which must be stored completely. A repeated call changes nothing. */
   const finish = Effect.fnUntraced(
     function* (bets: number, sha256: string) {
       yield* refreshProgress
@@ -201,7 +196,7 @@ export const make = (
     Effect.uninterruptible
   )
 
-  /** Continues where the stored book ends, and describes that book; the digest is in hex. */
+  /** Moves to the end of the stored book and describes it; the digest is in hex. */
   const resume = Effect.gen(function* () {
     seen = yield* store.progressOf(agency)
     position = seen.bets

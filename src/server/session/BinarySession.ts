@@ -1,9 +1,9 @@
-/** The conversation of an agency in binary packets (wire: "Binary packets"). */
+/** The session of a client that sends binary packets (docs/wire.md, "Binary packets"). */
 import { Effect, Result } from "effect"
 import * as Binary from "../../protocol/binary/BinaryPackets.ts"
 import type { Peer } from "../admission/Peer.ts"
 import * as CourseSession from "./CourseSession.ts"
-import { madeOnce } from "./TellWinners.ts"
+import { encodeOnce } from "./TellWinners.ts"
 
 const REFUSED = Result.getOrThrow(Binary.encodeBinaryAnswer(false))
 
@@ -14,9 +14,9 @@ const dialect: CourseSession.BookDialect = {
       ? Effect.map(Binary.readBinaryQuestion(reader), (agency) => ({ agency }))
       : Binary.readBinaryPacket(reader),
   stored: Result.getOrThrow(Binary.encodeBinaryAnswer(true)),
-  // After the last packet the same two bytes would say that the agency has no winners.
+  // After the last packet the bytes of a refusal would mean that the agency has no winners.
   refused: (_reason, isFinished) => (isFinished ? undefined : REFUSED),
-  winners: madeOnce(Binary.encodeBinaryWinners)
+  winners: encodeOnce(Binary.encodeBinaryWinners)
 }
 
 export const run = (peer: Peer) => CourseSession.run(peer, dialect)

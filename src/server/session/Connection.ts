@@ -1,6 +1,6 @@
 /**
- * One accepted connection from its first byte to its close: tells the dialect, holds that
- * dialect's conversation, and handles every way in which a connection can end.
+ * One accepted connection from its first byte to its close: detects the dialect, runs that
+ * dialect's session and handles every way in which the connection can end.
  */
 import type * as Net from "node:net"
 import { Effect } from "effect"
@@ -21,10 +21,10 @@ import * as JsonSession from "./JsonSession.ts"
 import * as NativeSession from "./NativeSession.ts"
 import * as TextLineSession from "./TextLineSession.ts"
 
-/** Which port a connection came to; the JSON client opens the winners' one long before it asks. */
+/** The port of a connection. A JSON client connects to `winners` long before it sends anything. */
 export type Port = "bets" | "winners"
 
-/** Serves a connection to its end; closed with the scope. */
+/** Serves a connection until it ends; the scope closes it. */
 export const serve = Effect.fn("Connection.serve")(
   function* (socket: Socket, link: Net.Socket, port: Port, letIn: Omit<Peer, "connection">) {
     const { lingerTimeout, writeTimeout } = yield* ServerLimits
@@ -37,11 +37,11 @@ export const serve = Effect.fn("Connection.serve")(
     yield* Effect.flatMap(detected, (dialect) => SESSIONS[dialect].run(peer)).pipe(
       Effect.catchTag(["BadMessage", "TooSlow"], ({ message }) => logEnd(ip, message)),
       Effect.catchTag("EndOfStream", ({ message, pending }) =>
-        // A connection that goes without a word is a health check or a client at its end.
+        // A connection that ends between messages is a health check or a client that is done.
         pending === 0 ? Effect.logDebug(`${ip}: ${message}`) : logEnd(ip, message)
       )
     )
-    // All was said, and what went wrong was logged: how the peer goes tells nobody anything.
+    // The session is over and its failures are logged, so a broken close is only for debugging.
     yield* Effect.catchTag(linger(peer, lingerTimeout), "ConnectionLost", ({ message }) =>
       Effect.logDebug(`${ip}: ${message}`)
     )
@@ -65,7 +65,7 @@ const detectDialect = Effect.fnUntraced(function* (peer: Peer, port: Port) {
   yield* port === "winners"
     ? reader.fill
     : inTime(peer, { what: "a first byte", timeout: firstByteTimeout }, reader.fill)
-  const enough = { what: "enough to tell the dialect", timeout: dialectTimeout }
+  const enough = { what: "enough bytes to identify the dialect", timeout: dialectTimeout }
   return yield* inTime(peer, enough, readDialect(peer.connection))
 })
 
@@ -102,4 +102,5 @@ const unknownReason = (bytes: Uint8Array): string => {
   return `${reason}; a JSON message of ${length} bytes, expected at most ${MAX_JSON_BYTES}`
 }
 
-const TLS_IS_OFF = "that is TLS: this server was started without --tls-cert and --tls-key"
+const TLS_IS_OFF =
+  "the peer speaks TLS, but this server was started without --tls-cert and --tls-key"

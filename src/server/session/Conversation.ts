@@ -1,36 +1,28 @@
-/**
- * What every dialect's conversation about an agency's book shares: its state, its lines in the log,
- * and the ways in which it ends early.
- */
+/** The common part of the sessions that upload a book: their state, log lines and early ends. */
 import { Deferred, Effect } from "effect"
 import { logAction } from "../../domain/ActionLog.ts"
 import type { BetBatch } from "../../domain/BetBatch.ts"
 import type { EndOfStream } from "../../protocol/ByteReader.ts"
 import type { ConnectionLost } from "../../protocol/PeerConnection.ts"
 import type { Peer } from "../admission/Peer.ts"
-import type { AtBook, Superseded } from "../lottery/Book.ts"
+import type { BookConnection, Superseded } from "../lottery/Book.ts"
 import type { StoredBatch, Upload } from "../lottery/Upload.ts"
 import type { Discarded } from "../store/BetStore.ts"
 import * as Refusal from "./Refusal.ts"
 
 export interface Conversation {
   readonly peer: Peer
-  /** The connection as the lottery knows it. */
-  readonly atBook: AtBook
+  readonly bookConnection: BookConnection
   upload: Upload | undefined
-  /** The peer knows that its whole book is stored. */
+  /** The server has confirmed to the peer that its book is finished. */
   isFinished: boolean
-  /** The peer has asked for its winners. */
+  /** The peer has requested its winners. */
   isAsking: boolean
 }
 
-/** The peer ended the connection, or it broke. */
 type Gone = EndOfStream | ConnectionLost
 
-/**
- * Runs a conversation until it is over, the connection is gone, or something is refused: then it
- * logs the reason, and `refuse` tells the peer.
- */
+/** Runs a session to its end. On a refusal it logs the reason and runs `refuse`. */
 export const runConversation = Effect.fnUntraced(function* <R, R2>(
   peer: Peer,
   converse: (
@@ -45,7 +37,7 @@ export const runConversation = Effect.fnUntraced(function* <R, R2>(
   const { connection, ip } = peer
   const conversation: Conversation = {
     peer,
-    atBook: { ip, mustLeave, lost: connection.lost },
+    bookConnection: { ip, mustLeave, lost: connection.lost },
     upload: undefined,
     isFinished: false,
     isAsking: false
@@ -64,7 +56,7 @@ export const runConversation = Effect.fnUntraced(function* <R, R2>(
   )
 })
 
-/** Logs an agency that went away in the middle of its book: the draw waits for it. */
+/** Logs an agency that disconnected with an unfinished book, because the draw waits for it. */
 const logUnfinished = ({ isFinished, peer, upload }: Conversation): Effect.Effect<void> =>
   upload === undefined || isFinished
     ? Effect.void
@@ -72,10 +64,10 @@ const logUnfinished = ({ isFinished, peer, upload }: Conversation): Effect.Effec
         agencia: upload.agency,
         posicion: upload.position(),
         ip: peer.ip,
-        error: "the agency went away before the end of its book"
+        error: "the agency disconnected before it finished its book"
       })
 
-/** Logs the bets of one acknowledged message, or of several that came together. */
+/** Logs the bets of one acknowledged message, or of several that were stored together. */
 export const logStored = Effect.fnUntraced(function* (
   agencia: number,
   batch: BetBatch,

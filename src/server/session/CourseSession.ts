@@ -1,8 +1,7 @@
 /**
- * The conversation that both dialects of the course's systems have, binary packets and JSON: an
- * agency's book from its start,
- * batch by batch, each acknowledged once stored; then the question, and at the draw the agency's
- * own winners. Batches that have come already are stored together. How it is said is the dialect's.
+ * The session of the course's clients, in binary packets or JSON. The client sends its book from
+ * the start, and each batch is acknowledged once it is stored. Then the client requests its winners
+ * and gets them at the draw. Batches that have already arrived are stored together.
  */
 import { Effect, Result } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
@@ -19,14 +18,14 @@ import { type Conversation, logStored, runConversation } from "./Conversation.ts
 import { type Reason, refusing } from "./Refusal.ts"
 import { type EncodeWinners, tellWinners } from "./TellWinners.ts"
 
-/** Some bets of an agency; `last` says that its book is complete with them. */
+/** A batch of an agency's book; `last` finishes the book. */
 export interface Bets {
   readonly agency: Agency
   readonly batch: BetBatch
   readonly last: boolean
 }
 
-/** An agency asks for its winners. */
+/** An agency's request for its winners. */
 interface Question {
   readonly agency: Agency
   readonly batch?: undefined
@@ -34,25 +33,25 @@ interface Question {
 
 export type ReadError = BadMessage | TooSlow | EndOfStream | ConnectionLost
 
-/** The words of a dialect for this conversation. */
+/** How a dialect encodes this session. */
 export interface BookDialect {
-  /** Reads one message; `isFinished` says that the last batch of this connection was stored. */
+  /** Reads one message; with `isFinished` this connection's last batch is stored. */
   readonly read: (peer: Peer, isFinished: boolean) => Effect.Effect<Bets | Question, ReadError>
-  /** Whether bytes begin with a whole message that is cheap to read. */
+  /** True if the bytes begin with a whole message that is cheap to read. */
   readonly beginsWithMessage: (bytes: Uint8Array) => boolean
-  /** The acknowledgement of a batch. */
+  /** Acknowledges a batch. */
   readonly stored: Uint8Array
-  /** Says why a message was refused, if the dialect can. */
+  /** Encodes a refusal; undefined if the dialect has no message for it. */
   readonly refused: (reason: string, isFinished: boolean) => Uint8Array | undefined
   readonly winners: EncodeWinners
 }
 
-/** No further message is stored together with this many bytes of bets, or this many messages. */
+/** A commit takes no further message once it has this many bytes of bets. */
 const MAX_TOGETHER_BYTES = 1024 * 1024
-/** A message without bets has a few bytes as it comes, and some hundred here. */
+/** Messages per commit: an empty message is a few bytes on the wire and hundreds in memory. */
 const MAX_TOGETHER = 256
 
-/** Holds the conversation to its end, which is also the connection's. */
+/** Runs the session; the connection ends with it. */
 export const run = (peer: Peer, dialect: BookDialect) =>
   runConversation(
     peer,
@@ -85,13 +84,13 @@ const readMessage = Effect.fnUntraced(function* (
 ) {
   const { reader } = peer.connection
   yield* forgetRead(peer)
-  // Once its book is complete the peer waits for the draw, and need not say anything.
+  // A peer that has finished its book waits for the draw and may stay silent.
   if (!isFinished) yield* awaitMessage(peer)
   else if (reader.buffered().length === 0) yield* reader.fill
   return yield* readInTime(peer, dialect.read(peer, isFinished))
 })
 
-/** Reads the bets that came right behind the first; `behind` is what came next and is none. */
+/** Reads the waiting bets after the first message; `behind` is what follows them, if read. */
 const readWaiting = Effect.fnUntraced(function* (peer: Peer, dialect: BookDialect, first: Bets) {
   const { reader } = peer.connection
   const messages = [first]
@@ -115,10 +114,10 @@ const readWaiting = Effect.fnUntraced(function* (peer: Peer, dialect: BookDialec
 const isMoreOf = (first: Bets, next: Bets | Question): next is Bets =>
   next.batch !== undefined && next.agency === first.agency
 
-/** Reasons that concern one of several messages: those before it may be good. */
+/** Reasons that concern one message: the messages before it may be valid. */
 const OF_ONE_MESSAGE = new Set(["BookDiffers", "BookMismatch", "AlreadyFinished", "Conflict"])
 
-/** Stores messages in one commit; if one is refused, stores those before it one by one. */
+/** Stores messages in one commit. If one is refused, stores the ones before it one by one. */
 const storeTogether = (
   conversation: Conversation,
   dialect: BookDialect,
@@ -138,13 +137,13 @@ const storeBets = Effect.fnUntraced(function* (
   dialect: BookDialect,
   messages: ReadonlyArray<Bets>
 ) {
-  const { atBook, peer } = conversation
+  const { bookConnection, peer } = conversation
   const { agency } = messages[0]!
   if (conversation.isFinished) {
-    return yield* new BadMessage({ reason: "no bet can follow the last batch", agency })
+    return yield* new BadMessage({ reason: "no bets can follow the last batch", agency })
   }
   yield* admit(conversation, agency)
-  conversation.upload ??= yield* (yield* Lottery).upload(agency, atBook)
+  conversation.upload ??= yield* (yield* Lottery).upload(agency, bookConnection)
   const batch = BetBatch.concat(messages.map((message) => message.batch))
   const { last } = messages.at(-1)!
   const answer = Effect.fnUntraced(function* (stored: StoredBatch) {
@@ -159,28 +158,28 @@ const storeBets = Effect.fnUntraced(function* (
 const takeQuestion = Effect.fnUntraced(function* (conversation: Conversation, agency: Agency) {
   yield* admit(conversation, agency)
   if (conversation.upload === undefined) {
-    yield* (yield* Lottery).watch(agency, conversation.atBook)
+    yield* (yield* Lottery).watch(agency, conversation.bookConnection)
     yield* conversation.peer.accepted
   } else if (!conversation.isFinished) {
-    const reason = "expected the last batch before the question for the winners"
+    const reason = "expected the last batch before the request for winners"
     return yield* new BadMessage({ reason, agency })
   }
 })
 
-/** Lets the peer speak for an agency, one on a connection. */
+/** Checks that the peer may act for an agency. A connection belongs to a single agency. */
 const admit = Effect.fnUntraced(function* ({ peer, upload }: Conversation, agency: Agency) {
   if (agency === upload?.agency) return
   yield* (yield* Lottery).admit(agency)
   yield* authorize(peer, agency)
   if (upload === undefined) return
-  const own = `expected agency ${upload.agency}, to which this connection belongs`
-  return yield* new BadMessage({ reason: `${own}, got agency ${agency}`, agency })
+  const own = `this connection belongs to agency ${upload.agency}`
+  return yield* new BadMessage({ reason: `${own}, got a message for agency ${agency}`, agency })
 })
 
 /**
- * Tells the peer why it is refused, if the dialect can. A peer that must leave its book and cannot
- * be told is kept until the draw: it would take the close for a broken connection, and send the
- * discarded book again.
+ * Sends the refusal if the dialect has a message for it. Without one, a peer whose book was
+ * discarded stays connected until the draw, and so does a superseded one: it would take a close for
+ * a broken connection and send its book again.
  */
 const refuse = Effect.fnUntraced(function* (
   { isFinished, peer }: Conversation,

@@ -1,9 +1,9 @@
-/** The conversation of an agency in JSON messages (wire: "JSON messages"). */
+/** The session of a client that sends JSON messages (docs/wire.md, "JSON messages"). */
 import { Effect, Result } from "effect"
 import * as Json from "../../protocol/json/JsonMessages.ts"
 import type { Peer } from "../admission/Peer.ts"
 import * as CourseSession from "./CourseSession.ts"
-import { madeOnce } from "./TellWinners.ts"
+import { encodeOnce } from "./TellWinners.ts"
 
 const dialect: CourseSession.BookDialect = {
   beginsWithMessage: Json.beginsWithJsonMessage,
@@ -14,7 +14,7 @@ const dialect: CourseSession.BookDialect = {
   }),
   stored: Result.getOrThrow(Json.encodeJsonReply(new Json.ChunkProcessed())),
   refused: (reason) => Result.getOrThrow(Json.encodeJsonReply(new Json.ChunkRejected({ reason }))),
-  winners: madeOnce((documents) => Json.encodeJsonReply(new Json.InformWinners({ documents })))
+  winners: encodeOnce((documents) => Json.encodeJsonReply(new Json.InformWinners({ documents })))
 }
 
 export const run = (peer: Peer) => CourseSession.run(peer, dialect)

@@ -1,7 +1,7 @@
 /**
- * The conversation of an agency in the native dialect (wire: "Native"). A fiber reads and checks
- * frames ahead while another takes them in order: frames of bets that came meanwhile go together
- * in the next commit, and one acknowledgement says how far the book is durable.
+ * The session of a native client (docs/wire.md, "Native"). One fiber reads and checks frames ahead
+ * while another processes them in order. Bets that arrive during a commit are stored together in
+ * the next one, and a single acknowledgement reports how much of the book is durable.
  */
 import { Effect, Queue, Result } from "effect"
 import { BetBatch } from "../../domain/BetBatch.ts"
@@ -21,50 +21,50 @@ import type { Upload } from "../lottery/Upload.ts"
 import { AlreadyFinished } from "../store/BetStore.ts"
 import { type Conversation, logStored, runConversation } from "./Conversation.ts"
 import { Objection, toRejected } from "./Refusal.ts"
-import { madeOnce, tellWinners } from "./TellWinners.ts"
+import { encodeOnce, tellWinners } from "./TellWinners.ts"
 
-/** Frames of bets that a client may send ahead of their acknowledgement. */
+/** Unacknowledged frames of bets that a client may send. */
 const WINDOW = 32
-/** Frames that wait to be taken, while as many are being taken: together the window. */
+/** Frames read ahead, while the other half of the window is processed. */
 const QUEUED_FRAMES = WINDOW / 2
-/** The most bytes of bets that go in one commit, unless a frame has more: a stop waits for it. */
+/** Maximum bytes of bets per commit of several frames; a server stop waits for the commit. */
 const MAX_COMMIT_BYTES = 1024 * 1024
-/** For a peer to take the last word at a stop. */
-const LAST_WORD_TIMEOUT = "100 millis"
-/** The least time between two `Waiting` messages. */
-const STANDING_AT_MOST_EVERY = "1 second"
-/** How much longer if nothing changes: every 15 s an agency hears that the server is there. */
-const STANDING_AGAIN_AFTER = "14 seconds"
-/** Documents of a `Winners` message: at 13 bytes each they fit a frame. */
+/** Time for a peer to read `ShuttingDown` when the server stops. */
+const SHUTTING_DOWN_TIMEOUT = "100 millis"
+/** Minimum time between two `Waiting` messages. */
+const MIN_STANDING_INTERVAL = "1 second"
+/** Additional wait if nothing changes: an agency gets a sign of life every 15 s. */
+const UNCHANGED_STANDING_DELAY = "14 seconds"
+/** Documents per `Winners` message: at 13 bytes each they fit in a frame. */
 const DOCUMENTS_PER_MESSAGE = 50_000
 
-/** A frame that was read ahead, and the position in what the peer sent at which it ends. */
 interface ReadFrame {
   readonly frame: Native.NativeRequest
+  /** The frame's end, as a byte position in the peer's stream. */
   readonly end: number
 }
-/** The frames that were read ahead; after the last it fails with what ended the reading. */
+/** The frames that were read ahead, then the error that ended the reading. */
 type ReadAhead = Queue.Queue<ReadFrame, Unreadable>
 type Unreadable = BadMessage | Frames.FrameTooLarge | TooSlow | EndOfStream | ConnectionLost
 
-/** Sends a message; none of the server's is too large for a frame. */
-const say = ({ connection }: Peer, reply: Native.NativeReply) =>
+/** Sends a message; every message of the server fits in a frame. */
+const send = ({ connection }: Peer, reply: Native.NativeReply) =>
   Effect.suspend(() => connection.write(Result.getOrThrow(Frames.encodeNativeReply(reply))))
 
-/** Holds the conversation to its end, which is also the connection's. */
+/** Runs the session; the connection ends with it. */
 export const run = Effect.fnUntraced(function* (peer: Peer) {
   yield* peer.connection.reader.take(NATIVE_PREFACE.length)
-  let isTold = false
-  const onTold = () => {
-    isTold = true
+  let areWinnersSent = false
+  const onWinners = () => {
+    areWinnersSent = true
   }
   yield* runConversation(
     peer,
-    (conversation) => converse(conversation, onTold),
-    (_, reason) => say(peer, toRejected(reason))
+    (conversation) => converse(conversation, onWinners),
+    (_, reason) => send(peer, toRejected(reason))
   ).pipe(
-    // Nothing is said behind the winners.
-    Effect.onInterrupt(() => (isTold ? Effect.void : sayShuttingDown(peer)))
+    // Nothing may follow the winners.
+    Effect.onInterrupt(() => (areWinnersSent ? Effect.void : sendShuttingDown(peer)))
   )
 })
 
@@ -73,29 +73,30 @@ const SHUTTING_DOWN = new Native.Rejected({
   message: "the server is shutting down; connect again"
 })
 
-/** Tells a peer at a stop that it may connect again; waits only shortly until it has read that. */
-const sayShuttingDown = (peer: Peer) =>
-  say(peer, SHUTTING_DOWN).pipe(
-    Effect.andThen(linger(peer, LAST_WORD_TIMEOUT)),
-    // A peer that is gone learns of it anyhow.
+/** Tells a peer that the server stops, and waits briefly for the peer to read it. */
+const sendShuttingDown = (peer: Peer) =>
+  send(peer, SHUTTING_DOWN).pipe(
+    Effect.andThen(linger(peer, SHUTTING_DOWN_TIMEOUT)),
     Effect.ignore,
-    (words) => boundedWait(words, LAST_WORD_TIMEOUT)
+    (sending) => boundedWait(sending, SHUTTING_DOWN_TIMEOUT)
   )
 
-const converse = Effect.fnUntraced(function* (conversation: Conversation, onTold: () => void) {
+const converse = Effect.fnUntraced(function* (conversation: Conversation, onWinners: () => void) {
   const upload = yield* greet(conversation)
   conversation.upload = upload
-  // The reading ahead ends with the bets: what waits for the peer's close reads by itself.
+  // The scope ends the reading ahead, because `awaitWinners` reads the peer's close itself.
   yield* Effect.scoped(
-    Effect.flatMap(readAhead(conversation.peer), (ahead) => takeFrames(conversation, upload, ahead))
+    Effect.flatMap(readAhead(conversation.peer), (ahead) =>
+      processFrames(conversation, upload, ahead)
+    )
   )
   conversation.isAsking = true
-  yield* awaitWinners(conversation.peer, upload.agency, onTold)
+  yield* awaitWinners(conversation.peer, upload.agency, onWinners)
 }, Effect.scoped)
 
-/** Takes the Hello and says what is stored. */
+/** Answers the Hello with the state of the stored book. */
 const greet = Effect.fnUntraced(function* (conversation: Conversation) {
-  const { atBook, peer } = conversation
+  const { bookConnection, peer } = conversation
   const lottery = yield* Lottery
   const { draw } = lottery
   const hello = yield* readInTime(peer, Frames.readHello(peer.connection.reader), true)
@@ -104,23 +105,23 @@ const greet = Effect.fnUntraced(function* (conversation: Conversation) {
   }
   const { agency, token } = hello
   if (hello.draw !== draw.id) {
-    const holds = `this server holds the draw ${draw.id}`
-    const message = `${holds}, agency ${agency} asked for ${hello.draw}`
+    const runs = `this server runs the draw ${draw.id}`
+    const message = `${runs}, agency ${agency} asked for ${hello.draw}`
     return yield* new Objection({ code: "WrongDraw", message, agency })
   }
   yield* lottery.admit(agency)
   yield* authorize(peer, agency, token)
-  const upload = yield* lottery.upload(agency, atBook)
+  const upload = yield* lottery.upload(agency, bookConnection)
   const resumed = yield* upload.resume
   conversation.isFinished = resumed.finished
   yield* peer.accepted
   const terms = { draw: draw.id, window: WINDOW, maxFrame: MAX_FRAME_BYTES }
-  yield* say(peer, new Native.Welcome({ ...resumed, ...terms }))
+  yield* send(peer, new Native.Welcome({ ...resumed, ...terms }))
   yield* forgetRead(peer)
   return upload
 })
 
-/** Starts to read and check frames, until something is not a frame. */
+/** Starts a fiber that reads and checks frames until the first error. */
 const readAhead = Effect.fnUntraced(function* (peer: Peer) {
   const ahead: ReadAhead = yield* Queue.bounded<ReadFrame, Unreadable>(QUEUED_FRAMES)
   const { reader } = peer.connection
@@ -129,7 +130,7 @@ const readAhead = Effect.fnUntraced(function* (peer: Peer) {
     Effect.andThen(read),
     Effect.flatMap((frame) => {
       const end = reader.position()
-      // A frame that came whole took no room yet, and many may wait here.
+      // A frame that arrived whole has not claimed memory yet, and many may wait here.
       return Effect.andThen(peer.memory.room(end), Queue.offer(ahead, { frame, end }))
     }),
     Effect.forever,
@@ -139,8 +140,8 @@ const readAhead = Effect.fnUntraced(function* (peer: Peer) {
   return ahead
 })
 
-/** Takes frame after frame until the agency waits for its winners. */
-const takeFrames = Effect.fnUntraced(function* (
+/** Processes frames until the agency requests its winners. */
+const processFrames = Effect.fnUntraced(function* (
   conversation: Conversation,
   upload: Upload,
   ahead: ReadAhead
@@ -156,15 +157,15 @@ const takeFrames = Effect.fnUntraced(function* (
       case "Bets":
         if (isComparing) {
           const bets = yield* upload.compare(frame.position, frame.batch)
-          yield* say(peer, new Native.Ack({ bets }))
+          yield* send(peer, new Native.Ack({ bets }))
         } else {
-          const batches = batchesInARow(frames)
+          const batches = batchesForCommit(frames)
           taken = batches.length
           yield* storeBets(peer, upload, frame.position, BetBatch.concat(batches))
         }
         break
       case "Compare":
-        if (isComparing) return yield* new BadMessage({ reason: "expected Compare once" })
+        if (isComparing) return yield* new BadMessage({ reason: "expected only one Compare" })
         isComparing = true
         break
       case "Finish":
@@ -173,24 +174,23 @@ const takeFrames = Effect.fnUntraced(function* (
       case "AwaitWinners":
         return
       case "Hello":
-        return yield* new BadMessage({ reason: "expected Hello once, at the start" })
+        return yield* new BadMessage({ reason: "expected Hello only as the first message" })
     }
     yield* peer.memory.answered(frames[taken - 1]!.end)
     frames = frames.slice(taken)
   }
 })
 
-/** Waits for the next frames. */
 const nextFrames = (conversation: Conversation, upload: Upload, ahead: ReadAhead) =>
   Effect.mapError(Queue.takeAll(ahead), (ending) =>
-    // If no bet can follow, it does not matter which of them is bad.
+    // After Finish an invalid bet is refused like a valid one.
     ending._tag === "BadMessage" && ending.position !== undefined && conversation.isFinished
       ? new AlreadyFinished({ agency: upload.agency, bets: upload.position() })
       : ending
   )
 
-/** The bets for one commit: of the first frames, each at the end of the one before. */
-const batchesInARow = (frames: ReadonlyArray<ReadFrame>): ReadonlyArray<BetBatch> => {
+/** Returns the batches for one commit, from leading frames that follow each other in the book. */
+const batchesForCommit = (frames: ReadonlyArray<ReadFrame>): ReadonlyArray<BetBatch> => {
   const batches: Array<BetBatch> = []
   let bytes = 0
   let end: number | undefined
@@ -204,15 +204,14 @@ const batchesInARow = (frames: ReadonlyArray<ReadFrame>): ReadonlyArray<BetBatch
   return batches
 }
 
-/** Stores and acknowledges in one step, which nothing interrupts. */
 const storeBets = (peer: Peer, upload: Upload, position: number, batch: BetBatch) =>
   upload.append(
     position,
     batch,
     Effect.fnUntraced(function* (stored) {
-      // A frame without bets is 13 bytes; a line for each would be many times that.
+      // An empty frame is 13 bytes; its log line would be many times that.
       if (batch.count > 0) yield* logStored(upload.agency, batch, stored)
-      yield* say(peer, new Native.Ack({ bets: upload.position() }))
+      yield* send(peer, new Native.Ack({ bets: upload.position() }))
     })
   )
 
@@ -223,40 +222,44 @@ const finish = Effect.fnUntraced(function* (
 ) {
   yield* upload.finish(bets, sha256)
   conversation.isFinished = true
-  yield* say(conversation.peer, new Native.Finished({ bets, sha256 }))
+  yield* send(conversation.peer, new Native.Finished({ bets, sha256 }))
 }, Effect.uninterruptible)
 
-/** Tells a finished agency how many others have finished as that changes, then its winners. */
-const awaitWinners = Effect.fnUntraced(function* (peer: Peer, agency: number, onTold: () => void) {
+/** Sends an agency the number of finished agencies as it changes, then its winners. */
+const awaitWinners = Effect.fnUntraced(function* (
+  peer: Peer,
+  agency: number,
+  onWinners: () => void
+) {
   const { standings } = yield* Lottery
-  const sayStanding = Effect.gen(function* () {
+  const sendStanding = Effect.gen(function* () {
     if (!standings.hasFinished(agency)) {
-      const unfinished = `agency ${agency} has not finished its book, or it was discarded`
-      const message = `${unfinished}; send it first`
+      const unfinished = `agency ${agency} has not finished its book, or the book was discarded`
+      const message = `${unfinished}; send the book first`
       return yield* new Objection({ code: "NotFinished", message, agency })
     }
     const standing = standings.now()
-    yield* say(peer, new Native.Waiting(standing))
+    yield* send(peer, new Native.Waiting(standing))
     return standing
   })
-  let said = yield* sayStanding
-  const saySometimes = Effect.gen(function* () {
-    yield* Effect.sleep(STANDING_AT_MOST_EVERY)
-    yield* Effect.timeoutOption(standings.changedFrom(said), STANDING_AGAIN_AFTER)
-    said = yield* sayStanding
+  let sent = yield* sendStanding
+  const sendRepeatedly = Effect.gen(function* () {
+    yield* Effect.sleep(MIN_STANDING_INTERVAL)
+    yield* Effect.timeoutOption(standings.changedFrom(sent), UNCHANGED_STANDING_DELAY)
+    sent = yield* sendStanding
   })
   yield* tellWinners(peer, agency, {
-    meanwhile: Effect.forever(saySometimes),
+    meanwhile: Effect.forever(sendRepeatedly),
     winners: (...winners) => {
-      onTold()
+      onWinners()
       return winnersFrames(...winners)
     },
     closes: true
   })
 })
 
-/** The winners in as many messages as they need; one if there are none. */
-const winnersFrames = madeOnce((documents, number) => {
+/** Encodes the winners in as many messages as they need; at least one. */
+const winnersFrames = encodeOnce((documents, number) => {
   const messages: Array<Native.Winners> = []
   let start = 0
   do {

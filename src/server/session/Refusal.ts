@@ -1,8 +1,7 @@
 /**
- * The error that ends a conversation because the server takes nothing more from the peer: its
- * reasons, their line in the log, and their words for a native peer (wire: "Native", codes). A
- * codec or the lottery fails with a reason, `refusing` makes it a `Refusal`, and `runConversation`
- * logs it and has the dialect tell the peer.
+ * The error that ends a session because the server rejects the peer: its reasons, their log line
+ * and their native rejection (docs/wire.md, "Rejection codes"). A codec or the lottery fails with a
+ * reason. `refusing` turns it into a `Refusal`, which `runConversation` logs and sends.
  */
 import { Cause, Data, Effect } from "effect"
 import { logAction } from "../../domain/ActionLog.ts"
@@ -18,7 +17,7 @@ import type { UnknownAgency } from "../lottery/Lottery.ts"
 import type { DigestMismatch, Upload } from "../lottery/Upload.ts"
 import type * as BetStore from "../store/BetStore.ts"
 
-/** A reason of the conversation's own. */
+/** A reason that comes from the session itself. */
 export class Objection extends Data.TaggedError("Objection")<{
   readonly code: RejectionCode
   readonly message: string
@@ -43,10 +42,9 @@ export type Reason =
   | BetStore.StoreUnavailable
   | BetStore.StoreBroken
 
-/** The server takes nothing more from the peer. */
 export class Refusal extends Data.TaggedError("Refusal")<{
   readonly reason: Reason
-  /** How many bets the refused message has, if known. */
+  /** The number of bets in the refused message, if known. */
   readonly count?: number | undefined
 }> {
   override get message(): string {
@@ -54,7 +52,6 @@ export class Refusal extends Data.TaggedError("Refusal")<{
   }
 }
 
-/** The code of each reason; an `Objection` brings its own. */
 const CODES: Readonly<Record<Exclude<Reason["_tag"], "Objection">, RejectionCode>> = {
   BadMessage: "Malformed",
   FrameTooLarge: "TooLarge",
@@ -65,21 +62,21 @@ const CODES: Readonly<Record<Exclude<Reason["_tag"], "Objection">, RejectionCode
   BookMismatch: "BookMismatch",
   DigestMismatch: "BookMismatch",
   Superseded: "Superseded",
-  // A person decided so: a client that went on by itself would bring the same book back.
+  // An operator discarded the book: a client that retried would send it again.
   Discarded: "Superseded",
   Conflict: "Conflict",
   AlreadyFinished: "AlreadyFinished",
   StoreUnavailable: "StoreUnavailable",
-  // Another attempt may succeed once an operator has acted on the log.
+  // A retry may succeed once an operator has repaired the store.
   DamagedBet: "StoreUnavailable",
-  // The server ends; the one that is started again knows what is stored.
+  // The server stops; after a restart it knows what is stored.
   StoreBroken: "StoreUnavailable"
 }
 
 const isReason = (error: { readonly _tag: string }): error is Reason =>
   error._tag === "Objection" || error._tag in CODES
 
-/** Turns each error that is a reason into the `Refusal` of a message with `count` bets. */
+/** Turns every reason into a `Refusal` of a message with `count` bets. */
 export const refusing = <A, E extends { readonly _tag: string }, R>(
   effect: Effect.Effect<A, E, R>,
   count?: number
@@ -88,7 +85,7 @@ export const refusing = <A, E extends { readonly _tag: string }, R>(
     isReason(error) ? new Refusal({ reason: error, count }) : (error as Exclude<E, Reason>)
   )
 
-/** Turns a defect of the server into a reason: it ends this conversation and no other. */
+/** Turns a defect into a reason, so that it ends only this session. */
 export const refusingDefects = <A, E, R>(conversation: Effect.Effect<A, E, R>) =>
   Effect.catchDefect(conversation, (defect) => {
     const message = `internal error: ${defect instanceof Error ? defect.message : String(defect)}`
@@ -98,10 +95,10 @@ export const refusingDefects = <A, E, R>(conversation: Effect.Effect<A, E, R>) =
     )
   })
 
-/** The longest text that is told to a peer, in characters. */
+/** Maximum length of a message to a peer, in UTF-16 code units. */
 const MAX_MESSAGE = 500
 
-/** What a native peer is told. */
+/** Encodes a reason for a native peer. */
 export const toRejected = (reason: Reason): Rejected => {
   const rejected = (code: RejectionCode, text: string, position?: number) => {
     const message = text.slice(0, MAX_MESSAGE).toWellFormed()
@@ -126,7 +123,7 @@ export const toRejected = (reason: Reason): Rejected => {
   }
 }
 
-/** The bet that a reason is about, as its position in the agency's book. */
+/** Returns the position in the book of the bet that a reason is about. */
 const positionOf = (reason: Reason, uploaded: number): number => {
   switch (reason._tag) {
     case "BookDiffers":
@@ -144,28 +141,27 @@ const positionOf = (reason: Reason, uploaded: number): number => {
 
 const countOf = (reason: Reason) => (reason._tag === "BadMessage" ? reason.count : undefined)
 
-/** What a refusal meets: where the peer is, what it sends, and if it asks for its winners. */
 interface Refused {
   readonly ip: string
   readonly upload: Upload | undefined
   readonly isAsking: boolean
 }
 
-/** Logs a refused question for the winners, or refused bets: whose, which bet and why. */
+/** Logs a refused request for winners, or refused bets with their agency, position and reason. */
 export const logRefusal = (
   { ip, isAsking, upload }: Refused,
   { count, reason }: Refusal
 ): Effect.Effect<void> => {
   const agency = "agency" in reason ? reason.agency : undefined
   const error = reason.message
-  // An agency that must leave its book while it waits for its winners is logged with the book.
-  const mustLeave = reason._tag === "Superseded" || reason._tag === "Discarded"
-  if (isAsking && !(mustLeave && upload !== undefined)) {
+  // An upload that must disconnect is logged as an upload even while it waits for winners.
+  const isDisconnected = reason._tag === "Superseded" || reason._tag === "Discarded"
+  if (isAsking && !(isDisconnected && upload !== undefined)) {
     const posicion = reason._tag === "DamagedBet" ? reason.position : undefined
     return logAction("consulta_ganadores", "fail", { agencia: agency, posicion, ip, error })
   }
   return logAction("apuesta_recibida", "fail", {
-    cantidad: mustLeave ? undefined : (count ?? countOf(reason)),
+    cantidad: isDisconnected ? undefined : (count ?? countOf(reason)),
     agencia: agency ?? upload?.agency,
     posicion: positionOf(reason, upload?.position() ?? 0),
     ip,

@@ -1,7 +1,4 @@
-/**
- * The end of an agency's conversation in every dialect: it waits at the barrier, hears its winners,
- * and is noted as told.
- */
+/** The end of a session in every dialect: waits for the draw, sends the winners and records it. */
 import { Effect, type Result, Semaphore } from "effect"
 import { logAction } from "../../domain/ActionLog.ts"
 import type { Agency } from "../../domain/Agency.ts"
@@ -13,17 +10,14 @@ import { ServerLimits } from "../admission/ServerLimits.ts"
 import { inTime, WRITTEN_BYTES } from "../admission/Timeouts.ts"
 import { Lottery } from "../lottery/Lottery.ts"
 
-/** Makes an agency's winners and the number that won a dialect's bytes, if it can say them. */
+/** Encodes an agency's winners and the winning number; fails if the dialect cannot. */
 export type EncodeWinners = (
   documents: WinningDocuments,
   winningNumber: number
 ) => Result.Result<Uint8Array, BadMessage>
 
-/**
- * Makes the answer of an agency once: a peer that asks again, and reads it slowly, costs neither
- * the time to make it nor the memory for another one.
- */
-export const madeOnce = (encode: EncodeWinners): EncodeWinners => {
+/** Encodes each agency's answer once: repeated requests take no more time or memory for it. */
+export const encodeOnce = (encode: EncodeWinners): EncodeWinners => {
   const made = new WeakMap<WinningDocuments, ReturnType<EncodeWinners>>()
   return (documents, winningNumber) => {
     const answer = made.get(documents) ?? encode(documents, winningNumber)
@@ -32,38 +26,38 @@ export const madeOnce = (encode: EncodeWinners): EncodeWinners => {
   }
 }
 
-/** An answer up to this size claims no memory. */
+/** Answers up to this size claim no memory. */
 const SMALL_BYTES = 1024
-/** Larger answers that are on their way to one agency's connections at a time. */
-const MAX_ON_THEIR_WAY = 64
-const onTheirWay = new WeakMap<WinningDocuments, Semaphore.Semaphore>()
+/** Larger answers that are written at the same time to one agency's connections. */
+const MAX_CONCURRENT_ANSWERS = 64
+const sendPermits = new WeakMap<WinningDocuments, Semaphore.Semaphore>()
 
 /**
- * Says an agency's winners once there is room for what is on its way. Those who ask for the same
- * winners wait for each other: however many they are, other agencies have room for theirs.
+ * Runs `send` once there is memory for the answer. Connections of one agency also wait for each
+ * other, so that they cannot use up the memory for the answers of other agencies.
  */
-export const inTurn = <E, R>(
+export const sendInTurn = <E, R>(
   documents: WinningDocuments,
   bytes: Uint8Array,
-  say: Effect.Effect<void, E, R>,
+  send: Effect.Effect<void, E, R>,
   { made }: Peer["memory"]
 ): Effect.Effect<void, E, R> => {
-  if (bytes.length <= SMALL_BYTES) return say
-  const permits = onTheirWay.get(documents) ?? Semaphore.makeUnsafe(MAX_ON_THEIR_WAY)
-  onTheirWay.set(documents, permits)
-  return permits.withPermit(made(Math.min(bytes.length, WRITTEN_BYTES), say))
+  if (bytes.length <= SMALL_BYTES) return send
+  const permits = sendPermits.get(documents) ?? Semaphore.makeUnsafe(MAX_CONCURRENT_ANSWERS)
+  sendPermits.set(documents, permits)
+  return permits.withPermit(made(Math.min(bytes.length, WRITTEN_BYTES), send))
 }
 
-const NOT_CLOSED = "it was told its winners and did not close, so it may not have read them"
+const NOT_CLOSED = "the winners were sent but the peer did not close, so it may not have read them"
 
-/** How long the machine of a process that is gone may take to reset the connection. */
+/** Time for the machine of an ended process to reset the connection. */
 const RESET_TIMEOUT = "200 millis"
 
 /**
- * Writes to a peer that said long ago that it sends no more: it may wait for its winners, or its
- * process is gone, which resets the connection at the first bytes and is seen by the next ones.
+ * Writes to a peer that has half-closed its connection and may have ended. In that case the first
+ * bytes make its machine reset the connection, and the write of the last byte fails.
  */
-const writeToSilent = Effect.fnUntraced(function* ({ connection }: Peer, bytes: Uint8Array) {
+const writeToHalfClosed = Effect.fnUntraced(function* ({ connection }: Peer, bytes: Uint8Array) {
   const unlessLost = Effect.raceFirst(Effect.sleep(RESET_TIMEOUT), connection.lost)
   yield* connection.write(bytes.subarray(0, -1))
   yield* unlessLost
@@ -71,20 +65,19 @@ const writeToSilent = Effect.fnUntraced(function* ({ connection }: Peer, bytes: 
   yield* unlessLost
 })
 
-/** How a dialect tells an agency its winners. */
+/** How a dialect sends the winners. */
 interface Telling<E> {
-  /** What goes on until the draw is held. */
+  /** Runs until the draw is held. */
   readonly meanwhile: Effect.Effect<never, E>
   readonly winners: EncodeWinners
-  /** A client of this dialect closes once it has its winners; not all of the old ones do. */
+  /** Clients of this dialect close once they have their winners; some course clients do not. */
   readonly closes: boolean
 }
 
 /**
- * Waits for the draw as long as the agency is there, and tells it its winners. No dialect
- * acknowledges them: an agency counts as told when it has closed; in a dialect whose clients may
- * stay, also when it was there for a while longer, and its connection did not break. Fails if the
- * dialect cannot say the winners.
+ * Waits for the draw while the peer is connected, then sends the winners. No dialect acknowledges
+ * them, so an agency counts as told when its client closes. A client that may stay open counts
+ * after `lingerTimeout` on an unbroken connection. Fails if the dialect cannot encode the winners.
  */
 export const tellWinners = Effect.fnUntraced(function* <E>(
   peer: Peer,
@@ -94,11 +87,11 @@ export const tellWinners = Effect.fnUntraced(function* <E>(
   const lottery = yield* Lottery
   const { connection, ip, memory } = peer
   const { farewellTimeout, keepAliveDelay, lingerTimeout } = yield* ServerLimits
-  // Nothing more is read of a peer that sends no more: an empty write fails once it is gone.
+  // Reads cannot detect the loss of a half-closed peer: an empty write fails once it is gone.
   const probe = Effect.andThen(Effect.sleep(keepAliveDelay), connection.write(new Uint8Array(0)))
-  let isSilent = false
+  let isHalfClosed = false
   const watch = Effect.flatMap(discardInput(peer), () => {
-    isSilent = true
+    isHalfClosed = true
     return Effect.forever(probe)
   })
   const documents = yield* Effect.raceAllFirst([
@@ -108,12 +101,12 @@ export const tellWinners = Effect.fnUntraced(function* <E>(
     meanwhile
   ])
   const bytes = yield* Effect.fromResult(winners(documents, lottery.draw.winningNumber))
-  const say = Effect.suspend(() =>
-    isSilent ? writeToSilent(peer, bytes) : connection.write(bytes)
+  const send = Effect.suspend(() =>
+    isHalfClosed ? writeToHalfClosed(peer, bytes) : connection.write(bytes)
   )
-  // The question is answered, and waits for no room of which it holds a part itself.
+  // The request's own memory is released first: the answer may have to wait for it.
   yield* memory.giveUp
-  yield* inTurn(documents, bytes, say, memory)
+  yield* sendInTurn(documents, bytes, send, memory)
   yield* connection.end
   if (closes) {
     const close = Effect.raceFirst(discardInput(peer), connection.lost)

@@ -1,6 +1,6 @@
 /**
- * The echo of the first exercises (wire: "Text line"): one line, logged, sent back, closed. A line
- * that is an HTTP request is refused in the words of HTTP.
+ * The echo of the course's first exercises (docs/wire.md, "Text line"): logs one line, sends it
+ * back and closes. An HTTP request gets an HTTP error instead.
  */
 import { Effect } from "effect"
 import { logAction } from "../../domain/ActionLog.ts"
@@ -14,7 +14,7 @@ export const run = Effect.fnUntraced(function* ({ connection, ip }: Peer) {
   if (isHttpRequest(msg)) {
     yield* connection.write(HTTP_REFUSAL)
     return yield* new BadMessage({
-      reason: `that is HTTP, which this server does not speak: ${msg}`
+      reason: `the peer speaks HTTP, which this server does not support: ${msg}`
     })
   }
   yield* logAction("receive_message", "success", { ip, msg })

@@ -7,14 +7,14 @@ import {
   MessageMemory,
   MIN_MEMORY_BYTES
 } from "../../../src/server/admission/MessageMemory.ts"
-import { inTurn, madeOnce } from "../../../src/server/session/TellWinners.ts"
+import { encodeOnce, sendInTurn } from "../../../src/server/session/TellWinners.ts"
 
 const DOCUMENTS = ["10"]
 
 describe("the answer to an agency", () => {
   it("is made once, and another agency's is another one", () => {
     let made = 0
-    const answerOf = madeOnce(() => Result.succeed(Uint8Array.of(++made)))
+    const answerOf = encodeOnce(() => Result.succeed(Uint8Array.of(++made)))
     const [one, other] = [["10"], ["10"]]
     expect([one, other, one, other].map((documents) => answerOf(documents, 7574))).toEqual(
       [1, 2, 1, 2].map((count) => Result.succeed(Uint8Array.of(count)))
@@ -26,7 +26,12 @@ describe("the answer to an agency", () => {
       const memory = Memory.make(MIN_MEMORY_BYTES)
       const answer = new Uint8Array(1024 * 1024)
       const tell = (documents: ReadonlyArray<string>, say: Effect.Effect<void>) =>
-        inTurn(documents, answer, say, new MessageMemory(memory, "127.0.0.1", memory.makeShare()))
+        sendInTurn(
+          documents,
+          answer,
+          say,
+          new MessageMemory(memory, "127.0.0.1", memory.makeShare())
+        )
       const [one, other] = [["10"], ["20"]]
       const askers = Array.from({ length: 500 }, () => tell(one, Effect.never))
       yield* Effect.forkChild(Effect.all(askers, { concurrency: "unbounded" }))
@@ -39,7 +44,8 @@ describe("the answer to an agency", () => {
     Effect.gen(function* () {
       const memory = Memory.make(MIN_MEMORY_BYTES)
       const held = new MessageMemory(memory, "127.0.0.1", memory.makeShare())
-      const tell = (say: Effect.Effect<void>) => inTurn(DOCUMENTS, new Uint8Array(2000), say, held)
+      const tell = (say: Effect.Effect<void>) =>
+        sendInTurn(DOCUMENTS, new Uint8Array(2000), say, held)
       for (let askers = 0; askers < 63; askers++) {
         yield* Effect.forkChild(tell(Effect.never), { startImmediately: true })
       }
@@ -51,7 +57,7 @@ describe("the answer to an agency", () => {
     Effect.gen(function* () {
       const memory = Memory.make(MIN_MEMORY_BYTES)
       const held = new MessageMemory(memory, "127.0.0.1", memory.makeShare())
-      const tell = (bytes: number) => inTurn(["10"], new Uint8Array(bytes), Effect.void, held)
+      const tell = (bytes: number) => sendInTurn(["10"], new Uint8Array(bytes), Effect.void, held)
       yield* memory.accepted.take("another address", memory.accepted.capacity)
       yield* tell(1024)
       const waiting = yield* Effect.forkChild(tell(1025), { startImmediately: true })
