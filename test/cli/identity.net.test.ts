@@ -177,9 +177,7 @@ describe("a server with a certificate", () => {
         expect(stderr.match(/action: test_echo_server \| result: fail /g)).toHaveLength(1)
       }
       yield* secure.logged(/accept_connections \| result: fail .* handshake, got a line of text\n/)
-      yield* plain.logged(
-        /result: fail \| ip: 127.0.0.1 \| error: the peer speaks TLS, but this server was /
-      )
+      yield* plain.logged(/result: fail \| ip: 127.0.0.1 \| error: got TLS, but this server was /)
       expect(untold.stderr).toMatch(/: the server speaks TLS: name its CA with --tls-ca/)
       expect(unheard.stderr).toMatch(/: the server does not speak TLS: leave out --tls, /)
       yield* Effect.result(exchange({ port: secure.port }, Buffer.alloc(0)))

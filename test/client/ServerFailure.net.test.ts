@@ -79,7 +79,7 @@ describe.each(CONVERSATIONS)("a client in the %s dialect", (dialect, conversatio
       })
       expect(failuresIn(server)).toEqual([
         "action: receive_message | result: fail | ip: 127.0.0.1 | " +
-          "error: the peer speaks TLS, but this server was started without --tls-cert and --tls-key"
+          "error: got TLS, but this server was started without --tls-cert and --tls-key"
       ])
     })
   )

@@ -115,8 +115,8 @@ describe("the first bytes", () => {
         yield* peer.send(Buffer.alloc(100, "A"))
         expect(yield* peer.rest).toEqual(NOTHING)
       }
-      const shown = hex(Buffer.alloc(64, "A"))
-      const error = `expected enough bytes to identify the dialect in 200ms, got 100 bytes: ${shown}`
+      const got = `got 100 bytes: ${hex(Buffer.alloc(64, "A"))}`
+      const error = `expected enough bytes to identify the dialect in 200ms, ${got}`
       const line = `action: receive_message | result: fail | ip: 127.0.0.1 | error: ${error}`
       expect(linesAbout(server, "receive_message")).toEqual([line, line])
     })

@@ -25,7 +25,7 @@ const startServer = Effect.fnUntraced(function* (options: TestServer.Options = {
 })
 
 const FAILED = "action: receive_message | result: fail | ip: 127.0.0.1 | error: "
-const TLS = "the peer speaks TLS, but this server was started without --tls-cert and --tls-key"
+const TLS = "got TLS, but this server was started without --tls-cert and --tls-key"
 const NO_TLS = "This port of a lottery server has no TLS.\n"
 
 /** Returns the log lines about messages, from line `before` on. */
@@ -120,7 +120,7 @@ describe("HTTP", () => {
         for (const port of [server.port, server.winnersPort]) {
           expectRefusal(yield* exchange({ port }, Buffer.from(`${line}\r\n${HEADERS}`)))
         }
-        const said = `${FAILED}the peer speaks HTTP, which this server does not support: ${line}`
+        const said = `${FAILED}got HTTP, which this server does not support: ${line}`
         expect(linesOf(server, before)).toEqual([said, said])
       }
     })

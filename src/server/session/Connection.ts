@@ -102,5 +102,4 @@ const unknownReason = (bytes: Uint8Array): string => {
   return `${reason}; a JSON message of ${length} bytes, expected at most ${MAX_JSON_BYTES}`
 }
 
-const TLS_IS_OFF =
-  "the peer speaks TLS, but this server was started without --tls-cert and --tls-key"
+const TLS_IS_OFF = "got TLS, but this server was started without --tls-cert and --tls-key"

@@ -14,7 +14,7 @@ export const run = Effect.fnUntraced(function* ({ connection, ip }: Peer) {
   if (isHttpRequest(msg)) {
     yield* connection.write(HTTP_REFUSAL)
     return yield* new BadMessage({
-      reason: `the peer speaks HTTP, which this server does not support: ${msg}`
+      reason: `got HTTP, which this server does not support: ${msg}`
     })
   }
   yield* logAction("receive_message", "success", { ip, msg })

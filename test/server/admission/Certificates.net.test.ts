@@ -305,7 +305,7 @@ describe("a TLS port", () => {
       const outcome = yield* Effect.result(ping(port, trusted))
       expect(Result.isFailure(outcome)).toBe(true)
       expect((yield* refused(server.log, 1))[0]).toMatch(
-        /^action: receive_message \| result: fail .* \| error: the peer speaks TLS, but this server was /
+        /^action: receive_message \| result: fail .* \| error: got TLS, but this server was /
       )
       expect((yield* exchange({ port }, Buffer.from("PING\n"))).toString()).toBe("PING\n")
     })
