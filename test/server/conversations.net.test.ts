@@ -1,7 +1,6 @@
 /**
- * Goal: the conversations of the wire's description, as the old clients hold them, over real
- * sockets and a real store.
- * Method: scripted raw peers, whose bytes are written by hand.
+ * Goal: sessions of the course's clients as docs/wire.md describes them, over real sockets and a
+ * real store. Method: scripted raw peers that send handwritten bytes.
  */
 import { it } from "@effect/vitest"
 import { Effect, Fiber, Stream } from "effect"
@@ -22,7 +21,7 @@ const startServer = Effect.fnUntraced(function* (
   return yield* TestServer.start({ _tag: "sqlite", path }, agencies, 7574, options)
 })
 
-/** What is stored of an agency, as the documents of its bets. */
+/** Returns the documents of an agency's stored bets. */
 const documents = (server: TestServer.TestServer, agency: number) =>
   server.store.book(agency, 0).pipe(
     Stream.runCollect,
@@ -43,7 +42,7 @@ const betOf = (document: number): Bet => {
 const linesAbout = (server: TestServer.TestServer, action: string) =>
   server.log.filter((line) => line.startsWith(`action: ${action} |`))
 
-/** Finishes an agency with these bets, and waits for its winners. */
+/** Sends an agency's whole book and returns its winners. */
 const wholeBook = Effect.fnUntraced(function* (
   port: number,
   agency: number,
@@ -57,7 +56,7 @@ const wholeBook = Effect.fnUntraced(function* (
 }, Effect.scoped)
 
 describe("text line", () => {
-  it.live("comes back, on either port, and the connection is closed", () =>
+  it.live("is echoed on either port, and the connection is closed", () =>
     Effect.gen(function* () {
       const server = yield* startServer()
       for (const port of [server.port, server.winnersPort]) {
@@ -83,34 +82,32 @@ describe("text line", () => {
 })
 
 describe("binary packets", () => {
-  it.live(
-    "dripped byte by byte are stored, acknowledged, and the winners told after the draw",
-    () =>
-      Effect.gen(function* () {
-        const server = yield* startServer()
-        const peer = yield* RawPeer.connect(server.port)
-        yield* peer.drip(M.packetOf(1, [M.fields(10, 7574), M.fields(11, 1)], true))
-        expect(yield* peer.receive(2)).toEqual(M.STORED)
-        yield* peer.drip(M.packetOf(1, [M.fields(12, 7574)], false))
-        expect(yield* peer.receive(2)).toEqual(M.STORED)
-        yield* peer.drip(M.packet("1;", false))
-        expect(yield* wholeBook(server.port, 2, [M.fields(20, 7574), M.fields(21)])).toEqual(
-          M.winnersOf(20)
-        )
-        expect(yield* peer.rest).toEqual(M.winnersOf(10, 12))
-        expect(yield* documents(server, 1)).toEqual(["10", "11", "12"])
-        expect(linesAbout(server, "sorteo")).toEqual(["action: sorteo | result: success"])
-        expect(server.log).toContain(
-          "action: apuestas_almacenadas | result: success | agencia: 1 | cantidad: 2"
-        )
-        expect(server.log).toContain("action: apuesta_recibida | result: success | cantidad: 2")
-        expect(server.log).toContain(
-          "action: apuesta_almacenada | result: success | dni: 12 | numero: 7574"
-        )
-      })
+  it.live("sent byte by byte are stored and acknowledged, and winners follow after the draw", () =>
+    Effect.gen(function* () {
+      const server = yield* startServer()
+      const peer = yield* RawPeer.connect(server.port)
+      yield* peer.drip(M.packetOf(1, [M.fields(10, 7574), M.fields(11, 1)], true))
+      expect(yield* peer.receive(2)).toEqual(M.STORED)
+      yield* peer.drip(M.packetOf(1, [M.fields(12, 7574)], false))
+      expect(yield* peer.receive(2)).toEqual(M.STORED)
+      yield* peer.drip(M.packet("1;", false))
+      expect(yield* wholeBook(server.port, 2, [M.fields(20, 7574), M.fields(21)])).toEqual(
+        M.winnersOf(20)
+      )
+      expect(yield* peer.rest).toEqual(M.winnersOf(10, 12))
+      expect(yield* documents(server, 1)).toEqual(["10", "11", "12"])
+      expect(linesAbout(server, "sorteo")).toEqual(["action: sorteo | result: success"])
+      expect(server.log).toContain(
+        "action: apuestas_almacenadas | result: success | agencia: 1 | cantidad: 2"
+      )
+      expect(server.log).toContain("action: apuesta_recibida | result: success | cantidad: 2")
+      expect(server.log).toContain(
+        "action: apuesta_almacenada | result: success | dni: 12 | numero: 7574"
+      )
+    })
   )
 
-  it.live("sent all at once, the question too, are answered in order, after a half-close too", () =>
+  it.live("sent all at once with the question and a half-close are answered in order", () =>
     Effect.gen(function* () {
       const server = yield* startServer([1])
       const peer = yield* RawPeer.connect(server.port)
@@ -129,7 +126,7 @@ describe("binary packets", () => {
     })
   )
 
-  it.live('of a neighbouring framing, without "continue", are refused and stored nowhere', () =>
+  it.live('of a similar framing, without "continue", are refused and not stored', () =>
     Effect.gen(function* () {
       const server = yield* startServer()
       const content = Buffer.from(`1;${M.fields(10, 7574).join(";")}`)
@@ -151,7 +148,7 @@ describe("binary packets", () => {
     })
   )
 
-  it.live('end in a question, with any "continue" and without bets', () =>
+  it.live('end with a question, which has any "continue" and no bets', () =>
     Effect.gen(function* () {
       const server = yield* startServer([1])
       const last = M.packetOf(1, [M.fields(11, 7574)], false)
@@ -169,7 +166,7 @@ describe("binary packets", () => {
     })
   )
 
-  it.live("with a bad bet are refused whole, and the others notice nothing", () =>
+  it.live("with a bad bet are refused completely, and other agencies are not affected", () =>
     Effect.gen(function* () {
       const server = yield* startServer()
       const other = yield* RawPeer.connect(server.port)
@@ -217,7 +214,7 @@ describe("binary packets", () => {
     })
   )
 
-  it.live("after the last one other than the question end the connection without an answer", () =>
+  it.live("after the last one end the connection without an answer, except for the question", () =>
     Effect.gen(function* () {
       const server = yield* startServer()
       const peer = yield* RawPeer.connect(server.port)
@@ -230,23 +227,25 @@ describe("binary packets", () => {
 })
 
 describe("JSON messages", () => {
-  it.live("over two connections opened at the start, the second silent until the book is up", () =>
-    Effect.gen(function* () {
-      const server = yield* startServer([3])
-      const chunks = yield* RawPeer.connect(server.port)
-      const winners = yield* RawPeer.connect(server.winnersPort)
-      yield* chunks.drip(M.chunkOf(3, [M.fields(30, 7574), M.fields(31)], false))
-      expect(yield* chunks.receive(M.CHUNK_PROCESSED.length)).toEqual(M.CHUNK_PROCESSED)
-      // Longer than the main port waits for a first byte.
-      yield* Effect.sleep("600 millis")
-      yield* chunks.send(M.chunkOf(3, [], true))
-      expect(yield* chunks.receive(M.CHUNK_PROCESSED.length)).toEqual(M.CHUNK_PROCESSED)
-      yield* winners.drip(M.consultOf(3))
-      expect(M.readJson(yield* winners.rest)).toEqual({ type_message: 2, payload: "30" })
-    })
+  it.live(
+    "use two connections opened at the start, the second silent until the book is stored",
+    () =>
+      Effect.gen(function* () {
+        const server = yield* startServer([3])
+        const chunks = yield* RawPeer.connect(server.port)
+        const winners = yield* RawPeer.connect(server.winnersPort)
+        yield* chunks.drip(M.chunkOf(3, [M.fields(30, 7574), M.fields(31)], false))
+        expect(yield* chunks.receive(M.CHUNK_PROCESSED.length)).toEqual(M.CHUNK_PROCESSED)
+        // Longer than the main port's timeout for a first byte.
+        yield* Effect.sleep("600 millis")
+        yield* chunks.send(M.chunkOf(3, [], true))
+        expect(yield* chunks.receive(M.CHUNK_PROCESSED.length)).toEqual(M.CHUNK_PROCESSED)
+        yield* winners.drip(M.consultOf(3))
+        expect(M.readJson(yield* winners.rest)).toEqual({ type_message: 2, payload: "30" })
+      })
   )
 
-  it.live("ask on a connection of its own before the last chunk has come", () =>
+  it.live("may request winners on another connection before the last chunk", () =>
     Effect.gen(function* () {
       const server = yield* startServer([3])
       const asking = yield* RawPeer.connect(server.winnersPort)
@@ -270,7 +269,7 @@ describe("JSON messages", () => {
     })
   )
 
-  it.live("refuse the question on the chunks' connection before the last chunk", () =>
+  it.live("may not request winners on the connection of the chunks before the last chunk", () =>
     Effect.gen(function* () {
       const server = yield* startServer([3])
       const peer = yield* RawPeer.connect(server.port)
@@ -297,34 +296,36 @@ describe("JSON messages", () => {
 describe("a book that starts over", () => {
   const book = Array.from({ length: 9 }, (_, index) => M.fields(100 + index, index))
 
-  it.live("is compared with what is held, whatever the packets, and goes on", () =>
-    Effect.gen(function* () {
-      const server = yield* startServer([1])
-      const first = yield* RawPeer.connect(server.port)
-      yield* first.send(M.packetOf(1, book.slice(0, 3), true))
-      yield* first.send(M.packetOf(1, book.slice(3, 5), true))
-      expect(yield* first.receive(4)).toEqual(Buffer.concat([M.STORED, M.STORED]))
-      yield* first.reset
-      const second = yield* RawPeer.connect(server.port)
-      for (const [bets, more] of [
-        [book.slice(0, 2), true],
-        [book.slice(2, 7), true],
-        [book.slice(7), false]
-      ] as const) {
-        yield* second.send(M.packetOf(1, bets, more))
-        expect(yield* second.receive(2)).toEqual(M.STORED)
-      }
-      expect(yield* documents(server, 1)).toEqual(book.map((bet) => bet[2]))
-      expect(server.log).toContain(
-        "action: apuesta_recibida | result: success | cantidad: 5 | repetidas: 3"
-      )
-      expect(server.log).toContain(
-        "action: apuestas_almacenadas | result: success | agencia: 1 | cantidad: 2"
-      )
-    })
+  it.live(
+    "is compared with the stored bets, whatever the packet sizes, and continues after them",
+    () =>
+      Effect.gen(function* () {
+        const server = yield* startServer([1])
+        const first = yield* RawPeer.connect(server.port)
+        yield* first.send(M.packetOf(1, book.slice(0, 3), true))
+        yield* first.send(M.packetOf(1, book.slice(3, 5), true))
+        expect(yield* first.receive(4)).toEqual(Buffer.concat([M.STORED, M.STORED]))
+        yield* first.reset
+        const second = yield* RawPeer.connect(server.port)
+        for (const [bets, more] of [
+          [book.slice(0, 2), true],
+          [book.slice(2, 7), true],
+          [book.slice(7), false]
+        ] as const) {
+          yield* second.send(M.packetOf(1, bets, more))
+          expect(yield* second.receive(2)).toEqual(M.STORED)
+        }
+        expect(yield* documents(server, 1)).toEqual(book.map((bet) => bet[2]))
+        expect(server.log).toContain(
+          "action: apuesta_recibida | result: success | cantidad: 5 | repetidas: 3"
+        )
+        expect(server.log).toContain(
+          "action: apuestas_almacenadas | result: success | agencia: 1 | cantidad: 2"
+        )
+      })
   )
 
-  it.live("is stored together as far as it has come, each packet acknowledged", () =>
+  it.live("is stored in few commits if it arrives at once, and each packet is acknowledged", () =>
     Effect.gen(function* () {
       const server = yield* startServer([1, 2])
       const peer = yield* RawPeer.connect(server.port)
@@ -339,7 +340,7 @@ describe("a book that starts over", () => {
     })
   )
 
-  it.live("is stored up to a bad packet behind others, which alone is refused", () =>
+  it.live("is stored up to a bad packet, which alone is refused", () =>
     Effect.gen(function* () {
       const server = yield* startServer([1])
       const peer = yield* RawPeer.connect(server.port)
@@ -365,13 +366,13 @@ describe("a book that starts over", () => {
   const refusedBooks: ReadonlyArray<
     readonly [string, ReadonlyArray<ReadonlyArray<string>>, number]
   > = [
-    ["with one bet changed", book.with(4, M.fields(999)), 4],
-    ["with two bets swapped", book.with(2, book[6]!).with(6, book[2]!), 2],
+    ["with a changed bet", book.with(4, M.fields(999)), 4],
+    ["with two swapped bets", book.with(2, book[6]!).with(6, book[2]!), 2],
     ["that is shorter", book.slice(0, 8), 8],
     ["that is longer", [...book, M.fields(999)], 9]
   ]
   for (const [what, other, position] of refusedBooks) {
-    it.live(`${what} is refused, and changes nothing`, () =>
+    it.live(`${what} is refused and changes nothing`, () =>
       Effect.gen(function* () {
         const server = yield* startServer([1, 2])
         const first = yield* RawPeer.connect(server.port)
@@ -388,7 +389,7 @@ describe("a book that starts over", () => {
     )
   }
 
-  it.live("half of which is up cannot be finished by its first half", () =>
+  it.live("cannot be finished with fewer bets than are stored", () =>
     Effect.gen(function* () {
       const server = yield* startServer([1])
       const first = yield* RawPeer.connect(server.port)
@@ -404,13 +405,13 @@ describe("a book that starts over", () => {
     })
   )
 
-  it.live("takes the agency over from the connection that had it", () =>
+  it.live("supersedes the previous writer", () =>
     Effect.gen(function* () {
       const server = yield* startServer([1])
       const first = yield* RawPeer.connect(server.port)
       yield* first.send(M.chunkOf(1, book.slice(0, 3), false))
       yield* first.receive(M.CHUNK_PROCESSED.length)
-      // Neither part of a packet nor a question takes over.
+      // Neither an incomplete packet nor a request for winners supersedes the writer.
       const part = yield* RawPeer.connect(server.port)
       yield* part.send(M.packetOf(1, book, true).subarray(0, 40))
       const question = yield* RawPeer.connect(server.winnersPort)
@@ -428,10 +429,10 @@ describe("a book that starts over", () => {
   )
 })
 
-describe("messages that come together", () => {
+describe("messages that arrive together", () => {
   const good = [M.fields(10), M.fields(11)]
 
-  it.live("are answered in order: those ahead of one that is refused are acknowledged", () =>
+  it.live("are answered in order, with an acknowledgement for each one before a refused one", () =>
     Effect.gen(function* () {
       const server = yield* startServer([1])
       yield* server.store.append(1, 0, BetBatch.fromBets([betOf(10), betOf(11), betOf(12)]))
@@ -459,17 +460,16 @@ describe("messages that come together", () => {
         expect.stringMatching(/fail \| cantidad: 0 \| agencia: 1 \| posicion: 2 \|/),
         expect.stringMatching(/success \| cantidad: 1 \| repetidas: 1$/)
       ])
-      // What was held already was not stored again, a single bet neither.
       expect(linesAbout(server, "apuesta_almacenada")).toEqual([])
     })
   )
 })
 
-describe("a message that has come by half", () => {
+describe("an incomplete message", () => {
   it.live.each([
     ["binary", M.packetOf(1, [M.fields(10)], true), M.STORED],
     ["json", M.chunkOf(1, [M.fields(10)], false), M.CHUNK_PROCESSED]
-  ] as const)("keeps the ones ahead of it waiting for nothing: %s", ([, message, stored]) =>
+  ] as const)("does not delay the messages before it: %s", ([, message, stored]) =>
     Effect.gen(function* () {
       const server = yield* startServer()
       const peer = yield* RawPeer.connect(server.port)
@@ -483,20 +483,22 @@ describe("a message that has come by half", () => {
   )
 })
 
-describe("messages that come together by the thousand", () => {
-  it.live("are answered some hundred at a time: each takes more memory than its bytes", () =>
-    Effect.gen(function* () {
-      const server = yield* startServer([1])
-      const peer = yield* RawPeer.connect(server.port)
-      yield* peer.send(Buffer.concat(Array(1000).fill(M.packetOf(1, [], true))))
-      expect(yield* peer.receive(2000)).toEqual(Buffer.concat(Array(1000).fill(M.STORED)))
-      expect(linesAbout(server, "apuesta_recibida").length).toBeGreaterThan(3)
-    })
+describe("thousands of messages that arrive together", () => {
+  it.live(
+    "are answered a few hundred at a time, because each takes more memory than its bytes",
+    () =>
+      Effect.gen(function* () {
+        const server = yield* startServer([1])
+        const peer = yield* RawPeer.connect(server.port)
+        yield* peer.send(Buffer.concat(Array(1000).fill(M.packetOf(1, [], true))))
+        expect(yield* peer.receive(2000)).toEqual(Buffer.concat(Array(1000).fill(M.STORED)))
+        expect(linesAbout(server, "apuesta_recibida").length).toBeGreaterThan(3)
+      })
   )
 })
 
-describe("a message that comes while the one before is stored", () => {
-  it.live("is answered, also if the peer says with it that it sends no more", () =>
+describe("a message that arrives during a commit", () => {
+  it.live("is answered, even if the peer half-closes with it", () =>
     Effect.gen(function* () {
       const server = yield* startServer([1], {
         flaw: (store) => ({
@@ -517,10 +519,10 @@ describe("a message that comes while the one before is stored", () => {
   )
 })
 
-describe("an agency's turn", () => {
+describe("an agency's writer", () => {
   const book = [M.fields(10), M.fields(11)]
 
-  it.live("is not lost to a book that is refused", () =>
+  it.live("is not superseded by a book that is refused", () =>
     Effect.gen(function* () {
       const server = yield* startServer([1])
       const first = yield* RawPeer.connect(server.port)
@@ -544,7 +546,7 @@ describe("an agency's turn", () => {
   it.live.each([
     ["binary", (bets: ReadonlyArray<ReadonlyArray<string>>) => M.packetOf(1, bets, true)],
     ["json", (bets: ReadonlyArray<ReadonlyArray<string>>) => M.chunkOf(1, bets, false)]
-  ] as const)("is not lost to one who only sends what is stored already: %s", ([, encode]) =>
+  ] as const)("is not superseded by a connection that only repeats stored bets: %s", ([, encode]) =>
     Effect.gen(function* () {
       const server = yield* startServer([1])
       const first = yield* RawPeer.connect(server.port)
@@ -563,7 +565,7 @@ describe("an agency's turn", () => {
     })
   )
 
-  it.live("is over once the book is whole: who waits at the barrier goes on waiting", () =>
+  it.live("may wait at the barrier after its book is finished, and is not superseded", () =>
     Effect.gen(function* () {
       const server = yield* startServer([1, 2])
       const first = yield* RawPeer.connect(server.port)
@@ -579,7 +581,7 @@ describe("an agency's turn", () => {
     })
   )
 
-  it.live("when lost between two packets is said once", () =>
+  it.live("that is superseded between two packets is logged once", () =>
     Effect.gen(function* () {
       const server = yield* startServer([1, 2])
       const first = yield* RawPeer.connect(server.port)
@@ -598,7 +600,7 @@ describe("an agency's turn", () => {
 })
 
 describe("an agency that has its winners", () => {
-  it.live("is left alone when another connection takes it over", () =>
+  it.live("is not disconnected by another connection of the agency", () =>
     Effect.gen(function* () {
       const server = yield* startServer([1])
       const first = yield* RawPeer.connect(server.port)
@@ -606,7 +608,7 @@ describe("an agency that has its winners", () => {
       yield* first.receive(M.CHUNK_PROCESSED.length)
       yield* first.send(M.consultOf(1))
       expect(M.readJson(yield* first.rest)).toEqual({ type_message: 2, payload: "10" })
-      // It has not closed yet.
+      // The first connection is still open.
       const second = yield* RawPeer.connect(server.port)
       yield* second.send(M.packetOf(1, [M.fields(10, 7574)], false))
       expect(yield* second.receive(2)).toEqual(M.STORED)
@@ -616,8 +618,8 @@ describe("an agency that has its winners", () => {
   )
 })
 
-describe("an agency that is gone", () => {
-  it.live("before the draw leaves nothing that a stop would wait for", () =>
+describe("an agency that disconnects", () => {
+  it.live("before the draw does not delay a server stop", () =>
     Effect.gen(function* () {
       const log = yield* Effect.gen(function* () {
         const server = yield* startServer([1, 2])
@@ -629,7 +631,7 @@ describe("an agency that is gone", () => {
         yield* gone.reset
         yield* Effect.sleep("50 millis")
         expect(server.log.at(-1)).toMatch(/receive_message .* connection lost/)
-        // The draw is held without it, and told to who is there; it asks again later.
+        // The draw does not need the connection; the agency requests its winners later.
         expect(yield* wholeBook(server.port, 2, [M.fields(20, 7574)])).toEqual(M.winnersOf(20))
         expect((yield* server.store.progressOf(1)).told).toBe(false)
         expect(yield* wholeBook(server.port, 1, [M.fields(10, 7574)])).toEqual(M.winnersOf(10))
@@ -640,7 +642,7 @@ describe("an agency that is gone", () => {
     })
   )
 
-  it.live("while its packets are committed does not hold up a stop either", () =>
+  it.live("during its commits does not delay a server stop", () =>
     Effect.gen(function* () {
       const log = yield* Effect.gen(function* () {
         const server = yield* startServer([1, 2])
@@ -661,7 +663,7 @@ describe("an agency that is gone", () => {
 })
 
 describe("the barrier", () => {
-  it.live("lets nobody through before the last has finished, thirty agencies in any order", () =>
+  it.live("releases no winners before the last of thirty agencies has finished, in any order", () =>
     Effect.gen(function* () {
       const agencies = Array.from({ length: 30 }, (_, index) => index + 1)
       const server = yield* startServer([1, ...agencies.slice(1)])
@@ -693,16 +695,16 @@ describe("the first bytes", () => {
   it.live.each([
     ["are shown in the log", [0x10, 3, 1, 2, 0], "10 03 01 02 00"],
     [
-      "are told from a JSON message that is too large",
+      "are logged as a JSON message that is too large",
       [0, 0x90, 0, 0, 0x7b, 0x22],
       "00 90 00 00 7b 22; a JSON message of 9437184 bytes, expected at most 8388608"
     ],
     [
-      "are not shown behind what is nearly the native preface, for a token may be there",
+      "are not shown after an almost native preface, because a token may follow",
       [...M.PREFACE.with(7, 2), ...M.controlFrame({ token: "secret" })],
       "ff 4c 54 52 59 0d 0a 02"
     ]
-  ] as const)("that are no dialect %s, and the connection closed", ([, bytes, shown]) =>
+  ] as const)("of no dialect %s, and the connection is closed", ([, bytes, shown]) =>
     Effect.gen(function* () {
       const server = yield* startServer()
       const peer = yield* RawPeer.connect(server.port)
@@ -715,7 +717,7 @@ describe("the first bytes", () => {
     })
   )
 
-  it.live("that do not come end the connection on the main port, not on the winners' one", () =>
+  it.live("have a timeout on the main port, but not on the winners' port", () =>
     Effect.gen(function* () {
       const server = yield* startServer()
       const silent = yield* RawPeer.connect(server.port)
@@ -726,7 +728,7 @@ describe("the first bytes", () => {
     })
   )
 
-  it.live("that come too slowly to be told end the connection", () =>
+  it.live("end the connection if they arrive too slowly to identify the dialect", () =>
     Effect.gen(function* () {
       const server = yield* startServer()
       const slow = yield* RawPeer.connect(server.port)
@@ -738,7 +740,7 @@ describe("the first bytes", () => {
     })
   )
 
-  it.live("of a packet that is cut off by a FIN store nothing", () =>
+  it.live("of a packet that a FIN cuts off are not stored", () =>
     Effect.gen(function* () {
       const server = yield* startServer()
       const peer = yield* RawPeer.connect(server.port)

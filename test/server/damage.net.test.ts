@@ -1,6 +1,6 @@
 /**
- * Goal: what nobody foresaw ends one conversation, in its dialect's words and with one line in the
- * log. Method: real sockets, a database that another program changed, and a store with a mistake.
+ * Goal: damage and defects end a single session, with an answer in its dialect and one log line.
+ * Method: real sockets, a database that another program changed, and a store with a defect.
  */
 import { DatabaseSync } from "node:sqlite"
 import { it } from "@effect/vitest"
@@ -18,7 +18,7 @@ const failures = (server: TestServer.TestServer) =>
 const book = [M.fields(10), M.fields(11, 7574), M.fields(12, 7574)]
 
 describe("a winning bet that another program changed", () => {
-  it.live("is named in the log and answered, and other agencies hear their winners", () =>
+  it.live("is logged and answered, and the other agencies get their winners", () =>
     Effect.gen(function* () {
       const path = `${yield* temporaryFolder}/lottery.db`
       const server = yield* TestServer.start({ _tag: "sqlite", path }, [1, 2])
@@ -55,8 +55,8 @@ describe("a winning bet that another program changed", () => {
   )
 })
 
-describe("a bet that another program took out", () => {
-  it.live("is missed in the book, whose other bets are not taken for it", () =>
+describe("a bet that another program deleted", () => {
+  it.live("is reported as missing, and no other bet takes its place", () =>
     Effect.gen(function* () {
       const path = `${yield* temporaryFolder}/lottery.db`
       const server = yield* TestServer.start({ _tag: "sqlite", path }, [1, 2])
@@ -78,13 +78,13 @@ describe("a bet that another program took out", () => {
   )
 })
 
-describe("a mistake of the server's own", () => {
+describe("a defect in the server", () => {
   const flaw = (store: BetStore["Service"]): BetStore["Service"] => ({
     ...store,
     append: () => Effect.die(new TypeError("undefined is not a bet"))
   })
 
-  it.live("closes the conversation in its dialect's words, with one line in the log", () =>
+  it.live("ends the session with an answer in its dialect and one log line", () =>
     Effect.gen(function* () {
       const path = `${yield* temporaryFolder}/lottery.db`
       const server = yield* TestServer.start({ _tag: "sqlite", path }, [1], 7574, { flaw })

@@ -1,9 +1,9 @@
 /**
- * Goal: whatever agencies, connections and machines do, every acknowledged bet is held once, in
- * its place, and every agency learns its own winners. Method: random commands against the central
- * on a disk that loses at a power cut what was not synced, each answer compared with a plain model
- * of the wire's rules. All of it runs in this process on the test clock: a failing run prints its
- * seed and path, and repeats from them.
+ * Goal: whatever agencies, connections and machines do, every acknowledged bet is stored once at
+ * its position, and every agency gets its own winners. Method: random commands run against a server
+ * whose disk loses unsynced data at a power cut, and each answer is compared with a simple model of
+ * docs/wire.md. Everything runs in this process on the test clock. A failing run prints its seed
+ * and path, which repeat it.
  */
 import { Effect, Exit, ManagedRuntime, Stream } from "effect"
 import * as TestClock from "effect/testing/TestClock"
@@ -29,14 +29,13 @@ type Row = string
 const bet = (agency: number, document: number, number = 1): Row =>
   M.rowsOf([M.fields(agency * 1000 + document, number)])
 
-/** The agency's book: rows that stand twice, next to each other and apart, and winners. */
+/** Returns an agency's book, with winners and with repeated rows, adjacent and apart. */
 const bookOf = (agency: number): ReadonlyArray<Row> => {
   const twice = bet(agency, 1)
   const winner = bet(agency, 7, WINNING)
   return [twice, twice, bet(agency, 2), winner, bet(agency, 3), twice, winner, bet(agency, 4)]
 }
 
-/** Books that are another one. */
 const VARIANTS = {
   right: (book: ReadonlyArray<Row>) => book,
   changed: (book: ReadonlyArray<Row>) => book.with(4, book[7]!),
@@ -46,28 +45,25 @@ const VARIANTS = {
 } as const
 type Variant = keyof typeof VARIANTS
 
-/** What the model knows of an agency. */
 interface ModelBook {
   held: ReadonlyArray<Row>
   finished: boolean
-  /** The connection that has the turn. */
   writer: ModelledConnection | undefined
 }
 
-/** What the model knows of a connection. */
 interface ModelledConnection {
   readonly agency: number
   readonly dialect: Dialect
   readonly rows: ReadonlyArray<Row>
   readonly peer: ModelPeer
   alive: boolean
-  /** How many of its bets were acknowledged, or held when it said Hello. */
+  /** The number of its bets that were acknowledged, or stored at its Hello. */
   position: number
-  /** It is at the agency's book: a discard sends it away. */
+  /** A discard of the agency's book disconnects it. */
   present: boolean
-  /** Its last batch was accepted, or its book was whole when it said Hello. */
+  /** Its last batch was accepted, or its book was finished at its Hello. */
   finished: boolean
-  /** It has asked for its winners. */
+  /** It has requested its winners. */
   waits: boolean
 }
 
@@ -160,7 +156,7 @@ const hearsWinners = (
   }
 }
 
-/** What must happen in the runs now and then, for them to prove something. */
+/** Events that the runs must contain to prove anything. */
 const HAPPENINGS = [
   "a batch was stored",
   "a batch was refused",
@@ -177,9 +173,9 @@ const HAPPENINGS = [
 const seen = new Map<(typeof HAPPENINGS)[number], number>()
 const happened = (what: (typeof HAPPENINGS)[number]) => seen.set(what, (seen.get(what) ?? 0) + 1)
 
-// What the wire says becomes of a message.
+// The rules of docs/wire.md.
 
-/** What a batch comes to; `rows` are sent at `position` of the connection's book. */
+/** Predicts the answer to `rows`, sent at `position` of the connection's book. */
 const outcomeOf = (
   book: ModelBook,
   connection: ModelledConnection,
@@ -203,7 +199,7 @@ const outcomeOf = (
   return last && end < held.length ? "refused" : "stored"
 }
 
-/** Takes over what a stored batch changes. */
+/** Applies a stored batch to the model; returns the superseded connections. */
 const applyStored = (
   model: Model,
   connection: ModelledConnection,
@@ -215,17 +211,17 @@ const applyStored = (
   happened("a batch was stored")
   connection.present = true
   const fresh = rows.slice(Math.max(0, book.held.length - position))
-  // Comparing takes nothing from anybody.
+  // A batch that is only compared supersedes no writer.
   const changes = fresh.length > 0 || (last && !book.finished)
-  const superseded = changes ? takeTurn(model, connection) : []
+  const superseded = changes ? becomeWriter(model, connection) : []
   book.held = [...book.held, ...fresh]
   connection.position = position + rows.length
   if (last) finish(model, connection)
   return superseded
 }
 
-/** Who loses the turn to this connection. */
-const takeTurn = (
+/** Makes a connection the writer; returns the superseded ones. */
+const becomeWriter = (
   model: Model,
   connection: ModelledConnection
 ): ReadonlyArray<ModelledConnection> => {
@@ -254,12 +250,11 @@ const finish = (model: Model, connection: ModelledConnection) => {
 type Real = ModelMachine
 type Command = fc.AsyncCommand<Model, Real>
 
-/** Each run has a clock of its own: on another one's nobody wakes who was left behind there. */
+/** Each run has its own clock, so that fibers left from an earlier run never wake. */
 const newRuntime = () => ManagedRuntime.make(TestClock.layer())
 let runtime = newRuntime()
 afterAll(() => runtime.dispose())
 
-/** A command whose effect is run on the test clock. */
 const command = (
   name: string,
   run: (model: Model, real: Real) => Effect.Effect<void, unknown>
@@ -270,7 +265,7 @@ const command = (
   toString: () => name
 })
 
-/** After every command the store holds what the model says, and nobody was left out. */
+/** Checks after every command that the store equals the model and that due winners arrived. */
 const checkProgress = Effect.fnUntraced(function* (model: Model, real: Real) {
   expect(real.defects).toEqual([])
   for (const [agency, { finished, held }] of model.books) {
@@ -292,16 +287,15 @@ const checkProgress = Effect.fnUntraced(function* (model: Model, real: Real) {
   }
 })
 
-/** Each of these was sent away, and heard so where its dialect can say it. */
-const expectSentAway = (connections: ReadonlyArray<ModelledConnection>) => {
+/** Expects that each connection was disconnected, with a refusal if its dialect has one. */
+const expectDisconnected = (connections: ReadonlyArray<ModelledConnection>) => {
   for (const connection of connections) {
     const heard = connection.peer.heard()
-    // After the last packet this dialect has no word for it, and a close would be taken for a
-    // broken connection: it is kept waiting.
+    // Binary packets have no refusal after the last packet, so the connection stays open.
     const isKept = connection.dialect === "binary" && connection.finished
-    expect(connection.peer.isClosed(), "sent away").toBe(!isKept)
+    expect(connection.peer.isClosed(), "disconnected").toBe(!isKept)
     if (isKept) expect(heard.length).toBe(0)
-    else expect(isRefused(connection, heard), "told why").toBe(true)
+    else expect(isRefused(connection, heard), "refused").toBe(true)
   }
 }
 
@@ -310,7 +304,7 @@ const pick = (model: Model, index: number): ModelledConnection | undefined => {
   return alive[index % Math.max(1, alive.length)]
 }
 
-/** After the last of them an empty packet is the question for the winners. */
+/** After the last binary packet an empty packet is the request for winners. */
 const isQuestion = ({ dialect, finished }: ModelledConnection, rows: ReadonlyArray<Row>): boolean =>
   dialect === "binary" && finished && rows.length === 0
 
@@ -344,7 +338,7 @@ const connect = (agency: number, dialect: Dialect, variant: Variant) =>
     })
   )
 
-/** A connection that is there, or a new one with the right book. */
+/** Returns a live connection, or a new one with the right book. */
 const pickOrConnect = Effect.fnUntraced(function* (model: Model, real: Real, index: number) {
   const there = pick(model, index)
   if (there !== undefined) return there
@@ -354,7 +348,7 @@ const pickOrConnect = Effect.fnUntraced(function* (model: Model, real: Real, ind
   return model.connections.at(-1)!
 })
 
-/** Sends the next bets, or some that came before or come later. */
+/** Sends the next bets, or with `shift` earlier or later ones. */
 const send = (index: number, count: number, shift: number, last: boolean) =>
   command(`send(${index}, ${count}, ${shift}, ${last})`, (model, real) =>
     Effect.gen(function* () {
@@ -363,7 +357,7 @@ const send = (index: number, count: number, shift: number, last: boolean) =>
       const from = Math.max(0, connection.position + shift)
       const rows = connection.rows.slice(from, from + count)
       if (isQuestion(connection, rows)) return
-      // Only the native dialect says where bets belong.
+      // Only native frames have a position.
       const position = connection.dialect === "native" ? from : connection.position
       const saysLast = last && connection.dialect !== "native"
       const outcome = outcomeOf(book, connection, position, rows, saysLast)
@@ -372,9 +366,9 @@ const send = (index: number, count: number, shift: number, last: boolean) =>
       const heard = connection.peer.heard()
       if (outcome === "stored") {
         expect(isStored(connection, heard, position + rows.length), "stored").toBe(true)
-        expectSentAway(applyStored(model, connection, position, rows, saysLast))
+        expectDisconnected(applyStored(model, connection, position, rows, saysLast))
       } else {
-        // In this dialect 0 after the last packet would mean that nobody has won.
+        // Binary packets have no refusal after the last packet.
         if (connection.dialect === "binary" && connection.finished) expect(heard.length).toBe(0)
         else expect(isRefused(connection, heard), "refused").toBe(true)
         expect(connection.peer.isClosed()).toBe(true)
@@ -384,7 +378,7 @@ const send = (index: number, count: number, shift: number, last: boolean) =>
     })
   )
 
-/** Sends all that is left, and says that the book is whole. */
+/** Sends the remaining bets and finishes the book. */
 const sendRest = (index: number) =>
   command(`sendRest(${index})`, (model, real) =>
     Effect.gen(function* () {
@@ -423,7 +417,7 @@ const sayFinish = (connection: ModelledConnection, right: boolean) =>
       const said = M.controlsIn(connection.peer.heard()).at(-1)
       if (rows.join("") === book.held.join("")) {
         expect(said).toMatchObject({ _tag: "Finished", bets: rows.length })
-        if (!book.finished) expectSentAway(takeTurn(model, connection))
+        if (!book.finished) expectDisconnected(becomeWriter(model, connection))
         finish(model, connection)
       } else {
         expect(said).toMatchObject({ _tag: "Rejected", code: "BookMismatch" })
@@ -443,15 +437,15 @@ const finishCommand = (index: number, right: boolean, twice: boolean) =>
     })
   )
 
-/** Asks for the winners; the answer is looked at once the draw is held. */
+/** Requests the winners; `checkProgress` reads the answer after the draw. */
 const ask = (index: number) =>
   command(`ask(${index})`, (model, real) =>
     Effect.gen(function* () {
       const connection = pick(model, index)
       if (connection === undefined) return
       const book = model.books.get(connection.agency)!
-      // On the connection of the bets the question may follow the last of them only. In binary
-      // packets it is also the empty last packet of an upload that has not begun.
+      // On the connection of the bets the request may only follow the last batch. In binary packets
+      // it is also the empty last packet of an upload that has not begun.
       const mayAsk =
         connection.dialect === "native"
           ? book.finished
@@ -480,7 +474,7 @@ const drop = (index: number) =>
     })
   )
 
-/** Sends bets, and is gone before the answer comes. */
+/** Sends bets and disconnects before the answer arrives. */
 const loseAnswer = (index: number, count: number, last: boolean) =>
   command(`loseAnswer(${index}, ${count}, ${last})`, (model, real) =>
     Effect.gen(function* () {
@@ -495,7 +489,7 @@ const loseAnswer = (index: number, count: number, last: boolean) =>
       yield* real.settle
       connection.peer.drop()
       if (outcome === "stored") {
-        expectSentAway(applyStored(model, connection, position, rows, saysLast))
+        expectDisconnected(applyStored(model, connection, position, rows, saysLast))
       }
       leave(model, connection)
       yield* real.settle
@@ -514,7 +508,7 @@ const restart = (stop: Stop) =>
     })
   )
 
-/** The machine stops somewhere in the middle of taking a batch, and perhaps once more after it. */
+/** Stops the machine while it stores a batch, and perhaps once more after the restart. */
 const stopDuring = (
   index: number,
   count: number,
@@ -541,7 +535,7 @@ const stopDuring = (
       if (outcome === "stored") applyStored(model, connection, position, rows, saysLast)
       else expect(acknowledged).toBe(false)
       forgetConnections(model)
-      // What was not acknowledged is there in part, in whole or not at all.
+      // An unacknowledged batch may be stored in full, in part or not at all.
       const { bets, finished } = yield* real.store.progressOf(connection.agency)
       if (acknowledged) {
         expect(bets).toBe(book.held.length)
@@ -563,12 +557,12 @@ const stopDuring = (
       book.held = book.held.slice(0, bets)
       book.finished = finished
       model.drawn = [...model.books.values()].every((one) => one.finished)
-      // What the server has said is stored then, it must find again.
+      // Bets found after one restart must survive the next.
       if (next !== undefined) yield* real.restart(next)
     })
   )
 
-/** Whatever the central does now and then, it does. */
+/** Lets the server's periodic work run. */
 const wait = command("wait", (_model, real) =>
   Effect.andThen(TestClock.adjust("1 second"), real.settle)
 )
@@ -586,7 +580,7 @@ const discard = (agency: number) =>
       const gone = model.connections.filter(
         (one) => one.alive && one.present && one.agency === agency
       )
-      expectSentAway(gone)
+      expectDisconnected(gone)
       for (const connection of gone) leave(model, connection)
     })
   )
@@ -607,7 +601,7 @@ const stops = fc.oneof(
   fc.constantFrom(...STOPS).map((stop) => [stop] as const),
   fc.constantFrom(0, 0.7).map((kept) => ["killed", kept] as const)
 )
-/** The first ones write bets and sync them, the others the state. */
+/** The first operations write and sync bets, later ones the state. */
 const operations = fc.oneof(fc.nat(2), fc.nat(12))
 
 const COMMANDS: Array<fc.Arbitrary<Command>> = [
@@ -628,7 +622,7 @@ const COMMANDS: Array<fc.Arbitrary<Command>> = [
   fc.constant(wait)
 ]
 
-/** Runs random commands; fails with seed, path and commands of the smallest failing run. */
+/** Runs random commands; a failure has the seed, path and commands of the smallest failing run. */
 const check = (flaws: Flaws, runs: number) =>
   fc.check(
     fc.asyncProperty(fc.commands(COMMANDS, { maxCommands: 40, size: "max" }), (commands) =>
@@ -643,8 +637,7 @@ const check = (flaws: Flaws, runs: number) =>
     { numRuns: runs, endOnFailure: Object.keys(flaws).length > 0 }
   )
 
-/** A batch in which every row stands once. */
-const withoutRepeated = (batch: BetBatch): BetBatch => {
+const withoutRepeatedRows = (batch: BetBatch): BetBatch => {
   const rows = new Set(batch.rows())
   return new BetBatch(Buffer.from([...rows].map((row) => `${row}\n`).join("")), rows.size)
 }
@@ -652,17 +645,16 @@ const withoutRepeated = (batch: BetBatch): BetBatch => {
 const describeFailure = (result: Awaited<ReturnType<typeof check>>): string =>
   result.failed ? `${fc.defaultReportMessage(result)}\n${result.errorInstance}` : ""
 
-describe("the central against its model", () => {
-  it("differs in nothing, whatever fails", async () => {
+describe("the server against its model", () => {
+  it("behaves the same, whatever fails", async () => {
     seen.clear()
     const result = await check({}, RUNS)
     expect(result.failed, describeFailure(result)).toBe(false)
-    // Runs in which nothing of it happens would prove nothing.
     for (const what of HAPPENINGS) expect(seen.get(what), what).toBeGreaterThan(RUNS / 100)
   }, 900_000)
 })
 
-describe("a central with a flaw differs from its model:", () => {
+describe("a server with a flaw differs from its model:", () => {
   const flaws: ReadonlyArray<readonly [string, Flaws]> = [
     ["nothing is synced", { ignoreSyncs: true }],
     [
@@ -679,11 +671,11 @@ describe("a central with a flaw differs from its model:", () => {
       }
     ],
     [
-      "who starts over is stored again",
+      "an upload that starts over is stored again",
       {
         store: (store) => ({
           ...store,
-          // What is held is not looked at, and a batch goes behind whatever is there.
+          // Stored bets are ignored, and every batch is appended.
           progressOf: (agency) =>
             Effect.map(store.progressOf(agency), (progress) => ({ ...progress, bets: 0 })),
           append: (agency, _position, batch, last) =>
@@ -694,12 +686,12 @@ describe("a central with a flaw differs from its model:", () => {
       }
     ],
     [
-      "bets are told apart by their value",
+      "equal bets of a batch are stored once",
       {
         store: (store) => ({
           ...store,
           append: (agency, position, batch, last) =>
-            store.append(agency, position, withoutRepeated(batch), last)
+            store.append(agency, position, withoutRepeatedRows(batch), last)
         })
       }
     ]

@@ -1,11 +1,11 @@
 /**
- * Goal: whatever the network does, in every dialect, an acknowledged bet is held, each bet once and
- * in its place, the draw waits for every agency and is held once, and each agency learns its own
- * winners; and once the network is well again everybody comes to the end. Method: a real server and
- * store, and the real clients, which a person starts again where they give up, all of it through
- * proxies that inject faults in a random mix. Books, mix and faults follow from a seed, which a
- * failure prints; `LOTTERY_FAULT_SEED` repeats its run, as far as the machine's timing lets it. How
- * often each fault was injected is an annotation of the test: vitest's verbose reporter shows it.
+ * Goal: whatever the network does, in every dialect, acknowledged bets are stored, each bet is
+ * stored once at its position, the draw waits for every agency and is held once, and each agency
+ * gets its own winners. Once the network works again, every client ends. Method: a real server and
+ * store and real clients, which are restarted when they give up, connected by proxies that inject
+ * faults in a random mix. Books, mix and faults derive from a seed, which a failure prints.
+ * `LOTTERY_FAULT_SEED` repeats a run, as far as the machine's timing allows. The counts of injected
+ * faults are an annotation of the test, which vitest's verbose reporter shows.
  */
 import { randomInt } from "node:crypto"
 import { NodeFileSystem } from "@effect/platform-node"
@@ -38,28 +38,28 @@ const DIALECTS: ReadonlyArray<(agency: Agency) => Conversation> = [
 const AGENCIES = [1, 2, 3, 4, 5, 6] as const
 const WINNING = 7574
 
-/** Runs with each kind of store. */
+/** Runs per kind of store. */
 const RUNS = process.env.LOTTERY_TEST_LONG ? 60 : 3
 const REPEATED_SEED = process.env.LOTTERY_FAULT_SEED
 
-/** So many more are played where some fault has not happened in them. */
+/** Maximum additional runs while some fault has not happened yet. */
 const MORE_RUNS = 2 * RUNS
 
 const newSeed = (): number => randomInt(2 ** 31)
 
-/** The network is bad for so many connections, or so long where fewer come. */
+/** The network becomes calm after this many connections or this time, whichever comes first. */
 const BAD_CONNECTIONS = 120
 const BAD_MILLIS = 1600
-/** A person waits so long for a client before starting it again. */
+/** Time after which a client is restarted on a bad network. */
 const BAD_PATIENCE = "1 second"
-/** Once the network is calm nobody should need to. */
+/** The same on a calm network, where it should not be needed. */
 const CALM_PATIENCE = "8 seconds"
-/** So often a client may give up once the network is calm, for what was still on its way. */
+/** Limit on the tries of a client on a calm network; data may still be on its way. */
 const CALM_TRIES = 5
-/** Less than vitest's, which knows of no seed. */
+/** Less than vitest's timeout, whose failure does not print the seed. */
 const RUN_PATIENCE = "20 seconds"
 
-/** The most that each fault is probable at a chunk; a mix has a tenth of it or more. */
+/** Maximum probability of each fault per chunk; a mix has at least a tenth of it. */
 const WORST: Probabilities = {
   delay: 0.1,
   split: 0.06,
@@ -76,26 +76,22 @@ type Dice = typeof Random.Random.Service
 const diceOf = (seed: number | string): Effect.Effect<Dice> =>
   Random.Random.pipe(Random.withSeed(seed))
 
-const between = (dice: Dice, least: number, most: number): number =>
-  least + Math.floor(dice.nextDoubleUnsafe() * (most - least + 1))
+const between = (dice: Dice, min: number, max: number): number =>
+  min + Math.floor(dice.nextDoubleUnsafe() * (max - min + 1))
 
-/** What an agency has, and what is known of it. */
 interface Party {
   readonly agency: Agency
   readonly conversation: Conversation
   readonly book: Book
   readonly text: string
   readonly winners: ReadonlyArray<string>
-  /** The most bets that were acknowledged. */
+  /** Maximum number of acknowledged bets so far. */
   acknowledged: number
-  /** How often its client was started. */
+  /** The number of starts of its client. */
   tries: number
 }
 
-/**
- * An agency with a book in which some bets win, and some stand twice; whenever it is read it is
- * cut into other batches.
- */
+/** Makes an agency whose book has winners and repeated bets; each read cuts other batches. */
 const makeParty = (agency: Agency, dice: Dice): Party => {
   const rows: Array<string> = []
   const winners: Array<string> = []
@@ -131,7 +127,7 @@ const heldText = (server: TestServer.TestServer, agency: Agency) =>
 
 const betsIn = (text: string): number => text.split("\n").length - 1
 
-/** What is held of a book is its beginning, and all that was acknowledged before it was read. */
+/** Expects that the stored bets begin the agency's book and include the acknowledged ones. */
 const expectHeld = Effect.fnUntraced(function* (server: TestServer.TestServer, party: Party) {
   const { acknowledged, agency, text } = party
   const held = yield* heldText(server, agency)
@@ -139,7 +135,6 @@ const expectHeld = Effect.fnUntraced(function* (server: TestServer.TestServer, p
   expect(betsIn(held), `bets held of agency ${agency}`).toBeGreaterThanOrEqual(acknowledged)
 })
 
-/** Once the draw is held every book is whole, and stays so. */
 const expectAllFinished = Effect.fnUntraced(function* (
   { store }: TestServer.TestServer,
   parties: ReadonlyArray<Party>
@@ -150,7 +145,7 @@ const expectAllFinished = Effect.fnUntraced(function* (
   }
 })
 
-/** Looks at all that must hold at any moment, over and over. */
+/** Checks repeatedly what must be true at any moment. */
 const watch = (server: TestServer.TestServer, parties: ReadonlyArray<Party>) =>
   Effect.gen(function* () {
     for (const party of parties) yield* expectHeld(server, party)
@@ -159,7 +154,7 @@ const watch = (server: TestServer.TestServer, parties: ReadonlyArray<Party>) =>
     yield* Effect.sleep("20 millis")
   }).pipe(Effect.forever)
 
-/** What a client says of its progress is held against the store at once. */
+/** Compares a client's progress with the store at each acknowledgement. */
 class WatchedProgress extends UploadProgress {
   readonly server: TestServer.TestServer
   readonly party: Party
@@ -179,7 +174,7 @@ class WatchedProgress extends UploadProgress {
   }
 }
 
-/** Both ports through proxies of one mix; `calm` ends the faults for good. */
+/** Makes a proxy for each port; `calm` ends the faults permanently. */
 const makeNetwork = Effect.fnUntraced(function* (
   { port, winnersPort }: TestServer.TestServer,
   seed: number,
@@ -204,12 +199,9 @@ const makeNetwork = Effect.fnUntraced(function* (
 })
 type Network = Effect.Success<ReturnType<typeof makeNetwork>>
 
-/** Why a client may give up; the binary dialect has no words for it. */
+/** Reasons for a client to give up; a binary client refers to the server's log. */
 const MAY_GIVE_UP = /another connection took over|its log says why/
-/**
- * Why the server may refuse something: a client or a replay of one came while the other was there;
- * a replay says again what has long been stored; a connection broke, in mid-message or before it.
- */
+/** Expected refusals: concurrent clients or replays, repeated bets and broken connections. */
 const MAY_REFUSE = [
   /another connection took over agency \d$/,
   /bets at position \d+ do not follow the \d+ held$/,
@@ -221,7 +213,7 @@ const MAY_REFUSE = [
   /error: unknown first bytes: /
 ]
 
-/** Starts an agency's client until it has its winners. */
+/** Starts an agency's client repeatedly until it has its winners. */
 const play = Effect.fnUntraced(function* (
   server: TestServer.TestServer,
   network: Network,
@@ -253,7 +245,7 @@ const play = Effect.fnUntraced(function* (
   }
 })
 
-/** Waits until the server has no connection any more. */
+/** Waits until the server has no connections. */
 const expectNoConnection = Effect.fnUntraced(function* ({ connections }: TestServer.TestServer) {
   const open = () =>
     (["bets", "winners"] as const).flatMap((name) =>
@@ -271,7 +263,6 @@ const expectNoConnection = Effect.fnUntraced(function* ({ connections }: TestSer
 const sumOf = (log: ReadonlyArray<string>, pattern: RegExp): number =>
   log.reduce((sum, line) => sum + Number(pattern.exec(line)?.[1] ?? 0), 0)
 
-/** What must hold in the end. */
 const expectEnd = Effect.fnUntraced(function* (
   server: TestServer.TestServer,
   parties: ReadonlyArray<Party>
@@ -284,7 +275,7 @@ const expectEnd = Effect.fnUntraced(function* (
   yield* expectNoConnection(server)
   const draws = log.filter((line) => line.startsWith("action: sorteo | result: success"))
   expect(draws).toHaveLength(1)
-  // A defect would be another line than these.
+  // A defect is logged as a line of another form.
   expect(log.filter((line) => !line.startsWith("action: "))).toEqual([])
   const refused = log.filter((line) => line.includes("result: fail"))
   expect(refused.filter((line) => !MAY_REFUSE.some((why) => why.test(line)))).toEqual([])
@@ -292,7 +283,6 @@ const expectEnd = Effect.fnUntraced(function* (
   expect(sumOf(log, /apuestas_almacenadas \| result: success .* cantidad: (\d+)/)).toBe(total)
 })
 
-/** What happened in one or several runs. */
 type Tally = Record<Fault | "connections" | "tries" | "bets" | "sent again", number>
 
 const tallyOf = (
@@ -316,7 +306,7 @@ const playRun = Effect.fnUntraced(function* (seed: number, store: "sqlite" | "cs
   const url = { _tag: store, path: `${folder}/bets` } as const
   const server = yield* TestServer.start(url, AGENCIES, WINNING)
   const parties = yield* Effect.forEach(AGENCIES, (agency) =>
-    // Dice of its own, for it is not known which agency comes first.
+    // Separate dice, because the order of the agencies is not deterministic.
     Effect.map(diceOf(`${seed}/${agency}`), (own) => makeParty(agency, own))
   )
   const mix = Object.fromEntries(
@@ -324,10 +314,10 @@ const playRun = Effect.fnUntraced(function* (seed: number, store: "sqlite" | "cs
   ) as Probabilities
   const lines = yield* Scope.fork(yield* Effect.scope)
   const network = yield* Scope.provide(makeNetwork(server, seed, mix), lines)
-  // In some runs the draw has to wait for an agency that comes only once the network is calm.
+  // In some runs the draw waits for an agency that only starts on the calm network.
   const comesLate = dice.nextDoubleUnsafe() < 0.5 ? AGENCIES.length : undefined
 
-  const everybody = Effect.forEach(
+  const allClients = Effect.forEach(
     parties,
     (party) => {
       const playing = play(server, network, party)
@@ -341,9 +331,9 @@ const playRun = Effect.fnUntraced(function* (seed: number, store: "sqlite" | "cs
     Effect.andThen(network.calm),
     Effect.andThen(Effect.never)
   )
-  const whole = Effect.raceFirst(Effect.andThen(everybody, network.calm), enough)
+  const whole = Effect.raceFirst(Effect.andThen(allClients, network.calm), enough)
   yield* Effect.raceFirst(whole, watch(server, parties)).pipe(
-    // Then the network goes too, for now and then it keeps a line open that nobody speaks on.
+    // The proxies close as well, because they may keep an idle connection open.
     Effect.andThen(Scope.close(lines, Exit.void)),
     Effect.andThen(expectEnd(server, parties)),
     Effect.timeout(RUN_PATIENCE),
@@ -353,7 +343,7 @@ const playRun = Effect.fnUntraced(function* (seed: number, store: "sqlite" | "cs
   return tallyOf(server, network, parties)
 }, Effect.scoped)
 
-/** A failure that says how to repeat it, and what had happened. */
+/** Makes a failure with the seed that repeats the run, its counts and the end of the log. */
 const toFailure = (
   seed: number,
   cause: Cause.Cause<unknown>,
@@ -371,12 +361,12 @@ const toFailure = (
   return new Error(lines.join("\n"), { cause: error })
 }
 
-describe("on a network with faults no bet is lost or repeated, and all come to the end", () => {
+describe("on a network with faults no bet is lost or repeated, and every client ends", () => {
   it.live.each(["sqlite", "csv"] as const)("with a %s store", (store, { annotate }) =>
     Effect.gen(function* () {
       const tallies: Array<Tally> = []
       const sum = (what: keyof Tally) => tallies.reduce((sum, tally) => sum + tally[what], 0)
-      // Runs in which nothing of it happens would prove nothing.
+      // Runs without some fault would prove nothing about it.
       const isEnough = () => tallies.length >= RUNS && FAULTS.every((fault) => sum(fault) > 0)
       if (REPEATED_SEED !== undefined) tallies.push(yield* playRun(Number(REPEATED_SEED), store))
       else {

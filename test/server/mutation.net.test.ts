@@ -1,13 +1,13 @@
 /**
- * Goal: whatever bytes a peer sends, it gets a right answer or a refusal, and its connection ends.
- * Method: for a fixed time, mutants of the saved sessions in random pieces, many at once, against
- * a server process: one whose draw is held, where every book is known and nobody may wait; and one
- * that never draws, where mutants are stored and may wait at the barrier. Each answer is read with
- * the client's codecs and compared with what the bytes ask for and with what is held at the end;
- * then the log, the sockets and the memory of the process are looked at.
+ * Goal: any bytes from a peer get a right answer or a refusal, and the connection ends. Method: for
+ * a fixed time, many peers send mutants of the saved sessions in random pieces to a server process.
+ * One server has held its draw, so every book is known and no peer may wait. The other never draws:
+ * it stores mutants, which may wait at the barrier. The client's codecs read each answer, which
+ * must match the bytes sent and the books stored at the end. Then the log, sockets and memory of
+ * the process are checked.
  *
- * LOTTERY_MUTATION_SEED repeats the mutants of a run, LOTTERY_MUTATION_SECONDS sets its time; with
- * that or LOTTERY_TEST_LONG the counts are printed.
+ * LOTTERY_MUTATION_SEED repeats the mutants of a run and LOTTERY_MUTATION_SECONDS sets its time.
+ * The latter and LOTTERY_TEST_LONG also print the counts.
  */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs"
 import { connect, type Socket } from "node:net"
@@ -46,23 +46,23 @@ import { inFolder, STORES, startServer } from "../support/processes/lotteryParti
 import { temporaryFolder } from "../support/TemporaryFolder.ts"
 
 const { LOTTERY_MUTATION_SECONDS, LOTTERY_MUTATION_SEED, LOTTERY_TEST_LONG } = process.env
-/** Of both servers together. */
+/** The time for both servers together. */
 const SECONDS = Number(LOTTERY_MUTATION_SECONDS ?? (LOTTERY_TEST_LONG ? 120 : 5))
 const SEED = Number(LOTTERY_MUTATION_SEED ?? Math.floor(Math.random() * 2 ** 31))
 const PRINTS = LOTTERY_MUTATION_SECONDS !== undefined || LOTTERY_TEST_LONG !== undefined
-/** Starting, playing all that was saved and looking at the end take a while besides. */
+/** Includes time to start the servers, play the saved sessions and check the end. */
 const TIMEOUT_MILLIS = SECONDS * 1000 + 60_000
 
 const PARALLEL = 16
-/** For a server to end a connection whose peer has said that it sends no more. */
+/** Time for a server to end a connection that its peer has half-closed. */
 const PATIENCE_MILLIS = 15_000
-/** What the memory may grow by in the second half of the time; in the first the heap fills. */
+/** Maximum growth in the second half of the time; the heap fills in the first half. */
 const MEMORY_ALLOWANCE_KIB = 64 * 1024
 
-/** What a peer says, as the server's codecs read it. */
+/** A peer's messages as the server's codecs read them. */
 interface Asked<Message> {
   readonly messages: ReadonlyArray<Message>
-  /** What follows is no message, rather than too little of one. */
+  /** The messages are followed by invalid bytes, not by an incomplete message. */
   readonly endsBadly: boolean
 }
 
@@ -80,14 +80,14 @@ const readAll = <Message, E>(
   }
 }
 
-/** Reads all of what a server says; it never says anything by half. */
+/** Reads all answers of a server; the last one must be complete. */
 const readAnswers = <Answer, E>(
   heard: Buffer,
   read: (reader: ByteReader<never>, before: ReadonlyArray<Answer>) => Effect.Effect<Answer, E>
 ): ReadonlyArray<Answer> => {
   const reader = readerOf([heard])
   const { endsBadly, messages } = readAll(reader, read)
-  ensure(!endsBadly && reader.buffered().length === 0, "an answer that is none")
+  ensure(!endsBadly && reader.buffered().length === 0, "an invalid answer")
   return messages
 }
 
@@ -97,16 +97,16 @@ function ensure(condition: boolean, reason: string): asserts condition {
   if (!condition) throw new Wrong(reason)
 }
 
-/** What an answer says of an agency's book: it holds these rows from `start` on. */
+/** What the answers imply: the agency's book has these rows from `start` on. */
 interface Claim {
   readonly agency: number
   readonly start: number
   readonly rows: ReadonlyArray<string>
-  /** The book ends with them. */
+  /** The book ends with these rows. */
   readonly whole: boolean
 }
 
-/** How it went: told all that was asked, refused in words, closed without one, at the barrier. */
+/** Answered in full, refused with a message, closed without a message, or at the barrier. */
 const OUTCOMES = ["answered", "refused", "closed", "waits"] as const
 type Outcome = (typeof OUTCOMES)[number]
 
@@ -115,12 +115,10 @@ interface Verdict {
   readonly claim?: Claim
 }
 
-/** What is known of the server's lottery. */
 interface Known {
   readonly expects: (agency: number) => boolean
-  /** The agency's book, where it is known: all are to be whole, and the draw is held. */
+  /** An agency's book, for a server whose draw is held once these books are complete. */
   readonly book?: (agency: number) => ReadonlyArray<string>
-  /** It is held already. */
   readonly isDrawn: boolean
 }
 
@@ -131,7 +129,7 @@ const winnersIn = (rows: ReadonlyArray<string>): ReadonlyArray<string> =>
 const rowsIn = (bytes: Uint8Array): ReadonlyArray<string> =>
   Buffer.from(bytes).toString().split("\n").slice(0, -1)
 
-// The dialects with an acknowledgement a batch: binary and JSON.
+// Binary and JSON.
 
 type BookRequest =
   | { readonly agency: number; readonly rows: ReadonlyArray<string>; readonly last: boolean }
@@ -192,13 +190,13 @@ const judgeBook = (
 ): Verdict => {
   const firstOther = answers.findIndex((answer) => answer !== "stored")
   const stored = firstOther === -1 ? answers.length : firstOther
-  ensure(stored >= answers.length - 1, "something said after the last word")
+  ensure(stored >= answers.length - 1, "a message after the final answer")
   const accepted = messages.slice(0, stored)
   ensure(accepted.length === stored, "more acknowledgements than batches")
   const rows: Array<string> = []
   const agency = messages[0]?.agency
   for (const [index, request] of accepted.entries()) {
-    ensure(request.rows !== undefined, "a question acknowledged as bets")
+    ensure(request.rows !== undefined, "a request for winners acknowledged as bets")
     ensure(!isWhole(accepted.slice(0, index)), "bets acknowledged after the last batch")
     ensure(request.agency === agency, "bets of another agency acknowledged")
     ensure(known.expects(request.agency), "bets of an unknown agency acknowledged")
@@ -221,13 +219,13 @@ const judgeBook = (
       ensure(mayAsk && !known.isDrawn, "stuck")
       return { outcome: "waits", ...claim }
     }
-    // After the last packet a refusal would say that there are no winners: it has no word.
-    const hasWord = dialect === "json" || !whole
-    ensure(!hasWord || (next === undefined && !endsBadly), "closed without an answer")
+    // After the last packet the bytes of a refusal would mean that there are no winners.
+    const hasRefusal = dialect === "json" || !whole
+    ensure(!hasRefusal || (next === undefined && !endsBadly), "closed without an answer")
     return { outcome: stored > 0 && next === undefined ? "answered" : "closed", ...claim }
   }
-  ensure(mayAsk, "winners told to who may not ask")
-  ensure(known.book !== undefined, "winners told before the draw")
+  ensure(mayAsk, "winners sent without a valid request")
+  ensure(known.book !== undefined, "winners sent before the draw")
   expect(last).toEqual(winnersIn(known.book(next.agency)))
   return { outcome: "answered", ...claim }
 }
@@ -240,8 +238,8 @@ const askedNatively = (bytes: Buffer): Asked<NativeRequest> =>
     (reader, before) => (before.length === 0 ? readHello(reader) : readNativeRequest(reader))
   )
 
-/** Refusals in which mutants have no part: the store works, nobody stops, there is room. */
-const codes: ReadonlySet<string> = new Set([...FINAL_CODES, "Gap", "Conflict"])
+/** Codes that a mutant can cause by itself, on a server that works and does not stop. */
+const POSSIBLE_CODES: ReadonlySet<string> = new Set([...FINAL_CODES, "Gap", "Conflict"])
 
 const judgeNative = (
   { endsBadly, messages }: Asked<NativeRequest>,
@@ -255,10 +253,10 @@ const judgeNative = (
   const question = messages.findIndex(({ _tag }) => _tag === "AwaitWinners")
   const taken = question === -1 ? messages : messages.slice(0, question)
   const isRefused = end?._tag === "Rejected"
-  if (isRefused) ensure(codes.has(end.code), `refused with ${end.code}`)
+  if (isRefused) ensure(POSSIBLE_CODES.has(end.code), `refused with ${end.code}`)
   ensure(
     replies.findIndex(({ _tag }) => _tag === "Rejected") >= (isRefused ? replies.length - 1 : -1),
-    "something said after the refusal"
+    "a message after the refusal"
   )
   if (welcome === undefined || welcome._tag === "Rejected") {
     ensure(isRefused || !isOpen, "stuck")
@@ -285,19 +283,19 @@ const judgeNative = (
   for (const { sha256 } of finished) ensure(finishes.includes(sha256), "finished without Finish")
   const start = compare === -1 ? welcome.bets : 0
   const acknowledged = said("Ack").at(-1)?.bets ?? start
-  // What was acknowledged before a Compare is not told apart from what was compared.
+  // Acknowledgements before a Compare look the same as those of the comparison.
   const isClear = compare === -1 || taken.slice(0, compare).every(({ _tag }) => _tag !== "Bets")
   const rows = sent.slice(0, acknowledged - start)
   if (isClear) ensure(rows.length === acknowledged - start, "more acknowledged than was sent")
-  // Another connection may have stored the end of the book that this one finished.
+  // Another connection may have stored the end of the book.
   const whole = finished.at(-1)?.bets === start + rows.length && compare === -1
   const claim = isClear ? { claim: { agency, start, rows, whole } } : {}
   const waiting = said("Waiting").length > 0
   const winners = said("Winners")
-  ensure(!waiting || question !== -1, "Waiting said to who did not ask")
+  ensure(!waiting || question !== -1, "Waiting sent without a request")
   if (winners.length > 0) {
     ensure(waiting && end?._tag === "Winners" && !end.more, "winners that do not end")
-    ensure(book !== undefined, "winners told before the draw")
+    ensure(book !== undefined, "winners sent before the draw")
     expect(winners.flatMap(({ documents }) => documents)).toEqual(winnersIn(book))
     return { outcome: "answered", ...claim }
   }
@@ -330,7 +328,7 @@ const dialectOf = (bytes: Buffer): Dialect | "unknown" => {
   return told === "undecided" ? "unknown" : told
 }
 
-/** Whether what was heard is right; throws where it is not. `isOpen`: it was not closed. */
+/** Throws unless the answer is right. With `isOpen` the server has not closed the connection. */
 const judge = (bytes: Buffer, heard: Buffer, known: Known, isOpen: boolean): Verdict => {
   const dialect = dialectOf(bytes)
   switch (dialect) {
@@ -349,15 +347,15 @@ const judge = (bytes: Buffer, heard: Buffer, known: Known, isOpen: boolean): Ver
       return judgeLine(bytes, heard)
     case "unknown":
       ensure(!isOpen, "stuck")
-      ensure(heard.length === 0, "an answer to what is no dialect")
+      ensure(heard.length === 0, "an answer in no dialect")
       return { outcome: "closed" }
   }
 }
 
 // Peers.
 
-/** Says the bytes in random pieces. */
-const say = async (socket: Socket, dice: Dice, bytes: Buffer): Promise<void> => {
+/** Sends the bytes in random pieces. */
+const send = async (socket: Socket, dice: Dice, bytes: Buffer): Promise<void> => {
   const cuts = Array.from({ length: dice.below(6) }, () => dice.below(bytes.length + 1))
   const edges = [0, ...cuts.sort((one, other) => one - other), bytes.length]
   for (const [index, end] of edges.slice(1).entries()) {
@@ -372,7 +370,7 @@ interface Heard {
   readonly isOpen: boolean
 }
 
-/** Whether these bytes ask for the winners: a peer that does so may come to wait. */
+/** True if the bytes request winners, so that the peer may have to wait. */
 const asksForWinners = (bytes: Buffer): boolean => {
   switch (dialectOf(bytes)) {
     case "binary":
@@ -386,22 +384,22 @@ const asksForWinners = (bytes: Buffer): boolean => {
   }
 }
 
-/** How often it is asked whether a peer waits by right. */
+/** Time between checks if a peer is right to wait. */
 const LOOK_EVERY_MILLIS = 40
-/** How often at most before it says that it sends no more. */
+/** Checks before the peer half-closes. */
 const LOOKS_BEFORE_FIN = 50
 
 interface Playing {
-  /** Says of a peer that has heard so much whether it waits by right: it is then reset. */
+  /** True if a peer with these answers is right to wait; its connection is then reset. */
   readonly waits: (heard: Buffer) => boolean
   /**
-   * It may wait, and does not say that it sends no more before it has. A server sees that who said
-   * so is gone only once it writes to it, which would be at the draw.
+   * The peer may have to wait and does not half-close at once: a server notices the loss of a
+   * half-closed peer only when it writes, which would be at the draw.
    */
   readonly mayWait: boolean
 }
 
-/** Plays bytes to the server until it closes. */
+/** Sends the bytes and reads answers until the server closes. */
 const play = (
   port: number,
   localAddress: string,
@@ -421,18 +419,17 @@ const play = (
       if (looks === LOOKS_BEFORE_FIN) socket.end()
       if (waits(heard())) looksLeft--
       if (looksLeft > 0 && looks * LOOK_EVERY_MILLIS < PATIENCE_MILLIS) return
-      // What comes while it is reset is heard no more.
       resume(Effect.succeed({ bytes: heard(), isOpen: true }))
       socket.resetAndDestroy()
     }, LOOK_EVERY_MILLIS)
     socket.on("connect", async () => {
-      await say(socket, dice, bytes)
+      await send(socket, dice, bytes)
       if (!mayWait) socket.end()
     })
     socket.on("end", () => socket.end())
     socket.on("data", (chunk: Buffer) => chunks.push(chunk))
     socket.on("error", (error: NodeJS.ErrnoException) => {
-      // The server may have closed before all was said; what it answered has come before.
+      // The server may close before it has read everything; its answer has arrived by then.
       if (error.code === "EPIPE" || error.code === "ECONNRESET") return
       resume(Effect.fail(error))
     })
@@ -483,14 +480,14 @@ const atRest = (pid: number, sockets: number) =>
 
 const LOG_LINE = /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d (DEBUG|INFO|WARNING|ERROR) +action: /
 
-/** Nothing in the log but actions: no stack trace, no warning of the platform, no other's line. */
+/** The log has only actions: no stack traces and no warnings of Node.js. */
 const expectOnlyActions = (stderr: string) => {
   const strange = stderr.split("\n").filter((line) => line !== "" && !LOG_LINE.test(line))
   expect(strange.slice(0, 20)).toEqual([])
   expect(stderr).not.toMatch(/\n\s+at |internal error|unhandled|uncaught/i)
 }
 
-/** What the answers said of each agency's book: longest claims by where they begin. */
+/** The longest claim about each agency's book for each start. */
 class Claims {
   private readonly books = new Map<number, Map<string, Claim>>()
 
@@ -510,7 +507,6 @@ class Claims {
     claims.set(key, long)
   }
 
-  /** Every claim is what the book holds. */
   expectHeld(bookOf: (agency: number) => ReadonlyArray<string>): void {
     for (const [agency, claims] of this.books) {
       for (const claim of claims.values()) expectHeld(claim, bookOf(agency))
@@ -537,7 +533,7 @@ const show = ({ bytes, how, index, session }: Input): string =>
   `LOTTERY_MUTATION_SEED=${SEED} input ${index}: ${session}, ${how.join(", ")}\n` +
   bytes.toString("hex")
 
-/** Checks something of an input; a failure shows the input, so that it can be played again. */
+/** Runs a check; a failure shows the input, so that it can be repeated. */
 const checked = <A>(input: Input, check: () => A, said = "") =>
   Effect.try({
     try: check,
@@ -547,10 +543,10 @@ const checked = <A>(input: Input, check: () => A, said = "") =>
 const localAddressOf = (index: number): string =>
   `127.0.${1 + (index % 200)}.${1 + (Math.floor(index / 200) % 200)}`
 
-/** As many are played as they were saved, so that there are books to meet. */
-const AS_SAVED_ONE_IN = 8
+/** One session in this many is played unchanged, so that there are books to compare. */
+const UNCHANGED_ONE_IN = 8
 
-/** Plays mutants for the time; `agencyOf` says for which agency an input is, where not its own. */
+/** Plays mutants for half the time; `agencyOf` replaces the agency of an input. */
 const playMutants = Effect.fnUntraced(function* (
   server: Server,
   known: Known,
@@ -574,14 +570,14 @@ const playMutants = Effect.fnUntraced(function* (
     }
     const session = pick()
     const { name } = session
-    if (dice.oneIn(AS_SAVED_ONE_IN)) {
+    if (dice.oneIn(UNCHANGED_ONE_IN)) {
       return { index, session: name, how: ["as saved"], bytes: bytesOf(session) }
     }
     return { index, session: name, ...mutate(dice, session, pick()) }
   }
 
   const playOne = Effect.fnUntraced(function* (index: number) {
-    // A seed of its own for each: an input does not depend on what runs beside it.
+    // Each input has its own seed, so it does not depend on the order of the others.
     const dice = new Dice(SEED ^ Math.imul(index, 0x85ebca6b))
     const input = inputOf(index, dice)
     open.add(input)
@@ -636,7 +632,7 @@ const playMutants = Effect.fnUntraced(function* (
     const shown = OUTCOMES.map((outcome) => `${outcome} ${counts.get(outcome) ?? 0}`).join(", ")
     console.log(`inputs ${index}: ${shown}; resident KiB ${warmKib} to ${endKib}; seed ${SEED}`)
   }
-  // A server that refuses everything, or nothing, would tell nothing.
+  // A server that refuses everything or nothing would prove nothing.
   expect([...counts.keys()]).toEqual(expect.arrayContaining(["answered", "refused"]))
   expect(endKib, `resident KiB grew from ${warmKib}`).toBeLessThanOrEqual(
     (warmKib ?? endKib) + MEMORY_ALLOWANCE_KIB
@@ -646,7 +642,6 @@ const playMutants = Effect.fnUntraced(function* (
 const PING = Buffer.from("PING\n")
 const NEVER_WAITS: Playing = { waits: () => false, mayWait: false }
 
-/** Plays a session as it was saved; gives the verdict. */
 const playSaved = Effect.fnUntraced(function* (server: Server, session: Session, known: Known) {
   const bytes = bytesOf(session)
   const heard = yield* play(server.port, "127.0.0.1", new Dice(SEED), bytes, NEVER_WAITS)
@@ -663,7 +658,7 @@ const stopWell = Effect.fnUntraced(function* (server: Server) {
   expectOnlyActions(stderr)
 })
 
-/** All books of a store, each row without its line end. */
+/** Returns all books of a store, as rows without line ends. */
 const exportedBooks = Effect.fnUntraced(function* (store: string) {
   const { code, stderr, stdout } = yield* runLottery({ args: ["export", "--store", store] })
   expect(code, stderr).toBe(0)
@@ -686,7 +681,7 @@ const saved: Known = {
 }
 const savedBooks = () => new Map([...SAVED_BOOKS].filter(([, book]) => book.length > 0))
 
-/** Starts a server for the agencies of the saved sessions, which all upload: the draw is held. */
+/** Starts a server and plays all saved uploads, so that the draw is held. */
 const startDrawn = Effect.fnUntraced(function* (store: string) {
   const agencies = [...SAVED_BOOKS.keys()].join(",")
   const server = yield* startServer({ store, more: ["--agencies", agencies] })
@@ -701,7 +696,7 @@ const startDrawn = Effect.fnUntraced(function* (store: string) {
 })
 
 describe("a saved session", () => {
-  it.live.each(STORES)("is answered rightly, before the draw and after it: %s", (name) =>
+  it.live.each(STORES)("gets the right answers before and after the draw: %s", (name) =>
     Effect.gen(function* () {
       const store = inFolder(yield* temporaryFolder, name)
       const { server, uploads } = yield* startDrawn(store)
@@ -713,7 +708,7 @@ describe("a saved session", () => {
       for (const session of SESSIONS) {
         const { heard, outcome } = yield* playSaved(server, session, saved)
         const { book, dialect, name, winners } = session
-        // Bets that are sent again natively are refused: such a client sees before that it is done.
+        // Repeated native bets are refused; the Welcome has said that the book is finished.
         const isRefused = dialect === "native" && UPLOADS.includes(session) && book.length > 0
         expect(outcome, name).toBe(isRefused ? "refused" : "answered")
         if (isRefused) expect(heard.toString(), name).toContain("AlreadyFinished")
@@ -725,7 +720,7 @@ describe("a saved session", () => {
   )
 })
 
-/** Agencies that mutants upload for; some at once for the same, each for a short time. */
+/** The agencies of mutants; each one has a few concurrent uploads for a short time. */
 const FIRST_AGENCY = 1000
 const AGENCIES = 8000
 const manyAgencies = (index: number, dice: Dice): number =>
@@ -733,7 +728,7 @@ const manyAgencies = (index: number, dice: Dice): number =>
 
 describe("mutants of the saved sessions", () => {
   it.live(
-    "change nothing once the draw is held, and nobody waits",
+    "change nothing and do not wait once the draw is held",
     () =>
       Effect.gen(function* () {
         const store = inFolder(yield* temporaryFolder, "csv:bets.csv")
@@ -748,7 +743,7 @@ describe("mutants of the saved sessions", () => {
   )
 
   it.live(
-    "leave whole books of valid bets before the draw, and what was acknowledged is held",
+    "store only valid bets before the draw, and every acknowledged bet is stored",
     () =>
       Effect.gen(function* () {
         const store = inFolder(yield* temporaryFolder, "sqlite:lottery.db")

@@ -1,6 +1,6 @@
 /**
- * Goal: the conversation of the native dialect as the wire describes it, over real sockets and a
- * real store. Method: scripted raw peers, whose bytes are written by hand.
+ * Goal: native sessions as docs/wire.md describes them, over real sockets and a real store. Method:
+ * scripted raw peers that send handwritten bytes.
  */
 import { createConnection } from "node:net"
 import { it } from "@effect/vitest"
@@ -23,7 +23,7 @@ const textOf = (server: TestServer.TestServer, agency: number) =>
     Effect.map((batches) => Buffer.concat([...batches].map(({ bytes }) => bytes)).toString())
   )
 
-/** Connects and says Hello; gives the peer and what it is welcomed with. */
+/** Connects and sends Hello; returns the peer with its `welcome`. */
 const hello = Effect.fnUntraced(function* (port: number, agency: number) {
   const peer = yield* RawPeer.connect(port)
   yield* peer.send(M.helloOf(agency))
@@ -43,8 +43,8 @@ const welcomeTo = (held: ReadonlyArray<ReadonlyArray<string>>, finished = false)
   maxFrame: 1024 * 1024
 })
 
-describe("a native conversation", () => {
-  it.live("dripped byte by byte goes from Hello to the winners, and is closed", () =>
+describe("a native session", () => {
+  it.live("sent byte by byte goes from Hello to the winners and is closed", () =>
     Effect.gen(function* () {
       const server = yield* startServer()
       const peer = yield* RawPeer.connect(server.port)
@@ -77,7 +77,7 @@ describe("a native conversation", () => {
     })
   )
 
-  it.live("sent at once, half-closed, is answered in order, each bet acknowledged", () =>
+  it.live("sent at once with a half-close is answered in order, and each bet is acknowledged", () =>
     Effect.gen(function* () {
       const server = yield* startServer([1])
       const peer = yield* RawPeer.connect(server.port)
@@ -106,7 +106,7 @@ describe("a native conversation", () => {
     })
   )
 
-  it.live("goes on where the book ends, whoever wrote it, in this server or the one before", () =>
+  it.live("resumes at the end of the book, after other dialects, clients or a server restart", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
       const url = { _tag: "sqlite", path: `${folder}/lottery.db` } as const
@@ -143,7 +143,7 @@ describe("a native conversation", () => {
     })
   )
 
-  it.live("costs the agency's upload nothing with a Hello, a comparison or another book", () =>
+  it.live("does not supersede the writer with a Hello, a comparison or a refused book", () =>
     Effect.gen(function* () {
       const server = yield* startServer([1])
       const upload = yield* hello(server.port, 1)
@@ -157,7 +157,6 @@ describe("a native conversation", () => {
       expect(yield* ends.control).toMatchObject({ _tag: "Rejected", code: "BookMismatch" })
       yield* upload.send(M.betsOf(2, book.slice(2, 3)))
       expect(yield* upload.control).toEqual({ _tag: "Ack", bets: 3 })
-      // It was welcomed when two were stored.
       const overtaken = yield* hello(server.port, 1)
       yield* upload.send(M.betsOf(3, book.slice(3)))
       expect(yield* upload.control).toEqual({ _tag: "Ack", bets: 4 })
@@ -170,7 +169,7 @@ describe("a native conversation", () => {
     })
   )
 
-  it.live("acknowledges a frame without bets, and makes no line of the log for it", () =>
+  it.live("acknowledges an empty frame without a log line", () =>
     Effect.gen(function* () {
       const server = yield* startServer([1])
       const peer = yield* hello(server.port, 1)
@@ -180,7 +179,7 @@ describe("a native conversation", () => {
     })
   )
 
-  it.live("tells who waits how many have finished", () =>
+  it.live("reports the number of finished agencies to a waiting one", () =>
     Effect.gen(function* () {
       const server = yield* startServer([1, 2, 3])
       const peer = yield* hello(server.port, 1)
@@ -193,7 +192,7 @@ describe("a native conversation", () => {
     })
   )
 
-  it.live("notes an agency as told that closes at once, whatever is read ahead then", () =>
+  it.live("records an agency that closes at once after its winners, whatever is read ahead", () =>
     Effect.gen(function* () {
       const agencies = Array.from({ length: 40 }, (_, index) => index + 1)
       const server = yield* startServer(agencies as unknown as ExpectedAgencies)
@@ -208,7 +207,7 @@ describe("a native conversation", () => {
     })
   )
 
-  it.live("ends at a stop with the word that the client may connect again", () =>
+  it.live("ends with ShuttingDown when the server stops", () =>
     Effect.gen(function* () {
       const serving = yield* Scope.make()
       const server = yield* Scope.provide(startServer(), serving)
@@ -224,7 +223,7 @@ describe("a native conversation", () => {
     })
   )
 
-  it.live("leaves an agency untold that did not close after its winners", () =>
+  it.live("does not count an agency as told until it closes after its winners", () =>
     Effect.gen(function* () {
       const server = yield* startServer([1])
       const peer = yield* hello(server.port, 1)
@@ -239,7 +238,7 @@ describe("a native conversation", () => {
     })
   )
 
-  it.live("tells winners in as many messages as they need", () =>
+  it.live("sends winners in as many messages as they need", () =>
     Effect.gen(function* () {
       const server = yield* startServer([1])
       const peer = yield* hello(server.port, 1)
@@ -264,22 +263,22 @@ describe("a native refusal", () => {
     readonly [what: string, frames: Uint8Array, refusal: Record<string, unknown>]
   > = [
     ["a gap", M.betsOf(3, [M.fields(1)]), { code: "Gap", position: 3 }],
-    ["bets that are held", M.betsOf(1, [M.fields(1)]), { code: "Conflict", position: 1 }],
+    ["bets that are already stored", M.betsOf(1, [M.fields(1)]), { code: "Conflict", position: 1 }],
     [
       "a bad bet",
       M.betsFrame(2, 2, `${M.rowsOf([M.fields(1)])}${BAD}`),
       { code: "InvalidBet", position: 3, message: expect.stringContaining("birthdate") }
     ],
-    ["a bad bet out of place", M.betsFrame(9, 1, BAD), { code: "InvalidBet", position: 9 }],
-    ["another number of rows", M.betsFrame(2, 7, M.rowsOf([M.fields(1)])), { code: "Malformed" }],
+    ["a bad bet at a wrong position", M.betsFrame(9, 1, BAD), { code: "InvalidBet", position: 9 }],
+    ["a wrong number of rows", M.betsFrame(2, 7, M.rowsOf([M.fields(1)])), { code: "Malformed" }],
     ["half a book", M.finishOf(held.slice(0, 1)), { code: "BookMismatch" }],
     ["another book", M.finishOf([M.fields(1), M.fields(2)]), { code: "BookMismatch" }],
-    ["a question too early", M.AWAIT_WINNERS, { code: "NotFinished" }],
+    ["an early request for winners", M.AWAIT_WINNERS, { code: "NotFinished" }],
     ["a second Hello", M.helloOf(1).subarray(8), { code: "Malformed" }],
-    ["what is no message", M.controlFrame({ _tag: "Nonsense" }), { code: "Malformed" }],
-    ["what is too long", Buffer.from([0, 0x10, 0, 1]), { code: "TooLarge" }]
+    ["an unknown message", M.controlFrame({ _tag: "Nonsense" }), { code: "Malformed" }],
+    ["a frame that is too long", Buffer.from([0, 0x10, 0, 1]), { code: "TooLarge" }]
   ]
-  it.live.each(cases)("of %s leaves what is held, and closes", ([_what, frames, refusal]) =>
+  it.live.each(cases)("of %s keeps the stored bets and closes", ([_what, frames, refusal]) =>
     Effect.gen(function* () {
       const server = yield* startServer()
       const peer = yield* hello(server.port, 1)
@@ -302,7 +301,7 @@ describe("a native refusal", () => {
       Buffer.concat([M.PREFACE, M.controlFrame({ _tag: "Hello", draw: "d".repeat(1024) })]),
       "TooLarge"
     ]
-  ] as const)("of %s comes instead of Welcome", ([_what, bytes, code]) =>
+  ] as const)("of %s replaces the Welcome", ([_what, bytes, code]) =>
     Effect.gen(function* () {
       const server = yield* startServer()
       const peer = yield* RawPeer.connect(server.port)
@@ -312,7 +311,7 @@ describe("a native refusal", () => {
     })
   )
 
-  it.live("of bets after Finish says so, even of bad ones", () =>
+  it.live("of bets after Finish is AlreadyFinished, even for bad bets", () =>
     Effect.gen(function* () {
       const server = yield* startServer()
       for (const rows of [M.rowsOf([M.fields(1)]), BAD]) {
@@ -324,7 +323,7 @@ describe("a native refusal", () => {
     })
   )
 
-  it.live("of another book names the first bet that differs, where it is asked to compare", () =>
+  it.live("of another book after Compare has the position of the first bet that differs", () =>
     Effect.gen(function* () {
       const server = yield* startServer()
       const peer = yield* hello(server.port, 1)

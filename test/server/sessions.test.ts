@@ -1,7 +1,6 @@
 /**
- * Goal: what a conversation says at its edges: at a stop, at an end in the middle of a book, of
- * bets in two places, and of winners that just fill a message. Method: conversations within this
- * process, on the test clock.
+ * Goal: edge cases of sessions, such as a server stop, a disconnection in mid-book or winners that
+ * just fill a message. Method: sessions in this process, on the test clock.
  */
 import { it } from "@effect/vitest"
 import { Effect, Fiber, Latch } from "effect"
@@ -12,13 +11,13 @@ import * as M from "../support/peers/messages.ts"
 
 const BETS = [M.fields(10), M.fields(11, 7574), M.fields(12)]
 
-/** The native messages that a peer has heard since it was last asked. */
+/** Returns the native messages that a peer received since the last call. */
 const heardBy = (machine: ModelMachine, peer: ModelPeer) =>
   Effect.map(machine.settle, () => M.controlsIn(peer.heard()))
 
 const twoAgencies = () => new ModelMachine([1, 2], 7574)
 
-/** Connects to a server that is started now, and says all this. */
+/** Starts the server, connects and sends the messages. */
 const begin = Effect.fnUntraced(function* (
   machine: ModelMachine,
   dialect: Dialect,
@@ -31,7 +30,7 @@ const begin = Effect.fnUntraced(function* (
   return peer
 })
 
-/** Stops the server, with all the time that its conversations take for that. */
+/** Stops the server and lets the time pass that its sessions need to end. */
 const stop = Effect.fnUntraced(function* (machine: ModelMachine) {
   const stopping = yield* Effect.forkChild(machine.stop)
   yield* machine.settle
@@ -39,8 +38,8 @@ const stop = Effect.fnUntraced(function* (machine: ModelMachine) {
   expect(stopping.pollUnsafe()).toBeDefined()
 })
 
-describe("a stop", () => {
-  it.effect("is said to an agency that waits for its winners, and not behind them", () =>
+describe("a server stop", () => {
+  it.effect("is sent to an agency that waits for its winners, but not after them", () =>
     Effect.gen(function* () {
       const waits = [M.helloOf(1), M.finishOf([]), M.AWAIT_WINNERS]
       for (const [machine, last] of [
@@ -54,7 +53,7 @@ describe("a stop", () => {
     })
   )
 
-  it.effect("waits for the end of a book that is being stored, which is answered", () =>
+  it.effect("waits for a book that is being finished, and the peer gets its answer", () =>
     Effect.gen(function* () {
       const free = yield* Latch.make()
       const machine = new ModelMachine([1, 2], 7574, {
@@ -73,7 +72,7 @@ describe("a stop", () => {
     })
   )
 
-  it.effect("waits until an agency is recorded that has closed after its winners", () =>
+  it.effect("waits until an agency that closed after its winners is recorded", () =>
     Effect.gen(function* () {
       const free = yield* Latch.make()
       let recorded = false
@@ -101,7 +100,7 @@ describe("a stop", () => {
   )
 })
 
-it.effect("an agency that cannot be told of a discard is kept until the draw, or it goes", () =>
+it.effect("a binary client stays connected after a discard, until the draw or its own close", () =>
   Effect.gen(function* () {
     for (const goes of [true, false]) {
       const machine = twoAgencies()
@@ -123,7 +122,7 @@ it.effect("an agency that cannot be told of a discard is kept until the draw, or
   })
 )
 
-describe("an agency that goes away", () => {
+describe("an agency that disconnects", () => {
   const WHOLE = {
     native: [M.helloOf(1), M.betsOf(0, BETS), M.finishOf(BETS)],
     binary: [M.packetOf(1, BETS, false)],
@@ -134,16 +133,16 @@ describe("an agency that goes away", () => {
     binary: [M.packetOf(1, BETS, true)],
     json: [M.chunkOf(1, BETS, false)]
   }
-  const WENT_AWAY =
+  const DISCONNECTED =
     "action: apuesta_recibida | result: in_progress | agencia: 1 | posicion: 3 | ip: 127.0.0.1 | " +
     "error: the agency disconnected before it finished its book"
 
   it.effect.each(["native", "binary", "json"] as const)(
-    "in the middle of its book is told of in the log, and not behind it: %s",
+    "is logged in the middle of its book, but not after it: %s",
     (dialect) =>
       Effect.gen(function* () {
         for (const [messages, lines] of [
-          [PART[dialect], [WENT_AWAY]],
+          [PART[dialect], [DISCONNECTED]],
           [WHOLE[dialect], []]
         ] as const) {
           for (const way of ["halfClose", "drop"] as const) {
@@ -169,23 +168,25 @@ describe("a discard", () => {
     ["native", NATIVE, [], [OF_BETS]],
     ["json", [M.chunkOf(1, BETS, true), M.consultOf(1)], [], [OF_BETS]],
     ["json", [M.chunkOf(1, BETS, true)], [M.consultOf(1)], [OF_BETS, OF_QUESTION]]
-  ] as const)("is logged by what each connection was for: %s", ([dialect, first, second, lines]) =>
-    Effect.gen(function* () {
-      const machine = twoAgencies()
-      yield* begin(machine, dialect, first)
-      const other = yield* machine.connect(dialect)
-      other.send(Buffer.concat(second))
-      yield* machine.settle
-      yield* machine.discard(1)
-      expect(machine.log.filter((line) => line.includes("result: fail"))).toEqual(
-        lines.map((line) => `action: ${line} | ip: 127.0.0.1 | error: ${WHY}`)
-      )
-    })
+  ] as const)(
+    "is logged by the purpose of each connection: %s",
+    ([dialect, first, second, lines]) =>
+      Effect.gen(function* () {
+        const machine = twoAgencies()
+        yield* begin(machine, dialect, first)
+        const other = yield* machine.connect(dialect)
+        other.send(Buffer.concat(second))
+        yield* machine.settle
+        yield* machine.discard(1)
+        expect(machine.log.filter((line) => line.includes("result: fail"))).toEqual(
+          lines.map((line) => `action: ${line} | ip: 127.0.0.1 | error: ${WHY}`)
+        )
+      })
   )
 })
 
-describe("a question", () => {
-  it.effect("on a connection of its own is refused once the book is discarded", () =>
+describe("a request for winners", () => {
+  it.effect("on its own connection is refused once the book is discarded", () =>
     Effect.gen(function* () {
       const machine = twoAgencies()
       yield* begin(machine, "json", [M.chunkOf(1, [], true)])
@@ -202,13 +203,13 @@ describe("a question", () => {
   )
 
   it.effect.each([
-    ["an agency that does not take part", [M.consultOf(7)], "does not take part in the draw"],
+    ["by an agency that does not take part", [M.consultOf(7)], "does not take part in the draw"],
     [
-      "another agency than the one that sent its book",
+      "by another agency than the one that sent its book",
       [M.chunkOf(1, [], true), M.consultOf(2)],
       "this connection belongs to agency 1, got a message for agency 2"
     ]
-  ] as const)("of %s is refused", ([, messages, reason]) =>
+  ] as const)("%s is refused", ([, messages, reason]) =>
     Effect.gen(function* () {
       const machine = twoAgencies()
       const peer = yield* begin(machine, "json", messages)
@@ -240,7 +241,7 @@ it.effect("a JSON message of more than 256 KiB waits for its turn to be parsed",
 )
 
 describe("packets", () => {
-  it.effect("with one bet are told of with the bet, unless it was stored already", () =>
+  it.effect("with one bet are logged with the bet, unless it was already stored", () =>
     Effect.gen(function* () {
       const machine = twoAgencies()
       const packet = M.packetOf(1, [M.fields(10)], true)
@@ -255,7 +256,7 @@ describe("packets", () => {
     })
   )
 
-  it.effect("that are refused are told of with the position of the bad bet in the book", () =>
+  it.effect("that are refused are logged with the position of the bad bet in the book", () =>
     Effect.gen(function* () {
       const bad = [M.fields(13), M.fields(14).with(3, "1999-02-31")]
       const machine = twoAgencies()
@@ -266,7 +267,7 @@ describe("packets", () => {
     })
   )
 
-  it.effect("of more than a MiB that came together are stored in several commits", () =>
+  it.effect("of more than 1 MiB that arrive together are stored in several commits", () =>
     Effect.gen(function* () {
       const bets = Array.from({ length: 1750 }, () => M.fields(1_000_000_000))
       const packets = Array.from({ length: 20 }, () => M.packetOf(1, bets, true))
@@ -280,7 +281,7 @@ describe("packets", () => {
 })
 
 describe("native frames", () => {
-  it.effect("of more than a MiB are stored in several commits, each of them acknowledged", () =>
+  it.effect("of more than 1 MiB are stored in several commits, each of them acknowledged", () =>
     Effect.gen(function* () {
       const bets = Array.from({ length: 16_000 }, () => M.fields(1_000_000_000))
       const frames = [0, 1, 2, 3].map((frame) => M.betsOf(frame * bets.length, bets))
@@ -290,14 +291,14 @@ describe("native frames", () => {
     })
   )
 
-  it.effect("that came together are stored up to the one that is out of place", () =>
+  it.effect("that arrive together are stored up to the first one with a wrong position", () =>
     Effect.gen(function* () {
       for (const [position, code] of [
         [5, "Conflict"],
         [7, "Gap"]
       ] as const) {
         const machine = twoAgencies()
-        // The first is stored while the others come.
+        // The first frame is stored while the others arrive.
         const frames = [M.betsOf(0, BETS), M.betsOf(3, BETS), M.betsOf(position, BETS)]
         const peer = yield* begin(machine, "native", [M.helloOf(1), ...frames])
         expect(M.controlsIn(peer.heard()).slice(1)).toMatchObject([
@@ -312,8 +313,8 @@ describe("native frames", () => {
 
   it.effect.each([
     ["from another position", [M.COMPARE, M.betsOf(1, BETS)], "Gap"],
-    ["from a position again", [M.COMPARE, M.betsOf(0, BETS), M.betsOf(0, BETS)], "Conflict"],
-    ["once more", [M.COMPARE, M.COMPARE], "Malformed"]
+    ["from the same position again", [M.COMPARE, M.betsOf(0, BETS), M.betsOf(0, BETS)], "Conflict"],
+    ["a second time", [M.COMPARE, M.COMPARE], "Malformed"]
   ] as const)("are not compared %s", ([, frames, code]) =>
     Effect.gen(function* () {
       const book = [M.helloOf(1), M.betsOf(0, BETS)]
@@ -322,23 +323,25 @@ describe("native frames", () => {
     })
   )
 
-  it.effect("that are refused are told why in 500 characters at most, all of them whole", () =>
-    Effect.gen(function* () {
-      // The 500th unit is the first half of a character that takes two.
-      const before = "this server runs the draw default, agency 1 asked for ".length
-      const draw = `${"x".repeat(499 - before)}\u{1f340}x`
-      const peer = yield* begin(twoAgencies(), "native", [M.helloOf(1, draw)])
-      const [rejected] = M.controlsIn(peer.heard())
-      expect(rejected).toMatchObject({ code: "WrongDraw" })
-      expect(rejected?.message).toMatch(/x\ufffd$/)
-      expect(rejected?.message).toHaveLength(500)
-    })
+  it.effect(
+    "that are refused get a reason of at most 500 UTF-16 units, without half a character",
+    () =>
+      Effect.gen(function* () {
+        // The 500th unit is the first half of a surrogate pair.
+        const before = "this server runs the draw default, agency 1 asked for ".length
+        const draw = `${"x".repeat(499 - before)}\u{1f340}x`
+        const peer = yield* begin(twoAgencies(), "native", [M.helloOf(1, draw)])
+        const [rejected] = M.controlsIn(peer.heard())
+        expect(rejected).toMatchObject({ code: "WrongDraw" })
+        expect(rejected?.message).toMatch(/x\ufffd$/)
+        expect(rejected?.message).toHaveLength(500)
+      })
   )
 })
 
 describe("the winners", () => {
   it.effect.each(["native", "binary", "json"] as const)(
-    "are the last that is said, which the server says at once: %s",
+    "are the last message, and the server half-closes right after it: %s",
     (dialect) =>
       Effect.gen(function* () {
         const whole = {
@@ -356,7 +359,7 @@ describe("the winners", () => {
       })
   )
 
-  it.effect("that just fill a message are told in one, which is the last", () =>
+  it.effect("that just fill a message are sent in one, which is the last", () =>
     Effect.gen(function* () {
       const documents = Array.from({ length: 50_000 }, (_, index) => String(1_000_000_000 + index))
       const machine = new ModelMachine([1], 7574, {

@@ -1,7 +1,4 @@
-/**
- * Goal: the digest of an agency's book is that of what is stored, whoever stored it. Method: a
- * real store, which is written with and without the digest's knowledge.
- */
+/** Goal: the digest covers all stored bets, also those that were stored without its knowledge. */
 import { it } from "@effect/vitest"
 import { Effect, Fiber, Semaphore } from "effect"
 import { describe, expect } from "vitest"
@@ -35,7 +32,7 @@ const setUp = Effect.gen(function* () {
 })
 
 describe("the digest of a book", () => {
-  it.live("is read where others stored bets, before what is known and behind it", () =>
+  it.live("reads the bets that others stored before and after its own", () =>
     Effect.gen(function* () {
       const { append, current, digest } = yield* setUp
       yield* append(0, one)
@@ -47,7 +44,7 @@ describe("the digest of a book", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("is another one for the book that came after a discarded one", () =>
+  it.live("starts again for the book that follows a discarded one", () =>
     Effect.gen(function* () {
       const { append, current, digest, store } = yield* setUp
       yield* append(0, one)
@@ -55,13 +52,13 @@ describe("the digest of a book", () => {
       yield* store.discard(1)
       yield* append(0, two)
       expect(yield* current).toBe(whole(two).sha256)
-      // Word of the discarded book comes late.
+      // A late addition to the discarded book.
       digest.add(0, 1, three)
       expect(yield* current).toBe(whole(two).sha256)
     }).pipe(Effect.scoped)
   )
 
-  it.live("is none of a book that grows while it is read, and right after that", () =>
+  it.live("fails if the book grows while it is read, and is right afterwards", () =>
     Effect.gen(function* () {
       const { append, current, digest, store } = yield* setUp
       yield* append(0, one)
@@ -72,7 +69,7 @@ describe("the digest of a book", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("is read in its turn, for each book that is read takes memory", () =>
+  it.live("waits for a permit before it reads the book into memory", () =>
     Effect.gen(function* () {
       const { append, current, reading } = yield* setUp
       yield* append(0, one)

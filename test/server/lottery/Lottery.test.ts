@@ -1,4 +1,4 @@
-/** Goal: the lottery's own rules, in this process and on a real store: turns, barrier, told. */
+/** Goal: the lottery's rules for writers, the barrier and sent winners, on a real store. */
 import { it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Latch, Layer, Logger, PubSub, Stream } from "effect"
 import { describe, expect } from "vitest"
@@ -41,7 +41,7 @@ const withLottery = <A, E>(
     return yield* Effect.provide(run, layer)
   }).pipe(Effect.scoped)
 
-/** A store that another server writes too: it ticks after `tick`, and says nothing otherwise. */
+/** Runs a lottery on a store that another server also writes; only `tick` reports a change. */
 const withOthers = <A, E>(
   agencies: ExpectedAgencies,
   run: (
@@ -73,7 +73,7 @@ const come = Effect.fnUntraced(function* (agency: number, ip: string) {
   return { upload: yield* lottery.upload(agency, { ip, mustLeave, lost: Effect.never }), mustLeave }
 })
 
-/** An upload that goes on where the stored book ends. */
+/** Begins an upload that resumes at the end of the stored book. */
 const resumeOf = Effect.fnUntraced(function* (agency: number, ip = "10.0.0.1") {
   const { mustLeave, upload } = yield* come(agency, ip)
   const resumed = yield* upload.resume
@@ -81,7 +81,7 @@ const resumeOf = Effect.fnUntraced(function* (agency: number, ip = "10.0.0.1") {
   return { ...upload, resumed, append, mustLeave }
 })
 
-/** An upload that starts over; `store` gives what became of a batch. */
+/** Begins an upload that starts over; its `store` returns the acknowledgements. */
 const uploadOf = Effect.fnUntraced(function* (agency: number, ip = "10.0.0.1") {
   const { mustLeave, upload } = yield* come(agency, ip)
   const store = Effect.fnUntraced(function* (batch: BetBatch, last: boolean) {
@@ -95,7 +95,7 @@ const uploadOf = Effect.fnUntraced(function* (agency: number, ip = "10.0.0.1") {
 })
 
 describe("an upload", () => {
-  it.live("that lost its turn stores nothing more", () =>
+  it.live("that was superseded stores nothing more", () =>
     withLottery(
       [1],
       Effect.gen(function* () {
@@ -114,7 +114,7 @@ describe("an upload", () => {
     )
   )
 
-  it.live("leaves its turn to the next when its connection is gone", () =>
+  it.live("is no longer the writer once its connection is gone", () =>
     withLottery(
       [1],
       Effect.gen(function* () {
@@ -129,40 +129,45 @@ describe("an upload", () => {
   )
 })
 
-describe("an agency that was told", () => {
-  it.live("is recorded once the store can be used again, however often it asks until then", () =>
-    Effect.gen(function* () {
-      const disk = yield* Disk
-      let isFull = false
-      let attempts = 0
-      const full = Effect.suspend(() => {
-        attempts++
-        return Effect.fail(new DiskError({ operation: "rename", code: "ENOSPC", reason: "full" }))
+describe("an agency that received its winners", () => {
+  it.live(
+    "is recorded once when the store is available again, however often it asks until then",
+    () =>
+      Effect.gen(function* () {
+        const disk = yield* Disk
+        let isFull = false
+        let attempts = 0
+        const full = Effect.suspend(() => {
+          attempts++
+          return Effect.fail(new DiskError({ operation: "rename", code: "ENOSPC", reason: "full" }))
+        })
+        const rename: Disk["rename"] = (from, to) => (isFull ? full : disk.rename(from, to))
+        const told = Effect.gen(function* () {
+          const lottery = yield* Lottery
+          const store = yield* BetStore
+          const upload = yield* uploadOf(3)
+          yield* upload.store(batchOf(bet(1)), true)
+          yield* lottery.winnersOf(3)
+          isFull = true
+          for (let asked = 0; asked < 3; asked++) yield* lottery.told(3)
+          expect((yield* store.progressOf(3)).told).toBe(false)
+          expect(attempts).toBeLessThan(3)
+          // The store may also be unavailable at the first retry.
+          while (attempts < 3) yield* Effect.sleep("10 millis")
+          isFull = false
+          yield* lottery.allTold
+          expect((yield* store.progressOf(3)).told).toBe(true)
+        })
+        yield* Effect.provideService(withLottery([3], Effect.scoped(told)), Disk, {
+          ...disk,
+          rename
+        })
       })
-      const rename: Disk["rename"] = (from, to) => (isFull ? full : disk.rename(from, to))
-      const told = Effect.gen(function* () {
-        const lottery = yield* Lottery
-        const store = yield* BetStore
-        const upload = yield* uploadOf(3)
-        yield* upload.store(batchOf(bet(1)), true)
-        yield* lottery.winnersOf(3)
-        isFull = true
-        for (let asked = 0; asked < 3; asked++) yield* lottery.told(3)
-        expect((yield* store.progressOf(3)).told).toBe(false)
-        expect(attempts).toBeLessThan(3)
-        // It may be away for longer than until it is tried again.
-        while (attempts < 3) yield* Effect.sleep("10 millis")
-        isFull = false
-        yield* lottery.allTold
-        expect((yield* store.progressOf(3)).told).toBe(true)
-      })
-      yield* Effect.provideService(withLottery([3], Effect.scoped(told)), Disk, { ...disk, rename })
-    })
   )
 })
 
 describe("the barrier", () => {
-  it.live("opens with the last of the agencies, whatever the order, an empty book too", () =>
+  it.live("opens when the last agency finishes, in any order and with an empty book too", () =>
     withLottery(
       [1, 2, 7],
       Effect.gen(function* () {
@@ -189,7 +194,7 @@ describe("the barrier", () => {
     )
   )
 
-  it.live("knows an agency that it does not expect, and when all were told", () =>
+  it.live("rejects an unexpected agency, and knows when all have their winners", () =>
     withLottery(
       [3],
       Effect.gen(function* () {
@@ -209,7 +214,7 @@ describe("the barrier", () => {
 })
 
 describe("once the draw is held", () => {
-  it.live("a question asks the store nothing", () =>
+  it.live("a request for winners does not read the store", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
       const draw = new Draw({ id: "default", agencies: [1], winningNumber: 7574 })
@@ -243,8 +248,8 @@ describe("once the draw is held", () => {
   )
 })
 
-describe("where the store cannot be read", () => {
-  it.live("an upload is refused, and whoever waits for the draw goes on waiting", () =>
+describe("if the store cannot be read", () => {
+  it.live("an upload is refused, and an agency that waits for the draw continues to wait", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
       const draw = new Draw({ id: "default", agencies: [1], winningNumber: 7574 })
@@ -271,13 +276,13 @@ describe("where the store cannot be read", () => {
   )
 })
 
-describe("beside another server", () => {
-  it.live("an agency that finished there has finished, and the draw is held for it", () =>
+describe("with another server on the same store", () => {
+  it.live("an agency that finished there counts as finished here, and the draw is held", () =>
     withOthers([1], (_, log) =>
       Effect.gen(function* () {
         const lottery = yield* Lottery
         const store = yield* BetStore
-        // That server died before it held the draw, and nobody was told.
+        // The other server died before the draw, so no winners were sent.
         yield* store.append(1, 0, batchOf(bet(10), bet(11, 7574)), {
           last: whole(batchOf(bet(10), bet(11, 7574)))
         })
@@ -290,7 +295,7 @@ describe("beside another server", () => {
     )
   )
 
-  it.live("an upload whose book was finished there must begin again, and has finished then", () =>
+  it.live("an upload whose book was finished there must resume again, and is finished then", () =>
     withOthers([1, 2], () =>
       Effect.gen(function* () {
         const store = yield* BetStore
@@ -308,7 +313,7 @@ describe("beside another server", () => {
     )
   )
 
-  it.live("the draw that was held there is told here, and is not held again", () =>
+  it.live("winners are sent here after a draw there, which is not held again", () =>
     withOthers([1, 2], (tick, log) =>
       Effect.gen(function* () {
         const lottery = yield* Lottery
@@ -326,7 +331,7 @@ describe("beside another server", () => {
     )
   )
 
-  it.live("all are told where some were told there", () =>
+  it.live("agencies that received their winners there count as told here", () =>
     withOthers([1, 2], (tick) =>
       Effect.gen(function* () {
         const lottery = yield* Lottery
@@ -346,7 +351,7 @@ describe("beside another server", () => {
     )
   )
 
-  it.live("who waits at a book that was replaced there is sent away, its next reader is not", () =>
+  it.live("a book replaced there disconnects its old connections and keeps the new ones", () =>
     withOthers([1, 2], (tick) =>
       Effect.gen(function* () {
         const store = yield* BetStore
@@ -372,7 +377,7 @@ describe("beside another server", () => {
   )
 
   it.live.each(["upload", "watch"] as const)(
-    "late word of a discard there leaves who came with the next book: %s",
+    "late news of a discard there does not disconnect the next book's connection: %s",
     (way) =>
       withOthers([1, 2], (tick) =>
         Effect.gen(function* () {
@@ -387,7 +392,7 @@ describe("beside another server", () => {
           expect(Deferred.isDoneUnsafe(before.mustLeave)).toBe(true)
           expect(lottery.standings.hasFinished(1)).toBe(false)
           const known = lottery.standings.now()
-          // Word of the other agency shows that what was ticked of has been seen.
+          // The change of the other agency shows that the tick was processed.
           yield* store.append(2, 0, batchOf(bet(20)), { last: whole(batchOf(bet(20))) })
           yield* tick
           yield* lottery.standings.changedFrom(known)
@@ -396,7 +401,7 @@ describe("beside another server", () => {
       )
   )
 
-  it.live("an agency that finishes while the store is asked who has, has finished", () =>
+  it.live("an agency that finishes during a read of the store stays finished", () =>
     Effect.gen(function* () {
       const begun = yield* Latch.make()
       const free = yield* Latch.make(true)
@@ -416,7 +421,7 @@ describe("beside another server", () => {
           yield* upload.store(batchOf(bet(10)), true)
           const known = standings.now()
           expect(known.finished).toBe(1)
-          // Word of another agency shows that what was read has been seen, and read once more.
+          // The change of the other agency shows that the store was read again.
           yield* store.append(2, 0, batchOf(bet(20)), { last: whole(batchOf(bet(20))) })
           yield* free.open
           yield* tick
@@ -428,7 +433,7 @@ describe("beside another server", () => {
     })
   )
 
-  it.live("a mistake in the draw is logged, and the next look holds it", () =>
+  it.live("a defect in the draw is logged, and the next look holds the draw", () =>
     Effect.gen(function* () {
       let draws = 0
       const flaw = (store: BetStore["Service"]): BetStore["Service"] => ({

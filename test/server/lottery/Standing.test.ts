@@ -1,10 +1,10 @@
-/** Goal: whoever waits for the standing to change learns of each change, and of nothing else. */
+/** Goal: a caller that waits for the standing to change learns of each change only. */
 import { it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
 import { expect } from "vitest"
 import { Standings } from "../../../src/server/lottery/Standing.ts"
 
-it.effect("the standing is another one after each change, which is told to those who wait", () =>
+it.effect("each change creates a new standing and wakes the waiting callers", () =>
   Effect.gen(function* () {
     const standings = new Standings([1, 2])
     for (const [change, finished] of [
@@ -27,7 +27,7 @@ it.effect("the standing is another one after each change, which is told to those
   })
 )
 
-it.effect("the standing stays what it is where nothing changes", () =>
+it.effect("the standing stays the same object if nothing changes", () =>
   Effect.gen(function* () {
     const standings = new Standings([1, 2])
     yield* standings.finish(2)

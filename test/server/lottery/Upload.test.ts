@@ -1,7 +1,4 @@
-/**
- * Goal: what an upload costs the others at its book, and the store. Method: uploads on a store that
- * refuses writes when it is told to, and counts how often a book is read.
- */
+/** Goal: the effects of an upload on other connections to the same book, and on the store. */
 import { it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Latch, Semaphore } from "effect"
 import { describe, expect } from "vitest"
@@ -66,7 +63,7 @@ const setUp = Effect.gen(function* () {
   return { come: comeOn(Effect.never), comeOn, disk, store }
 })
 
-/** Makes the store's next writes wait; gives what tells that one waits, and what ends that. */
+/** Delays writes: `begun` waits until one is delayed, and `free` lets them continue. */
 const holdWrites = Effect.fnUntraced(function* (disk: { slow: Effect.Effect<unknown> }) {
   const begun = yield* Latch.make()
   const free = yield* Latch.make()
@@ -74,8 +71,8 @@ const holdWrites = Effect.fnUntraced(function* (disk: { slow: Effect.Effect<unkn
   return { begun: begun.await, free: free.open }
 })
 
-describe("bets of an upload that resumed", () => {
-  it.live("follow its own, also where another connection has stored what comes before them", () =>
+describe("a resumed upload", () => {
+  it.live("appends at its own position only, even if another connection has stored more bets", () =>
     Effect.gen(function* () {
       const { come } = yield* setUp
       const [{ upload }, other] = [yield* come, yield* come]
@@ -89,8 +86,8 @@ describe("bets of an upload that resumed", () => {
   )
 })
 
-describe("what is being stored", () => {
-  it.live("is answered although the connection is stopped meanwhile", () =>
+describe("a commit", () => {
+  it.live("is acknowledged even if the connection is interrupted meanwhile", () =>
     Effect.gen(function* () {
       const { come, disk } = yield* setUp
       const { upload } = yield* come
@@ -106,7 +103,7 @@ describe("what is being stored", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("as the end of a book is noted although the connection is stopped meanwhile", () =>
+  it.live("that finishes a book is noted even if the connection is interrupted meanwhile", () =>
     Effect.gen(function* () {
       const { comeOn, disk } = yield* setUp
       const noted = yield* Latch.make()
@@ -123,7 +120,7 @@ describe("what is being stored", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("is waited for by all others at the book", () =>
+  it.live("makes the other connections to the book wait", () =>
     Effect.gen(function* () {
       const { come, disk } = yield* setUp
       const [first, resuming, adding] = [yield* come, yield* come, yield* come]
@@ -134,7 +131,7 @@ describe("what is being stored", () => {
       const added = yield* Effect.forkChild(adding.send(batchOf("1", "2")), {
         startImmediately: true
       })
-      // Time for what does not wait.
+      // An operation that did not wait would end in this time.
       yield* Effect.sleep("20 millis")
       yield* free
       yield* Fiber.join(storing)
@@ -145,7 +142,7 @@ describe("what is being stored", () => {
 })
 
 describe("an upload", () => {
-  it.live("that could not add its bets leaves the turn to the one who has it", () =>
+  it.live("that cannot add its bets does not supersede the writer", () =>
     Effect.gen(function* () {
       const { come, disk } = yield* setUp
       const first = yield* come
@@ -159,7 +156,7 @@ describe("an upload", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("that could not finish the book leaves the turn to the one who has it", () =>
+  it.live("that cannot finish the book does not supersede the writer", () =>
     Effect.gen(function* () {
       const { come, disk } = yield* setUp
       const first = yield* come
@@ -177,7 +174,7 @@ describe("an upload", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("adds nothing to a book that was discarded before it had word of it", () =>
+  it.live("adds nothing to a book that was discarded without its knowledge", () =>
     Effect.gen(function* () {
       const { come, store } = yield* setUp
       yield* (yield* come).send(batchOf("1"))
@@ -189,12 +186,12 @@ describe("an upload", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("that has the turn adds nothing to the book that took the place of its own", () =>
+  it.live("adds nothing to the book that replaced its own, even as the writer", () =>
     Effect.gen(function* () {
       const { come, store } = yield* setUp
       const { send, upload } = yield* come
       yield* send(batchOf("1"))
-      // Another process discards it, and another server takes the next book as far.
+      // Another process discards the book, and another server stores as many bets of the next one.
       yield* store.discard(1)
       yield* store.append(1, 0, batchOf("7"))
       expect((yield* Effect.flip(send(batchOf("2"))))._tag).toBe("Discarded")
@@ -205,7 +202,7 @@ describe("an upload", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("that has ended its book looks whether it still has, as it says so again", () =>
+  it.live("that finishes its book again fails if the book was discarded meanwhile", () =>
     Effect.gen(function* () {
       const { come, store } = yield* setUp
       const { send, upload } = yield* come
@@ -217,7 +214,7 @@ describe("an upload", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("whose last bet goes on where the stored one ends is of another book", () =>
+  it.live("differs if its last bet continues after the stored bet ends", () =>
     Effect.gen(function* () {
       const { come } = yield* setUp
       yield* (yield* come).send(BetBatch.fromBets([bet("1"), bet("2", 7)]))
@@ -227,7 +224,7 @@ describe("an upload", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("is compared page after page, and differs where it does on a later one", () =>
+  it.live("is compared page by page, with the right position of a difference on a later page", () =>
     Effect.gen(function* () {
       const { come, disk } = yield* setUp
       const book = Array.from({ length: 1100 }, (_, document) => bet(String(document)))
@@ -240,7 +237,7 @@ describe("an upload", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("is compared by a page at a time of all that are compared", () =>
+  it.live("shares the limit on concurrent comparisons with the other uploads", () =>
     Effect.gen(function* () {
       const { come, disk } = yield* setUp
       const batch = batchOf("1")
@@ -262,7 +259,7 @@ describe("an upload", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("whose connection is gone is compared no more", () =>
+  it.live("whose connection is lost is no longer compared", () =>
     Effect.gen(function* () {
       const { come, comeOn, disk } = yield* setUp
       yield* (yield* come).send(batchOf("1"))
@@ -273,7 +270,7 @@ describe("an upload", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("that is compared with a book which is discarded meanwhile hears so", () =>
+  it.live("that is compared with a discarded book fails with Discarded", () =>
     Effect.gen(function* () {
       const { come, store } = yield* setUp
       yield* (yield* come).send(batchOf("1"))
@@ -283,7 +280,7 @@ describe("an upload", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("of a book in the place of a discarded one finishes without reading it back", () =>
+  it.live("of a book that replaces a discarded one finishes without reading it back", () =>
     Effect.gen(function* () {
       const { come, disk, store } = yield* setUp
       yield* (yield* come).send(batchOf("1"), true)

@@ -1,4 +1,4 @@
-/** Goal: a client learns from the code of a refusal whether it may begin again. */
+/** Goal: the code of a refusal tells a client whether it may retry. */
 import { Duration, Effect, Logger } from "effect"
 import { describe, expect, it } from "vitest"
 import type { ActionLine } from "../../../src/domain/ActionLog.ts"
@@ -19,8 +19,8 @@ const agency = 1
 const draw = new Draw({ id: "default", agencies: [2], winningNumber: 1 })
 const slow = { expected: "a byte", timeout: Duration.seconds(1), bytes: 0, shown: "" }
 
-/** What passes, with the server, its store, or another connection of the agency. */
-const passing = [
+/** Refusals that may be gone on a retry. */
+const temporary = [
   new BetStore.StoreUnavailable({ reason: "full" }),
   new BetStore.StoreBroken({ reason: "damaged" }),
   new BetStore.DamagedBet({ agency, position: 0, reason: "changed" }),
@@ -29,8 +29,8 @@ const passing = [
   new TooSlow(slow)
 ]
 
-/** What somebody has to do something about. */
-const lasting = [
+/** Refusals that a person has to act on. */
+const permanent = [
   new BadMessage({ reason: "no" }),
   new BadMessage({ reason: "no", position: 1, index: 2 }),
   new FrameTooLarge({ length: 2, limit: 1 }),
@@ -46,21 +46,21 @@ const lasting = [
 
 describe("a refusal", () => {
   it.each([
-    ["passes", passing, true],
-    ["lasts", lasting, false]
-  ] as const)("that %s has a code that says so", (_what, refusals, mayRetry) => {
+    ["temporary", temporary, true],
+    ["permanent", permanent, false]
+  ] as const)("that is %s has a code that says so", (_what, refusals, mayRetry) => {
     for (const refusal of refusals) {
       expect(isRetryable(toRejected(refusal).code), refusal._tag).toBe(mayRetry)
     }
   })
 
-  it("says how many bets were refused, unless the peer must leave the book", () => {
+  it("is logged with the number of refused bets, unless the peer must disconnect", () => {
     const lines: Array<string> = []
     const logger = Logger.make<unknown, void>(({ message }) => {
       lines.push(String((message as ReadonlyArray<ActionLine>)[0]))
     })
     const refused = { ip: "10.0.0.2", upload: undefined, isAsking: false }
-    const reasons = [new BetStore.BookMismatch({ agency, bets: 1, held: 2 }), lasting.at(-1)!]
+    const reasons = [new BetStore.BookMismatch({ agency, bets: 1, held: 2 }), permanent.at(-1)!]
     for (const reason of reasons) {
       const logged = logRefusal(refused, new Refusal({ reason, count: 5 }))
       Effect.runSync(Effect.provide(logged, Logger.layer([logger])))

@@ -1,4 +1,4 @@
-/** Goal: an agency's winners cost no more the more often they are asked for. */
+/** Goal: repeated requests for an agency's winners take no additional time or memory. */
 import { it } from "@effect/vitest"
 import { Effect, Fiber, Result } from "effect"
 import { describe, expect } from "vitest"
@@ -12,7 +12,7 @@ import { encodeOnce, sendInTurn } from "../../../src/server/session/TellWinners.
 const DOCUMENTS = ["10"]
 
 describe("the answer to an agency", () => {
-  it("is made once, and another agency's is another one", () => {
+  it("is encoded once per agency", () => {
     let made = 0
     const answerOf = encodeOnce(() => Result.succeed(Uint8Array.of(++made)))
     const [one, other] = [["10"], ["10"]]
@@ -21,7 +21,7 @@ describe("the answer to an agency", () => {
     )
   })
 
-  it.live("that takes long leaves room for another agency's, whoever asks for it", () =>
+  it.live("leaves memory for other agencies when many slow connections request it", () =>
     Effect.gen(function* () {
       const memory = Memory.make(MIN_MEMORY_BYTES)
       const answer = new Uint8Array(1024 * 1024)
@@ -40,7 +40,7 @@ describe("the answer to an agency", () => {
     })
   )
 
-  it.live("that takes long keeps no other asker waiting, as long as there are not many", () =>
+  it.live("is written to up to 64 slow connections at a time", () =>
     Effect.gen(function* () {
       const memory = Memory.make(MIN_MEMORY_BYTES)
       const held = new MessageMemory(memory, "127.0.0.1", memory.makeShare())
@@ -53,7 +53,7 @@ describe("the answer to an agency", () => {
     })
   )
 
-  it.live("waits for room unless it is small", () =>
+  it.live("waits for memory unless it is small", () =>
     Effect.gen(function* () {
       const memory = Memory.make(MIN_MEMORY_BYTES)
       const held = new MessageMemory(memory, "127.0.0.1", memory.makeShare())
