@@ -1,9 +1,9 @@
 /**
  * Goal: whatever the network does, in every dialect, acknowledged bets are stored, each bet is
  * stored once at its position, the draw waits for every agency and is held once, and each agency
- * gets its own winners. Once the network works again, every client ends. Method: a real server and
- * store and real clients, which are restarted when they give up, connected by proxies that inject
- * faults in a random mix. Books, mix and faults derive from a seed, which a failure prints.
+ * gets its own winners. Once the network works again, every client finishes. Method: a real server
+ * and store and real clients, which are restarted when they give up, connected by proxies that
+ * inject faults in a random mix. Books, mix and faults derive from a seed, which a failure prints.
  * `LOTTERY_FAULT_SEED` repeats a run, as far as the machine's timing allows. The counts of injected
  * faults are an annotation of the test, which vitest's verbose reporter shows.
  */
@@ -361,7 +361,7 @@ const toFailure = (
   return new Error(lines.join("\n"), { cause: error })
 }
 
-describe("on a network with faults no bet is lost or repeated, and every client ends", () => {
+describe("on a network with faults no bet is lost or repeated, and every client finishes", () => {
   it.live.each(["sqlite", "csv"] as const)("with a %s store", (store, { annotate }) =>
     Effect.gen(function* () {
       const tallies: Array<Tally> = []

@@ -384,7 +384,7 @@ const asksForWinners = (bytes: Buffer): boolean => {
   }
 }
 
-/** Time between checks if a peer is right to wait. */
+/** Time between checks whether a peer is right to wait. */
 const LOOK_EVERY_MILLIS = 40
 /** Checks before the peer half-closes. */
 const LOOKS_BEFORE_FIN = 50

@@ -11,7 +11,7 @@ import { BookDigest } from "./BookDigest.ts"
 
 export class Superseded extends Data.TaggedError("Superseded")<{
   readonly agency: Agency
-  /** The new writer's address, for the log only: the peer does not get it. */
+  /** The new writer's address, which is logged but not sent to the peer. */
   readonly by: string
 }> {
   override get message(): string {
@@ -28,9 +28,9 @@ export interface BookConnection {
 
 /** Limits on concurrent reads, shared by all books. */
 export interface Reading {
-  /** Each permit compares one page of a stored book with arriving bets. */
+  /** One permit per page that is compared with arriving bets. */
   readonly comparing: Semaphore.Semaphore
-  /** Each permit reads one book for its digest. */
+  /** One permit per book that is read for its digest. */
   readonly digesting: Semaphore.Semaphore
 }
 

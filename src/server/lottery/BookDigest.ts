@@ -1,6 +1,6 @@
 /**
  * A running SHA-256 of an agency's stored book. Stored bets are added to it as they arrive, so a
- * reconnecting agency gets the digest at once. Bets that were stored elsewhere are read back.
+ * reconnecting agency gets the digest at once. Bets from other processes are read from the store.
  */
 import { createHash } from "node:crypto"
 import { Effect, type Semaphore, Stream } from "effect"

@@ -193,7 +193,7 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
   const watch = Effect.fnUntraced(function* (agency: Agency, connection: BookConnection) {
     // No book is discarded after the draw, so the store is not read.
     if (!(yield* Deferred.isDone(barrier))) {
-      // An agency may wait for the draw while the store is unavailable.
+      // An agency may wait for the draw even if the store is unavailable.
       yield* Effect.ignore(noteCurrentEdition(agency))
     }
     yield* bookOf(agency).enter(connection)

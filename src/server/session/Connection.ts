@@ -41,7 +41,7 @@ export const serve = Effect.fn("Connection.serve")(
         pending === 0 ? Effect.logDebug(`${ip}: ${message}`) : logEnd(ip, message)
       )
     )
-    // The session is over and its failures are logged, so a broken close is only for debugging.
+    // The session is over and its failures are logged, so a broken close is logged as debug.
     yield* Effect.catchTag(linger(peer, lingerTimeout), "ConnectionLost", ({ message }) =>
       Effect.logDebug(`${ip}: ${message}`)
     )

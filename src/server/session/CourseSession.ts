@@ -48,7 +48,7 @@ export interface BookDialect {
 
 /** A commit takes no further message once it has this many bytes of bets. */
 const MAX_TOGETHER_BYTES = 1024 * 1024
-/** Messages per commit: an empty message is a few bytes on the wire and hundreds in memory. */
+/** Maximum messages per commit: an empty one has a few bytes on the wire, hundreds in memory. */
 const MAX_TOGETHER = 256
 
 /** Runs the session; the connection ends with it. */
@@ -177,9 +177,9 @@ const admit = Effect.fnUntraced(function* ({ peer, upload }: Conversation, agenc
 })
 
 /**
- * Sends the refusal if the dialect has a message for it. Without one, a peer whose book was
- * discarded stays connected until the draw, and so does a superseded one: it would take a close for
- * a broken connection and send its book again.
+ * Sends the refusal if the dialect has a message for it. Without one, a peer that was superseded or
+ * whose book was discarded stays connected until the draw: it would take a close for a broken
+ * connection and send its book again.
  */
 const refuse = Effect.fnUntraced(function* (
   { isFinished, peer }: Conversation,

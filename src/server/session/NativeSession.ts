@@ -25,7 +25,7 @@ import { encodeOnce, tellWinners } from "./TellWinners.ts"
 
 /** Unacknowledged frames of bets that a client may send. */
 const WINDOW = 32
-/** Frames read ahead, while the other half of the window is processed. */
+/** Maximum frames read ahead, while the other half of the window is processed. */
 const QUEUED_FRAMES = WINDOW / 2
 /** Maximum bytes of bets per commit of several frames; a server stop waits for the commit. */
 const MAX_COMMIT_BYTES = 1024 * 1024
@@ -33,7 +33,7 @@ const MAX_COMMIT_BYTES = 1024 * 1024
 const SHUTTING_DOWN_TIMEOUT = "100 millis"
 /** Minimum time between two `Waiting` messages. */
 const MIN_STANDING_INTERVAL = "1 second"
-/** Additional wait if nothing changes: an agency gets a sign of life every 15 s. */
+/** Further wait if nothing changes: a `Waiting` message is sent at least every 15 s. */
 const UNCHANGED_STANDING_DELAY = "14 seconds"
 /** Documents per `Winners` message: at 13 bytes each they fit in a frame. */
 const DOCUMENTS_PER_MESSAGE = 50_000

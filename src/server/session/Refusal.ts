@@ -154,7 +154,7 @@ export const logRefusal = (
 ): Effect.Effect<void> => {
   const agency = "agency" in reason ? reason.agency : undefined
   const error = reason.message
-  // An upload that must disconnect is logged as an upload even while it waits for winners.
+  // An upload that is superseded or discarded is logged as such, even while it waits for winners.
   const isDisconnected = reason._tag === "Superseded" || reason._tag === "Discarded"
   if (isAsking && !(isDisconnected && upload !== undefined)) {
     const posicion = reason._tag === "DamagedBet" ? reason.position : undefined

@@ -1,4 +1,4 @@
-/** The end of a session in every dialect: waits for the draw, sends the winners and records it. */
+/** The end of a session in every dialect: waits for the draw, sends and records the winners. */
 import { Effect, type Result, Semaphore } from "effect"
 import { logAction } from "../../domain/ActionLog.ts"
 import type { Agency } from "../../domain/Agency.ts"
@@ -76,8 +76,8 @@ interface Telling<E> {
 
 /**
  * Waits for the draw while the peer is connected, then sends the winners. No dialect acknowledges
- * them, so an agency counts as told when its client closes. A client that may stay open counts
- * after `lingerTimeout` on an unbroken connection. Fails if the dialect cannot encode the winners.
+ * them, so they count as sent once the client closes. For a client that may stay open, an unbroken
+ * connection for `lingerTimeout` is enough. Fails if the dialect cannot encode the winners.
  */
 export const tellWinners = Effect.fnUntraced(function* <E>(
   peer: Peer,
