@@ -90,7 +90,7 @@ const leave = (model: Model, connection: ModelledConnection) => {
   if (book.writer === connection) book.writer = undefined
 }
 
-// Frames as the dialects write them.
+// The frames of each dialect.
 
 const fieldsOf = (rows: ReadonlyArray<Row>) => rows.map((row) => row.trimEnd().split(","))
 
@@ -157,7 +157,7 @@ const hearsWinners = (
 }
 
 /** Events that the runs must contain to prove anything. */
-const HAPPENINGS = [
+const EVENTS = [
   "a batch was stored",
   "a batch was refused",
   "a connection was superseded",
@@ -168,10 +168,10 @@ const HAPPENINGS = [
   "a killed server had written an unacknowledged batch",
   "a book was discarded",
   "a draw was held",
-  "an agency heard its winners"
+  "an agency got its winners"
 ] as const
-const seen = new Map<(typeof HAPPENINGS)[number], number>()
-const happened = (what: (typeof HAPPENINGS)[number]) => seen.set(what, (seen.get(what) ?? 0) + 1)
+const seen = new Map<(typeof EVENTS)[number], number>()
+const happened = (what: (typeof EVENTS)[number]) => seen.set(what, (seen.get(what) ?? 0) + 1)
 
 // The rules of docs/wire.md.
 
@@ -280,7 +280,7 @@ const checkProgress = Effect.fnUntraced(function* (model: Model, real: Real) {
     const documents = winnersOf(model.books.get(connection.agency)!.held)
     expect(hearsWinners(connection, connection.peer.heard(), documents), "winners").toBe(true)
     connection.peer.halfClose()
-    happened("an agency heard its winners")
+    happened("an agency got its winners")
     leave(model, connection)
     yield* real.settle
     expect(connection.peer.isClosed()).toBe(true)
@@ -650,7 +650,7 @@ describe("the server against its model", () => {
     seen.clear()
     const result = await check({}, RUNS)
     expect(result.failed, describeFailure(result)).toBe(false)
-    for (const what of HAPPENINGS) expect(seen.get(what), what).toBeGreaterThan(RUNS / 100)
+    for (const what of EVENTS) expect(seen.get(what), what).toBeGreaterThan(RUNS / 100)
   }, 900_000)
 })
 

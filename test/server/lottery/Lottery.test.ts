@@ -331,7 +331,7 @@ describe("with another server on the same store", () => {
     )
   )
 
-  it.live("agencies that received their winners there count as told here", () =>
+  it.live("agencies that received their winners there are recorded here too", () =>
     withOthers([1, 2], (tick) =>
       Effect.gen(function* () {
         const lottery = yield* Lottery

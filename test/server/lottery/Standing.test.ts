@@ -1,4 +1,4 @@
-/** Goal: a caller that waits for the standing to change learns of each change only. */
+/** Goal: a caller that waits for a new standing wakes at each change, and only then. */
 import { it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
 import { expect } from "vitest"
