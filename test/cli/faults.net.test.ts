@@ -180,7 +180,7 @@ describe.skipIf(!canMount)("a full disk", () => {
           const url = inFolder(disk, store)
           const server = yield* startServer({ store: url, more: OPTIONS })
           const client = yield* startLottery({ args: clientArgs(folder, 1, server, "native") })
-          yield* client.logged(/the store cannot be used now/)
+          yield* client.logged(/the store is unavailable/)
           const args = ["ping", "--server", `127.0.0.1:${server.port}`]
           expect((yield* runLottery({ args })).code).toBe(0)
           execFileSync("mount", ["-o", "remount,size=64m", disk])
@@ -214,7 +214,7 @@ describe("writes that are short", () => {
             under: ["bash", "-c", 'ulimit -f 301; exec "$@"', "bash"]
           })
           const client = yield* startLottery({ args: clientArgs(folder, 1, limited, "native") })
-          yield* client.logged(/the store cannot be used now/)
+          yield* client.logged(/the store is unavailable/)
           yield* client.signal("SIGKILL")
           const { stderr } = yield* client.outcome
           const acknowledged = [...stderr.matchAll(/apuestas_enviadas .* cantidad: (\d+)/g)]

@@ -273,7 +273,7 @@ describeCluster("servers that share a draw", (shared) => {
       expect(discarded.stderr).toMatch(/book_discarded .* cantidad: 500/)
       const { code, stderr } = yield* waiting.outcome
       expect(code).toBe(1)
-      expect(stderr).toMatch(/the held book of agency 1 was discarded/)
+      expect(stderr).toMatch(/the stored book of agency 1 was discarded/)
 
       yield* generate(folder, 400, 8, 2)
       const clients = yield* Effect.all([
@@ -294,7 +294,7 @@ describeCluster("servers that share a draw", (shared) => {
       const [one, other] = yield* startTwo(store, "1,")
       yield* cluster.stop("immediate")
       const client = yield* startLottery({ args: clientArgs(folder, 1, one, "native") })
-      yield* client.logged(/StoreUnavailable|the store cannot be used now/)
+      yield* client.logged(/StoreUnavailable|the store is unavailable/)
       yield* other.signal("SIGTERM")
       expect(yield* other.outcome).toMatchObject({ code: 0 })
       yield* cluster.start

@@ -67,7 +67,7 @@ describe("a bet that another program deleted", () => {
       database.exec("delete from bets where agency = 1 and position = 1")
       database.close()
       const read = yield* Effect.flip(Stream.runDrain(server.store.book(1, 0)))
-      expect(read.message).toContain("bet 1 of agency 1 is not there")
+      expect(read.message).toContain("bet 1 of agency 1 is missing")
       const again = yield* RawPeer.connect(server.port)
       yield* again.send(M.packetOf(1, book, true))
       expect(yield* again.rest).toEqual(M.REFUSED)

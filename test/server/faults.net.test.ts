@@ -204,8 +204,8 @@ const MAY_GIVE_UP = /another connection took over|its log says why/
 /** Expected refusals: concurrent clients or replays, repeated bets and broken connections. */
 const MAY_REFUSE = [
   /another connection took over agency \d$/,
-  /bets at position \d+ do not follow the \d+ held$/,
-  /has finished its book with \d+ bets, no bet can follow/,
+  /expected bets at position \d+, got position \d+$/,
+  /has already finished its book with \d+ bets;/,
   /error: connection lost: /,
   /error: the peer stopped sending after \d+ bytes of a message$/,
   /error: expected a first byte in \S+, got 0 bytes$/,

@@ -158,7 +158,7 @@ describe("an agency that disconnects", () => {
 })
 
 describe("a discard", () => {
-  const WHY = "the held book of agency 1 was discarded; start again to send a book"
+  const WHY = "the stored book of agency 1 was discarded; send the book again"
 
   const OF_BETS = "apuesta_recibida | result: fail | agencia: 1 | posicion: 3"
   const OF_QUESTION = "consulta_ganadores | result: fail | agencia: 1"

@@ -1,45 +1,42 @@
 /**
- * The store of one draw: a contract with a layer for each kind of store, and one conformance suite
- * that all of them pass. Whatever it acknowledges is durable: a data sync comes before every
- * success of a write below.
+ * The store of one draw. Each kind of store has a layer, and all of them pass one conformance
+ * suite. Every write syncs its data before it succeeds.
  */
 import { Context, Data, Effect, type Option, type Stream } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
 import type { BetBatch } from "../../domain/BetBatch.ts"
 import { describeAgencies, type WinningDocuments } from "../../domain/Draw.ts"
 
-/** How far an agency has come. */
 export interface AgencyProgress {
-  /** How many of its bets are stored, which is the position of the next one. */
+  /** The number of stored bets, which is the position of the next one. */
   readonly bets: number
-  /** Its book is complete: the agency has said so, and exactly `bets` were stored. */
+  /** The agency has declared its book complete, with exactly `bets` bets. */
   readonly finished: boolean
-  /** It got its winners. */
+  /** The agency received its winners. */
   readonly told: boolean
   /**
-   * Which book of the agency this is: one more with each discard that this process knows of, from
-   * 0 each time an embedded store is opened. What is remembered of a book, such as a running
-   * digest, is good for its edition only.
+   * Increases by one with each discard that this process knows of; starts at 0 each time an
+   * embedded store is opened. Anything cached about a book, such as a running digest, is valid
+   * for one edition only.
    */
   readonly edition: number
 }
 
-/** The progress of an agency of which nothing is stored. */
+/** The progress of an agency with nothing stored. */
 export const NO_PROGRESS: AgencyProgress = { bets: 0, finished: false, told: false, edition: 0 }
 
-/** What a draw is opened with. Its id comes with the store's layer. */
+/** The terms a draw is opened with. The draw's id belongs to the store's layer. */
 export interface DrawTerms {
   readonly agencies: ReadonlyArray<Agency>
   readonly winningNumber: number
 }
 
-/** A draw as it is stored. */
 export interface StoredDraw extends DrawTerms {
-  /** It has been drawn: no bet can be added, and its winners are what `winners` says. */
+  /** The draw has been held: no bet can be added, and its winners are those of `winners`. */
   readonly recorded: boolean
 }
 
-/** `position` is not how many bets are stored: another writer was first, or bets are missing. */
+/** `position` is not the number of stored bets: another writer was first, or bets are missing. */
 export class Conflict extends Data.TaggedError("Conflict")<{
   readonly agency: Agency
   readonly position: number
@@ -47,27 +44,27 @@ export class Conflict extends Data.TaggedError("Conflict")<{
 }> {
   override get message(): string {
     const { agency, held, position } = this
-    return `agency ${agency}: bets at position ${position} do not follow the ${held} held`
+    return `agency ${agency}: expected bets at position ${held}, got position ${position}`
   }
 }
 
-/** What to do if the stored book of an agency is not the right one. */
+/** The cure for a wrong stored book. */
 export const ifAnotherBook = (agency: Agency): string =>
-  `where that is the wrong book, before the draw: lottery discard --agency ${agency} --yes`
+  `if it is the wrong book, discard it before the draw: lottery discard --agency ${agency} --yes`
 
-/** The agency's book is complete; nothing can follow. */
+/** The agency's book is finished, so no bets can be added. */
 export class AlreadyFinished extends Data.TaggedError("AlreadyFinished")<{
   readonly agency: Agency
   readonly bets: number
 }> {
   override get message(): string {
     const { agency, bets } = this
-    const finished = `agency ${agency} has finished its book with ${bets} bets, no bet can follow`
+    const finished = `agency ${agency} has already finished its book with ${bets} bets`
     return `${finished}; ${ifAnotherBook(agency)}`
   }
 }
 
-/** The book that the agency has finished does not have as many bets as are stored. */
+/** The agency finished a book whose size differs from the number of stored bets. */
 export class BookMismatch extends Data.TaggedError("BookMismatch")<{
   readonly agency: Agency
   readonly bets: number
@@ -75,7 +72,7 @@ export class BookMismatch extends Data.TaggedError("BookMismatch")<{
 }> {
   override get message(): string {
     const { agency, bets, held } = this
-    const differs = `agency ${agency}: the book ends after ${bets} bets, but ${held} are held`
+    const differs = `agency ${agency}: the book ends after ${bets} bets, but ${held} are stored`
     return `${differs}; ${ifAnotherBook(agency)}`
   }
 }
@@ -83,11 +80,11 @@ export class BookMismatch extends Data.TaggedError("BookMismatch")<{
 /** The stored book was discarded while the agency was sending it. */
 export class Discarded extends Data.TaggedError("Discarded")<{ readonly agency: Agency }> {
   override get message(): string {
-    return `the held book of agency ${this.agency} was discarded; start again to send a book`
+    return `the stored book of agency ${this.agency} was discarded; send the book again`
   }
 }
 
-/** The draw cannot be recorded: these agencies have not finished. */
+/** The draw cannot be recorded because some agencies have not finished. */
 export class NotAllFinished extends Data.TaggedError("NotAllFinished")<{
   readonly missing: ReadonlyArray<Agency>
 }> {
@@ -96,7 +93,7 @@ export class NotAllFinished extends Data.TaggedError("NotAllFinished")<{
   }
 }
 
-/** The draw has been held: its winners are among the stored bets, so these must stay. */
+/** The draw has been held, so the bets that determined its winners must stay. */
 export class DrawAlreadyHeld extends Data.TaggedError("DrawAlreadyHeld")<{
   readonly agency: Agency
   readonly drawId: string
@@ -107,7 +104,7 @@ export class DrawAlreadyHeld extends Data.TaggedError("DrawAlreadyHeld")<{
   }
 }
 
-/** A stored bet is not valid any more: another program changed it. */
+/** A stored bet is no longer valid: another program changed it. */
 export class DamagedBet extends Data.TaggedError("DamagedBet")<{
   readonly agency: Agency
   readonly position: number
@@ -119,38 +116,38 @@ export class DamagedBet extends Data.TaggedError("DamagedBet")<{
   }
 }
 
-/** An agency's winning documents, or the winning bet that has none. */
+/** An agency's winning documents, or its winning bet without a valid document. */
 export type Winners = WinningDocuments | DamagedBet
 
 /**
- * A write or a read failed and stored nothing; it may work later. If the answer of another machine
- * was lost, the write may have been stored: the progress of the agency tells.
+ * A read or a write failed and stored nothing. It may succeed later. If the answer of a database on
+ * another machine was lost, the write may have been stored: the agency's progress shows whether.
  */
 export class StoreUnavailable extends Data.TaggedError("StoreUnavailable")<{
   readonly reason: string
 }> {
   override get message(): string {
-    return `the store cannot be used now: ${this.reason}`
+    return `the store is unavailable: ${this.reason}`
   }
 }
 
 /**
- * A data sync failed. What is on the disk is unknown and a later success proves nothing, so nothing
- * more is committed: the server must end, and recover from the disk when it starts again.
+ * A data sync failed. The state of the disk is unknown and a later success proves nothing, so
+ * nothing more is committed: the server must exit, and recover from the disk when it starts again.
  */
 export class StoreBroken extends Data.TaggedError("StoreBroken")<{
   readonly reason: string
 }> {
   override get message(): string {
-    return `a sync of the store failed, start the server again: ${this.reason}`
+    return `a sync of the store failed; start the server again: ${this.reason}`
   }
 }
 
-/** The store cannot be opened: in use by another server, damaged, of another draw, not readable. */
+/** The store is in use by another server, damaged, unreadable, or belongs to another draw. */
 export class StoreOpenError extends Data.TaggedError("StoreOpenError")<{
   readonly store: string
   readonly reason: string
-  /** Another process has the store open to write it. */
+  /** Another process has the store open for writing. */
   readonly inUse?: boolean
 }> {
   override get message(): string {
@@ -158,7 +155,7 @@ export class StoreOpenError extends Data.TaggedError("StoreOpenError")<{
   }
 }
 
-/** The draw was opened before with other agencies or another number. */
+/** The draw was opened earlier with other agencies or another winning number. */
 export class DrawMismatch extends Data.TaggedError("DrawMismatch")<{
   readonly drawId: string
   readonly stored: DrawTerms
@@ -170,12 +167,12 @@ export class DrawMismatch extends Data.TaggedError("DrawMismatch")<{
     return (
       `the draw ${this.drawId} was opened with ${describe(this.stored)}, ` +
       `this server was started with ${describe(this.asked)}; ` +
-      "start it as before, or another draw with --draw or --store"
+      "use the same terms, or start another draw with --draw or --store"
     )
   }
 }
 
-/** Gives the stored draw, unless it was opened with other terms than those asked for. */
+/** Returns the stored draw if its terms are the requested ones. */
 export const ensureSameTerms = (
   drawId: string,
   stored: StoredDraw,
@@ -185,39 +182,39 @@ export const ensureSameTerms = (
     ? Effect.succeed(stored)
     : Effect.fail(new DrawMismatch({ drawId, stored, asked }))
 
-/** What can be read of a store, also while another process writes it: no lock, no repair. */
+/** The readable side of a store, without locks or repairs, even while another process writes. */
 export interface StoredBooks {
   /** The draw, once `openDraw` has written it. */
   readonly draw: Effect.Effect<Option.Option<StoredDraw>, StoreUnavailable>
   /**
-   * Every agency that something is stored of, or was until a discard, in ascending order. The
-   * reader of an embedded store knows of no discards: it says edition 0.
+   * Every agency with stored data, or with data until a discard, in ascending order. The reader of
+   * an embedded store does not see discards and reports edition 0.
    */
   readonly progress: Effect.Effect<ReadonlyMap<Agency, AgencyProgress>, StoreUnavailable>
   /**
-   * The bets of an agency in the order of its book, from a position to the last that is stored now.
-   * Memory is bounded by a batch of the stream (at most about 1 MiB), not by the book. If the book
-   * is discarded meanwhile, the stream gives the rest of it all the same or fails.
+   * The bets of an agency in book order, from a position to the last bet stored at the start.
+   * Memory is bounded by one batch of the stream (at most about 1 MiB), not by the book. If the
+   * book is discarded meanwhile, the stream returns the rest of the old book or fails.
    */
   readonly book: (agency: Agency, from: number) => Stream.Stream<BetBatch, StoreUnavailable>
 }
 
-/** Some of the bets of an agency's book, of this edition. */
+/** A range of positions in one edition of a book. */
 export interface PageOf {
-  /** The position of the first bet, and the one behind the last. */
+  /** The position of the first bet, and the one after the last. */
   readonly from: number
   readonly until: number
   readonly edition: number
 }
 
-/** What is known of a complete book. */
+/** A complete book. */
 export interface WholeBook {
-  /** The SHA-256 of all its canonical rows, as 64 hex digits in lower case. */
+  /** The SHA-256 of all its canonical rows, as 64 lowercase hex digits. */
   readonly sha256: string
 }
 
 export interface AppendOptions {
-  /** The edition of the book that the write is for; any, if it is left out. */
+  /** The edition that the write is for; any edition if omitted. */
   readonly edition?: number
   /** The agency's book is complete with this batch. */
   readonly last?: WholeBook | undefined
@@ -226,31 +223,31 @@ export interface AppendOptions {
 export type FinishOptions = WholeBook & Pick<AppendOptions, "edition">
 
 /**
- * Reads a store that another process may be writing: as it is when it is asked, or, if it is a CSV
- * store, as it was when it was opened.
+ * Reads a store that another process may be writing. Answers show the store at the time of the
+ * call; those of a CSV store, at the time it was opened.
  */
 export class BetStoreReader extends Context.Service<BetStoreReader, StoredBooks>()(
   "lottery/server/BetStoreReader"
 ) {}
 
-/** Writes a store; an embedded one has a single writer. */
+/** Writes a store. An embedded store has a single writer. */
 export class BetStore extends Context.Service<
   BetStore,
   StoredBooks & {
-    /** How far one agency has come; `NO_PROGRESS` except its edition if nothing is stored. */
+    /** The progress of one agency; `NO_PROGRESS`, except for its edition, if nothing is stored. */
     readonly progressOf: (agency: Agency) => Effect.Effect<AgencyProgress, StoreUnavailable>
 
     /**
-     * Some of an agency's bets, from `from` on: at least one of those that are stored, at most
-     * about 1 MiB, none of another edition. Costs time and memory in proportion to what it gives,
-     * whatever else is stored.
+     * Reads an agency's bets starting at `from`: at least one if any is stored, at most about
+     * 1 MiB, none of another edition. Time and memory are proportional to the result, whatever
+     * else is stored.
      */
     readonly page: (agency: Agency, page: PageOf) => Effect.Effect<BetBatch, StoreUnavailable>
 
     /**
-     * Adds a batch at `position`, which must be how many bets are stored; with `last` the agency
-     * has finished, in the same step. All rows or none, durable when it succeeds; not interrupted
-     * once begun. A batch of a discarded edition is refused however far the next edition is.
+     * Adds a batch at `position`, which must be the number of stored bets; with `last`, also
+     * finishes the book, atomically. Stores all rows or none, and is not interruptible once begun.
+     * A batch of a discarded edition is refused, whatever the next edition contains.
      */
     readonly append: (
       agency: Agency,
@@ -263,8 +260,8 @@ export class BetStore extends Context.Service<
     >
 
     /**
-     * Records that the agency's book is complete, if exactly `bets` are stored. Doing it again with
-     * the same number changes nothing and succeeds.
+     * Finishes the agency's book if exactly `bets` are stored. Repeating it with the same number
+     * succeeds and changes nothing.
      */
     readonly finish: (
       agency: Agency,
@@ -272,45 +269,45 @@ export class BetStore extends Context.Service<
       options: FinishOptions
     ) => Effect.Effect<void, BookMismatch | Discarded | StoreUnavailable | StoreBroken>
 
-    /** Stores the draw when it is first opened; afterwards it must be the same. */
+    /** Stores the draw when it is first opened. Later the terms must be the same. */
     readonly openDraw: (
       terms: DrawTerms
     ) => Effect.Effect<StoredDraw, DrawMismatch | StoreUnavailable | StoreBroken>
 
     /**
-     * Records that the draw is held, in one step with the check that every expected agency has
-     * finished. True for the one that recorded it, false if it had been recorded.
+     * Records the draw, atomically with the check that every expected agency has finished. Returns
+     * true if this call recorded it, false if it was already recorded.
      */
     readonly recordDraw: Effect.Effect<boolean, NotAllFinished | StoreUnavailable | StoreBroken>
 
     /**
-     * The documents of the winning bets of every agency that has one, in book order; found by the
-     * store itself, not by loading every bet.
+     * The documents of the winning bets of every agency that has one, in book order. The store
+     * searches for them itself and does not load every bet.
      */
     readonly winners: (
       winningNumber: number
     ) => Effect.Effect<ReadonlyMap<Agency, Winners>, StoreUnavailable>
 
-    /** Records that the agency got its winners. */
+    /** Records that the agency received its winners. */
     readonly told: (agency: Agency) => Effect.Effect<void, StoreUnavailable | StoreBroken>
 
     /**
-     * Drops an agency's book before the draw, so that it can be sent anew: its bets, that it has
-     * finished and that it was told. Durable; gives how many bets were dropped. After a
-     * StoreUnavailable all bets are still there, but perhaps the book is not finished any more.
+     * Discards an agency's book before the draw, so that it can be sent again: its bets, its
+     * `finished` and its `told`. Returns the number of discarded bets. After a StoreUnavailable all
+     * bets are still stored, but the book may no longer be finished.
      */
     readonly discard: (
       agency: Agency
     ) => Effect.Effect<number, DrawAlreadyHeld | StoreUnavailable | StoreBroken>
 
     /**
-     * Ticks after another process changed which agencies have finished, or recorded the draw; an
-     * embedded store ticks after a discard that another process asked for. A late or slow
-     * subscriber may miss ticks, but never the last one.
+     * Emits after another process changes which agencies have finished or records the draw. An
+     * embedded store emits after a discard that another process requested. A late or slow
+     * subscriber may miss events, but never the last one.
      */
     readonly changes: Stream.Stream<void>
 
-    /** Fails when a sync has failed, for any caller; the server ends with it. */
+    /** Fails once any sync has failed. The server then exits. */
     readonly broken: Effect.Effect<never, StoreBroken>
   }
 >()("lottery/server/BetStore") {}

@@ -1,12 +1,12 @@
-/** A book read page by page, each a read of its own: a slow reader holds nothing up. */
+/** Reads a book page by page, each a separate read, so that a slow reader blocks nothing. */
 import { Effect, Stream } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
 import type { BetBatch } from "../../domain/BetBatch.ts"
 import { type AgencyProgress, type PageOf, StoreUnavailable } from "./BetStore.ts"
 
 /**
- * The book of an agency from a position to the last bet stored at the start. Fails if a page is
- * empty before: the book was discarded, or rows of it are lost.
+ * Streams the book of an agency from a position to the last bet stored at the start. Fails on an
+ * earlier empty page: the book was discarded, or rows of it are lost.
  */
 export const pagedBook = (
   agency: Agency,
@@ -23,8 +23,8 @@ export const pagedBook = (
               batch.count === 0
                 ? new StoreUnavailable({
                     reason:
-                      `bet ${position} of agency ${agency} is not there: ` +
-                      "its book was discarded while it was read, or the store is damaged"
+                      `bet ${position} of agency ${agency} is missing: ` +
+                      "the book was discarded while it was read, or the store is damaged"
                   })
                 : Effect.succeed([batch, position + batch.count] as const)
             )

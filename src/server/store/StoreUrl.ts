@@ -1,7 +1,6 @@
 /**
- * Which store, as people write it: `sqlite:lottery.db`, `csv:bets.csv` or
- * `postgres://user@host/database`. An error never shows more of a URL than its scheme, for what
- * follows may contain a password.
+ * The URL of a store: `sqlite:lottery.db`, `csv:bets.csv` or `postgres://user@host/database`.
+ * Errors show only its scheme, because the rest may contain a password.
  */
 import { Effect, Layer, Result, Schema, SchemaIssue, SchemaTransformation } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
@@ -37,7 +36,6 @@ const parse = (text: string): Result.Result<StoreUrl, string> => {
     : Result.fail(`${EXPECTED}, got the scheme ${scheme}:`)
 }
 
-/** A store's URL as text. */
 export const StoreUrlFromText = Schema.String.pipe(
   Schema.decodeTo(
     Schema.toType(StoreUrl),
@@ -45,7 +43,7 @@ export const StoreUrlFromText = Schema.String.pipe(
       decode: (text, options) =>
         Result.match(parse(text), {
           onSuccess: Effect.succeed,
-          // The issue keeps no input: it may contain a password, and issues are printed.
+          // Without the input, which may contain a password: issues are printed.
           onFailure: (message) =>
             Effect.fail(new SchemaIssue.InvalidValue({ message }, undefined, options))
         }),
@@ -54,7 +52,7 @@ export const StoreUrlFromText = Schema.String.pipe(
   )
 )
 
-/** The URL as text, without a password. */
+/** Returns the URL as text, without a password. */
 export const show = (url: StoreUrl): string =>
   url._tag === "postgres" ? showPostgresUrl(url.url) : `${url._tag}:${url.path}`
 
@@ -63,10 +61,10 @@ const EMBEDDED = {
   csv: { make: CsvStore.make, makeReader: CsvReader.makeReader, discard: CsvStore.discard }
 }
 
-/** PostgreSQL's client takes time to load, which users of other stores need not wait for. */
+/** Loaded on demand: PostgreSQL's client is slow to load. */
 const loadPostgresStore = Effect.promise(() => import("./postgres/PostgresStore.ts"))
 
-/** The store behind a URL, to be written; it is created if need be. */
+/** The store at a URL, opened for writing and created if it does not exist. */
 export const layer = (url: StoreUrl, drawId: string): Layer.Layer<BetStore, StoreOpenError> =>
   Layer.effect(
     BetStore,
@@ -75,7 +73,7 @@ export const layer = (url: StoreUrl, drawId: string): Layer.Layer<BetStore, Stor
       : EMBEDDED[url._tag].make({ path: url.path, drawId })
   )
 
-/** The store behind a URL, to be read also while a server writes it. */
+/** The store at a URL, opened for reading, even while a server writes it. */
 export const layerReader = (
   url: StoreUrl,
   drawId: string
@@ -88,8 +86,8 @@ export const layerReader = (
   )
 
 /**
- * Drops the book of an agency from the store behind a URL, before the draw, also while a server has
- * it open; does not create a store. Gives how many bets were dropped.
+ * Discards the book of an agency from an existing store, even while a server has it open. Returns
+ * the number of discarded bets.
  */
 export const discard = (
   url: StoreUrl,

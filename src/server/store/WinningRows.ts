@@ -1,4 +1,4 @@
-/** The winning rows of an SQL store, in whose tables other programs can write. */
+/** Checks the winning rows of an SQL store, because other programs can write to its tables. */
 import { Schema } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
 import { Document } from "../../domain/Bet.ts"
@@ -12,7 +12,7 @@ export interface WinningRow {
 
 const isDocument = Schema.is(Document)
 
-/** The documents of each agency in the order of the rows, or its last row that has none. */
+/** Returns each agency's documents in row order, or its last row without a valid document. */
 export const winnersOf = (rows: Iterable<WinningRow>): ReadonlyMap<Agency, Winners> => {
   const winners = new Map<Agency, Winners>()
   for (const [agency, own] of Map.groupBy(rows, (row) => row.agency)) {

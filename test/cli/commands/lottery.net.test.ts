@@ -245,7 +245,7 @@ describe("a server that is started again", () => {
         expect(code).toBe(1)
         expect(stderr).toMatch(/CRITICAL .*opened with agencies 1, 2, 3 and winning number 7574/)
         expect(stderr).toMatch(
-          /started with agencies 1, 2, 3(, 4)? and winning number (7574|1); start it as before/
+          /started with agencies 1, 2, 3(, 4)? and winning number (7574|1); use the same terms/
         )
       }
     })

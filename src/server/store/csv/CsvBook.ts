@@ -1,4 +1,4 @@
-/** What is asked of an open CSV store: how far agencies have come, and the rows of their books. */
+/** Answers queries to an open CSV store: the progress of agencies and the rows of their books. */
 import { Effect, Option } from "effect"
 import type { Agency } from "../../../domain/Agency.ts"
 import { BetBatch, BetBatchBuilder } from "../../../domain/BetBatch.ts"
@@ -10,11 +10,10 @@ import type { AgencyMarks } from "./CsvIndex.ts"
 import { CsvRowReader, MARK_BYTES, MAX_ROW_BYTES } from "./CsvRow.ts"
 import type { FoundState } from "./CsvState.ts"
 
-/** What is known of the books at a moment. */
 export interface KnownBooks {
   readonly csv: CsvFile
   readonly state: FoundState
-  /** How many books of an agency were discarded since the store was opened. */
+  /** The number of discards of each agency's book since the store was opened. */
   readonly editions: ReadonlyMap<Agency, number>
 }
 
@@ -27,7 +26,7 @@ const progressOf = ({ csv, editions, state }: KnownBooks, agency: Agency): Agenc
 
 const progressOfAll = (books: KnownBooks): ReadonlyMap<Agency, AgencyProgress> => {
   const { csv, editions, state } = books
-  // An agency whose book was discarded counts too: its next book is another edition.
+  // Agencies with a discarded book are included: their edition has changed.
   const agencies = new Set([
     ...csv.index.keys(),
     ...state.finished.keys(),
@@ -41,7 +40,7 @@ const progressOfAll = (books: KnownBooks): ReadonlyMap<Agency, AgencyProgress> =
 const drawOf = ({ state: { opened, recorded } }: KnownBooks) =>
   Option.map(Option.fromUndefinedOr(opened), (terms) => ({ ...terms, recorded }))
 
-/** Answers from what is known when it is asked. */
+/** Each answer reflects the books at the time of the call. */
 export const storedBooks = (
   books: KnownBooks,
   page: (agency: Agency, of: PageOf) => Effect.Effect<BetBatch, StoreUnavailable>
@@ -68,16 +67,16 @@ export const toOpenError =
     return new StoreOpenError({ store, reason })
   }
 
-/** The most bytes that are read at once. */
+/** The maximum bytes per read. */
 const MAX_READ_BYTES = 128 * 1024
-/** A page is given once it is that large. */
+/** A page ends once it has this many bytes. */
 const PAGE_BYTES = 512 * 1024
-/** Marks that are nearer to each other are read through, others jumped to. */
+/** Marks this close together are read in one go; the reader jumps over larger gaps. */
 const NEAR_BYTES = 2 * MARK_BYTES
 
 /**
- * The rows of an agency that are read in one go from a mark on, up to the first one that is too far
- * from the mark before it or from the start.
+ * Plans one read from a mark on, up to the first mark that is too far from its predecessor or from
+ * the start. `end` is the position after the last row; `bytes` is an estimate.
  */
 const stretchFrom = (marks: AgencyMarks, first: number, until: number) => {
   const start = marks.at(first)!
@@ -90,16 +89,14 @@ const stretchFrom = (marks: AgencyMarks, first: number, until: number) => {
     last = mark
     mark = marks.at(++next)
   }
-  /** The position behind the rows. */
   const end = Math.min(mark?.position ?? until, until)
-  // From the last mark on there may be one row only, and then those of others.
+  // The agency may have only one row after the last mark, followed by rows of other agencies.
   const rest = Math.min(end - last.position, MARK_BYTES / MAX_ROW_BYTES + 1) * MAX_ROW_BYTES
-  /** About how many bytes they have. */
   const bytes = last.offset - start.offset + rest
   return { start, end, bytes, next }
 }
 
-/** Some of an agency's bets, as `BetStore.page` says; all of its editions are one here. */
+/** Implements `BetStore.page`, except that it ignores the edition. */
 export const readPage = Effect.fnUntraced(function* (
   csv: CsvFile,
   agency: Agency,
@@ -125,7 +122,7 @@ export const readPage = Effect.fnUntraced(function* (
     }).pipe(Effect.mapError(toUnavailable))
     if (isMore()) {
       const reason =
-        `bet ${position} of agency ${agency} is not there up to byte ${readEnd}: ` +
+        `bet ${position} of agency ${agency} is missing before byte ${readEnd}: ` +
         "the file was changed after it was opened"
       return yield* new StoreUnavailable({ reason })
     }

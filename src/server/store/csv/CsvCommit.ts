@@ -1,6 +1,6 @@
 /**
- * Commits groups of writes to an open CSV store, rows first, then the state; and discards. Whenever
- * the state is written it says how much of the file is synced.
+ * Commits discards and groups of writes to an open CSV store. A group's rows are written before the
+ * state. Every write of the state also notes how much of the file is synced.
  */
 import { Effect, type Scope } from "effect"
 import type { Agency } from "../../../domain/Agency.ts"
@@ -8,32 +8,32 @@ import { StoreBroken, StoreUnavailable } from "../BetStore.ts"
 import { DiskError, writeAll } from "../embedded/Disk.ts"
 import type { Outcome, Write } from "../embedded/GroupCommit.ts"
 import type { KnownBooks } from "./CsvBook.ts"
-import { giveUp, lengthWithout, rewriteWithout, type SharedFile } from "./CsvDiscard.ts"
+import { lengthWithout, release, rewriteWithout, type SharedFile } from "./CsvDiscard.ts"
 import { type Addition, planOf } from "./CsvPlan.ts"
 import { type Rows, sizeOf, writeRows } from "./CsvRow.ts"
 import { type CsvState, withoutAgency, writeState } from "./CsvState.ts"
 
-/** A CSV store that is open to be written. Only commits change it, one at a time. */
+/** A CSV store that is open for writing. Only commits change it, one at a time. */
 export interface OpenCsv extends KnownBooks {
   readonly path: string
-  /** What commits open is closed with it. */
+  /** Closes the files that commits open. */
   readonly scope: Scope.Scope
-  /** How much is written without a sync. A crash may leave no more than a torn tail can be. */
+  /** Maximum bytes written between two syncs, and so the longest torn tail after a crash. */
   readonly unsyncedBytes: number
-  /** How much is synced at most before the state says so. */
+  /** Maximum synced bytes that the state does not include yet. */
   readonly unnotedBytes: number
   readonly editions: Map<Agency, number>
   csv: SharedFile
-  /** As it was last written. */
+  /** The state as last written. */
   state: CsvState
-  /** Something that was not acknowledged lies behind the durable rows and could not be cut. */
+  /** Unacknowledged bytes follow the durable rows and could not be cut. */
   tailIsDirty: boolean
-  /** Where rows are put together for the file; used again by the next group. */
+  /** The encoded rows of a group; reused by the next group. */
   buffer: Uint8Array
 }
 
-/** A failure after which the store can go on. After a failed sync nothing can be known. */
-const isPassing = (error: DiskError): boolean => error.operation !== "sync"
+/** Whether the store can continue. After a failed sync the state of the disk is unknown. */
+const isRecoverable = (error: DiskError): boolean => error.operation !== "sync"
 
 const cutTail = Effect.fnUntraced(function* (store: OpenCsv) {
   if (!store.tailIsDirty) return
@@ -41,10 +41,7 @@ const cutTail = Effect.fnUntraced(function* (store: OpenCsv) {
   store.tailIsDirty = false
 })
 
-/**
- * Writes rows behind the durable ones and syncs them. The index and the length grow only when all
- * of them are durable.
- */
+/** Appends rows and syncs them. The index and the length grow only once all rows are durable. */
 const appendRows = Effect.fnUntraced(function* (store: OpenCsv, batches: ReadonlyArray<Rows>) {
   const { disk, file, length } = store.csv
   const size = batches.reduce((sum, rows) => sum + sizeOf(rows), 0)
@@ -67,7 +64,7 @@ const appendRows = Effect.fnUntraced(function* (store: OpenCsv, batches: Readonl
   }
 })
 
-/** Replaces the state, unless the file has lost its name: its bets could not be found again. */
+/** Replaces the state. Fails if the path no longer leads to the file: its bets would be lost. */
 const putState = Effect.fnUntraced(function* (store: OpenCsv, state: CsvState) {
   const { csv, path } = store
   if (!(yield* csv.disk.isAt(csv.file, path))) {
@@ -81,17 +78,17 @@ const putState = Effect.fnUntraced(function* (store: OpenCsv, state: CsvState) {
 const saveState = (store: OpenCsv, changed: CsvState) =>
   putState(store, { ...changed, synced: store.csv.length, discarding: false })
 
-/** Notes how much is synced, unless it is noted; if that fails it is tried again in a second. */
+/** Notes how much is synced unless the state is up to date. The next call retries a failure. */
 const note = (store: OpenCsv) =>
   Effect.suspend(() => {
     const { csv, state } = store
     if (state.synced === csv.length && !state.discarding) return Effect.void
-    return Effect.catchIf(saveState(store, state), isPassing, () => Effect.void)
+    return Effect.catchIf(saveState(store, state), isRecoverable, () => Effect.void)
   })
 
 /**
- * The outcomes if the rows are durable and the change of the state is not. A last batch is refused
- * although its rows are stored: when it is sent again they are compared, and it finishes the book.
+ * The outcomes if the rows are durable but the new state is not. A last batch is refused although
+ * its rows are stored: when it is sent again they are compared, and the book is finished.
  */
 const withoutState = (
   writes: ReadonlyArray<Addition>,
@@ -110,8 +107,10 @@ const add = Effect.fnUntraced(function* (store: OpenCsv, writes: ReadonlyArray<A
   if (rows.length > 0) {
     store.tailIsDirty = true
     yield* appendRows(store, rows).pipe(
-      // If it cannot be cut now it is before the next write, which fails until then.
-      Effect.tapError((error) => (isPassing(error) ? Effect.ignore(cutTail(store)) : Effect.void))
+      // If the cut fails, the next write tries again first.
+      Effect.tapError((error) =>
+        isRecoverable(error) ? Effect.ignore(cutTail(store)) : Effect.void
+      )
     )
     store.tailIsDirty = false
   }
@@ -121,16 +120,16 @@ const add = Effect.fnUntraced(function* (store: OpenCsv, writes: ReadonlyArray<A
   }
   return yield* saveState(store, state).pipe(
     Effect.as(outcomes),
-    Effect.catchIf(isPassing, ({ reason }) =>
+    Effect.catchIf(isRecoverable, ({ reason }) =>
       Effect.succeed(withoutState(writes, outcomes, reason))
     )
   )
 })
 
 /**
- * The state goes first: a crash after it leaves a book that is stored but not finished, while a
- * finished book without its rows, or a file that is shorter than what was synced, would be damage.
- * If the rows cannot be rewritten the book stays unfinished: the operator did not want it drawn.
+ * Writes the state first, so that a crash leaves a book that is stored but not finished. A finished
+ * book without its rows, or a file shorter than its synced length, would count as damage. If the
+ * rewrite fails, the book stays unfinished, because the operator does not want it in the draw.
  */
 const dropRows = Effect.fnUntraced(function* (store: OpenCsv, without: CsvState, agency: Agency) {
   const { csv, path, scope } = store
@@ -142,17 +141,17 @@ const dropRows = Effect.fnUntraced(function* (store: OpenCsv, without: CsvState,
   })
   store.csv = yield* Effect.catchIf(
     rewriteWithout(csv, path, agency, scope),
-    isPassing,
+    isRecoverable,
     Effect.fnUntraced(function* ({ operation, reason: cause }) {
       yield* note(store)
       const reason =
-        `${cause}; the bets of agency ${agency} are still stored, but not as a finished book: ` +
-        "ask again, or have it sent again"
+        `${cause}; the bets of agency ${agency} are still stored, but its book is not finished: ` +
+        "discard it again, or have the agency send it again"
       return yield* new DiskError({ operation, reason })
     })
   )
   store.tailIsDirty = false
-  yield* giveUp(csv)
+  yield* release(csv)
 })
 
 const discard = Effect.fnUntraced(function* (
@@ -174,10 +173,9 @@ const isAddition = (write: Write): write is Addition => write.kind !== "discard"
 
 const toFailure = (error: DiskError) => {
   const { reason } = error
-  return isPassing(error) ? new StoreUnavailable({ reason }) : new StoreBroken({ reason })
+  return isRecoverable(error) ? new StoreUnavailable({ reason }) : new StoreBroken({ reason })
 }
 
-/** Commits a discard, or writes that add something. */
 export const commit = (store: OpenCsv, writes: ReadonlyArray<Write>) => {
   const [first] = writes
   const committed =
@@ -187,5 +185,4 @@ export const commit = (store: OpenCsv, writes: ReadonlyArray<Write>) => {
   return Effect.mapError(committed, toFailure)
 }
 
-/** Writes the state if it does not say yet how much is synced. */
 export const noteSynced = (store: OpenCsv) => Effect.mapError(note(store), toFailure)

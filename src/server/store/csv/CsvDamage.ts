@@ -1,6 +1,6 @@
 /**
- * What is found in a `bets.csv` that is opened: whole, with the end that a crash can have left, or
- * damaged by something else. Only the first two are opened, and only what a crash left is cut.
+ * Checks a `bets.csv` while opening it. A file that is whole, or whose tail a crash can explain, is
+ * opened, and only such a tail is cut. Any other damage is refused.
  */
 import { Effect } from "effect"
 import type { Agency } from "../../../domain/Agency.ts"
@@ -10,30 +10,28 @@ import { type CsvFile, SCAN_BYTES, scanRows, unread, unusable } from "./CsvFile.
 import { CsvRowReader, MAX_ROW_BYTES } from "./CsvRow.ts"
 import type { FinishedBook, FoundState } from "./CsvState.ts"
 
-/** The cure for bets that are missing or changed. */
-const RESTORE = "(restore it and its state file from the same moment)"
+const RESTORE = "(restore it and its state file from the same backup)"
 
 /** The draw of a `bets.csv` that Python left without a state file. */
 const PYTHONS_DRAW = "default"
 
-/** What is found of a store at one moment, and how it is read. */
 export interface Found {
   readonly disk: Disk
   readonly file: Descriptor
-  /** How many bytes the file has. */
+  /** The file's length in bytes. */
   readonly size: number
   readonly state: FoundState | undefined
-  /** The draw that it should be of. */
+  /** The draw that the file is expected to hold. */
   readonly drawId: string
-  /** Where to stop reading; what lies behind is not there yet. */
+  /** Offset to stop reading at. Later bytes are not synced yet. */
   readonly until: number
-  /** How many bytes at the end a write that was cut short can have left. */
+  /** Maximum bytes of an interrupted write at the end. */
   readonly tailLimitBytes: number
-  /** A program that writes without a state, as Python does, may be at the last row. */
+  /** A program that writes no state, such as Python, may be writing the last row. */
   readonly mayBeWritten?: boolean
 }
 
-/** Why the file is not the one that the state speaks of. */
+/** Returns why the file does not match its state. */
 const reasonAgainstFile = ({ drawId, size, state }: Found): string | undefined => {
   const draw = state?.draw ?? (size > 0 ? PYTHONS_DRAW : drawId)
   if (draw !== drawId) {
@@ -42,16 +40,15 @@ const reasonAgainstFile = ({ drawId, size, state }: Found): string | undefined =
   const synced = state?.synced ?? 0
   if (size >= synced) return undefined
   return (
-    `damaged: ${synced - size} bytes are missing at its end; it has ${size}, and its state file ` +
-    `says that ${synced} were stored ${RESTORE}`
+    `damaged: ${synced - size} bytes are missing at its end; it has ${size}, but its state file ` +
+    `records ${synced} stored bytes ${RESTORE}`
   )
 }
 
-/** Whether a row begins at an offset. */
 const isRowAt = (bytes: Uint8Array, at: number): boolean =>
   new CsvRowReader().read(bytes, at, bytes.length) === true
 
-/** A file that others write may begin, or end its lines, in a way that has a name. */
+/** Names the usual mistakes of files from other programs. */
 const describeRow = (bytes: Uint8Array, offset: number): string => {
   if (offset === 0 && bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf) {
     return "it begins with a byte order mark; remove its first 3 bytes (tail -c +4)"
@@ -67,18 +64,17 @@ const describeRow = (bytes: Uint8Array, offset: number): string => {
   if (lineEnd === -1 && isRowAt(Buffer.concat([bytes, Buffer.of(LF)]), 0)) {
     return "its last row has no line end"
   }
-  return "what stands there is not a bet"
+  return "the row there is not a valid bet"
 }
 
-/** Whether a row begins behind any line end of the bytes. */
-const hasRows = (bytes: Uint8Array): boolean => {
+const hasRowAfterLineEnd = (bytes: Uint8Array): boolean => {
   for (let at = bytes.indexOf(LF); at !== -1; at = bytes.indexOf(LF, at + 1)) {
     if (isRowAt(bytes, at + 1)) return true
   }
   return false
 }
 
-/** Why what lies behind the rows, and begins with `rest`, is not what a crash left. */
+/** Returns why a crash cannot have left the bytes after the rows, which begin with `rest`. */
 const reasonAgainstTail = (
   { mayBeWritten, state, tailLimitBytes, until }: Found,
   rowsEnd: number,
@@ -93,21 +89,22 @@ const reasonAgainstTail = (
   }
   const { synced } = state
   if (synced !== undefined && rowsEnd < synced) {
-    return `${where}: ${what}, and ${synced} bytes were stored ${RESTORE}`
+    return `${where}: ${what}, but ${synced} bytes were stored ${RESTORE}`
   }
-  if (synced === undefined && hasRows(rest)) return `${where}: ${what}, and bets follow it`
-  // What was not synced may begin in the middle of a row.
+  if (synced === undefined && hasRowAfterLineEnd(rest)) {
+    return `${where}: ${what}, and bets follow it`
+  }
+  // The unsynced part may begin in the middle of a row.
   if (torn <= tailLimitBytes + MAX_ROW_BYTES) return undefined
   return (
-    `${where}: what stands there is not a bet, ` +
-    "and too far from the end for a write that was cut short"
+    `${where}: the row there is not a valid bet, ` +
+    "and is too far from the end to be an interrupted write"
   )
 }
 
 /**
- * Gives the books that are finished, each of which must be there as it was when its agency
- * finished: they were hashed as they were read. Of a store of the first version only their bets are
- * counted: it knows no SHA-256.
+ * Returns the finished books, after checking each against the count and the SHA-256 recorded when
+ * its agency finished. A state of version 1 has no SHA-256, so only the count is checked.
  */
 const finishedBooks = Effect.fnUntraced(function* (
   { index, length }: CsvFile,
@@ -118,16 +115,14 @@ const finishedBooks = Effect.fnUntraced(function* (
     const marks = index.get(agency)!
     if (marks.bets !== bets) {
       const reason =
-        `damaged at byte ${length}: agency ${agency} has finished with ${bets} bets, ` +
-        `but ${marks.bets} are there ${RESTORE}`
+        `damaged at byte ${length}: agency ${agency} finished with ${bets} bets, ` +
+        `but the file has ${marks.bets} ${RESTORE}`
       return yield* unusable(reason)
     }
     const sha256 = marks.hash!.digest()
     marks.hash = undefined
     if (finished !== undefined && finished !== sha256) {
-      const reason =
-        `damaged: the ${bets} bets of agency ${agency} are not those that it finished with ` +
-        RESTORE
+      const reason = `damaged: the ${bets} bets of agency ${agency} are not the ones it finished with ${RESTORE}`
       return yield* unusable(reason)
     }
     books.set(agency, { bets, sha256 })
@@ -136,10 +131,10 @@ const finishedBooks = Effect.fnUntraced(function* (
 })
 
 /**
- * Reads the rows of a file; gives them, how many bytes behind them are not rows, and the finished
- * books. Fails unless a crash can have left these bytes: near the end, in a file that is known for
- * a store, and never in what was stored. A store of the first version does not know what was: there
- * no bet may follow.
+ * Reads the rows of a file. Returns them, the length of the torn tail after them, and the finished
+ * books. Fails if a crash cannot explain the tail: it must be in a file with a state, near the end
+ * and after the synced part. A state of version 1 does not record that part, so the tail must not
+ * contain a bet.
  */
 export const readRows = Effect.fnUntraced(function* (found: Found) {
   const { disk, file, state, tailLimitBytes, until } = found
@@ -161,8 +156,8 @@ export const readRows = Effect.fnUntraced(function* (found: Found) {
 })
 
 /**
- * Saves what is about to be cut as `bets.csv.cut-OFFSET` if it is more than one unfinished row, for
- * an operator to look at. Gives that file's name.
+ * Saves the tail before it is cut as `bets.csv.cut-OFFSET`, for an operator to inspect, if it has
+ * more than one unfinished row. Returns that file's path.
  */
 export const keepTail = Effect.fnUntraced(function* (
   { disk, file, length }: CsvFile,

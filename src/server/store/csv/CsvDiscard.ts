@@ -1,7 +1,7 @@
 /**
- * Takes an agency's rows out of `bets.csv`: the rows of all others are written to a new file,
- * which then takes the place of the old one in one step. A crash leaves the old file or the new
- * one, and at most a temporary file. The old file stays open while it is being read.
+ * Removes an agency's rows from `bets.csv`: writes the other rows to a new file, which atomically
+ * replaces the old one. A crash leaves the old file or the new one, and at most a temporary file.
+ * The old file stays open while it is being read.
  */
 import { Effect, Exit, Scope } from "effect"
 import type { Agency } from "../../../domain/Agency.ts"
@@ -10,7 +10,7 @@ import { type CsvFile, rowIsGone, SCAN_BYTES, unread, unusable } from "./CsvFile
 import type { CsvIndex } from "./CsvIndex.ts"
 import { CsvRowReader } from "./CsvRow.ts"
 
-/** Moves the rows that stay to the front of `bytes`. */
+/** Moves the rows of other agencies to the front of `bytes`. */
 const keepOthers = (bytes: Uint8Array, agency: Agency, index: CsvIndex, offset: number) => {
   const reader = new CsvRowReader()
   let read = 0
@@ -26,11 +26,11 @@ const keepOthers = (bytes: Uint8Array, agency: Agency, index: CsvIndex, offset: 
   return { read, kept }
 }
 
-/** How long the file is without an agency's rows. */
+/** The length of the file without an agency's rows. */
 export const lengthWithout = ({ index, length }: CsvFile, agency: Agency): number =>
   length - (index.get(agency)?.bytes ?? 0)
 
-/** Copies the durable rows of all other agencies to `file`, which is new. */
+/** Copies the durable rows of all other agencies to a new `file`. */
 const copyOthers = Effect.fnUntraced(function* (csv: CsvFile, agency: Agency, file: Descriptor) {
   const { disk } = csv
   const copy = unread(disk, file)
@@ -38,44 +38,45 @@ const copyOthers = Effect.fnUntraced(function* (csv: CsvFile, agency: Agency, fi
     const wanted = Math.min(SCAN_BYTES, csv.length - from)
     const bytes = yield* readBytes(disk, csv.file, from, wanted)
     const { kept, read } = keepOthers(bytes, agency, copy.index, copy.length)
-    // A piece is longer than any row, so that it begins with one unless the file is damaged.
+    // A piece is longer than any row, so it begins with a whole one unless the file is damaged.
     if (read === 0) return yield* rowIsGone(from)
     yield* writeAll(disk, file, bytes.subarray(0, kept), copy.length)
     copy.length += kept
     from += read
   }
-  // The state says by now how much must be there.
+  // The state already records this length.
   if (copy.length === lengthWithout(csv, agency)) return copy
-  return yield* unusable(`damaged: the bets of agency ${agency} are not where they were`)
+  const reason = `damaged: the bets of agency ${agency} were changed after the file was opened`
+  return yield* unusable(reason)
 })
 
-/** A file that is closed after its last use, or with the store. */
+/** A file that its last user closes, or the store when it closes. */
 export interface SharedFile extends CsvFile {
   readonly scope: Scope.Closeable
-  /** The store itself, and its readers. */
+  /** The store itself and its readers. */
   users: number
 }
 
-export const giveUp = (file: SharedFile): Effect.Effect<void> =>
+export const release = (file: SharedFile): Effect.Effect<void> =>
   Effect.suspend(() => {
     file.users -= 1
     return file.users === 0 ? Scope.close(file.scope, Exit.void) : Effect.void
   })
 
-/** The file that is the store's now, kept open until the scope closes. */
+/** Returns the store's current file, kept open until the scope closes. */
 export const share = (store: { readonly csv: SharedFile }) =>
   Effect.acquireRelease(
     Effect.sync(() => {
       store.csv.users += 1
       return store.csv
     }),
-    giveUp
+    release
   )
 
 /**
- * Puts a file without the agency's rows in the place of the one at `path`, durably, and gives it;
- * it is open until `scope` closes at the latest. After any failure except one of a sync the old one
- * is untouched.
+ * Durably replaces the file at `path` with one without the agency's rows, and returns the new file.
+ * It is closed with `scope` at the latest. Any failure except a failed sync leaves the old file
+ * untouched.
  */
 export const rewriteWithout = Effect.fnUntraced(function* (
   csv: CsvFile,

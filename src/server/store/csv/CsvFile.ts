@@ -1,23 +1,23 @@
-/** An open `bets.csv`, and the ways to read all of its rows. */
+/** An open `bets.csv` and the scans over its rows. */
 import { Effect } from "effect"
 import type { Agency } from "../../../domain/Agency.ts"
 import { type Descriptor, type Disk, DiskError } from "../embedded/Disk.ts"
 import { CsvIndex } from "./CsvIndex.ts"
 import { type CsvRowReader, WinnerReader } from "./CsvRow.ts"
 
-/** Bytes read at once when a whole file is read: a few milliseconds of work between two reads. */
+/** Bytes per read when scanning a whole file: a few milliseconds of work between two reads. */
 export const SCAN_BYTES = 1024 * 1024
 
 export interface CsvFile {
   readonly disk: Disk
   readonly file: Descriptor
-  /** Of the rows in `length`. */
+  /** Covers the rows within `length`. */
   readonly index: CsvIndex
-  /** How much of the file is whole rows, and durable. */
+  /** The length in bytes of the file's whole, durable rows. */
   length: number
 }
 
-/** A file of which nothing has been read yet; the books of `hashed` are hashed as they are read. */
+/** A file before its first read. The books of the `hashed` agencies are hashed while reading. */
 export const unread = (disk: Disk, file: Descriptor, hashed?: Iterable<Agency>): CsvFile => ({
   disk,
   file,
@@ -25,12 +25,12 @@ export const unread = (disk: Disk, file: Descriptor, hashed?: Iterable<Agency>):
   length: 0
 })
 
-/** What is done with each row between two offsets; false to stop. */
+/** Handles the row between two offsets; returns false to stop. */
 type Visit = (start: number, end: number) => boolean
 
 /**
- * Reads the rows in `[from, until)`, `bufferBytes` at a time, as long as `visit` says to go on.
- * Gives the offset behind the last row; short of `until` there is something that is not a row.
+ * Reads the rows in `[from, until)`, `bufferBytes` at a time, until `visit` returns false. Returns
+ * the offset after the last row. If `visit` did not stop there, no row begins at that offset.
  */
 export const scanRows = Effect.fnUntraced(function* (
   { disk, file }: CsvFile,
@@ -55,7 +55,7 @@ export const scanRows = Effect.fnUntraced(function* (
   }
 })
 
-/** Visits the rows of a buffer that begins at `base`; gives where it stopped, and if it is done. */
+/** Visits the rows of a buffer whose first byte is at offset `base` of the file. */
 const visitRows = (
   buffer: Uint8Array,
   length: number,
@@ -68,23 +68,23 @@ const visitRows = (
     const isRow = reader.read(buffer, at, length)
     if (isRow === undefined) break
     if (!isRow) return { at, isDone: true }
-    const goOn = visit(base + at, base + reader.end)
+    const shouldContinue = visit(base + at, base + reader.end)
     at = reader.end
-    if (!goOn) return { at, isDone: true }
+    if (!shouldContinue) return { at, isDone: true }
   }
   return { at, isDone: false }
 }
 
-/** The file, or its state, was read and is not what it must be. */
+/** The file or its state has invalid content. */
 export const unusable = (reason: string) => new DiskError({ operation: "read", reason })
 
 /** Another program has changed the file since its rows were indexed. */
 export const rowIsGone = (offset: number) =>
-  unusable(`damaged at byte ${offset}: what stands there was a bet and is none any more`)
+  unusable(`damaged at byte ${offset}: the bet that was there is no longer valid`)
 
-/** The documents of the winning rows of every agency, found by reading the file once. */
+/** Returns the documents of every agency's winning rows, in one pass over the file. */
 export const scanWinners = Effect.fnUntraced(function* (csv: CsvFile, winningNumber: number) {
-  // Bets may be added meanwhile.
+  // Captured now: bets may be added during the scan.
   const { length } = csv
   const { total } = csv.index
   const winners = new Map<Agency, Array<string>>()
@@ -98,11 +98,11 @@ export const scanWinners = Effect.fnUntraced(function* (csv: CsvFile, winningNum
     else documents.push(reader.document)
     return true
   })
-  // A draw without some of the bets would be worse than none.
+  // A draw that misses some bets would be worse than none.
   if (end !== length) return yield* rowIsGone(end)
-  // Two rows without the line end between them can look like one on another number.
+  // Two rows that lost the line end between them can look like one row with another number.
   if (rows !== total) {
-    return yield* unusable(`damaged: it has ${rows} rows where there were ${total}`)
+    return yield* unusable(`damaged: it has ${rows} rows, expected ${total}`)
   }
   return new Map([...winners].sort(([one], [other]) => one - other))
 })

@@ -1,22 +1,22 @@
 /**
- * Where in `bets.csv` an agency's bets are: an index in memory, with a mark for every few KiB of
- * the file in which the agency has bets. A mark takes 12 bytes. A bet that lies alone among those
- * of other agencies has its own mark.
+ * An in-memory index of `bets.csv`: each agency has a mark for every few KiB of the file that
+ * contain bets of it. A mark takes 12 bytes. A bet surrounded by bets of other agencies has its own
+ * mark.
  */
 import { createHash } from "node:crypto"
 import type { Agency } from "../../../domain/Agency.ts"
 import { BetBatchBuilder } from "../../../domain/BetBatch.ts"
 import { type CsvRowReader, MARK_BYTES, type Mark } from "./CsvRow.ts"
 
-/** Canonical rows that are hashed at once: to begin costs as much as some rows. */
+/** Bytes of canonical rows per hash update: a call costs as much as hashing several rows. */
 const PIECE_BYTES = 4 * 1024
 
-/** The SHA-256 of a book whose rows are read one by one. */
+/** Computes the SHA-256 of a book whose rows are read one by one. */
 class BookHash {
   private readonly hash = createHash("sha256")
   private readonly rows = new BetBatchBuilder(1024)
 
-  /** Adds the row that was just read. */
+  /** Adds the row that the reader read last. */
   add(row: CsvRowReader): void {
     row.addTo(this.rows)
     if (this.rows.byteLength < PIECE_BYTES) return
@@ -24,28 +24,27 @@ class BookHash {
     this.rows.clear()
   }
 
-  /** Gives 64 hex digits; once. */
+  /** Returns 64 hex digits. Call it once. */
   digest(): string {
     return this.hash.update(this.rows.bytes).digest("hex")
   }
 }
 
-/** Marks of an agency that have room at first, and how much more room there is each time. */
 const FIRST_MARKS = 2
 const GROWTH = 1.25
-/** Offsets are halved into 32 bits each. */
+/** Each offset is stored as two halves of 32 bits. */
 const HALF = 2 ** 32
 
-/** The marks of an agency, in order. */
+/** The marks of an agency, in file order. */
 export class AgencyMarks {
   bets = 0
-  /** How many bytes of the file the agency's rows take. */
+  /** Bytes of the agency's rows in the file. */
   bytes = 0
-  /** Of the rows, if the book is to be checked. */
+  /** Present while the book still has to be checked. */
   hash: BookHash | undefined
   /**
-   * Three numbers a mark: its position, and the upper and the lower half of its offset. Of a
-   * million bets that all have their own mark they take 13 MB, arrays of numbers 21 MB.
+   * Three numbers per mark: its position, and the upper and lower half of its offset. For a million
+   * bets with a mark each, this takes 13 MB, and plain arrays of numbers 21 MB.
    */
   private numbers = new Uint32Array(3 * FIRST_MARKS)
   private count = 0
@@ -71,14 +70,14 @@ export class AgencyMarks {
     this.lastOffset = offset
   }
 
-  /** A mark by its number, from 0 on. */
+  /** Returns the mark with this index. */
   at(index: number): Mark | undefined {
     if (index >= this.count) return undefined
     const [position, upper, lower] = this.numbers.subarray(3 * index)
     return { position: position!, offset: upper! * HALF + lower! }
   }
 
-  /** The number of the last mark that is not behind a position; 0 if there is none. */
+  /** Returns the index of the last mark at or before a position; 0 if there is none. */
   before(position: number): number {
     let low = 0
     let high = this.count
@@ -93,20 +92,19 @@ export class AgencyMarks {
 
 const NONE: ReadonlyArray<Mark> = []
 
-/** The marks of every agency. */
 export class CsvIndex extends Map<Agency, AgencyMarks> {
   private last: Agency | undefined
   private lastMarks = new AgencyMarks()
 
-  /** Rows that are read can be hashed too, of these agencies. */
+  /** Rows of the `hashed` agencies can be hashed while they are read. */
   constructor(hashed: Iterable<Agency> = []) {
     super()
     for (const agency of hashed) this.ofNew(agency).hash = new BookHash()
   }
 
   /**
-   * Adds rows of one agency that lie next to each other, behind all that were added before.
-   * `within` marks some of them, counted from the first. Gives the agency's marks.
+   * Adds adjacent rows of one agency, after all rows added before. `within` has marks inside them,
+   * relative to the first row. Returns the agency's marks.
    */
   add(agency: Agency, offset: number, count: number, bytes: number, within = NONE): AgencyMarks {
     if (agency !== this.last) {
@@ -127,7 +125,7 @@ export class CsvIndex extends Map<Agency, AgencyMarks> {
     return this.get(agency)?.bets ?? 0
   }
 
-  /** The bets of all agencies. */
+  /** The number of bets of all agencies. */
   get total(): number {
     return [...this.values()].reduce((total, { bets }) => total + bets, 0)
   }

@@ -1,17 +1,16 @@
-/** What a group of writes to a CSV store comes to, before anything of it is written. */
+/** Plans a group of writes to a CSV store, before any of it is written. */
 import type { Agency } from "../../../domain/Agency.ts"
 import type { Outcome, Write } from "../embedded/GroupCommit.ts"
 import type { KnownBooks } from "./CsvBook.ts"
 import type { Rows } from "./CsvRow.ts"
 import type { CsvState, FinishedBook } from "./CsvState.ts"
 
-/** A write that adds something. */
 export type Addition = Exclude<Write, { kind: "discard" }>
 type Append = Extract<Write, { kind: "append" }>
 
 const DONE = { kind: "done" } as const
 
-/** Gives the rows to append, the state to write then, and what becomes of each write. */
+/** Returns the rows to append, the state to write after them, and the outcome of each write. */
 export const planOf = (
   { csv, editions, state }: KnownBooks & { readonly state: CsvState },
   writes: ReadonlyArray<Addition>

@@ -1,7 +1,7 @@
 /**
- * Opens a CSV store to read it: takes no lock and repairs nothing. It shows the store as it is when
- * it is opened: if a server has it open, what the state says is synced, which is a second old at
- * most; otherwise every whole row.
+ * Opens a CSV store for reading, without a lock or repairs. The reader sees the store as it is when
+ * it is opened: the part that the state records as synced, at most a second old, if a server has
+ * the store open; otherwise every whole row.
  */
 import { Effect, Schedule } from "effect"
 import { BetStoreReader, StoreOpenError } from "../BetStore.ts"
@@ -13,37 +13,37 @@ import { readPage, storedBooks, toOpenError } from "./CsvBook.ts"
 import { readRows } from "./CsvDamage.ts"
 import { newState, readState } from "./CsvState.ts"
 
-/** How long it waits for a server that is replacing the file. */
-const LOOKS_AGAIN_MILLIS = 50
-const LOOKS_AGAIN_TIMES = 400
+/** 20 seconds for a server that is replacing the file. */
+const RETRY_MILLIS = 50
+const RETRIES = 400
 
-/** Opens the file that the state speaks of: a discard may replace both while they are read. */
+/** Opens a matching pair of file and state: a discard may replace both meanwhile. */
 const open = (disk: Disk, path: string, store: string) =>
   Effect.gen(function* () {
     const before = yield* readState(disk, path)
     const file = yield* openScoped(disk, path, "r")
-    // In this order: the file is no shorter than the state says, and what a server that is not
-    // there any more wrote lies before that size.
+    // Order matters. The size is read after the state, so that it covers the synced bytes. The
+    // server is looked for last: if there is none, only past servers wrote the bytes up to `size`.
     const state = yield* readState(disk, path)
     const size = yield* disk.size(file)
-    // Also true if it cannot be known.
+    // True also if this is unknown.
     const isServed = yield* isInUse(path)
     if (before?.discards !== state?.discards || (isServed && state?.discarding)) {
       const reason =
-        "a book is being discarded from it; look again when that is done, " +
-        "or, where its server was killed meanwhile, when it was started again"
+        "a book is being discarded; try again when that is done, " +
+        "or start the server again if it was killed"
       return yield* new StoreOpenError({ store, reason })
     }
     return { file, size, state, isServed }
   }).pipe(
     Effect.retry({
       while: (error) => error._tag === "StoreOpenError",
-      schedule: Schedule.spaced(LOOKS_AGAIN_MILLIS),
-      times: LOOKS_AGAIN_TIMES
+      schedule: Schedule.spaced(RETRY_MILLIS),
+      times: RETRIES
     })
   )
 
-/** On a medium that cannot be written nothing is left to be synced, and it may not know how. */
+/** A read-only medium has nothing left to sync, and may not support it. */
 const syncIfWritable = (disk: Disk, file: Descriptor) =>
   Effect.catchIf(
     disk.syncData(file),
@@ -51,7 +51,7 @@ const syncIfWritable = (disk: Disk, file: Descriptor) =>
     () => Effect.void
   )
 
-/** Opens the store to read it, also while a server writes it. */
+/** Opens the store for reading, even while a server writes it. */
 export const makeReader = Effect.fnUntraced(
   function* ({ drawId, path: store }: { readonly path: string; readonly drawId: string }) {
     const disk = yield* Disk
@@ -60,7 +60,7 @@ export const makeReader = Effect.fnUntraced(
     const { file, isServed, size, state } = yield* open(disk, path, store)
     const synced = state?.synced ?? size
     const until = isServed ? synced : size
-    // What a killed server wrote last is durable before it is shown.
+    // The last writes of a killed server must be durable before they are shown.
     if (until > synced) yield* syncIfWritable(disk, file)
     const limits = { until, tailLimitBytes: MAX_GROUP_BYTES, mayBeWritten: true }
     const { csv } = yield* readRows({ disk, file, size, state, drawId, ...limits })

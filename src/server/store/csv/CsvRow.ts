@@ -1,7 +1,7 @@
 /**
  * The rows of `bets.csv`: `agency,first,last,document,birthdate,number` and CR LF, as Python's
- * `csv.writer(quoting=QUOTE_MINIMAL)` writes them. Such a row is the agency and the canonical row
- * with another line end. Any other valid row is read too, also one that ends in LF alone.
+ * `csv.writer(quoting=QUOTE_MINIMAL)` writes them. Such a row is the agency plus the canonical row
+ * with another line end. Any other valid row is accepted too, even one that ends in LF alone.
  */
 import { type Agency, fromDigits, MAX_AGENCY } from "../../../domain/Agency.ts"
 import type { BetBatchBuilder } from "../../../domain/BetBatch.ts"
@@ -18,35 +18,35 @@ import * as Row from "../../../domain/BetRow.ts"
 const utf8 = new TextEncoder()
 const ascii = new TextDecoder()
 
-/** The longest row that can be a bet: two names of quotes only, doubled and quoted. */
+/** The longest valid row has two names made only of quotes, which are doubled and quoted. */
 export const MAX_ROW_BYTES = 512
 
-/** A row is found from a mark that is less than twice as many bytes before it. */
+/** Every row is less than twice this many bytes after a mark. */
 export const MARK_BYTES = 4 * 1024
 
-/** A place from which an agency's rows can be read. */
+/** A row from which an agency's rows can be read. */
 export interface Mark {
-  /** The position in the agency's book of the row that begins there. */
+  /** The row's position in the agency's book. */
   readonly position: number
   readonly offset: number
 }
 
-/** What is added to the file: the canonical rows of one agency. */
+/** Canonical rows of one agency to append to the file. */
 export interface Rows {
   readonly agency: Agency
   readonly runs: ReadonlyArray<Uint8Array>
-  /** How many bytes the runs have. */
+  /** Bytes of all runs. */
   readonly size: number
   readonly count: number
 }
 
-/** How many bytes they take in the file. */
+/** The number of bytes that rows take in the file. */
 export const sizeOf = ({ agency, count, size }: Rows): number =>
   size + count * `${agency},\r`.length
 
 /**
- * Writes the rows of a batch as rows of the file to `into`, from `start` on. Gives the marks inside
- * of them, `MARK_BYTES` apart and counted from the first row.
+ * Writes canonical rows as rows of the file to `into`, starting at `start`. Returns the marks
+ * inside them, at least `MARK_BYTES` apart and relative to the first row.
  */
 export const writeRows = ({ agency, runs }: Rows, into: Uint8Array, start: number) => {
   const prefix = utf8.encode(`${agency},`)
@@ -72,22 +72,22 @@ export const writeRows = ({ agency, runs }: Rows, into: Uint8Array, start: numbe
 
 const MAX_AGENCY_DIGITS = 10
 
-/** Where the row at `start` ends whose LF is at `lineEnd`. */
+/** Returns the end of the row at `start` without its line end, whose LF is at `lineEnd`. */
 const rowEnd = (bytes: Uint8Array, start: number, lineEnd: number): number =>
   lineEnd > start && bytes[lineEnd - 1] === Row.CR ? lineEnd - 1 : lineEnd
 
 /**
- * Reads rows one after the other. What `read` found of a row stays until the next. One object for a
- * whole file: nothing is made per row.
+ * Reads rows one by one, into the same fields for every row: one reader serves a whole file without
+ * allocating objects per row.
  */
 export class CsvRowReader {
   private readonly spans = Row.makeFieldSpans()
-  /** Where the fields lie: the file's bytes, or a copy of them without their quotes. */
+  /** The bytes that `spans` refers to: the file's, or a copy of the row without quotes. */
   private source: Uint8Array = new Uint8Array(0)
   private isOrdinary = false
 
   agency: Agency = 0
-  /** Where the next row begins. */
+  /** The offset of the next row. */
   end = 0
 
   /** Whether a row begins at `start`; undefined if the bytes end too early to say. */
@@ -102,7 +102,7 @@ export class CsvRowReader {
     return row.includes(Row.QUOTE) ? this.readQuoted(row) : this.readUnquoted(row)
   }
 
-  /** Reads the row at `start` if it is valid and nothing about it is out of the ordinary. */
+  /** The fast path: reads the row at `start` if it is an ordinary bet. */
   private readOrdinary(bytes: Uint8Array, start: number, length: number): boolean {
     const at = this.readAgency(bytes, start, length)
     if (at === -1) return false
@@ -116,7 +116,7 @@ export class CsvRowReader {
     return true
   }
 
-  /** Reads the agency at `start` and its comma; gives where the bet begins, -1 if it is none. */
+  /** Reads the agency at `start` and its comma. Returns the offset of the bet; -1 if invalid. */
   private readAgency(bytes: Uint8Array, start: number, limit: number): number {
     const end = digitsEnd(bytes, start, limit)
     if (end === start || end - start > MAX_AGENCY_DIGITS || bytes[end] !== Row.COMMA) return -1
@@ -145,7 +145,7 @@ export class CsvRowReader {
     return betProblem(this.source, this.spans) === undefined
   }
 
-  /** Adds the bet that was read to a batch. */
+  /** Adds the last bet read to a batch. */
   addTo(builder: BetBatchBuilder): void {
     if (this.isOrdinary) builder.addOrdinary(this.source, this.spans)
     else builder.add(this.source, this.spans)
@@ -160,14 +160,11 @@ export class CsvRowReader {
   }
 }
 
-/**
- * Reads rows one after the other and looks for those that won, for a draw that is due: a row on
- * another number is not looked into, and only `end` is known of it.
- */
+/** Finds winning rows. For speed, a row with another number is not parsed and sets only `end`. */
 export class WinnerReader extends CsvRowReader {
   private readonly winningNumber: number
 
-  /** Whether the row that was read won. */
+  /** Whether the last row read won. */
   hasWon = false
 
   constructor(winningNumber: number) {
@@ -191,7 +188,7 @@ export class WinnerReader extends CsvRowReader {
   }
 }
 
-/** The number in the digits that end at `end` and follow a comma; undefined if there are none. */
+/** Returns the number in the digits between a comma and `end`; undefined if there are none. */
 const lastNumber = (bytes: Uint8Array, start: number, end: number): number | undefined => {
   let value = 0
   let unit = 1

@@ -1,9 +1,4 @@
-/**
- * What a CSV store knows in addition to its bets: the draw, the agencies that have finished and
- * with which book, those that were told, whether it was drawn, how much of `bets.csv` is synced.
- *
- * It is kept in `bets.csv.state.json`, which is always replaced in one step.
- */
+/** The state of a CSV store: everything except its bets, in `bets.csv.state.json`. */
 import { Effect, Schema } from "effect"
 import { Agency } from "../../../domain/Agency.ts"
 import { BetNumber } from "../../../domain/Bet.ts"
@@ -16,22 +11,22 @@ export interface FinishedBook extends WholeBook {
   readonly bets: number
 }
 
-/** The state of a store as it may be found; that of an earlier version says less. */
+/** A state as read from disk. One of an earlier version has fewer fields. */
 export interface FoundState {
   readonly draw: DrawId
   readonly opened: DrawTerms | undefined
   readonly recorded: boolean
   readonly finished: ReadonlyMap<Agency, { readonly bets: number; readonly sha256?: string }>
   readonly told: ReadonlySet<Agency>
-  /** Bytes of `bets.csv` that are known to be synced, and are never cut. */
+  /** Bytes of `bets.csv` that are known to be synced and are never cut. */
   readonly synced: number | undefined
-  /** How often `bets.csv` was replaced by one without a book. */
+  /** How many discards have replaced `bets.csv`. */
   readonly discards: number
-  /** It is being replaced: `synced` speaks of the new file, and the old one may still be there. */
+  /** A discard is replacing `bets.csv`: `synced` is for the new file, which may not exist yet. */
   readonly discarding: boolean
 }
 
-/** The state of a store that is open to be written; never changed, only replaced by another. */
+/** The state of a store that is open for writing; immutable. */
 export interface CsvState extends FoundState {
   readonly finished: ReadonlyMap<Agency, FinishedBook>
   readonly synced: number
@@ -48,7 +43,7 @@ export const newState = (draw: DrawId): CsvState => ({
   discarding: false
 })
 
-/** The state without what is known of an agency; the same one if nothing is. */
+/** Returns the state without an agency; the same object if it has nothing of the agency. */
 export const withoutAgency = (state: CsvState, agency: Agency): CsvState => {
   const finished = new Map(state.finished)
   const told = new Set(state.told)
@@ -70,7 +65,7 @@ const fields = {
   told: Schema.Array(Agency)
 }
 
-/** What version 1 knew: neither what was synced nor what the books were. */
+/** Version 1 recorded neither the synced bytes nor the SHA-256 of books. */
 const FirstState = Schema.Struct({
   version: Schema.Literal(1),
   ...fields,
@@ -97,7 +92,7 @@ const text = new TextDecoder()
 
 const statePath = (path: string): string => `${path}.state.json`
 
-/** The state of the `bets.csv` at `path` as it was last written; undefined if there is none. */
+/** Reads the state of the `bets.csv` at `path`; undefined if there is none. */
 export const readState = Effect.fnUntraced(
   function* (disk: Disk, path: string) {
     const bytes = yield* readFile(disk, statePath(path))
@@ -106,8 +101,8 @@ export const readState = Effect.fnUntraced(
     const { version } = yield* decodeVersion(json)
     if (version > VERSION) {
       const reason =
-        `its state file ${statePath(path)} is of version ${version}, and this program knows ` +
-        `${VERSION} at most: use the lottery that wrote it, or a newer one`
+        `its state file ${statePath(path)} has version ${version}, but this program supports ` +
+        `only versions up to ${VERSION}: use the release that wrote it, or a newer one`
       return yield* unusable(reason)
     }
     const known =
@@ -125,12 +120,12 @@ export const readState = Effect.fnUntraced(
     Effect.catchTag(effect, "SchemaError", ({ message }) => {
       const reason =
         `its state file ${statePath(path)} is damaged: ${message.replaceAll(/\s*\n\s*/g, "; ")} ` +
-        "(restore it and the store from the same moment)"
+        "(restore it and the store from the same backup)"
       return Effect.fail(unusable(reason))
     })
 )
 
-/** Replaces the state of the `bets.csv` at `path` durably; the same users may read it. */
+/** Durably replaces the state of the `bets.csv` at `path`, with the access rights of that file. */
 export const writeState = Effect.fnUntraced(function* (
   { disk, file }: CsvFile,
   path: string,
@@ -140,7 +135,7 @@ export const writeState = Effect.fnUntraced(function* (
   const json = yield* encode({
     ...state,
     version: VERSION,
-    // Terms come from a Draw or from the file, both of which were checked.
+    // Terms come from a Draw or from the state file, and both were validated.
     opened: opened ? { ...opened, agencies: opened.agencies as ExpectedAgencies } : null,
     finished: Array.from(finished, ([agency, book]) => ({ agency, ...book })),
     told: [...told]

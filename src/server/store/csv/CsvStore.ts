@@ -1,6 +1,6 @@
 /**
- * The store in the course's own format: `bets.csv` as Python's `csv.writer` writes it, and what is
- * not a bet in `bets.csv.state.json`. One sync of the data a group commit.
+ * The store in the course's own format: `bets.csv` as Python's `csv.writer` writes it, and the rest
+ * in `bets.csv.state.json`. Each group commit syncs the bets once.
  */
 import { Effect, Scope, Stream } from "effect"
 import { ActionLine } from "../../../domain/ActionLog.ts"
@@ -21,20 +21,19 @@ import { type FoundState, newState, readState, writeState } from "./CsvState.ts"
 export interface Options {
   readonly path: string
   readonly drawId: string
-  /** How much at the end can be a write that was cut short; what a commit writes without a sync. */
+  /** Maximum bytes that a commit writes without a sync, and so the longest torn tail. */
   readonly tailLimitBytes?: number
-  /** How much is synced at most before the state says so. */
+  /** Maximum synced bytes that the state does not include yet. */
   readonly unnotedLimitBytes?: number
 }
 
-/** While bets come in, and when no more do. */
-const NOTED_EVERY = "1 second"
+const NOTE_INTERVAL = "1 second"
 
-/** A disk that does not answer keeps no server from ending: what was acknowledged is on it. */
+/** Lets the server exit if the disk hangs. All acknowledged bets are already durable. */
 const CLOSE_TIMEOUT = "10 seconds"
 const MAX_UNNOTED = 64 * 1024 * 1024
 
-/** Opens the file, or makes it unless something was stored in it. */
+/** Opens the file, or creates it unless the state records stored bytes. */
 const openFile = (disk: Disk, path: string, state: FoundState | undefined) =>
   openScoped(disk, path, "r+").pipe(
     Effect.catchIf(
@@ -42,14 +41,14 @@ const openFile = (disk: Disk, path: string, state: FoundState | undefined) =>
       () => {
         if (!state?.synced) return openScoped(disk, path, "wx+")
         const reason =
-          `the file is missing, and ${path}.state.json says that ${state.synced} bytes were ` +
-          "stored in it (restore both from the same moment; for a new draw name another store)"
+          `the file is missing, but ${path}.state.json records ${state.synced} stored bytes ` +
+          "(restore both from the same backup; use another store for a new draw)"
         return Effect.fail(unusable(reason))
       }
     )
   )
 
-/** Opens file and state, cuts what a crash left after the bets, and makes both durable. */
+/** Opens file and state, cuts the torn tail of a crash, and makes both durable. */
 const openToWrite = Effect.fnUntraced(
   function* (disk: Disk, path: string, tailLimitBytes: number, options: Options) {
     const { drawId, path: store } = options
@@ -61,7 +60,7 @@ const openToWrite = Effect.fnUntraced(
     const { csv, finished, torn } = yield* readRows(reading)
     const kept = torn > 0 ? yield* keepTail(csv, path, torn) : undefined
     if (torn > 0) yield* disk.truncate(file, csv.length)
-    // Rows that a killed server left may not be on the disk yet, and are soon relied upon.
+    // The last rows of a killed server may not be on the disk yet.
     yield* disk.sync(file)
     if (torn > 0) {
       const fields = { store, bytes_cut: torn, kept }
@@ -77,8 +76,8 @@ const openToWrite = Effect.fnUntraced(
 )
 
 /**
- * Opens the store at the canonical `path` to write it, for a caller that has made sure that no
- * other process does. It touches nothing except the `Disk`, and serves no requests.
+ * Opens the store at the canonical `path` for writing. The caller ensures that no other process
+ * writes it. Accesses files only through the `Disk`, and serves no requests of other processes.
  */
 export const openStore = Effect.fnUntraced(function* (disk: Disk, path: string, options: Options) {
   const { drawId, tailLimitBytes = MAX_GROUP_BYTES, unnotedLimitBytes = MAX_UNNOTED } = options
@@ -86,7 +85,7 @@ export const openStore = Effect.fnUntraced(function* (disk: Disk, path: string, 
   const store: OpenCsv = {
     ...opened,
     path,
-    // Files are closed after the last note, which looks at them.
+    // Closes the files after the last note, which uses them.
     scope: yield* Scope.fork(yield* Effect.scope),
     unsyncedBytes: tailLimitBytes,
     unnotedBytes: unnotedLimitBytes,
@@ -96,10 +95,10 @@ export const openStore = Effect.fnUntraced(function* (disk: Disk, path: string, 
   }
   const made = yield* makeWriter(drawId, (writes) => commit(store, writes))
   const { betweenCommits, breakNow: _, ...writer } = made
-  // What fails to be noted now is noted later, and a failed sync has broken the store.
+  // A later note makes up for a failed one; a failed sync has already broken the store.
   const note = Effect.ignore(betweenCommits(noteSynced(store)))
   yield* Effect.addFinalizer(() => Effect.timeoutOption(Effect.interruptible(note), CLOSE_TIMEOUT))
-  yield* Effect.sleep(NOTED_EVERY).pipe(
+  yield* Effect.sleep(NOTE_INTERVAL).pipe(
     Effect.andThen(Effect.uninterruptible(note)),
     Effect.forever,
     Effect.forkScoped
@@ -123,7 +122,7 @@ export const openStore = Effect.fnUntraced(function* (disk: Disk, path: string, 
   })
 })
 
-/** Opens the store to write it, under its lock. */
+/** Locks the store and opens it for writing. */
 export const make = Effect.fnUntraced(function* (options: Options) {
   const disk = yield* Disk
   const path = yield* canonicalPath(options.path)
@@ -135,12 +134,12 @@ export const make = Effect.fnUntraced(function* (options: Options) {
 })
 
 /**
- * Drops the book of an agency from a store that exists, through the server that has it open if
- * there is one. Gives how many bets were dropped.
+ * Discards the book of an agency from an existing store, through the server that has it open, if
+ * any. Returns the number of discarded bets.
  */
 export const discard = Effect.fnUntraced(function* (options: Options, agency: Agency) {
   const disk = yield* Disk
-  // Looks first: to open a store to write it would make it.
+  // Fails if the file does not exist: opening the store for writing would create it.
   yield* Effect.scoped(openScoped(disk, yield* canonicalPath(options.path), "r")).pipe(
     Effect.mapError(toOpenError(options.path))
   )

@@ -1,7 +1,7 @@
 /**
  * Discards a book from an embedded store that a server has open. Only the server may write the
- * store, so another process asks it to, with a request file next to the store. Both sides are here.
- * A request is executed at most once, and never after its process has been gone for some seconds.
+ * store, so the other process leaves a request file next to it. A request is executed at most once,
+ * and never once its process has been gone for some seconds.
  */
 import { Data, Effect, PubSub, Random, Schedule, type Scope, Stream } from "effect"
 import { ActionLine } from "../../../domain/ActionLog.ts"
@@ -18,32 +18,28 @@ import * as RequestFile from "./RequestFile.ts"
 import { canWrite } from "./StoreFiles.ts"
 import { canonicalPath, isInUse } from "./StoreLock.ts"
 
-/** How often the server looks for a request. */
 const SERVER_LOOKS_EVERY = "500 millis"
-/** The asking process renews its request every second; one that was missed some times is stale. */
+/** A request is stale if its process has not renewed it for this long; it does so every second. */
 const STALE_MILLIS = 5000
-/** A file that is not a request may be one that is just being written, which takes less. */
+/** A younger file that is not a request may be one that is still being written. */
 const WRITTEN_MILLIS = 1000
 const LOOK_MILLIS = 100
 const LOOKS_A_SECOND = 1000 / LOOK_MILLIS
-/** A CSV store of half a gigabyte is rewritten in less. */
+/** Longer than it takes to rewrite a CSV store of half a gigabyte. */
 const ANSWER_TIMEOUT_SECONDS = 10
-/** Waits for another request to be done: longer than a leftover one takes to be stale. */
+/** Waits for another request longer than an abandoned one takes to become stale. */
 const BUSY_RETRY_MILLIS = 250
 const BUSY_RETRIES = (STALE_MILLIS + 1000) / BUSY_RETRY_MILLIS
 
-/** The server that has the store open did not discard the book, or may not have. */
+/** The server did not discard the book, or it is unknown whether it did. */
 class DiscardFailed extends Data.TaggedError("DiscardFailed")<{
   readonly message: string
 }> {}
 
 type Discard = BetStore["Service"]["discard"]
 
-/**
- * Reads the request to the store at the canonical `path`. One of a user who cannot write the store
- * is an error: it stays, and nothing is done for it.
- */
-const readBelieved = Effect.fnUntraced(function* (path: string) {
+/** Reads the request to a store. Fails if its owner cannot write the store, and keeps the file. */
+const readTrusted = Effect.fnUntraced(function* (path: string) {
   const file = RequestFile.pathOf(path)
   const found = yield* RequestFile.read(file)
   if (found === undefined || (yield* canWrite(found.user, path))) return found
@@ -51,20 +47,16 @@ const readBelieved = Effect.fnUntraced(function* (path: string) {
   return yield* new RequestFile.RequestFileError({ reason })
 })
 
-/**
- * Removes a request to an earlier server of the store at the canonical `path`: its process is told
- * to look first. An answer stays for the process that waits for it.
- */
+/** Removes an unanswered request to an earlier server. An answer stays for its process. */
 export const clear = Effect.fnUntraced(
   function* (path: string) {
-    const found = yield* readBelieved(path)
+    const found = yield* readTrusted(path)
     if (found === undefined || found.request?.answer !== undefined) return
     yield* RequestFile.remove(RequestFile.pathOf(path))
   },
   (effect) => Effect.ignore(effect)
 )
 
-/** Does and logs what a request asks for; gives the answer. */
 const execute = (
   { agency, draw }: RequestFile.Request,
   drawId: string,
@@ -81,29 +73,26 @@ const execute = (
   })
 }
 
-/**
- * Serves the requests of other processes until the scope closes; gives a tick after each. This
- * process has the lock of the store at the canonical `path`.
- */
+/** Serves requests until the scope closes, and emits after each. The caller holds the lock. */
 export const serve = Effect.fnUntraced(function* (path: string, drawId: string, discard: Discard) {
   const file = RequestFile.pathOf(path)
-  // A late subscriber gets the last tick; a slow one misses ticks, except the last.
+  // A late subscriber gets the last event. A slow one may miss all except the last.
   const ticks = yield* PubSub.sliding<void>({ capacity: 1, replay: 1 })
-  /** An answer that could not be written is kept: the request is not executed again. */
+  /** Kept in case it cannot be written, because the request must not be executed again. */
   let last: { readonly token: string; readonly answer: RequestFile.Answer } | undefined
-  /** Why a request could not be looked at or answered, as it was last logged. */
+  /** The last logged reason why a request could not be read or answered. */
   let warned: string | undefined
 
   const answer = Effect.fnUntraced(function* (request: RequestFile.Request) {
     const { token } = request
     if (last?.token !== token) last = { token, answer: yield* execute(request, drawId, discard) }
-    // Before the answer, on which another book may be sent at once.
+    // Before the answer, after which another book may arrive at once.
     yield* PubSub.publish(ticks, undefined)
     yield* RequestFile.answer(file, request, last.answer)
   }, Effect.uninterruptible)
 
   const look = Effect.gen(function* () {
-    const found = yield* readBelieved(path)
+    const found = yield* readTrusted(path)
     if (found === undefined) return
     const { ageMillis, request } = found
     if (ageMillis > STALE_MILLIS) yield* RequestFile.remove(file)
@@ -115,7 +104,7 @@ export const serve = Effect.fnUntraced(function* (path: string, drawId: string, 
     }
   })
 
-  /** Tells a reason once; the file is looked at again. */
+  /** Logs a reason once, although the file is read again and again. */
   const warn = ({ reason }: RequestFile.RequestFileError) =>
     Effect.suspend(() => {
       if (reason === warned) return Effect.void
@@ -131,21 +120,20 @@ export const serve = Effect.fnUntraced(function* (path: string, drawId: string, 
   return Stream.fromPubSub(ticks)
 })
 
-/** Which book is to be dropped from which store. */
 export interface Asked {
-  /** The path as a person gave it. */
+  /** The path as the user typed it. */
   readonly path: string
   readonly drawId: string
   readonly agency: Agency
 }
 
 const removeStale = Effect.fnUntraced(function* (path: string) {
-  const found = yield* readBelieved(path)
+  const found = yield* readTrusted(path)
   if (found === undefined || found.ageMillis <= STALE_MILLIS) return
   yield* RequestFile.remove(RequestFile.pathOf(path))
 })
 
-/** Makes the request file, once no other one is there. */
+/** Creates the request file once there is no other. */
 const create = (store: string, path: string, request: RequestFile.Request) =>
   RequestFile.create(path, request).pipe(
     Effect.tapError(({ code }) => (code === "EEXIST" ? removeStale(path) : Effect.void)),
@@ -155,7 +143,7 @@ const create = (store: string, path: string, request: RequestFile.Request) =>
       times: BUSY_RETRIES
     }),
     Effect.mapError((error) => {
-      const message = `another discard in ${store} is being asked for; ask again when it is done`
+      const message = `another discard in ${store} is under way; try again when it is done`
       return error.code === "EEXIST" ? new DiscardFailed({ message }) : error
     })
   )
@@ -168,7 +156,7 @@ export const ask = Effect.fnUntraced(function* ({ agency, drawId, path: store }:
   const request = new RequestFile.Request({ agency, draw: drawId, token })
   const server = `the server that has ${store} open`
   const unanswered = (instead: string) => {
-    const message = `${server} ${instead}; look with lottery status what is held, and ask again`
+    const message = `${server} ${instead}; check lottery status, then discard again`
     return Effect.fail(new DiscardFailed({ message }))
   }
   const handle = yield* create(store, path, request)
@@ -176,13 +164,13 @@ export const ask = Effect.fnUntraced(function* ({ agency, drawId, path: store }:
   const look = Effect.gen(function* () {
     const found = yield* RequestFile.read(file)
     if (found?.request?.token === token) return found.request.answer
-    return yield* unanswered("took the request away without an answer")
+    return yield* unanswered("removed the request without an answer")
   })
   const awaitAnswer = Effect.gen(function* () {
     for (let looks = 0; ; looks++) {
       if (looks % LOOKS_A_SECOND === 0) yield* RequestFile.renew(handle)
       const hasStopped = looks % LOOKS_A_SECOND === 0 && !(yield* isInUse(path))
-      // It may have answered before it stopped.
+      // The server may have answered before it stopped.
       const answer = yield* look
       if (answer !== undefined) return answer
       if (hasStopped) return yield* unanswered("has stopped")
@@ -197,7 +185,6 @@ export const ask = Effect.fnUntraced(function* ({ agency, drawId, path: store }:
   return yield* new DiscardFailed({ message: `${server} refused: ${answer.refused}` })
 }, Effect.scoped)
 
-/** Why a book was not discarded, or may not have been. */
 export type DiscardFailure =
   | DrawAlreadyHeld
   | StoreUnavailable
@@ -207,8 +194,8 @@ export type DiscardFailure =
   | RequestFile.RequestFileError
 
 /**
- * Drops a book from a store that `open` opens to write it, or asks the server that has it open
- * already. Gives how many bets were dropped.
+ * Discards a book from a store that `open` opens for writing, or asks the server that has it open.
+ * Returns the number of discarded bets.
  */
 export const discard = (
   open: Effect.Effect<BetStore["Service"], StoreOpenError, Scope.Scope>,

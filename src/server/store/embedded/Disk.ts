@@ -1,8 +1,6 @@
 /**
- * The file operations of the CSV store. Their typed error says whether a sync failed. A
- * `Context.Reference`, so that a test can provide its own disk.
- *
- * Not Effect's `FileSystem`: its `sync` is `fsync` alone, and its writes hide short ones.
+ * The file operations of the CSV store. Effect's `FileSystem` does not fit: it has no `fdatasync`,
+ * and its writes hide short ones.
  */
 import * as Fs from "node:fs"
 import { dirname } from "node:path"
@@ -16,7 +14,7 @@ export class DiskError extends Data.TaggedError("DiskError")<{
   readonly reason: string
 }> {}
 
-/** Gives undefined if there is no such file. */
+/** Returns undefined if the file does not exist. */
 const orUndefined = <A>(effect: Effect.Effect<A, DiskError>) =>
   Effect.catchIf(
     effect,
@@ -40,12 +38,11 @@ const call = <A = void>(
     )
   })
 
-/** An open file. */
 export type Descriptor = number
 
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR } = Fs.constants
 
-/** How a file is opened. Another user may have put a link or a FIFO there, which would block. */
+/** Another user may have put a link there, or a FIFO, whose opening would block. */
 const FLAGS = {
   r: O_RDONLY | O_NOFOLLOW | O_NONBLOCK,
   "r+": O_RDWR | O_NOFOLLOW | O_NONBLOCK,
@@ -56,29 +53,29 @@ export type Flags = keyof typeof FLAGS
 const stat = (file: Descriptor) => call<Fs.Stats>("read", (done) => Fs.fstat(file, done))
 
 const node = {
-  /** Follows no link in the place of the file. Only its owner may read a new one. */
+  /** Does not follow a link. Only its owner may read a new file. */
   open: (path: string, flags: Flags) =>
     call<Descriptor>("open", (done) => Fs.open(path, FLAGS[flags], OWNER_ONLY, done)),
   close: (file: Descriptor) => call("open", (done) => Fs.close(file, done)),
   size: (file: Descriptor) => Effect.map(stat(file), ({ size }) => size),
-  /** Gives how many bytes were read; 0 at the end. */
+  /** Returns the number of bytes read; 0 at the end. */
   read: (file: Descriptor, into: Uint8Array, position: number) =>
     call<number>("read", (done) => Fs.read(file, into, 0, into.length, position, done)),
-  /** Gives how many bytes were written, which may be fewer than asked. */
+  /** Returns the number of bytes written, which may be fewer than requested. */
   write: (file: Descriptor, bytes: Uint8Array, position: number) =>
     call<number>("write", (done) => Fs.write(file, bytes, 0, bytes.length, position, done)),
-  /** Gives a file the permissions of another, and its owner if that is allowed. */
+  /** Copies the permissions of a file to another, and, as root, its owner. */
   copyAccess: Effect.fnUntraced(function* (from: Descriptor, to: Descriptor) {
     const { gid, mode, uid } = yield* stat(from)
     const found = yield* stat(to)
-    // A file system that knows no permissions refuses to change them.
+    // A file system without permissions refuses to change them.
     if (found.mode !== mode) yield* call("open", (done) => Fs.fchmod(to, mode, done))
     const isOwned = found.uid === uid && found.gid === gid
-    // Only root may give a file away.
+    // Only root may change the owner.
     const isRoot = process.geteuid?.() === 0
     if (isRoot && !isOwned) yield* call("open", (done) => Fs.fchown(to, uid, gid, done))
   }),
-  /** Whether an open file is the one that a path leads to: another program may have replaced it. */
+  /** Whether a path still leads to an open file: another program may have replaced it. */
   isAt: Effect.fnUntraced(function* (file: Descriptor, path: string) {
     const opened = yield* stat(file)
     const found = yield* orUndefined(call<Fs.Stats>("read", (done) => Fs.stat(path, done)))
@@ -87,7 +84,7 @@ const node = {
   truncate: (file: Descriptor, length: number) =>
     call("cut", (done) => Fs.ftruncate(file, length, done)),
   syncData: (file: Descriptor) => call("sync", (done) => Fs.fdatasync(file, done)),
-  /** Syncs all of a file or a folder. */
+  /** Syncs a file or folder with its metadata. */
   sync: (file: Descriptor) => call("sync", (done) => Fs.fsync(file, done)),
   rename: (from: string, to: string) => call("rename", (done) => Fs.rename(from, to, done)),
   remove: (path: string) => call("remove", (done) => Fs.unlink(path, done))
@@ -95,19 +92,18 @@ const node = {
 
 export type Disk = typeof node
 
-/** The disk; Node's unless a test provides another. */
+/** Node's file operations, unless a test provides others. */
 export const Disk = Context.Reference<Disk>("lottery/server/store/Disk", {
   defaultValue: () => node
 })
 
-/** Opens a file until the scope closes. */
 export const openScoped = (disk: Disk, path: string, flags: Flags) =>
   Effect.acquireRelease(disk.open(path, flags), (file) =>
-    // Everything that matters was synced before; a descriptor that cannot be closed is a bug.
+    // All data was synced before, so a failed close is a bug.
     Effect.orDie(disk.close(file))
   )
 
-/** Writes all bytes from a position on, however short the single writes are. */
+/** Writes all bytes at a position, with more writes after a short one. */
 export const writeAll = Effect.fnUntraced(function* (
   disk: Disk,
   file: Descriptor,
@@ -125,14 +121,14 @@ export const writeAll = Effect.fnUntraced(function* (
   }
 })
 
-/** Syncs the folder of a file, so that its name is as durable as its bytes. */
+/** Syncs the folder of a file, which makes the file's name durable. */
 export const syncFolderOf = (disk: Disk, path: string) =>
   Effect.scoped(Effect.flatMap(openScoped(disk, dirname(path), "r"), disk.sync))
 
 /**
- * Puts a new file, which `fill` writes, in the place of `path` in one step: a crash leaves the old
- * file or the new one. The new one has the access of the file `like` and stays open until the scope
- * closes. After any failure except one of a sync the old one is still there.
+ * Atomically replaces the file at `path` with one that `fill` writes: a crash leaves the old file
+ * or the new one. The new file has the access rights of `like` and stays open until the scope
+ * closes. Any failure except a failed sync leaves the old file in place.
  */
 export const replaceWith = Effect.fnUntraced(function* <A>(
   disk: Disk,
@@ -147,8 +143,8 @@ export const replaceWith = Effect.fnUntraced(function* <A>(
     const filled = yield* fill(file)
     yield* disk.sync(file)
     yield* disk.rename(name, path)
-    // If its name is not synced, which file a crash would leave is as unknown as after a failed
-    // sync, whatever it was that failed.
+    // Until the folder is synced it is unknown which file a crash would leave, so any failure here
+    // counts as a failed sync.
     yield* Effect.mapError(
       syncFolderOf(disk, path),
       ({ code, reason }) => new DiskError({ operation: "sync", code, reason })
@@ -157,11 +153,11 @@ export const replaceWith = Effect.fnUntraced(function* <A>(
   }).pipe(Effect.onError(() => Effect.ignore(disk.remove(name))))
 })
 
-/** Puts a file of these bytes in the place of `path`, as `replaceWith` does. */
+/** Replaces the file at `path` with these bytes, as `replaceWith` does. */
 export const replaceFile = (disk: Disk, path: string, bytes: Uint8Array, like: Descriptor) =>
   Effect.scoped(replaceWith(disk, path, like, (file) => writeAll(disk, file, bytes, 0)))
 
-/** Reads `count` bytes of a file from a position on, or fewer if it ends before. */
+/** Reads `count` bytes at a position, or fewer at the end of the file. */
 export const readBytes = Effect.fnUntraced(function* (
   disk: Disk,
   file: Descriptor,
@@ -178,7 +174,7 @@ export const readBytes = Effect.fnUntraced(function* (
   return bytes.subarray(0, length)
 })
 
-/** Reads a whole file; undefined if there is none. */
+/** Reads a whole file; undefined if it does not exist. */
 export const readFile = (disk: Disk, path: string) =>
   openScoped(disk, path, "r").pipe(
     Effect.flatMap((file) =>

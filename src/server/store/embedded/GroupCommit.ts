@@ -1,9 +1,7 @@
 /**
- * The writing half of both embedded stores: writes as plain values that can be sent to a worker
- * thread, the group commit that gathers them, and the typed errors that their outcomes become.
- *
- * Group commit: writes that wait while a commit is on its way to the disk go together in the next
- * one, so that a thousand small agencies cost a few syncs.
+ * The writing half of both embedded stores, with group commit: writes that arrive during a commit
+ * go together into the next one, so that a thousand small agencies cost a few syncs. Writes and
+ * outcomes are plain values, which can be sent to a worker thread.
  */
 import { Deferred, Effect, Metric, Semaphore } from "effect"
 import type { Agency } from "../../../domain/Agency.ts"
@@ -25,23 +23,20 @@ import {
   type WholeBook
 } from "../BetStore.ts"
 
-/**
- * A commit is a list of writes, each of which succeeds or fails alone. A discard is the only write
- * of its commit.
- */
+/** Each write of a commit succeeds or fails alone. A discard is the only write of its commit. */
 export type Write =
   | {
       readonly kind: "append"
       readonly agency: Agency
       readonly position: number
-      /** The rows of a batch. */
+      /** The canonical rows of the batch. */
       readonly runs: ReadonlyArray<Uint8Array>
-      /** The bytes of all runs. */
+      /** Bytes of all runs. */
       readonly size: number
       readonly count: number
       /** Completes the agency's book. */
       readonly last: WholeBook | undefined
-      /** The edition of the book that it belongs to; any if it is left out. */
+      /** The edition that the write is for; any edition if undefined. */
       readonly edition: number | undefined
     }
   | {
@@ -56,36 +51,34 @@ export type Write =
   | { readonly kind: "recordDraw" }
   | { readonly kind: "discard"; readonly agency: Agency }
 
-/** What became of a write. Every refusal is final: nothing of that write was stored. */
+/** The outcome of a write. A refused write stored nothing. */
 export type Outcome =
   | { readonly kind: "done" }
   | { readonly kind: "conflict"; readonly held: number }
   | { readonly kind: "alreadyFinished"; readonly bets: number }
   | { readonly kind: "bookMismatch"; readonly held: number }
-  /** The stored book is another edition. */
   | { readonly kind: "otherEdition" }
   | { readonly kind: "draw"; readonly stored: StoredDraw }
   | { readonly kind: "missing"; readonly agencies: ReadonlyArray<Agency> }
   | { readonly kind: "alreadyRecorded" }
   | { readonly kind: "discarded"; readonly bets: number }
-  /** This write could not be made durable, although others of its group were. */
+  /** This write could not be made durable, although others of its group may be. */
   | { readonly kind: "unavailable"; readonly reason: string }
 
-/** How many bytes of writes go in one commit; a single larger write goes alone. */
+/** Maximum bytes of writes per commit. A single larger write is committed alone. */
 export const MAX_GROUP_BYTES = 8 * 1024 * 1024
-/** At least what a write takes in addition to its rows. */
+/** Minimum cost of a write in addition to its rows. */
 const WRITE_OVERHEAD_BYTES = 64
-/** At most what a row of the CSV file adds to a canonical row: an agency, a comma and a CR. */
+/** Maximum that a row of the CSV file adds to a canonical row: an agency, a comma and a CR. */
 const ROW_OVERHEAD_BYTES = 12
 
 const sizeOf = (write: Write): number => {
-  // It fills a group, so that it is committed alone.
+  // Fills a group, and so is committed alone.
   if (write.kind === "discard") return MAX_GROUP_BYTES
   const rows = write.kind === "append" ? write.size + write.count * ROW_OVERHEAD_BYTES : 0
   return WRITE_OVERHEAD_BYTES + rows
 }
 
-/** Fewer than the writes, if groups form. */
 export const commits = Metric.counter("lottery_store_commits", {
   description: "Commits of an embedded store, each of which is synced once",
   incremental: true
@@ -93,17 +86,16 @@ export const commits = Metric.counter("lottery_store_commits", {
 
 export type CommitFailure = StoreUnavailable | StoreBroken
 
-/** Writes that are committed together. */
 interface Group {
   readonly writes: Array<Write>
-  /** What becomes of each of them, or of all. */
+  /** One per write, or the failure of all. */
   readonly outcomes: Deferred.Deferred<ReadonlyArray<Outcome>, CommitFailure>
   bytes: number
 }
 
 /**
- * Makes the writing half of a store from its `commit`, which stores what it can of the writes in
- * one durable step. After one StoreBroken it is not called again.
+ * Makes the writing half of a store from its `commit`, which durably stores all writes that it does
+ * not refuse. After a StoreBroken it is not called again.
  */
 export const makeWriter = Effect.fnUntraced(function* (
   drawId: string,
@@ -111,7 +103,7 @@ export const makeWriter = Effect.fnUntraced(function* (
 ) {
   const permit = yield* Semaphore.make(1)
   const brokenBy = yield* Deferred.make<never, StoreBroken>()
-  /** The group that still takes writes; its first one waits for the permit. */
+  /** The group that still accepts writes. Its first write waits for the permit. */
   let forming: Group | undefined
 
   const unlessBroken = <A>(write: Effect.Effect<A, CommitFailure>) =>
@@ -125,10 +117,7 @@ export const makeWriter = Effect.fnUntraced(function* (
       return Effect.andThen(Metric.update(commits, 1), unlessBroken(commit(group.writes)))
     })
 
-  /**
-   * Waits until a write is committed; once submitted, it runs to its end. The first write of a
-   * group takes the permit for all of them.
-   */
+  /** Commits a write. Once submitted it runs to its end. */
   const submit = Effect.fnUntraced(function* (write: Write) {
     const bytes = sizeOf(write)
     const isFirst = forming === undefined || forming.bytes + bytes > MAX_GROUP_BYTES
@@ -136,8 +125,8 @@ export const makeWriter = Effect.fnUntraced(function* (
     const group = forming!
     const index = group.writes.push(write) - 1
     group.bytes += bytes
-    // Whatever ends the first one ends the others of its group: none is left hanging. They hear of
-    // it before the next group begins, so that what they write next goes with that one.
+    // The first write commits the group for all of them. They get their outcomes before the permit
+    // is released, so that their next writes join the next group.
     if (isFirst) yield* permit.withPermit(Deferred.into(commitGroup(group), group.outcomes))
     const outcome = (yield* Deferred.await(group.outcomes))[index]!
     if (outcome.kind !== "unavailable") return outcome
@@ -204,10 +193,10 @@ export const makeWriter = Effect.fnUntraced(function* (
     told,
     discard,
     broken: Deferred.await(brokenBy),
-    /** Writes something of the store's own between two commits. */
+    /** Runs a write of the store itself between two commits. */
     betweenCommits: (write: Effect.Effect<void, CommitFailure>) =>
       permit.withPermit(unlessBroken(write)),
-    /** For a store that learns of a failed sync between commits. */
+    /** Reports a failed sync that a store detects between commits. */
     breakNow: (error: StoreBroken) => Deferred.fail(brokenBy, error)
   }
 })

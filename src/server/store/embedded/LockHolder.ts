@@ -1,7 +1,6 @@
 /**
- * Which process really holds a store's lock. An earlier holder may have written the number in the
- * lock file; Linux tells in `/proc/locks` whose lock it is. Elsewhere, and of a process in another
- * container, nothing is known.
+ * Finds the process that holds a store's lock. The pid in the lock file may be that of an earlier
+ * holder; on Linux, `/proc/locks` lists the current one, except for processes in other containers.
  */
 import { readFile, stat } from "node:fs/promises"
 import { Effect } from "effect"
@@ -9,16 +8,16 @@ import { canWrite, orUndefined } from "./StoreFiles.ts"
 
 export interface LockHolder {
   readonly pid: number
-  /** The user that it runs as, if that user cannot write the store. */
+  /** The user of the process, if that user cannot write the store. */
   readonly intruder: number | undefined
 }
 
 /** As in `12: POSIX  ADVISORY  WRITE 4711 fe:00:2163358 1073741825 1073741825`. */
 const LOCK = /^\d+: POSIX +\S+ +\S+ (\d+) (\S+) /gm
-/** Real, effective, saved. */
-const USER = /^Uid:\s+\d+\s+(\d+)/m
+/** The effective user, after the real one. */
+const EFFECTIVE_USER = /^Uid:\s+\d+\s+(\d+)/m
 
-/** As the kernel writes a device: both parts of its number, in hex. */
+/** The kernel's notation of a device: its major and minor number in hex. */
 const deviceText = (device: number): string => {
   const major = (device >>> 8) & 0xfff
   const minor = (device & 0xff) | ((device >>> 12) & 0xfff00)
@@ -28,10 +27,10 @@ const deviceText = (device: number): string => {
 const userOf = (pid: number) =>
   Effect.map(
     orUndefined(() => readFile(`/proc/${pid}/status`, "utf8")),
-    (status) => Number(USER.exec(status ?? "")?.[1] ?? Number.NaN)
+    (status) => Number(EFFECTIVE_USER.exec(status ?? "")?.[1] ?? Number.NaN)
   )
 
-/** Prefers, of several holders, one that cannot write the store; undefined if none is known. */
+/** If there are several holders, prefers one that cannot write the store. */
 export const lockHolder = Effect.fnUntraced(function* (canonical: string) {
   const lock = yield* orUndefined(() => stat(`${canonical}.lock`))
   const locks = yield* orUndefined(() => readFile("/proc/locks", "utf8"))

@@ -1,6 +1,6 @@
 /**
- * Files that only their owner may read, and users whose files are believed. Imports no library, for
- * the store's worker.
+ * Creates files that only their owner may read, and decides which users' files are trusted. Imports
+ * no library, because SQLite's worker loads it.
  */
 import { closeSync, fchownSync, openSync, type Stats, statSync } from "node:fs"
 
@@ -8,13 +8,13 @@ import { closeSync, fchownSync, openSync, type Stats, statSync } from "node:fs"
 export const OWNER_ONLY = 0o600
 
 /**
- * Creates an empty file for SQLite, which would let everyone read it. One that root creates belongs
- * to the owner of the file `like`, if that is there. A file that exists is not touched: closing it
- * would drop the locks that this process holds on it.
+ * Creates an empty file for SQLite, which itself would make it readable to every user. As root, the
+ * file gets the owner of the file `like`, if that exists. An existing file is not opened: closing
+ * it would drop the locks that this process holds on it.
  */
 export const createPrivate = (path: string, like?: string): void => {
   try {
-    // Not through a link.
+    // "wx" does not follow a link.
     const file = openSync(path, "wx", OWNER_ONLY)
     try {
       const owner = like === undefined ? undefined : statSync(like, { throwIfNoEntry: false })
@@ -23,7 +23,7 @@ export const createPrivate = (path: string, like?: string): void => {
       closeSync(file)
     }
   } catch {
-    // SQLite opens what is there, or says why it cannot.
+    // SQLite opens the existing file or reports the error.
   }
 }
 
@@ -34,10 +34,10 @@ export const mayWrite = (user: number, store: Stats | undefined): boolean =>
   user === 0 ||
   user === process.geteuid?.() ||
   user === store?.uid ||
-  // The operator has opened the store to other users, who are not looked up.
+  // The operator lets other users write the store; which ones is not checked.
   (store !== undefined && (store.mode & WRITABLE_BY_OTHERS) !== 0)
 
-/** Why a file of another user is not believed. */
+/** Explains why the file of a user is not trusted. */
 export const foreign = (user: number): string =>
   `belongs to user ${user}, who cannot write the store; ` +
   "remove it, or give it to the store's owner if you trust it (chown)"

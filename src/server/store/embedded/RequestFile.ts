@@ -1,7 +1,7 @@
 /**
- * The file `<store>.discard`, in which one process asks another to discard a book from an embedded
- * store. The asking process makes it and renews it while it waits; the server replaces it in one
- * step with the same request and its answer.
+ * The file `<store>.discard`, with which one process asks another to discard a book from an
+ * embedded store. The asking process creates it and renews it while waiting. The server atomically
+ * replaces it with the same request and its answer.
  */
 import { constants } from "node:fs"
 import { type FileHandle, lstat, open, unlink } from "node:fs/promises"
@@ -12,7 +12,7 @@ import { Disk, openScoped as openOnDisk, replaceFile } from "./Disk.ts"
 import { OWNER_ONLY } from "./PrivateFile.ts"
 import { NOT_A_FILE, orUndefined } from "./StoreFiles.ts"
 
-/** How many bets were dropped, or why none was. */
+/** The number of discarded bets, or why none was discarded. */
 const Answer = Schema.Union([
   Schema.Struct({ discarded: Schema.Int }),
   Schema.Struct({ refused: Schema.String })
@@ -22,7 +22,7 @@ export type Answer = typeof Answer.Type
 export class Request extends Schema.Class<Request>("lottery/server/store/RequestFile.Request")({
   agency: Agency,
   draw: DrawId,
-  /** Tells this request from any other. */
+  /** Identifies this request. */
   token: Schema.NonEmptyString,
   answer: Schema.optionalKey(Answer)
 }) {}
@@ -31,7 +31,6 @@ const RequestText = Schema.fromJsonString(Request)
 const decode = Schema.decodeOption(RequestText)
 const encode = (request: Request) => Effect.orDie(Schema.encodeEffect(RequestText)(request))
 
-/** The request file cannot be read or written. */
 export class RequestFileError extends Data.TaggedError("RequestFileError")<{
   readonly code?: string | undefined
   readonly reason: string
@@ -59,21 +58,20 @@ const openScoped = (path: string, flags: string | number) =>
 /** The request file of the store at a canonical path. */
 export const pathOf = (store: string): string => `${store}.discard`
 
-/** Opens no link, and does not wait for the other end of a FIFO. */
+/** Does not follow a link or wait for the other end of a FIFO. */
 const CAREFULLY = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
-/** What opening a link or a socket fails with. */
+/** The errors of opening a link or a socket. */
 const NOT_OPENED: ReadonlyArray<string | undefined> = ["ELOOP", "ENXIO"]
 const PERMISSIONS = 0o777
-/** More than a request has; what is longer is none. */
+/** A longer file is not a request. */
 const MAX_BYTES = 64 * 1024
 
-/** A request file as it was found. */
 export interface Found {
-  /** Whose file it is. */
+  /** The file's owner. */
   readonly user: number
-  /** Since it was last renewed; a clock that was put back makes it older too. */
+  /** Time since the last renewal. A clock that was set back makes it older too. */
   readonly ageMillis: number
-  /** Undefined if the file is not a request, or not yet. */
+  /** Undefined if the file is not a request, or is still being written. */
   readonly request: Request | undefined
 }
 
@@ -111,8 +109,8 @@ export const remove = (path: string): Effect.Effect<void, RequestFileError> =>
   )
 
 /**
- * Lets the server read a request: users who may use the store's lock may, as the operator has
- * chosen. A request by root becomes the file of the user who made the lock.
+ * Lets the server read a request: gives it the permissions of the store's lock and, as root, the
+ * lock's owner.
  */
 const giveToServer = Effect.fnUntraced(function* (file: FileHandle, store: string) {
   const lock = yield* orUndefined(() => lstat(`${store}.lock`))
@@ -123,8 +121,8 @@ const giveToServer = Effect.fnUntraced(function* (file: FileHandle, store: strin
 })
 
 /**
- * Makes the request file of a store, and removes it with the scope unless it is another's by then.
- * Fails with the code `EEXIST` if there is one. Gives the open file to `renew`.
+ * Creates the request file of a store, and removes it with the scope unless another request has
+ * replaced it. Fails with the code `EEXIST` if there is one. Returns the open file for `renew`.
  */
 export const create = Effect.fnUntraced(function* (store: string, request: Request) {
   const path = pathOf(store)
@@ -140,10 +138,10 @@ export const create = Effect.fnUntraced(function* (store: string, request: Reque
     ).pipe(Effect.ignore)
   )
   return file
-  // An interruption on the way would leave the file there.
+  // An interruption would leave the file behind.
 }, Effect.uninterruptible)
 
-/** Says that the asking process still waits. */
+/** Shows that the asking process is still waiting. */
 export const renew = Effect.fnUntraced(function* (file: FileHandle) {
   const seconds = (yield* Clock.currentTimeMillis) / 1000
   yield* attempt(() => file.utimes(seconds, seconds))
@@ -162,7 +160,7 @@ export const answer = Effect.fnUntraced(
   },
   Effect.scoped,
   Effect.catchTag("DiskError", ({ code, reason }) =>
-    // Taken away just now.
+    // Removed meanwhile.
     code === "ENOENT" ? Effect.void : Effect.fail(new RequestFileError({ code, reason }))
   )
 )

@@ -1,6 +1,6 @@
 /**
- * The files next to an embedded store, where other users may be able to put theirs. What is not a
- * regular file, or belongs to a user who cannot write the store, is neither read nor waited for.
+ * Checks the files next to an embedded store, in a folder where other users may be able to create
+ * files. One that is not a regular file, or whose owner cannot write the store, is not opened.
  */
 import { lstat, readdir, stat, unlink } from "node:fs/promises"
 import { basename, dirname, join } from "node:path"
@@ -9,11 +9,11 @@ import { TEMPORARY_END } from "../../../domain/TemporaryName.ts"
 import { StoreOpenError } from "../BetStore.ts"
 import { foreign, mayWrite } from "./PrivateFile.ts"
 
-/** What the file system says of a path; undefined if it cannot. */
+/** Queries the file system; undefined if that fails. */
 export const orUndefined = <A>(ask: () => Promise<A>): Effect.Effect<A | undefined> =>
   Effect.orElseSucceed(Effect.tryPromise(ask), () => undefined)
 
-/** Whether a user can write a store. A store that does not exist yet is ours and root's. */
+/** Whether a user can write a store. If it does not exist yet, only this user and root can. */
 export const canWrite = (user: number, canonical: string): Effect.Effect<boolean> =>
   Effect.map(
     orUndefined(() => stat(canonical)),
@@ -22,16 +22,15 @@ export const canWrite = (user: number, canonical: string): Effect.Effect<boolean
 
 export const NOT_A_FILE = "is not a regular file; remove it"
 
-/** What SQLite reads next to any file. If the lock has a log, SQLite locks that instead. */
+/** SQLite reads these next to any database. If the lock has a log, SQLite locks the log instead. */
 const OF_SQLITE = ["-wal", "-shm", "-journal"]
-/** What is read next to a store that is open, or after a crash. */
-const BESIDE = [...OF_SQLITE, ".lock", ...OF_SQLITE.map((end) => `.lock${end}`), ".state.json"]
+const SUFFIXES = [...OF_SQLITE, ".lock", ...OF_SQLITE.map((end) => `.lock${end}`), ".state.json"]
 
-/** Fails if a store or a file next to it is not a regular file, or cannot be believed. */
+/** Fails if a store or a file next to it is not a regular file or is not trusted. */
 export const checkFiles = Effect.fnUntraced(function* (path: string, canonical: string) {
   const fail = (reason: string) => Effect.fail(new StoreOpenError({ store: path, reason }))
   const [named, store, ...files] = yield* Effect.forEach(
-    [path, canonical, ...BESIDE.map((suffix) => `${canonical}${suffix}`)],
+    [path, canonical, ...SUFFIXES.map((suffix) => `${canonical}${suffix}`)],
     (file) => orUndefined(() => lstat(file)),
     { concurrency: "unbounded" }
   )
@@ -40,17 +39,17 @@ export const checkFiles = Effect.fnUntraced(function* (path: string, canonical: 
   }
   if (store?.isFile() === false) return yield* fail("it is not a file")
   for (const [index, found] of files.entries()) {
-    const file = `${canonical}${BESIDE[index]}`
+    const file = `${canonical}${SUFFIXES[index]}`
     if (found?.isFile() === false) return yield* fail(`${file} ${NOT_A_FILE}`)
     if (found === undefined || mayWrite(found.uid, store)) continue
     return yield* fail(`${file} ${foreign(found.uid)}`)
   }
 })
 
-/** What is written next to a store under a temporary name: the store itself, and these. */
+/** The store, and the files next to it that are written under a temporary name. */
 const REPLACED = /^(\.state\.json|\.discard|\.cut-\d+)?$/
 
-/** Removes the temporary files of killed processes; only the holder of the lock may. */
+/** Removes the temporary files of killed processes. The caller holds the lock. */
 export const removeTemporaries = Effect.fnUntraced(function* (canonical: string) {
   const [folder, store] = [dirname(canonical), basename(canonical)]
   const names = (yield* orUndefined(() => readdir(folder))) ?? []

@@ -1,7 +1,7 @@
 /**
- * One server per embedded store. Node has no `flock`, so the lock is an open transaction on a tiny
- * SQLite database next to the store, `<store>.lock`: the kernel drops its `fcntl` lock with the
- * process, however that dies, and others can still read who holds it.
+ * The lock that allows one server per embedded store. Node has no `flock`, so the lock is an open
+ * transaction on a tiny SQLite database next to the store, `<store>.lock`. The kernel drops its
+ * `fcntl` lock when the process dies, and other processes can still read the holder's pid.
  */
 import { accessSync, constants } from "node:fs"
 import { readlink, realpath } from "node:fs/promises"
@@ -17,10 +17,10 @@ import { checkFiles, orUndefined, removeTemporaries } from "./StoreFiles.ts"
 const CANNOT_OPEN = 14
 /** SQLITE_BUSY: another connection holds the lock. */
 const BUSY = 5
-/** SQLITE_CORRUPT and SQLITE_NOTADB: the lock file is not what was made. */
+/** SQLITE_CORRUPT and SQLITE_NOTADB. */
 const DAMAGED: ReadonlyArray<number | undefined> = [11, 26]
 const RETRY_MILLIS = 50
-/** Half a second: a holder needs far less between naming itself and holding the lock for good. */
+/** Half a second: a holder needs far less from writing its name to holding the lock for good. */
 const RETRIES = 10
 
 class LockFailure extends Data.TaggedError("LockFailure")<{
@@ -28,20 +28,19 @@ class LockFailure extends Data.TaggedError("LockFailure")<{
   readonly reason: string
 }> {}
 
-/** Another process holds the lock, or is about to. */
+/** Another process holds the lock or is taking it. */
 class Held extends Data.TaggedError("Held")<{ readonly pid: unknown }> {}
 
 const attempt = <A>(run: () => A) =>
   Effect.try({
     try: run,
     catch: (error) => {
-      // SQLite's errors have its number.
       const { errcode, message } = error as Error & { readonly errcode?: number }
       return new LockFailure({ errcode, reason: message })
     }
   })
 
-/** The code of the error that keeps this user from opening a file; undefined if none does. */
+/** Returns the code of the error that prevents this user from opening a file. */
 const accessErrorOf = (path: string): string | undefined => {
   try {
     accessSync(path, constants.R_OK | constants.W_OK)
@@ -57,7 +56,7 @@ const reasonOf = ({ errcode, reason }: LockFailure, canonical: string): string =
     return `this user may not open its lock ${lock}; run the command as the store's owner`
   }
   if (errcode === CANNOT_OPEN) {
-    return `its folder ${dirname(canonical)} is not there, or nothing can be written in it`
+    return `its folder ${dirname(canonical)} does not exist or cannot be written to`
   }
   const cannot = `its lock ${lock} cannot be used: ${reason}`
   return DAMAGED.includes(errcode) ? `${cannot}; remove it if no server has the store open` : cannot
@@ -65,12 +64,12 @@ const reasonOf = ({ errcode, reason }: LockFailure, canonical: string): string =
 
 const sqlite = (): typeof import("node:sqlite") => process.getBuiltinModule("node:sqlite")
 
-/** As many links as Linux follows. */
+/** Linux's limit. */
 const MAX_LINKS = 40
 
 /**
- * The one spelling of a store's path, through all links, even if the file does not exist yet:
- * two spellings of one file are one store.
+ * Resolves all links of a store's path, even if the file does not exist yet, so that two spellings
+ * of one file are one store.
  */
 export const canonicalPath = Effect.fnUntraced(function* (path: string) {
   let at = resolve(path)
@@ -88,16 +87,16 @@ export const canonicalPath = Effect.fnUntraced(function* (path: string) {
 const holderOf = (database: DatabaseSync) => database.prepare("select pid, token from holder").get()
 
 /**
- * Takes the lock. If the file has a log, SQLite locks that instead, and would let another server in
- * as long as the log is there.
+ * Takes the lock. Fails if the file has a write-ahead log: SQLite would lock that instead, and let
+ * in another server.
  */
 const hold = (database: DatabaseSync): void => {
   database.exec("begin immediate")
   if (database.prepare("pragma journal_mode").get()?.journal_mode !== "wal") return
-  throw new Error(`there is a log beside it; remove ${database.location()}-wal`)
+  throw new Error(`it has a write-ahead log; remove ${database.location()}-wal`)
 }
 
-/** Writes who takes the lock, then takes it, and checks that no other process wrote meanwhile. */
+/** Writes this process as the holder, takes the lock, and checks that the holder is the same. */
 const claim = (database: DatabaseSync, token: string): boolean => {
   hold(database)
   database.exec("create table if not exists holder (pid integer not null, token text not null)")
@@ -108,7 +107,7 @@ const claim = (database: DatabaseSync, token: string): boolean => {
   return holderOf(database)?.token === token
 }
 
-/** Gives undefined if another process has the lock, or is just making the table. */
+/** Returns undefined if another process has the lock or is creating the table. */
 const unlessBusy = <A>(run: () => A) =>
   Effect.catchIf(
     attempt(run),
@@ -131,11 +130,11 @@ const openLock = (canonical: string) =>
       createPrivate(`${canonical}.lock`, canonical)
       return new (sqlite().DatabaseSync)(`${canonical}.lock`, { timeout: 0 })
     }),
-    // Closing rolls the held transaction back.
+    // Closing rolls back the open transaction.
     (opened) => Effect.sync(() => opened.close())
   )
 
-/** Says which process has the store open: `pid` is what the lock file says. */
+/** Fails with the process that has the store open. `pid` comes from the lock file. */
 const inUse = Effect.fnUntraced(function* (store: string, canonical: string, { pid }: Held) {
   const holder = yield* lockHolder(canonical)
   if (holder?.intruder === undefined) {
@@ -149,8 +148,8 @@ const inUse = Effect.fnUntraced(function* (store: string, canonical: string, { p
 })
 
 /**
- * Holds the lock of a store until the scope closes. `canonical` comes from `canonicalPath`; the
- * error speaks of `store`, which is what the person typed.
+ * Holds the lock of a store until the scope closes. `canonical` comes from `canonicalPath`; errors
+ * name `store`, the path as the user typed it.
  */
 export const acquire = Effect.fnUntraced(
   function* (store: string, canonical: string) {
@@ -172,10 +171,7 @@ export const acquire = Effect.fnUntraced(
     })
 )
 
-/**
- * Whether a server has the store open, also if that cannot be found out. Writes nothing, not even
- * a lock file.
- */
+/** Whether a server has the store open; true if unknown. Creates no lock file. */
 export const isInUse = (canonical: string): Effect.Effect<boolean> =>
   Effect.suspend(() => {
     const accessError = accessErrorOf(`${canonical}.lock`)

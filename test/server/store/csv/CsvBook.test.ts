@@ -151,7 +151,9 @@ describe("a page of a book in bets.csv", () => {
       const file = readFileSync(path, "latin1")
       writeFileSync(path, file.replace(",000100002,", ",00010000x,"), "latin1")
       const page = store.page(1, { from: 0, until: 5, edition: 0 })
-      expect((yield* Effect.flip(page)).message).toContain("bet 2 of agency 1 is not there")
+      expect((yield* Effect.flip(page)).message).toContain(
+        "bet 2 of agency 1 is missing before byte"
+      )
     }).pipe(Effect.scoped)
   )
 })

@@ -107,8 +107,8 @@ describe("a CSV store that was damaged", () => {
       const starts = startsOf(good)
       for (const row of [1, 25, 34]) {
         changeByte(path, starts[row]! + 3, 0x0b)
-        const where = `damaged at byte ${starts[row]}: what stands there is not a bet`
-        yield* expectRefused(path, `${where}, and ${good.length} bytes were stored`)
+        const where = `damaged at byte ${starts[row]}: the row there is not a valid bet`
+        yield* expectRefused(path, `${where}, but ${good.length} bytes were stored`)
         writeFileSync(path, good)
       }
       expect(yield* progressIn(path)).toEqual(FULL)
@@ -155,7 +155,7 @@ describe("a CSV store that was damaged", () => {
       const path = yield* stored
       const at = readFileSync(path).indexOf("1990")
       changeByte(path, at + 3, "8".charCodeAt(0))
-      yield* expectRefused(path, /are not those that it finished with \(restore it and its state f/)
+      yield* expectRefused(path, /are not the ones it finished with \(restore it and its state f/)
       expect(readFileSync(path, "utf8")).toContain("1998")
     })
   )
@@ -201,7 +201,10 @@ describe("a CSV store that was damaged", () => {
     Effect.gen(function* () {
       const path = yield* stored
       writeFileSync(`${path}.state.json`, '{"version":3,"whatever":"it is"}')
-      yield* expectRefused(path, /state\.json is of version 3, and this program knows 2 at most/)
+      yield* expectRefused(
+        path,
+        /state\.json has version 3, but this program supports only versions up to 2/
+      )
     })
   )
 })
@@ -229,7 +232,7 @@ describe("a CSV store of the first version", () => {
       changeByte(path, starts[33]! + 3, 0x0b)
       yield* expectRefused(
         path,
-        `damaged at byte ${starts[33]}: what stands there is not a bet, and bets f`
+        `damaged at byte ${starts[33]}: the row there is not a valid bet, and bets f`
       )
     })
   )
@@ -244,7 +247,10 @@ describe("a CSV store of the first version", () => {
       expect((yield* progressIn(path)).get(2)).toMatchObject({ bets: 14 })
       writeFileSync(`${path}.state.json`, FIRST_STATE)
       writeFileSync(path, readFileSync(path).subarray(0, starts[20]! - 3))
-      yield* expectRefused(path, /damaged at byte \d+: agency 1 has finished with 20 bets, but 19/)
+      yield* expectRefused(
+        path,
+        /damaged at byte \d+: agency 1 finished with 20 bets, but the file has 19/
+      )
     })
   )
 })
@@ -354,6 +360,6 @@ it.live.each(["removed", "replaced"] as const)(
       )
       const opened = yield* Effect.exit(using(path, Effect.asVoid(BetStore)))
       expect(opened._tag).toBe(how === "removed" ? "Failure" : "Success")
-      if (how === "removed") expect(String(opened)).toContain("bytes were stored in it")
+      if (how === "removed") expect(String(opened)).toContain(" stored bytes (restore both")
     })
 )

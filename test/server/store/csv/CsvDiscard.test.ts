@@ -162,7 +162,7 @@ describe("a discard in a CSV store", () => {
                 // Who reads waits for the end of a discard that is under way.
                 expect(isDiscarding(path)).toBe(false)
                 const isKept = (yield* look(store)) === "unfinished"
-                expect(exit.failure.message.includes("not as a finished book")).toBe(isKept)
+                expect(exit.failure.message.includes("but its book is not finished")).toBe(isKept)
                 expect(["finished", "unfinished"]).toContain(yield* look(store))
                 yield* store.append(3, 30, bets(3, 30, 1))
                 expect(yield* store.discard(1)).toBe(30)
@@ -194,7 +194,9 @@ describe("a discard in a CSV store", () => {
           const rows = readFileSync(path, "utf8")
           writeFileSync(path, rows.replace(/^1,/, "3,"))
           const refused = yield* Effect.flip(store.discard(1))
-          expect(refused.message).toContain("the bets of agency 1 are not where they were")
+          expect(refused.message).toContain(
+            "the bets of agency 1 were changed after the file was opened"
+          )
           expect(readFileSync(path, "utf8").length).toBe(rows.length)
         })
       )

@@ -234,7 +234,7 @@ describe("CsvStore", () => {
         expect(String(error)).toContain(`damaged: ${bytes.length - file.length} bytes are missing`)
         changeState(path, { synced: 0 })
         const counted = yield* Effect.flip(using(at(path), () => Effect.void))
-        expect(String(counted)).toMatch(/damaged at byte \d+: agency 1 has finished with 15 bets/)
+        expect(String(counted)).toMatch(/damaged at byte \d+: agency 1 finished with 15 bets/)
         changeState(path, { synced: bytes.length })
         expect(readFileSync(path).equals(file)).toBe(true)
       }

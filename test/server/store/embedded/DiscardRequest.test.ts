@@ -272,7 +272,9 @@ describe("who asks for a discard", () => {
       // How often depends on how quickly this machine reads files while the time goes on.
       expect(renewedAt.size).toBeGreaterThan(1)
       const error = yield* Fiber.join(fiber)
-      expect(error.message).toMatch(/did not answer in 10 seconds; look with lottery status/)
+      expect(error.message).toMatch(
+        /did not answer in 10 seconds; check lottery status, then discard again$/
+      )
       expect(existsSync(file)).toBe(false)
     })
   )
@@ -294,11 +296,11 @@ describe("who asks for a discard", () => {
       yield* until(() => existsSync(file))
       unlinkSync(file)
       const error = yield* Fiber.join(fiber)
-      expect(error.message).toMatch(/took the request away without an answer; look with/)
+      expect(error.message).toMatch(/removed the request without an answer; check lottery/)
 
       const path = join(yield* temporaryFolder, "store")
       const stopped = yield* Effect.flip(DiscardRequest.ask({ path, drawId: "default", agency: 1 }))
-      expect(stopped.message).toMatch(/has stopped; look with lottery status/)
+      expect(stopped.message).toMatch(/has stopped; check lottery status, then discard again$/)
       expect(existsSync(`${path}.discard`)).toBe(false)
     })
   )
@@ -334,7 +336,7 @@ describe("who asks for a discard", () => {
       )
       const error = yield* awaitWithTime(yield* Effect.forkChild(ask))
       expect(error.message).toBe(
-        `another discard in ${path} is being asked for; ask again when it is done`
+        `another discard in ${path} is under way; try again when it is done`
       )
       expect(readFileSync(file, "utf8")).toBe(requestOf(2))
       yield* Fiber.interrupt(renewing)

@@ -74,7 +74,7 @@ describe("StoreLock", () => {
       writeFileSync(`${lock}-wal`, "not empty")
       const error = yield* Effect.flip(Effect.scoped(StoreLock.acquire(path, path)))
       expect(error.reason).toBe(
-        `its lock ${lock} cannot be used: there is a log beside it; remove ${lock}-wal`
+        `its lock ${lock} cannot be used: it has a write-ahead log; remove ${lock}-wal`
       )
       expect(yield* StoreLock.isInUse(path)).toBe(true)
     })
@@ -162,7 +162,7 @@ describe("StoreLock", () => {
       const path = join(folder, "missing/lottery.db")
       const error = yield* Effect.flip(Effect.scoped(StoreLock.acquire(path, path)))
       expect(error.reason).toBe(
-        `its folder ${join(folder, "missing")} is not there, or nothing can be written in it`
+        `its folder ${join(folder, "missing")} does not exist or cannot be written to`
       )
     })
   )

@@ -126,7 +126,7 @@ describePostgres("PostgresStore", (database) => {
         bytesOf([bets(1, 0, 1)])
       )
       const read = Stream.runDrain(store.book(1, 0))
-      expect((yield* Effect.flip(read)).message).toContain("bet 1 of agency 1 is not there")
+      expect((yield* Effect.flip(read)).message).toContain("bet 1 of agency 1 is missing")
     })
   )
 
