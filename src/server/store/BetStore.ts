@@ -166,7 +166,7 @@ export class DrawMismatch extends Data.TaggedError("DrawMismatch")<{
       `agencies ${describeAgencies(agencies)} and winning number ${winningNumber}`
     return (
       `the draw ${this.drawId} was opened with ${describe(this.stored)}, ` +
-      `this server was started with ${describe(this.asked)}; ` +
+      `but this server was started with ${describe(this.asked)}; ` +
       "use the same terms, or start another draw with --draw or --store"
     )
   }
@@ -192,9 +192,9 @@ export interface StoredBooks {
    */
   readonly progress: Effect.Effect<ReadonlyMap<Agency, AgencyProgress>, StoreUnavailable>
   /**
-   * The bets of an agency in book order, from a position to the last bet stored at the start.
-   * Memory is bounded by one batch of the stream (at most about 1 MiB), not by the book. If the
-   * book is discarded meanwhile, the stream returns the rest of the old book or fails.
+   * Streams the bets of an agency in book order, from a position to the last bet stored at the
+   * start. Memory is bounded by one batch of the stream (at most about 1 MiB), not by the book. If
+   * the book is discarded meanwhile, the stream returns the rest of the old book or fails.
    */
   readonly book: (agency: Agency, from: number) => Stream.Stream<BetBatch, StoreUnavailable>
 }
@@ -245,9 +245,9 @@ export class BetStore extends Context.Service<
     readonly page: (agency: Agency, page: PageOf) => Effect.Effect<BetBatch, StoreUnavailable>
 
     /**
-     * Adds a batch at `position`, which must be the number of stored bets; with `last`, also
-     * finishes the book, atomically. Stores all rows or none, and is not interruptible once begun.
-     * A batch of a discarded edition is refused, whatever the next edition contains.
+     * Adds a batch at `position`, which must be the number of stored bets. With `last`, also
+     * finishes the book in the same step. Stores all rows or none, and is not interruptible once
+     * begun. A batch of a discarded edition is refused, whatever the next edition contains.
      */
     readonly append: (
       agency: Agency,
@@ -259,10 +259,7 @@ export class BetStore extends Context.Service<
       Conflict | AlreadyFinished | Discarded | StoreUnavailable | StoreBroken
     >
 
-    /**
-     * Finishes the agency's book if exactly `bets` are stored. Repeating it with the same number
-     * succeeds and changes nothing.
-     */
+    /** Finishes the book if exactly `bets` are stored. Repeating the same call succeeds. */
     readonly finish: (
       agency: Agency,
       bets: number,
@@ -280,10 +277,7 @@ export class BetStore extends Context.Service<
      */
     readonly recordDraw: Effect.Effect<boolean, NotAllFinished | StoreUnavailable | StoreBroken>
 
-    /**
-     * The documents of the winning bets of every agency that has one, in book order. The store
-     * searches for them itself and does not load every bet.
-     */
+    /** Finds each agency's winning documents, in book order, without loading every bet. */
     readonly winners: (
       winningNumber: number
     ) => Effect.Effect<ReadonlyMap<Agency, Winners>, StoreUnavailable>
@@ -292,9 +286,9 @@ export class BetStore extends Context.Service<
     readonly told: (agency: Agency) => Effect.Effect<void, StoreUnavailable | StoreBroken>
 
     /**
-     * Discards an agency's book before the draw, so that it can be sent again: its bets, its
-     * `finished` and its `told`. Returns the number of discarded bets. After a StoreUnavailable all
-     * bets are still stored, but the book may no longer be finished.
+     * Discards an agency's book before the draw, so that it can be sent again: the bets, `finished`
+     * and `told`. Returns the number of discarded bets. After a StoreUnavailable all bets
+     * are still stored, but the book may no longer be finished.
      */
     readonly discard: (
       agency: Agency

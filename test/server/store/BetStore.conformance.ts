@@ -1,6 +1,6 @@
 /**
- * What every store must keep, whatever it is made of. A store's test calls `conformance` with its
- * layers; a place of its own is made for each test.
+ * The contract of BetStore, as tests. The test of each kind of store calls `conformance` with its
+ * layers. Each test has its own store.
  */
 import { describe, expect, it } from "@effect/vitest"
 import {
@@ -28,17 +28,14 @@ import * as GroupCommit from "../../../src/server/store/embedded/GroupCommit.ts"
 import { whole } from "../../support/wholeBook.ts"
 
 export interface Stores {
-  /** A place for a store of its own: a place, or a URL. */
+  /** Creates a path or URL for a new store. */
   readonly place: Effect.Effect<string, never, Scope.Scope>
-  /** The store in a place, which is made there the first time. */
   readonly layer: (place: string, drawId: string) => Layer.Layer<BetStore, StoreOpenError>
   readonly layerReader: (
     place: string,
     drawId: string
   ) => Layer.Layer<BetStoreReader, StoreOpenError>
-  /** Whether several draws fit in one store. */
   readonly manyDraws: boolean
-  /** Whether it is one server's alone, which gathers what is written into groups. */
   readonly isEmbedded: boolean
 }
 
@@ -52,7 +49,7 @@ const NAMES = [
   ["a'b", "c;d"]
 ] as const
 
-/** Bets like no other at each position: a book that is cut or shuffled is not the same. */
+/** Unique bets per position, so that a shortened or shuffled book is noticed. */
 export const bets = (agency: number, from: number, count: number): BetBatch =>
   BetBatch.fromBets(
     Array.from({ length: count }, (_, index) => {
@@ -67,7 +64,6 @@ export const bets = (agency: number, from: number, count: number): BetBatch =>
 export const drawOf = (agencies: ExpectedAgencies, winningNumber = 7574, id = "default") =>
   new Draw({ id, agencies, winningNumber })
 
-/** What a store says of a draw that it has. */
 export const storedDraw = ({ agencies, winningNumber }: Draw, recorded = false) => ({
   agencies,
   winningNumber,
@@ -84,7 +80,6 @@ export const bookOf = (agency: number, from = 0) =>
     return { text: bytesOf(batches), batches }
   })
 
-/** The typed error of an effect that must fail. */
 export const errorOf = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<E, A, R> =>
   Effect.flip(effect)
 
@@ -99,11 +94,10 @@ export const conformance = (name: string, stores: Stores): void => {
       Effect.flatMap(stores.place, (place) => within(place, Effect.flatMap(BetStore, run)))
     )
 
-  /** What is asked of a store that is one server's alone. */
   const itOfOneServer = stores.isEmbedded ? it.live : undefined
 
   describe(`${name} keeps the contract of BetStore`, () => {
-    it.live("appends where the last batch ended, and nowhere else", () =>
+    it.live("appends only where the last batch ended", () =>
       withStore((store) =>
         Effect.gen(function* () {
           yield* store.append(1, 0, bets(1, 0, 120))
@@ -129,7 +123,7 @@ export const conformance = (name: string, stores: Stores): void => {
       )
     )
 
-    it.live("gives a page of a book: what is stored of it, and nothing of another edition", () =>
+    it.live("reads a page of the stored bets, and nothing of another edition", () =>
       withStore((store) =>
         Effect.gen(function* () {
           yield* store.append(1, 0, bets(1, 0, 120))
@@ -153,7 +147,7 @@ export const conformance = (name: string, stores: Stores): void => {
       )
     )
 
-    it.live("refuses one of two batches for the same position, and stores the other once", () =>
+    it.live("stores one of two batches for the same position and refuses the other", () =>
       withStore((store) =>
         Effect.gen(function* () {
           const exits = yield* Effect.all(
@@ -169,7 +163,7 @@ export const conformance = (name: string, stores: Stores): void => {
       )
     )
 
-    it.live("keeps equal rows, each of them", () =>
+    it.live("keeps every one of several equal rows", () =>
       withStore((store) =>
         Effect.gen(function* () {
           const one = bets(1, 3, 1)
@@ -181,7 +175,7 @@ export const conformance = (name: string, stores: Stores): void => {
       )
     )
 
-    it.live("says to who reads another draw which one it holds", () =>
+    it.live("tells the reader of another draw which draw it holds", () =>
       Effect.gen(function* () {
         const place = yield* stores.place
         const draw = new Draw({ id: "one", agencies: [1], winningNumber: 1 })
@@ -197,7 +191,7 @@ export const conformance = (name: string, stores: Stores): void => {
       })
     )
 
-    it.live("finishes a book with its last batch, or stores nothing of it", () =>
+    it.live("finishes a book with its last batch, or stores nothing of that batch", () =>
       withStore((store) =>
         Effect.gen(function* () {
           yield* store.append(1, 0, bets(1, 0, 3))
@@ -230,7 +224,7 @@ export const conformance = (name: string, stores: Stores): void => {
       )
     )
 
-    it.live("finishes a book of exactly what is held, once and for all", () =>
+    it.live("finishes a book only with the number of stored bets, and permanently", () =>
       withStore((store) =>
         Effect.gen(function* () {
           yield* store.append(2, 0, bets(2, 0, 10))
@@ -261,7 +255,7 @@ export const conformance = (name: string, stores: Stores): void => {
       )
     )
 
-    it.live("finishes an empty book, and then takes nothing more of it", () =>
+    it.live("finishes an empty book and then accepts no bets", () =>
       withStore((store) =>
         Effect.gen(function* () {
           expect(yield* errorOf(store.finish(3, 1, whole(bets(3, 0, 1))))).toMatchObject({
@@ -282,7 +276,7 @@ export const conformance = (name: string, stores: Stores): void => {
       )
     )
 
-    it.live("tells the progress of every agency in ascending order", () =>
+    it.live("reports the progress of every agency in ascending order", () =>
       withStore((store) =>
         Effect.gen(function* () {
           yield* store.append(30, 0, bets(30, 0, 2))
@@ -299,7 +293,7 @@ export const conformance = (name: string, stores: Stores): void => {
       )
     )
 
-    it.live("gives a book from any position, in batches, also among the rows of others", () =>
+    it.live("reads a book from any position, in batches, among the rows of other agencies", () =>
       withStore((store) =>
         Effect.gen(function* () {
           const total = 6_000
@@ -323,7 +317,7 @@ export const conformance = (name: string, stores: Stores): void => {
       )
     )
 
-    it.live("finds the bets that have won, as one looks at them one by one", () =>
+    it.live("finds the same winning bets as a check of each bet", () =>
       withStore((store) =>
         Effect.gen(function* () {
           const batch = bets(1, 0, 300)
@@ -339,7 +333,7 @@ export const conformance = (name: string, stores: Stores): void => {
       )
     )
 
-    it.live("finds the winners of each agency in the order of its book", () =>
+    it.live("finds the winners of each agency in book order", () =>
       withStore((store) =>
         Effect.gen(function* () {
           yield* store.openDraw(drawOf([1, 2, 3]))
@@ -359,7 +353,7 @@ export const conformance = (name: string, stores: Stores): void => {
       )
     )
 
-    it.live("writes the draw when it is first opened, and holds every server to it", () =>
+    it.live("stores the draw when it is first opened, and refuses other terms later", () =>
       withStore((store) =>
         Effect.gen(function* () {
           expect(Option.isNone(yield* store.draw)).toBe(true)
@@ -379,7 +373,7 @@ export const conformance = (name: string, stores: Stores): void => {
       )
     )
 
-    it.live("records the draw once, when every expected agency has finished", () =>
+    it.live("records the draw once, after every expected agency has finished", () =>
       withStore((store) =>
         Effect.gen(function* () {
           const draw = drawOf([1, 2, 3])
@@ -406,7 +400,7 @@ export const conformance = (name: string, stores: Stores): void => {
       )
     )
 
-    it.live("holds everything after it was closed and opened again", () =>
+    it.live("keeps everything when it is closed and opened again", () =>
       Effect.gen(function* () {
         const place = yield* stores.place
         const draw = drawOf([1, 2])
@@ -476,7 +470,7 @@ export const conformance = (name: string, stores: Stores): void => {
       )
     )
 
-    it.live("refuses an append within a group alone", () =>
+    it.live("refuses one append of a group and stores the others", () =>
       withStore((store) =>
         Effect.gen(function* () {
           const exits = yield* Effect.forEach(
@@ -492,7 +486,7 @@ export const conformance = (name: string, stores: Stores): void => {
       )
     )
 
-    it.live("runs an append that was begun to its end, also when it is interrupted", () =>
+    it.live("completes an append that is interrupted after it began", () =>
       withStore((store) =>
         Effect.gen(function* () {
           yield* Effect.timeoutOption(store.append(1, 0, bets(1, 0, 2_000)), 0)
@@ -501,7 +495,7 @@ export const conformance = (name: string, stores: Stores): void => {
       )
     )
 
-    it.live("is read beside the one who writes it, and after", () =>
+    it.live("can be read while another process writes it, and afterwards", () =>
       Effect.gen(function* () {
         const place = yield* stores.place
         const look = Effect.gen(function* () {
@@ -534,7 +528,7 @@ export const conformance = (name: string, stores: Stores): void => {
       })
     )
 
-    it.live("is not made by one who only reads", () =>
+    it.live("is not created by a reader", () =>
       Effect.gen(function* () {
         const place = yield* stores.place
         const opened = Effect.provide(BetStoreReader, stores.layerReader(place, "default"))
@@ -543,7 +537,7 @@ export const conformance = (name: string, stores: Stores): void => {
       })
     )
 
-    it.live("keeps draws apart", () =>
+    it.live("keeps draws separate", () =>
       Effect.gen(function* () {
         const place = yield* stores.place
         yield* within(
@@ -578,7 +572,7 @@ export const conformance = (name: string, stores: Stores): void => {
       })
     )
 
-    it.live("discards the book of one agency, which may then send another", () =>
+    it.live("discards the book of one agency, which can then send another", () =>
       Effect.gen(function* () {
         const place = yield* stores.place
         const other = bets(1, 70_000, 60)
@@ -627,7 +621,7 @@ export const conformance = (name: string, stores: Stores): void => {
       })
     )
 
-    it.live("keeps a discard over a restart", () =>
+    it.live("keeps a discard across a restart", () =>
       Effect.gen(function* () {
         const place = yield* stores.place
         const discarding = Effect.gen(function* () {
@@ -642,7 +636,7 @@ export const conformance = (name: string, stores: Stores): void => {
           Effect.flatMap(BetStore, (store) => store.progress)
         )
         const expected = new Map([[2, { ...NO_PROGRESS, bets: 20, finished: true }]])
-        // Where several servers share a store they must all know of the discard, for ever.
+        // Servers that share a store must all see the new edition, forever.
         if (!stores.isEmbedded) expected.set(1, { ...NO_PROGRESS, edition: 1 })
         expect([...(yield* seen)].toSorted()).toEqual([...expected].toSorted())
         const reader = Effect.flatMap(BetStoreReader, (books) => books.progress)
@@ -651,7 +645,7 @@ export const conformance = (name: string, stores: Stores): void => {
       })
     )
 
-    it.live("counts the editions of a book, and discards nothing where nothing is held", () =>
+    it.live("counts the editions of a book, also when no bets are stored", () =>
       withStore((store) =>
         Effect.gen(function* () {
           expect(yield* store.discard(1)).toBe(0)
@@ -672,14 +666,14 @@ export const conformance = (name: string, stores: Stores): void => {
       )
     )
 
-    it.live("takes nothing more for an edition of a book that was discarded", () =>
+    it.live("refuses writes for a discarded edition of a book", () =>
       withStore((store) =>
         Effect.gen(function* () {
           const { edition } = yield* store.progressOf(1)
           yield* store.append(1, 0, bets(1, 0, 5), { edition })
           yield* store.discard(1)
           const next = { edition: (yield* store.progressOf(1)).edition }
-          // Another book has come exactly as far, and then further, and less far.
+          // The next book is compared at the same length, below it and above it.
           yield* store.append(1, 0, bets(1, 70_000, 5), next)
           for (const at of [5, 0, 9]) {
             const late = store.append(1, at, bets(1, at, 3), {
@@ -700,7 +694,7 @@ export const conformance = (name: string, stores: Stores): void => {
       )
     )
 
-    it.live("discards no book once the draw has been held", () =>
+    it.live("refuses a discard once the draw has been held", () =>
       withStore((store) =>
         Effect.gen(function* () {
           yield* store.openDraw(drawOf([1]))
@@ -722,7 +716,7 @@ export const conformance = (name: string, stores: Stores): void => {
       )
     )
 
-    it.live("holds the draw or discards the book, where both are asked for at once", () =>
+    it.live("either records the draw or discards the book if both are requested at once", () =>
       withStore((store) =>
         Effect.gen(function* () {
           yield* store.openDraw(drawOf([1, 2]))
@@ -751,7 +745,7 @@ export const conformance = (name: string, stores: Stores): void => {
       )
     )
 
-    it.live("holds no draw after a discard, until the book is whole again", () =>
+    it.live("records no draw after a discard until the book is finished again", () =>
       withStore((store) =>
         Effect.gen(function* () {
           yield* store.openDraw(drawOf([1, 2]))
@@ -772,7 +766,7 @@ export const conformance = (name: string, stores: Stores): void => {
           const before = yield* Metric.value(GroupCommit.commits)
           const all = yield* Effect.all(
             [
-              // The first write goes alone, as does each discard; the others wait together.
+              // Commits: the first write, each discard, and the writes between them together.
               store.append(9, 0, bets(9, 0, 1)),
               store.append(1, 5, bets(1, 5, 5), { last: whole(bets(1, 0, 10)) }),
               store.append(2, 0, bets(2, 0, 3)),
@@ -808,7 +802,7 @@ export const conformance = (name: string, stores: Stores): void => {
       )
     )
 
-    it.live("gives who reads a book that is discarded the rest of it, or an error", () =>
+    it.live("returns the rest of a book that is discarded while it is read, or an error", () =>
       withStore((store) =>
         Effect.gen(function* () {
           const total = 24_000
@@ -821,7 +815,7 @@ export const conformance = (name: string, stores: Stores): void => {
                 read.push(batch)
                 if (read.length > 1) return
                 yield* store.discard(1)
-                // Other rows of the same length lie there now, of the same agency and another's.
+                // Rows of the same length, of both agencies, now take the old rows' place.
                 yield* store.append(1, 0, bets(1, 70_000, total))
                 yield* store.append(2, 0, bets(2, 0, total))
               })
@@ -839,7 +833,7 @@ export const conformance = (name: string, stores: Stores): void => {
       )
     )
 
-    it.live("gives a reader in another process no book that only looks whole", () =>
+    it.live("never shows another process a book that only looks complete", () =>
       Effect.gen(function* () {
         const place = yield* stores.place
         const total = 24_000
@@ -857,7 +851,7 @@ export const conformance = (name: string, stores: Stores): void => {
           Effect.gen(function* () {
             const store = yield* BetStore
             yield* store.append(1, 0, bets(1, 0, total))
-            // Who reads beside a server may be behind, but not what this writes.
+            // A reader may lag behind a server, but not behind this write.
             yield* store.told(1)
             return yield* reading(store)
           })
@@ -868,7 +862,7 @@ export const conformance = (name: string, stores: Stores): void => {
     )
 
     it.live.prop(
-      "gives any bets back byte for byte",
+      "returns any bets byte for byte",
       [Schema.Array(BetBatchSchema)],
       ([batches]) =>
         withStore((store) =>

@@ -1,7 +1,4 @@
-/**
- * Goal: where bets are kept is said as a URL, which is read as it was meant, or refused; what is
- * shown of it, also in an error, holds no password. Method: examples.
- */
+/** Store URLs are parsed or refused, and no output, errors included, shows a password. */
 import { inspect } from "node:util"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Redacted, Schema } from "effect"
@@ -13,7 +10,7 @@ const encode = Schema.encodeEffect(StoreUrl.StoreUrlFromText)
 const EXPECTED = "expected sqlite:FILE, csv:FILE or postgres://USER@HOST/DATABASE"
 const POSTGRES = "expected postgres://USER:PASSWORD@HOST:PORT/DATABASE"
 
-/** All that may be shown of a value, to a person or in a log. */
+/** Every way a value may be printed or logged. */
 const shownOf = (value: unknown): string =>
   `${value} ${JSON.stringify(value)} ${inspect(value, { depth: 9 })}`
 
@@ -22,7 +19,7 @@ describe("StoreUrl", () => {
     ["sqlite:lottery.db", { _tag: "sqlite", path: "lottery.db" }],
     ["sqlite:/var/lib/a b:c.db", { _tag: "sqlite", path: "/var/lib/a b:c.db" }],
     ["csv:bets.csv", { _tag: "csv", path: "bets.csv" }]
-  ] as const)("reads %s, and writes it the same", ([text, url]) =>
+  ] as const)("reads %s and writes it unchanged", ([text, url]) =>
     Effect.gen(function* () {
       const decoded = yield* decode(text)
       expect(decoded).toEqual(url)
@@ -36,7 +33,7 @@ describe("StoreUrl", () => {
     ["postgresql://bob:hunter2@host:5433/db", "postgres://bob@host:5433/db"],
     ["postgres://host/db?user=bob&password=hunter2", "postgres://bob@host/db"],
     ["postgres:///db?host=/run/postgresql&password=hunter2", "postgres:///run/postgresql/db"]
-  ] as const)("reads %s, and never shows its password", ([text, shown]) =>
+  ] as const)("reads %s and never shows its password", ([text, shown]) =>
     Effect.gen(function* () {
       const decoded = yield* decode(text)
       if (decoded._tag !== "postgres") return expect(decoded._tag).toBe("postgres")
@@ -61,7 +58,7 @@ describe("StoreUrl", () => {
     ["postgres://bob:hunter2@host:port/db", POSTGRES],
     ["postgres://bob:@hunter2@host/db", `${POSTGRES}, what is special in a name or password`],
     ["postgres://host/db?pass=hunter2", `${POSTGRES}, with no parameters but`]
-  ] as const)("refuses %s without showing what may be a password", ([text, reason]) =>
+  ] as const)("refuses %s without showing a possible password", ([text, reason]) =>
     Effect.gen(function* () {
       const error = yield* Effect.flip(decode(text))
       expect(error.message).toContain(reason)

@@ -18,7 +18,6 @@ const PYTHONS_DRAW = "default"
 export interface Found {
   readonly disk: Disk
   readonly file: Descriptor
-  /** The file's length in bytes. */
   readonly size: number
   readonly state: FoundState | undefined
   /** The draw that the file is expected to hold. */
@@ -122,8 +121,8 @@ const finishedBooks = Effect.fnUntraced(function* (
     const sha256 = marks.hash!.digest()
     marks.hash = undefined
     if (finished !== undefined && finished !== sha256) {
-      const reason = `damaged: the ${bets} bets of agency ${agency} are not the ones it finished with ${RESTORE}`
-      return yield* unusable(reason)
+      const books = `the ${bets} bets of agency ${agency} are not the ones it finished with`
+      return yield* unusable(`damaged: ${books} ${RESTORE}`)
     }
     books.set(agency, { bets, sha256 })
   }

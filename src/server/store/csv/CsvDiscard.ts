@@ -1,7 +1,6 @@
 /**
- * Removes an agency's rows from `bets.csv`: writes the other rows to a new file, which atomically
- * replaces the old one. A crash leaves the old file or the new one, and at most a temporary file.
- * The old file stays open while it is being read.
+ * Removes an agency's rows from `bets.csv` by atomically replacing it with a file of the other
+ * rows. A crash leaves the old file or the new one, and at most a temporary file.
  */
 import { Effect, Exit, Scope } from "effect"
 import type { Agency } from "../../../domain/Agency.ts"
@@ -50,7 +49,7 @@ const copyOthers = Effect.fnUntraced(function* (csv: CsvFile, agency: Agency, fi
   return yield* unusable(reason)
 })
 
-/** A file that its last user closes, or the store when it closes. */
+/** A file that stays open for its readers after it is replaced, but not longer than the store. */
 export interface SharedFile extends CsvFile {
   readonly scope: Scope.Closeable
   /** The store itself and its readers. */
@@ -74,9 +73,8 @@ export const share = (store: { readonly csv: SharedFile }) =>
   )
 
 /**
- * Durably replaces the file at `path` with one without the agency's rows, and returns the new file.
- * It is closed with `scope` at the latest. Any failure except a failed sync leaves the old file
- * untouched.
+ * Durably replaces the file at `path` with one without the agency's rows, which `scope` closes at
+ * the latest. Any failure except a failed sync leaves the old file untouched.
  */
 export const rewriteWithout = Effect.fnUntraced(function* (
   csv: CsvFile,

@@ -86,7 +86,7 @@ export const rowIsGone = (offset: number) =>
 export const scanWinners = Effect.fnUntraced(function* (csv: CsvFile, winningNumber: number) {
   // Captured now: bets may be added during the scan.
   const { length } = csv
-  const { total } = csv.index
+  const { totalBets } = csv.index
   const winners = new Map<Agency, Array<string>>()
   let rows = 0
   const reader = new WinnerReader(winningNumber)
@@ -101,8 +101,8 @@ export const scanWinners = Effect.fnUntraced(function* (csv: CsvFile, winningNum
   // A draw that misses some bets would be worse than none.
   if (end !== length) return yield* rowIsGone(end)
   // Two rows that lost the line end between them can look like one row with another number.
-  if (rows !== total) {
-    return yield* unusable(`damaged: it has ${rows} rows, expected ${total}`)
+  if (rows !== totalBets) {
+    return yield* unusable(`damaged: it has ${rows} rows, expected ${totalBets}`)
   }
   return new Map([...winners].sort(([one], [other]) => one - other))
 })

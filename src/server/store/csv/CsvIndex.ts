@@ -1,7 +1,6 @@
 /**
- * An in-memory index of `bets.csv`: each agency has a mark for every few KiB of the file that
- * contain bets of it. A mark takes 12 bytes. A bet surrounded by bets of other agencies has its own
- * mark.
+ * An in-memory index of `bets.csv`: each agency has one mark per few KiB of the file in which it
+ * has bets. A mark takes 12 bytes. A bet far from the agency's other bets has its own mark.
  */
 import { createHash } from "node:crypto"
 import type { Agency } from "../../../domain/Agency.ts"
@@ -16,7 +15,6 @@ class BookHash {
   private readonly hash = createHash("sha256")
   private readonly rows = new BetBatchBuilder(1024)
 
-  /** Adds the row that the reader read last. */
   add(row: CsvRowReader): void {
     row.addTo(this.rows)
     if (this.rows.byteLength < PIECE_BYTES) return
@@ -70,7 +68,6 @@ export class AgencyMarks {
     this.lastOffset = offset
   }
 
-  /** Returns the mark with this index. */
   at(index: number): Mark | undefined {
     if (index >= this.count) return undefined
     const [position, upper, lower] = this.numbers.subarray(3 * index)
@@ -125,8 +122,7 @@ export class CsvIndex extends Map<Agency, AgencyMarks> {
     return this.get(agency)?.bets ?? 0
   }
 
-  /** The number of bets of all agencies. */
-  get total(): number {
+  get totalBets(): number {
     return [...this.values()].reduce((total, { bets }) => total + bets, 0)
   }
 }

@@ -26,7 +26,6 @@ const open = (disk: Disk, path: string, store: string) =>
     // server is looked for last: if there is none, only past servers wrote the bytes up to `size`.
     const state = yield* readState(disk, path)
     const size = yield* disk.size(file)
-    // True also if this is unknown.
     const isServed = yield* isInUse(path)
     if (before?.discards !== state?.discards || (isServed && state?.discarding)) {
       const reason =

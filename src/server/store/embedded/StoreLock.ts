@@ -13,12 +13,11 @@ import { lockHolder } from "./LockHolder.ts"
 import { createPrivate } from "./PrivateFile.ts"
 import { checkFiles, orUndefined, removeTemporaries } from "./StoreFiles.ts"
 
-/** SQLITE_CANTOPEN */
-const CANNOT_OPEN = 14
-/** SQLITE_BUSY: another connection holds the lock. */
-const BUSY = 5
-/** SQLITE_CORRUPT and SQLITE_NOTADB. */
-const DAMAGED: ReadonlyArray<number | undefined> = [11, 26]
+const SQLITE_BUSY = 5
+const SQLITE_CANTOPEN = 14
+const SQLITE_CORRUPT = 11
+const SQLITE_NOTADB = 26
+const DAMAGED: ReadonlyArray<number | undefined> = [SQLITE_CORRUPT, SQLITE_NOTADB]
 const RETRY_MILLIS = 50
 /** Half a second: a holder needs far less from writing its name to holding the lock for good. */
 const RETRIES = 10
@@ -52,10 +51,10 @@ const accessErrorOf = (path: string): string | undefined => {
 
 const reasonOf = ({ errcode, reason }: LockFailure, canonical: string): string => {
   const lock = `${canonical}.lock`
-  if (errcode === CANNOT_OPEN && accessErrorOf(lock) === "EACCES") {
+  if (errcode === SQLITE_CANTOPEN && accessErrorOf(lock) === "EACCES") {
     return `this user may not open its lock ${lock}; run the command as the store's owner`
   }
-  if (errcode === CANNOT_OPEN) {
+  if (errcode === SQLITE_CANTOPEN) {
     return `its folder ${dirname(canonical)} does not exist or cannot be written to`
   }
   const cannot = `its lock ${lock} cannot be used: ${reason}`
@@ -111,7 +110,7 @@ const claim = (database: DatabaseSync, token: string): boolean => {
 const unlessBusy = <A>(run: () => A) =>
   Effect.catchIf(
     attempt(run),
-    ({ errcode, reason }) => errcode === BUSY || reason.includes("no such table"),
+    ({ errcode, reason }) => errcode === SQLITE_BUSY || reason.includes("no such table"),
     () => Effect.succeed(undefined)
   )
 

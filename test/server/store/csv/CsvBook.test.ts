@@ -1,7 +1,4 @@
-/**
- * Goal: a page of an agency's book is what it should be wherever its rows lie in the file, and
- * costs about what it gives, whatever lies between.
- */
+/** A page of a book is right wherever its rows are in the file, at a cost that fits its size. */
 import { readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
@@ -16,8 +13,8 @@ import { temporaryFolder } from "../../../support/TemporaryFolder.ts"
 import { bets, bytesOf } from "../BetStore.conformance.ts"
 
 describe("the index of bets.csv", () => {
-  it("gives the marks from any position on, whatever lies between them", () => {
-    // How many rows of 40 bytes each follow each other, and how far behind the ones before.
+  it("finds the marks for any position, whatever lies between them", () => {
+    // Runs of adjacent rows of 40 bytes, each after a gap.
     const spans = fc.array(
       fc.record({
         agency: fc.constantFrom(1, 2, 300),
@@ -54,7 +51,7 @@ describe("the index of bets.csv", () => {
   })
 })
 
-/** Each row is less than twice `MARK_BYTES` behind the mark that leads to it. */
+/** Each row is less than twice `MARK_BYTES` after its mark. */
 const expectMarks = (marks: AgencyMarks, rows: ReadonlyArray<number>) => {
   expect(marks.bets).toBe(rows.length)
   for (let position = 0; position < rows.length; position += 1 + Math.floor(rows.length / 50)) {
@@ -69,7 +66,7 @@ const expectMarks = (marks: AgencyMarks, rows: ReadonlyArray<number>) => {
   }
 }
 
-/** A store whose disk says how many bytes were read. */
+/** A store whose disk counts the bytes read. */
 const withCounting = <A, E>(
   run: (
     store: Effect.Success<ReturnType<typeof CsvStore.make>>,
@@ -91,29 +88,31 @@ const withCounting = <A, E>(
   }).pipe(Effect.scoped)
 
 describe("a page of a book in bets.csv", () => {
-  it.live("reads about what it gives, be the agency's bets far apart or in one piece", () =>
-    withCounting((store, bytesRead) =>
-      Effect.gen(function* () {
-        const times = 40
-        for (let time = 0; time < times; time++) {
-          yield* store.append(1, time, bets(1, time, 1))
-          yield* store.append(2, time * 2000, bets(2, time * 2000, 2000))
-        }
-        const before = bytesRead()
-        const page = yield* store.page(1, { from: 5, until: 15, edition: 0 })
-        expect(bytesOf([page])).toBe(bytesOf([bets(1, 5, 10)]))
-        expect(bytesRead() - before).toBeLessThan(10 * 2 * MARK_BYTES)
-        const middle = bytesRead()
-        yield* store.page(2, { from: 51_950, until: 51_951, edition: 0 })
-        expect(bytesRead() - middle).toBeLessThan(2 * 2 * MARK_BYTES)
-        const then = bytesRead()
-        const { byteLength } = yield* store.page(2, { from: 0, until: 80_000, edition: 0 })
-        expect(bytesRead() - then).toBeLessThan(1.5 * byteLength)
-      })
-    )
+  it.live(
+    "reads little more than it returns, whether the agency's bets are scattered or adjacent",
+    () =>
+      withCounting((store, bytesRead) =>
+        Effect.gen(function* () {
+          const times = 40
+          for (let time = 0; time < times; time++) {
+            yield* store.append(1, time, bets(1, time, 1))
+            yield* store.append(2, time * 2000, bets(2, time * 2000, 2000))
+          }
+          const before = bytesRead()
+          const page = yield* store.page(1, { from: 5, until: 15, edition: 0 })
+          expect(bytesOf([page])).toBe(bytesOf([bets(1, 5, 10)]))
+          expect(bytesRead() - before).toBeLessThan(10 * 2 * MARK_BYTES)
+          const middle = bytesRead()
+          yield* store.page(2, { from: 51_950, until: 51_951, edition: 0 })
+          expect(bytesRead() - middle).toBeLessThan(2 * 2 * MARK_BYTES)
+          const then = bytesRead()
+          const { byteLength } = yield* store.page(2, { from: 0, until: 80_000, edition: 0 })
+          expect(bytesRead() - then).toBeLessThan(1.5 * byteLength)
+        })
+      )
   )
 
-  it.live("is the agency's rows, however batches of many agencies lie", () =>
+  it.live("has the agency's rows, however the batches of many agencies are mixed", () =>
     withCounting((store) =>
       Effect.gen(function* () {
         const sizes = [1, 700, 3, 90, 2, 2, 1500, 40]
@@ -140,7 +139,7 @@ describe("a page of a book in bets.csv", () => {
     )
   )
 
-  it.live("has no bet in the place of one that another program changed", () =>
+  it.live("fails at a bet that another program changed", () =>
     Effect.gen(function* () {
       const path = join(yield* temporaryFolder, "bets.csv")
       const store = yield* CsvStore.make({ path, drawId: "default" })

@@ -1,7 +1,7 @@
 /**
- * Goal: a `bets.csv` that something else than a crash has changed is never opened as if it were
- * whole, and nothing that was stored is ever cut away. Method: a store that was closed is changed
- * in its file or its state, and opened to be written and to be read.
+ * Goal: a `bets.csv` with damage that no crash explains is never opened, and stored bytes are never
+ * cut. Method: change the file or the state of a closed store, then open it for writing and for
+ * reading.
  */
 import {
   chmodSync,
@@ -35,7 +35,7 @@ const reading = <A, E>(path: string, run: Effect.Effect<A, E, BetStoreReader>) =
 
 const inFolder = Effect.map(temporaryFolder, (folder) => join(folder, "bets.csv"))
 
-/** A store that was closed: agency 1 has finished, agency 2 has not. */
+/** A closed store: agency 1 has finished, agency 2 has not. */
 const stored = Effect.gen(function* () {
   const path = yield* inFolder
   yield* using(
@@ -60,13 +60,13 @@ const FIRST_STATE =
   '{"version":1,"draw":"default","opened":{"agencies":[1,2],"winningNumber":7574},' +
   '"recorded":false,"finished":[{"agency":1,"bets":20}],"told":[1]}\n'
 
-/** Where each row begins. */
+/** The offset of each row. */
 const startsOf = (bytes: Buffer): ReadonlyArray<number> => [
   0,
   ...[...bytes.keys()].filter((at) => bytes[at] === 0x0a).map((at) => at + 1)
 ]
 
-/** Changes a byte of the file; gives the file as it is then. */
+/** Changes a byte of the file; returns the changed file. */
 const changeByte = (path: string, at: number, byte: number): Buffer => {
   const bytes = readFileSync(path)
   bytes[at] = byte
@@ -74,7 +74,7 @@ const changeByte = (path: string, at: number, byte: number): Buffer => {
   return bytes
 }
 
-/** Looks that nobody opens the store, that all are told why, and that nothing is touched. */
+/** Expects writing and reading to fail with this reason and to change no file. */
 const expectRefused = Effect.fnUntraced(function* (path: string, reason: string | RegExp) {
   const before = existsSync(path) ? readFileSync(path) : undefined
   const state = existsSync(`${path}.state.json`) && readFileSync(`${path}.state.json`, "utf8")
@@ -99,8 +99,8 @@ const FULL = new Map([
   [2, { ...NO_PROGRESS, bets: 15 }]
 ])
 
-describe("a CSV store that was damaged", () => {
-  it.live("is not cut at a damaged row before what was synced, however near the end", () =>
+describe("a damaged CSV store", () => {
+  it.live("is not cut at a damaged row in the synced part, even near the end", () =>
     Effect.gen(function* () {
       const path = yield* stored
       const good = readFileSync(path)
@@ -115,7 +115,7 @@ describe("a CSV store that was damaged", () => {
     })
   )
 
-  it.live("is cut behind what was synced", () =>
+  it.live("is cut at a damaged row after the synced part", () =>
     Effect.gen(function* () {
       const path = yield* stored
       const starts = startsOf(readFileSync(path))
@@ -132,14 +132,14 @@ describe("a CSV store that was damaged", () => {
     })
   )
 
-  it.live("is cut of as much as a crash can have left, and of no byte more", () =>
+  it.live("is cut by at most the bytes that a crash can leave", () =>
     Effect.gen(function* () {
       const path = yield* stored
       const good = readFileSync(path)
       const open = Effect.scoped(
         CsvStore.make({ path, drawId: "default", tailLimitBytes: 1000 })
       ).pipe(Effect.provide(Logger.layer([])))
-      // What is synced at once, and the row that it may begin in.
+      // The unsynced bytes plus the row that they may begin in.
       const most = 1000 + MAX_ROW_BYTES
       writeFileSync(path, Buffer.concat([good, Buffer.alloc(most + 1)]))
       expect((yield* Effect.flip(open)).message).toContain("too far from the end")
@@ -150,7 +150,7 @@ describe("a CSV store that was damaged", () => {
     })
   )
 
-  it.live("is refused where a finished book has another bet, which looks as good", () =>
+  it.live("is refused if a finished book contains a different valid bet", () =>
     Effect.gen(function* () {
       const path = yield* stored
       const at = readFileSync(path).indexOf("1990")
@@ -160,7 +160,7 @@ describe("a CSV store that was damaged", () => {
     })
   )
 
-  it.live("is refused where it is shorter than it was, or gone, and says how much is missing", () =>
+  it.live("is refused if the file is shorter or missing, with the number of missing bytes", () =>
     Effect.gen(function* () {
       const path = yield* stored
       const good = readFileSync(path)
@@ -173,7 +173,7 @@ describe("a CSV store that was damaged", () => {
     })
   )
 
-  it.live("is refused where file and state were copied at different moments", () =>
+  it.live("is refused if file and state are copies from different times", () =>
     Effect.gen(function* () {
       const path = yield* stored
       copyFileSync(path, `${path}.before`)
@@ -185,7 +185,7 @@ describe("a CSV store that was damaged", () => {
           yield* store.append(2, 15, bets(2, 15, 1), { last: whole(bets(2, 0, 16)) })
         })
       )
-      // What an older state does not know yet is there all the same.
+      // An older state accepts a newer file.
       copyFileSync(`${path}.state.before`, `${path}.state.json`)
       expect((yield* progressIn(path)).get(2)).toMatchObject({ bets: 16, finished: false })
       yield* using(
@@ -197,7 +197,7 @@ describe("a CSV store that was damaged", () => {
     })
   )
 
-  it.live("is refused by its name where its state is of a later version", () =>
+  it.live("is refused if its state has a later version", () =>
     Effect.gen(function* () {
       const path = yield* stored
       writeFileSync(`${path}.state.json`, '{"version":3,"whatever":"it is"}')
@@ -209,8 +209,8 @@ describe("a CSV store that was damaged", () => {
   )
 })
 
-describe("a CSV store of the first version", () => {
-  it.live("is read as it is, and known for one of this version once it was written", () =>
+describe("a CSV store of version 1", () => {
+  it.live("is read without changes, and becomes version 2 when opened for writing", () =>
     Effect.gen(function* () {
       const path = yield* stored
       const state = stateIn(path)
@@ -224,7 +224,7 @@ describe("a CSV store of the first version", () => {
     })
   )
 
-  it.live("is not cut at a bad row that a bet follows", () =>
+  it.live("is not cut at a damaged row that a bet follows", () =>
     Effect.gen(function* () {
       const path = yield* stored
       writeFileSync(`${path}.state.json`, FIRST_STATE)
@@ -237,7 +237,7 @@ describe("a CSV store of the first version", () => {
     })
   )
 
-  it.live("is cut at a bad row that nothing follows, unless a finished book needs it", () =>
+  it.live("is cut at a damaged last row unless a finished book needs it", () =>
     Effect.gen(function* () {
       const path = yield* stored
       writeFileSync(`${path}.state.json`, FIRST_STATE)
@@ -255,11 +255,11 @@ describe("a CSV store of the first version", () => {
   )
 })
 
-describe("a bets.csv that others wrote", () => {
+describe("a bets.csv of another program", () => {
   const LINES = ["1,Ana,Diaz,30000001,1990-01-01,12", '1,"O, Li",Paz,2,1990-01-01,7574']
   const ROWS = LINES.map((line) => `${line.slice(2)}\n`).join("")
 
-  it.live("is read, added to and discarded from where its lines end in LF", () =>
+  it.live("can be read, appended to and discarded from if its lines end in LF", () =>
     Effect.gen(function* () {
       const path = yield* inFolder
       writeFileSync(path, `${LINES.join("\n")}\n`)
@@ -298,26 +298,24 @@ describe("a bets.csv that others wrote", () => {
     })
   )
 
-  it.live(
-    "is read beside the program that is writing its last row, but not if that is no row",
-    () =>
-      Effect.gen(function* () {
-        const path = yield* inFolder
-        for (const [rest, bets] of [
-          ["2,Eva", 2],
-          ["2".padEnd(MAX_ROW_BYTES, "x"), 2],
-          ["2".padEnd(MAX_ROW_BYTES + 1, "x"), undefined],
-          ["2,Eva\n", undefined]
-        ] as const) {
-          writeFileSync(path, `${LINES.join("\n")}\n${rest}`)
-          const seen = yield* Effect.result(progressIn(path))
-          if (bets !== undefined) expect(Result.getOrThrow(seen).get(1)).toMatchObject({ bets })
-          else expect(String(seen)).toContain("damaged at byte")
-        }
-      })
+  it.live("can be read while the program writes its last row, unless that is not a row", () =>
+    Effect.gen(function* () {
+      const path = yield* inFolder
+      for (const [rest, bets] of [
+        ["2,Eva", 2],
+        ["2".padEnd(MAX_ROW_BYTES, "x"), 2],
+        ["2".padEnd(MAX_ROW_BYTES + 1, "x"), undefined],
+        ["2,Eva\n", undefined]
+      ] as const) {
+        writeFileSync(path, `${LINES.join("\n")}\n${rest}`)
+        const seen = yield* Effect.result(progressIn(path))
+        if (bets !== undefined) expect(Result.getOrThrow(seen).get(1)).toMatchObject({ bets })
+        else expect(String(seen)).toContain("damaged at byte")
+      }
+    })
   )
 
-  it.live("is refused by what is wrong with it", () =>
+  it.live("is refused with the name of its mistake", () =>
     Effect.gen(function* () {
       const path = yield* inFolder
       const text = `${LINES.join("\r\n")}\r\n`
@@ -341,7 +339,7 @@ describe("a bets.csv that others wrote", () => {
 })
 
 it.live.each(["removed", "replaced"] as const)(
-  "a file that is %s under an open store takes no end of a book, and breaks the store",
+  "a file that is %s while its store is open breaks the store at the next finish",
   (how) =>
     Effect.gen(function* () {
       const path = yield* stored

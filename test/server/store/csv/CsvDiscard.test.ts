@@ -1,7 +1,7 @@
 /**
- * Goal: a discard in a CSV store never costs another agency a bet, wherever it is cut short.
- * Method: each operation on the disk in turn fails, once or for ever, or is the last before a power
- * cut, and the store is opened again from what is then on the disk.
+ * Goal: a discard in a CSV store never loses a bet of another agency, wherever it is interrupted.
+ * Method: each disk operation in turn fails, once or forever, or is the last before a power cut.
+ * Then the store is opened again from the disk.
  */
 import { chmodSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs"
 import { basename, dirname, join } from "node:path"
@@ -17,7 +17,6 @@ import { temporaryFolder } from "../../../support/TemporaryFolder.ts"
 import { whole } from "../../../support/wholeBook.ts"
 import { bets, bookOf, bytesOf, drawOf, storedDraw } from "../BetStore.conformance.ts"
 
-/** Opens the store on a disk, runs, and closes it again. */
 const using = <A, E>(
   path: string,
   run: (store: BetStore["Service"]) => Effect.Effect<A, E, BetStore>,
@@ -29,7 +28,7 @@ const using = <A, E>(
     )
   ).pipe(disk === undefined ? (self) => self : Effect.provideService(Disk, disk))
 
-/** Three agencies' bets among each other; all but the last have finished. */
+/** Stores mixed bets of three agencies; all except the last have finished. */
 const fill = (store: BetStore["Service"]) =>
   Effect.gen(function* () {
     yield* store.openDraw(drawOf([1, 2, 3]))
@@ -47,8 +46,8 @@ const filled = Effect.gen(function* () {
   return path
 })
 
-/** Looks that the others' books are whole; gives what is held of agency 1, whole or nothing. */
-const look = (store: BetStore["Service"]) =>
+/** Checks that the other books are complete, and that of agency 1 all bets are stored or none. */
+const checkBooks = (store: BetStore["Service"]) =>
   Effect.gen(function* () {
     expect((yield* bookOf(2)).text).toBe(bytesOf([bets(2, 0, 30)]))
     expect((yield* bookOf(3)).text).toBe(bytesOf([bets(3, 0, 30)]))
@@ -65,10 +64,9 @@ const at = { path: "bets.csv", drawId: "default" }
 const isDiscarding = (path: string): boolean =>
   JSON.parse(readFileSync(`${path}.state.json`, "utf8")).discarding
 
-/** More operations than a discard needs. */
 const TOO_MANY = 100
 
-it.live("a discard leaves to the file who may read it", () =>
+it.live("a discard keeps the permissions of the file", () =>
   Effect.gen(function* () {
     const path = yield* filled
     chmodSync(path, 0o600)
@@ -77,7 +75,7 @@ it.live("a discard leaves to the file who may read it", () =>
   })
 )
 
-it.live("what a crash left of files being written is removed when the store is opened", () =>
+it.live("opening a store removes the temporary files of a crash", () =>
   Effect.gen(function* () {
     const path = yield* filled
     const folder = dirname(path)
@@ -86,17 +84,17 @@ it.live("what a crash left of files being written is removed when the store is o
       writeFileSync(yield* temporaryName(`${path}${rest}`), readFileSync(path))
     }
     const random = basename(yield* temporaryName(""))
-    // Such as an operator's copy, with or without a date, and another store.
+    // Copies by an operator, and files of other stores.
     const mine = ["bets.csv.tmp", "bets.csv.20261128.tmp", "bets.csv.1.tmp", "bets.csv.tmp.1"]
     const others = [...mine, `other.csv${random}`, `bets.csv.2${random}`, `bets.csv2${random}`]
     for (const name of others) writeFileSync(join(folder, name), "mine")
-    yield* using(path, look)
+    yield* using(path, checkBooks)
     expect(readdirSync(folder).sort()).toEqual([...before, ...others].sort())
   })
 )
 
 describe("a discard in a CSV store", () => {
-  it.live("that ends at any operation leaves the old book, or none, to who opens the store", () =>
+  it.live("that stops at any operation leaves the old book or none", () =>
     Effect.gen(function* () {
       const node = yield* Disk
       const seen: Array<string> = []
@@ -111,26 +109,25 @@ describe("a discard in a CSV store", () => {
           },
           disk
         )
-        seen.push(yield* using(path, look))
-        // All that may fail of a discard that succeeds is to note that it is done.
+        seen.push(yield* using(path, checkBooks))
+        // The only failure of a discard that succeeds is that of the final note.
         if (Exit.isSuccess(exit)) expect(seen.at(-1)).toBe("gone")
         else expect(hasFailed()).toBe(true)
         if (!hasFailed()) break
-        // Whatever lies about now is in nobody's way.
+        // Leftovers do not prevent the next discard.
         yield* using(path, (store) => store.discard(1))
-        expect(yield* using(path, look)).toBe("gone")
+        expect(yield* using(path, checkBooks)).toBe("gone")
       }
       expect(seen.length).toBeGreaterThan(10)
       expect(seen.length).toBeLessThan(TOO_MANY)
       expect([...new Set(seen)]).toEqual(["finished", "unfinished", "gone"])
-      // The steps come in this order, none of them twice.
       const order = ["finished", "unfinished", "gone"]
       expect(seen).toEqual(seen.toSorted((a, b) => order.indexOf(a) - order.indexOf(b)))
     })
   )
 
   it.live(
-    "of which one operation fails is refused, and the store goes on unless it was a sync",
+    "with one failed operation is refused, and the store keeps working unless that was a sync",
     () =>
       Effect.gen(function* () {
         const node = yield* Disk
@@ -147,7 +144,7 @@ describe("a discard in a CSV store", () => {
                 const exit = yield* Effect.result(store.discard(1))
                 if (failed() === undefined) return
                 if (exit._tag === "Success") {
-                  expect(yield* look(store)).toBe("gone")
+                  expect(yield* checkBooks(store)).toBe("gone")
                   return
                 }
                 if (exit.failure._tag === "StoreBroken") {
@@ -159,11 +156,11 @@ describe("a discard in a CSV store", () => {
                   return
                 }
                 expect(failed()).not.toBe("sync")
-                // Who reads waits for the end of a discard that is under way.
+                // Otherwise readers would wait for the discard to end.
                 expect(isDiscarding(path)).toBe(false)
-                const isKept = (yield* look(store)) === "unfinished"
+                const isKept = (yield* checkBooks(store)) === "unfinished"
                 expect(exit.failure.message.includes("but its book is not finished")).toBe(isKept)
-                expect(["finished", "unfinished"]).toContain(yield* look(store))
+                expect(["finished", "unfinished"]).toContain(yield* checkBooks(store))
                 yield* store.append(3, 30, bets(3, 30, 1))
                 expect(yield* store.discard(1)).toBe(30)
                 yield* store.append(1, 0, bets(1, 90, 2))
@@ -186,7 +183,7 @@ describe("a discard in a CSV store", () => {
       })
   )
 
-  it.live("is refused where another program gave a bet of the book to another agency", () =>
+  it.live("is refused if another program moved a bet of the book to another agency", () =>
     Effect.gen(function* () {
       const path = yield* filled
       yield* using(path, (store) =>
@@ -203,63 +200,61 @@ describe("a discard in a CSV store", () => {
     })
   )
 
-  it.live(
-    "on a full disk is refused alone, gives the room back, and works when there is some",
-    () =>
-      Effect.gen(function* () {
-        const path = yield* filled
-        const node = yield* Disk
-        let temporary: number | undefined
-        const disk: Disk = {
-          ...node,
-          open: (name, flags) =>
-            Effect.tap(node.open(name, flags), (file) =>
-              Effect.sync(() => {
-                if (/\.csv\.\d+\.tmp$/.test(name)) temporary = file
-                else if (file === temporary) temporary = undefined
-              })
-            ),
-          write: (file, bytes, position) =>
-            file !== temporary
-              ? node.write(file, bytes, position)
-              : position < 100
-                ? node.write(file, bytes.subarray(0, 100 - position), position)
-                : Effect.fail(new DiskError({ operation: "write", code: "ENOSPC", reason: "full" }))
-        }
-        yield* using(
-          path,
-          (store) =>
-            Effect.gen(function* () {
-              const [, , discarded] = yield* Effect.all(
-                [
-                  store.append(3, 30, bets(3, 30, 1)),
-                  store.append(3, 31, bets(3, 31, 1)),
-                  Effect.flip(store.discard(1)),
-                  store.append(3, 32, bets(3, 32, 1), { last: whole(bets(3, 0, 33)) })
-                ],
-                { concurrency: "unbounded" }
-              )
-              expect(discarded).toMatchObject({
-                _tag: "StoreUnavailable",
-                reason: expect.stringMatching(/^full; the bets of agency/)
-              })
-              const { length } = readdirSync(dirname(path)).filter((name) => name.endsWith(".tmp"))
-              expect(length).toBe(0)
-              expect(yield* store.progressOf(1)).toEqual({
-                bets: 30,
-                finished: false,
-                told: false,
-                edition: 0
-              })
-              expect(yield* store.progressOf(3)).toMatchObject({ bets: 33, finished: true })
-            }),
-          disk
-        )
-        expect(yield* using(path, (store) => store.discard(1))).toBe(30)
-      })
+  it.live("on a full disk is refused, frees its space, and succeeds once there is room", () =>
+    Effect.gen(function* () {
+      const path = yield* filled
+      const node = yield* Disk
+      let temporary: number | undefined
+      const disk: Disk = {
+        ...node,
+        open: (name, flags) =>
+          Effect.tap(node.open(name, flags), (file) =>
+            Effect.sync(() => {
+              if (/\.csv\.\d+\.tmp$/.test(name)) temporary = file
+              else if (file === temporary) temporary = undefined
+            })
+          ),
+        write: (file, bytes, position) =>
+          file !== temporary
+            ? node.write(file, bytes, position)
+            : position < 100
+              ? node.write(file, bytes.subarray(0, 100 - position), position)
+              : Effect.fail(new DiskError({ operation: "write", code: "ENOSPC", reason: "full" }))
+      }
+      yield* using(
+        path,
+        (store) =>
+          Effect.gen(function* () {
+            const [, , discarded] = yield* Effect.all(
+              [
+                store.append(3, 30, bets(3, 30, 1)),
+                store.append(3, 31, bets(3, 31, 1)),
+                Effect.flip(store.discard(1)),
+                store.append(3, 32, bets(3, 32, 1), { last: whole(bets(3, 0, 33)) })
+              ],
+              { concurrency: "unbounded" }
+            )
+            expect(discarded).toMatchObject({
+              _tag: "StoreUnavailable",
+              reason: expect.stringMatching(/^full; the bets of agency/)
+            })
+            const { length } = readdirSync(dirname(path)).filter((name) => name.endsWith(".tmp"))
+            expect(length).toBe(0)
+            expect(yield* store.progressOf(1)).toEqual({
+              bets: 30,
+              finished: false,
+              told: false,
+              edition: 0
+            })
+            expect(yield* store.progressOf(3)).toMatchObject({ bets: 33, finished: true })
+          }),
+        disk
+      )
+      expect(yield* using(path, (store) => store.discard(1))).toBe(30)
+    })
   )
 
-  it.live("is of many pieces where the file is large, and keeps every other row in its place", () =>
+  it.live("in a large file is done in pieces, and keeps the order of all other rows", () =>
     Effect.gen(function* () {
       const path = join(yield* temporaryFolder, "bets.csv")
       yield* using(path, (store) =>
@@ -284,7 +279,7 @@ describe("a discard in a CSV store", () => {
     })
   )
 
-  it.live("is refused where a bet of another was damaged meanwhile", () =>
+  it.live("is refused if a bet of another agency was damaged meanwhile", () =>
     Effect.gen(function* () {
       const path = yield* filled
       const error = yield* using(path, (store) =>
@@ -300,7 +295,7 @@ describe("a discard in a CSV store", () => {
   )
 })
 
-it.effect("a discard whose end could not be noted is as durable as any other", () =>
+it.effect("a discard is durable even if its end could not be noted", () =>
   Effect.gen(function* () {
     const machine = CrashDisk.make("/there")
     const disk = machine.attach()
@@ -313,7 +308,7 @@ it.effect("a discard whose end could not be noted is as durable as any other", (
       Scope.provide(CsvStore.openStore(on, "/there/bets.csv", at), Scope.makeUnsafe())
     const store = yield* openOn({ ...disk, open })
     yield* fill(store)
-    // There is room for the state that the discard begins with.
+    // Room only for the state at the start of the discard.
     states = 1
     expect(yield* store.discard(1)).toBe(30)
     yield* store.append(3, 30, bets(3, 30, 5))
@@ -325,7 +320,7 @@ it.effect("a discard whose end could not be noted is as durable as any other", (
 )
 
 it.effect(
-  "a discard keeps the others' books, wherever the power is cut and whatever it leaves",
+  "a discard keeps the other books, whenever the power is cut and whatever is on the disk",
   () =>
     Effect.gen(function* () {
       const seen = new Set<string>()
@@ -333,7 +328,7 @@ it.effect(
         let hasStopped = true
         for (let operation = 1; hasStopped; operation++) {
           expect(operation).toBeLessThan(TOO_MANY)
-          // The store is opened without its lock, and so touches nothing but this disk.
+          // Without its lock, the store uses only this disk.
           const machine = CrashDisk.make("/there")
           const run = <A, E>(use: (store: BetStore["Service"]) => Effect.Effect<A, E, BetStore>) =>
             CsvStore.openStore(machine.attach(), "/there/bets.csv", at).pipe(
@@ -341,7 +336,7 @@ it.effect(
               Effect.scoped
             )
           yield* run(fill)
-          // What waits for a disk that has stopped waits for ever: it is left to itself.
+          // Detached, because it waits forever once the disk has stopped.
           const discarding = yield* Effect.forkDetach(
             run((store) => {
               machine.stopAfter(operation)
@@ -353,13 +348,13 @@ it.effect(
           }
           hasStopped = machine.hasStopped()
           machine.cut(kept)
-          seen.add(yield* run(look))
-          // Nobody who reads the store waits any more for a discard that was cut short.
+          seen.add(yield* run(checkBooks))
+          // Readers no longer wait for the interrupted discard.
           const state = yield* readFile(machine.attach(), "/there/bets.csv.state.json")
           expect(JSON.parse(Buffer.from(state!).toString()).discarding).toBe(false)
           yield* run((store) => store.discard(1))
           machine.cut(0)
-          expect(yield* run(look)).toBe("gone")
+          expect(yield* run(checkBooks)).toBe("gone")
         }
       }
       expect([...seen].sort()).toEqual(["finished", "gone", "unfinished"])

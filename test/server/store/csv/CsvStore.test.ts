@@ -26,7 +26,6 @@ conformance("CsvStore", {
 
 const inFolder = Effect.map(temporaryFolder, (folder) => join(folder, "bets.csv"))
 
-/** Opens the store, runs, and closes it again. */
 const using = <A, E>(
   options: CsvStore.Options,
   run: (store: BetStore["Service"]) => Effect.Effect<A, E, BetStore>
@@ -39,7 +38,7 @@ const using = <A, E>(
 
 const at = (path: string, drawId = "default") => ({ path, drawId })
 
-/** A store with three agencies' bets, the last rows quoted. */
+/** A store with bets of three agencies. The last rows are quoted. */
 const filled = Effect.gen(function* () {
   const path = yield* inFolder
   yield* using(at(path), (store) =>
@@ -52,7 +51,6 @@ const filled = Effect.gen(function* () {
   return path
 })
 
-/** Changes what the state file says. */
 const changeState = (path: string, change: object) => {
   const state = JSON.parse(readFileSync(`${path}.state.json`, "utf8"))
   writeFileSync(`${path}.state.json`, JSON.stringify({ ...state, ...change }))
@@ -66,11 +64,12 @@ for row in json.load(sys.stdin): writer.writerow(row)
 `
 
 const python = spawnSync("python3", ["-c", "print(1)"])
-if (python.status !== 0) process.stderr.write("python3 is not there: its csv is not compared\n")
+if (python.status !== 0)
+  process.stderr.write("python3 is missing: the file is not compared with its csv\n")
 
 describe("CsvStore", () => {
   it.live.prop(
-    "writes the file as Python's csv.writer does",
+    "writes the same file as Python's csv.writer",
     [Schema.Array(BetBatchSchema)],
     ([batches], { skip }) =>
       Effect.gen(function* () {
@@ -98,7 +97,7 @@ describe("CsvStore", () => {
     { arbitrary: { runs: 5 } }
   )
 
-  it.live("reads a file that Python left, as the default draw that nobody has finished", () =>
+  it.live("reads a file of Python's as the default draw with no finished books", () =>
     Effect.gen(function* () {
       const path = yield* filled
       rmSync(`${path}.state.json`)
@@ -114,7 +113,7 @@ describe("CsvStore", () => {
     })
   )
 
-  it.live("cuts a torn tail at whatever byte of the last two rows", () =>
+  it.live("cuts a torn tail that begins at any byte of the last two rows", () =>
     Effect.gen(function* () {
       const path = yield* filled
       const whole = readFileSync(path)
@@ -144,7 +143,7 @@ describe("CsvStore", () => {
     })
   )
 
-  it.live("ignores an unfinished last row when it only reads, and leaves it there", () =>
+  it.live("ignores and keeps an unfinished last row when reading", () =>
     Effect.gen(function* () {
       const path = yield* filled
       appendFileSync(path, "1,Ana,L")
@@ -158,7 +157,7 @@ describe("CsvStore", () => {
     })
   )
 
-  it.live("refuses damage that no crash can have left, and names where, to who reads too", () =>
+  it.live("refuses damage that no crash explains and names its offset, to readers too", () =>
     Effect.gen(function* () {
       const path = yield* filled
       const whole = readFileSync(path)
@@ -173,7 +172,7 @@ describe("CsvStore", () => {
     })
   )
 
-  it.live("keeps what it cuts beside it, where that is more than an unfinished row", () =>
+  it.live("saves the tail it cuts if that is more than an unfinished row", () =>
     Effect.gen(function* () {
       const path = yield* filled
       const whole = readFileSync(path)
@@ -188,7 +187,7 @@ describe("CsvStore", () => {
     })
   )
 
-  it.live("leaves a file alone that is not a store, and does not read it as one", () =>
+  it.live("neither opens nor changes a file that is not a store", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
       const path = join(folder, "book.csv")
@@ -206,7 +205,7 @@ describe("CsvStore", () => {
     ["a bet was damaged", 2, 0x0a, "damaged at byte 0:"],
     ["a line end was damaged", -1, 0x58, "damaged: it has "]
   ] as const) {
-    it.live(`tells no winners rather than some of them where ${what} meanwhile`, () =>
+    it.live(`returns no winners rather than some of them if ${what} meanwhile`, () =>
       Effect.gen(function* () {
         const path = yield* filled
         const error = yield* using(at(path), (store) =>
@@ -223,7 +222,7 @@ describe("CsvStore", () => {
     )
   }
 
-  it.live("refuses to cut, or to miss, bets of a book that was acknowledged as whole", () =>
+  it.live("refuses a file that lacks bets of a finished book", () =>
     Effect.gen(function* () {
       const path = yield* filled
       yield* using(at(path), (store) => store.finish(1, 15, whole(bets(1, 0, 15))))
@@ -241,7 +240,7 @@ describe("CsvStore", () => {
     })
   )
 
-  it.live("refuses a damaged state file in one line", () =>
+  it.live("refuses a damaged state file with a message of one line", () =>
     Effect.gen(function* () {
       const path = yield* filled
       const state = JSON.parse(readFileSync(`${path}.state.json`, "utf8"))
@@ -260,7 +259,7 @@ describe("CsvStore", () => {
     })
   )
 
-  it.live("reads all that there is on a disk that gives few bytes at a time", () =>
+  it.live("reads the whole file from a disk with short reads", () =>
     Effect.gen(function* () {
       const path = yield* filled
       const node = yield* Disk
@@ -276,7 +275,7 @@ describe("CsvStore", () => {
     })
   )
 
-  it.live("survives writes that fail or are short, and works again when the disk does", () =>
+  it.live("survives failed and short writes, and works again once the disk does", () =>
     Effect.gen(function* () {
       const path = yield* inFolder
       const node = yield* Disk
@@ -330,7 +329,7 @@ describe("CsvStore", () => {
             _tag: "StoreUnavailable"
           })
           expect((yield* store.progressOf(1)).finished).toBe(false)
-          // Room for its row alone, and not for the state, which says that it is the last.
+          // Room for the row, but not for the state that finishes the book.
           const last = bets(2, 0, 1)
           space = last.byteLength + "2,\r".length
           expect(yield* Effect.flip(store.append(2, 0, last, { last: whole(last) }))).toMatchObject(
@@ -340,7 +339,7 @@ describe("CsvStore", () => {
           )
           expect(yield* store.progressOf(2)).toMatchObject({ bets: 1, finished: false })
 
-          // Of a group that is stored without its state, the bets alone are acknowledged.
+          // If the state of a group cannot be stored, only its bets are acknowledged.
           space = 2 * (last.byteLength + "2,\r".length)
           const group = yield* Effect.all(
             [
@@ -383,7 +382,7 @@ describe("CsvStore", () => {
     })
   )
 
-  it.live("is broken for ever once a sync has failed, of the bets or of the state", () =>
+  it.live("stays broken once a sync of the bets or of the state has failed", () =>
     Effect.gen(function* () {
       const node = yield* Disk
       for (const what of ["syncData", "sync"] as const) {
@@ -400,7 +399,7 @@ describe("CsvStore", () => {
             const write = what === "sync" ? store.told(1) : store.append(1, 0, bets(1, 0, 1))
             works = false
             expect(yield* Effect.flip(write)).toMatchObject({ _tag: "StoreBroken" })
-            // Nothing can be known of what was written, and so it is not touched.
+            // The disk's state is unknown, so written bytes are not cut.
             expect(statSync(path).size > 0).toBe(what === "syncData")
             works = true
             expect(yield* Effect.flip(write)).toMatchObject({ _tag: "StoreBroken" })

@@ -1,7 +1,4 @@
-/**
- * What the state of a CSV store says of the file, when it says so, and what is shown of the store
- * to who reads beside its server.
- */
+/** How the state of a CSV store notes synced bytes, and what readers see while a server writes. */
 import {
   copyFileSync,
   readdirSync,
@@ -37,7 +34,7 @@ const stateIn = (path: string) => JSON.parse(readFileSync(`${path}.state.json`, 
 const progressIn = (path: string) =>
   Effect.scoped(Effect.flatMap(makeReader(options(path)), (books) => books.progress))
 
-/** Whoever has something to do with a disk in memory has done it. */
+/** Lets all fibers that use a disk in memory finish their work. */
 const settle = Effect.repeat(Effect.yieldNow, { times: 100 })
 
 describe("a CSV store notes how much of it is synced", () => {
@@ -58,7 +55,7 @@ describe("a CSV store notes how much of it is synced", () => {
           yield* TestClock.adjust("1 second")
           yield* settle
           expect(yield* noted).toBe(yield* length)
-          // Nothing is written where there is nothing new.
+          // Without new bets nothing is written.
           const { operations } = machine
           const before = operations()
           yield* TestClock.adjust("1 minute")
@@ -72,7 +69,7 @@ describe("a CSV store notes how much of it is synced", () => {
     })
   )
 
-  it.effect("but not for ever, where the disk does not answer while it is closed", () =>
+  it.effect("and gives up after ten seconds if the disk hangs while it is closed", () =>
     Effect.gen(function* () {
       const machine = CrashDisk.make("/there")
       const path = "/there/bets.csv"
@@ -89,7 +86,7 @@ describe("a CSV store notes how much of it is synced", () => {
     })
   )
 
-  it.effect("and before too much of it is not noted", () =>
+  it.effect("and before too many bytes are not noted", () =>
     Effect.gen(function* () {
       const path = yield* inFolder
       const row = bets(1, 0, 1)
@@ -105,7 +102,7 @@ describe("a CSV store notes how much of it is synced", () => {
   )
 })
 
-/** Opens a store on a disk in memory, which it may wait for for ever: it is left to itself. */
+/** Opens a store on a disk in memory, in a scope that is never closed: that could wait forever. */
 const openOn = (
   machine: CrashDisk.CrashDisk,
   more: Partial<CsvStore.Options> = {},
@@ -116,7 +113,7 @@ const openOn = (
   ).pipe(Scope.provide(Scope.makeUnsafe()), Effect.provide(Logger.layer([])))
 
 it.effect.each([0, 1])(
-  "a CSV store is durable once it is open, after a kill at any moment (%i more)",
+  "an open CSV store is durable after its server was killed at any moment (%i more)",
   (added) =>
     Effect.gen(function* () {
       let hasStopped = true
@@ -138,12 +135,12 @@ it.effect.each([0, 1])(
     })
 )
 
-it.effect("a CSV store can be opened wherever the power is cut as it is opened after a kill", () =>
+it.effect("a CSV store survives a power cut at any operation of its recovery", () =>
   Effect.gen(function* () {
     let hasStopped = true
     for (let operation = 1; hasStopped; operation++) {
       const machine = CrashDisk.make("/there")
-      // The server was killed between a write and its sync.
+      // The server is killed between a write and its sync.
       const disk = { ...machine.attach(), syncData: () => Effect.never }
       yield* Effect.forkDetach(
         Effect.flatMap(openOn(machine, {}, disk), (store) => store.append(1, 0, bets(1, 0, 5)))
@@ -161,7 +158,7 @@ it.effect("a CSV store can be opened wherever the power is cut as it is opened a
   })
 )
 
-it.effect("a CSV store can be opened wherever the power is cut in a batch that is large", () =>
+it.effect("a CSV store survives a power cut at any operation of a large batch", () =>
   Effect.gen(function* () {
     const limits = { tailLimitBytes: 1000 }
     const book = bets(1, 0, 90)
@@ -173,7 +170,7 @@ it.effect("a CSV store can be opened wherever the power is cut in a batch that i
       const appending = yield* Effect.forkDetach(store.append(1, 0, book))
       yield* settle
       hasStopped = appending.pollUnsafe() === undefined
-      // The disk has written the end of what was not synced, and not its beginning.
+      // The disk keeps the end of the unsynced bytes, but not the beginning.
       machine.cut("end")
       const again = yield* openOn(machine, limits)
       const { bets: held } = yield* again.progressOf(1)
@@ -184,8 +181,8 @@ it.effect("a CSV store can be opened wherever the power is cut in a batch that i
   })
 )
 
-describe("who reads a CSV store", () => {
-  it.live("beside a server is shown no batch that is not synced, but all that is noted", () =>
+describe("a reader of a CSV store", () => {
+  it.live("sees every noted batch of a server, and none that is not synced", () =>
     Effect.gen(function* () {
       const path = yield* inFolder
       const node = yield* Disk
@@ -233,7 +230,7 @@ describe("who reads a CSV store", () => {
         const reading = yield* Effect.forkScoped(progressIn(path))
         yield* Effect.sleep("100 millis")
         expect(reading.pollUnsafe()).toBeUndefined()
-        // A crash at this moment leaves it so, and then nobody is waited for.
+        // The same files without a server, as after a crash: the reader does not wait.
         copyFileSync(path, `${path}.crashed`)
         copyFileSync(`${path}.state.json`, `${path}.crashed.state.json`)
         expect((yield* progressIn(`${path}.crashed`)).get(1)).toMatchObject({ bets: 5 })
@@ -245,7 +242,7 @@ describe("who reads a CSV store", () => {
   )
 
   it.live(
-    "is shown what a killed server wrote last once that is durable, or on what is read-only",
+    "sees the last writes of a killed server once they are synced, or on a read-only disk",
     () =>
       Effect.gen(function* () {
         const path = yield* inFolder
@@ -253,7 +250,7 @@ describe("who reads a CSV store", () => {
           const store = yield* CsvStore.make(options(path))
           yield* store.append(2, 0, bets(2, 0, 7))
         }).pipe(Effect.scoped)
-        // As a server leaves it that was killed before it noted the last batch.
+        // The state of a server that was killed before it noted the last batch.
         writeFileSync(`${path}.state.json`, JSON.stringify({ ...stateIn(path), synced: 0 }))
         const node = yield* Disk
         const readWith = (code: string) => {
@@ -266,14 +263,14 @@ describe("who reads a CSV store", () => {
       })
   )
 
-  it.live("while a server adds to it is not told that bets are missing", () =>
+  it.live("reports no missing bets while a server appends", () =>
     Effect.gen(function* () {
       const path = yield* inFolder
       const node = yield* Disk
       const store = yield* CsvStore.make(options(path))
       yield* store.append(1, 0, bets(1, 0, 5), { last: whole(bets(1, 0, 5)) })
       const add = Effect.andThen(store.append(2, 0, bets(2, 0, 7)), store.told(1))
-      // The server adds to it just after its size was looked at.
+      // The server appends just after the reader got the size.
       let file: number | undefined
       const open = (name: string, flags: Flags) =>
         Effect.tap(node.open(name, flags), (opened) =>
@@ -291,7 +288,7 @@ describe("who reads a CSV store", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("goes on with the file that it has when the server puts another in its place", () =>
+  it.live("keeps reading its open file after the server replaces it", () =>
     Effect.gen(function* () {
       const path = yield* inFolder
       const store = yield* CsvStore.make(options(path))
@@ -308,7 +305,7 @@ describe("who reads a CSV store", () => {
   )
 })
 
-it.live("who opens a CSV store just before a book is discarded from it reads the new file", () =>
+it.live("a reader that opens a CSV store just before a discard reads the new file", () =>
   Effect.gen(function* () {
     const path = yield* inFolder
     yield* Effect.gen(function* () {
@@ -337,20 +334,20 @@ it.live("who opens a CSV store just before a book is discarded from it reads the
 
 const ROW = Buffer.from("Ana María,Diaz López,30000001,1990-01-01,12\n")
 
-/** The open descriptors of files that were replaced, or that were to take their place. */
+/** Counts the open descriptors of replaced or temporary files. */
 const replacedFiles = (path: string): number =>
   readdirSync("/proc/self/fd").filter((name) => {
     try {
       const file = readlinkSync(`/proc/self/fd/${name}`)
       return file.startsWith(path) && /\.tmp$| \(deleted\)$/.test(file)
     } catch {
-      // It was the one of the folder itself.
+      // The descriptor of the folder itself, already closed.
       return false
     }
   }).length
 
 it.live.runIf(process.platform === "linux")(
-  "a discard leaves no file behind, and a book that is being read goes on in the new one",
+  "a discard leaves no file behind, and reading a book continues in the new file",
   () =>
     Effect.gen(function* () {
       const path = yield* inFolder

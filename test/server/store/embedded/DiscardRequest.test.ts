@@ -1,7 +1,6 @@
 /**
- * Goal: a discard that one process asks another for is executed once, while somebody waits for it,
- * or not at all, and whoever asks is told which. Method: both sides in this process, and request
- * files written by hand for what goes wrong.
+ * Goal: a requested discard is executed once while its process waits, or not at all, and the
+ * process learns which. Method: both sides in this process, and request files written by hand.
  */
 import {
   existsSync,
@@ -32,7 +31,6 @@ type Store = BetStore["Service"]
 const pause = (millis: number) =>
   Effect.promise(() => new Promise<void>((resolve) => setTimeout(resolve, millis)))
 
-/** Waits for what happens outside of Effect. */
 const until = (happened: () => boolean) =>
   Effect.gen(function* () {
     for (let looks = 0; looks < 500; looks++) {
@@ -59,7 +57,6 @@ const writeRequest = (file: string, text: string, ageSeconds = 0) =>
     renew(file, ageSeconds)
   )
 
-/** The lines that `run` logs, by level. */
 const logging = Effect.sync(() => {
   const lines: Array<string> = []
   const logger = Logger.make(({ logLevel, message }) => {
@@ -72,7 +69,7 @@ for (const [name, stores] of Object.entries({
   SqliteStore: { make: SqliteStore.make, discard: SqliteStore.discard },
   CsvStore: { make: CsvStore.make, discard: CsvStore.discard }
 })) {
-  /** Opens a store with two books, which are whole. */
+  /** Opens a store with two finished books. */
   const open = Effect.fnUntraced(function* (path: string) {
     const store = yield* stores.make({ path, drawId: "default" })
     yield* store.openDraw(drawOf([1, 2]))
@@ -87,8 +84,8 @@ for (const [name, stores] of Object.entries({
   })
   const at = (path: string, drawId = "default") => ({ path, drawId })
 
-  describe.concurrent(`a discard asked of the one who has a ${name} open`, () => {
-    it.live("is executed, answered, logged, and told to who watches", () =>
+  describe.concurrent(`a request to discard a book from an open ${name}`, () => {
+    it.live("is executed, answered, logged and emitted as a change", () =>
       Effect.gen(function* () {
         const { layer, lines } = yield* logging
         yield* Effect.gen(function* () {
@@ -110,7 +107,7 @@ for (const [name, stores] of Object.entries({
       })
     )
 
-    it.live("is refused with the reason after the draw, and for another draw", () =>
+    it.live("is refused with the reason after the draw and for another draw", () =>
       Effect.gen(function* () {
         const { layer, lines } = yield* logging
         const { path, store } = yield* Effect.provide(withBooks, layer)
@@ -134,12 +131,12 @@ for (const [name, stores] of Object.entries({
       })
     )
 
-    it.live("is not executed for who is gone, nor again for who has the answer", () =>
+    it.live("is not executed if it is stale or already answered", () =>
       Effect.gen(function* () {
         const { layer, lines } = yield* logging
         yield* Effect.gen(function* () {
           const { file, store } = yield* withBooks
-          // Since it was last renewed the clock may have been put back.
+          // The clock may have been set back since the last renewal.
           for (const ageSeconds of [6, -3600]) {
             yield* writeRequest(file, requestOf(1), ageSeconds)
             yield* until(() => !existsSync(file))
@@ -164,7 +161,7 @@ for (const [name, stores] of Object.entries({
       })
     )
 
-    it.live("is removed with a warning where it is no request", () =>
+    it.live("is removed with a warning if it is not a request", () =>
       Effect.gen(function* () {
         const { layer, lines } = yield* logging
         yield* Effect.gen(function* () {
@@ -180,7 +177,7 @@ for (const [name, stores] of Object.entries({
       })
     )
 
-    it.live("is looked for again where it could not be read", () =>
+    it.live("is read again after a failed read", () =>
       Effect.gen(function* () {
         const { file, store } = yield* withBooks
         mkdirSync(file)
@@ -192,7 +189,7 @@ for (const [name, stores] of Object.entries({
       }).pipe(Effect.provide(Logger.layer([])))
     )
 
-    it.live("of an earlier server is removed when the store is opened, but for an answer", () =>
+    it.live("to an earlier server is removed when the store is opened unless it is answered", () =>
       Effect.gen(function* () {
         const path = yield* newPath
         const file = `${path}.discard`
@@ -214,7 +211,7 @@ for (const [name, stores] of Object.entries({
       })
     )
 
-    it.live("needs no other where nobody has the store open, and makes no store", () =>
+    it.live("is not needed if no server has the store open, and creates no store", () =>
       Effect.gen(function* () {
         const path = yield* newPath
         yield* Effect.scoped(open(path))
@@ -237,7 +234,7 @@ for (const [name, stores] of Object.entries({
   })
 }
 
-/** Lets the test's time go on, and files be read meanwhile. */
+/** Advances the test clock and lets file operations run. */
 const goOn = Effect.andThen(TestClock.adjust("100 millis"), pause(5))
 
 const awaitWithTime = <A, E>(fiber: Fiber.Fiber<A, E>) =>
@@ -246,8 +243,8 @@ const awaitWithTime = <A, E>(fiber: Fiber.Fiber<A, E>) =>
     return yield* Fiber.join(fiber)
   })
 
-describe("who asks for a discard", () => {
-  /** A store that is locked by somebody who hears nothing. */
+describe("a process that requests a discard", () => {
+  /** A store whose lock is held, but whose requests are not served. */
   const deaf = Effect.gen(function* () {
     const path = join(yield* temporaryFolder, "store")
     yield* StoreLock.acquire(path, path)
@@ -259,7 +256,7 @@ describe("who asks for a discard", () => {
     }
   })
 
-  it.effect("renews the request, gives up after ten seconds, and takes the request away", () =>
+  it.effect("renews the request, gives up after ten seconds, and removes the request", () =>
     Effect.gen(function* () {
       const { ask, file } = yield* deaf
       const fiber = yield* Effect.forkChild(ask, { startImmediately: true })
@@ -269,7 +266,7 @@ describe("who asks for a discard", () => {
         if (existsSync(file)) renewedAt.add(statSync(file).mtimeMs)
         yield* goOn
       }
-      // How often depends on how quickly this machine reads files while the time goes on.
+      // The number depends on how fast this machine reads files.
       expect(renewedAt.size).toBeGreaterThan(1)
       const error = yield* Fiber.join(fiber)
       expect(error.message).toMatch(
@@ -279,7 +276,7 @@ describe("who asks for a discard", () => {
     })
   )
 
-  it.effect("takes the request away when it is interrupted", () =>
+  it.effect("removes the request when it is interrupted", () =>
     Effect.gen(function* () {
       const { ask, file } = yield* deaf
       const fiber = yield* Effect.forkChild(ask, { startImmediately: true })
@@ -289,7 +286,7 @@ describe("who asks for a discard", () => {
     })
   )
 
-  it.live("is told to look where the request is taken away or the server stops", () =>
+  it.live("fails with a cure if the request is removed or the server stops", () =>
     Effect.gen(function* () {
       const { ask, file } = yield* deaf
       const fiber = yield* Effect.forkChild(ask, { startImmediately: true })
@@ -305,7 +302,7 @@ describe("who asks for a discard", () => {
     })
   )
 
-  it.effect("hears an answer that came just before the server stopped", () =>
+  it.effect("gets an answer written just before the server stopped", () =>
     Effect.gen(function* () {
       const path = join(yield* temporaryFolder, "store")
       const file = `${path}.discard`
@@ -314,7 +311,7 @@ describe("who asks for a discard", () => {
         const asking = DiscardRequest.ask({ path, drawId: "default", agency: 1 })
         const fiber = yield* Effect.forkDetach(asking, { startImmediately: true })
         yield* until(() => existsSync(file) && readFileSync(file, "utf8") !== "")
-        // The next look is the one that looks for the server too, once in ten.
+        // The next look is the one in ten that also looks for the server.
         yield* pause(50)
         yield* Effect.repeat(Effect.andThen(goOn, pause(25)), { times: 8 })
         const request = JSON.parse(readFileSync(file, "utf8"))
@@ -325,11 +322,11 @@ describe("who asks for a discard", () => {
     })
   )
 
-  it.effect("waits for another who asks, then says so; leaves his request alone", () =>
+  it.effect("waits for another request, keeps it, and then reports it", () =>
     Effect.gen(function* () {
       const { ask, file, path } = yield* deaf
       yield* writeRequest(file, requestOf(2))
-      // Written anew it would have the real time for a moment, and be taken for stale.
+      // Writing it again would give it the real time for a moment, which counts as stale.
       const renewing = yield* Effect.forkChild(
         Effect.sleep("1 second").pipe(Effect.andThen(renew(file)), Effect.forever),
         { startImmediately: true }
@@ -343,10 +340,10 @@ describe("who asks for a discard", () => {
     })
   )
 
-  it.effect("takes the place of one who is gone", () =>
+  it.effect("replaces a stale request", () =>
     Effect.gen(function* () {
       const { ask, file } = yield* deaf
-      // No file is older than the epoch, at which the test's time begins.
+      // No file can be older than the epoch, when the test's time begins.
       yield* TestClock.adjust("1 minute")
       yield* writeRequest(file, requestOf(2), 6)
       const fiber = yield* Effect.forkChild(ask, { startImmediately: true })
@@ -357,7 +354,7 @@ describe("who asks for a discard", () => {
     })
   )
 
-  it.live("touches no request but his own, and nor does who answers him", () =>
+  it.live("touches only its own request, as does the server", () =>
     Effect.gen(function* () {
       const path = join(yield* temporaryFolder, "store")
       const file = `${path}.discard`

@@ -1,4 +1,4 @@
-/** What the embedded stores share, with commits that wait until the test lets them through. */
+/** Group commit, with commits that wait for the test. */
 import { describe, expect, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber } from "effect"
 import { BetBatch } from "../../../../src/domain/BetBatch.ts"
@@ -15,7 +15,7 @@ import {
   type Write
 } from "../../../../src/server/store/embedded/GroupCommit.ts"
 
-/** What is done, in order; each commit ends as `outcome` says. */
+/** Records commits and notes in order. Each commit ends with `outcome`. */
 const gated = Effect.fnUntraced(function* (outcome: Effect.Effect<void, CommitFailure>) {
   const done: Array<string> = []
   const commit = (writes: ReadonlyArray<Write>) =>
@@ -34,10 +34,7 @@ const gated = Effect.fnUntraced(function* (outcome: Effect.Effect<void, CommitFa
 const start = <A, E>(effect: Effect.Effect<A, E>) =>
   Effect.forkChild(Effect.exit(effect), { startImmediately: true })
 
-/**
- * Commits wait for `gate`. All of one with agency 7 fail, and agency 3 alone; the others are told
- * how many bets there are.
- */
+/** Commits wait for `gate`. Agency 7 fails its whole group, agency 3 only its own write. */
 const gatedFinishes = Effect.gen(function* () {
   const groups: Array<ReadonlyArray<number>> = []
   const gate = yield* Deferred.make<void>()
@@ -64,7 +61,7 @@ const mismatch = (agency: number) =>
   Exit.fail(new BookMismatch({ agency, bets: 0, held: 10 * agency }))
 
 describe("the writer of an embedded store", () => {
-  it.effect("commits together what waits while a commit is under way, and answers each", () =>
+  it.effect("commits writes that wait for a commit together, and answers each", () =>
     Effect.gen(function* () {
       const { groups, gate, finish } = yield* gatedFinishes
       const fibers = yield* Effect.forEach([1, 2, 3, 4], (agency) => start(finish(agency)))
@@ -80,7 +77,7 @@ describe("the writer of an embedded store", () => {
     })
   )
 
-  it.effect("commits a discard by itself", () =>
+  it.effect("commits a discard alone", () =>
     Effect.gen(function* () {
       const { groups, gate, discard, finish } = yield* gatedFinishes
       const before = [yield* start(finish(1)), yield* start(finish(2))]
@@ -93,7 +90,7 @@ describe("the writer of an embedded store", () => {
     })
   )
 
-  it.effect("fails everyone of a group whose commit fails, and nobody else", () =>
+  it.effect("fails all writes of a group whose commit fails, and no others", () =>
     Effect.gen(function* () {
       const { groups, gate, finish } = yield* gatedFinishes
       const fibers = yield* Effect.forEach([1, 7, 2], (agency) => start(finish(agency)))
@@ -104,7 +101,7 @@ describe("the writer of an embedded store", () => {
     })
   )
 
-  it.effect("finishes a write that was submitted, although its caller is interrupted", () =>
+  it.effect("completes a submitted write although its caller is interrupted", () =>
     Effect.gen(function* () {
       const { groups, gate, finish } = yield* gatedFinishes
       const fibers = yield* Effect.forEach([1, 2], (agency) => start(finish(agency)))
@@ -115,7 +112,7 @@ describe("the writer of an embedded store", () => {
     })
   )
 
-  it.effect("notes nothing while a commit is on its way", () =>
+  it.effect("notes nothing during a commit", () =>
     Effect.gen(function* () {
       const gate = yield* Deferred.make<void>()
       const { done, note, writer } = yield* gated(Deferred.await(gate))
@@ -127,7 +124,7 @@ describe("the writer of an embedded store", () => {
     })
   )
 
-  it.effect("notes nothing more once a commit has broken the store, and commits nothing", () =>
+  it.effect("neither notes nor commits once a commit has broken the store", () =>
     Effect.gen(function* () {
       const broken = new StoreBroken({ reason: "no sync" })
       const { done, note, writer } = yield* gated(Effect.fail(broken))
@@ -138,7 +135,7 @@ describe("the writer of an embedded store", () => {
     })
   )
 
-  it.effect("commits nothing more once a note has broken the store", () =>
+  it.effect("commits nothing once a note has broken the store", () =>
     Effect.gen(function* () {
       const broken = new StoreBroken({ reason: "no sync" })
       const { done, writer } = yield* gated(Effect.void)
@@ -149,13 +146,13 @@ describe("the writer of an embedded store", () => {
     })
   )
 
-  it.effect("commits no more rows together than a group may have bytes", () =>
+  it.effect("limits the bytes of a group", () =>
     Effect.gen(function* () {
       const gate = yield* Deferred.make<void>()
       const { done, writer } = yield* gated(Deferred.await(gate))
       const half = new BetBatch(new Uint8Array(MAX_GROUP_BYTES / 2 - 100), 1)
       const large = new BetBatch(new Uint8Array(MAX_GROUP_BYTES + 1), 1)
-      // Each row takes more in a file than in a batch.
+      // Each row takes more bytes in a file than in a batch.
       const many = new BetBatch(new Uint8Array(MAX_GROUP_BYTES / 4), MAX_GROUP_BYTES / 16)
       const fibers = yield* Effect.forEach(
         [half, half, half, half, large, many, half],

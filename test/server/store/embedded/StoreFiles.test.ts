@@ -1,6 +1,6 @@
 /**
- * Goal: another user of the machine does not read a store, and gets nothing done with a file beside
- * it. Method: real files of every kind; those of another user where the tests run as root.
+ * Goal: another user of the machine cannot read a store, or affect it with a file next to it.
+ * Method: real files of every kind; those of another user only if the tests run as root.
  */
 import { spawn, spawnSync } from "node:child_process"
 import {
@@ -36,7 +36,7 @@ const FOREIGN =
   "remove it, or give it to the store's owner if you trust it (chown)"
 
 const isRoot = process.geteuid?.() === 0
-/** Only root can give a file to another user; the name says why these are skipped for others. */
+/** Only root can change the owner of a file. */
 const describeAsRoot = (name: string, tests: () => void) =>
   describe.skipIf(!isRoot)(`${name} (as root)`, tests)
 const OTHER = 12_345
@@ -56,7 +56,7 @@ const makeFifo = (file: string): void => {
   expect(spawnSync("mkfifo", [file]).status).toBe(0)
 }
 
-/** What is no file: each would be followed, or waited for without end. */
+/** Not regular files: opening one would follow a link or block. */
 const KINDS: Readonly<Record<string, (file: string) => void>> = {
   "a FIFO": makeFifo,
   "a link": (file) => {
@@ -76,7 +76,7 @@ for (const [name, stores] of Object.entries({ SqliteStore, CsvStore })) {
     return store
   })
   const filled = Effect.tap(newStore, (path) => Effect.scoped(fill(path)))
-  /** Why a store is opened neither to be written nor to be read. */
+  /** Returns why a store can be opened neither for writing nor for reading. */
   const refusal = Effect.fnUntraced(function* (path: string) {
     const { reason } = yield* Effect.flip(Effect.scoped(stores.make(at(path))))
     const url = { _tag: name === "CsvStore" ? "csv" : "sqlite", path } as const
@@ -86,7 +86,7 @@ for (const [name, stores] of Object.entries({ SqliteStore, CsvStore })) {
   })
 
   describe(`the files of a ${name}`, () => {
-    it.live("are their owner's alone, also while it is open", () =>
+    it.live("are accessible only to their owner, even while it is open", () =>
       Effect.gen(function* () {
         const path = yield* newStore
         const whileOpen = yield* Effect.scoped(Effect.map(fill(path), () => modesIn(dirname(path))))
@@ -99,7 +99,7 @@ for (const [name, stores] of Object.entries({ SqliteStore, CsvStore })) {
       })
     )
 
-    it.live("keep the mode that the operator has given the store", () =>
+    it.live("keep the store's permissions that the operator set", () =>
       Effect.gen(function* () {
         const path = yield* filled
         chmodSync(path, 0o640)
@@ -116,7 +116,7 @@ for (const [name, stores] of Object.entries({ SqliteStore, CsvStore })) {
       })
     )
 
-    it.live("are neither followed nor waited for where they are no files", () =>
+    it.live("are refused without blocking if they are not regular files", () =>
       Effect.gen(function* () {
         const path = yield* filled
         const ofSqlite = ["-wal", "-shm", "-journal"]
@@ -133,7 +133,7 @@ for (const [name, stores] of Object.entries({ SqliteStore, CsvStore })) {
           }
           if (before !== undefined) writeFileSync(file, before)
         }
-        // The store itself may be a link, which the operator has named.
+        // The path that the operator gives may be a link.
         symlinkSync(path, `${path}-named`)
         yield* Effect.scoped(stores.make(at(`${path}-named`)))
         rmSync(path)
@@ -142,7 +142,7 @@ for (const [name, stores] of Object.entries({ SqliteStore, CsvStore })) {
       })
     )
 
-    it.live("are written under a name that nobody has put a link to", () =>
+    it.live("are not written through a link at a temporary name", () =>
       Effect.gen(function* () {
         const path = yield* filled
         const victim = join(dirname(path), "victim")
@@ -159,7 +159,7 @@ for (const [name, stores] of Object.entries({ SqliteStore, CsvStore })) {
     )
 
     describeAsRoot("of another user", () => {
-      it.live("are not believed, unless that one may write the store", () =>
+      it.live("are not trusted unless that user can write the store", () =>
         Effect.gen(function* () {
           const path = yield* filled
           for (const suffix of ["-wal", "-journal", ".lock", ".lock-wal", ".state.json"]) {
@@ -179,7 +179,7 @@ for (const [name, stores] of Object.entries({ SqliteStore, CsvStore })) {
         })
       )
 
-      it.live("are not followed in the store's place, wherever they lead", () =>
+      it.live("are not followed as links in the store's place", () =>
         Effect.gen(function* () {
           const path = yield* filled
           const link = `${path}-linked`
@@ -190,7 +190,7 @@ for (const [name, stores] of Object.entries({ SqliteStore, CsvStore })) {
             rmSync(link)
           }
           expect(readdirSync(dirname(path))).not.toContain("nowhere")
-          // The store's owner may put one.
+          // Unless the link belongs to the store's owner.
           symlinkSync(path, link)
           for (const file of [path, `${path}.lock`]) chownSync(file, OTHER, OTHER)
           lchownSync(link, OTHER, OTHER)
@@ -200,7 +200,7 @@ for (const [name, stores] of Object.entries({ SqliteStore, CsvStore })) {
     })
 
     describeAsRoot("that root writes", () => {
-      it.live("stay those of the store's owner", () =>
+      it.live("still belong to the store's owner", () =>
         Effect.gen(function* () {
           const path = yield* filled
           chownSync(path, OTHER, OTHER)
@@ -223,8 +223,8 @@ for (const [name, stores] of Object.entries({ SqliteStore, CsvStore })) {
   })
 }
 
-/** Lets the test's time go on, and files be read meanwhile. */
-const goOn = Effect.andThen(
+/** Advances the test clock and lets file operations run. */
+const advance = Effect.andThen(
   TestClock.adjust("100 millis"),
   Effect.promise(() => new Promise<void>((resolve) => setTimeout(resolve, 5)))
 )
@@ -241,7 +241,7 @@ const writeRequest = (file: string, agency: number, more = "") =>
     })
   )
 
-/** Serves the requests beside a store; `asked` are the agencies whose books it has dropped. */
+/** Serves the requests to a store. `asked` lists the agencies whose books it discarded. */
 const serving = Effect.gen(function* () {
   const path = yield* newStore
   writeFileSync(path, "")
@@ -257,15 +257,15 @@ const serving = Effect.gen(function* () {
   return { path, file: `${path}.discard`, asked, lines }
 })
 
-/** What becomes of what lies there: one warning, and nothing else; a later request is served. */
+/** Expects one warning and no discard for the file, and that a later request is served. */
 const expectIgnored = ({ asked, file, lines }: Effect.Success<typeof serving>, why: string) =>
   Effect.gen(function* () {
-    for (let looks = 0; looks < 25; looks++) yield* goOn
+    for (let looks = 0; looks < 25; looks++) yield* advance
     expect(lines).toEqual([`requests to discard a book cannot be served: ${file} ${why}`])
     expect(asked).toEqual([])
     rmSync(file, { recursive: true })
     yield* writeRequest(file, 2)
-    for (let looks = 0; looks < 100 && asked.length === 0; looks++) yield* goOn
+    for (let looks = 0; looks < 100 && asked.length === 0; looks++) yield* advance
     expect(asked).toEqual([2])
   })
 
@@ -276,7 +276,7 @@ describe("a request to discard a book", () => {
     Effect.gen(function* () {
       const server = yield* serving
       make(server.file)
-      // Neither where the server starts nor for who would ask.
+      // Neither by a server that starts nor by a process that asks.
       yield* DiscardRequest.clear(server.path)
       yield* StoreLock.acquire(server.path, server.path)
       const asking = DiscardRequest.ask({ path: server.path, drawId: "default", agency: 1 })
@@ -287,17 +287,17 @@ describe("a request to discard a book", () => {
     })
   )
 
-  it.effect("is no longer than a request", () =>
+  it.effect("is removed with a warning if it is too long", () =>
     Effect.gen(function* () {
       const { asked, file, lines } = yield* serving
       yield* writeRequest(file, 1, " ".repeat(64 * 1024))
-      for (let looks = 0; looks < 100 && lines.length === 0; looks++) yield* goOn
+      for (let looks = 0; looks < 100 && lines.length === 0; looks++) yield* advance
       expect(lines).toEqual([`${file} was not a request to discard a book, and was removed`])
       expect(asked).toEqual([])
     })
   )
 
-  it.effect("is its owner's alone, and answered through no link", () =>
+  it.effect("is accessible only to its owner, and not answered through a link", () =>
     Effect.gen(function* () {
       const path = yield* newStore
       symlinkSync("nowhere", `${path}.discard.tmp`)
@@ -311,7 +311,7 @@ describe("a request to discard a book", () => {
 })
 
 describeAsRoot("a request to discard a book", () => {
-  it.effect("of a user who cannot write the store is left alone, and named", () =>
+  it.effect("of a user who cannot write the store is refused and kept", () =>
     Effect.gen(function* () {
       const server = yield* serving
       yield* writeRequest(server.file, 1)
@@ -331,12 +331,12 @@ describeAsRoot("a request to discard a book", () => {
       chownSync(path, OTHER, OTHER)
       yield* writeRequest(file, 1)
       chownSync(file, OTHER, OTHER)
-      for (let looks = 0; looks < 100 && asked.length === 0; looks++) yield* goOn
+      for (let looks = 0; looks < 100 && asked.length === 0; looks++) yield* advance
       expect(asked).toEqual([1])
     })
   )
 
-  it.effect("that root makes can be read by the server's user, and answered to who asks", () =>
+  it.effect("of root can be read and answered by the server's user", () =>
     Effect.gen(function* () {
       const path = yield* newStore
       yield* StoreLock.acquire(path, path)
@@ -352,7 +352,7 @@ describeAsRoot("a request to discard a book", () => {
 const modulePath = (name: string): string =>
   join(import.meta.dirname, "../../../../src/server/store", name)
 
-/** A user asks, and another one of the same group answers. */
+/** One user sends a request, and another of the same group answers it. */
 const COLLEAGUES = `
   const [path, module] = process.argv.slice(1)
   const { Effect } = await import("effect")
@@ -375,7 +375,7 @@ const COLLEAGUES = `
 `
 
 describeAsRoot("a request to discard a book", () => {
-  it.live("is read and answered by another user whom the operator lets use the lock", () =>
+  it.live("is read and answered by another user who may use the lock", () =>
     Effect.gen(function* () {
       const path = yield* newStore
       yield* Effect.scoped(SqliteStore.make({ path, drawId: "default" }))
@@ -395,7 +395,7 @@ describeAsRoot("a request to discard a book", () => {
   )
 })
 
-/** Opens a store as another user, and says why it cannot. What it loads, it loads before. */
+/** Opens a store as another user and prints the error. Loads its modules before it drops root. */
 const STRANGER = `
   const [path, lockModule, fileModule] = process.argv.slice(1)
   const { Effect } = await import("effect")
@@ -414,7 +414,7 @@ const STRANGER = `
 `
 
 describeAsRoot("a user who may not open the store", () => {
-  it.live("is told so", () =>
+  it.live("gets an error that says so", () =>
     Effect.gen(function* () {
       const path = yield* newStore
       yield* Effect.scoped(SqliteStore.make({ path, drawId: "default" }))
@@ -424,7 +424,7 @@ describeAsRoot("a user who may not open the store", () => {
       const { stderr, stdout } = spawnSync(process.execPath, args, { encoding: "utf8" })
       expect(stdout.split("\n"), stderr).toEqual([
         `this user may not open its lock ${path}.lock; run the command as the store's owner`,
-        // To read, it is taken for that.
+        // Unknown counts as in use.
         "in use: true",
         "permission denied; run the command as the store's owner",
         ""
@@ -433,7 +433,7 @@ describeAsRoot("a user who may not open the store", () => {
   )
 })
 
-/** Opens a SQLite store as a user who is not root, and says why it cannot. */
+/** Opens a SQLite store as a user other than root and prints the error. */
 const OPENER = `
   const [path, module, how] = process.argv.slice(1)
   const { openFile } = await import(module)
@@ -454,12 +454,12 @@ const openAsOther = (path: string, how: "read" | "write") => {
 }
 
 describeAsRoot("the log of a SQLite store", () => {
-  it.live("that another user puts there while it is opened takes no bets", () =>
+  it.live("is refused if another user creates it during the opening", () =>
     Effect.gen(function* () {
       const path = yield* newStore
       yield* Effect.scoped(SqliteStore.make({ path, drawId: "default" }))
       chownSync(path, OTHER, OTHER)
-      // The files were looked at before.
+      // After the check of the files.
       writeFileSync(`${path}-wal`, "")
       chmodSync(`${path}-wal`, 0o666)
       chownSync(`${path}-wal`, OTHER + 1, OTHER + 1)
@@ -471,7 +471,7 @@ describeAsRoot("the log of a SQLite store", () => {
 })
 
 describeAsRoot("a user who may read the store and write in its folder", () => {
-  it.live("leaves nothing there that the store's owner would not believe", () =>
+  it.live("leaves no file that the store's owner would not trust", () =>
     Effect.gen(function* () {
       const path = yield* newStore
       const options = { path, drawId: "default" }
@@ -483,7 +483,7 @@ describeAsRoot("a user who may read the store and write in its folder", () => {
   )
 })
 
-/** Holds a lock that it may only read, as any user can whom the lock's mode lets read it. */
+/** Holds a lock that it can only read. */
 const INTRUDER = `
   process.setgid(${OTHER})
   process.setuid(${OTHER})
@@ -496,14 +496,14 @@ const INTRUDER = `
 `
 
 describe.skipIf(!isRoot || process.platform !== "linux")("a lock (as root, on Linux)", () => {
-  it.live("that a user holds who cannot write the store is named as that", () =>
+  it.live("held by a user who cannot write the store is reported as such", () =>
     Effect.gen(function* () {
       const path = yield* newStore
       const lock = `${path}.lock`
       writeFileSync(path, "")
       yield* Effect.scoped(StoreLock.acquire(path, path))
       chmodSync(dirname(path), 0o755)
-      // As an earlier version made it.
+      // The mode that an earlier version gave it.
       chmodSync(lock, 0o644)
       const intruder = yield* Effect.acquireRelease(
         Effect.sync(() => spawn(process.execPath, ["-e", INTRUDER, lock])),
@@ -518,7 +518,7 @@ describe.skipIf(!isRoot || process.platform !== "linux")("a lock (as root, on Li
           `its lock is held by process ${intruder.pid} of user ${OTHER}, who cannot write the ` +
           `store; end that process, and let only the owner open the lock: chmod 600 ${lock}`
       })
-      // Nobody is asked to discard a book instead.
+      // Otherwise that process would be asked to discard books.
       expect(error.inUse).not.toBe(true)
       chmodSync(path, 0o606)
       expect(yield* Effect.flip(Effect.scoped(StoreLock.acquire(path, path)))).toMatchObject({

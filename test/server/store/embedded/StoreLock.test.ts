@@ -1,4 +1,4 @@
-/** One server per embedded store, seen with processes of their own. */
+/** One server per embedded store, tested with separate processes. */
 import { type ChildProcess, spawn } from "node:child_process"
 import {
   existsSync,
@@ -21,7 +21,7 @@ import { temporaryFolder } from "../../../support/TemporaryFolder.ts"
 
 const root = join(import.meta.dirname, "../../../..")
 
-/** Waits for the first line of the holder; fails with what it says of an error. */
+/** Waits for the holder's first line of output; fails with its standard error. */
 const firstLine = (child: ChildProcess) =>
   Effect.callback<string, Error>((resume) => {
     let errors = ""
@@ -56,17 +56,16 @@ const holder = (url: string) =>
     kill
   )
 
-/** Lets the test's time go on, and the files of the lock be asked meanwhile. */
-const goOn = Effect.andThen(TestClock.adjust("50 millis"), pause(5))
+const advance = Effect.andThen(TestClock.adjust("50 millis"), pause(5))
 
 const awaitWithTime = <A, E>(fiber: Fiber.Fiber<A, E>) =>
   Effect.gen(function* () {
-    while (fiber.pollUnsafe() === undefined) yield* goOn
+    while (fiber.pollUnsafe() === undefined) yield* advance
     return yield* Fiber.join(fiber)
   })
 
 describe("StoreLock", () => {
-  it.live("is held also while a log lies beside it, which SQLite would lock instead", () =>
+  it.live("is not taken while it has a write-ahead log, which SQLite would lock instead", () =>
     Effect.gen(function* () {
       const path = join(yield* temporaryFolder, "store")
       const lock = `${path}.lock`
@@ -84,7 +83,7 @@ describe("StoreLock", () => {
     ["sqlite", "lottery.db"],
     ["csv", "bets.csv"]
   ] as const) {
-    it.live(`keeps a second server from a ${scheme} store, until the first is killed`, () =>
+    it.live(`keeps a second server out of a ${scheme} store until the first is killed`, () =>
       Effect.gen(function* () {
         const folder = yield* temporaryFolder
         const path = join(folder, file)
@@ -109,7 +108,7 @@ describe("StoreLock", () => {
     )
   }
 
-  it.effect("is asked for again for half a second, in which its holder may go away", () =>
+  it.effect("is tried again for half a second in case its holder releases it", () =>
     Effect.gen(function* () {
       const path = join(yield* temporaryFolder, "lottery.db")
       const holder = yield* Scope.make()
@@ -117,7 +116,7 @@ describe("StoreLock", () => {
       const temporary = `${path}.1.tmp`
       writeFileSync(temporary, "the holder's")
       const asking = yield* Effect.forkScoped(StoreLock.acquire(path, path))
-      for (let times = 0; times < 9; times++) yield* goOn
+      for (let times = 0; times < 9; times++) yield* advance
       expect(asking.pollUnsafe()).toBeUndefined()
       expect(existsSync(temporary)).toBe(true)
       yield* Scope.close(holder, Exit.void)
@@ -125,16 +124,16 @@ describe("StoreLock", () => {
     })
   )
 
-  it.effect("is waited for while another is just writing its name, or reads who holds it", () =>
+  it.effect("is waited for while another process writes or reads the holder", () =>
     Effect.gen(function* () {
       const path = join(yield* temporaryFolder, "lottery.db")
-      // There is no table at first, then it cannot be read, and then not be written.
+      // First there is no table, then it cannot be read, then it cannot be written.
       for (const begin of ["begin immediate", "begin exclusive", "begin; select * from holder"]) {
         const holder = new DatabaseSync(`${path}.lock`, { timeout: 0 })
         holder.exec(begin)
         const asking = yield* Effect.forkChild(Effect.scoped(StoreLock.acquire(path, path)))
-        yield* goOn
-        yield* goOn
+        yield* advance
+        yield* advance
         expect(asking.pollUnsafe()).toBeUndefined()
         holder.close()
         yield* awaitWithTime(asking)
@@ -142,7 +141,7 @@ describe("StoreLock", () => {
     })
   )
 
-  it.live("takes two spellings of a file for one store, also before it exists", () =>
+  it.live("treats two spellings of a path as one store, even before the file exists", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
       mkdirSync(join(folder, "a"))
@@ -156,7 +155,7 @@ describe("StoreLock", () => {
     })
   )
 
-  it.live("says what is wrong where no lock can be made", () =>
+  it.live("reports why a lock cannot be created", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
       const path = join(folder, "missing/lottery.db")
@@ -167,7 +166,7 @@ describe("StoreLock", () => {
     })
   )
 
-  it.live("says what to do with a lock file that was damaged, and takes the store for in use", () =>
+  it.live("reports the cure for a damaged lock file and treats the store as in use", () =>
     Effect.gen(function* () {
       const path = join(yield* temporaryFolder, "lottery.db")
       yield* Effect.scoped(StoreLock.acquire(path, path))
@@ -178,7 +177,7 @@ describe("StoreLock", () => {
     })
   )
 
-  it.live("is seen by who only reads, without a file of its own", () =>
+  it.live("is visible to a reader, which creates no lock file", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
       const path = join(folder, "lottery.db")
@@ -188,7 +187,7 @@ describe("StoreLock", () => {
         Effect.gen(function* () {
           yield* StoreLock.acquire(path, path)
           expect(yield* StoreLock.isInUse(path)).toBe(true)
-          // Looking took nothing away.
+          // The check did not release it.
           expect(yield* StoreLock.isInUse(path)).toBe(true)
         })
       )
@@ -196,7 +195,7 @@ describe("StoreLock", () => {
     })
   )
 
-  it.live("is laid beside no folder, which nobody reads as a store either", () =>
+  it.live("is not created for a folder, which cannot be read as a store either", () =>
     Effect.gen(function* () {
       const path = join(yield* temporaryFolder, "folder")
       mkdirSync(path)
@@ -212,7 +211,7 @@ describe("StoreLock", () => {
     })
   )
 
-  it.live("is given to one of many who ask at once, and to the next after it", () =>
+  it.live("goes to one of many simultaneous servers, and later to the next", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
       const path = join(folder, "lottery.db")

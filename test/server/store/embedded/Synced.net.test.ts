@@ -1,7 +1,7 @@
 /**
- * Goal: what an embedded store says is stored has been synced, also what a killed process wrote and
- * did not sync. Method: a process that writes both stores, under strace, which tells in one order
- * what is written, what is synced and what is said.
+ * Goal: everything that an embedded store acknowledges or reports is synced, including the unsynced
+ * writes of a killed process. Method: a process uses both stores under strace, which shows writes,
+ * syncs and output in one order.
  */
 import { spawnSync } from "node:child_process"
 import { mkdirSync, readFileSync } from "node:fs"
@@ -17,7 +17,7 @@ const STRACE = ["-f", "--seccomp-bpf", "-y", "-z", "-qqq", "-e", CALLS]
 
 const canTrace = spawnSync("strace", [...STRACE, "-o", "/dev/null", "true"]).status === 0
 
-/** Runs the program on stores in folders of their own; `faults` are options of strace. */
+/** Runs the program on separate stores. `faults` are options of strace. */
 const run = (folder: string, urls: ReadonlyArray<string>, ...faults: ReadonlyArray<string>) => {
   const trace = join(folder, "trace")
   const args = [...STRACE, "-o", trace, ...faults, process.execPath, PROGRAM, ...urls]
@@ -25,13 +25,10 @@ const run = (folder: string, urls: ReadonlyArray<string>, ...faults: ReadonlyArr
   return { stderr, said: stdout.trimEnd().split("\n"), calls: readFileSync(trace, "utf8") }
 }
 
-/** Nothing rests on locks, on shared memory, and on what the log of SQLite is copied to. */
+/** Locks, shared memory, and the database that SQLite copies its log to need no sync. */
 const IGNORED = /\.lock(-\w+)?$|-shm$|\.db$/
 
-/**
- * Each line that was said, and each file that took the place of another, while something had been
- * written that was not synced. Of the files in `before` it is not known whether they are.
- */
+/** Lists each output and each rename that came before the sync of a write or of `before`. */
 const tooEarly = (calls: string, ...before: ReadonlyArray<string>) => {
   const unsynced = new Set(before)
   return calls.split("\n").flatMap((line) => {
@@ -46,7 +43,7 @@ const tooEarly = (calls: string, ...before: ReadonlyArray<string>) => {
 }
 
 describe.skipIf(!canTrace)("the embedded stores under strace", () => {
-  it.live("have synced all that is stored, and what is found, before they say so", () =>
+  it.live("sync writes and recovered data before they report them", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
       const [sqlite, csv] = [join(folder, "sqlite"), join(folder, "csv")]
@@ -57,16 +54,16 @@ describe.skipIf(!canTrace)("the embedded stores under strace", () => {
       expect(first.stderr).toBe("")
       expect(first.said).toHaveLength(18)
       expect(tooEarly(first.calls)).toEqual([])
-      // Without its syncs the same trace says so of each line.
+      // Checks the check: without its syncs, the trace must fail at each line.
       expect(tooEarly(first.calls.replaceAll(/.*sync.*\n/g, "")).length).toBeGreaterThan(17)
 
-      // That process was killed, and may have written what it found no time to sync.
+      // The process was killed, possibly between a write and its sync.
       const left = [sqlite, csv, `${sqlite}/lottery.db-wal`, `${csv}/bets.csv`]
       const second = run(folder, urls)
       expect(second.said).toEqual(["sqlite: opened with 2", "csv: opened with 2"])
       expect(tooEarly(second.calls, ...left)).toEqual([])
 
-      // SQLite itself does not look whether the folder of its log could be synced.
+      // SQLite itself ignores a failed sync of the folder of its log.
       const third = run(folder, urls.slice(0, 1), "-P", sqlite, "-e", "inject=fsync:error=EIO")
       expect(third).toMatchObject({ stderr: expect.stringContaining("EIO"), said: [""] })
     }).pipe(Effect.scoped)
