@@ -13,7 +13,7 @@ import { readPage, storedBooks, toOpenError } from "./CsvBook.ts"
 import { readRows } from "./CsvDamage.ts"
 import { newState, readState } from "./CsvState.ts"
 
-/** 20 seconds for a server that is replacing the file. */
+/** Waits up to 20 seconds for a server that is replacing the file. */
 const RETRY_MILLIS = 50
 const RETRIES = 400
 

@@ -21,7 +21,7 @@ const ascii = new TextDecoder()
 /** The longest valid row has two names made only of quotes, which are doubled and quoted. */
 export const MAX_ROW_BYTES = 512
 
-/** Every row is less than twice this many bytes after a mark. */
+/** Every row is less than twice this many bytes after its mark. */
 export const MARK_BYTES = 4 * 1024
 
 /** A row from which an agency's rows can be read. */

@@ -26,7 +26,7 @@ export interface FoundState {
   readonly discarding: boolean
 }
 
-/** The state of a store that is open for writing; immutable. */
+/** The immutable state of a store that is open for writing. */
 export interface CsvState extends FoundState {
   readonly finished: ReadonlyMap<Agency, FinishedBook>
   readonly synced: number
@@ -125,7 +125,7 @@ export const readState = Effect.fnUntraced(
     })
 )
 
-/** Durably replaces the state of the `bets.csv` at `path`, with the access rights of that file. */
+/** Durably and atomically replaces the state of the `bets.csv` at `path`, with its permissions. */
 export const writeState = Effect.fnUntraced(function* (
   { disk, file }: CsvFile,
   path: string,

@@ -38,7 +38,7 @@ class DiscardFailed extends Data.TaggedError("DiscardFailed")<{
 
 type Discard = BetStore["Service"]["discard"]
 
-/** Reads the request to a store. Fails if its owner cannot write the store, and keeps the file. */
+/** Reads the request to a store. A request of a user who cannot write the store fails and stays. */
 const readTrusted = Effect.fnUntraced(function* (path: string) {
   const file = RequestFile.pathOf(path)
   const found = yield* RequestFile.read(file)

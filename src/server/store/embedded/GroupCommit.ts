@@ -80,7 +80,7 @@ const sizeOf = (write: Write): number => {
 }
 
 export const commits = Metric.counter("lottery_store_commits", {
-  description: "Commits of an embedded store, each of which is synced once",
+  description: "Commits of an embedded store, each with one sync",
   incremental: true
 })
 
@@ -125,8 +125,9 @@ export const makeWriter = Effect.fnUntraced(function* (
     const group = forming!
     const index = group.writes.push(write) - 1
     group.bytes += bytes
-    // The first write commits the group for all of them. They get their outcomes before the permit
-    // is released, so that their next writes join the next group.
+    // The first write commits the group, and any exit of it ends the others, so that none is left
+    // waiting. They get their outcomes before the next group begins, so that their next writes can
+    // join that group.
     if (isFirst) yield* permit.withPermit(Deferred.into(commitGroup(group), group.outcomes))
     const outcome = (yield* Deferred.await(group.outcomes))[index]!
     if (outcome.kind !== "unavailable") return outcome
