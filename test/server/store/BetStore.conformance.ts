@@ -673,7 +673,7 @@ export const conformance = (name: string, stores: Stores): void => {
           yield* store.append(1, 0, bets(1, 0, 5), { edition })
           yield* store.discard(1)
           const next = { edition: (yield* store.progressOf(1)).edition }
-          // The next book is compared at the same length, below it and above it.
+          // Late batches at, below and above the length of the next book.
           yield* store.append(1, 0, bets(1, 70_000, 5), next)
           for (const at of [5, 0, 9]) {
             const late = store.append(1, at, bets(1, at, 3), {
