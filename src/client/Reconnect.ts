@@ -1,6 +1,6 @@
 /**
- * Tries again by itself if the server cannot be reached, goes away, or asks for it, for ever: the
- * network of an agency comes back some day. What trying again does not help ends it.
+ * Reconnects without limit when the server is unreachable, the connection is lost, or the server
+ * refuses for now. Any other error ends the client.
  */
 import { Effect, Random } from "effect"
 import { ActionLine } from "../domain/ActionLog.ts"
@@ -12,13 +12,12 @@ import type { UploadProgress } from "./UploadProgress.ts"
 const SHORTEST_DELAY_MILLIS = 100
 const LONGEST_DELAY_MILLIS = 5000
 
-/** An error that repeats is logged no more often than this. */
-const REPEATED_LOG_MILLIS = 10_000
+const REPEATED_ERROR_LOG_MILLIS = 10_000
 
 /**
- * How long to wait after the attempt before which `failures` others failed in a row: 100 to 200 ms
- * at first, twice as long each time, 2.5 to 5 s in the end. `random`, from 0 to 1, spreads the
- * agencies that lost the same server.
+ * Returns the delay after a failed attempt that follows `failures` others: 100 to 200 ms at first,
+ * doubling each time up to 2.5 to 5 s. `random`, from 0 to 1, spreads out the agencies that lost
+ * the same server.
  */
 export const delayMillis = (failures: number, random: number): number => {
   const longest = Math.min(LONGEST_DELAY_MILLIS, 2 * SHORTEST_DELAY_MILLIS * 2 ** failures)
@@ -31,9 +30,9 @@ const isWorthRetrying = (failure: ConversationError): boolean =>
   (failure._tag === "Refused" && failure.retryable)
 
 /**
- * Makes attempts, each over connections of its own, until one succeeds or fails for good. The next
- * delay is the shortest again once more bets are acknowledged than ever, or the agency waits for
- * the draw: a server that only greets is as good as none.
+ * Repeats `attempt`, each time with new connections, until it succeeds or fails permanently. The
+ * delay resets only when more bets are acknowledged than before or the agency waits for the draw.
+ * A greeting alone does not reset it.
  */
 export const reconnecting = <A, R>(
   agencia: Agency,
@@ -47,7 +46,7 @@ export const reconnecting = <A, R>(
     const retry_ms = delayMillis(progress.failures, yield* Random.next)
     yield* progress.interrupt(error)
     const now = yield* monotonicMillis
-    if (logged?.error !== error || now - logged.atMillis >= REPEATED_LOG_MILLIS) {
+    if (logged?.error !== error || now - logged.atMillis >= REPEATED_ERROR_LOG_MILLIS) {
       logged = { error, atMillis: now }
       yield* Effect.logWarning(new ActionLine("connection", "fail", { agencia, error, retry_ms }))
     }

@@ -1,4 +1,4 @@
-/** The client's side of a connection: dialling it, in the clear or with TLS. */
+/** Opens client connections, plain or with TLS. */
 import * as Net from "node:net"
 import * as Tls from "node:tls"
 import * as NodeSocket from "@effect/platform-node/NodeSocket"
@@ -16,14 +16,14 @@ import {
   Unreachable
 } from "./ServerFailure.ts"
 
-/** A connection to a server; on a plain one the server may turn out to speak TLS. */
+/** A connection to a server. On a plain connection the server may turn out to use TLS. */
 export interface ServerConnection extends Omit<Peer.PeerConnection, "reader"> {
   readonly reader: ByteReader.ByteReader<Peer.ConnectionLost | TlsMismatch>
 }
 
 type Reader = ServerConnection["reader"]
 
-/** The same bytes, with another way to wait for more of them. */
+/** Returns a reader of the same bytes that uses `arrived` to wait for more. */
 export const readThrough = (
   reader: Reader,
   arrived: Effect.Effect<void, Effect.Error<Reader["fill"]>>
@@ -34,10 +34,10 @@ export const readThrough = (
     )
   )
 
-/** The shortest answer of any dialect, and enough to tell an alert of TLS from it. */
+/** The length of the shortest answer in any dialect, which is enough to recognize a TLS alert. */
 const FIRST_BYTES = 2
 
-/** The same bytes, unless a server that is spoken to in the clear begins with an alert of TLS. */
+/** Returns a reader that fails with `TlsMismatch` if the first bytes are a TLS alert. */
 export const unlessTls = (reader: Reader, server: ServerAddress): Reader => {
   let isFirst = true
   return readThrough(
@@ -51,16 +51,11 @@ export const unlessTls = (reader: Reader, server: ServerAddress): Reader => {
   )
 }
 
-/** How long a server may take to accept a connection. */
 const OPEN_TIMEOUT = "10 seconds"
 const CLOSE_TIMEOUT = "1 second"
-/** After this much silence the system asks whether the server's machine is still there. */
 const KEEP_ALIVE_MILLIS = 30_000
 
-/**
- * A name is also sent to the server, which may have a certificate for each of its names. Its check
- * is asked for, so that no variable of the environment turns it off.
- */
+/** Sends a host name as SNI. `rejectUnauthorized` overrides NODE_TLS_REJECT_UNAUTHORIZED. */
 const dialTls = (options: Net.TcpNetConnectOpts, { ca, cert, key }: ClientTls) =>
   Tls.connect({
     ...options,
@@ -71,40 +66,39 @@ const dialTls = (options: Net.TcpNetConnectOpts, { ca, cert, key }: ClientTls) =
     servername: Net.isIP(options.host ?? "") === 0 ? options.host : undefined
   })
 
-/** The codes of Node and OpenSSL for what is wrong with a certificate, or with TLS itself. */
+/** Node and OpenSSL error codes for a bad certificate or a TLS failure. */
 const TLS_CODE =
   /^(ERR_TLS|ERR_SSL|ERR_OSSL)|CERT|SIGNATURE|ISSUER|CRL|INVALID_(CA|PURPOSE)|PATH_LENGTH/
 
-/** Those of them for a certificate that comes from no CA that is known. */
-const NO_CA_CODE =
+const UNKNOWN_CA_CODE =
   /^(DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_(VERIFY_LEAF|GET_ISSUER).*)$/
 
-/** OpenSSL's code for a first answer that is not TLS, such as text. */
+/** OpenSSL's code if the first bytes received are not TLS. */
 const NO_TLS_CODE = "ERR_SSL_WRONG_VERSION_NUMBER"
 
-/** What an error of a connection means: a wrong certificate stays wrong when trying again. */
+/** Converts a connection error. Certificate errors are not retried. */
 const toConnectFailure = (server: ServerAddress, error: Error): ConnectFailure => {
   const reason = Peer.systemReason(error)
   const code = "code" in error ? String(error.code) : ""
   if (code === NO_TLS_CODE) return new TlsMismatch({ server })
-  if (NO_CA_CODE.test(code)) {
+  if (UNKNOWN_CA_CODE.test(code)) {
     const hint =
       server.tls?.ca === undefined
         ? "name the CA of the server's certificate with --tls-ca"
-        : "the certificate does not come from the CA that --tls-ca names"
-    // Node adds advice on itself.
+        : "the certificate was not issued by the CA in --tls-ca"
+    // Node appends advice about its own options.
     return new NotTrusted({ server, reason: `${reason.replace(/;.*/s, "")}; ${hint}` })
   }
-  // OpenSSL's message has its own source's line in it, and its reason is what a person needs.
+  // OpenSSL's message includes a line of its source code; `reason` is the readable part.
   const isOpenSsl = code.startsWith("ERR_SSL") && "reason" in error
   if (isOpenSsl) return new NotTrusted({ server, reason: String(error.reason) })
   if (TLS_CODE.test(code)) return new NotTrusted({ server, reason })
   const isShaking = server.tls !== undefined && code === "ECONNRESET"
-  const hint = isShaking ? " in the TLS handshake; does the server speak TLS?" : ""
+  const hint = isShaking ? " during the TLS handshake; check that the server uses TLS" : ""
   return new Unreachable({ server, reason: `${reason}${hint}` })
 }
 
-/** A connection that is being dialled; closes with the scope. */
+/** Starts connecting; closes with the scope. */
 const dial = (server: ServerAddress) =>
   Effect.acquireRelease(
     Effect.try({
@@ -113,17 +107,17 @@ const dial = (server: ServerAddress) =>
         const keepAlive = { keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MILLIS }
         const options = { host, port, noDelay: true, ...keepAlive }
         const net = tls === undefined ? Net.createConnection(options) : dialTls(options, tls)
-        // An error reaches the next read or write. Without a listener it would end the process.
+        // The next read or write reports the error. Without a listener it would end the process.
         return net.on("error", () => {})
       },
-      // Certificates that cannot be read are refused at once.
+      // `Tls.connect` throws if it cannot parse a certificate or key.
       catch: (error) =>
         toConnectFailure(server, error instanceof Error ? error : new Error(`${error}`))
     }),
     (net) => Effect.sync(() => (net.connecting ? net.destroy() : net.destroySoon()))
   )
 
-/** Waits until a connection is open, with TLS once both sides have shaken hands. */
+/** Waits until the connection is open and, with TLS, the handshake is complete. */
 const opened = (net: Net.Socket, server: ServerAddress) =>
   Effect.callback<void, ConnectFailure>((resume) => {
     const isOpen = server.tls === undefined ? "connect" : "secureConnect"
@@ -132,11 +126,12 @@ const opened = (net: Net.Socket, server: ServerAddress) =>
   }).pipe(
     Effect.timeoutOrElse({
       duration: OPEN_TIMEOUT,
-      orElse: () => Effect.fail(new Unreachable({ server, reason: `not in ${OPEN_TIMEOUT}` }))
+      orElse: () =>
+        Effect.fail(new Unreachable({ server, reason: `timed out after ${OPEN_TIMEOUT}` }))
     })
   )
 
-/** Connects without a word in the log; closes with the scope. */
+/** Connects without logging; closes with the scope. */
 export const open = Effect.fnUntraced(function* (
   server: ServerAddress
 ): Effect.fn.Return<ServerConnection, ConnectFailure, Scope.Scope> {
@@ -151,6 +146,6 @@ export const open = Effect.fnUntraced(function* (
   return { ...connection, reader: unlessTls(connection.reader, server) }
 })
 
-/** Connects; closes with the scope, which the log says. */
+/** Connects; closes with the scope. Logs both. */
 export const connect = (server: ServerAddress) =>
   loggedResource("connection", open(server), CLOSE_TIMEOUT)

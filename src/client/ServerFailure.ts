@@ -1,11 +1,11 @@
-/** Where a server is, and how it can let an agency down. */
+/** A server's address, and the errors a server can cause. */
 import { Data, Effect } from "effect"
 import { EndOfStream } from "../protocol/ByteReader.ts"
 import { BadMessage } from "../protocol/BytesCodec.ts"
 import { FrameTooLarge } from "../protocol/native/NativeFrames.ts"
 import { ConnectionLost } from "../protocol/PeerConnection.ts"
 
-/** What TLS is spoken with, each as PEM: without a CA the system's are believed. */
+/** TLS credentials in PEM. Without `ca` the system's CAs are trusted. */
 export interface ClientTls {
   readonly ca: string | undefined
   readonly cert: string | undefined
@@ -15,13 +15,12 @@ export interface ClientTls {
 export interface ServerAddress {
   readonly host: string
   readonly port: number
-  /** Spoken to in the clear if it is undefined. */
+  /** Undefined for a plain connection. */
   readonly tls?: ClientTls | undefined
 }
 
 const show = ({ host, port }: ServerAddress): string => `${host}:${port}`
 
-/** There is no server at the address, or none that answers. */
 export class Unreachable extends Data.TaggedError("Unreachable")<{
   readonly server: ServerAddress
   readonly reason: string
@@ -31,7 +30,7 @@ export class Unreachable extends Data.TaggedError("Unreachable")<{
   }
 }
 
-/** The server does not prove that it is the one that is meant. */
+/** The TLS handshake failed: the server's certificate is not trusted, or TLS itself failed. */
 export class NotTrusted extends Data.TaggedError("NotTrusted")<{
   readonly server: ServerAddress
   readonly reason: string
@@ -41,14 +40,14 @@ export class NotTrusted extends Data.TaggedError("NotTrusted")<{
   }
 }
 
-/** One side speaks TLS and the other does not: either has to be started in another way. */
+/** One side uses TLS and the other does not. */
 export class TlsMismatch extends Data.TaggedError("TlsMismatch")<{
   readonly server: ServerAddress
 }> {
   get reason(): string {
     return this.server.tls === undefined
-      ? "the server speaks TLS: name its CA with --tls-ca, or give --tls if that is a public one"
-      : "the server does not speak TLS: leave out --tls, --tls-ca, --tls-cert and --tls-key"
+      ? "the server uses TLS: name its CA with --tls-ca, or use --tls if its CA is a public one"
+      : "the server does not use TLS: omit --tls, --tls-ca, --tls-cert and --tls-key"
   }
 
   override get message(): string {
@@ -56,17 +55,17 @@ export class TlsMismatch extends Data.TaggedError("TlsMismatch")<{
   }
 }
 
-/** How much of a server's own words is shown, in characters. */
-const SHOWN_CHARACTERS = 500
+/** How many characters of a server's own reason are shown. */
+const SHOWN_REASON_CHARACTERS = 500
 
-/** The server refused what was sent, with a reason if the dialect has words for it. */
+/** The server refused a message. Not every dialect can give a reason. */
 export class Refused extends Data.TaggedError("Refused")<{
   readonly reason: string
-  /** Whether it may take the same another time; what the old dialects refuse, they never take. */
+  /** Whether the server may accept the same message later; never in the course's dialects. */
   readonly retryable: boolean
-  /** What the native dialect calls the reason. */
+  /** The rejection code, in the native dialect. */
   readonly code?: string
-  /** The bet that is refused, counted from 0 in the book. */
+  /** The refused bet, counted from 0 in the book. */
   readonly position?: number | undefined
   /** The place of that bet in the book, such as `book.csv:17`. */
   readonly place?: string | undefined
@@ -75,25 +74,25 @@ export class Refused extends Data.TaggedError("Refused")<{
     const code = this.code === undefined ? "" : ` (${this.code})`
     const position = this.position === undefined ? "" : ` at position ${this.position}`
     const place = this.place === undefined ? position : ` at ${this.place}`
-    return `the server refused${code}${place}: ${this.reason.slice(0, SHOWN_CHARACTERS)}`
+    return `the server refused${code}${place}: ${this.reason.slice(0, SHOWN_REASON_CHARACTERS)}`
   }
 }
 
-/** What came is not what a lottery server answers. */
+/** The server sent something that is not a valid answer. */
 export class BadAnswer extends Data.TaggedError("BadAnswer")<{ readonly reason: string }> {
   override get message(): string {
-    return `the server does not answer as it should: ${this.reason}; is it the right address?`
+    return `invalid answer from the server: ${this.reason}; check the server's address`
   }
 }
 
-/** An answer that does not fit what was asked. */
+/** The error for an answer that does not match the request. */
 export const unexpected = ({ _tag }: { readonly _tag: string }): BadAnswer =>
-  new BadAnswer({ reason: `${_tag} was not asked for` })
+  new BadAnswer({ reason: `unexpected ${_tag}` })
 
 export type ConnectFailure = Unreachable | NotTrusted | TlsMismatch
 export type ServerFailure = ConnectFailure | ConnectionLost | Refused | BadAnswer
 
-/** Reads an answer, and turns what is no answer into a failure of the server. */
+/** Reads an answer. Invalid bytes and the end of the stream become errors of the server. */
 export const hearAnswer = <A, E, R>(
   reading: Effect.Effect<A, E | EndOfStream | BadMessage | FrameTooLarge, R>
 ) =>
@@ -108,13 +107,12 @@ export const hearAnswer = <A, E, R>(
       : error
   })
 
-/** A server that owes an answer and is silent for this long is gone, or stuck. */
 const SILENCE_SECONDS = 45
 
-/** Fails if nothing comes for too long. */
+/** Fails with `ConnectionLost` if the server sends nothing for 45 s. */
 export const unlessSilent = <A, E, R>(hearing: Effect.Effect<A, E, R>) =>
   Effect.timeoutOrElse(hearing, {
     duration: `${SILENCE_SECONDS} seconds`,
     orElse: () =>
-      Effect.fail(new ConnectionLost({ reason: `nothing heard for ${SILENCE_SECONDS} s` }))
+      Effect.fail(new ConnectionLost({ reason: `nothing received for ${SILENCE_SECONDS} s` }))
   })

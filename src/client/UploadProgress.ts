@@ -1,35 +1,34 @@
-/** How far an agency is, over all of its connections: shown to people, and used to reconnect. */
+/** An agency's progress over all its connections, for display and for reconnection. */
 import { Effect } from "effect"
 
-/** How many of the agencies that take part have finished; not every dialect says it. */
+/** How many of the draw's agencies have finished. Not every dialect reports it. */
 export interface Waiting {
   readonly finished: number
   readonly expected: number
 }
 
-/** Only the conversation that goes on changes it. */
+/** Only the current conversation changes it. */
 export class UploadProgress {
-  /** How many bets the book has. */
+  /** The number of bets in the book. */
   readonly total: number
-  /** How many of them are known to be stored; an upload that starts over does not lower it. */
+  /** How many of them are known to be stored. An upload that starts over does not lower it. */
   acknowledged = 0
-  /** How many of those a server had before they were sent: they do not count for the speed. */
+  /** How many of those were stored before this run sent them; they do not count for the speed. */
   resumed = 0
-  /** Whether the server has finished the book. */
   isFinished = false
   waiting: Waiting | undefined
-  /** Why there is no connection, if there is none. */
+  /** Why there is no connection; undefined while there is one. */
   interruption: string | undefined
   /** Failed attempts in a row without progress. */
   failures = 0
-  /** Runs as part of `wait`, so that its log line comes before what the server says next. */
+  /** Runs as part of `wait`, so that its log line precedes the server's next message. */
   onWait: Effect.Effect<void> = Effect.void
 
   constructor(total: number) {
     this.total = total
   }
 
-  /** The first `bets` bets of the book are stored. */
+  /** Records that the first `bets` bets of the book are stored. */
   acknowledge(bets: number): Effect.Effect<void> {
     return Effect.sync(() => {
       this.interruption = undefined
@@ -39,7 +38,7 @@ export class UploadProgress {
     })
   }
 
-  /** The server had the first `bets` bets before this connection. */
+  /** Records that the first `bets` bets were stored before this connection. */
   resume(bets: number): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.resumed += Math.max(0, bets - this.acknowledged)
@@ -47,14 +46,13 @@ export class UploadProgress {
     })
   }
 
-  /** The server has finished the book. */
   finish(): Effect.Effect<void> {
     return Effect.sync(() => {
       this.isFinished = true
     })
   }
 
-  /** The agency waits for the draw. */
+  /** Records that the agency is waiting for the draw. */
   wait(waiting: Waiting): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.interruption = undefined
@@ -64,7 +62,7 @@ export class UploadProgress {
     })
   }
 
-  /** The server could not be reached or went away, and is tried again. */
+  /** Records a failed attempt; another one follows. */
   interrupt(reason: string): Effect.Effect<void> {
     return Effect.sync(() => {
       this.interruption = reason

@@ -1,6 +1,6 @@
 /**
- * Goal: agencies that speak as the old clients do connect again too: with their book from its
- * start, as long as it is not up. Method: a scripted server on a real socket.
+ * Goal: clients in the course's dialects reconnect too and send their book from the start. Method:
+ * a scripted server on a real socket.
  */
 import { NodeFileSystem } from "@effect/platform-node"
 import { it } from "@effect/vitest"
@@ -32,7 +32,7 @@ const hold = Effect.fnUntraced(function* (conversation: Conversation) {
   return { bets, asked, documents: Fiber.join(fiber), told: progress.told, log: log.lines }
 })
 
-/** Takes exactly these bytes. */
+/** Receives exactly these bytes. */
 const hear = Effect.fnUntraced(function* (agency: AgencyEnd, expected: Buffer) {
   expect((yield* agency.receive(expected.length)).toString()).toBe(expected.toString())
 })
@@ -42,7 +42,7 @@ const packets = [M.packetOf(AGENCY, betsOf(0), true), M.packetOf(AGENCY, betsOf(
 const question = M.packet(`${AGENCY};`, false)
 const chunks = [M.chunkOf(AGENCY, betsOf(0), false), M.chunkOf(AGENCY, betsOf(2), true)]
 
-/** Takes so many of a book's messages, and acknowledges all but the last of them. */
+/** Receives messages of a book and acknowledges all except the last. */
 const take = Effect.fnUntraced(function* (
   agency: AgencyEnd,
   messages: ReadonlyArray<Buffer>,
@@ -62,7 +62,7 @@ describe("in binary packets", () => {
   const conversation = BinaryConversation.make(AGENCY, 8192)
 
   for (const how of ["close", "reset"] as const) {
-    it.live(`the book starts over after each ${how}, also while the agency waits`, () =>
+    it.live(`the book starts over after each ${how}, even while the agency waits`, () =>
       Effect.gen(function* () {
         const { bets, documents, log, told } = yield* hold(conversation)
         for (const taken of [0, 1, 2]) {
@@ -87,7 +87,7 @@ describe("in binary packets", () => {
     )
   }
 
-  it.live("what the server refuses is final", () =>
+  it.live("a refusal is final", () =>
     Effect.gen(function* () {
       const { bets, documents } = yield* hold(conversation)
       const agency = yield* bets.accept
@@ -97,7 +97,7 @@ describe("in binary packets", () => {
     })
   )
 
-  it.live("what is no answer is final", () =>
+  it.live("an invalid answer is final", () =>
     Effect.gen(function* () {
       const { bets, documents } = yield* hold(conversation)
       const agency = yield* bets.accept
@@ -112,7 +112,7 @@ describe("in JSON messages", () => {
   const conversation = JsonConversation.make(AGENCY)
 
   for (const how of ["close", "reset"] as const) {
-    it.live(`the book starts over after each ${how}, also while the agency waits`, () =>
+    it.live(`the book starts over after each ${how}, even while the agency waits`, () =>
       Effect.gen(function* () {
         const { asked, bets, documents, told } = yield* hold(conversation)
         for (const taken of [0, 1, 2]) {
@@ -141,7 +141,7 @@ describe("in JSON messages", () => {
     )
   }
 
-  it.live("what the server refuses is final, with its reason", () =>
+  it.live("a refusal is final and has a reason", () =>
     Effect.gen(function* () {
       const { bets, documents } = yield* hold(conversation)
       const agency = yield* bets.accept

@@ -1,4 +1,4 @@
-/** Goal: when an agency tries again, when not, and what it says of it; on the test clock. */
+/** Goal: when a client retries and when it does not, and what it logs. Method: the test clock. */
 import { it } from "@effect/vitest"
 import { Clock, Effect, Fiber } from "effect"
 import { TestClock } from "effect/testing"
@@ -23,7 +23,7 @@ type Attempt = (
   number: number
 ) => Effect.Effect<string, ConversationError>
 
-/** Runs attempts for a while, and gives when each of them was made, in milliseconds. */
+/** Runs attempts for a while and returns the time of each in milliseconds. */
 const attemptsIn = Effect.fnUntraced(function* (duration: `${number} seconds`, attempt: Attempt) {
   const times: Array<number> = []
   const progress = takeDown()
@@ -42,14 +42,14 @@ const attemptsIn = Effect.fnUntraced(function* (duration: `${number} seconds`, a
 })
 
 describe("the delay", () => {
-  it("begins at 100 ms, doubles, and ends at 5 s, with some of it left to chance", () => {
+  it("starts at 100 ms, doubles up to 5 s, and is partly random", () => {
     const shortest = [0, 1, 2, 3, 4, 5, 6, 5000].map((failures) => delayMillis(failures, 0))
     expect(shortest).toEqual([100, 200, 400, 800, 1600, 2500, 2500, 2500])
     const longest = [0, 1, 2, 3, 4, 5, 6, 5000].map((failures) => delayMillis(failures, 1))
     expect(longest).toEqual([200, 400, 800, 1600, 3200, 5000, 5000, 5000])
   })
 
-  it.effect("is what is waited between attempts, which never end", () =>
+  it.effect("separates the attempts, which never end", () =>
     Effect.gen(function* () {
       const { gaps, told } = yield* attemptsIn("600 seconds", () => Effect.fail(LOST))
       for (const [failures, gap] of gaps.entries()) {
@@ -62,7 +62,7 @@ describe("the delay", () => {
     })
   )
 
-  it.effect("grows where the server answers, but takes nothing new", () =>
+  it.effect("grows if the server answers but stores nothing new", () =>
     Effect.gen(function* () {
       const { gaps } = yield* attemptsIn("60 seconds", (progress) =>
         Effect.andThen(progress.acknowledge(2), Effect.fail(LOST))
@@ -72,7 +72,7 @@ describe("the delay", () => {
     })
   )
 
-  it.effect("is short again once more is acknowledged, or the agency waits", () =>
+  it.effect("resets once more bets are acknowledged or the agency waits", () =>
     Effect.gen(function* () {
       for (const answer of ["acknowledged", "waiting"] as const) {
         const { gaps, told } = yield* attemptsIn("60 seconds", (progress, number) =>
@@ -85,7 +85,7 @@ describe("the delay", () => {
             Effect.fail(LOST)
           )
         )
-        // The delay after the attempt that was answered, and after the next one.
+        // The delays after the successful attempt and after the next one.
         expect(gaps[3]).toBeGreaterThanOrEqual(800)
         expect(gaps[4]).toBeLessThanOrEqual(200)
         expect(gaps[5]).toBeLessThanOrEqual(400)
@@ -97,7 +97,7 @@ describe("the delay", () => {
 })
 
 describe("an attempt", () => {
-  it.effect("knows how many bets were ever acknowledged, whatever the server said last", () =>
+  it.effect("knows the highest number of acknowledged bets", () =>
     Effect.gen(function* () {
       const known: Array<number> = []
       const progress = takeDown()
@@ -127,7 +127,7 @@ describe("an attempt", () => {
     })
   )
 
-  it.effect("is made again where the server says that it may be", () =>
+  it.effect("is repeated after a retryable refusal", () =>
     Effect.gen(function* () {
       const busy = new Refused({ reason: "full", code: "Busy", retryable: true })
       const { times } = yield* attemptsIn("5 seconds", () => Effect.fail(busy))
@@ -176,7 +176,7 @@ describe("the log", () => {
     })
   )
 
-  it.effect("repeats it as often where the time of day is set back", () =>
+  it.effect("repeats an error as often if the time of day is set back", () =>
     Effect.gen(function* () {
       const { run, setBack } = yield* makeSettableClock
       const log = keepLog()
@@ -192,7 +192,7 @@ describe("the log", () => {
     })
   )
 
-  it.effect("repeats the very same error at most every 10 s", () =>
+  it.effect("repeats the same error at most every 10 s", () =>
     Effect.gen(function* () {
       const { log, times } = yield* attemptsIn("100 seconds", () => Effect.fail(LOST))
       expect(times.length).toBeGreaterThan(20)

@@ -1,6 +1,6 @@
 /**
- * Goal: where one side speaks TLS and the other does not, the client says so at once, and what to
- * do; so does the server's log. Method: real servers with TLS and without, in every dialect.
+ * Goal: if only one side uses TLS, the client reports it at once with a cure, and the server logs
+ * it. Method: real servers with and without TLS, in every dialect.
  */
 import * as Net from "node:net"
 import { NodeFileSystem } from "@effect/platform-node"
@@ -23,7 +23,7 @@ import { temporaryFolder } from "../support/TemporaryFolder.ts"
 
 const [keys, others] = await Effect.runPromise(Effect.all([makeTrialKeys, makeTrialKeys]))
 
-/** More than the system takes of it before the server reads: the answer must not be lost. */
+/** Larger than the system's buffers: the answer must arrive even if the book was not read. */
 const book = bookOf(Array.from({ length: 100 }, (_, index) => rows(100 * index, 100 * index + 100)))
 
 const CONVERSATIONS: ReadonlyArray<readonly [string, Conversation]> = [
@@ -47,7 +47,7 @@ const startServer = Effect.fnUntraced(function* (isSecure: boolean, pair = keys.
   return yield* TestServer.start(store, [1], 7574, isSecure ? { tls } : {})
 })
 
-/** How a conversation ends, and what the client's log says of attempts. */
+/** Returns a conversation's error and the logged retries. */
 const outcomeOf = Effect.fnUntraced(function* (
   conversation: Conversation,
   port: number,
@@ -68,13 +68,13 @@ const failuresIn = ({ log }: TestServer.TestServer) =>
   log.filter((line) => line.includes("result: fail"))
 
 describe.each(CONVERSATIONS)("a client in the %s dialect", (dialect, conversation) => {
-  it.live("that speaks TLS to a server without it ends, and both say why", () =>
+  it.live("that uses TLS with a plain server ends, and both sides say why", () =>
     Effect.gen(function* () {
       const server = yield* startServer(false)
       expect(yield* outcomeOf(conversation, server.port, spoken)).toEqual({
         error:
-          `localhost:${server.port}: the server does not speak TLS: ` +
-          "leave out --tls, --tls-ca, --tls-cert and --tls-key",
+          `localhost:${server.port}: the server does not use TLS: ` +
+          "omit --tls, --tls-ca, --tls-cert and --tls-key",
         retries: []
       })
       expect(failuresIn(server)).toEqual([
@@ -84,13 +84,13 @@ describe.each(CONVERSATIONS)("a client in the %s dialect", (dialect, conversatio
     })
   )
 
-  it.live("that speaks no TLS to a server with it ends, and both say why", () =>
+  it.live("that does not use TLS with a TLS server ends, and both sides say why", () =>
     Effect.gen(function* () {
       const server = yield* startServer(true)
       expect(yield* outcomeOf(conversation, server.port, undefined)).toEqual({
         error:
-          `localhost:${server.port}: the server speaks TLS: ` +
-          "name its CA with --tls-ca, or give --tls if that is a public one",
+          `localhost:${server.port}: the server uses TLS: ` +
+          "name its CA with --tls-ca, or use --tls if its CA is a public one",
         retries: []
       })
       expect(failuresIn(server)).toEqual([
@@ -101,8 +101,8 @@ describe.each(CONVERSATIONS)("a client in the %s dialect", (dialect, conversatio
   )
 })
 
-describe("a client that speaks TLS", () => {
-  it.live("names --tls-ca where the certificate comes from no CA that it knows", () =>
+describe("a client that uses TLS", () => {
+  it.live("suggests --tls-ca if it does not know the certificate's CA", () =>
     Effect.gen(function* () {
       for (const [pair, problem] of [
         [keys.server, "unable to verify the first certificate"],
@@ -119,13 +119,13 @@ describe("a client that speaks TLS", () => {
           `${no}name the CA of the server's certificate with --tls-ca`
         )
         expect(yield* refusal(others.authority.certificate)).toBe(
-          `${no}the certificate does not come from the CA that --tls-ca names`
+          `${no}the certificate was not issued by the CA in --tls-ca`
         )
       }
     })
   )
 
-  it.live("says in a few words why the server wants no TLS of this kind", () =>
+  it.live("reports OpenSSL's short reason for a handshake failure", () =>
     Effect.gen(function* () {
       const server = yield* ScriptedServer.listen()
       const opening = yield* open({ host: "127.0.0.1", port: server.port, tls: spoken }).pipe(
@@ -134,7 +134,7 @@ describe("a client that speaks TLS", () => {
       )
       const agency = yield* server.accept
       yield* agency.receive(5)
-      // An alert of TLS: the handshake failed.
+      // A TLS alert: handshake_failure.
       yield* agency.send(Uint8Array.of(0x15, 3, 3, 0, 2, 2, 40))
       expect((yield* Fiber.join(opening)).message).toMatch(
         /^no TLS connection to 127\.0\.0\.1:\d+: [a-z0-9/ ]+ alert handshake failure$/
@@ -142,7 +142,7 @@ describe("a client that speaks TLS", () => {
     })
   )
 
-  it.live("may try again where the server closes without a word: it may be a full one", () =>
+  it.live("retries if the server closes during the handshake, because it may be full", () =>
     Effect.gen(function* () {
       const server = yield* ScriptedServer.listen()
       const opening = yield* open({ host: "127.0.0.1", port: server.port, tls: spoken }).pipe(
@@ -154,12 +154,12 @@ describe("a client that speaks TLS", () => {
       yield* agency.close
       const error = yield* Fiber.join(opening)
       expect(error._tag).toBe("Unreachable")
-      expect(error.message).toMatch(/ in the TLS handshake; does the server speak TLS\?$/)
+      expect(error.message).toMatch(/ during the TLS handshake; check that the server uses TLS$/)
     })
   )
 })
 
-it.effect("a server that never shakes hands is given up after 10 s", () =>
+it.effect("a TLS handshake times out after 10 s", () =>
   Effect.gen(function* () {
     const silent = yield* Effect.acquireRelease(
       Effect.callback<Net.Server>((resume) => {
@@ -187,7 +187,7 @@ it.effect("a server that never shakes hands is given up after 10 s", () =>
     yield* TestClock.adjust("1 milli")
     expect(yield* Fiber.join(opening)).toMatchObject({
       _tag: "Unreachable",
-      reason: "not in 10 seconds"
+      reason: "timed out after 10 seconds"
     })
   })
 )

@@ -1,11 +1,11 @@
 /**
- * The instructions of a Dockerfile, as far as ours uses them. Every other one is refused, and every
- * other form of these, so that nothing it says goes unseen by the tests.
+ * Parses the Dockerfile instructions that this project uses. All others are refused, so that the
+ * tests miss nothing.
  */
 
 export interface Copy {
   readonly kind: "COPY"
-  /** The stage that it copies from; else the build context. */
+  /** The stage to copy from; undefined for the build context. */
   readonly from: string | undefined
   /** The new owner, `UID:GID`. */
   readonly chown: string | undefined
@@ -34,7 +34,7 @@ const PAIR = /([\w.]+)=(?:"([^"]*)"|(\S+))/g
 const COPY = /^(?:--from=(?<from>\w+) )?(?:--chown=(?<chown>\d+:\d+) )?(?<paths>[\w./ -]+)$/
 
 const refuse = (line: string): never => {
-  throw new Error(`not an instruction that the tests know: ${line}`)
+  throw new Error(`Dockerfile: the tests do not support this instruction: ${line}`)
 }
 
 const instruction = (line: string): Instruction => {
@@ -63,16 +63,16 @@ const instruction = (line: string): Instruction => {
     case "STOPSIGNAL":
       return { kind, value: matching(/^[\w:]+$/) }
     case "ENTRYPOINT":
-      // Without the brackets a shell would be process 1.
+      // Without brackets, a shell would be process 1.
       return { kind, words: JSON.parse(matching(/^\["[^"\\]+"(, "[^"\\]+")*\]$/)) }
     default:
       return refuse(line)
   }
 }
 
-/** Gives the stages in order, the last of which is the image. */
+/** Returns the stages in order; the last one is the image. */
 export const parse = (text: string): ReadonlyArray<Stage> => {
-  // Directives look like comments, and change how all the rest is read.
+  // Parser directives look like comments but change how the rest is parsed.
   const directive = /^#\s*\w+\s*=.*/.exec(text)
   if (directive !== null) refuse(directive[0])
   const lines = text

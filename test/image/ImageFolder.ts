@@ -1,7 +1,6 @@
 /**
- * The image in a folder: every stage of the Dockerfile is a folder of its own in which its
- * instructions are carried out, without any builder of images. The base is not in it: its Node and
- * npm are those of this machine.
+ * Builds the image without an image builder: each stage of the Dockerfile is a folder in which its
+ * instructions run. The base is not included; Node and npm are those of this machine.
  */
 import { execFile } from "node:child_process"
 import { chownSync, cpSync, existsSync, lstatSync, mkdirSync, readFileSync } from "node:fs"
@@ -19,7 +18,7 @@ interface StageFolder {
   readonly folder: string
   readonly workdir: string
   readonly env: Readonly<Record<string, string>>
-  /** Whom the copied folders belong to, where that is said. */
+  /** The owners that `COPY --chown` sets, by path. */
   readonly owners: Readonly<Record<string, string>>
 }
 
@@ -53,7 +52,7 @@ const contextStage = (folder: string): StageFolder => ({
   owners: {}
 })
 
-/** Copies what .dockerignore lets through. It must be a list of what is allowed. */
+/** Copies what .dockerignore allows. It must be an allow list. */
 const copyContext = (context: string): void => {
   const [first, ...others] = readFileSync(join(PROJECT, ".dockerignore"), "utf8")
     .split("\n")
@@ -66,7 +65,7 @@ const copyContext = (context: string): void => {
   }
 }
 
-/** An environment with the Node of the tests, npm, and the way to the registry; nothing else. */
+/** An environment with only the tests' Node, npm and the registry settings. */
 const machineEnvironment = Effect.fnUntraced(function* (home: string) {
   mkdirSync(home)
   const npm = (process.env.PATH ?? "")
@@ -121,7 +120,7 @@ const buildStage = Effect.fnUntraced(function* (
       }
       case "RUN": {
         const { command } = instruction
-        // Such a path would be one of this machine instead of the stage's.
+        // An absolute path would refer to this machine, not the stage.
         if (/(^|[^\w.])\//.test(command)) {
           return yield* Effect.die(new Error(`RUN with an absolute path: ${command}`))
         }

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Builds the image for real, without a daemon, and runs it: prints a line for each thing that it has
-# shown, and ends with another exit code than 0 at the first that is not so.
+# Builds the image with buildah and runs it. Prints one line per successful check; fails at the
+# first failed one.
 #
-# The base is made here: Debian with the project's Node and this machine's npm, under the name that
-# the Dockerfile has for it, which is read without its digest. Needs root, buildah, debootstrap (or
+# The base image is built here: Debian with the project's Node and this machine's npm, under the
+# Dockerfile's name for it without the digest. Needs root, buildah, debootstrap (or
 # LOTTERY_IMAGE_BASE) and `npm ci`.
 #
-#   LOTTERY_IMAGE_BASE=FOLDER   keeps the debootstrapped Debian there, and takes it when it is there
+#   LOTTERY_IMAGE_BASE=FOLDER   stores the debootstrapped Debian there, or uses it if it exists
 set -euo pipefail
 project=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 
@@ -50,12 +50,12 @@ b copy --quiet "$container" "$debian" / >/dev/null
 b copy --quiet "$container" "$node" /usr/local/bin/node >/dev/null
 b copy --quiet "$container" "$(npm root --global)/npm" /usr/local/lib/node_modules/npm >/dev/null
 b run "$container" -- ln -s ../lib/node_modules/npm/bin/npm-cli.js /usr/local/bin/npm
-# As the real one has them; the Dockerfile must replace the entrypoint and the command.
+# Like the real base: the Dockerfile must replace the entrypoint and the command.
 b config --env PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
   --entrypoint '["docker-entrypoint.sh"]' --cmd node "$container"
 b commit --quiet --rm "$container" "$base" >/dev/null
 
-# The way to the registry is this machine's: npm's settings, and whose certificates it trusts.
+# The build uses this machine's npm registry and trusted certificates.
 certificates=$(npm config get cafile)
 if [[ $certificates == null ]]; then
   certificates=${NODE_EXTRA_CA_CERTS:-/etc/ssl/certs/ca-certificates.crt}
@@ -74,21 +74,21 @@ shown "builds from $project/Dockerfile"
 
 setting() { b inspect --type image --format "{{.OCIv1.Config.$1}}" lottery; }
 expect "entrypoint" "$(setting Entrypoint)" "[node /app/lottery.cjs]"
-expect "no command of the base's" "$(setting Cmd)" "[]"
+expect "no command from the base" "$(setting Cmd)" "[]"
 expect "user" "$(setting User)" 10001:10001
 expect "stop signal" "$(setting StopSignal)" SIGTERM
 expect "ports" "$(setting ExposedPorts)" "map[12345/tcp:{} 12346/tcp:{}]"
 
 below=$(b from --pull=never "$base")
 image=$(b from --pull=never lottery)
-# What the command loads is a folder that is named after its content.
+# The folder with the files that the command loads is named after its content.
 list() { (cd "$(b mount "$1")" && find . -xdev -not -path "./app/command-*" | sort); }
 expect "new in the image" "$(comm -13 <(list "$below") <(list "$image") | tr '\n' ' ')" \
   "./app ./app/lottery.cjs ./data ./lottery ./usr/local/bin/lottery "
 expect "gone from the base" "$(comm -23 <(list "$below") <(list "$image"))" ""
 
 run() { b run "$image" -- "$@"; }
-expect "node_modules but npm's own" \
+expect "node_modules except npm's" \
   "$(b run --user 0 "$image" -- find / -xdev -name node_modules -prune)" /usr/local/lib/node_modules
 expect "user and group" "$(run id -u):$(run id -g)" 10001:10001
 expect "the user in /etc/passwd" "$(run awk -F: '$3 == 10001' /etc/passwd)" ""
@@ -101,11 +101,11 @@ version="lottery v$("$node" -p "require('$project/package.json').version")"
 expect "entrypoint --version" "$(run node /app/lottery.cjs --version)" "$version"
 expect "lottery --version" "$(run lottery --version)" "$version"
 
-# In the image's root, read-only, as process 1.
+# Runs as process 1 with the image as read-only root.
 root=$(b mount "$image")
 mkdir "$work/volume"
 chown --reference="$root/data" "$work/volume"
-# shellcheck disable=SC2016 # expanded by the shell that gets it
+# shellcheck disable=SC2016 # expanded by the inner shell
 contain='
   root=$1 volume=$2
   shift 2
@@ -126,7 +126,7 @@ contained=(unshare --mount --pid --fork --kill-child=SIGKILL env -i "${environme
 "${contained[@]}" lottery demo | tee "$work/demo"
 awk '$2 == 3000 { agencies++; winners += $3; documents += NF - 5 }
   END { exit !(agencies == 5 && winners > 0 && documents > 0) }' "$work/demo" ||
-  fail "no draw in the demo's table"
+  fail "the demo's table has no winners of a draw"
 shown "the demo on a read-only root: a draw with winners"
 
 "${contained[@]}" node /app/lottery.cjs server --port 0 --winners-port 0 2>"$work/log" &
@@ -141,7 +141,7 @@ expect "the server's user" "$(awk '/^Uid:/ { print $2 }' "/proc/$server/status")
 expect "the server's store" "$(stat -c '%n %u' "$work/volume"/*.db | xargs)" \
   "$work/volume/lottery.db 10001"
 kill -s "$(setting StopSignal)" "$server"
-timeout 60 tail --pid="$unshare" --follow /dev/null || fail "the server does not stop"
+timeout 60 tail --pid="$unshare" --follow /dev/null || fail "the server did not stop within 60 s"
 code=0
 wait "$unshare" || code=$?
 expect "the server's exit code after the stop signal" "$code" 0

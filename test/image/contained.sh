@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
-# Runs an image's folder as a container would: a root of its own that is read-only, a volume at
-# /data, books at /lottery/.data, a tmpfs at /tmp, and the image's user. The base under the image is
-# this machine's own root. Started by `unshare` as process 1 of new namespaces, which the command
-# that is given then is.
+# Runs a command in an image's folder like a container: a read-only root, a volume at /data, books
+# at /lottery/.data, a tmpfs at /tmp, and the image's user. This machine's root is the base.
+# `unshare` starts this script as process 1 of new namespaces; the command replaces it.
 set -euo pipefail
 image=$1 mount_point=$2 volume=$3 books=$4 user=$5 workdir=$6 node=$7
 shift 7
@@ -11,13 +10,13 @@ mount -t tmpfs tmpfs "$mount_point"
 layer=$mount_point/layer
 root=$mount_point/root
 mkdir "$root"
-# A copy, since a layer must not lie within the one below it; and with what is mounted upon.
+# A copy with mount points, because an overlay layer must not lie within the one below it.
 cp -a "$image" "$layer"
 mkdir "$layer/lottery/.data"
 touch "$layer/usr/local/bin/node"
 mount -t overlay -o "ro,lowerdir=$layer:/" overlay "$root"
 
-# What Docker does with a new volume.
+# As Docker does with a new volume.
 cp -a "$image/data/." "$volume"
 chown --reference="$image/data" "$volume"
 
@@ -29,7 +28,7 @@ mount -t proc proc "$root/proc"
 mount --rbind /dev "$root/dev"
 
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-# With its user a process loses the signal that it gets when its parent dies.
+# A change of user clears the parent-death signal, so setpriv sets it afterwards.
 exec chroot "$root" \
   setpriv --reuid "${user%:*}" --regid "${user#*:}" --clear-groups --pdeathsig SIGKILL \
   env --chdir "$workdir" -- "$@"

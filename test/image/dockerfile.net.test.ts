@@ -1,7 +1,7 @@
 /**
- * Goal: the image holds what it should and nothing else, and works as containers are run: as
- * process 1, as its user, on a read-only root. Method: the Dockerfile's stages are carried out in
- * folders, and what comes out is run under the kernel's namespaces, as far as this machine permits.
+ * Goal: the image contains exactly what it should, and works as process 1, as its user and on a
+ * read-only root. Method: the Dockerfile's stages run in folders; the result runs in kernel
+ * namespaces as far as this machine permits.
  */
 import { spawnSync } from "node:child_process"
 import {
@@ -31,11 +31,11 @@ import { ImageFolder } from "./ImageFolder.ts"
 const USER = "10001:10001"
 const ENTRYPOINT = ["node", "/app/lottery.cjs"]
 const CONTAINER = join(import.meta.dirname, "contained.sh")
-/** What the command loads. */
+/** The files that the command loads. */
 const LOADED = /^app\/command-[0-9a-f]{16}\/([\w-]+\.cjs(\.compiled)?|worker\.mjs)$/
 const BOOK = "Santiago,Lorca,30904465,1999-03-17,7574\nAgustina,Rojas,28337502,1980-01-02,1\n"
 
-/** A new PID namespace, in which what is run is process 1; gone when `unshare` is killed. */
+/** Runs a program as process 1 of a new PID namespace, which ends when `unshare` is killed. */
 const UNSHARE = ["unshare", "--pid", "--fork", "--kill-child=SIGKILL"]
 const isRoot = process.getuid?.() === 0
 const ALONE = [...UNSHARE, "--mount-proc", ...(isRoot ? [] : ["--user", "--map-root-user"])]
@@ -45,26 +45,26 @@ const works = ([program, ...words]: ReadonlyArray<string>): boolean =>
   spawnSync(program!, words).status === 0
 
 const canBeAlone = works([...ALONE, "true"])
-if (!canBeAlone) console.warn("skipped: `unshare` may not make a PID namespace here")
+if (!canBeAlone) console.warn("skipped: `unshare` cannot create a PID namespace here")
 
 const MOUNTS = "mount -t tmpfs none /mnt && mkdir /mnt/a && mount -t overlay -o lowerdir=/mnt/a:/"
 const canBeContained = isRoot && works([...CONTAINED, "sh", "-c", `${MOUNTS} none /mnt/a`])
-if (!canBeContained) console.warn("skipped: containers need root, and a kernel with overlayfs")
+if (!canBeContained) console.warn("skipped: containers need root and a kernel with overlayfs")
 
 const FREE_PORTS = ["--port", "0", "--winners-port", "0"]
 
-/** The only child of a process. */
+/** Returns the only child of a process. */
 const childOf = (pid: number): number =>
   Number(readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8"))
 
-/** What the kernel says of a process: the numbers behind this key. */
+/** Returns the numbers after a key in /proc/PID/status. */
 const numbersOf = (pid: number, key: "NSpid" | "Uid" | "Gid"): ReadonlyArray<number> =>
   new RegExp(`^${key}:\\t(.*)$`, "m")
     .exec(readFileSync(`/proc/${pid}/status`, "utf8"))![1]!
     .split("\t")
     .map(Number)
 
-/** Checks that a server under `unshare` is process 1, and ends well by SIGTERM. */
+/** Checks that a server under `unshare` is process 1 and ends cleanly on SIGTERM. */
 const stopAsProcess1 = Effect.fnUntraced(function* (server: Running) {
   const pid = childOf(server.child.pid!)
   expect(numbersOf(pid, "NSpid").at(-1)).toBe(1)
@@ -76,7 +76,7 @@ const stopAsProcess1 = Effect.fnUntraced(function* (server: Running) {
 })
 
 describe("a Dockerfile", () => {
-  it("is read with its continued lines, options and quotes", () => {
+  it("may have continued lines, options and quotes", () => {
     const text = "FROM a:1 AS b\n# c\nRUN d \\\n  && e\nFROM a:1\nCOPY --from=b --chown=1:2 f /g/\n"
     expect(parse(`${text}ENV H=i J="k l"\nENTRYPOINT ["m", "n"]\n`)).toEqual([
       { base: "a:1", name: "b", instructions: [{ kind: "RUN", command: "d && e" }] },
@@ -111,7 +111,7 @@ describe("a Dockerfile", () => {
     expect(() => parse(`FROM a:1\n${line}\n`)).toThrow(line)
   })
 
-  it("with a directive, or without a stage, is refused", () => {
+  it("with a directive or without a stage is refused", () => {
     expect(() => parse("# syntax=docker/dockerfile:1\nFROM a:1\n")).toThrow("syntax")
     expect(() => parse("USER a\nFROM a:1\n")).toThrow("USER a")
   })
@@ -120,7 +120,7 @@ describe("a Dockerfile", () => {
 const image = { timeout: "300 seconds", excludeTestServices: true } as const
 
 layer(ImageFolder.layer, image)("the image", (it) => {
-  it.effect("is built from the sources alone", () =>
+  it.effect("is built only from the sources", () =>
     Effect.gen(function* () {
       const { context } = yield* ImageFolder
       const allowed = ["build.ts", "package-lock.json", "package.json", "runtime", "src"]
@@ -128,7 +128,7 @@ layer(ImageFolder.layer, image)("the image", (it) => {
     })
   )
 
-  it.effect("holds the command with what it loads, and the link to it", () =>
+  it.effect("contains the command, the files that it loads, and the link to it", () =>
     Effect.gen(function* () {
       const { folder } = yield* ImageFolder
       const held = readdirSync(folder, { recursive: true, encoding: "utf8" })
@@ -145,7 +145,7 @@ layer(ImageFolder.layer, image)("the image", (it) => {
     })
   )
 
-  it.effect("is Node with that, for a user who owns nothing but the volume", () =>
+  it.effect("is based on Node and has a user who owns only the volume", () =>
     Effect.gen(function* () {
       const { env, owners, stages, workdir } = yield* ImageFolder
       const bases = new Set(stages.map(({ base }) => base))
@@ -165,7 +165,7 @@ layer(ImageFolder.layer, image)("the image", (it) => {
     })
   )
 
-  it.effect("runs by its entrypoint", () =>
+  it.effect("runs through its entrypoint", () =>
     Effect.gen(function* () {
       const { env, folder } = yield* ImageFolder
       const under = instead([process.execPath, join(folder, ENTRYPOINT[1]!)])
@@ -175,7 +175,7 @@ layer(ImageFolder.layer, image)("the image", (it) => {
     })
   )
 
-  it.effect("runs by its name, workers and a demo's processes too", () =>
+  it.effect("runs by name, including workers and a demo's processes", () =>
     Effect.gen(function* () {
       const { env, folder } = yield* ImageFolder
       const PATH = `${dirname(process.execPath)}:/usr/bin:/bin`
@@ -190,7 +190,7 @@ layer(ImageFolder.layer, image)("the image", (it) => {
     })
   )
 
-  it.effect.skipIf(!canBeAlone)("as process 1 stops on SIGTERM", () =>
+  it.effect.skipIf(!canBeAlone)("stops on SIGTERM as process 1", () =>
     Effect.gen(function* () {
       const { env, folder } = yield* ImageFolder
       const store = `sqlite:${yield* temporaryFolder}/lottery.db`

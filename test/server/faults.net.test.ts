@@ -200,7 +200,7 @@ const makeNetwork = Effect.fnUntraced(function* (
 type Network = Effect.Success<ReturnType<typeof makeNetwork>>
 
 /** Reasons for a client to give up; a binary client refers to the server's log. */
-const MAY_GIVE_UP = /another connection took over|its log says why/
+const MAY_GIVE_UP = /another connection took over|its log has the reason/
 /** Expected refusals: concurrent clients or replays, repeated bets and broken connections. */
 const MAY_REFUSE = [
   /another connection took over agency \d$/,

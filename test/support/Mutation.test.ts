@@ -1,4 +1,4 @@
-/** Goal: mutants are what their names say, all kinds come up, and a seed gives the same again. */
+/** Goal: mutants match their names, every mutation occurs, and a seed reproduces the mutants. */
 import { describe, expect, it } from "vitest"
 import { Dice, MUTATIONS, mutate, numbersIn } from "./Mutation.ts"
 import { bytesOf, forAgency, SESSIONS } from "./peers/Sessions.ts"
@@ -15,20 +15,20 @@ const mutantsOf = (seed: number) => {
 }
 
 describe("mutants", () => {
-  it("are the same for a seed, and others for another", () => {
+  it("are the same for the same seed and different for another seed", () => {
     const hex = (seed: number) => mutantsOf(seed).map(({ bytes }) => bytes.toString("hex"))
     expect(hex(7)).toEqual(hex(7))
     expect(hex(7)).not.toEqual(hex(8))
   })
 
-  it("come of every mutation, and nearly all are not what was saved", () => {
+  it("use every mutation, and nearly all differ from the saved session", () => {
     const mutants = mutantsOf(1)
     expect(new Set(mutants.flatMap(({ how }) => how)).size).toBe(Object.keys(MUTATIONS).length)
     const same = mutants.filter(({ bytes, session }) => bytes.equals(bytesOf(session)))
     expect(same.length).toBeLessThan(ROUNDS / 10)
   })
 
-  it("leave what was saved as it is", () => {
+  it("do not change the saved sessions", () => {
     const before = SESSIONS.map((session) => bytesOf(session).toString("hex"))
     mutantsOf(2)
     expect(SESSIONS.map((session) => bytesOf(session).toString("hex"))).toEqual(before)
@@ -36,7 +36,7 @@ describe("mutants", () => {
 })
 
 describe("numbers", () => {
-  it("of a message are its length, its end, and the position and count of bets", () => {
+  it("in a message are its length, its trailer, and the position and count of bets", () => {
     const at = (name: string, index: number) => {
       const { dialect, messages } = named(name)
       const bytes = messages[index]!
@@ -51,7 +51,7 @@ describe("numbers", () => {
     expect(at("line-ping", 0)).toEqual([])
   })
 
-  it("are set to their edges and the limits with their neighbours", () => {
+  it("are set to edge cases, to the limits and to the limits plus one", () => {
     const { dialect, messages } = named("native-book")
     const parts = [{ dialect, bytes: messages[3]! }]
     const dice = new Dice(3)
@@ -72,19 +72,19 @@ describe("a mutation in a message", () => {
       const { dialect, messages } = named("json-chunks")
       const parts = [{ dialect, bytes: messages[0]! }]
       const dice = new Dice(4)
-      let mended = 0
+      let corrected = 0
       for (let round = 0; round < ROUNDS; round++) {
         const { bytes } = MUTATIONS[name](dice, parts)[0]!
-        if (bytes.length >= 4 && bytes.readUInt32BE() === bytes.length - 4) mended++
+        if (bytes.length >= 4 && bytes.readUInt32BE() === bytes.length - 4) corrected++
       }
-      expect(mended).toBeGreaterThan(0.4 * ROUNDS)
-      expect(mended).toBeLessThan(0.6 * ROUNDS)
+      expect(corrected).toBeGreaterThan(0.4 * ROUNDS)
+      expect(corrected).toBeLessThan(0.6 * ROUNDS)
     }
   )
 })
 
 describe("saved sessions", () => {
-  it.each(SESSIONS)("$name: its agency stands where another can be put", (session) => {
+  it.each(SESSIONS)("$name: its agency can be replaced", (session) => {
     if (session.agency === undefined) return
     const other = forAgency(session, 8642)
     for (const [index, message] of session.messages.entries()) {

@@ -1,7 +1,7 @@
 /**
- * Mutations of a session's messages: bytes that nobody's client says. Pure: the same seed gives
- * the same mutants. Half of what changes a message's length mends its length field after, so that
- * the mutant is not refused for that alone.
+ * Mutates a session's messages. Deterministic: the same seed gives the same mutants. Half of the
+ * mutations within a message also correct its length field, so that the mutant is not refused for
+ * its length alone.
  */
 import type { Dialect } from "../../src/protocol/Dialect.ts"
 import { MAX_FRAME_BYTES, MAX_HELLO_BYTES, MAX_JSON_BYTES } from "../../src/protocol/Limits.ts"
@@ -24,12 +24,11 @@ export class Dice {
     return (mixed ^ (mixed >>> 15)) >>> 0
   }
 
-  /** A whole number from 0 to `bound` - 1. */
+  /** Returns an integer from 0 to `bound` - 1. */
   below(bound: number): number {
     return Math.floor((this.next() / 0x1_0000_0000) * bound)
   }
 
-  /** True once in so many times. */
   oneIn(count: number): boolean {
     return this.below(count) === 0
   }
@@ -39,14 +38,13 @@ export class Dice {
   }
 }
 
-/** A message or what was made of it; its dialect says where its numbers are. */
+/** A message, possibly mutated. */
 interface Part {
   readonly dialect: Dialect
   readonly bytes: Buffer
 }
 type Parts = ReadonlyArray<Part>
 
-/** A number in a message. */
 interface NumberField {
   readonly at: number
   readonly size: 2 | 4
@@ -55,7 +53,7 @@ interface NumberField {
 const NATIVE_PREFACE_START = 0xff
 const BETS = 2
 
-/** The numbers of a message in its binary header and end; the first is its length. */
+/** Returns the binary number fields of a message; the first is its length. */
 export const numbersIn = ({ bytes, dialect }: Part): ReadonlyArray<NumberField> => {
   const fields = ((): ReadonlyArray<NumberField> => {
     switch (dialect) {
@@ -83,31 +81,28 @@ const write = (bytes: Buffer, { at, size }: NumberField, value: number): Buffer 
   return written
 }
 
-/** A message with its length field made right, where it has one. */
-const mend = (part: Part): Part => {
+const correctLength = (part: Part): Part => {
   const length = numbersIn(part)[0]
   if (length === undefined) return part
   return { ...part, bytes: write(part.bytes, length, part.bytes.length - length.size) }
 }
 
-/** What a number of two bytes is set to: edges, and what a packet cannot be shorter than. */
+/** Values for two-byte numbers: edge cases, and lengths around the shortest packet. */
 const SHORTS = [0, 1, 2, 3, 0x7fff, 0x8000, 0xffff]
 const LIMITS = [MAX_HELLO_BYTES, MAX_FRAME_BYTES, MAX_JSON_BYTES]
-/** What a number of four bytes is set to: edges, and each limit with its neighbour. */
+/** Values for four-byte numbers: edge cases, each limit, and each limit plus one. */
 const LONGS = [0, 1, 2 ** 31 - 1, 2 ** 31, 2 ** 32 - 1, ...LIMITS.flatMap((max) => [max, max + 1])]
 
-/** Bytes that mean something in one dialect or another. */
-const TELLING = Buffer.from('\u0000\u0001\n\r\t ",;:0-9{}[]\\/\u007f')
-const TELLING_HIGH = Buffer.from([0x80, 0xbf, 0xc2, 0xed, 0xf4, 0xff])
-/** Text that means something as a whole. */
+/** Bytes with a meaning in at least one dialect. */
+const SPECIAL = Buffer.from('\u0000\u0001\n\r\t ",;:0-9{}[]\\/\u007f')
+const SPECIAL_HIGH = Buffer.from([0x80, 0xbf, 0xc2, 0xed, 0xf4, 0xff])
 const WORDS = ["null", "-1", "1e9", "4294967296", "\\ud800", "__proto__", "\ufeff", "\u2028", '""']
 
-/** The longest run that a mutation makes of one that it repeats. */
 const MAX_RUN_BYTES = 128 * 1024
 
-/** Lengths of runs: mostly short. */
-const runLength = (dice: Dice, most: number): number =>
-  Math.min(most, 1 + dice.below(dice.pick([2, 8, 64, 1024])))
+/** Returns a run length, usually a short one. */
+const runLength = (dice: Dice, max: number): number =>
+  Math.min(max, 1 + dice.below(dice.pick([2, 8, 64, 1024])))
 
 const splice = (bytes: Buffer, at: number, removed: number, added: Uint8Array): Buffer =>
   Buffer.concat([bytes.subarray(0, at), added, bytes.subarray(at + removed)])
@@ -120,12 +115,12 @@ const changeOne = (dice: Dice, parts: Parts, change: (part: Part) => Buffer): Pa
   const part = parts[index]
   if (part === undefined || part.bytes.length === 0) return parts
   const changed = { ...part, bytes: change(part) }
-  return parts.with(index, dice.oneIn(2) ? mend(changed) : changed)
+  return parts.with(index, dice.oneIn(2) ? correctLength(changed) : changed)
 }
 
 type Mutation = (dice: Dice, parts: Parts, other: Parts) => Parts
 
-/** Every mutation under the name that a failure shows. */
+/** All mutations, by the names shown in failures. */
 export const MUTATIONS = {
   "bits flipped": (dice, parts) =>
     changeOne(dice, parts, ({ bytes }) => {
@@ -138,7 +133,7 @@ export const MUTATIONS = {
     }),
   "a byte set": (dice, parts) =>
     changeOne(dice, parts, ({ bytes }) => {
-      const value = dice.pick([...TELLING, ...TELLING_HIGH])
+      const value = dice.pick([...SPECIAL, ...SPECIAL_HIGH])
       return splice(bytes, dice.below(bytes.length), 1, Uint8Array.of(value))
     }),
   "cut off": (dice, parts) => {
@@ -157,9 +152,9 @@ export const MUTATIONS = {
   },
   "spliced with another": (dice, parts, other) => {
     const index = dice.below(parts.length)
-    const goesOn = dice.below(other.length)
+    const otherIndex = dice.below(other.length)
     const head = parts[index]
-    const tail = other[goesOn]
+    const tail = other[otherIndex]
     if (head === undefined || tail === undefined) return parts
     const whole = dice.oneIn(2)
     const cut = whole ? head.bytes.length : dice.below(head.bytes.length)
@@ -168,7 +163,7 @@ export const MUTATIONS = {
       ...parts.slice(0, index),
       { ...head, bytes: head.bytes.subarray(0, cut) },
       { ...tail, bytes: tail.bytes.subarray(from) },
-      ...other.slice(goesOn + 1)
+      ...other.slice(otherIndex + 1)
     ]
   },
   "a run inserted": (dice, parts) =>
@@ -187,8 +182,8 @@ export const MUTATIONS = {
     changeOne(dice, parts, ({ bytes }) => {
       const at = dice.below(bytes.length)
       const run = bytes.subarray(at, at + runLength(dice, bytes.length - at))
-      const most = Math.ceil(MAX_RUN_BYTES / run.length)
-      const times = Math.min(most, dice.pick([1, 1, 1, 2, 3, 16, 100, most]))
+      const max = Math.ceil(MAX_RUN_BYTES / run.length)
+      const times = Math.min(max, dice.pick([1, 1, 1, 2, 3, 16, 100, max]))
       return splice(bytes, at, 0, Buffer.concat(Array.from({ length: times }, () => run)))
     }),
   "a message left out": (dice, parts) => parts.toSpliced(dice.below(parts.length), 1),
@@ -220,14 +215,13 @@ const NAMES = Object.keys(MUTATIONS) as ReadonlyArray<Name>
 
 export interface Mutant {
   readonly bytes: Buffer
-  /** The mutations, in order. */
   readonly how: ReadonlyArray<Name>
 }
 
 const partsOf = ({ dialect, messages }: Session): Parts =>
   messages.map((bytes) => ({ dialect, bytes }))
 
-/** Mutates a session one to three times; splices go on in `other`. */
+/** Mutates a session one to three times. A splice continues with messages of `other`. */
 export const mutate = (dice: Dice, session: Session, other: Session): Mutant => {
   const how = Array.from({ length: dice.pick([1, 1, 2, 3]) }, () => dice.pick(NAMES))
   const parts = how.reduce<Parts>(

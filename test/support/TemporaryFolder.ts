@@ -1,4 +1,4 @@
-/** A folder for one test, removed with its scope. */
+/** A folder that is removed when its scope closes. */
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"

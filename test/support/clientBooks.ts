@@ -1,4 +1,4 @@
-/** Books in memory, and what a client tells while it sends them. */
+/** Books in memory, and recorders of a client's progress and log. */
 import { createHash } from "node:crypto"
 import { Effect, Logger, Stream } from "effect"
 import type { Book } from "../../src/client/book/Book.ts"
@@ -6,17 +6,17 @@ import { UploadProgress, type Waiting } from "../../src/client/UploadProgress.ts
 import { ActionLine } from "../../src/domain/ActionLog.ts"
 import { BetBatch } from "../../src/domain/BetBatch.ts"
 
-/** A canonical row; every document is another bet. */
+/** Returns a canonical row. Each document gives a different bet. */
 export const row = (document: number): string => `Ana,Perez,${document},1999-03-17,7574\n`
 
-/** The rows of these documents. */
+/** Returns the rows of the documents from `from` to `to` - 1. */
 export const rows = (from: number, to: number): string =>
   Array.from({ length: to - from }, (_, index) => row(from + index)).join("")
 
 export const batchOf = (text: string): BetBatch =>
   new BetBatch(Buffer.from(text), text.split("\n").length - 1)
 
-/** A book of these batches, which is read again as `then` where that is given. */
+/** A book that was checked with `batches` and is read as `then`. */
 export const bookOf = (
   batches: ReadonlyArray<string>,
   then: ReadonlyArray<string> = batches
@@ -30,7 +30,6 @@ export const bookOf = (
   }
 }
 
-/** Takes down every count and standing that is told, and every interruption. */
 class Told extends UploadProgress {
   readonly told: Array<number | string> = []
 
@@ -50,10 +49,10 @@ class Told extends UploadProgress {
   }
 }
 
-/** Takes down all progress of a book of `total` bets. */
+/** Returns a progress for `total` bets that records every change in `told`. */
 export const takeDown = (total = 2) => new Told(total)
 
-/** A log that is kept: its lines, a warning with its level before. */
+/** Returns a logger that collects its lines, warnings with the prefix WARNING. */
 export const keepLog = () => {
   const lines: Array<string> = []
   const logger = Logger.make<unknown, void>(({ logLevel, message }) => {

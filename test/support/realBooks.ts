@@ -1,7 +1,6 @@
 /**
- * The five real books, where they are at hand: in the archive that `LOTTERY_REAL_BOOKS` names, or
- * else `../shared/data/dataset.zip`, seen from the project's root. They are never copied into the
- * project.
+ * The five real books, if available: in the archive that `LOTTERY_REAL_BOOKS` names, by default
+ * `../shared/data/dataset.zip` relative to the project's root. They are not part of the project.
  */
 import { createReadStream, existsSync } from "node:fs"
 import { writeFile } from "node:fs/promises"
@@ -15,12 +14,12 @@ const ARCHIVE =
 
 export const areAtHand = existsSync(ARCHIVE)
 
-/** What comes out of the books, as they are described beside them. */
+/** The expected results, from the description that comes with the books. */
 export const EXPECTED: ReadonlyArray<{
   readonly agency: number
   readonly bets: number
   readonly winners: number
-  /** SHA-256 of the book with LF line ends. */
+  /** SHA-256 of the book with LF line endings. */
   readonly sha256: string
 }> = [
   {
@@ -55,7 +54,6 @@ export const EXPECTED: ReadonlyArray<{
   }
 ]
 
-/** Unpacks the books into a folder. */
 export const unpack = (folder: string) =>
   Stream.fromAsyncIterable(createReadStream(ARCHIVE), (cause) => cause).pipe(
     Stream.map((chunk: Uint8Array) => chunk),

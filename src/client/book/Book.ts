@@ -1,6 +1,6 @@
 /**
- * A book that is ready to be sent: its bets were checked, counted and hashed. If its file changes
- * after that, the book is not sent.
+ * A checked, counted and hashed book that is ready to be sent. If its file changes afterwards,
+ * sending it fails.
  */
 import { createHash } from "node:crypto"
 import { Data, Effect, type FileSystem, Option, Stream } from "effect"
@@ -11,28 +11,30 @@ import type { FileUnavailable } from "../../domain/FileUnavailable.ts"
 import { BadLine, type DialectCheck } from "./BookParser.ts"
 import { birthdateProblem } from "./Today.ts"
 
-/** What can go wrong with a book while it is sent. */
 export type BookFailure = BookChanged | BadLine | FileUnavailable
 
 type Reading<A, E> = Stream.Stream<A, E, FileSystem.FileSystem>
 
 export interface Book {
-  /** How many bets it has. */
+  /** The number of bets. */
   readonly total: number
   /** The SHA-256 of its canonical rows, as 64 lower-case hex digits. */
   readonly sha256: string
-  /** Its bets in order, as they are now, in batches that fit the dialect; none of them empty. */
+  /** The current bets in order, in non-empty batches that fit the dialect. */
   readonly batches: Reading<BetBatch, BadLine | FileUnavailable>
   /**
-   * The place of the bet at a position, as `book.csv:17`; undefined for a bet that is in no file,
-   * or whose file can no longer be read.
+   * Returns the place of the bet at a position, such as `book.csv:17`; undefined if the bet is not
+   * in a file or the file can no longer be read.
    */
   readonly placeOf: (
     position: number
   ) => Effect.Effect<string | undefined, never, FileSystem.FileSystem>
 }
 
-/** Not the book that was meant. Finished with it, the agency could not send the right one. */
+/**
+ * The book is probably not the intended one. It is not sent, because once it is finished the agency
+ * cannot send another.
+ */
 export class NotSent extends Data.TaggedError("NotSent")<{
   readonly book: string
   readonly reason: string
@@ -47,7 +49,7 @@ export class NotSent extends Data.TaggedError("NotSent")<{
 export class BookChanged extends Data.TaggedError("BookChanged")<{
   /** How many bets it had when it was checked. */
   readonly checked: number
-  /** How many were read when it was sent; if the count is the same, the bets are not. */
+  /** How many bets were read while it was sent; if the counts are equal, the bets differ. */
   readonly read: number
 }> {
   override get message(): string {
@@ -57,12 +59,12 @@ export class BookChanged extends Data.TaggedError("BookChanged")<{
         ? `now it has only ${read}`
         : read > checked
           ? "now it has more"
-          : "now it has as many, but not the same"
-    return `the book changed while it was sent: it had ${checked} bets, ${now}; send it again`
+          : "now it has the same number, but different ones"
+    return `the book changed during the upload: it had ${checked} bets, ${now}; send it again`
   }
 }
 
-/** A book of one bet, which the dialect's `check` may refuse. */
+/** Returns a book of one bet. Fails if the dialect's `check` or the birthdate rule refuses it. */
 export const fromBet = Effect.fnUntraced(function* (
   bet: Bet,
   check: DialectCheck,
@@ -79,13 +81,14 @@ export const fromBet = Effect.fnUntraced(function* (
   return { total: 1, sha256, batches: Stream.succeed(batch), placeOf: () => Effect.undefined }
 })
 
-/** Bets of a book, which has `position` bets before them. */
+/** Consecutive bets of a book. */
 export interface PositionedBatch {
+  /** The position of the first one, counted from 0 in the book. */
   readonly position: number
   readonly batch: BetBatch
 }
 
-/** The position after these bets. */
+/** Returns the position after the batch. */
 export const endOf = ({ batch, position }: PositionedBatch): number => position + batch.count
 
 const positioned = (book: Book): Reading<PositionedBatch, BadLine | FileUnavailable> =>
@@ -96,9 +99,8 @@ const positioned = (book: Book): Reading<PositionedBatch, BadLine | FileUnavaila
   )
 
 /**
- * The whole book, batch by batch; an empty book gives one empty batch. The last batch is given only
- * after the end of the book, whose count and digest must be those of the check; otherwise this
- * fails with `BookChanged`.
+ * Streams the whole book; an empty book yields one empty batch. Before the last batch it compares
+ * the count and digest with those of the check, and fails with `BookChanged` if they differ.
  */
 export const whole = (
   book: Book
@@ -126,10 +128,10 @@ export const whole = (
     )
   })
 
-/** Reads the whole book; fails if it is not the one that was checked. */
+/** Reads the whole book. Fails with `BookChanged` if it differs from the one that was checked. */
 export const verify = (book: Book) => Stream.runDrain(whole(book))
 
-/** The book without its first `bets` bets, checked as `whole` is. */
+/** Streams the book without its first `bets` bets, checked as in `whole`. */
 export const from = (book: Book, bets: number): Reading<PositionedBatch, BookFailure> =>
   whole(book).pipe(
     Stream.filter((one) => endOf(one) > bets),
@@ -139,7 +141,7 @@ export const from = (book: Book, bets: number): Reading<PositionedBatch, BookFai
     })
   )
 
-/** The first `bets` bets of the book as it is now, or all that it has; nothing is checked. */
+/** Streams the first `bets` bets of the current file, unchecked; fewer if it has fewer. */
 export const first = (book: Book, bets: number): Reading<PositionedBatch, BookFailure> =>
   bets === 0
     ? Stream.empty
@@ -148,7 +150,7 @@ export const first = (book: Book, bets: number): Reading<PositionedBatch, BookFa
         Stream.map(({ batch, position }) => ({ position, batch: batch.take(bets - position) }))
       )
 
-/** The SHA-256 of the book's first `bets` bets as it is now, as 64 lower-case hex digits. */
+/** Returns the SHA-256 of `first(book, bets)` as 64 lower-case hex digits. */
 export const digestOfFirst = (book: Book, bets: number) =>
   first(book, bets).pipe(
     Stream.runFold(

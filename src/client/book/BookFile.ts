@@ -1,4 +1,4 @@
-/** An agency's book in a file: checked as a whole before any of it is sent, then read again. */
+/** A book in a file. The whole file is checked before any bet is sent, then read again. */
 import { createHash } from "node:crypto"
 import { Effect, FileSystem, Stream } from "effect"
 import type { BetBatch } from "../../domain/BetBatch.ts"
@@ -7,13 +7,12 @@ import type { Book } from "./Book.ts"
 import { type BookOptions, BookParser } from "./BookParser.ts"
 import * as Rejects from "./Rejects.ts"
 
-/** How much is read from the file at a time, in bytes. */
 const CHUNK_BYTES = 256 * 1024
 
-/** A book of at most this many bytes stays in memory from the check to the sending. */
-const KEPT_BYTES = 4 * 1024 * 1024
+/** A book up to this size stays in memory after the check. */
+const MAX_KEPT_BYTES = 4 * 1024 * 1024
 
-/** The bytes of a file piece by piece; each is good until the next is asked for. */
+/** Streams a file's bytes. Each piece is valid only until the next one is read. */
 const piecesOf = (file: string, name: string) =>
   Stream.unwrap(
     Effect.gen(function* () {
@@ -27,7 +26,7 @@ const piecesOf = (file: string, name: string) =>
     })
   ).pipe(Stream.mapError(fileUnavailable(name)))
 
-/** Puts a book through a parser; an element says that another piece, or the end, was parsed. */
+/** Parses a book. Emits an element after each piece and after the end of the file. */
 const parsing = (file: string, name: string, parser: BookParser) =>
   Stream.concat(piecesOf(file, name), Stream.succeed(undefined)).pipe(
     Stream.mapEffect((piece) => {
@@ -37,7 +36,7 @@ const parsing = (file: string, name: string, parser: BookParser) =>
     })
   )
 
-/** The bets of a book in batches, none of them empty. */
+/** Streams the bets of a book in non-empty batches. */
 const read = (file: string, options: BookOptions) =>
   Stream.suspend(() => {
     const batches: Array<BetBatch> = []
@@ -45,14 +44,14 @@ const read = (file: string, options: BookOptions) =>
     return parsing(file, options.name, parser).pipe(
       Stream.map(() => batches.splice(0)),
       Stream.flattenIterable,
-      // Batches that were complete before a bad line come first.
+      // Emit the batches that were complete before the bad line.
       Stream.catch((failure) =>
         Stream.concat(Stream.fromIterable(batches.splice(0)), Stream.fail(failure))
       )
     )
   })
 
-/** What tells a file from the same one after a write. Fails if it cannot be read twice. */
+/** Returns a value that changes when the file is written. Fails if it cannot be read twice. */
 const versionOf = Effect.fnUntraced(function* (file: string, name: string) {
   const fs = yield* FileSystem.FileSystem
   const { dev, ino, mtime, size, type } = yield* Effect.mapError(
@@ -63,15 +62,15 @@ const versionOf = Effect.fnUntraced(function* (file: string, name: string) {
   const reason =
     type === "Directory"
       ? "is a folder, expected a file"
-      : "is not a file that can be read twice; give it on standard input, as -"
+      : "cannot be read twice; use - and send it to standard input"
   return yield* new FileUnavailable({ file: name, reason })
 })
 
-/** The place of the bet at a position; undefined if there is none. */
+/** Returns the place of the bet at a position, or undefined if there is none. */
 const placeOf = Effect.fnUntraced(function* (file: string, options: BookOptions, position: number) {
   let bets = 0
   let place: string | undefined
-  // One bet a batch: each is taken while the parser is at its line.
+  // With one bet per batch, the parser is still at the line of each batch.
   const parser = new BookParser({ ...options, batchSize: 1 }, (builder) => {
     if (bets++ === position) place = `${options.name}:${parser.line}`
     builder.clear()
@@ -79,21 +78,20 @@ const placeOf = Effect.fnUntraced(function* (file: string, options: BookOptions,
   yield* parsing(file, options.name, parser).pipe(
     Stream.takeUntil(() => place !== undefined),
     Stream.runDrain,
-    // The place goes into another error, which says more than this one.
+    // The place is a detail of another error, which matters more than this one.
     Effect.ignore
   )
   return place
 })
 
-/** Where bad lines go, if they are to be left out. */
 export interface FileOptions extends Omit<BookOptions, "skipBadLines"> {
+  /** The file for bad lines. Without it, the first bad line is an error. */
   readonly rejects?: Rejects.Options | undefined
 }
 
 /**
- * Goes over a whole book before any of it is sent. Fails at its first bad line; with `rejects` it
- * writes each bad line to that file as it is in the book and goes on, as long as they are not too
- * many.
+ * Checks a whole book. Fails at the first bad line; with `rejects` it copies bad lines to that file
+ * unchanged, and fails only if there are too many.
  */
 export const open = Effect.fn("BookFile.open")(function* (file: string, given: FileOptions) {
   const options = { ...given, skipBadLines: given.rejects !== undefined }
@@ -108,7 +106,7 @@ export const open = Effect.fn("BookFile.open")(function* (file: string, given: F
     total += builder.count
     bytes += builder.byteLength
     hash.update(builder.bytes)
-    if (bytes > KEPT_BYTES) kept = undefined
+    if (bytes > MAX_KEPT_BYTES) kept = undefined
     if (kept === undefined) builder.clear()
     else kept.push(builder.build())
   })

@@ -1,8 +1,7 @@
 /**
- * Turns the bytes of an agency's book into batches: UTF-8 CSV with LF or CRLF line ends, five
- * fields a line, quoted as in RFC 4180 if they have to be; a field never has a line end. A book of
- * any size, and a line of any length, takes bounded memory. No string and no object is made per
- * bet; only a line that is out of the ordinary goes the slow way.
+ * Parses an agency's book into batches: UTF-8 CSV, LF or CRLF line endings, five fields per line,
+ * RFC 4180 quoting without line breaks in fields. Memory is bounded for any book size and line
+ * length. An ordinary line creates no string or object; all others take a slower path.
  */
 import { Data } from "effect"
 import { BetBatchBuilder } from "../../domain/BetBatch.ts"
@@ -10,22 +9,20 @@ import { type BetProblem, decodeUtf8, ordinaryBetEnd } from "../../domain/BetChe
 import * as Row from "../../domain/BetRow.ts"
 import { birthdateProblem } from "./Today.ts"
 
-/** The longest line in bytes, without its line end; over twice what a bet takes. */
+/** The longest line in bytes, without its line ending: over twice the size of the largest bet. */
 const MAX_BOOK_LINE_BYTES = 1024
 
-/** The room that a builder begins with, in bytes. */
-const BUILDER_BYTES = 256 * 1024
+const INITIAL_BUILDER_BYTES = 256 * 1024
 
-/** How many bad lines are kept to be shown. */
 export const SHOWN_BAD_LINES = 20
 
-/** A line of a book that is not a bet, or a single bet that cannot be sent. */
+/** A line of a book that is not a valid bet, or a single bet that cannot be sent. */
 export class BadLine extends Data.TaggedError("BadLine")<{
-  /** Undefined for a bet that stands in no file. */
+  /** Undefined for a bet that is not from a file. */
   readonly file?: string
-  /** From 1 on. */
+  /** Counted from 1. */
   readonly line: number
-  /** The field, or "line" if the line as a whole is wrong. */
+  /** The field, or "line" if the whole line is invalid. */
   readonly field: string
   readonly reason: string
 }> {
@@ -35,49 +32,49 @@ export class BadLine extends Data.TaggedError("BadLine")<{
   }
 }
 
-/** A last line without a line end, which may have been cut off. */
+/** A last line without a line ending, which may be truncated. */
 interface UnendedLine {
   readonly line: number
-  /** The line, or its end if it is long. */
+  /** The line, or the end of a long line. */
   readonly text: string
 }
 
 /**
- * Returns what a dialect cannot say of the bet that `spans` marks in `source`, if anything. It is
- * not asked about an ordinary bet, whose names have no separator of any dialect.
+ * Returns a problem if the dialect cannot represent the bet that `spans` marks in `source`. Not
+ * called for ordinary bets: their names contain no separator of any dialect.
  */
 export type DialectCheck = (source: Uint8Array, spans: Row.FieldSpans) => BetProblem | undefined
 
 export interface BookOptions {
-  /** What errors call the book. */
+  /** The book's name in error messages. */
   readonly name: string
-  /** The most bets of a batch. */
+  /** Maximum bets per batch. */
   readonly batchSize: number
-  /** The most bytes of a batch, in canonical form; a bet that alone takes more is a bad line. */
+  /** Maximum bytes per batch, in canonical form. A larger single bet is a bad line. */
   readonly maxBatchBytes: number
-  /** A rule on top of those of a bet. */
+  /** A rule in addition to those for every bet. */
   readonly check?: DialectCheck | undefined
-  /** Whether bad lines are left out; otherwise the first one ends the reading. */
+  /** Whether bad lines are skipped; otherwise parsing stops at the first one. */
   readonly skipBadLines: boolean
-  /** The day at the agency as YYYY-MM-DD, the same in every pass over a book. */
+  /** The agency's local date as YYYY-MM-DD, the same in every pass over a book. */
   readonly today: string
 }
 
 const BOM = [0xef, 0xbb, 0xbf] as const
 const NOTHING = new Uint8Array(0)
 
-/** Takes a book in pieces of any size. Knows no file: bytes in, data out. */
+/** Parses a book from pieces of any size. It does no I/O. */
 export class BookParser {
-  /** Skipped lines as they are in the book, line ends included; the caller takes them out. */
+  /** The skipped lines unchanged, with their line endings. The caller removes them. */
   readonly rejected: Array<Uint8Array> = []
-  /** The first skipped lines, and what is wrong with them; the caller takes them out. */
+  /** The problems of the first skipped lines. The caller removes them. */
   readonly shownBadLines: Array<BadLine> = []
   badLines = 0
-  /** The first bad line that is not skipped; nothing is parsed after it. */
+  /** The first bad line that is not skipped. Parsing stops there. */
   failure: BadLine | undefined
-  /** The last line, if it is not empty and has no line end. */
+  /** The last line, if it is not empty and has no line ending. */
   unended: UnendedLine | undefined
-  /** The number of the line that is being taken, from 1 on. */
+  /** The number of the current line, counted from 1. */
   line = 1
 
   private readonly options: BookOptions
@@ -86,22 +83,22 @@ export class BookParser {
   private readonly builder: BetBatchBuilder
   private readonly single = new BetBatchBuilder(512)
   private readonly spans = Row.makeFieldSpans()
-  /** The beginning of a line whose end has not come yet. */
+  /** The beginning of an incomplete line. */
   private carried: Uint8Array = NOTHING
-  /** Whether the bytes that come belong to a line that was refused as too long. */
+  /** Whether the next bytes belong to a line already refused as too long. */
   private inLongLine = false
-  /** An empty line, which is bad unless it is the last. */
+  /** The empty line before the current one. It is bad unless it is the last line. */
   private emptyLine: Uint8Array | undefined
 
-  /** `take` takes the bets of a batch from the builder, and leaves that empty. */
+  /** `take` must empty the builder, which holds the bets of one batch. */
   constructor(options: BookOptions, take: (builder: BetBatchBuilder) => void) {
     this.options = options
     this.take = take
     this.year = Number(options.today.slice(0, 4))
-    this.builder = new BetBatchBuilder(Math.min(options.maxBatchBytes, BUILDER_BYTES))
+    this.builder = new BetBatchBuilder(Math.min(options.maxBatchBytes, INITIAL_BUILDER_BYTES))
   }
 
-  /** Takes the next piece of the book; nothing of it is kept but copies. */
+  /** Parses the next piece of the book. The caller may reuse its memory afterwards. */
   push(chunk: Uint8Array): void {
     if (this.carried.length === 0) {
       this.takeLines(chunk)
@@ -114,7 +111,7 @@ export class BookParser {
     this.takeLines(chunk.subarray(next))
   }
 
-  /** Takes the end of the book: the last line may lack its line end. */
+  /** Parses the end of the book. The last line needs no line ending. */
   finish(): void {
     if (this.failure !== undefined) return
     if (this.inLongLine) this.badLine(LINE_TOO_LONG, { isUnended: true })
@@ -145,9 +142,9 @@ export class BookParser {
     }
   }
 
-  /** Keeps the beginning of a line for the next piece, unless the line is too long already. */
+  /** Keeps the beginning of a line for the next piece, or refuses it if it is already too long. */
   private carry(beginning: Uint8Array): void {
-    // A line of the greatest length may be followed by CR.
+    // A CR may follow a line of the maximum length.
     if (beginning.length <= MAX_BOOK_LINE_BYTES + 1) {
       this.carried = new Uint8Array(beginning)
       return
@@ -159,7 +156,7 @@ export class BookParser {
     this.reject(beginning)
   }
 
-  /** Rejects the next part of a long line and returns where the next line starts. */
+  /** Rejects the rest of a long line in `bytes`, and returns the start of the next line. */
   private skipLongLine(bytes: Uint8Array): number {
     const next = nextLine(bytes)
     this.reject(bytes.subarray(0, next))
@@ -171,8 +168,8 @@ export class BookParser {
   }
 
   /**
-   * Takes the line at `start` if it is good and ordinary, and returns where the next one starts;
-   * otherwise undefined: `takeLine` takes it.
+   * Adds the line at `start` and returns the start of the next one; returns undefined and does
+   * nothing if the line is not valid and ordinary.
    */
   private takeOrdinaryLine(bytes: Uint8Array, start: number): number | undefined {
     const { batchSize, maxBatchBytes } = this.options
@@ -190,7 +187,7 @@ export class BookParser {
     return end + 1
   }
 
-  /** Takes the line in `[start, next)`, line end included. */
+  /** Adds or refuses the line in `[start, next)`, which includes its line ending. */
   private takeLine(bytes: Uint8Array, start: number, next: number): void {
     const hasEnd = bytes[next - 1] === Row.LF
     let end = hasEnd ? next - 1 : next
@@ -221,15 +218,15 @@ export class BookParser {
     const text = decodeUtf8(line)
     if (text === undefined) return lineProblem("expected valid UTF-8")
     const fields = Row.splitQuoted(text)
-    if (fields === undefined) return lineProblem("expected a closed quote, and a comma after it")
+    if (fields === undefined) return lineProblem("expected a closing quote followed by a comma")
     if (fields.length !== Row.FIELD_COUNT) return wrongFieldCount(fields.length)
     return this.add(Row.joinFields(fields, this.spans))
   }
 
-  /** Adds the marked bet to a batch that has room for it. */
+  /** Adds the marked bet, to a new batch if the current one has no room for it. */
   private add(bytes: Uint8Array): BetProblem | undefined {
     const { batchSize, check, maxBatchBytes, today } = this.options
-    // Its size is not known without writing it.
+    // Only encoding the bet gives its size.
     const refused = check?.(bytes, this.spans) ?? this.single.add(bytes, this.spans)
     if (refused !== undefined) return refused
     const size = this.single.byteLength
@@ -237,7 +234,7 @@ export class BookParser {
     const unborn = birthdateProblem(today, bytes, this.spans[6]!)
     if (unborn !== undefined) return unborn
     if (size > maxBatchBytes) {
-      return lineProblem(`expected at most ${maxBatchBytes} bytes a bet, got ${size}`)
+      return lineProblem(`expected at most ${maxBatchBytes} bytes per bet, got ${size}`)
     }
     if (this.builder.byteLength + size > maxBatchBytes) this.flush()
     this.builder.add(bytes, this.spans)
@@ -249,7 +246,7 @@ export class BookParser {
     if (this.builder.count > 0) this.take(this.builder)
   }
 
-  /** Another line comes, so an empty one before it was not the last. */
+  /** Refuses an empty line that turned out not to be the last. */
   private refuseEmptyLine(): void {
     const { emptyLine } = this
     if (emptyLine === undefined) return
@@ -262,7 +259,7 @@ export class BookParser {
     if (this.options.skipBadLines) this.rejected.push(bytes.slice())
   }
 
-  /** A bad line without a line end is not skipped: the rest of the book may be missing. */
+  /** A bad line without a line ending is never skipped: the rest of the book may be missing. */
   private badLine({ field, message }: BetProblem, { line = this.line, isUnended = false } = {}) {
     const { name: file, skipBadLines } = this.options
     const reason = isUnended ? `${message}; ${MAY_BE_CUT_OFF}` : message
@@ -277,12 +274,12 @@ const lineProblem = (message: string): BetProblem => ({ field: "line", message }
 
 const LINE_TOO_LONG = lineProblem(`expected at most ${MAX_BOOK_LINE_BYTES} bytes`)
 
-const MAY_BE_CUT_OFF = "it has no line end: the book may have been cut off here, and is not sent"
+const MAY_BE_CUT_OFF = "it has no line ending: the book may be truncated here and is not sent"
 
 const wrongFieldCount = (count: number): BetProblem =>
   lineProblem(`expected ${Row.FIELD_COUNT} fields separated by commas, got ${count}`)
 
-/** Where the line after the first one starts, or where the bytes end. */
+/** Returns the start of the second line, or the end of the bytes. */
 const nextLine = (bytes: Uint8Array): number => {
   const end = bytes.indexOf(Row.LF)
   return end === -1 ? bytes.length : end + 1
@@ -291,12 +288,11 @@ const nextLine = (bytes: Uint8Array): number => {
 const hasBom = (bytes: Uint8Array, start: number, end: number): boolean =>
   end - start >= BOM.length && BOM.every((byte, index) => bytes[start + index] === byte)
 
-/** How many characters of a line are shown. */
-const SHOWN_CHARACTERS = 80
+const SHOWN_LINE_CHARACTERS = 80
 const lenientUtf8 = new TextDecoder()
 
-/** The end of a line, without a byte order mark and CR: if it was cut off, it was cut off there. */
+/** Returns the end of a line without a BOM and CR: a truncated line was cut there. */
 const shownEnd = (line: Uint8Array): string => {
   const text = lenientUtf8.decode(line).replace(/\r$/, "")
-  return text.length > SHOWN_CHARACTERS ? `…${text.slice(-SHOWN_CHARACTERS)}` : text
+  return text.length > SHOWN_LINE_CHARACTERS ? `…${text.slice(-SHOWN_LINE_CHARACTERS)}` : text
 }

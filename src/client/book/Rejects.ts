@@ -1,4 +1,4 @@
-/** The file that takes a book's bad lines as they are in the book; the log names each of them. */
+/** Writes a book's bad lines to a file, unchanged, and logs them. */
 import { fstatSync } from "node:fs"
 import { Effect, FileSystem, Option } from "effect"
 import { logAction } from "../../domain/ActionLog.ts"
@@ -9,16 +9,16 @@ import { type BookParser, SHOWN_BAD_LINES } from "./BookParser.ts"
 
 export interface Options {
   readonly file: string
-  /** The most lines that may go there; more mean another file than was meant, or format. */
+  /** Maximum bad lines. More than that suggest the wrong file or format. */
   readonly maxRejects: number
-  /** Whose book it is, for the log. */
+  /** The book's agency, for the log. */
   readonly agency: Agency
 }
 
-/** The streams of this process by their file descriptors. */
+/** The process's standard streams, by file descriptor. */
 const STREAMS = ["standard input", "standard output", "standard error"] as const
 
-/** What tells a file from every other, whatever its names. */
+/** Returns a value that is equal for two names of the same file. */
 const identityOf = (dev: bigint, ino: bigint | undefined): string => `${dev}:${ino}`
 
 const identityOfStream = (fd: number): string => {
@@ -27,15 +27,15 @@ const identityOfStream = (fd: number): string => {
 }
 
 const NULL_DEVICE = "/dev/null"
-/** Bad lines are bets too. */
+/** Bad lines may contain personal data, as bets do. */
 const OWNER_ONLY = 0o600
 
-/** Returns why a file cannot take the bad lines of the book, if it cannot. */
+/** Returns why a file cannot be used for the book's bad lines; undefined if it can. */
 const refusal = Effect.fnUntraced(function* (rejects: string, book: string | undefined) {
   const fs = yield* FileSystem.FileSystem
   if (rejects === "-") return "expected a file for the bad lines"
   if (rejects === NULL_DEVICE) return undefined
-  // Another user may have put it there.
+  // Another user may have created it.
   if (yield* Effect.isSuccess(fs.readLink(rejects))) return "is a symbolic link, expected a file"
   if (!(yield* fs.exists(rejects))) return undefined
   const found = yield* fs.stat(rejects)
@@ -43,21 +43,21 @@ const refusal = Effect.fnUntraced(function* (rejects: string, book: string | und
   if (found.type !== "File") return "is not a regular file"
   const user = Option.getOrUndefined(found.uid)
   if (process.geteuid !== undefined && user !== process.geteuid()) {
-    return `belongs to user ${user}, who could read what is written there; remove it`
+    return `belongs to user ${user}, who could read the bad lines; remove it`
   }
   const identity = identityOf(found.dev, Option.getOrUndefined(found.ino))
   if (book !== undefined) {
     const { dev, ino } = yield* fs.stat(book)
     if (identityOf(dev, Option.getOrUndefined(ino)) === identity) {
-      return "is the book itself, and cannot take its bad lines"
+      return "is the book itself, expected another file"
     }
   }
-  if (yield* fs.exists(`${rejects}.lock`)) return "is a store of bets, expected another file"
+  if (yield* fs.exists(`${rejects}.lock`)) return "is a bet store, expected another file"
   const stream = STREAMS.find((_, fd) => identityOfStream(fd) === identity)
   return stream === undefined ? undefined : `is ${stream} of this process, expected another file`
 })
 
-/** Refuses a file that cannot take the bad lines of the file `book`, or of standard input. */
+/** Fails if `rejects` cannot be used for the bad lines of `book`, or of standard input. */
 export const check = Effect.fnUntraced(
   function* (rejects: string, book: string | undefined) {
     const reason = yield* refusal(rejects, book)
@@ -69,7 +69,7 @@ export const check = Effect.fnUntraced(
     )
 )
 
-/** Opens the file for the bad lines of a book, emptied; it closes with the scope. */
+/** Opens and truncates the file for a book's bad lines; closes it with the scope. */
 export const open = Effect.fnUntraced(function* (book: string, name: string, options: Options) {
   const { agency: agencia, file, maxRejects } = options
   const fs = yield* FileSystem.FileSystem
@@ -77,14 +77,14 @@ export const open = Effect.fnUntraced(function* (book: string, name: string, opt
   const how = { flag: "w", mode: OWNER_ONLY, noFollow: true } as const
   const opened = yield* Effect.mapError(fs.open(file, how), fileUnavailable(file))
 
-  /** Logs how many lines were rejected, and how many of them have no log line of their own. */
+  /** Logs how many lines were rejected and, as `more`, how many were not logged one by one. */
   const finish = Effect.fnUntraced(function* ({ badLines }: BookParser) {
     if (badLines === 0) return
     const more = badLines > SHOWN_BAD_LINES ? badLines - SHOWN_BAD_LINES : undefined
     yield* logAction("rejected_lines", "fail", { agencia, cantidad: badLines, more, file })
   })
 
-  /** Writes and logs what a parser has rejected since the last time; fails with too many. */
+  /** Writes and logs the newly rejected lines. Fails if there are too many. */
   const take = Effect.fnUntraced(function* (parser: BookParser) {
     for (const bytes of parser.rejected.splice(0)) {
       yield* Effect.mapError(opened.writeAll(bytes), fileUnavailable(file))
@@ -95,9 +95,8 @@ export const open = Effect.fnUntraced(function* (book: string, name: string, opt
     const { badLines, line } = parser
     if (badLines <= maxRejects) return
     yield* finish(parser)
-    const reason =
-      `${badLines} of the first ${line - 1} lines are bad, at most ${maxRejects} may be ` +
-      "rejected (--max-rejects)"
+    const found = `${badLines} of the first ${line - 1} lines are bad`
+    const reason = `${found}, --max-rejects allows ${maxRejects}`
     return yield* new NotSent({ book: name, reason })
   })
 

@@ -1,10 +1,10 @@
-/** The day at the agency: no birthdate on a bet is later. */
+/** The agency's local date: the latest birthdate allowed. */
 import { Clock, Effect } from "effect"
 import type { BetProblem } from "../../domain/BetCheck.ts"
 
 const twoDigits = (value: number): string => String(value).padStart(2, "0")
 
-/** Today as YYYY-MM-DD, by the clock of this machine and in its time zone. */
+/** Returns today as YYYY-MM-DD, by this machine's clock and time zone. */
 export const today = Effect.map(Clock.currentTimeMillis, (millis) => {
   const date = new Date(millis)
   const year = String(date.getFullYear()).padStart(4, "0")

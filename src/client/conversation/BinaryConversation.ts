@@ -1,7 +1,7 @@
 /**
- * An agency's conversation in binary packets (wire: "Binary packets"), over one connection. On a
- * new one the book starts over: the server compares it with the stored bets, and stores nothing
- * twice.
+ * An agency's conversation in binary packets (docs/wire.md, "Binary packets"), over one connection.
+ * After a reconnection the book starts over: the server compares it with the stored bets and stores
+ * nothing twice.
  */
 import { Effect } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
@@ -13,12 +13,12 @@ import { hearAnswer, Refused } from "../ServerFailure.ts"
 import { type Conversation, namesWithout } from "./Conversation.ts"
 import { type BatchDialect, sendBook } from "./SendBook.ts"
 
-/** The dialect has no words for it. */
+/** The dialect cannot give a reason. */
 const REFUSED =
-  "its log says why (an agency that does not take part or is not authorized, a bad bet, " +
-  "another book than the one that is held, another client of this agency, or no room)"
+  "its log has the reason (the agency does not take part or is not authorized, a bet is invalid, " +
+  "the stored book is different, the agency has another client, or the server is full)"
 
-/** `packetBytes` bounds a packet as a whole, its size and `continue` included. */
+/** `packetBytes` limits a whole packet, including its size and `continue`. */
 export const make = (agency: Agency, packetBytes: number): Conversation => {
   const encode: BatchDialect["encode"] = (batch, last) =>
     Packets.encodeBinaryPacket(new Packets.BinaryPacket({ agency, batch, last }))
@@ -38,7 +38,7 @@ export const make = (agency: Agency, packetBytes: number): Conversation => {
         Effect.gen(function* () {
           const connection = yield* connect(server)
           yield* sendBook(connection, agency, book, { encode, acknowledged }, progress)
-          // The question for the winners is a packet without bets.
+          // A packet without bets asks for the winners.
           yield* connection.write(yield* Effect.fromResult(encode(BetBatch.empty, true)))
           return yield* hearAnswer(Packets.readBinaryWinners(connection.reader))
         })

@@ -1,4 +1,4 @@
-/** What every dialect of the client has: a book goes up, and the agency's winners come back. */
+/** The interface of all client dialects: send a book, then receive the agency's winners. */
 import { Effect, type FileSystem } from "effect"
 import { logAction } from "../../domain/ActionLog.ts"
 import type { Agency } from "../../domain/Agency.ts"
@@ -10,22 +10,21 @@ import type { ServerAddress, ServerFailure } from "../ServerFailure.ts"
 import type { UploadProgress } from "../UploadProgress.ts"
 import type { AnotherBook, BookGone } from "./StoredBook.ts"
 
-/** Where the server is; the second address is used by the JSON dialect. */
 export interface Servers {
   readonly server: ServerAddress
+  /** Used only by the JSON dialect. */
   readonly winnersServer: ServerAddress
 }
 
 export type ConversationError = ServerFailure | BookFailure | AnotherBook | BookGone | BadMessage
 
 export interface Conversation {
-  /** What the dialect cannot say of a bet. */
   readonly check: DialectCheck
-  /** The most bytes of canonical rows that fit one message, whatever the rows. */
+  /** The number of bytes of canonical rows that fit in one message, whatever the rows. */
   readonly maxBatchBytes: number
   /**
-   * Sends the book, waits for the draw and gives the agency's winners. Connects again as often as
-   * the connection is lost; fails only if trying again does not help.
+   * Sends the book, waits for the draw and returns the agency's winners. Reconnects whenever the
+   * connection is lost; fails only if a retry cannot help.
    */
   readonly hold: (
     book: Book,
@@ -34,10 +33,10 @@ export interface Conversation {
   ) => Effect.Effect<WinningDocuments, ConversationError, FileSystem.FileSystem>
 }
 
-/** Refuses a name that holds the separator of a dialect, which has no way to quote it. */
+/** Refuses a name that contains the dialect's separator: the dialect cannot quote it. */
 export const namesWithout = (separator: string, dialect: string): DialectCheck => {
   const byte = separator.charCodeAt(0)
-  const message = `a name cannot hold "${separator}" in the ${dialect} dialect`
+  const message = `a name cannot contain "${separator}" in the ${dialect} dialect`
   return (source, spans) => {
     if (source.subarray(spans[0], spans[1]).includes(byte)) return { field: "first name", message }
     if (source.subarray(spans[2], spans[3]).includes(byte)) return { field: "last name", message }
@@ -45,7 +44,7 @@ export const namesWithout = (separator: string, dialect: string): DialectCheck =
   }
 }
 
-/** Tells of bets that the server has acknowledged, and of the bet itself if it is the only one. */
+/** Logs acknowledged bets and records the progress. Logs the bet itself if it is the only one. */
 export const tellAcknowledged = Effect.fnUntraced(function* (
   agencia: Agency,
   sent: PositionedBatch,

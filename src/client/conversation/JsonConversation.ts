@@ -1,7 +1,7 @@
 /**
- * An agency's conversation in JSON messages (wire: "JSON messages"): the book over one connection,
- * the question for the winners over another, on the second port. If either is lost the book
- * starts over: the server compares it with the stored bets, and stores nothing twice.
+ * An agency's conversation in JSON messages (docs/wire.md, "JSON messages"): it sends the book over
+ * one connection and asks for the winners over another, on the second port. If either is lost, the
+ * book starts over: the server compares it with the stored bets and stores nothing twice.
  */
 import { Effect } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
@@ -12,7 +12,7 @@ import { hearAnswer, Refused, unexpected } from "../ServerFailure.ts"
 import { type Conversation, namesWithout } from "./Conversation.ts"
 import { type BatchDialect, sendBook } from "./SendBook.ts"
 
-/** Hears the next answer; a rejected chunk fails. */
+/** Reads the next answer. Fails if it rejects a chunk. */
 const hear = Effect.fnUntraced(function* ({ reader }: ServerConnection) {
   const reply = yield* hearAnswer(Json.readJsonReply(reader))
   if (reply._tag !== "ChunkRejected") return reply

@@ -1,6 +1,6 @@
 /**
- * An agency's conversation in the native dialect (wire: "Native"): it goes on from the bets that
- * the server has stored, waits for the draw, and connects again if the connection is lost.
+ * An agency's conversation in the native dialect (docs/wire.md, "Native"). It resumes after the
+ * bets that the server has stored, waits for the draw, and reconnects if the connection is lost.
  */
 import { Effect } from "effect"
 import { logAction } from "../../domain/ActionLog.ts"
@@ -19,17 +19,16 @@ import * as NativeServer from "./NativeServer.ts"
 import { upload } from "./NativeUpload.ts"
 import * as StoredBook from "./StoredBook.ts"
 
-/** Who takes part in which draw, and with what. */
 interface Participation {
   readonly agency: Agency
   readonly draw: DrawId
-  /** Proves that it is this agency, to a server that asks for it. */
+  /** Identifies the agency to a server that requires a token. */
   readonly token?: string | undefined
   readonly book: Book.Book
   readonly progress: UploadProgress
 }
 
-/** Sends what is not stored yet, and says that the book is complete. */
+/** Sends the bets that are not stored yet, and finishes the book. */
 const deliver = Effect.fnUntraced(function* (
   server: NativeServer.NativeServer,
   { agency, book, progress }: Participation,
@@ -55,11 +54,11 @@ const deliver = Effect.fnUntraced(function* (
   const finished = yield* server.hearOnly(Native.Finished)
   if (finished.bets === total && finished.sha256 === sha256) return
   return yield* new BadAnswer({
-    reason: `it has finished another book, of ${finished.bets} bets`
+    reason: `it finished a different book of ${finished.bets} bets`
   })
 })
 
-/** Asks for the agency's winners, and waits for the draw. */
+/** Asks for the agency's winners and waits for the draw. */
 const awaitWinners = Effect.fnUntraced(function* (
   server: NativeServer.NativeServer,
   progress: UploadProgress
@@ -82,7 +81,7 @@ const awaitWinners = Effect.fnUntraced(function* (
   }
 })
 
-/** Holds the conversation on one connection, from its first byte to the winners. */
+/** Runs the conversation on one connection, from its first byte to the winners. */
 export const converse = Effect.fn("NativeConversation.converse")(function* (
   connection: ServerConnection,
   participation: Participation
@@ -92,7 +91,7 @@ export const converse = Effect.fn("NativeConversation.converse")(function* (
   yield* server.greet(new Native.Hello({ draw, agency, ...(token !== undefined && { token }) }))
   const welcome = yield* server.hearOnly(Native.Welcome)
   if (welcome.draw !== draw) {
-    const reason = `it is there for the draw ${welcome.draw}, not for ${draw}`
+    const reason = `its draw is ${welcome.draw}, expected ${draw}`
     return yield* new BadAnswer({ reason })
   }
   yield* StoredBook.check(server, agency, book, welcome, progress.acknowledged)
@@ -103,7 +102,7 @@ export const converse = Effect.fn("NativeConversation.converse")(function* (
 })
 
 export const make = (agency: Agency, draw: DrawId, token?: string): Conversation => ({
-  // Canonical rows can say every name.
+  // Canonical rows can quote any name.
   check: () => undefined,
   maxBatchBytes: maxRowBytes(MAX_FRAME_BYTES),
   hold: (book, { server }, progress) =>

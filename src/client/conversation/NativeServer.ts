@@ -1,7 +1,4 @@
-/**
- * The server as an agency has it in the native dialect, on one connection: what is said to it and
- * heard from it, and every way in which it can let the agency down as a typed error.
- */
+/** The client's view of the server in the native dialect: requests, answers and typed errors. */
 import { Effect } from "effect"
 import { NATIVE_PREFACE } from "../../protocol/Dialect.ts"
 import * as Frames from "../../protocol/native/NativeFrames.ts"
@@ -11,18 +8,17 @@ import { readThrough, type ServerConnection } from "../ServerConnection.ts"
 import { hearAnswer, Refused, unexpected, unlessSilent } from "../ServerFailure.ts"
 import { LAST_WORD_TIMEOUT } from "./SendAhead.ts"
 
-/** What a server says unless it refuses, which is an error. */
+/** Every reply except a rejection, which is an error. */
 export type Answer = Exclude<Native.NativeReply, Native.Rejected>
 
 export type NativeServer = ReturnType<typeof make>
 
-/** The server at the other end of an open connection. */
 export const make = (connection: ServerConnection) => {
   const { write } = connection
-  // A server that sends nothing for too long is lost, whatever it is in the middle of.
+  // The limit applies to each read, not to a whole answer.
   const reader = readThrough(connection.reader, unlessSilent(connection.reader.fill))
 
-  /** Waits for the next answer; fails if the server is silent for 45 s. */
+  /** Waits for the next answer. Fails if the server sends nothing for 45 s. */
   const hear = Effect.gen(function* () {
     const reply = yield* hearAnswer(Frames.readNativeReply(reader))
     if (reply._tag !== "Rejected") return reply
@@ -31,7 +27,7 @@ export const make = (connection: ServerConnection) => {
     return yield* new Refused({ reason, code, position, retryable })
   })
 
-  /** Fails with what the server said before it closed the connection, if that is a reason. */
+  /** Fails with the rejection that the server sent before it closed, if any; else with `lost`. */
   const failWithReason = (lost: ConnectionLost) =>
     hear.pipe(
       Effect.timeoutOption(LAST_WORD_TIMEOUT),
@@ -50,12 +46,12 @@ export const make = (connection: ServerConnection) => {
       Effect.flatMap(encoded(hello), (frame) =>
         writeOrHearWhy(Buffer.concat([NATIVE_PREFACE, frame]))
       ),
-    /** Says a message. If the connection is gone, fails with the server's reason, if any. */
+    /** Sends a message. If the connection is closed, fails with the server's reason, if any. */
     say: (request: Native.NativeRequest) => Effect.flatMap(encoded(request), writeOrHearWhy),
-    /** Says a message while another fiber hears the answers, and the reason for a refusal too. */
+    /** Sends a message while another fiber reads the answers, including a rejection. */
     sayUnheard: (request: Native.NativeRequest) => Effect.flatMap(encoded(request), write),
     hear,
-    /** Waits for the next answer, which can only be of this kind. */
+    /** Waits for the next answer. Fails if it is of another kind. */
     hearOnly: <A extends Answer>(kind: abstract new (...args: never) => A) =>
       Effect.filterOrFail(hear, (answer): answer is A => answer instanceof kind, unexpected)
   }

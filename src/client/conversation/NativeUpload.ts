@@ -1,6 +1,6 @@
 /**
- * Sends bets in the native dialect: many frames ahead of their acknowledgements, as far as the
- * server's window lets it (wire: "Native").
+ * Sends bets in the native dialect. Frames run ahead of their acknowledgements as far as the
+ * server's window allows (docs/wire.md, "Native").
  */
 import { Effect, type FileSystem, Stream } from "effect"
 import { LF } from "../../domain/BetRow.ts"
@@ -14,8 +14,8 @@ import type { NativeServer } from "./NativeServer.ts"
 import { sendAhead } from "./SendAhead.ts"
 
 /**
- * Most bytes of rows without an acknowledgement, whatever the window: enough for a fast line with
- * a round trip of a second, and a small part of any memory. One larger frame may go alone.
+ * Maximum bytes of unacknowledged rows, whatever the window: enough for 2 MiB/s with a round trip
+ * of one second. A larger frame is sent alone.
  */
 export const MAX_BYTES_IN_FLIGHT = 2 * 1024 * 1024
 
@@ -25,7 +25,7 @@ const countRows = (rows: Uint8Array): number => {
   return count
 }
 
-/** Cuts a batch at row borders into pieces of at most `maxBytes`; fails if a row has more. */
+/** Splits a batch between rows into pieces of at most `maxBytes`. Fails if a row is larger. */
 const cut = Effect.fnUntraced(function* (whole: PositionedBatch, maxBytes: number) {
   const pieces: Array<PositionedBatch> = []
   let { batch, position } = whole
@@ -33,7 +33,7 @@ const cut = Effect.fnUntraced(function* (whole: PositionedBatch, maxBytes: numbe
     const end = maxBytes > 0 ? batch.bytes.lastIndexOf(LF, maxBytes - 1) + 1 : 0
     if (end === 0) {
       const bet = `bet ${position + 1}`
-      const reason = `the server takes ${maxBytes} bytes of bets a frame, ${bet} takes more`
+      const reason = `the server accepts ${maxBytes} bytes of bets per frame, ${bet} is larger`
       return yield* new BadMessage({ reason })
     }
     const count = countRows(batch.bytes.subarray(0, end))
@@ -45,8 +45,8 @@ const cut = Effect.fnUntraced(function* (whole: PositionedBatch, maxBytes: numbe
 })
 
 /**
- * Sends the bets from `start` on, without a gap, within the limits of a welcome; done when all of
- * them are acknowledged. Each frame that was sent is told once it is.
+ * Sends bets, which begin at position `start`, within the limits of a Welcome. Completes when all
+ * are acknowledged. Calls `onAcknowledged` once for each frame.
  */
 export const upload = Effect.fn("NativeUpload.upload")(function* (
   server: NativeServer,
@@ -61,8 +61,7 @@ export const upload = Effect.fn("NativeUpload.upload")(function* (
   const hearAcknowledgement = Effect.gen(function* () {
     const { bets: now } = yield* server.hearOnly(Native.Ack)
     if (now < acknowledged || now > sent) {
-      const expected = `from ${acknowledged} to ${sent}`
-      const reason = `${now} bets were acknowledged where ${expected} could be`
+      const reason = `it acknowledged ${now} bets, expected ${acknowledged} to ${sent}`
       return yield* new BadAnswer({ reason })
     }
     acknowledged = now

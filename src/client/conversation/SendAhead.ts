@@ -1,6 +1,6 @@
 /**
- * Sends batches ahead of their answers, as far as a window lets it: one fiber sends, while another
- * hears the answers, which come in order.
+ * Sends batches ahead of their answers, as far as a window allows. One fiber sends while another
+ * reads the answers, which arrive in order.
  */
 import { type Cause, Effect, type FileSystem, Queue, Semaphore, Stream } from "effect"
 import type { BadMessage } from "../../protocol/BytesCodec.ts"
@@ -8,21 +8,21 @@ import type { ConnectionLost } from "../../protocol/PeerConnection.ts"
 import type { BookFailure, PositionedBatch } from "../book/Book.ts"
 import type { ServerFailure } from "../ServerFailure.ts"
 
-/** How long a server that takes nothing more may still say why. */
+/** How long to wait for a rejection after a write fails. */
 export const LAST_WORD_TIMEOUT = "1 second"
 
 interface Sending<Message extends PositionedBatch> {
   readonly messages: Stream.Stream<Message, BookFailure | BadMessage, FileSystem.FileSystem>
-  /** Most messages without an answer. */
+  /** Maximum unanswered messages. */
   readonly maxMessages: number
-  /** Most bytes of rows without an answer; one larger message may go alone. */
+  /** Maximum bytes of unanswered rows. A larger message is sent alone. */
   readonly maxBytes: number
   readonly send: (message: Message) => Effect.Effect<void, BadMessage | ConnectionLost>
-  /** Waits for the answer to a message; called in the order in which they are sent. */
+  /** Waits for the answer to a message. Called in the order of sending. */
   readonly answered: (message: Message) => Effect.Effect<void, ServerFailure>
 }
 
-/** Sends all messages; done when all of them are answered. */
+/** Sends all messages. Completes when all are answered. */
 export const sendAhead = Effect.fnUntraced(function* <Message extends PositionedBatch>(
   sending: Sending<Message>
 ) {
@@ -46,7 +46,7 @@ export const sendAhead = Effect.fnUntraced(function* <Message extends Positioned
 
   const sendAll = Stream.runForEach(messages, sendOne).pipe(
     Effect.andThen(Queue.end(inFlight)),
-    // The answers may yet say why the server takes nothing more.
+    // The reading fiber may still receive a rejection.
     Effect.tapErrorTag("ConnectionLost", () => Effect.sleep(LAST_WORD_TIMEOUT)),
     Effect.andThen(Effect.never)
   )

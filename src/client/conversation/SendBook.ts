@@ -1,7 +1,4 @@
-/**
- * Sends a book in a dialect of the old systems: batch after batch, the last one marked, some of
- * them ahead of their acknowledgements, which come in the same order.
- */
+/** Sends a book in one of the course's batch dialects, with several batches unacknowledged. */
 import { Effect, type Result } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
 import type { BetBatch } from "../../domain/BetBatch.ts"
@@ -13,7 +10,6 @@ import type { UploadProgress } from "../UploadProgress.ts"
 import { tellAcknowledged } from "./Conversation.ts"
 import { sendAhead } from "./SendAhead.ts"
 
-/** How a dialect writes a batch and reads its acknowledgement. */
 export interface BatchDialect {
   readonly encode: (batch: BetBatch, last: boolean) => Result.Result<Uint8Array, BadMessage>
   /** Waits for the acknowledgement of the next batch. */
@@ -21,13 +17,13 @@ export interface BatchDialect {
 }
 
 /**
- * Most that is sent ahead of its acknowledgement: enough that neither side waits for the other, and
- * that the server stores some batches at a time.
+ * The limits on what is unacknowledged: enough that neither side waits for the other and the server
+ * can store several batches together.
  */
 const MAX_AHEAD_BYTES = 256 * 1024
 const MAX_AHEAD_BATCHES = 32
 
-/** Sends the whole book; done when the last batch is acknowledged. */
+/** Sends the whole book. Completes when the last batch is acknowledged. */
 export const sendBook = Effect.fn("SendBook.sendBook")(function* (
   connection: ServerConnection,
   agency: Agency,

@@ -1,6 +1,6 @@
 /**
- * Compares the server's stored bets of an agency with the book here. If they differ, nothing is
- * sent: a person decides which of them is right.
+ * Compares the server's stored bets of an agency with the client's book. If they differ, nothing is
+ * sent: a person must decide which is right.
  */
 import { Data, Effect } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
@@ -9,25 +9,25 @@ import * as Book from "../book/Book.ts"
 import type { NativeServer } from "./NativeServer.ts"
 import { upload } from "./NativeUpload.ts"
 
-/** The server has another book of the agency than the one to be sent. */
+/** The server's book of the agency differs from the client's. */
 export class AnotherBook extends Data.TaggedError("AnotherBook")<{
   readonly agency: Agency
   /** How many bets the server has stored. */
   readonly held: number
-  /** How many bets the book here has. */
+  /** How many bets the client's book has. */
   readonly total: number
-  /** The first bet that differs, counted from 0, if it could be found. */
+  /** The first bet that differs, counted from 0, if it is known. */
   readonly position?: number | undefined
-  /** The place of that bet in the book here, such as `book.csv:17`. */
+  /** The place of that bet in the client's book, such as `book.csv:17`. */
   readonly place?: string | undefined
 }> {
   override get message(): string {
     const { agency, held, total } = this
     return (
-      `agency ${agency}: the server holds another book, of ${held} bets; this one has ${total}` +
-      `${this.difference()}. To send this one instead, drop the other before the draw, ` +
-      `where the server's store is: lottery discard --store URL --agency ${agency} --yes; ` +
-      "once the draw is held, it takes a new draw"
+      `agency ${agency}: the server has a different book of ${held} bets; this one has ${total}` +
+      `${this.difference()}. To send this one, first discard the server's book: ` +
+      `lottery discard --store URL --agency ${agency} --yes, with the server's store. ` +
+      "After the draw, this requires a new draw"
     )
   }
 
@@ -38,14 +38,13 @@ export class AnotherBook extends Data.TaggedError("AnotherBook")<{
       return `, and they first differ at ${place ?? `bet ${position + 1}`}`
     }
     const shorter = held < total ? "the server's" : "this one"
-    return `, and they are the same up to bet ${position}, where ${shorter} ends`
+    return `, and they are identical up to bet ${position}, where ${shorter} ends`
   }
 }
 
 /**
- * The server has less of the book than it has acknowledged: the book was discarded, or this is
- * another store. Trying again does not help, and sending the book again unasked would bring back
- * what a person has dropped.
+ * The server has fewer bets than it acknowledged: the book was discarded, or the server uses a
+ * different store. Sending the book again automatically would undo a discard.
  */
 export class BookGone extends Data.TaggedError("BookGone")<{
   readonly agency: Agency
@@ -55,13 +54,17 @@ export class BookGone extends Data.TaggedError("BookGone")<{
   override get message(): string {
     const { acknowledged, agency, held } = this
     return (
-      `agency ${agency}: the server had acknowledged ${acknowledged} bets and now holds ${held}: ` +
-      "the book was discarded, or its store is another one; start again to send the book anew"
+      `agency ${agency}: the server acknowledged ${acknowledged} bets but now has ${held}: the ` +
+      "book was discarded, or the server uses a different store; to send the book again, start " +
+      "the client again"
     )
   }
 }
 
-/** Whether the stored bets are the beginning of the book, or the whole book if it is finished. */
+/**
+ * Returns whether the stored bets are the beginning of the book. If the stored book is finished,
+ * they must be the whole book.
+ */
 const isStored = Effect.fnUntraced(function* (book: Book.Book, welcome: Native.Welcome) {
   const { bets, finished, sha256 } = welcome
   if (bets > book.total || (finished && bets < book.total)) return false
@@ -70,8 +73,8 @@ const isStored = Effect.fnUntraced(function* (book: Book.Book, welcome: Native.W
 })
 
 /**
- * Asks the server for the first position at which the two books differ: the end of the shorter one
- * if they are the same up to there, undefined if the server does not say.
+ * Asks the server for the first position where the books differ. Returns the end of the shorter
+ * book if that is the only difference, undefined if the server does not report a position.
  */
 const firstDifference = Effect.fnUntraced(function* (
   server: NativeServer,
@@ -91,7 +94,7 @@ const firstDifference = Effect.fnUntraced(function* (
   )
 })
 
-/** Fails unless the server has the book or its beginning, and all `acknowledged` bets of it. */
+/** Fails unless the server has the book or its beginning, with at least `acknowledged` bets. */
 export const check = Effect.fnUntraced(function* (
   server: NativeServer,
   agency: Agency,
@@ -102,7 +105,7 @@ export const check = Effect.fnUntraced(function* (
   const { bets: held } = welcome
   if (held < acknowledged) return yield* new BookGone({ agency, acknowledged, held })
   if (yield* isStored(book, welcome)) return
-  // If the file has changed since it was checked, that is what is wrong.
+  // If the file changed since it was checked, report that instead.
   yield* Book.verify(book)
   const position = yield* firstDifference(server, book, welcome)
   const { total } = book

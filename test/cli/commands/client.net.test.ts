@@ -83,7 +83,7 @@ describe("an agency", () => {
       const differs = yield* runLottery(client)
       expect(differs.code).toBe(1)
       expect(differs.stderr).toMatch(
-        /CRITICAL agency 1: the server holds another book, of 3000 bets; this one has 3000, and /
+        /CRITICAL agency 1: the server has a different book of 3000 bets; this one has 3000, and /
       )
       expect(differs.stderr).toMatch(
         /differ at \S+agency-1\.csv:1235\. .*: lottery discard --store URL .* new draw\n$/
@@ -91,7 +91,7 @@ describe("an agency", () => {
       replaceBook(folder, `${book}Ana,Perez,1,1999-03-17,7574\n`)
       const longer = yield* runLottery(client)
       expect(longer.code).toBe(1)
-      expect(longer.stderr).toContain("the same up to bet 3000, where the server's ends")
+      expect(longer.stderr).toContain("identical up to bet 3000, where the server's ends")
       expect(yield* exported(store, 1)).toBe(book)
     })
   )

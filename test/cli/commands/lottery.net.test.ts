@@ -333,7 +333,7 @@ describe("a client", () => {
           args: clientArgs(folder, 1, nowhere, dialect)
         })
         expect(code).toBe(1)
-        expect(stderr).toMatch(/agency-1.csv:1: first name: a name cannot hold "[;,]" in the/)
+        expect(stderr).toMatch(/agency-1.csv:1: first name: a name cannot contain "[;,]" in the/)
       }
     })
   )

@@ -109,8 +109,7 @@ const REFUSED: ReadonlyArray<readonly [what: string, run: Run, message: string]>
       args: ["--bets", "%/b.csv", "--rejects", "%/bad.csv", "--max-rejects", "1"],
       files: { "b.csv": `${GOOD}${SEMICOLONS}${GOOD}` }
     },
-    "/b.csv: 2 of the first 4 lines are bad, at most 1 may be rejected (--max-rejects); " +
-      "nothing was sent"
+    "/b.csv: 2 of the first 4 lines are bad, --max-rejects allows 1; " + "nothing was sent"
   ],
   [
     "more than 50 rejected lines",
@@ -118,8 +117,7 @@ const REFUSED: ReadonlyArray<readonly [what: string, run: Run, message: string]>
       args: ["--bets", "%/b.csv", "--rejects", "%/bad.csv"],
       files: { "b.csv": GOOD + "x\n".repeat(51) }
     },
-    "/b.csv: 51 of the first 52 lines are bad, at most 50 may be rejected (--max-rejects); " +
-      "nothing was sent"
+    "/b.csv: 51 of the first 52 lines are bad, --max-rejects allows 50; " + "nothing was sent"
   ],
   [
     "fewer bets than expected",
@@ -143,7 +141,7 @@ const REFUSED: ReadonlyArray<readonly [what: string, run: Run, message: string]>
   [
     "what can be read only once",
     { args: ["--bets", "/dev/null"] },
-    "/dev/null: is not a file that can be read twice; give it on standard input, as -"
+    "/dev/null: cannot be read twice; use - and send it to standard input"
   ]
 ]
 
@@ -173,7 +171,7 @@ describe.each(["native", "binary", "json"])("in %s nothing is sent of", (dialect
 })
 
 /** Why a client ends that has sent something. */
-const SENT = /^the server (does not answer as it should|refused)/
+const SENT = /^(invalid answer from the server|the server refused)/
 
 describe("is sent", () => {
   for (const args of [["--allow-empty"], ["--expect", "0"]]) {
@@ -247,12 +245,12 @@ describe("a single bet", () => {
 describe("the file of --rejects", () => {
   const files = { "b.csv": GOOD }
   const refusals: Array<readonly [what: string, Run["prepare"], path: string, why: string]> = [
-    ["the book", undefined, "b.csv", "is the book itself, and cannot take its bad lines"],
+    ["the book", undefined, "b.csv", "is the book itself, expected another file"],
     [
       "a hard link to the book",
       (folder) => linkSync(join(folder, "b.csv"), join(folder, "l.csv")),
       "l.csv",
-      "is the book itself, and cannot take its bad lines"
+      "is the book itself, expected another file"
     ],
     [
       "a symbolic link",
@@ -276,7 +274,7 @@ describe("the file of --rejects", () => {
         chownSync(join(folder, "l.csv"), 12_345, 12_345)
       },
       "l.csv",
-      "belongs to user 12345, who could read what is written there; remove it"
+      "belongs to user 12345, who could read the bad lines; remove it"
     ])
   }
   for (const [what, prepare, path, why] of refusals) {
@@ -296,7 +294,7 @@ describe("the file of --rejects", () => {
       const store = { ...files, "bets.csv": "1,Ana,Diaz,1,1990-01-01,1\r\n", "bets.csv.lock": "" }
       const args = ["--bets", "%/b.csv", "--rejects", "%/bets.csv"]
       const refused = yield* run({ args, files: store })
-      expect(refused.message).toBe("/bets.csv: is a store of bets, expected another file")
+      expect(refused.message).toBe("/bets.csv: is a bet store, expected another file")
       expect(readFileSync(join(refused.folder, "bets.csv"), "utf8")).toBe(store["bets.csv"])
     })
   )

@@ -1,4 +1,4 @@
-/** What is a good book, what is a bad line and how it is named, and what becomes of it. */
+/** Goal: good books are read, bad lines are located and reported, or copied to a file. */
 import { createHash } from "node:crypto"
 import { mkdtempSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -30,10 +30,10 @@ const rowsIn = (book: Book.Book) =>
     batches.flatMap((batch) => [...batch.rows()])
   )
 
-/** Makes a file look as if it was written now. */
+/** Changes a file's modification time. */
 const touch = (file: string) => utimesSync(file, 0, 0)
 
-/** The rows of a book, kept from its check and read again. */
+/** Returns a book's rows, and checks that reading the file again gives the same. */
 const rowsOf = Effect.fnUntraced(function* (
   content: string | Uint8Array,
   options: Partial<BookFile.FileOptions> = {}
@@ -56,7 +56,7 @@ const problemOf = Effect.fnUntraced(function* (
 
 layer(NodeServices.layer)("BookFile", (it) => {
   describe("a good book", () => {
-    it.effect("may end its lines as it likes, the last one not at all", () =>
+    it.effect("may use LF or CRLF, and may lack the last line ending", () =>
       Effect.gen(function* () {
         for (const content of [
           `${GOOD}\n${GOOD}\n`,
@@ -67,14 +67,14 @@ layer(NodeServices.layer)("BookFile", (it) => {
         ]) {
           expect(yield* rowsOf(content)).toEqual([GOOD, GOOD])
         }
-        // A byte order mark is one at the beginning of the file alone.
+        // Only at the beginning of the file is it a byte order mark.
         expect(yield* rowsOf(`${GOOD}\n\ufeff${GOOD}\n`)).toEqual([GOOD, `\ufeff${GOOD}`])
         expect(yield* rowsOf("")).toEqual([])
         expect(yield* rowsOf("\ufeff\n")).toEqual([])
       })
     )
 
-    it.effect("may quote, and comes out canonical", () =>
+    it.effect("may quote fields, which become canonical", () =>
       Effect.gen(function* () {
         const quoted = '"Ana","Pérez, ""hija""","01234567",1999-03-17,"0074"\r\n'
         expect(yield* rowsOf(`${quoted}${GOOD}\r\n`)).toEqual([
@@ -84,7 +84,7 @@ layer(NodeServices.layer)("BookFile", (it) => {
       })
     )
 
-    it.effect("is cut into batches by bets and by bytes", () =>
+    it.effect("is divided into batches by bets and by bytes", () =>
       Effect.gen(function* () {
         const { file } = yield* bookOf(`${GOOD}\n`.repeat(10))
         const countsOf = Effect.fnUntraced(function* (options: Partial<BookFile.FileOptions>) {
@@ -110,7 +110,7 @@ layer(NodeServices.layer)("BookFile", (it) => {
       })
     )
 
-    it.effect("is kept unless it is large", () =>
+    it.effect("stays in memory unless it is large", () =>
       Effect.gen(function* () {
         const large = Math.ceil((4 * 1024 * 1024) / (Buffer.byteLength(GOOD) + 1)) + 1
         for (const [count, isKept] of [
@@ -120,7 +120,7 @@ layer(NodeServices.layer)("BookFile", (it) => {
           const { file } = yield* bookOf(`${GOOD}\r\n`.repeat(count))
           touch(file)
           const { book } = yield* BookFile.open(file, OPTIONS)
-          // What was written since cannot be told from what was there.
+          // The new file has the same size and modification time.
           const other = GOOD.replace("Ana", "Eva")
           writeFileSync(file, `${other}\r\n`.repeat(count))
           touch(file)
@@ -131,7 +131,7 @@ layer(NodeServices.layer)("BookFile", (it) => {
   })
 
   describe("a bad line", () => {
-    it.effect("that came after the check ends the reading behind the batches before it", () =>
+    it.effect("that was added after the check is reported after the batches before it", () =>
       Effect.gen(function* () {
         const { file } = yield* bookOf(`${GOOD}\n`.repeat(10))
         const { book } = yield* BookFile.open(file, { ...OPTIONS, batchSize: 3 })
@@ -146,7 +146,7 @@ layer(NodeServices.layer)("BookFile", (it) => {
       })
     )
 
-    it.effect("is named by file, line and field", () =>
+    it.effect("is reported with file, line and field", () =>
       Effect.gen(function* () {
         expect(yield* problemOf(`${GOOD}\nAna,Paz,1,1999-02-31,7\n${GOOD}\n`)).toBe(
           "agency-3.csv:2: birthdate: expected a real date YYYY-MM-DD " +
@@ -160,7 +160,7 @@ layer(NodeServices.layer)("BookFile", (it) => {
         )
         for (const line of ['"Ana,Paz,1,1999-01-01,1', '"Ana";Paz,1,1999-01-01,1', '"Ana" ,Paz']) {
           expect(yield* problemOf(`${line}\n`)).toBe(
-            "agency-3.csv:1: line: expected a closed quote, and a comma after it"
+            "agency-3.csv:1: line: expected a closing quote followed by a comma"
           )
         }
         expect(yield* problemOf(`${GOOD}\n\r\n${GOOD}\n`)).toBe(
@@ -171,12 +171,12 @@ layer(NodeServices.layer)("BookFile", (it) => {
         )
         expect(yield* problemOf(Buffer.from("A\xff,B,1,1999-01-01,1", "latin1"))).toBe(
           "agency-3.csv:1: first name: expected valid UTF-8; " +
-            "it has no line end: the book may have been cut off here, and is not sent"
+            "it has no line ending: the book may be truncated here and is not sent"
         )
       })
     )
 
-    it.effect("may be one that only a dialect refuses", () =>
+    it.effect("may be a bet that only a dialect refuses", () =>
       Effect.gen(function* () {
         const check: DialectCheck = (source, spans) =>
           source.subarray(spans[0], spans[3]).includes(0x3b)
@@ -188,19 +188,19 @@ layer(NodeServices.layer)("BookFile", (it) => {
       })
     )
 
-    it.effect("is a bet that no batch has room for", () =>
+    it.effect("may be a bet that is too large for a batch", () =>
       Effect.gen(function* () {
         const bytes = Buffer.byteLength(GOOD) + 1
         for (const line of [GOOD, GOOD.replace("Ana", '"Ana"')]) {
           expect(yield* problemOf(`${line}\n`, { maxBatchBytes: bytes - 1 })).toBe(
-            `agency-3.csv:1: line: expected at most ${bytes - 1} bytes a bet, got ${bytes}`
+            `agency-3.csv:1: line: expected at most ${bytes - 1} bytes per bet, got ${bytes}`
           )
           expect(yield* rowsOf(`${line}\n`, { maxBatchBytes: bytes })).toEqual([GOOD])
         }
       })
     )
 
-    it.effect("ends the reading", () =>
+    it.effect("stops reading", () =>
       Effect.gen(function* () {
         const { file } = yield* bookOf(`${GOOD}\n`.repeat(7))
         const { book } = yield* BookFile.open(file, OPTIONS)
@@ -212,9 +212,9 @@ layer(NodeServices.layer)("BookFile", (it) => {
   })
 
   describe("with a file for rejects", () => {
-    it.effect("bad lines go there byte for byte, and the others are read", () =>
+    it.effect("bad lines are copied byte for byte, and the others are read", () =>
       Effect.gen(function* () {
-        // Longer than what is read at a time, so that it comes in several pieces.
+        // Longer than a piece of the file.
         const long = `${"x".repeat(1_000_000)}\r\n`
         const bad = ["bad\r\n", "\n", long, "Ana,Paz,1,1999-02-31,7\n"]
         const content = [bad[0], GOOD, "\n", bad[1], GOOD, "\n", bad[2], GOOD, "\n", bad[3]].join(
@@ -233,7 +233,7 @@ layer(NodeServices.layer)("BookFile", (it) => {
       })
     )
 
-    it.effect("a bad last line without a line end is not left out: the book may be cut off", () =>
+    it.effect("a bad last line without a line ending is an error: the book may be truncated", () =>
       Effect.gen(function* () {
         for (const [cut, reason] of [
           ["Ana,Paz,1", "line: expected 5 fields separated by commas, got 3"],
@@ -246,14 +246,14 @@ layer(NodeServices.layer)("BookFile", (it) => {
           )
           const line = cut.startsWith("\n") ? 4 : 3
           expect(message).toContain(`agency-3.csv:${line}: ${reason}`)
-          expect(message).toMatch(/; it has no line end: the book may have been cut off here, /)
+          expect(message).toMatch(/; it has no line ending: the book may be truncated here /)
         }
       })
     )
 
-    it.effect("a line is found by its bet, whatever was left out before it", () =>
+    it.effect("a bet's line is found even after skipped lines", () =>
       Effect.gen(function* () {
-        // Longer than what is read at a time.
+        // Longer than a piece of the file.
         const long = "x".repeat(1_000_000)
         const { file, rejects } = yield* bookOf(
           `\ufeffbad\r\n${GOOD}\n\n"Ana",Paz,1,1999-03-17,7\n${long}\n${GOOD}`
@@ -265,7 +265,7 @@ layer(NodeServices.layer)("BookFile", (it) => {
       })
     )
 
-    it.effect("never empties the book itself", () =>
+    it.effect("the book itself is never truncated", () =>
       Effect.gen(function* () {
         const { file } = yield* bookOf(`${GOOD}\n`)
         const error = yield* Effect.flip(BookFile.open(file, { ...OPTIONS, rejects: into(file) }))
@@ -275,7 +275,7 @@ layer(NodeServices.layer)("BookFile", (it) => {
     )
   })
 
-  it.effect("a last line without a line end is told, as far as it can be shown", () =>
+  it.effect("a last line without a line ending is reported, shortened if it is long", () =>
     Effect.gen(function* () {
       const unendedIn = Effect.fnUntraced(function* (content: string) {
         const { file, rejects } = yield* bookOf(content)
@@ -292,7 +292,7 @@ layer(NodeServices.layer)("BookFile", (it) => {
     })
   )
 
-  it.effect("a small book that was written since it was checked is another one", () =>
+  it.effect("a small book that was written after the check counts as changed", () =>
     Effect.gen(function* () {
       const { file } = yield* bookOf(`${GOOD}\n`)
       const { book } = yield* BookFile.open(file, OPTIONS)
@@ -305,7 +305,7 @@ layer(NodeServices.layer)("BookFile", (it) => {
     })
   )
 
-  it.effect("a birthdate may be today, and not tomorrow, quoted or not", () =>
+  it.effect("a birthdate may be today but not tomorrow, quoted or not", () =>
     Effect.gen(function* () {
       const born = (day: string) => `Ana,Paz,1,${day},7`
       expect(yield* rowsOf(`${born("2024-02-29")}\n`)).toEqual([born("2024-02-29")])
@@ -320,7 +320,7 @@ layer(NodeServices.layer)("BookFile", (it) => {
     })
   )
 
-  it.effect("a missing book is said to be missing", () =>
+  it.effect("a missing book is reported as missing", () =>
     Effect.gen(function* () {
       const error = yield* Effect.flip(BookFile.open("/nowhere/agency-3.csv", OPTIONS))
       expect(error.message).toBe("agency-3.csv: no such file or folder")

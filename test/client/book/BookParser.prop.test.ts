@@ -1,4 +1,4 @@
-/** However a book is written and cut into pieces, its bets come out, and bad lines are named. */
+/** Goal: for any line endings and pieces, the bets are the same and bad lines are reported. */
 import { it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
 import { expect } from "vitest"
@@ -15,7 +15,7 @@ const OPTIONS = {
 
 const Cuts = Schema.Array(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 50 })))
 
-/** The bytes in pieces as long as `cuts` says, over and over. */
+/** Splits bytes into pieces with the lengths in `cuts`, in a cycle. */
 const piecesOf = (bytes: Uint8Array, cuts: ReadonlyArray<number>): Array<Uint8Array> => {
   const pieces: Array<Uint8Array> = []
   let at = 0
@@ -42,7 +42,7 @@ const parse = (
 const LineEnd = Schema.Literals(["\n", "\r\n"])
 
 it.effect.prop(
-  "bets come back the same",
+  "bets are unchanged",
   [BetBatchSchema, LineEnd, Schema.Boolean, Cuts],
   ([bets, lineEnd, open, cuts]) =>
     Effect.sync(() => {
@@ -62,7 +62,7 @@ it.effect.prop(
 const BadLineText = Schema.Literals(["", "bad", "a,b,c,d", '"open', "x".repeat(1025), ",,,,"])
 
 it.effect.prop(
-  "a bad line is named, and skipped where that is asked for",
+  "a bad line is reported, or skipped with skipBadLines",
   [BetBatchSchema, BetBatchSchema, BadLineText, LineEnd, Cuts],
   ([before, after, bad, lineEnd, cuts]) =>
     Effect.sync(() => {

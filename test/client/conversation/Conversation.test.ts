@@ -1,4 +1,4 @@
-/** Goal: a bet that a dialect cannot say is refused before anything is sent. */
+/** Goal: a bet that a dialect cannot represent is refused before anything is sent. */
 import { describe, expect, it } from "vitest"
 import * as BinaryConversation from "../../../src/client/conversation/BinaryConversation.ts"
 import * as JsonConversation from "../../../src/client/conversation/JsonConversation.ts"
@@ -21,15 +21,18 @@ describe("a name", () => {
   it.each([
     ["binary", ";", ","],
     ["json", ",", ";"]
-  ] as const)("in the %s dialect holds no %s, but %s", (dialect, separator, other) => {
-    const message = `a name cannot hold "${separator}" in the ${dialect} dialect`
-    const odd = `A${separator}`
-    expect(problemOf(dialect, odd, "B")).toEqual({ field: "first name", message })
-    expect(problemOf(dialect, "A", odd)).toEqual({ field: "last name", message })
-    expect(problemOf(dialect, `A${other}`, `B${other}`)).toBeUndefined()
-  })
+  ] as const)(
+    "in the %s dialect cannot contain %s, but can contain %s",
+    (dialect, separator, other) => {
+      const message = `a name cannot contain "${separator}" in the ${dialect} dialect`
+      const odd = `A${separator}`
+      expect(problemOf(dialect, odd, "B")).toEqual({ field: "first name", message })
+      expect(problemOf(dialect, "A", odd)).toEqual({ field: "last name", message })
+      expect(problemOf(dialect, `A${other}`, `B${other}`)).toBeUndefined()
+    }
+  )
 
-  it("in the native dialect holds both", () => {
+  it("in the native dialect can contain both", () => {
     expect(problemOf("native", "A;,", "B,;")).toBeUndefined()
   })
 })

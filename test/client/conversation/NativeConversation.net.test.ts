@@ -1,6 +1,6 @@
 /**
- * Goal: wherever a connection is lost, the agency goes on from what the server then says that it
- * holds. Method: a scripted server on a real socket, which closes or breaks at each stage.
+ * Goal: at whatever stage a connection is lost, the client resumes at the server's stored position.
+ * Method: a scripted server on a real socket that closes or resets the connection at each stage.
  */
 import { NodeFileSystem } from "@effect/platform-node"
 import { it } from "@effect/vitest"
@@ -25,7 +25,7 @@ const hold = Effect.fnUntraced(function* (port: number, sent: Book) {
   return { documents: Fiber.join(fiber), told: progress.told, log: log.lines }
 })
 
-/** A conversation to its end, with an agency of which `held` is held. */
+/** Serves a whole conversation with a client whose bets in `held` are already stored. */
 const serve = Effect.fnUntraced(function* (agency: Agency.AgencyEnd, held: string, done = false) {
   yield* Agency.hello(agency)
   yield* Agency.say(agency, Agency.welcome(held, { finished: done }))
@@ -44,9 +44,10 @@ const serve = Effect.fnUntraced(function* (agency: Agency.AgencyEnd, held: strin
   yield* Agency.say(agency, Agency.winners(["7"]))
 })
 
-/** What a server does before it is lost, and what it then holds. */
 interface Stage {
+  /** What the server does before the connection is lost. */
   readonly before: (agency: Agency.AgencyEnd) => Effect.Effect<unknown>
+  /** The rows that are stored then. */
   readonly held: string
   readonly done?: boolean
 }
@@ -58,11 +59,11 @@ const stages: Readonly<Record<string, Stage>> = {
   "before the first byte": { before: () => Effect.void, held: "" },
   "after Hello": { before: Agency.hello, held: rows(0, 3) },
   "after Welcome": { before: (agency) => welcomed(agency), held: "" },
-  "after bets of which it stored nothing": {
+  "after bets that it did not store": {
     before: (agency) => Effect.andThen(welcomed(agency), Agency.bets(agency)),
     held: ""
   },
-  "after bets of which it stored more than it acknowledged": {
+  "after it stored more bets than it acknowledged": {
     before: Effect.fnUntraced(function* (agency) {
       yield* welcomed(agency)
       yield* Agency.bets(agency)
@@ -71,12 +72,12 @@ const stages: Readonly<Record<string, Stage>> = {
     }),
     held: rows(0, 4)
   },
-  "after Finish, which it did": {
+  "after Finish, which it carried out": {
     before: (agency) => Effect.andThen(welcomed(agency, whole), Agency.control(agency)),
     held: whole,
     done: true
   },
-  "after Finish, which it did not": {
+  "after Finish, which it did not carry out": {
     before: (agency) => Effect.andThen(welcomed(agency, whole), Agency.control(agency)),
     held: whole
   },
@@ -100,10 +101,10 @@ const stages: Readonly<Record<string, Stage>> = {
   }
 }
 
-describe("a server that is lost", () => {
+describe("after a lost connection", () => {
   for (const how of ["close", "reset"] as const) {
     for (const [when, { before, done, held }] of Object.entries(stages)) {
-      it.live(`by ${how} ${when} is found again`, () =>
+      it.live(`the client resumes: ${how} ${when}`, () =>
         Effect.gen(function* () {
           const server = yield* ScriptedServer.listen()
           const { documents, log } = yield* hold(server.port, book)
@@ -125,7 +126,7 @@ describe("a server that is lost", () => {
     }
   }
 
-  it.live("before it was there at all is found once it is", () =>
+  it.live("the client connects once the server starts", () =>
     Effect.gen(function* () {
       const { port } = yield* Effect.scoped(ScriptedServer.listen())
       const { documents, told } = yield* hold(port, book)
@@ -137,7 +138,7 @@ describe("a server that is lost", () => {
     })
   )
 
-  it.live("because it shuts down or is busy is tried again, a newer connection is not", () =>
+  it.live("the client retries a server that shuts down or is busy, but not if superseded", () =>
     Effect.gen(function* () {
       const server = yield* ScriptedServer.listen()
       const { documents, told } = yield* hold(server.port, book)
@@ -161,7 +162,7 @@ describe("a server that is lost", () => {
   )
 })
 
-it.live("a refusal is heard although the server reads nothing of what is sent", () =>
+it.live("a refusal is received although the server reads nothing", () =>
   Effect.gen(function* () {
     const rowsOfFrame = rows(1_000_000, 1_000_000 + 20_000)
     const frames = Array.from({ length: 20 }, () => rowsOfFrame)
@@ -176,7 +177,7 @@ it.live("a refusal is heard although the server reads nothing of what is sent", 
   })
 )
 
-it.live("a server that holds less than it acknowledged is not sent the book again", () =>
+it.live("the book is not sent again to a server that lost acknowledged bets", () =>
   Effect.gen(function* () {
     const server = yield* ScriptedServer.listen()
     const { documents } = yield* hold(server.port, book)
@@ -188,6 +189,6 @@ it.live("a server that holds less than it acknowledged is not sent the book agai
     yield* welcomed(yield* server.accept, rows(0, 1))
     const error = yield* Effect.flip(documents)
     expect(error).toMatchObject({ _tag: "BookGone", acknowledged: 2, held: 1 })
-    expect(error.message).toContain("agency 3: the server had acknowledged 2 bets and now holds 1")
+    expect(error.message).toContain("agency 3: the server acknowledged 2 bets but now has 1")
   })
 )

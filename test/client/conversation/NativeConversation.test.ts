@@ -1,7 +1,6 @@
 /**
- * Goal: the native conversation on one connection, with a server that does what it likes: what is
- * sent, how far ahead, from where on, and what becomes of each answer. Method: a connection in
- * memory, on the test clock.
+ * Goal: in a native conversation with any server, the client sends the right messages, keeps to the
+ * window and handles every answer. Method: a connection in memory, on the test clock.
  */
 import { NodeFileSystem } from "@effect/platform-node"
 import { it } from "@effect/vitest"
@@ -16,7 +15,6 @@ import * as Agency from "../../support/peers/AgencyEnd.ts"
 import * as AgencyLink from "../../support/peers/AgencyLink.ts"
 import { controlFrame } from "../../support/peers/messages.ts"
 
-/** Begins a conversation about a book. */
 const begin = Effect.fnUntraced(function* (book: Book) {
   const server = yield* AgencyLink.make
   const progress = takeDown(book.total)
@@ -32,7 +30,7 @@ const begin = Effect.fnUntraced(function* (book: Book) {
   return { server, log: log.lines, told, isFinished, documents, fails: Effect.flip(documents) }
 })
 
-/** Begins, and takes the Hello. */
+/** Begins a conversation, and answers the Hello with `welcome`. */
 const greeted = Effect.fnUntraced(function* (book: Book, welcome: object) {
   const conversation = yield* begin(book)
   yield* Agency.hello(conversation.server)
@@ -40,10 +38,10 @@ const greeted = Effect.fnUntraced(function* (book: Book, welcome: object) {
   return conversation
 })
 
-/** Lets the agency do all that it can. */
+/** Lets the client run until it waits. */
 const settle = TestClock.adjust("10 millis")
 
-/** The end of a conversation whose book is up. */
+/** Serves the end of a conversation, from Finish on. */
 const tellWinners = Effect.fnUntraced(function* (server: Agency.AgencyEnd, book: string) {
   expect(yield* Agency.control(server)).toEqual({
     _tag: "Finish",
@@ -56,7 +54,7 @@ const tellWinners = Effect.fnUntraced(function* (server: Agency.AgencyEnd, book:
 })
 
 describe("a whole conversation", () => {
-  it.effect("says Hello, bets, Finish, AwaitWinners, and hears winners in several frames", () =>
+  it.effect("sends Hello, bets, Finish and AwaitWinners, and reads winners in several frames", () =>
     Effect.gen(function* () {
       const book = bookOf([rows(0, 3), rows(3, 5)])
       const { documents, isFinished, log, server, told } = yield* begin(book)
@@ -91,7 +89,7 @@ describe("a whole conversation", () => {
     })
   )
 
-  it.effect("of one bet logs the bet, and of an empty book sends none", () =>
+  it.effect("with one bet logs the bet, and with an empty book sends none", () =>
     Effect.gen(function* () {
       const one = yield* greeted(bookOf([row(8)]), Agency.welcome())
       yield* Agency.bets(one.server)
@@ -105,7 +103,7 @@ describe("a whole conversation", () => {
     })
   )
 
-  it.effect("goes on in the middle of a batch where the server holds the beginning", () =>
+  it.effect("resumes in the middle of a batch if the server has its beginning", () =>
     Effect.gen(function* () {
       const book = bookOf([rows(0, 3), rows(3, 6), rows(6, 8)])
       const { documents, log, server, told } = yield* greeted(book, Agency.welcome(rows(0, 4)))
@@ -119,7 +117,7 @@ describe("a whole conversation", () => {
     })
   )
 
-  it.effect("only finishes where all is held, and only waits where that is said too", () =>
+  it.effect("only finishes a fully stored book, and only waits if it is finished", () =>
     Effect.gen(function* () {
       const book = bookOf([rows(0, 4)])
       const held = yield* greeted(book, Agency.welcome(rows(0, 4)))
@@ -137,7 +135,7 @@ describe("a whole conversation", () => {
 })
 
 describe("frames in flight", () => {
-  it.effect("are as full as the server takes them, and none of them is empty", () =>
+  it.effect("are as full as the server accepts, and never empty", () =>
     Effect.gen(function* () {
       const maxFrame = 9 + Buffer.byteLength(rows(0, 2))
       const book = bookOf([rows(0, 4)])
@@ -156,7 +154,7 @@ describe("frames in flight", () => {
 
   const tenFrames = bookOf(Array.from({ length: 10 }, (_, index) => row(index)))
 
-  it.effect("are as many as the window, and one more for each that is acknowledged", () =>
+  it.effect("fill the window, and each acknowledgement allows more", () =>
     Effect.gen(function* () {
       const { server } = yield* greeted(tenFrames, Agency.welcome("", { window: 3 }))
       for (let position = 0; position < 3; position++) {
@@ -178,7 +176,7 @@ describe("frames in flight", () => {
     })
   )
 
-  it.effect("have at most 2 MiB of rows, however wide the window is", () =>
+  it.effect("have at most 2 MiB of rows, however large the window is", () =>
     Effect.gen(function* () {
       const rowBytes = row(1_000_000).length
       const perFrame = Math.floor((1024 * 1024 - 9) / rowBytes)
@@ -197,7 +195,7 @@ describe("frames in flight", () => {
     })
   )
 
-  it.effect("are cut at row borders to what the server takes", () =>
+  it.effect("are split between rows to the size that the server accepts", () =>
     Effect.gen(function* () {
       const two = 9 + 2 * row(0).length
       const book = bookOf([rows(0, 5), row(5)])
@@ -210,15 +208,15 @@ describe("frames in flight", () => {
         const small = yield* greeted(book, Agency.welcome("", { maxFrame }))
         expect(yield* small.fails).toMatchObject({
           _tag: "BadMessage",
-          message: expect.stringContaining("bet 1 takes more")
+          message: expect.stringContaining("bet 1 is larger")
         })
       }
     })
   )
 
   for (const [what, acks, wrong] of [
-    ["beyond what was sent", [4], "4 bets were acknowledged where from 0 to 3"],
-    ["back", [2, 1], "1 bets were acknowledged where from 2 to 3"]
+    ["beyond what was sent", [4], "it acknowledged 4 bets, expected 0 to 3"],
+    ["backwards", [2, 1], "it acknowledged 1 bets, expected 2 to 3"]
   ] as const) {
     it.effect(`cannot be acknowledged ${what}`, () =>
       Effect.gen(function* () {
@@ -254,7 +252,7 @@ describe("a refusal", () => {
     ["Conflict", true],
     ["Tuesday", false]
   ] as const) {
-    it.effect(`${code} is ${retryable ? "for now" : "final"}, at every stage`, () =>
+    it.effect(`${code} is ${retryable ? "retryable" : "final"} at every stage`, () =>
       Effect.gen(function* () {
         const refusal = Agency.rejected(code, { position: 1 })
         const expected = {
@@ -280,7 +278,7 @@ describe("a refusal", () => {
     )
   }
 
-  it.effect("is heard behind a write that failed, or else the connection is lost", () =>
+  it.effect("is read after a failed write; without one the connection is lost", () =>
     Effect.gen(function* () {
       for (const refused of [true, false]) {
         const { fails, server } = yield* greeted(book, Agency.welcome("", { window: 1 }))
@@ -296,7 +294,7 @@ describe("a refusal", () => {
     })
   )
 
-  it.effect("is heard behind a Finish that could not be written", () =>
+  it.effect("is read after a Finish that could not be written", () =>
     Effect.gen(function* () {
       for (const refused of [true, false]) {
         const { fails, server } = yield* greeted(bookOf([row(1)]), Agency.welcome())
@@ -313,10 +311,10 @@ describe("a refusal", () => {
   )
 })
 
-describe("an answer that does not fit", () => {
+describe("an invalid answer", () => {
   const book = bookOf([rows(0, 2)])
 
-  it.effect("ends the conversation for good", () =>
+  it.effect("is final", () =>
     Effect.gen(function* () {
       for (const answer of [
         Agency.ack(0),
@@ -329,7 +327,7 @@ describe("an answer that does not fit", () => {
       const finishing = yield* greeted(book, Agency.welcome(rows(0, 2)))
       yield* Agency.say(finishing.server, other)
       expect(yield* finishing.fails).toMatchObject({
-        reason: "it has finished another book, of 2 bets"
+        reason: "it finished a different book of 2 bets"
       })
       const long = yield* begin(book)
       yield* long.server.send(Buffer.from([0, 0x10, 0, 1]))
@@ -341,11 +339,11 @@ describe("an answer that does not fit", () => {
   )
 })
 
-describe("another book", () => {
+describe("a different stored book", () => {
   const mine = rows(0, 6)
   const book = bookOf([rows(0, 3), rows(3, 6)])
 
-  /** What becomes of an agency that hears of another book, and says Compare. */
+  /** Runs a conversation that leads to Compare, and returns its AnotherBook error. */
   const compared = Effect.fnUntraced(function* (
     welcome: object,
     script: (server: AgencyLink.AgencyLink) => Effect.Effect<void>
@@ -360,7 +358,7 @@ describe("another book", () => {
   })
   const held = mine.replace(",4,", ",44,")
 
-  it.effect("is named with the first position that differs, and with what helps", () =>
+  it.effect("is reported with the first difference and a cure", () =>
     Effect.gen(function* () {
       const error = yield* compared(
         Agency.welcome(held),
@@ -372,15 +370,15 @@ describe("another book", () => {
       )
       expect(error).toMatchObject({ agency: 3, held: 6, total: 6, position: 4 })
       expect(error.message).toBe(
-        "agency 3: the server holds another book, of 6 bets; this one has 6, and they first " +
-          "differ at bet 5. To send this one instead, drop the other before " +
-          "the draw, where the server's store is: lottery discard --store URL --agency 3 --yes; " +
-          "once the draw is held, it takes a new draw"
+        "agency 3: the server has a different book of 6 bets; this one has 6, and they first " +
+          "differ at bet 5. To send this one, first discard the server's book: " +
+          "lottery discard --store URL --agency 3 --yes, with the server's store. " +
+          "After the draw, this requires a new draw"
       )
     })
   )
 
-  it.effect("is named with the line of the book that differs, and so is a refused bet", () =>
+  it.effect("is reported with the line that differs, and so is a refused bet", () =>
     Effect.gen(function* () {
       const placeOf = (position: number) => Effect.succeed(`book.csv:${position + 10}`)
       const other = yield* greeted({ ...book, placeOf }, Agency.welcome(held))
@@ -395,7 +393,7 @@ describe("another book", () => {
     })
   )
 
-  it.effect("is noticed by what is held of it, however little that is", () =>
+  it.effect("is detected even if it is unfinished and shorter", () =>
     Effect.gen(function* () {
       const error = yield* compared(
         Agency.welcome(held.split("\n").slice(0, 5).join("\n").concat("\n")),
@@ -410,7 +408,7 @@ describe("another book", () => {
     })
   )
 
-  it.effect("may be longer, or shorter and finished: one ends where the other goes on", () =>
+  it.effect("may be longer, or shorter and finished, with one a prefix of the other", () =>
     Effect.gen(function* () {
       const longer = yield* compared(
         Agency.welcome(rows(0, 9)),
@@ -421,18 +419,18 @@ describe("another book", () => {
         })
       )
       expect(longer).toMatchObject({ held: 9, total: 6, position: 6 })
-      expect(longer.message).toContain("the same up to bet 6, where this one ends")
+      expect(longer.message).toContain("identical up to bet 6, where this one ends")
       const shorter = yield* compared(
         Agency.welcome(rows(0, 4), { finished: true }),
         Effect.fnUntraced(function* (server) {
           expect(yield* Agency.bets(server)).toMatchObject({ position: 0, count: 3 })
-          // No more than is held is sent to be compared.
+          // Only as many bets as the server has are sent for comparison.
           expect(yield* Agency.bets(server)).toEqual({ position: 3, count: 1, rows: row(3) })
           yield* Agency.say(server, Agency.ack(4))
         })
       )
       expect(shorter).toMatchObject({ held: 4, total: 6, position: 4 })
-      expect(shorter.message).toContain("the same up to bet 4, where the server's ends")
+      expect(shorter.message).toContain("identical up to bet 4, where the server's ends")
       const batch = yield* compared(
         Agency.welcome(rows(0, 3), { finished: true }),
         Effect.fnUntraced(function* (server) {
@@ -448,7 +446,7 @@ describe("another book", () => {
     })
   )
 
-  it.effect("keeps to the window while it is compared", () =>
+  it.effect("is compared within the window", () =>
     Effect.gen(function* () {
       yield* compared(
         Agency.welcome(held, { window: 1 }),
@@ -462,7 +460,7 @@ describe("another book", () => {
     })
   )
 
-  it.effect("is named without a position where the server does not say it", () =>
+  it.effect("is reported without a position if the server does not give one", () =>
     Effect.gen(function* () {
       const answers: ReadonlyArray<
         (server: AgencyLink.AgencyLink) => Effect.Effect<void, never, never>
@@ -478,15 +476,15 @@ describe("another book", () => {
       for (const answer of answers) {
         const error = yield* compared(Agency.welcome(held), answer)
         expect(error).toMatchObject({ held: 6, total: 6, position: undefined })
-        expect(error.message).toContain("this one has 6. To send this one instead")
+        expect(error.message).toContain("this one has 6. To send this one, first")
       }
     })
   )
 })
 
-describe("a book that changed since it was checked", () => {
+describe("a book that changed after the check", () => {
   for (const [what, then, now] of [
-    ["has other bytes", [rows(0, 2), rows(6, 8)], "as many, but not the same"],
+    ["has other bytes", [rows(0, 2), rows(6, 8)], "the same number, but different ones"],
     ["is shorter", [rows(0, 2), row(2)], "only 3"],
     ["is longer by a part of a batch", [rows(0, 2), rows(2, 5)], "more"],
     ["is longer by a batch", [rows(0, 2), rows(2, 4), row(4)], "more"]
@@ -498,13 +496,13 @@ describe("a book that changed since it was checked", () => {
         const error = yield* fails
         expect(error._tag).toBe("BookChanged")
         expect(error.message).toContain(`it had 4 bets, now it has ${now}`)
-        // The first batch at most, and nothing that says the book were whole.
+        // At most the first batch was sent, and no Finish.
         expect([0, 13 + rows(0, 2).length]).toContain(server.pending())
       })
     )
   }
 
-  it.effect("is not taken for another book than the one that is held", () =>
+  it.effect("is not reported as different from the stored book", () =>
     Effect.gen(function* () {
       const book = bookOf([rows(0, 4)], [rows(4, 8)])
       const { fails } = yield* greeted(book, Agency.welcome(rows(0, 2)))
@@ -513,18 +511,18 @@ describe("a book that changed since it was checked", () => {
   )
 })
 
-describe("a server that is silent", () => {
+describe("a silent server", () => {
   const book = bookOf([rows(0, 2)])
-  const silence = { _tag: "ConnectionLost", reason: "nothing heard for 45 s" }
+  const silence = { _tag: "ConnectionLost", reason: "nothing received for 45 s" }
 
-  it.effect("for 45 s is lost, at every stage, whatever came before", () =>
+  it.effect("is lost after 45 s at every stage", () =>
     Effect.gen(function* () {
       const atHello = yield* begin(book)
       const atBets = yield* greeted(book, Agency.welcome())
       const atFinish = yield* greeted(book, Agency.welcome(rows(0, 2)))
       const atWinners = yield* greeted(book, Agency.welcome(rows(0, 2), { finished: true }))
       yield* TestClock.adjust("44 seconds")
-      // A part of an answer is a sign of life too.
+      // Part of an answer restarts the 45 s.
       yield* atHello.server.send(Buffer.from([0]))
       yield* Agency.say(atWinners.server, { _tag: "Waiting", finished: 1, expected: 2 })
       yield* TestClock.adjust("1 second")
@@ -542,7 +540,7 @@ describe("a server that is silent", () => {
 describe("answers in pieces", () => {
   const held = rows(0, 2)
   const book = bookOf([held, rows(2, 4)])
-  /** All that a server says in a conversation, of which it may be ahead. */
+  /** All answers of a conversation, sent without waiting for the client. */
   const answers = Buffer.concat(
     [
       Agency.welcome(held),
@@ -554,7 +552,7 @@ describe("answers in pieces", () => {
     ].map(controlFrame)
   )
 
-  it.effect("are the same byte by byte", () =>
+  it.effect("are understood byte by byte", () =>
     Effect.gen(function* () {
       const { documents, server } = yield* begin(book)
       for (const byte of answers) yield* server.send(Uint8Array.of(byte))
@@ -562,7 +560,7 @@ describe("answers in pieces", () => {
     })
   )
 
-  it.effect("are a lost connection where they end, after any byte", () =>
+  it.effect("that end after any byte are a lost connection", () =>
     Effect.gen(function* () {
       for (let cut = 0; cut < answers.length; cut++) {
         const closed = yield* begin(book)
@@ -575,7 +573,7 @@ describe("answers in pieces", () => {
         yield* broken.server.send(answers.subarray(0, cut))
         yield* settle
         yield* broken.server.reset
-        // A refusal may be behind what could not be written, for a second.
+        // After a failed write the client waits a second for a refusal.
         yield* TestClock.adjust("1 second")
         expect((yield* broken.fails)._tag, `reset after ${cut} bytes`).toBe("ConnectionLost")
       }

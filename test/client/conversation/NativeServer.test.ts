@@ -1,6 +1,6 @@
 /**
- * Goal: a client whose words find nobody is told the server's reason, if it gave one. Method: a
- * connection that takes nothing, with an answer that came before.
+ * Goal: a client whose write fails reports the server's reason, if there is one. Method: a
+ * connection whose writes fail, with an answer that arrived before.
  */
 import { it } from "@effect/vitest"
 import { Effect, Result } from "effect"

@@ -1,6 +1,6 @@
 /**
- * Goal: in the dialects of the old systems a book that changes while it is sent is never finished
- * as another one. Method: the real server, and books in memory that are read again as others.
+ * Goal: in every dialect, a book that changes during the upload is never finished. Method: the real
+ * server, and books in memory that are read differently after the check.
  */
 import { NodeFileSystem } from "@effect/platform-node"
 import { it } from "@effect/vitest"
@@ -29,7 +29,7 @@ for (const [dialect, conversation] of conversations) {
       ["and is empty now", [], "only 0"],
       ["and is longer now", [rows(0, 2), rows(2, 5)], "more"],
       ["and has another batch now", [rows(0, 2), rows(2, 4), rows(4, 5)], "more"],
-      ["and has other bets now", [rows(0, 2), rows(6, 8)], "as many, but not the same"]
+      ["and has other bets now", [rows(0, 2), rows(6, 8)], "the same number, but different ones"]
     ] as const) {
       it.live(`${what} is not finished`, () =>
         Effect.gen(function* () {
@@ -48,7 +48,7 @@ for (const [dialect, conversation] of conversations) {
       )
     }
 
-    it.live("and is empty is finished only as long as it is", () =>
+    it.live("and is empty is finished only if it is still empty", () =>
       Effect.gen(function* () {
         const folder = yield* temporaryFolder
         const server = yield* TestServer.start({ _tag: "csv", path: `${folder}/bets.csv` }, [1])

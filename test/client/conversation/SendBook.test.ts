@@ -1,7 +1,6 @@
 /**
- * Goal: a server of the old systems that falls silent in the middle of a book is not waited for
- * for ever, and is not sent the whole book meanwhile. Method: a connection that is nothing but
- * memory, on the test clock.
+ * Goal: in the course's dialects the client gives up on a server that becomes silent during the
+ * upload, and limits what it sends meanwhile. Method: a connection in memory, on the test clock.
  */
 import { NodeFileSystem } from "@effect/platform-node"
 import { it } from "@effect/vitest"
@@ -52,7 +51,7 @@ describe("a server that does not acknowledge", () => {
       expect(sending.pollUnsafe()).toBeUndefined()
       yield* TestClock.adjust("1 second")
       expect(yield* Effect.flip(Fiber.join(sending))).toEqual(
-        new ConnectionLost({ reason: "nothing heard for 45 s" })
+        new ConnectionLost({ reason: "nothing received for 45 s" })
       )
     })
   )

@@ -1,4 +1,4 @@
-/** A connection within this process: the server's end, as a conversation sees it, and a peer's. */
+/** An in-process connection with a server end and a peer end. */
 import { Deferred, Effect } from "effect"
 import * as ByteReader from "../../../src/protocol/ByteReader.ts"
 import { ConnectionLost, type PeerConnection } from "../../../src/protocol/PeerConnection.ts"
@@ -7,15 +7,15 @@ export interface ModelConnection {
   /** The server's end. */
   readonly connection: PeerConnection
   readonly send: (bytes: Uint8Array) => void
-  /** Says that nothing more will come (FIN). */
+  /** Sends FIN. */
   readonly halfClose: () => void
-  /** The connection is gone, with whatever was on its way. */
+  /** Breaks the connection and loses the bytes in transit. */
   readonly drop: () => void
-  /** Takes what the server has said so far. */
+  /** Removes and returns what the server has sent so far. */
   readonly heard: () => Buffer
-  /** The server has said that nothing more will come (FIN). */
+  /** Whether the server has sent FIN. */
   readonly isEnded: () => boolean
-  /** Whatever moves on the connection changes it. */
+  /** A count that grows with every transfer on the connection. */
   readonly activity: () => number
 }
 

@@ -1,7 +1,7 @@
 /**
- * The central on a machine that can lose its power, all of it within this process: the lottery,
- * every dialect's conversation, and the CSV store on a disk in memory. Nothing in it waits for
- * time or for the outside, so that it has settled once nobody moves any more.
+ * An in-process server on a machine that can lose power: the lottery, the sessions of all dialects,
+ * and the CSV store on a disk in memory. It waits for neither time nor anything external, so it has
+ * settled once nothing moves.
  */
 import { Cause, Context, Effect, Exit, Layer, Logger, PubSub, Scope, Stream } from "effect"
 import { ActionLine } from "../../../src/domain/ActionLog.ts"
@@ -21,13 +21,13 @@ import * as ModelConnection from "./ModelConnection.ts"
 export const DIALECTS = ["binary", "json", "native"] as const
 export type Dialect = (typeof DIALECTS)[number]
 
-/** How a server ends: its power is cut, which leaves some of what was not synced, or not. */
+/** How a server ends: a power cut, with what it leaves of the unsynced data, or a kill. */
 export type Stop = CrashDisk.Kept | "killed"
 
 type Store = BetStore["Service"]
 type LotteryService = Lottery["Service"]
 
-/** What is left out or done wrong, so that a test can show that it would be noticed. */
+/** Deliberate bugs, so that a test can prove that it would detect them. */
 export interface Flaws {
   /** Nothing is synced. */
   readonly ignoreSyncs?: boolean
@@ -37,15 +37,15 @@ export interface Flaws {
 
 /** A peer's side of a connection. */
 export interface ModelPeer extends ModelConnection.ModelConnection {
-  /** The server has ended the conversation. */
+  /** Whether the server has ended the session. */
   readonly isClosed: () => boolean
-  /** Of this connection alone. */
+  /** The memory of this connection alone. */
   readonly memory: Memory["Service"]
 }
 
 const FOLDER = "/store"
 const PATH = `${FOLDER}/bets.csv`
-/** So often everybody gets a turn without anything moving before all is taken as settled. */
+/** How many yields without movement mean that the machine has settled. */
 const QUIET_TURNS = 20
 
 export class ModelMachine {
@@ -55,9 +55,8 @@ export class ModelMachine {
   private readonly peers = new Set<ModelPeer>()
   private scope = Scope.makeUnsafe()
   private services: Context.Context<BetStore | Lottery | Identity> | undefined
-  /** What ended a conversation and must not: a bug that no answer would show. */
+  /** The defects that ended a session. A peer cannot see them. */
   readonly defects: Array<Cause.Cause<unknown>> = []
-  /** The log so far, as lines. */
   readonly log: Array<string> = []
   private changed: PubSub.PubSub<void> | undefined
 
@@ -71,7 +70,7 @@ export class ModelMachine {
     return Context.get(this.services!, BetStore)
   }
 
-  /** Starts the server on what the disk holds. */
+  /** Starts the server with the disk's content. */
   readonly start = Effect.gen({ self: this }, function* () {
     this.scope = Scope.makeUnsafe()
     this.changed = yield* PubSub.sliding<void>(1)
@@ -102,25 +101,24 @@ export class ModelMachine {
     yield* this.settle
   })
 
-  /** Cuts the power, or kills the server alone, and starts it again. */
+  /** Cuts the power or kills only the server, then starts it again. */
   readonly restart = (stop: Stop) =>
     Effect.suspend(() => {
       if (stop === "killed") this.disk.kill()
       else this.disk.cut(stop)
-      // What ran on it waits for its disk for ever, and is forgotten.
+      // Its old fibers wait forever for the old disk handle.
       for (const peer of this.peers) peer.drop()
       this.peers.clear()
       return this.start
     })
 
-  /** Stops the server in order: every conversation is interrupted, and ends as it may. */
+  /** Stops the server in order, which interrupts every session. */
   readonly stop = Effect.suspend(() => Scope.close(this.scope, Exit.void))
 
   readonly stopAfter = (operations: number) => this.disk.stopAfter(operations)
 
   readonly hasStopped = () => this.disk.hasStopped()
 
-  /** Connects a peer, which speaks this dialect. */
   readonly connect = (dialect: Dialect) =>
     Effect.gen({ self: this }, function* () {
       const memory = Memory.make(defaultLimits.maxMemoryBytes)
@@ -152,7 +150,7 @@ export class ModelMachine {
       return peer
     })
 
-  /** Drops an agency's book, as `lottery discard` does beside a running server. */
+  /** Discards an agency's book, as `lottery discard` does while a server runs. */
   readonly discard = (agency: number) =>
     Effect.gen({ self: this }, function* () {
       const result = yield* Effect.exit(this.store.discard(agency))
@@ -160,12 +158,12 @@ export class ModelMachine {
       return result
     })
 
-  /** Has word come that another process changed the store. */
+  /** Signals that another process changed the store. */
   readonly tick = Effect.suspend(() =>
     Effect.andThen(PubSub.publish(this.changed!, undefined), this.settle)
   )
 
-  /** Waits until nobody moves any more. */
+  /** Waits until nothing moves. */
   readonly settle = Effect.gen({ self: this }, function* () {
     let quiet = 0
     let before = this.movement()

@@ -1,6 +1,6 @@
 /**
- * The test clock of a machine whose time of day somebody sets; what has passed it still knows. And
- * of a process that stands still: time passes, and wakes nobody.
+ * A test clock that can set the time of day back, which does not affect monotonic time, and can
+ * stand still like a stopped process: time passes, but no timer fires.
  */
 import { Clock, Duration, Effect } from "effect"
 
@@ -17,7 +17,6 @@ export const makeSettableClock = Effect.map(Clock.Clock, (clock) => {
       clock.monotonicTimeNanosUnsafe() + BigInt(stoodStillMillis) * 1_000_000n
   }
   return {
-    /** Runs an effect by this clock. */
     run: Effect.provideService(Clock.Clock, settable),
     setBack: (time: Duration.Input) =>
       Effect.sync(() => {

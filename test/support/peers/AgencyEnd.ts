@@ -1,31 +1,26 @@
-/**
- * The end of a connection at which an agency is: a scripted server speaks with it byte by byte, in
- * memory or over a socket, and reads what the agency says frame by frame.
- */
+/** A scripted server's connection to a client, in memory or over a socket. */
 import { createHash } from "node:crypto"
 import { Effect } from "effect"
 import { controlFrame, PREFACE, readControl } from "./messages.ts"
 
 export interface AgencyEnd {
-  /** Waits for so many bytes; dies where they do not come. */
+  /** Waits for `count` bytes; dies if they do not arrive. */
   readonly receive: (count: number) => Effect.Effect<Buffer>
   readonly send: (bytes: Uint8Array) => Effect.Effect<void>
-  /** Says that nothing more will come (FIN), and takes nothing more. */
+  /** Sends FIN. */
   readonly close: Effect.Effect<void>
-  /** Breaks the connection. */
   readonly reset: Effect.Effect<void>
 }
 
-/** The next native frame, its length included. */
+/** Receives the next native frame, including its length. */
 export const frame = Effect.fnUntraced(function* (agency: AgencyEnd) {
   const length = yield* agency.receive(4)
   return Buffer.concat([length, yield* agency.receive(length.readUInt32BE())])
 })
 
-/** The next control message. */
 export const control = (agency: AgencyEnd) => Effect.map(frame(agency), readControl)
 
-/** The next frame of bets. */
+/** Receives the next Bets frame. */
 export const bets = Effect.fnUntraced(function* (agency: AgencyEnd) {
   const bytes = yield* frame(agency)
   if (bytes[4] !== 2) return yield* Effect.die(new Error(`no bets: ${bytes.subarray(5)}`))
@@ -36,7 +31,7 @@ export const bets = Effect.fnUntraced(function* (agency: AgencyEnd) {
   }
 })
 
-/** The preface and the Hello. */
+/** Receives the preface and the Hello. */
 export const hello = Effect.fnUntraced(function* (agency: AgencyEnd) {
   const preface = yield* agency.receive(PREFACE.length)
   if (!preface.equals(PREFACE)) return yield* Effect.die(new Error("expected the preface"))
@@ -48,7 +43,7 @@ export const say = (agency: AgencyEnd, ...messages: ReadonlyArray<object>) =>
 
 export const sha256 = (rows: string): string => createHash("sha256").update(rows).digest("hex")
 
-/** A Welcome to an agency of which these rows are held. */
+/** A Welcome from a server that has stored the rows in `held`. */
 export const welcome = (held = "", more: object = {}) => ({
   _tag: "Welcome",
   draw: "default",

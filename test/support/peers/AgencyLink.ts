@@ -1,15 +1,15 @@
-/** A connection between an agency and a scripted server that is nothing but memory. */
+/** An in-memory connection between a client and a scripted server. */
 import { Effect, Queue } from "effect"
 import * as ByteReader from "../../../src/protocol/ByteReader.ts"
 import { ConnectionLost, type PeerConnection } from "../../../src/protocol/PeerConnection.ts"
 import type { AgencyEnd } from "./AgencyEnd.ts"
 
 export interface AgencyLink extends AgencyEnd {
-  /** What the agency has. */
+  /** The client's end. */
   readonly connection: PeerConnection
-  /** How many bytes the agency said that were not received yet. */
+  /** How many bytes from the client were not received yet. */
   readonly pending: () => number
-  /** From now on the agency's writes fail, while what was sent to it can still be read. */
+  /** Makes the client's writes fail from now on; it can still read. */
   readonly deafen: Effect.Effect<void>
 }
 

@@ -1,6 +1,6 @@
 /**
- * Goal: the proxy does to a connection what each fault says, counts it, and touches nothing once it
- * is calm. Method: one fault at a time, at every chunk, between scripted peers.
+ * Goal: the proxy applies and counts each fault, and none once it is calm. Method: one fault at a
+ * time, at every chunk, between scripted peers.
  */
 import * as Net from "node:net"
 import { it } from "@effect/vitest"
@@ -12,16 +12,15 @@ import * as RawPeer from "./RawPeer.ts"
 const NEVER = Object.fromEntries(FAULTS.map((fault) => [fault, 0])) as Probabilities
 const always = (fault: Fault): Probabilities => ({ ...NEVER, [fault]: 1 })
 
-/** What a target has heard on one connection. */
+/** What a target received on one connection. */
 interface Heard {
   text: string
-  /** How many pieces it came in. */
   pieces: number
   ended: boolean
   closed: boolean
 }
 
-/** A target that answers every piece with as many dots, and ends where the client does. */
+/** A target that answers every piece with as many dots and ends when the client does. */
 const listen = Effect.gen(function* () {
   const connections: Array<Heard> = []
   const sockets: Array<Net.Socket> = []
@@ -69,7 +68,7 @@ const becomes = (value: () => unknown, expected: unknown) =>
   Effect.promise(() => expect.poll(value, { timeout: 10_000 }).toEqual(expected))
 
 for (const fault of ["delay", "split", "stall", "merge"] as const) {
-  it.live(`passes on all bytes in order, and the ends, with a ${fault}`, () =>
+  it.live(`forwards all bytes in order, and FIN, with a ${fault}`, () =>
     Effect.gen(function* () {
       const { client, heard, proxy } = yield* prepare(always(fault))
       yield* client.send(bytes(TEXT))
@@ -78,7 +77,7 @@ for (const fault of ["delay", "split", "stall", "merge"] as const) {
       expect(String(yield* client.rest)).toBe("!")
       yield* becomes(() => heard[0]!.closed, true)
       expect(heard[0]!.text).toBe(TEXT)
-      // What was held to be merged, and nothing came, was delayed.
+      // A merge without further data counts as a delay.
       expect(proxy.counts()[fault === "merge" ? "delay" : fault]).toBeGreaterThan(0)
     })
   )
@@ -93,7 +92,7 @@ it.live("splits a chunk into many pieces", () =>
   })
 )
 
-it.live("merges chunks that come one after the other", () =>
+it.live("merges successive chunks", () =>
   Effect.gen(function* () {
     const { client, heard, proxy } = yield* prepare(always("merge"))
     let sent = ""
@@ -108,7 +107,7 @@ it.live("merges chunks that come one after the other", () =>
   })
 )
 
-it.live("drops all bytes of a direction, and resets both sides later", () =>
+it.live("drops all bytes of a direction and resets both sides later", () =>
   Effect.gen(function* () {
     const { client, heard, proxy } = yield* prepare(always("drop"))
     yield* client.send(bytes(TEXT))
@@ -119,9 +118,9 @@ it.live("drops all bytes of a direction, and resets both sides later", () =>
   })
 )
 
-it.live("ends a direction in the middle, and the other one goes on", () =>
+it.live("ends one direction in the middle while the other continues", () =>
   Effect.gen(function* () {
-    // With these dice it comes at the first chunk of the client, and never at what it is answered.
+    // With this seed the fault affects the client's first chunk but no answer.
     const { client, heard, proxy } = yield* prepare({ ...NEVER, halfClose: 0.1 }, "half 55")
     yield* client.send(bytes(TEXT))
     const answer = String(yield* client.rest)
@@ -144,26 +143,24 @@ it.live("resets both sides", () =>
   })
 )
 
-it.live(
-  "repeats all that the client has said, on a connection that nobody hears and that ends",
-  () =>
-    Effect.gen(function* () {
-      const { client, heard, proxy } = yield* prepare(always("repeat"))
-      yield* client.send(bytes("first"))
-      yield* client.receive(5)
-      yield* client.send(bytes("second"))
-      expect(String(yield* client.receive(6))).toBe("......")
-      yield* becomes(() => heard.filter(({ closed }) => closed).length >= 2, true)
-      expect(heard[0]).toMatchObject({ text: "firstsecond", closed: false })
-      const repeated = heard.slice(1).map(({ text }) => text)
-      expect(repeated).toContain("first")
-      expect(repeated).toContain("firstsecond")
-      expect(proxy.counts().repeat).toBeGreaterThanOrEqual(2)
-      expect(proxy.connections()).toBe(1)
-    })
+it.live("repeats everything from the client on another connection, which then ends", () =>
+  Effect.gen(function* () {
+    const { client, heard, proxy } = yield* prepare(always("repeat"))
+    yield* client.send(bytes("first"))
+    yield* client.receive(5)
+    yield* client.send(bytes("second"))
+    expect(String(yield* client.receive(6))).toBe("......")
+    yield* becomes(() => heard.filter(({ closed }) => closed).length >= 2, true)
+    expect(heard[0]).toMatchObject({ text: "firstsecond", closed: false })
+    const repeated = heard.slice(1).map(({ text }) => text)
+    expect(repeated).toContain("first")
+    expect(repeated).toContain("firstsecond")
+    expect(proxy.counts().repeat).toBeGreaterThanOrEqual(2)
+    expect(proxy.connections()).toBe(1)
+  })
 )
 
-it.live("once calm lets go on what is held up, and touches nothing more", () =>
+it.live("when calm, releases stalled data and causes no more faults", () =>
   Effect.gen(function* () {
     const { client, heard, proxy } = yield* prepare(always("stall"))
     yield* client.send(bytes(TEXT))
@@ -179,7 +176,7 @@ it.live("once calm lets go on what is held up, and touches nothing more", () =>
   })
 )
 
-it.live("once calm resets what it has dropped", () =>
+it.live("when calm, resets dropped connections", () =>
   Effect.gen(function* () {
     const { client, proxy } = yield* prepare(always("drop"))
     yield* client.send(bytes(TEXT))
@@ -195,7 +192,7 @@ it.live("does the same with the same seed", () =>
     const play = Effect.fnUntraced(function* (seed: string) {
       const { client, proxy } = yield* prepare(mix, seed)
       const counts: Array<number> = []
-      // One byte at a time is one chunk at a time.
+      // Waiting for each answer makes each byte one chunk.
       for (let byte = 0; byte < 30; byte++) {
         yield* client.send(bytes("x"))
         yield* client.receive(1)

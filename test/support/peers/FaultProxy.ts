@@ -1,43 +1,41 @@
 /**
- * A bad network on this machine: a TCP proxy in front of one port, which delays, cuts, joins and
- * loses what it passes on, breaks connections, and replays what a client has said. What happens to
- * the n-th chunk of a direction of a connection follows from the seed; how the bytes come in
- * chunks, and which connection comes first, is the machine's.
+ * A TCP proxy that simulates a bad network: it delays, splits, merges and loses data, breaks
+ * connections, and replays what a client sent. The seed determines the fault of the n-th chunk in
+ * each direction of a connection, but neither the chunk borders nor the order of connections.
  */
 import * as Net from "node:net"
 import { Effect, FiberSet, Latch, Random } from "effect"
 import { makeProxy, type TcpProxy } from "./TcpProxy.ts"
 
-/** What can happen to a chunk, or to a direction in which nothing comes. */
+/** The faults that can affect a chunk or an idle direction. */
 export const FAULTS = [
-  /** A chunk waits. */
+  /** Delays a chunk. */
   "delay",
-  /** A chunk is passed on byte by byte. */
+  /** Forwards a chunk byte by byte. */
   "split",
-  /** Chunks are held, and passed on as one. */
+  /** Delays a chunk and merges it with those that follow. */
   "merge",
-  /** From here on all bytes of the direction are lost; the connection is reset a little later. */
+  /** Loses all further bytes of the direction and soon resets the connection. */
   "drop",
-  /** The direction is ended, after some of the chunk. */
+  /** Forwards part of the chunk and ends the direction. */
   "halfClose",
-  /** Both sides are reset, after some of the chunk. */
+  /** Forwards part of the chunk and resets both sides. */
   "reset",
-  /** Nothing is read in the direction for a while. */
+  /** Stops reading in the direction for a while. */
   "stall",
-  /** All that the client has said is said once more, on another connection; nobody hears it. */
+  /** Sends everything from the client again on another connection and ignores the answers. */
   "repeat"
 ] as const
 export type Fault = (typeof FAULTS)[number]
 type LastingFault = Exclude<Fault, "split" | "halfClose" | "reset">
 
-/** How probable each fault is at each chunk; together at most 1. */
+/** The probability of each fault per chunk; their sum is at most 1. */
 export type Probabilities = Readonly<Record<Fault, number>>
 
-/** How often each fault was injected. */
 export type FaultCounts = Readonly<Record<Fault, number>>
 
 export interface FaultProxyOptions {
-  /** The port behind this one. */
+  /** The server's port. */
   readonly target: number
   readonly seed: string
   readonly probabilities: Probabilities
@@ -45,14 +43,11 @@ export interface FaultProxyOptions {
 
 export interface FaultProxy extends TcpProxy {
   readonly counts: () => FaultCounts
-  /**
-   * Ends the faults: what is held up goes on, what was dropped is reset, replays end; whatever
-   * comes from now on is passed on untouched.
-   */
+  /** Ends all faults: releases delayed data, resets dropped connections and ends replays. */
   readonly calm: Effect.Effect<void>
 }
 
-/** The least and the most milliseconds that a fault takes. */
+/** The minimum and maximum duration of each fault in milliseconds. */
 const MILLIS: Readonly<Record<LastingFault, readonly [number, number]>> = {
   delay: [1, 20],
   merge: [5, 25],
@@ -61,27 +56,25 @@ const MILLIS: Readonly<Record<LastingFault, readonly [number, number]>> = {
   repeat: [20, 300]
 }
 
-/** Where nothing comes for so long, a fault may happen all the same. */
+/** After this much silence a fault may occur without a chunk. */
 const IDLE_MILLIS = 100
-/** So much of a chunk is split, and the rest passed on as one: a large one would take seconds. */
-const MOST_SPLIT_BYTES = 2048
-/** What is not a chunk, so that no chunk is touched where nothing comes. */
+/** Only this part of a chunk is split: splitting a large one would take seconds. */
+const MAX_SPLIT_BYTES = 2048
+/** Stands for the missing chunk in an idle direction. */
 const NOTHING = Buffer.alloc(0)
 
 interface Dice {
-  /** From 0 to 1, that excluded. */
+  /** From 0 up to but not including 1. */
   readonly fraction: () => number
-  readonly between: (least: number, most: number) => number
+  readonly between: (min: number, max: number) => number
 }
 
-/** Dice that fall in the same way with the same seed. */
 const makeDice = (seed: string): Effect.Effect<Dice> =>
   Random.Random.pipe(
     Random.withSeed(seed),
     Effect.map((random) => {
       const fraction = () => random.nextDoubleUnsafe()
-      const between = (least: number, most: number) =>
-        least + Math.floor(fraction() * (most - least + 1))
+      const between = (min: number, max: number) => min + Math.floor(fraction() * (max - min + 1))
       return { fraction, between }
     })
   )
@@ -94,7 +87,7 @@ const faultOf = (probabilities: Probabilities, dice: Dice): Fault | undefined =>
   })
 }
 
-/** What has come from a socket and was not taken yet. */
+/** The chunks received from a socket and not taken yet. */
 class Inbox {
   private chunks: Array<Buffer> = []
   private ended = false
@@ -113,7 +106,7 @@ class Inbox {
     }
   }
 
-  /** Waits until something has come, or nothing more will. */
+  /** Waits for data or the end of the socket. */
   readonly ready = Effect.callback<void>((resume) => {
     this.wake = () => {
       if (this.chunks.length > 0 || this.ended) resume(Effect.void)
@@ -121,7 +114,6 @@ class Inbox {
     this.wake()
   })
 
-  /** The next chunk, where one has come. */
   take(): Buffer | undefined {
     return this.chunks.shift()
   }
@@ -135,43 +127,42 @@ class Inbox {
   }
 }
 
-/** Done also where the bytes can go nowhere any more. */
+/** Completes even if the socket is already closed. */
 const write = (socket: Net.Socket, bytes: Uint8Array) =>
   Effect.callback<void>((resume) => {
     if (bytes.length === 0) resume(Effect.void)
     else socket.write(bytes, () => resume(Effect.void))
   })
 
-/** Lets whoever is on the other side read what was written before. */
+/** Lets the other end in this process read what was written before. */
 const turn = Effect.callback<void>((resume) => {
   setImmediate(() => resume(Effect.void))
 })
 
 const writeSplit = Effect.fnUntraced(function* (socket: Net.Socket, bytes: Buffer) {
-  for (const byte of bytes.subarray(0, MOST_SPLIT_BYTES)) {
+  for (const byte of bytes.subarray(0, MAX_SPLIT_BYTES)) {
     yield* write(socket, Uint8Array.of(byte))
     yield* turn
   }
-  yield* write(socket, bytes.subarray(MOST_SPLIT_BYTES))
+  yield* write(socket, bytes.subarray(MAX_SPLIT_BYTES))
 })
 
 const someOf = (chunk: Buffer, dice: Dice): Buffer =>
   chunk.subarray(0, dice.between(0, chunk.length))
 
-/** One direction of a connection. */
 interface Direction {
   readonly from: Net.Socket
   readonly inbox: Inbox
   readonly to: Net.Socket
-  /** Names the direction, for its dice. */
+  /** Part of the seed of its dice. */
   readonly name: string
   /** Resets both sides. */
   readonly reset: () => void
-  /** All that was said in this direction, where that can be replayed. */
+  /** Everything sent in this direction, if it can be replayed. */
   readonly said?: Array<Buffer>
 }
 
-/** Listens on a free port until the scope closes, and then breaks what is still connected. */
+/** Listens on a free port until the scope closes, which also breaks the open connections. */
 export const makeFaultProxy = Effect.fnUntraced(function* (options: FaultProxyOptions) {
   const { probabilities, seed, target } = options
   const counts = Object.fromEntries(FAULTS.map((fault) => [fault, 0])) as Record<Fault, number>
@@ -179,11 +170,11 @@ export const makeFaultProxy = Effect.fnUntraced(function* (options: FaultProxyOp
   const run = yield* FiberSet.makeRuntime()
   let isCalm = false
 
-  /** Waits as long as this fault takes, or until the network is calm. */
+  /** Waits for the duration of a fault, or until `calm` ends it. */
   const pause = (fault: LastingFault, dice: Dice) =>
     Effect.raceFirst(Effect.sleep(dice.between(...MILLIS[fault])), calmed.await)
 
-  /** Says it all again on a connection of the proxy's own. */
+  /** Sends `bytes` again on a connection of the proxy's own. */
   const replay = (bytes: Buffer, lasting: Effect.Effect<unknown>) =>
     Effect.acquireUseRelease(
       Effect.sync(() => Net.connect({ host: "127.0.0.1", port: target, noDelay: true })),
@@ -196,17 +187,17 @@ export const makeFaultProxy = Effect.fnUntraced(function* (options: FaultProxyOp
       (socket) => Effect.sync(() => socket.destroy())
     )
 
-  /** Swallows all that comes, until it cannot even be sent back any more. */
+  /** Discards everything that arrives until the direction ends. */
   const swallow = Effect.fnUntraced(function* ({ inbox, reset, to }: Direction) {
     while (!inbox.isOver()) {
       yield* inbox.ready
       inbox.takeAll()
-      // Who has closed both directions answers what still comes with a reset.
+      // A peer that has closed both directions answers further data with a reset.
       if (to.closed) reset()
     }
   })
 
-  /** Passes a chunk on as the fault will have it; true where the direction goes on. */
+  /** Applies a fault to a chunk; returns whether the direction continues. */
   const inject = Effect.fnUntraced(function* (
     fault: Fault,
     chunk: Buffer,
@@ -227,7 +218,7 @@ export const makeFaultProxy = Effect.fnUntraced(function* (options: FaultProxyOp
         yield* pause(fault, dice)
         const more = fault === "merge" ? inbox.takeAll() : []
         said?.push(...more)
-        // Where nothing more has come the chunk has only waited.
+        // If nothing else arrived, the chunk was only delayed.
         counts[more.length > 0 ? "merge" : "delay"]++
         yield* write(to, Buffer.concat([chunk, ...more]))
         return true
@@ -268,7 +259,7 @@ export const makeFaultProxy = Effect.fnUntraced(function* (options: FaultProxyOp
   const carry = Effect.fnUntraced(function* (direction: Direction) {
     const { inbox, name, said, to } = direction
     const chunkDice = yield* makeDice(`${seed}/${name}`)
-    // Dice of their own: how often nothing comes is not repeated by a seed.
+    // Separate dice, because a seed does not reproduce the number of idle periods.
     const idleDice = yield* makeDice(`${seed}/${name}/idle`)
     for (;;) {
       yield* isCalm ? inbox.ready : Effect.timeoutOption(inbox.ready, IDLE_MILLIS)

@@ -1,42 +1,40 @@
-/** A scripted peer on a plain TCP socket: says any bytes in any pieces, and hears the answer. */
-
+/** A scripted peer on a plain TCP socket. */
 import * as Net from "node:net"
 import { Data, Effect, type Scope } from "effect"
 
-/** The peer did not hear what it waited for. */
+/** The peer did not receive what it expected. */
 export class NotHeard extends Data.TaggedError("NotHeard")<{ readonly message: string }> {}
 
 export interface RawPeer {
   readonly send: (bytes: Uint8Array) => Effect.Effect<void>
-  /** Sends byte by byte, each in a segment of its own as far as the kernel lets it. */
+  /** Sends byte by byte, each in its own segment if the kernel permits. */
   readonly drip: (bytes: Uint8Array) => Effect.Effect<void>
-  /** Says that nothing more will come (FIN). */
+  /** Sends FIN. */
   readonly halfClose: Effect.Effect<void>
-  /** Resets the connection. */
   readonly reset: Effect.Effect<void>
-  /** Waits for so many bytes. */
+  /** Waits for `count` bytes. */
   readonly receive: (count: number) => Effect.Effect<Buffer, NotHeard>
-  /** Waits for the next native control message, and gives what it says. */
+  /** Waits for the next native control message. */
   readonly control: Effect.Effect<Record<string, unknown>, NotHeard>
-  /** Waits until the server has closed, and gives all that came and was not received. */
+  /** Waits until the server has closed, and returns all remaining bytes. */
   readonly rest: Effect.Effect<Buffer, NotHeard>
-  /** Reads nothing more, until it is told to read on. */
+  /** Stops reading until `resume`. */
   readonly pause: Effect.Effect<void>
   readonly resume: Effect.Effect<void>
-  /** How many bytes the system has not taken yet, as the server does not read. */
+  /** How many bytes the system has not accepted yet because the server does not read. */
   readonly unsent: () => number
-  /** How many bytes came and were not received. */
+  /** How many bytes arrived but were not received. */
   readonly unheard: () => number
 }
 
 export interface Options {
-  /** An address of this machine that it comes from. */
+  /** The local address to connect from. */
   readonly from?: string | undefined
 }
 
 const PATIENCE = "10 seconds"
 
-/** Connects to a port of this machine; the connection is destroyed with the scope. */
+/** Connects to a local port; the connection closes with the scope. */
 export const connect = Effect.fnUntraced(function* (
   port: number,
   { from = "127.0.0.1" }: Options = {}

@@ -1,4 +1,4 @@
-/** A scripted server on a plain TCP socket: says any bytes, closes or breaks when it is told to. */
+/** A scripted server on a plain TCP socket. */
 import * as Net from "node:net"
 import { Effect, Queue } from "effect"
 import type { AgencyEnd } from "./AgencyEnd.ts"
@@ -44,7 +44,7 @@ export interface ScriptedServer {
   readonly accept: Effect.Effect<AgencyEnd>
 }
 
-/** Listens on this machine until the scope closes; on port 0 the system chooses one. */
+/** Listens locally until the scope closes; for port 0 the system chooses one. */
 export const listen = Effect.fnUntraced(function* (onPort = 0) {
   const accepted = yield* Queue.unbounded<Net.Socket>()
   const sockets = new Set<Net.Socket>()

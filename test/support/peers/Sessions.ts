@@ -1,9 +1,9 @@
 /**
- * Saved sessions: what clients of every dialect say in a whole conversation, as bytes. A file in
- * `sessions/` is one, named as the session: `means`, for people; its `dialect` and `agency` (text
- * lines have none); the agency's whole `book` as canonical rows and the `winners` that the session
- * ends with, null where it does not ask; and the `messages` in hex, the native preface as one of
- * its own. Where sessions share an agency, the first by name is the one that uploads its book.
+ * Saved sessions: what a client of each dialect sends in a whole conversation. Each file in
+ * `sessions/` is one session. `means` describes it. `agency` is null for text lines, `book` has
+ * canonical rows, and `winners` is null if the session does not ask for them. `messages` are in
+ * hex, with the native preface as a separate message. If sessions share an agency, the first by
+ * name uploads its book.
  */
 import { readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
@@ -27,11 +27,11 @@ const decode = Schema.decodeSync(Saved)
 export interface Session {
   readonly name: string
   readonly dialect: Dialect
-  /** Undefined in a text line. Four digits, which stand nowhere else in the messages. */
+  /** Undefined in a text line. Four digits that occur nowhere else in the messages. */
   readonly agency: number | undefined
-  /** The agency's whole book: canonical rows without their line ends. */
+  /** The agency's whole book: canonical rows without line endings. */
   readonly book: ReadonlyArray<string>
-  /** The documents that the session ends with; undefined where it does not ask. */
+  /** The documents in the last answer; undefined if the session does not ask for winners. */
   readonly winners: ReadonlyArray<string> | undefined
   readonly messages: ReadonlyArray<Buffer>
 }
@@ -50,7 +50,7 @@ const load = (file: string): Session => {
 
 export const SESSIONS: ReadonlyArray<Session> = readdirSync(FOLDER).sort().map(load)
 
-/** The sessions that upload their agency's book, one an agency. */
+/** The sessions that upload their agency's book, one per agency. */
 export const UPLOADS = SESSIONS.filter(
   ({ agency }, index) =>
     agency !== undefined && SESSIONS.findIndex((other) => other.agency === agency) === index
@@ -58,7 +58,7 @@ export const UPLOADS = SESSIONS.filter(
 
 export const bytesOf = ({ messages }: Session): Buffer => Buffer.concat(messages)
 
-/** The same session for another agency of four digits: no length changes. */
+/** Returns the session for another agency of four digits, which changes no length. */
 export const forAgency = (session: Session, agency: number): Session => {
   const old = String(session.agency)
   const messages = session.messages.map((message) => {

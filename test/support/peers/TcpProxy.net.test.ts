@@ -1,6 +1,6 @@
 /**
- * Goal: the proxy of the tests is one that a client and a server do not notice, but for the answers
- * that a test has it lose. Method: scripted peers on both sides of it.
+ * Goal: the proxy forwards everything except the answers that a test makes it lose. Method: scripted
+ * peers on both sides.
  */
 import * as Net from "node:net"
 import { it } from "@effect/vitest"
@@ -11,13 +11,13 @@ import { makeProxy } from "./TcpProxy.ts"
 
 const bytes = (text: string): Buffer => Buffer.from(text)
 
-/** Gives these numbers over and over. */
+/** Returns a function that cycles through these numbers. */
 const cycle = (...numbers: ReadonlyArray<number>) => {
   let index = 0
   return () => numbers[index++ % numbers.length]!
 }
 
-/** Listens until the scope closes; gives the connections that it took. */
+/** Listens until the scope closes; returns the accepted connections. */
 const listen = Effect.fnUntraced(function* (onSocket: (socket: Net.Socket) => void) {
   const sockets: Array<Net.Socket> = []
   const server = yield* Effect.acquireRelease(
@@ -37,7 +37,7 @@ const listen = Effect.fnUntraced(function* (onSocket: (socket: Net.Socket) => vo
   return { port: (server.address() as Net.AddressInfo).port, sockets }
 })
 
-/** Answers all that came with its name before it, once the client has said that this was all. */
+/** A server that answers, after the client's FIN, with its name and everything received. */
 const politeServer = (name: string) => {
   const answer = (socket: Net.Socket): void => {
     const chunks = [bytes(name)]
@@ -47,7 +47,7 @@ const politeServer = (name: string) => {
   return Effect.map(listen(answer), ({ port }) => port)
 }
 
-/** A server that closes where the client does, and tells how many have. */
+/** A server that closes when the client does and counts closed connections. */
 const closingServer = Effect.gen(function* () {
   const { port, sockets } = yield* listen((socket) => {
     socket.on("error", () => {}).on("end", () => socket.end())
@@ -56,14 +56,14 @@ const closingServer = Effect.gen(function* () {
   return { port, sockets, closed: () => sockets.filter((socket) => socket.closed).length }
 })
 
-/** Waits until a test's own count is so high. */
+/** Waits until a count is at least this high. */
 const reaches = (count: () => number, expected: number) =>
   Effect.promise(() => expect.poll(count).toBe(expected))
 
-/** A port that nobody listens on. */
+/** A port without a listener. */
 const closedPort = Effect.scoped(politeServer("gone"))
 
-/** All that a client is answered to a text. */
+/** Sends a text and returns the whole answer. */
 const ask = Effect.fnUntraced(function* (port: number, text: Uint8Array) {
   const client = yield* RawPeer.connect(port)
   yield* client.send(text)
@@ -71,18 +71,18 @@ const ask = Effect.fnUntraced(function* (port: number, text: Uint8Array) {
   return yield* client.rest
 }, Effect.scoped)
 
-it.live("passes on all bytes both ways, and the end of one direction as that", () =>
+it.live("forwards all bytes both ways, and FIN separately for each direction", () =>
   Effect.gen(function* () {
     const target = yield* politeServer("polite ")
     const proxy = yield* makeProxy({ targets: () => [target], random: cycle(0) })
-    // More than fits into any buffer on the way.
+    // Larger than all buffers on the way.
     const text = Buffer.alloc(8_000_000, "0123456789abcdef!")
     const answer = yield* ask(proxy.port, text)
     expect(answer.equals(Buffer.concat([bytes("polite "), text]))).toBe(true)
   })
 )
 
-it.live("chooses a target at random for each connection, of those that there are then", () =>
+it.live("chooses a random target for each connection among the current ones", () =>
   Effect.gen(function* () {
     const targets = [yield* politeServer("one "), yield* politeServer("two ")]
     const random = cycle(0.9, 0, 0.1, 0)
@@ -95,7 +95,7 @@ it.live("chooses a target at random for each connection, of those that there are
   })
 )
 
-it.live("tries the others where one refuses, and closes where all do", () =>
+it.live("tries other targets if one refuses, and closes if all do", () =>
   Effect.gen(function* () {
     const closed = yield* closedPort
     const targets = [closed, yield* politeServer("here ")]
@@ -106,7 +106,7 @@ it.live("tries the others where one refuses, and closes where all do", () =>
   })
 )
 
-it.live("breaks one side where the other breaks", () =>
+it.live("breaks one side if the other breaks", () =>
   Effect.gen(function* () {
     const server = yield* closingServer
     const proxy = yield* makeProxy({ targets: () => [server.port], random: cycle(0) })
@@ -119,7 +119,7 @@ it.live("breaks one side where the other breaks", () =>
   })
 )
 
-it.live("loses the answers that it is told to", () =>
+it.live("loses the answers that onAnswer drops", () =>
   Effect.gen(function* () {
     const heard: Array<string> = []
     const onAnswer = (chunk: Uint8Array, connection: number) => {
@@ -133,7 +133,7 @@ it.live("loses the answers that it is told to", () =>
     const said = ["first", "lost", "third"]
     for (const text of said) {
       server.sockets[0]!.write(text)
-      // Each comes in a chunk of its own.
+      // Each arrives in its own chunk.
       yield* reaches(() => heard.length, said.indexOf(text) + 1)
     }
     expect(String(yield* client.receive(10))).toBe("firstthird")
@@ -141,7 +141,7 @@ it.live("loses the answers that it is told to", () =>
   })
 )
 
-it.live("breaks both sides in place of an answer", () =>
+it.live("breaks both sides instead of forwarding an answer", () =>
   Effect.gen(function* () {
     const server = yield* closingServer
     const onAnswer = (chunk: Uint8Array) => (String(chunk) === "cut" ? "cut" : "pass")
@@ -156,7 +156,7 @@ it.live("breaks both sides in place of an answer", () =>
   })
 )
 
-it.live("breaks what is connected with its scope, and listens no longer", () =>
+it.live("breaks its connections and stops listening when its scope closes", () =>
   Effect.gen(function* () {
     const server = yield* closingServer
     const scope = yield* Scope.make()

@@ -1,33 +1,29 @@
-/**
- * A TCP proxy of this machine: one port for several servers, as a balancer gives them one name. It
- * knows nothing of what it passes on; a test may have it lose what a server answers.
- */
+/** A local TCP proxy: one port for several servers, like a load balancer. It can lose answers. */
 import * as Net from "node:net"
 import { Transform } from "node:stream"
 import { Effect } from "effect"
 
-/** "drop" swallows the chunk; "cut" destroys both sides in its place. */
+/** "drop" discards the chunk; "cut" discards it and destroys both sides. */
 export type Verdict = "pass" | "drop" | "cut"
 
 export interface ProxyOptions {
-  /** The ports behind this one; asked for at each connection, so that they may change. */
+  /** The servers' ports, read at each connection. */
   readonly targets: () => ReadonlyArray<number>
-  /** Gives numbers from 0 to 1, that excluded. With a seed a run can be repeated. */
+  /** Returns numbers from 0 up to but not including 1. */
   readonly random: () => number
-  /** Judges what a target sends; connections are counted from 1. */
+  /** Judges what a target sends. Connections are counted from 1. */
   readonly onAnswer?: (chunk: Uint8Array, connection: number) => Verdict
-  /** Passes on what comes in place of the proxy, which then knows of connections only. */
+  /** Replaces the proxy's own forwarding. */
   readonly join?: (client: Net.Socket, target: Net.Socket, connection: number) => void
 }
 
 export interface TcpProxy {
   readonly port: number
-  /** How many connections came so far. */
+  /** The number of connections so far. */
   readonly connections: () => number
 }
 
 const HOST = "127.0.0.1"
-/** One side's end is passed on to the other, and no more than it. */
 const SOCKET = { allowHalfOpen: true, noDelay: true }
 
 const shuffled = (ports: ReadonlyArray<number>, random: () => number): ReadonlyArray<number> => {
@@ -35,7 +31,7 @@ const shuffled = (ports: ReadonlyArray<number>, random: () => number): ReadonlyA
   return ports.map(() => left.splice(Math.floor(random() * left.length), 1)[0]!)
 }
 
-/** Passes on everything in both directions, until both have ended or one breaks. */
+/** Forwards data in both directions until both have ended or one breaks. */
 const join = (client: Net.Socket, target: Net.Socket, judge: (chunk: Uint8Array) => Verdict) => {
   const cut = () => {
     client.destroy()
@@ -54,7 +50,7 @@ const join = (client: Net.Socket, target: Net.Socket, judge: (chunk: Uint8Array)
   target.pipe(answers).pipe(client)
 }
 
-/** Listens on a free port until the scope closes, and then breaks what is still connected. */
+/** Listens on a free port until the scope closes, which also breaks the open connections. */
 export const makeProxy = Effect.fnUntraced(function* (options: ProxyOptions) {
   const sockets = new Set<Net.Socket>()
   let connections = 0
@@ -84,7 +80,7 @@ export const makeProxy = Effect.fnUntraced(function* (options: ProxyOptions) {
   const server = yield* Effect.acquireRelease(
     Effect.callback<Net.Server>((resume) => {
       const server = Net.createServer(SOCKET, (client) => {
-        // Until there is a target, an error has nobody to be passed on to.
+        // Before a target is connected, an error has no other side to break.
         track(client).on("error", () => client.destroy())
         dial(client, ++connections, shuffled(options.targets(), options.random))
       })

@@ -1,4 +1,4 @@
-/** A server in this process on free ports, with a real store in a folder that is then removed. */
+/** An in-process server on free ports with a real store. */
 import { Context, Duration, Effect, Layer, Logger } from "effect"
 import { ActionLine } from "../../../src/domain/ActionLog.ts"
 import { Draw, type ExpectedAgencies } from "../../../src/domain/Draw.ts"
@@ -10,7 +10,7 @@ import { Server } from "../../../src/server/Server.ts"
 import { BetStore } from "../../../src/server/store/BetStore.ts"
 import * as StoreUrl from "../../../src/server/store/StoreUrl.ts"
 
-/** Limits that tests can wait for. */
+/** Limits short enough for tests. */
 export const shortLimits: ServerLimits = {
   ...defaultLimits,
   firstByteTimeout: Duration.millis(300),
@@ -24,24 +24,21 @@ export const shortLimits: ServerLimits = {
 export interface TestServer extends Readonly<Context.Service.Shape<typeof Server>> {
   readonly store: BetStore["Service"]
   readonly lottery: Lottery["Service"]
-  /** The log so far, as lines. */
   readonly log: ReadonlyArray<string>
 }
 
 export interface Options {
-  /** Limits that are others than the short ones. */
+  /** Overrides of `shortLimits`. */
   readonly limits?: Partial<ServerLimits>
-  /** This machine alone, by IPv4, where it is left out. */
   readonly host?: string
-  /** Plain connections where it is left out. */
   readonly tls?: ServerTls
-  /** Everybody may speak for every agency where it is left out. */
+  /** By default peers need no identity. */
   readonly identity?: Identity["Service"]
-  /** Makes the store another one. */
+  /** Wraps the store to add a deliberate bug. */
   readonly flaw?: (store: BetStore["Service"]) => BetStore["Service"]
 }
 
-/** Starts a server for these agencies; it stops when the scope closes. */
+/** Starts a server; it stops when the scope closes. */
 export const start = Effect.fnUntraced(function* (
   store: StoreUrl.StoreUrl,
   agencies: ExpectedAgencies,

@@ -1,4 +1,4 @@
-/** One exchange with a server over a real socket: all is said at once, and all is heard. */
+/** Sends bytes to a server over a real socket and collects the answer. */
 import * as Net from "node:net"
 import * as Tls from "node:tls"
 import { Effect } from "effect"
@@ -7,15 +7,15 @@ import { NotHeard } from "./RawPeer.ts"
 
 export interface Dialled {
   readonly port: number
-  /** Speaks TLS, with these credentials. */
+  /** Without it the connection is plain. */
   readonly tls?: Tls.ConnectionOptions | undefined
-  /** The address that it comes from. */
+  /** The local address to connect from. */
   readonly from?: string
 }
 
 const PATIENCE = "10 seconds"
 
-/** Connects; the connection is destroyed with the scope. */
+/** Connects; the connection closes with the scope. */
 export const dial = ({ from, port, tls }: Dialled) =>
   Effect.acquireRelease(
     Effect.callback<Net.Socket, NotHeard>((resume) => {
@@ -29,7 +29,7 @@ export const dial = ({ from, port, tls }: Dialled) =>
     (socket) => Effect.sync(() => socket.destroy())
   )
 
-/** All that comes until the server has closed. */
+/** Returns everything received until the server closes. */
 export const rest = (socket: Net.Socket) =>
   Effect.callback<Buffer, NotHeard>((resume) => {
     const heard: Array<Buffer> = []
@@ -43,23 +43,23 @@ export const rest = (socket: Net.Socket) =>
     })
   )
 
-/** Says these bytes, and gives all that comes until the server has closed. */
+/** Sends bytes and returns everything received until the server closes. */
 export const exchange = Effect.fnUntraced(function* (dialled: Dialled, bytes: Uint8Array) {
   const socket = yield* dial(dialled)
   socket.write(bytes)
   return yield* rest(socket)
 }, Effect.scoped)
 
-/** The winning document of each agency's only bet in `BOOKS`. */
+/** The document of each agency's only bet in `BOOKS`, which wins. */
 export const documentOf = (agency: number): number => 10 * agency
 
 const betsOf = (agency: number) => [M.fields(documentOf(agency), 7574)]
 
-/** Opens a native conversation, with more in its Hello. */
+/** The preface and a Hello with additional keys. */
 export const helloWith = (agency: number, more: object): Buffer =>
   Buffer.concat([M.PREFACE, M.controlFrame({ _tag: "Hello", draw: "default", agency, ...more })])
 
-/** A whole book of one bet and the question for its winners, in each dialect. */
+/** A whole book of one bet and a request for its winners, in each dialect. */
 export const BOOKS = {
   native: (agency: number, token?: string) =>
     Buffer.concat([
@@ -74,14 +74,13 @@ export const BOOKS = {
     Buffer.concat([M.chunkOf(agency, betsOf(agency), true), M.consultOf(agency)])
 }
 
-/** What the answer to a whole book ends in, once the draw is held. */
+/** Extracts the winners from the answer to a whole book. */
 export const winnersIn = {
   native: (answer: Buffer): unknown => M.controlsIn(answer).at(-1),
   binary: (answer: Buffer): unknown => answer.subarray(2).toString("latin1"),
   json: (answer: Buffer): unknown => M.readJson(answer.subarray(M.CHUNK_PROCESSED.length))
 }
 
-/** The same as it should be. */
 export const expectedWinners = (agency: number) => ({
   native: { _tag: "Winners", number: 7574, documents: [`${documentOf(agency)}`], more: false },
   binary: M.winnersOf(documentOf(agency)).toString("latin1"),

@@ -1,9 +1,9 @@
-/** Messages of clients as bytes, written here by hand and not by the codecs under test. */
+/** Client messages as bytes, encoded independently of the codecs under test. */
 import { createHash } from "node:crypto"
 
 const RECORD = { name: "Ana", last: "Perez", birthdate: "1999-03-17" }
 
-/** The five fields of a bet; every document is another bet. */
+/** The five fields of a bet. Each document gives a different bet. */
 export const fields = (document: number, number = 1): ReadonlyArray<string> => [
   RECORD.name,
   RECORD.last,
@@ -12,7 +12,6 @@ export const fields = (document: number, number = 1): ReadonlyArray<string> => [
   String(number)
 ]
 
-/** A binary packet with this content. */
 export const packet = (content: string | Uint8Array, more: boolean): Buffer => {
   const bytes = Buffer.from(content)
   const size = Buffer.alloc(2)
@@ -20,14 +19,13 @@ export const packet = (content: string | Uint8Array, more: boolean): Buffer => {
   return Buffer.concat([size, bytes, Buffer.from([0, more ? 1 : 0])])
 }
 
-/** A binary packet of bets. */
 export const packetOf = (
   agency: number,
   bets: ReadonlyArray<ReadonlyArray<string>>,
   more: boolean
 ): Buffer => packet(`${agency};${bets.map((bet) => bet.join(";")).join(";")}`, more)
 
-/** A JSON message as the old clients write it. */
+/** A JSON message as the course's clients encode it. */
 export const json = (message: unknown): Buffer => {
   const text = Buffer.from(JSON.stringify(message))
   const length = Buffer.alloc(4)
@@ -35,7 +33,6 @@ export const json = (message: unknown): Buffer => {
   return Buffer.concat([length, text])
 }
 
-/** A JSON chunk of bets. */
 export const chunkOf = (
   agency: number,
   bets: ReadonlyArray<ReadonlyArray<string>>,
@@ -50,14 +47,14 @@ export const chunkOf = (
 export const consultOf = (agency: number): Buffer =>
   json({ type_message: 3, agency: String(agency), payload: null })
 
-/** What a JSON message says, its length left out. */
+/** Decodes a JSON message, skipping its length. */
 export const readJson = (bytes: Buffer): unknown => JSON.parse(bytes.subarray(4).toString())
 
 export const STORED = Buffer.from([0, 1])
 export const REFUSED = Buffer.from([0, 0])
 export const CHUNK_PROCESSED = json({ type_message: 1, payload: null })
 
-/** The winners as a binary client hears them. */
+/** The winners as a binary client receives them. */
 export const winnersOf = (...documents: ReadonlyArray<number>): Buffer => {
   const text = Buffer.from(documents.join(";"))
   const size = Buffer.alloc(2)
@@ -65,7 +62,6 @@ export const winnersOf = (...documents: ReadonlyArray<number>): Buffer => {
   return Buffer.concat([size, text])
 }
 
-/** What opens a native connection. */
 export const PREFACE = Buffer.from("ff4c5452590d0a01", "hex")
 
 const frame = (kind: number, body: Uint8Array): Buffer => {
@@ -75,29 +71,29 @@ const frame = (kind: number, body: Uint8Array): Buffer => {
   return Buffer.concat([header, body])
 }
 
-/** A native control message; a string is taken as it is. */
+/** A native control message; a string is used unchanged. */
 export const controlFrame = (message: unknown): Buffer =>
   frame(1, Buffer.from(typeof message === "string" ? message : JSON.stringify(message)))
 
-/** What a native client opens the conversation with. */
+/** The preface and a Hello. */
 export const helloOf = (agency: number, draw = "default"): Buffer =>
   Buffer.concat([PREFACE, controlFrame({ _tag: "Hello", draw, agency })])
 
-/** Bets as canonical rows. */
+/** Encodes bets as canonical rows. */
 export const rowsOf = (bets: ReadonlyArray<ReadonlyArray<string>>): string =>
   bets.map((bet) => `${bet.join(",")}\n`).join("")
 
 export const sha256Of = (rows: string): string => createHash("sha256").update(rows).digest("hex")
 
-/** A native frame of these bets. */
+/** A native Bets frame. */
 export const betsOf = (position: number, bets: ReadonlyArray<ReadonlyArray<string>>): Buffer =>
   betsFrame(position, bets.length, rowsOf(bets))
 
-/** Says in the native dialect that a book of these bets is whole. */
+/** A native Finish for a book of these bets. */
 export const finishOf = (bets: ReadonlyArray<ReadonlyArray<string>>): Buffer =>
   controlFrame({ _tag: "Finish", bets: bets.length, sha256: sha256Of(rowsOf(bets)) })
 
-/** A native frame of bets. */
+/** A native Bets frame with any rows. */
 export const betsFrame = (position: number, count: number, rows: string | Uint8Array): Buffer => {
   const header = Buffer.alloc(8)
   header.writeUInt32BE(position)
@@ -105,14 +101,14 @@ export const betsFrame = (position: number, count: number, rows: string | Uint8A
   return frame(2, Buffer.concat([header, Buffer.from(rows)]))
 }
 
-/** What a native control message says, its length and kind left out. */
+/** Decodes a native control message, skipping its length and kind. */
 export const readControl = (bytes: Uint8Array): unknown =>
   JSON.parse(Buffer.from(bytes).subarray(5).toString())
 
 export const AWAIT_WINNERS = controlFrame({ _tag: "AwaitWinners" })
 export const COMPARE = controlFrame({ _tag: "Compare" })
 
-/** The native control messages in these bytes, in order. */
+/** Decodes consecutive native control messages. */
 export const controlsIn = (bytes: Buffer): Array<Record<string, unknown>> => {
   const messages: Array<Record<string, unknown>> = []
   for (let at = 0; at < bytes.length; at += 4 + bytes.readUInt32BE(at)) {

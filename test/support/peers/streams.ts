@@ -1,8 +1,8 @@
-/** Streams that are cut in pieces, for readers that must not care how. */
+/** Streams in pieces of any lengths. */
 import { Effect } from "effect"
 import { type ByteReader, EndOfStream, make } from "../../../src/protocol/ByteReader.ts"
 
-/** Cuts bytes after each of these lengths, again and again; a length of 0 counts as 1. */
+/** Splits bytes into pieces of these lengths, in a cycle; a length of 0 counts as 1. */
 export const cut = (bytes: Uint8Array, lengths: ReadonlyArray<number>): Array<Uint8Array> => {
   const pieces: Array<Uint8Array> = []
   let at = 0
@@ -15,7 +15,7 @@ export const cut = (bytes: Uint8Array, lengths: ReadonlyArray<number>): Array<Ui
   return pieces
 }
 
-/** A reader of these pieces, one a pull; after the last the stream ends. */
+/** Returns a reader that delivers one piece per pull and then ends. */
 export const readerOf = (pieces: ReadonlyArray<Uint8Array>): ByteReader<never> => {
   let next = 0
   return make<never>(

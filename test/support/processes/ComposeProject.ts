@@ -1,8 +1,7 @@
 /**
- * A Compose project with processes in place of containers: each is started from the command, the
- * environment and the mounted files that its Compose file and the image name. Only what a machine
- * without containers lacks is changed: a service's name is 127.0.0.1, the server's ports are free
- * ones, and a mount point is a folder.
+ * Runs a Compose project with processes instead of containers, each with the command, environment
+ * and mounted files from the Compose file and the image. Differences from containers: service names
+ * become 127.0.0.1, the server uses free ports, and mount points are folders.
  */
 import { cpSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { createServer } from "node:net"
@@ -17,7 +16,7 @@ const ROOT = join(import.meta.dirname, "..", "..", "..")
 const Words = Schema.Array(Schema.String)
 
 const Service = Schema.Struct({
-  // Another one holds programs that a process in its place would not be.
+  // A process can stand in for no other image.
   image: Schema.Literal("lottery:latest"),
   command: Words,
   environment: Schema.optional(Schema.Record(Schema.String, Schema.String)),
@@ -31,7 +30,7 @@ type Service = typeof Service.Type
 
 const ComposeFile = Schema.Struct({ services: Schema.Record(Schema.String, Service) })
 
-/** The services of a Compose file; refused where one is not of this project's image. */
+/** Reads the services of a Compose file. Fails if one uses another image than this project's. */
 export const readServices = (text: string) =>
   Schema.decodeUnknownEffect(ComposeFile)(Yaml.parse(text))
 
@@ -40,7 +39,7 @@ export interface Project {
   readonly services: Readonly<Record<string, Service>>
 }
 
-/** The port that is listened on for a moment, if it could be. */
+/** Listens on a port for a moment and returns it; undefined if it is taken. */
 const listenOn = (port: number) =>
   Effect.callback<number | undefined>((resume) => {
     const server = createServer()
@@ -52,21 +51,21 @@ const listenOn = (port: number) =>
     })
   })
 
-/** A port that nobody listens on, nor on the next. */
+/** Finds a free port whose successor is also free. */
 const freePort: Effect.Effect<number> = Effect.gen(function* () {
   const port = yield* listenOn(0)
   const next = port === undefined ? undefined : yield* listenOn(port + 1)
   return next === undefined ? yield* freePort : next - 1
 })
 
-/** Puts `to` in the place of `from`, which must be there. */
+/** Replaces `from`, which must occur in the file. */
 export const replaceIn = (file: string, from: string, to: string): void => {
   const text = readFileSync(file, "utf8")
   if (!text.includes(from)) throw new Error(`${file}: expected ${from}`)
   writeFileSync(file, text.replace(from, to))
 }
 
-/** Writes the Compose file of so many clients into a folder, with its configuration beside it. */
+/** Writes a Compose file and its configuration into a folder. */
 export const makeProject = Effect.fnUntraced(function* (folder: string, clients: number) {
   const file = join(folder, "docker-compose-dev.yaml")
   const { code, stderr } = yield* runLottery({
@@ -81,7 +80,7 @@ export const makeProject = Effect.fnUntraced(function* (folder: string, clients:
   return { folder, services } satisfies Project
 })
 
-/** What the image says of every container: where it starts, and its environment. */
+/** The working folder and environment that the image sets. */
 const image = (() => {
   const stage = parse(readFileSync(join(ROOT, "Dockerfile"), "utf8")).at(-1)!
   let workdir = "/"
@@ -93,14 +92,14 @@ const image = (() => {
   return { workdir, env }
 })()
 
-/** A container's root: its mounts, and the folder in which it starts. */
+/** Creates a folder as a container's root, with its mounts and working folder. */
 const makeRoot = ({ folder }: Project, name: string, { volumes }: Service) => {
   const root = join(folder, "containers", name)
   rmSync(root, { recursive: true, force: true })
   mkdirSync(join(root, image.workdir), { recursive: true })
   const points = volumes.map((volume) => {
     const [source, point] = volume.split(":")
-    // One that is no path is a volume of Docker's own.
+    // A source that is not a path is a named volume.
     const target = source!.startsWith(".")
       ? join(folder, source!)
       : join(folder, "volumes", source!)
@@ -109,7 +108,7 @@ const makeRoot = ({ folder }: Project, name: string, { volumes }: Service) => {
     symlinkSync(target, join(root, point!))
     return point!
   })
-  /** A text of the container, with its mount points where they are on this machine. */
+  /** Replaces the container's mount points in a text by their folders on this machine. */
   const onThisMachine = (text: string): string =>
     points.reduce(
       (sofar, point) => sofar.replace(new RegExp(`(^|:)${point}(?=/|$)`), `$1${join(root, point)}`),
@@ -118,7 +117,7 @@ const makeRoot = ({ folder }: Project, name: string, { volumes }: Service) => {
   return { root, onThisMachine }
 }
 
-/** Starts a service, and waits until it is healthy where it says how. */
+/** Starts a service and waits until it is healthy, if it has a health check. */
 export const startService = Effect.fnUntraced(function* (project: Project, name: string) {
   const service = project.services[name]!
   const { onThisMachine, root } = makeRoot(project, name, service)
@@ -143,7 +142,7 @@ export const startService = Effect.fnUntraced(function* (project: Project, name:
   return running
 })
 
-/** Starts every service, those last that wait for another; gives them by their names. */
+/** Starts every service, dependent ones last, and returns them by name. */
 export const up = Effect.fnUntraced(function* (project: Project) {
   const names = Object.keys(project.services)
   const waits = (name: string): boolean => project.services[name]!.depends_on !== undefined

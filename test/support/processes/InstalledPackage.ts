@@ -1,6 +1,6 @@
 /**
- * The package as a stranger has it: packed, and installed by npm where there is nothing else. It is
- * packed from a copy in which earlier builds left something, from what the tests built.
+ * The package as a user has it: packed, and installed by npm into an empty folder. It is packed
+ * from a copy of the tests' build, with leftovers of earlier builds added.
  */
 import { execFile } from "node:child_process"
 import { cpSync, existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs"
@@ -16,9 +16,9 @@ const PROJECT = dirname(DIST)
 export class InstalledPackage extends Context.Service<
   InstalledPackage,
   {
-    /** Where npm installed it; no other package may be there. */
+    /** The `node_modules` that it was installed into. */
     readonly modules: string
-    /** The link that npm made to the command. */
+    /** npm's link to the command. */
     readonly command: string
   }
 >()("lottery/test/InstalledPackage") {
@@ -32,7 +32,7 @@ export class InstalledPackage extends Context.Service<
       const npm = yield* npmIn(folder)
       yield* npm(source, "pack", "--ignore-scripts", "--pack-destination", folder)
       const [archive] = readdirSync(folder).filter((file) => file.endsWith(".tgz"))
-      // With its scripts, were any to run: there is nothing here that it could be built from.
+      // Install scripts are not disabled: they would fail, because there are no sources to build.
       yield* npm(folder, "install", "--prefix", prefix, `./${archive}`)
       const modules = join(prefix, "node_modules")
       return { modules, command: join(modules, ".bin", "lottery") }
@@ -40,7 +40,7 @@ export class InstalledPackage extends Context.Service<
   )
 }
 
-/** Copies what npm packs from, and adds what must not be packed. */
+/** Copies what npm packs, and adds files that it must not pack. */
 const copyProject = (to: string): void => {
   for (const name of ["package.json", "README.md", "dist"]) {
     cpSync(join(PROJECT, name), join(to, name), { recursive: true })
@@ -50,7 +50,7 @@ const copyProject = (to: string): void => {
   writeFileSync(join(to, "dist", ".lottery.cjs.1.tmp"), "")
 }
 
-/** npm without the settings of whoever runs the tests, and without a way to any registry. */
+/** Returns a function that runs npm offline and without the user's settings. */
 const npmIn = Effect.fnUntraced(function* (home: string) {
   const npm = (process.env.PATH ?? "")
     .split(delimiter)

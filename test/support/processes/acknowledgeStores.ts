@@ -1,7 +1,7 @@
 /**
- * A process that says with a line of each thing when it is stored: `node acknowledgeStores.ts
- * URL...`. It opens the stores and says how many bets it found; in a store that holds none it
- * writes all that a store can be asked to write. Then it kills itself.
+ * A process that prints a line after each write: `node acknowledgeStores.ts URL...`. It opens the
+ * stores and prints how many bets each has. In an empty store it performs every kind of write. Then
+ * it kills itself.
  */
 import { writeSync } from "node:fs"
 import { Context, Effect, Layer, Schema } from "effect"
@@ -23,7 +23,7 @@ const batch = BetBatch.fromBets([
   })
 ])
 
-/** In one system call of its own, which a tracer sees. */
+/** Prints a line in a single system call, so that a tracer sees it. */
 const say = (line: string) => Effect.sync(() => writeSync(1, `${line}\n`))
 
 const open = Effect.fnUntraced(function* (text: string) {

@@ -1,4 +1,4 @@
-/** Builds the command once before the tests, so that those of processes run the current sources. */
+/** Builds the command once before the tests, so that they run the current sources. */
 import { execFile } from "node:child_process"
 import { join } from "node:path"
 import { promisify } from "node:util"

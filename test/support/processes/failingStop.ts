@@ -1,4 +1,4 @@
-/** A command that waits to be stopped, and holds what cannot be closed: `node failingStop.ts`. */
+/** A command that waits to be stopped and has a resource that fails to close. */
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Effect } from "effect"
 import * as Command from "effect/cli/Command"

@@ -1,6 +1,6 @@
 /**
- * A process that holds a store until it is killed: `node holdStore.ts sqlite:PATH`. It appends a
- * batch, and then says so with a line.
+ * A process that keeps a store open until it is killed: `node holdStore.ts sqlite:PATH`. It appends
+ * a batch and then prints a line.
  */
 import { Effect, Schema } from "effect"
 import { Bet } from "../../../src/domain/Bet.ts"
@@ -28,7 +28,7 @@ const program = Effect.gen(function* () {
   yield* Effect.provide(hold, StoreUrl.layer(url, "default"))
 })
 
-// Keeps the process alive while it holds: what it waits for is to be killed.
+// Keeps the process alive until it is killed.
 setInterval(() => {}, 60_000)
 Effect.runPromise(program).catch((error: unknown) => {
   process.stderr.write(`${error}\n`)

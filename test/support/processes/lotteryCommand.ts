@@ -1,15 +1,15 @@
-/** Runs the built command as a process, as a person or a container does. */
+/** Runs the built command as a process. */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process"
 import { delimiter, dirname, join } from "node:path"
 import { Deferred, Effect, Exit } from "effect"
 
 const ROOT = join(import.meta.dirname, "..", "..", "..")
 export const COMMAND = join(ROOT, "dist", "lottery.cjs")
-/** Hundreds of processes run the same file: it is compiled once. */
+/** Saves hundreds of processes from compiling the same file. */
 const COMPILE_CACHE = join(ROOT, "node_modules", ".cache", "lottery-tests")
 
-/** How a process ended: its exit code, or null where a signal ended it, and its streams. */
 export interface Outcome {
+  /** The exit code, or null if a signal ended the process. */
   readonly code: number | null
   readonly stdout: string
   readonly stderr: string
@@ -18,17 +18,16 @@ export interface Outcome {
 export interface Run {
   readonly args: ReadonlyArray<string>
   readonly env?: Readonly<Record<string, string>>
-  /** The folder that it starts in; the one of the tests otherwise. */
   readonly cwd?: string
-  /** The Node that runs it; the one of the tests otherwise. */
+  /** The Node to use; by default that of the tests. */
   readonly node?: string
-  /** What the command is run under, such as a tracer. */
+  /** A prefix for the command line, such as a tracer. */
   readonly under?: ReadonlyArray<string>
-  /** Called as standard error grows, with all of it so far. */
+  /** Called with all of standard error so far whenever it grows. */
   readonly onStderr?: (stderr: string, child: ChildProcess) => void
 }
 
-/** Settings of the machine must not decide a test. */
+/** Excludes the machine's own settings. */
 const environment = (extra: Readonly<Record<string, string>> = {}): NodeJS.ProcessEnv => ({
   PATH: process.env.PATH,
   TZ: "UTC",
@@ -36,16 +35,16 @@ const environment = (extra: Readonly<Record<string, string>> = {}): NodeJS.Proce
   ...extra
 })
 
-/** For `under`: runs these words, with the command's arguments, instead of the built command. */
+/** For `under`: runs `words` with the command's arguments instead of the built command. */
 export const instead = (words: ReadonlyArray<string>): ReadonlyArray<string> => [
   ...["sh", "-c", `shift 2; exec ${words.map((word) => `'${word}'`).join(" ")} "$@"`, "sh"]
 ]
 
-/** A PATH on which this Node is found first. */
+/** Returns a PATH that finds this Node first. */
 export const pathWith = (node: string): string =>
   [dirname(node), "/usr/bin", "/bin"].join(delimiter)
 
-/** A Node on this machine that is older than the one that is needed. */
+/** A Node on this machine that is older than required, if there is one. */
 export const olderNode: string | undefined = (process.env.PATH ?? "")
   .split(delimiter)
   .concat("/usr/bin", "/usr/local/bin")
@@ -55,15 +54,14 @@ export const olderNode: string | undefined = (process.env.PATH ?? "")
     return typeof stdout === "string" && Number.parseInt(stdout.slice(1), 10) < 26
   })
 
-/** A `lottery` that runs. */
 export interface Running {
   readonly child: ChildProcess
-  /** Waits until standard error matches; dies where the process ends before. */
+  /** Waits until standard error matches; dies if the process ends first. */
   readonly logged: (pattern: RegExp) => Effect.Effect<RegExpExecArray>
   /** Standard error so far. */
   readonly stderr: () => string
   readonly signal: (signal: NodeJS.Signals) => Effect.Effect<void>
-  /** Waits for its end. */
+  /** Waits until the process ends. */
   readonly outcome: Effect.Effect<Outcome>
 }
 
@@ -72,7 +70,7 @@ const launch = (run: Run) => {
   return spawn(program!, [...args, ...run.args], { env: environment(run.env), cwd: run.cwd })
 }
 
-/** Starts `lottery`, and kills it with the scope. */
+/** Starts `lottery`; closing the scope kills it. */
 export const startLottery = Effect.fnUntraced(function* (run: Run) {
   const ended = yield* Deferred.make<Outcome>()
   let stdout = ""
@@ -113,7 +111,7 @@ export const startLottery = Effect.fnUntraced(function* (run: Run) {
   } satisfies Running
 })
 
-/** Runs `lottery` to its end; kills it where the test is interrupted. */
+/** Runs `lottery` until it ends; interruption kills it. */
 export const runLottery = (run: Run): Effect.Effect<Outcome> =>
   Effect.callback((resume) => {
     const child = launch(run)

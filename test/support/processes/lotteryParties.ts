@@ -1,4 +1,4 @@
-/** The parties of a lottery as processes: books, a server, clients; and what is then stored. */
+/** Generates books, runs a server and clients as processes, and reads what is stored. */
 import { readFileSync } from "node:fs"
 import { createServer } from "node:net"
 import { join } from "node:path"
@@ -10,7 +10,6 @@ import { runLottery, startLottery } from "./lotteryCommand.ts"
 
 export const AGENCIES = [1, 2, 3, 4, 5]
 
-/** Generates the books of five agencies, or as many as are asked for, into the folder. */
 export const generate = (folder: string, bets: number, seed = 7, agencies = 5) =>
   runLottery({
     args: [
@@ -19,11 +18,11 @@ export const generate = (folder: string, bets: number, seed = 7, agencies = 5) =
     ]
   })
 
-/** An agency's book with LF line ends. */
+/** Reads an agency's book with LF line endings. */
 export const bookOf = (folder: string, agency: number): string =>
   readFileSync(join(folder, `agency-${agency}.csv`), "utf8").replaceAll("\r\n", "\n")
 
-/** What a client prints of a book. */
+/** Returns what a client prints after the draw. */
 export const winnersOf = (book: string, number = 7574): string =>
   book
     .split("\n")
@@ -36,7 +35,7 @@ export interface Ports {
   readonly winnersPort: number
 }
 
-/** Two ports that nobody listens on: a server that is started again takes the same. */
+/** Two free ports, so that a restarted server can reuse them. */
 export const freePorts = Effect.map(
   Effect.forEach([0, 1], () =>
     Effect.callback<number>((resume) => {
@@ -56,14 +55,14 @@ export interface ServerRun {
   readonly store: string
   readonly ports?: Ports
   readonly more?: ReadonlyArray<string>
-  /** What the command is run under, such as a tracer. */
+  /** A prefix for the command line, such as a tracer. */
   readonly under?: ReadonlyArray<string>
   readonly env?: Readonly<Record<string, string>>
 }
 
 export const LISTENS = /listen .*port: (\d+) \| winners_port: (\d+)/
 
-/** Starts a server without waiting for it. */
+/** Starts a server without waiting until it listens. */
 export const launchServer = ({ env = {}, more = [], ports = FREE, store, under = [] }: ServerRun) =>
   startLottery({
     args: [
@@ -74,7 +73,7 @@ export const launchServer = ({ env = {}, more = [], ports = FREE, store, under =
     env
   })
 
-/** Starts a server, and waits until it listens. */
+/** Starts a server and waits until it listens. */
 export const startServer = Effect.fnUntraced(function* (run: ServerRun) {
   const server = yield* launchServer(run)
   const [, port, winnersPort] = yield* server.logged(LISTENS)
@@ -88,7 +87,7 @@ export const clientArgs = (folder: string, agency: number, ports: Ports, dialect
   ...["--dialect", dialect]
 ]
 
-/** What `lottery export` gives of an agency. */
+/** Returns the output of `lottery export` for an agency. */
 export const exported = (store: string, agency: number) =>
   Effect.map(
     runLottery({ args: ["export", "--store", store, "--agency", `${agency}`] }),
@@ -101,7 +100,7 @@ export const exported = (store: string, agency: number) =>
 export const STORES = ["sqlite:lottery.db", "csv:bets.csv"] as const
 export const inFolder = (folder: string, store: string): string => store.replace(":", `:${folder}/`)
 
-/** How many bets of all agencies a store holds, read beside whoever writes it. */
+/** Returns the number of bets in a store, which another process may be writing. */
 export const heldBets = (store: string) =>
   Effect.gen(function* () {
     const url = yield* Schema.decodeEffect(StoreUrl.StoreUrlFromText)(store)
@@ -110,7 +109,7 @@ export const heldBets = (store: string) =>
     return [...progress.values()].reduce((sum, { bets }) => sum + bets, 0)
   }).pipe(Effect.scoped)
 
-/** An agency's book as the next server finds it, which mends what a crash left. */
+/** Returns an agency's book after the recovery that a server performs when it opens the store. */
 export const recoveredBook = (store: string, agency: number) =>
   Effect.gen(function* () {
     const url = yield* Schema.decodeEffect(StoreUrl.StoreUrlFromText)(store)

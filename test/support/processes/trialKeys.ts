@@ -1,5 +1,5 @@
-/** Certificates for tests: such as `lottery keys` makes, and such as it never would. */
-// The library of certificates asks for it when it is imported.
+/** Certificates for tests, including ones that `lottery keys` never creates. */
+// Required by @peculiar/x509.
 import "reflect-metadata"
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
@@ -14,7 +14,7 @@ import {
 
 const ALGORITHM = { name: "ECDSA", namedCurve: "P-256" }
 
-/** What an agency's certificate calls its holder. */
+/** The subject names of an agency's certificate. */
 export interface Names {
   readonly commonName: string
   readonly uris?: ReadonlyArray<string>
@@ -74,13 +74,13 @@ const selfSign = Effect.fnUntraced(function* (algorithm: typeof ALGORITHM | type
   })
 })
 
-/** A server's certificate that no authority has signed, as many people make one. */
+/** A self-signed server certificate. */
 export const makeSelfSigned = selfSign(ALGORITHM)
 
-/** The same with a key so short that TLS refuses it, although nothing else is wrong with it. */
+/** A self-signed certificate with a key that is too short for TLS. */
 export const makeWeak = selfSign(WEAK_ALGORITHM)
 
-/** An authority, its server's certificate, and certificates of agencies by their names. */
+/** Creates an authority, a server certificate, and functions that issue agency certificates. */
 export const makeTrialKeys = Effect.gen(function* () {
   const validity = yield* validFor(1)
   const authority = yield* makeAuthority(validity)
@@ -100,7 +100,7 @@ export const makeTrialKeys = Effect.gen(function* () {
 
 export type TrialKeys = Effect.Success<typeof makeTrialKeys>
 
-/** Writes a certificate and its key, and gives the names of both files. */
+/** Writes a certificate and its key, and returns both file names. */
 export const writePair = (folder: string, name: string, { certificate, key }: CertifiedKey) => {
   const files = { cert: join(folder, `${name}.pem`), key: join(folder, `${name}-key.pem`) }
   writeFileSync(files.cert, certificate)

@@ -1,42 +1,41 @@
 /**
- * A disk in memory that keeps apart what was written and what was synced: at a power cut the rest
- * is lost, but for as much of it as `kept` says; at a kill of the processes it stays, and is still
- * not synced. Each process gets a handle of its own, which is dead after either: what it asks for
- * then is never answered.
+ * A disk in memory that distinguishes written from synced data. A power cut loses unsynced data
+ * except for the part in `kept`. A kill keeps it, still unsynced. Each process has its own handle.
+ * After either event the handle never answers again.
  */
 import { Effect } from "effect"
 import { type Disk, DiskError } from "../../../src/server/store/embedded/Disk.ts"
 
 interface File {
-  /** What a reader sees. */
+  /** The content that readers see. */
   bytes: Uint8Array
-  /** What a power cut leaves. */
+  /** The content that survives a power cut. */
   synced: Uint8Array
 }
 
 /**
- * What a power cut leaves of what was not synced: a part of it, from 0 to 1, or the end of it
- * behind zeros, for a disk writes in any order.
+ * The unsynced data that survives a power cut: its first part, as a fraction from 0 to 1, or its
+ * second half after zeros, because a disk writes in any order.
  */
 export type Kept = number | "end"
 
 export interface CrashDisk {
-  /** Gives a process its handle. */
+  /** Returns a handle for a process. */
   readonly attach: () => Disk
-  /** Cuts the power: every handle is dead, and what was not synced is gone but for a part. */
+  /** Cuts the power. */
   readonly cut: (kept: Kept) => void
-  /** Kills the processes: every handle is dead, and what was written can still be read. */
+  /** Kills the processes. */
   readonly kill: () => void
-  /** The machine stops by itself after so many more operations. */
+  /** Stops answering after this many more operations. */
   readonly stopAfter: (operations: number) => void
   readonly hasStopped: () => boolean
-  /** How many operations were asked for so far. */
+  /** The number of operations so far. */
   readonly operations: () => number
 }
 
 const NOTHING = new Uint8Array(0)
 
-/** With `ignoreSyncs` a sync says that it has succeeded and does nothing. */
+/** With `ignoreSyncs`, a sync succeeds without doing anything. */
 export const make = (folder: string, ignoreSyncs = false): CrashDisk => {
   let names = new Map<string, File>()
   let syncedNames = new Map<string, File>()
@@ -56,7 +55,7 @@ export const make = (folder: string, ignoreSyncs = false): CrashDisk => {
         operations++
         left--
         const result = run()
-        // As on a real disk, others get their turn while this one waits.
+        // As with a real disk, other fibers run meanwhile.
         const answer = result instanceof DiskError ? Effect.fail(result) : Effect.succeed(result)
         return Effect.andThen(Effect.yieldNow, answer)
       })
@@ -128,7 +127,7 @@ export const make = (folder: string, ignoreSyncs = false): CrashDisk => {
     }
   }
 
-  /** What is left of a file: what was synced, and perhaps some of what was written behind it. */
+  /** Returns what survives of a file: the synced content and part of what was appended to it. */
   const afterCut = (file: File, kept: Kept): File => {
     const { length } = file.synced
     const grown = file.bytes.length - length
@@ -151,7 +150,7 @@ export const make = (folder: string, ignoreSyncs = false): CrashDisk => {
     kill,
     cut: (kept) => {
       kill()
-      // A new name may have come to the disk by itself.
+      // The disk may have written a new name without a sync.
       const survivors = kept === "end" || kept > 0.5 ? names : syncedNames
       const files = new Map<File, File>()
       names = new Map(

@@ -1,4 +1,4 @@
-/** A worker that says it has opened its file, and hears nothing after that. */
+/** A worker that reports that it has opened its file and ignores all further requests. */
 import { parentPort } from "node:worker_threads"
 
 parentPort?.once("message", () => parentPort?.postMessage({ answer: undefined }))

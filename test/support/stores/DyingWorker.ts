@@ -1,4 +1,4 @@
-/** A worker that says it has opened its file, and dies of the next request. */
+/** A worker that reports that it has opened its file and exits at the next request. */
 import { parentPort } from "node:worker_threads"
 
 parentPort?.once("message", () => {

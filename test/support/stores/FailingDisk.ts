@@ -1,20 +1,20 @@
-/** The real disk, of which a numbered operation fails, or after which nothing works any more. */
+/** The real disk with one failing operation, after which all others can fail too. */
 import { Effect } from "effect"
 import { type Disk, DiskError } from "../../../src/server/store/embedded/Disk.ts"
 
 export interface FailingDisk {
   readonly disk: Disk
-  /** Begins to count: the operation with this number, from 1 on, is the first that fails. */
+  /** Makes the n-th operation from now fail, counted from 1. */
   readonly failAt: (operation: number) => void
-  /** Lets everything work again. */
+  /** Ends the failures. */
   readonly heal: () => void
   /** Whether an operation has failed since `failAt`. */
   readonly hasFailed: () => boolean
-  /** What failed first. */
+  /** The operation that failed first. */
   readonly failed: () => DiskError["operation"] | undefined
 }
 
-/** With `forEver` nothing works after the failure, as if the machine had stopped there. */
+/** With `forEver`, all operations after the first failure fail too. */
 export const make = (node: Disk, forEver: boolean): FailingDisk => {
   let left = Number.POSITIVE_INFINITY
   let failed: DiskError["operation"] | undefined
@@ -38,7 +38,7 @@ export const make = (node: Disk, forEver: boolean): FailingDisk => {
     close: node.close,
     size: (file) => guard("read", node.size(file)),
     read: (file, into, position) => guard("read", node.read(file, into, position)),
-    // What fails has written half of it.
+    // A failing write writes the first half.
     write: (file, bytes, position) =>
       Effect.suspend(() =>
         left === 1

@@ -1,4 +1,4 @@
-/** A transaction in PostgreSQL that a test holds open, as another server's might be. */
+/** A PostgreSQL transaction that a test holds open, like one of another server. */
 import { setTimeout as sleep } from "node:timers/promises"
 import * as PgClient from "@effect/sql-pg/PgClient"
 import { Effect, Redacted } from "effect"
@@ -6,18 +6,18 @@ import * as Reactivity from "effect/reactivity/Reactivity"
 import { expect } from "vitest"
 import { query } from "./PostgresCluster.ts"
 
-/** Waits, whatever the test's clock says. */
+/** Waits in real time, even under a test clock. */
 export const pause = (millis: number) => Effect.promise(() => sleep(millis))
 
-/** Looks again until it is there; where it never comes the test runs out of its time. */
+/** Polls until `isThere`. If that never happens, the test times out. */
 export const until = <E, R>(isThere: Effect.Effect<boolean, E, R>): Effect.Effect<void, E, R> =>
   Effect.flatMap(isThere, (there) =>
     there ? Effect.void : Effect.andThen(pause(10), until(isThere))
   )
 
 /**
- * Runs statements in a transaction that stays open. `keepsWaiting` runs something that must wait
- * for it, and gives it once it does; `isAwaited` says whether anybody waits.
+ * Runs statements in a transaction that stays open. `keepsWaiting` runs `work`, which must block on
+ * the transaction, and returns its fiber once it does. `isAwaited` tells whether any backend waits.
  */
 export const hold = Effect.fnUntraced(function* (
   url: string,

@@ -1,7 +1,6 @@
 /**
- * Goal: the PostgreSQL of the tests is what they take it for: a server that asks for a password,
- * keeps what was committed over a crash, hangs when it is told to, and leaves nothing behind.
- * Method: drives clusters and looks at them from outside, by queries, processes and folders.
+ * Goal: the tests' PostgreSQL requires a password, keeps committed data after a crash, hangs on
+ * request, and leaves nothing behind. Method: queries, and a look at processes and folders.
  */
 import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
@@ -17,7 +16,7 @@ import {
   startCluster
 } from "./PostgresCluster.ts"
 
-/** The processes of this machine that a folder is an argument of. */
+/** Returns the processes that have the folder as an argument. */
 const processesOf = (folder: string) =>
   readdirSync("/proc")
     .filter((name) => /^\d+$/.test(name))
@@ -27,7 +26,7 @@ const processesOf = (folder: string) =>
     })
 
 describeCluster("a cluster", (shared) => {
-  it.live("accepts its password, and no other", () =>
+  it.live("accepts only its password", () =>
     Effect.gen(function* () {
       const cluster = yield* shared
       const settings = "SELECT current_user, current_database(), current_setting('fsync') AS fsync"
@@ -43,7 +42,7 @@ describeCluster("a cluster", (shared) => {
     })
   )
 
-  it.live("keeps what was committed over a crash, on the same port", () =>
+  it.live("keeps committed data and its port after a crash", () =>
     Effect.gen(function* () {
       const cluster = yield* shared
       yield* cluster.query("CREATE TABLE kept AS SELECT generate_series(1, 3) AS n")
@@ -68,10 +67,10 @@ describeCluster("a cluster", (shared) => {
     })
   )
 
-  it.live("answers nothing while it is paused, and everything after", () =>
+  it.live("does not answer while it is paused, and answers everything afterwards", () =>
     Effect.gen(function* () {
       const cluster = yield* shared
-      // One session that is at work, and one that is asked for meanwhile.
+      // One session that is already working, and one that connects during the pause.
       const working = yield* Effect.forkScoped(cluster.query("SELECT pg_sleep(0.3), 7 AS n"))
       yield* Effect.promise(() => sleep(100))
       yield* cluster.pause
@@ -104,7 +103,7 @@ describeCluster("a cluster", (shared) => {
     })
   )
 
-  it.live("is gone with its scope, even where it hangs", () =>
+  it.live("is removed with its scope, even if it hangs", () =>
     Effect.gen(function* () {
       const folder = yield* Effect.scoped(
         Effect.gen(function* () {
@@ -126,7 +125,7 @@ describeCluster("a cluster", (shared) => {
 describePostgres("a fresh schema", (shared) => {
   const tables = "SELECT count(*)::int AS tables FROM pg_tables WHERE tablename = 'world'"
 
-  it.live("is a world of its own", () =>
+  it.live("is isolated from others", () =>
     Effect.gen(function* () {
       const { url } = yield* shared
       const [one, other] = [yield* freshSchema(url), yield* freshSchema(url)]
@@ -137,7 +136,7 @@ describePostgres("a fresh schema", (shared) => {
     })
   )
 
-  it.live("is dropped with its scope, with all that is in it", () =>
+  it.live("is dropped with its content when its scope closes", () =>
     Effect.gen(function* () {
       const { url } = yield* shared
       yield* Effect.scoped(
@@ -159,7 +158,6 @@ describePostgres("a fresh schema", (shared) => {
       const settings = ["application_name", "work_mem", "search_path"]
       const columns = settings.map((name) => `current_setting('${name}') AS ${name}`)
       const schema = yield* freshSchema(more.href)
-      // Not every client reads a plus as a space.
       expect(schema).toContain("options=-cwork_mem%3D1MB%20-csearch_path%3Dtest_")
       expect(yield* query(schema, `SELECT ${columns.join(", ")}`)).toEqual([
         {

@@ -1,8 +1,7 @@
 /**
- * A real PostgreSQL for tests: a cluster of its own in a temporary folder, which a test may stop,
- * crash, hang and start again; or, for tests that need no more than a database, the one that
- * `LOTTERY_TEST_POSTGRES` names. Nothing here waits by Effect's clock, so that tests with a clock
- * of their own can use it.
+ * A real PostgreSQL for tests: a temporary cluster, which a test may stop, crash, hang and restart.
+ * Tests that need only a database can use the one that `LOTTERY_TEST_POSTGRES` names. All waits are
+ * in real time, so that tests with a test clock can use it.
  */
 import { type ChildProcess, execFile, execFileSync, spawn } from "node:child_process"
 import { randomBytes, randomInt } from "node:crypto"
@@ -16,12 +15,12 @@ import type { SqlError } from "effect/sql/SqlError"
 import { afterAll, beforeAll, describe } from "vitest"
 import { temporaryFolder } from "../TemporaryFolder.ts"
 
-/** PostgreSQL did not do what it was told; the message has what it logged. */
+/** PostgreSQL could not be set up or started; the message includes its log. */
 export class ClusterFailed extends Data.TaggedError("ClusterFailed")<{
   readonly message: string
 }> {}
 
-/** "immediate" is a crash: no checkpoint, and the next start recovers from the log. */
+/** "immediate" is a crash: no checkpoint, and the next start recovers from the WAL. */
 export type StopMode = "immediate" | "fast"
 
 export type Rows = ReadonlyArray<Record<string, unknown>>
@@ -33,24 +32,24 @@ export interface TestDatabase {
 export interface PostgresCluster {
   readonly port: number
   readonly password: string
-  /** The process ids of all that belongs to it. */
+  /** The ids of the running postmaster and its children. */
   readonly processes: () => ReadonlyArray<number>
-  /** The URL of the database; with a schema, of what is in it. */
+  /** Returns the URL of the database, with the schema as search path if given. */
   readonly url: (schema?: string) => string
   readonly query: (sql: string) => Effect.Effect<Rows, SqlError>
-  /** Stops it, also where it is paused. */
+  /** Stops it, even if it is paused. */
   readonly stop: (mode: StopMode) => Effect.Effect<void>
-  /** Starts it on the same port and data, and waits until it accepts queries. */
+  /** Starts it with the same port and data, and waits until it accepts queries. */
   readonly start: Effect.Effect<void, ClusterFailed>
   readonly restart: (mode: StopMode) => Effect.Effect<void, ClusterFailed>
-  /** Hangs it: connections stay open, new ones are taken by the system, nothing is answered. */
+  /** Hangs it: connections stay open, the system accepts new ones, and there are no answers. */
   readonly pause: Effect.Effect<void>
   readonly resume: Effect.Effect<void>
-  /** All that it logged so far. */
+  /** Its log so far. */
   readonly log: Effect.Effect<string>
 }
 
-/** The folder of PostgreSQL's programs. Debian has them per version, and not on the PATH. */
+/** The folder of PostgreSQL's programs. Debian has one per version, none of them on the PATH. */
 const programs: string | undefined = (() => {
   const debian = "/usr/lib/postgresql"
   const versions = Fs.existsSync(debian) ? Fs.readdirSync(debian) : []
@@ -65,7 +64,7 @@ const programs: string | undefined = (() => {
 
 export const hasInitdb = programs !== undefined
 
-/** Whom PostgreSQL runs as: it refuses root, so that root lends it another user. */
+/** The user that runs PostgreSQL, which refuses to run as root. */
 const user = (): { readonly uid?: number; readonly gid?: number } => {
   if (process.getuid?.() !== 0) return {}
   const idOf = (flag: string, name: string) =>
@@ -78,7 +77,7 @@ const user = (): { readonly uid?: number; readonly gid?: number } => {
   throw new Error("PostgreSQL refuses to run as root, and there is no user postgres or nobody")
 }
 
-/** Runs one statement on a connection of its own. */
+/** Runs one statement on a new connection. */
 export const query = (url: string, sql: string): Effect.Effect<Rows, SqlError> =>
   PgClient.makeClient({ url: Redacted.make(url) }).pipe(
     Effect.flatMap((client) => client.unsafe<Record<string, unknown>>(sql)),
@@ -86,7 +85,7 @@ export const query = (url: string, sql: string): Effect.Effect<Rows, SqlError> =
     Effect.provide(Reactivity.layer)
   )
 
-/** The same URL with a search path beside the other parameters. */
+/** Adds a search path to a URL, keeping its other parameters. */
 const withSchema = (text: string, schema: string): string => {
   const url = new URL(text)
   const options = [url.searchParams.get("options"), `-csearch_path=${schema}`]
@@ -96,7 +95,7 @@ const withSchema = (text: string, schema: string): string => {
   return url.href
 }
 
-/** The text of a file that others may remove at any moment. */
+/** Reads a file, or returns undefined if it no longer exists. */
 const textOf = (file: string): string | undefined => {
   try {
     return Fs.readFileSync(file, "utf8")
@@ -105,11 +104,11 @@ const textOf = (file: string): string | undefined => {
   }
 }
 
-/** A process as Linux shows it, unless it is gone. */
+/** Reads the state of a process from /proc; undefined if it has ended. */
 const processOf = (pid: number) => {
   const stat = textOf(`/proc/${pid}/stat`)
   if (stat === undefined) return undefined
-  // Behind the name, which is in parentheses and may contain any character.
+  // Skip the name, which is in parentheses and may contain any character.
   const [state, parent] = stat.slice(stat.lastIndexOf(")") + 2).split(" ")
   return { state, parent: Number(parent) }
 }
@@ -124,17 +123,17 @@ const signal = (pid: number, name: NodeJS.Signals): void => {
   try {
     process.kill(pid, name)
   } catch {
-    // It has ended just now.
+    // The process has just ended.
   }
 }
 
 const POLL_MILLIS = 10
 const START_MILLIS = 25_000
 
-/** The states of a process that does nothing any more: stopped, or ended. */
+/** The states of a stopped or ended process. */
 const STILL = "TZX"
 
-/** Stops a process in its tracks, and waits until it stands still. */
+/** Sends SIGSTOP to a process and waits until it has stopped. */
 const freeze = Effect.fnUntraced(function* (pid: number) {
   signal(pid, "SIGSTOP")
   while (!STILL.includes(processOf(pid)?.state ?? "X")) {
@@ -146,7 +145,7 @@ const SIGNALS = { immediate: "SIGQUIT", fast: "SIGINT" } as const
 
 export type Settings = Readonly<Record<string, string | number>>
 
-/** The settings that are not PostgreSQL's own: small, and nothing outside of its folder. */
+/** Settings for a small cluster that uses nothing outside its folder. */
 const argumentsOf = (folder: string, port: number, more: Settings): ReadonlyArray<string> =>
   Object.entries({
     listen_addresses: "127.0.0.1",
@@ -158,18 +157,18 @@ const argumentsOf = (folder: string, port: number, more: Settings): ReadonlyArra
     ...more
   }).flatMap(([name, value]) => ["-c", `${name}=${value}`])
 
-/** Nothing of the machine's own PostgreSQL must come in. */
+/** Excludes the machine's own PostgreSQL settings. */
 const environment = { PATH: process.env.PATH, LC_ALL: "C", TZ: "UTC" }
 
 /**
- * A port below those that the system gives to clients: one of these may be taken before a restart,
- * and a client that dials it while nobody listens may come to be connected with itself.
+ * Returns a port below the ephemeral range. An ephemeral port may be taken before a restart, and a
+ * client that dials one without a listener may connect to itself.
  */
 const somePort = () => randomInt(20_000, 30_000)
 
 const PORTS = 10
 
-/** Starts a cluster with these settings, which is stopped and removed with the scope. */
+/** Starts a cluster; closing the scope stops and removes it. */
 export const startClusterWith = (
   settings: Settings
 ): Effect.Effect<PostgresCluster, ClusterFailed, Scope.Scope> =>
@@ -188,7 +187,7 @@ export const startClusterWith = (
       postmaster?.pid !== undefined && postmaster.exitCode === null && !postmaster.signalCode
     const log = Effect.sync(() => Fs.readFileSync(logFile, "utf8"))
 
-    /** Whether it says that it accepts connections: to pg_ctl it does so in this file. */
+    /** Checks the status line that PostgreSQL writes for pg_ctl once it accepts connections. */
     const isReady = (): boolean => {
       const lines = (textOf(join(data, "postmaster.pid")) ?? "").split("\n")
       return Number(lines[0]) === postmaster?.pid && lines[7]?.trim() === "ready"
@@ -221,7 +220,7 @@ export const startClusterWith = (
       isRunning() ? [postmaster!.pid!, ...childrenOf(postmaster!.pid!)] : []
     const pause = Effect.gen(function* () {
       if (!isRunning()) return
-      // First the one that would start others.
+      // The postmaster first, because it could start others.
       yield* freeze(postmaster!.pid!)
       yield* Effect.forEach(childrenOf(postmaster!.pid!), freeze, { discard: true })
     })
@@ -237,7 +236,7 @@ export const startClusterWith = (
       })
 
     yield* Effect.addFinalizer(() => stop("immediate"))
-    /** A port that is taken is not seen before the start. */
+    /** Tries other ports: only the start shows whether one is taken. */
     const firstStart = (left: number): Effect.Effect<void, ClusterFailed> =>
       Effect.catch(start, (failed) => {
         if (left === 0 || !failed.message.includes("could not bind")) return Effect.fail(failed)
@@ -268,10 +267,9 @@ export const startClusterWith = (
     } satisfies PostgresCluster
   })
 
-/** Starts a cluster, which is stopped and removed with the scope. */
 export const startCluster = startClusterWith({})
 
-/** Makes the data folder, with `lottery` as the user that has a password and may do everything. */
+/** Creates the data folder, with `lottery` as the superuser. */
 const initialize = Effect.fnUntraced(function* (
   programs: string,
   folder: string,
@@ -298,7 +296,7 @@ const initialize = Effect.fnUntraced(function* (
 
 const namedDatabase = (): string | undefined => process.env.LOTTERY_TEST_POSTGRES || undefined
 
-/** A database: the one that `LOTTERY_TEST_POSTGRES` names, or that of a new cluster. */
+/** The database that `LOTTERY_TEST_POSTGRES` names, or that of a new cluster. */
 export const testDatabase: Effect.Effect<TestDatabase, ClusterFailed, Scope.Scope> = Effect.suspend(
   () => {
     const url = namedDatabase()
@@ -307,10 +305,7 @@ export const testDatabase: Effect.Effect<TestDatabase, ClusterFailed, Scope.Scop
   }
 )
 
-/**
- * Gives the URL of a new schema of a database, which is dropped with the scope: the database must
- * answer then.
- */
+/** Creates a schema and returns its URL; closing the scope drops it, if the database answers. */
 export const freshSchema = Effect.fnUntraced(function* (url: string) {
   const schema = `test_${randomBytes(8).toString("hex")}`
   yield* Effect.acquireRelease(query(url, `CREATE SCHEMA ${schema}`), () =>
@@ -319,7 +314,7 @@ export const freshSchema = Effect.fnUntraced(function* (url: string) {
   return withSchema(url, schema)
 })
 
-/** Shares one resource between the tests of a suite, all of which are skipped for a reason. */
+/** A suite whose tests share one resource; skipped if there is a reason. */
 const describeWith = <A, E>(
   name: string,
   acquire: Effect.Effect<A, E, Scope.Scope>,
@@ -342,7 +337,7 @@ const describeWith = <A, E>(
   })
 }
 
-/** A suite of tests that share a database, skipped where there is none. */
+/** A suite of tests that share a database; skipped if there is none. */
 export const describePostgres = (
   name: string,
   body: (database: Effect.Effect<TestDatabase>) => void
@@ -352,7 +347,7 @@ export const describePostgres = (
   describeWith(name, testDatabase, isThere ? undefined : reason, body)
 }
 
-/** A suite of tests that share a cluster and may crash it, skipped where none can be made. */
+/** A suite of tests that share a cluster and may crash it; skipped if PostgreSQL is missing. */
 export const describeCluster = (
   name: string,
   body: (cluster: Effect.Effect<PostgresCluster>) => void

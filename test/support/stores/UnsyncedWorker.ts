@@ -1,4 +1,4 @@
-/** The worker of a SQLite store on a disk where no checkpoint can sync, except the first one. */
+/** The worker of a SQLite store whose checkpoints all fail to sync, except the first. */
 import type { DatabaseSync } from "node:sqlite"
 
 const { prototype }: typeof DatabaseSync = process.getBuiltinModule("node:sqlite").DatabaseSync
@@ -6,7 +6,7 @@ const { exec } = prototype
 let checkpoints = 0
 prototype.exec = function (sql) {
   if (sql.includes("wal_checkpoint") && checkpoints++ > 0) {
-    // It takes a moment, in which the store may be closed.
+    // Gives the store time to be closed meanwhile.
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50)
     throw Object.assign(new Error("disk I/O error"), { errcode: 1034 })
   }
