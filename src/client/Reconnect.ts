@@ -1,7 +1,3 @@
-/**
- * Reconnects without limit when the server is unreachable, the connection is lost, or the server
- * refuses for now. Any other error ends the client.
- */
 import { Effect, Random } from "effect"
 import { ActionLine } from "../domain/ActionLog.ts"
 import type { Agency } from "../domain/Agency.ts"
@@ -32,7 +28,7 @@ const isWorthRetrying = (failure: ConversationError): boolean =>
 /**
  * Repeats `attempt`, each time with new connections, until it succeeds or fails permanently. The
  * delay resets only when more bets are acknowledged than before or the agency waits for the draw.
- * A greeting alone does not reset it.
+ * A greeting alone does not reset it. There is no limit: an agency's network may be down for long.
  */
 export const reconnecting = <A, R>(
   agencia: Agency,

@@ -55,7 +55,6 @@ export class TlsMismatch extends Data.TaggedError("TlsMismatch")<{
   }
 }
 
-/** How many characters of a server's own reason are shown. */
 const SHOWN_REASON_CHARACTERS = 500
 
 /** The server refused a message. Not every dialect can give a reason. */
@@ -78,7 +77,6 @@ export class Refused extends Data.TaggedError("Refused")<{
   }
 }
 
-/** The server sent something that is not a valid answer. */
 export class BadAnswer extends Data.TaggedError("BadAnswer")<{ readonly reason: string }> {
   override get message(): string {
     return `invalid answer from the server: ${this.reason}; check the server's address`
@@ -93,7 +91,7 @@ export type ConnectFailure = Unreachable | NotTrusted | TlsMismatch
 export type ServerFailure = ConnectFailure | ConnectionLost | Refused | BadAnswer
 
 /** Reads an answer. Invalid bytes and the end of the stream become errors of the server. */
-export const hearAnswer = <A, E, R>(
+export const readAnswer = <A, E, R>(
   reading: Effect.Effect<A, E | EndOfStream | BadMessage | FrameTooLarge, R>
 ) =>
   Effect.mapError(reading, (error) => {

@@ -9,9 +9,8 @@ export interface Waiting {
 
 /** Only the current conversation changes it. */
 export class UploadProgress {
-  /** The number of bets in the book. */
   readonly total: number
-  /** How many of them are known to be stored. An upload that starts over does not lower it. */
+  /** How many bets are known to be stored. An upload that starts over does not lower it. */
   acknowledged = 0
   /** How many of those were stored before this run sent them; they do not count for the speed. */
   resumed = 0
@@ -52,7 +51,6 @@ export class UploadProgress {
     })
   }
 
-  /** Records that the agency is waiting for the draw. */
   wait(waiting: Waiting): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.interruption = undefined
@@ -62,7 +60,6 @@ export class UploadProgress {
     })
   }
 
-  /** Records a failed attempt; another one follows. */
   interrupt(reason: string): Effect.Effect<void> {
     return Effect.sync(() => {
       this.interruption = reason

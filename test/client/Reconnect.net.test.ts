@@ -9,7 +9,7 @@ import { describe, expect } from "vitest"
 import * as BinaryConversation from "../../src/client/conversation/BinaryConversation.ts"
 import type { Conversation } from "../../src/client/conversation/Conversation.ts"
 import * as JsonConversation from "../../src/client/conversation/JsonConversation.ts"
-import { bookOf, keepLog, rows, takeDown } from "../support/clientBooks.ts"
+import { bookOf, keepLog, recordProgress, rows } from "../support/clientBooks.ts"
 import type { AgencyEnd } from "../support/peers/AgencyEnd.ts"
 import * as M from "../support/peers/messages.ts"
 import * as ScriptedServer from "../support/peers/ScriptedServer.ts"
@@ -24,7 +24,7 @@ const hold = Effect.fnUntraced(function* (conversation: Conversation) {
     server: { host: "127.0.0.1", port: bets.port },
     winnersServer: { host: "127.0.0.1", port: asked.port }
   }
-  const progress = takeDown()
+  const progress = recordProgress()
   const log = keepLog()
   const fiber = yield* conversation
     .hold(book, servers, progress)
@@ -33,7 +33,7 @@ const hold = Effect.fnUntraced(function* (conversation: Conversation) {
 })
 
 /** Receives exactly these bytes. */
-const hear = Effect.fnUntraced(function* (agency: AgencyEnd, expected: Buffer) {
+const receive = Effect.fnUntraced(function* (agency: AgencyEnd, expected: Buffer) {
   expect((yield* agency.receive(expected.length)).toString()).toBe(expected.toString())
 })
 
@@ -49,10 +49,10 @@ const take = Effect.fnUntraced(function* (
   stored: Buffer
 ) {
   for (const message of messages.slice(0, -1)) {
-    yield* hear(agency, message)
+    yield* receive(agency, message)
     yield* agency.send(stored)
   }
-  if (messages.length > 0) yield* hear(agency, messages.at(-1)!)
+  if (messages.length > 0) yield* receive(agency, messages.at(-1)!)
 })
 
 const connection = (log: ReadonlyArray<string>) =>
@@ -73,12 +73,12 @@ describe("in binary packets", () => {
         const asking = yield* bets.accept
         yield* take(asking, packets, M.STORED)
         yield* asking.send(M.STORED)
-        yield* hear(asking, question)
+        yield* receive(asking, question)
         yield* asking[how]
         const agency = yield* bets.accept
         yield* take(agency, packets, M.STORED)
         yield* agency.send(M.STORED)
-        yield* hear(agency, question)
+        yield* receive(agency, question)
         yield* agency.send(M.winnersOf(30, 40))
         expect(yield* documents).toEqual(["30", "40"])
         expect(connection(log).length).toBeGreaterThan(0)
@@ -128,12 +128,12 @@ describe("in JSON messages", () => {
         for (let time = 0; time < 2; time++) {
           yield* takeBook
           const asking = yield* asked.accept
-          yield* hear(asking, M.consultOf(AGENCY))
+          yield* receive(asking, M.consultOf(AGENCY))
           yield* asking[how]
         }
         yield* takeBook
         const asking = yield* asked.accept
-        yield* hear(asking, M.consultOf(AGENCY))
+        yield* receive(asking, M.consultOf(AGENCY))
         yield* asking.send(M.json({ type_message: 2, payload: "30,40" }))
         expect(yield* documents).toEqual(["30", "40"])
         expect(told.filter((what) => typeof what === "number")).toEqual([2, 2, 4, 2, 4, 2, 4])

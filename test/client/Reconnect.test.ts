@@ -12,7 +12,7 @@ import type { UploadProgress } from "../../src/client/UploadProgress.ts"
 import { FileUnavailable } from "../../src/domain/FileUnavailable.ts"
 import { BadMessage } from "../../src/protocol/BytesCodec.ts"
 import { ConnectionLost } from "../../src/protocol/PeerConnection.ts"
-import { keepLog, takeDown } from "../support/clientBooks.ts"
+import { keepLog, recordProgress } from "../support/clientBooks.ts"
 import { makeSettableClock } from "../support/model/SettableClock.ts"
 
 const LOST = new ConnectionLost({ reason: "reset" })
@@ -26,7 +26,7 @@ type Attempt = (
 /** Runs attempts for a while and returns the time of each in milliseconds. */
 const attemptsIn = Effect.fnUntraced(function* (duration: `${number} seconds`, attempt: Attempt) {
   const times: Array<number> = []
-  const progress = takeDown()
+  const progress = recordProgress()
   const log = keepLog()
   const fiber = yield* reconnecting(
     3,
@@ -100,7 +100,7 @@ describe("an attempt", () => {
   it.effect("knows the highest number of acknowledged bets", () =>
     Effect.gen(function* () {
       const known: Array<number> = []
-      const progress = takeDown()
+      const progress = recordProgress()
       const attempt = Effect.suspend(() => {
         known.push(progress.acknowledged)
         const resumed = [5, 3, 4][known.length - 1]
@@ -180,7 +180,7 @@ describe("the log", () => {
     Effect.gen(function* () {
       const { run, setBack } = yield* makeSettableClock
       const log = keepLog()
-      yield* reconnecting(3, takeDown(), Effect.fail(LOST)).pipe(
+      yield* reconnecting(3, recordProgress(), Effect.fail(LOST)).pipe(
         Effect.provide(log.layer),
         run,
         Effect.forkChild

@@ -15,7 +15,7 @@ import * as NativeConversation from "../../src/client/conversation/NativeConvers
 import { open } from "../../src/client/ServerConnection.ts"
 import type { ClientTls } from "../../src/client/ServerFailure.ts"
 import { makeServerTls } from "../../src/server/admission/Certificates.ts"
-import { bookOf, keepLog, rows, takeDown } from "../support/clientBooks.ts"
+import { bookOf, keepLog, recordProgress, rows } from "../support/clientBooks.ts"
 import * as ScriptedServer from "../support/peers/ScriptedServer.ts"
 import * as TestServer from "../support/peers/TestServer.ts"
 import { makeSelfSigned, makeTrialKeys } from "../support/processes/trialKeys.ts"
@@ -56,7 +56,7 @@ const outcomeOf = Effect.fnUntraced(function* (
   const log = keepLog()
   const server = { host: "localhost", port, tls }
   const error = yield* conversation
-    .hold(book, { server, winnersServer: server }, takeDown())
+    .hold(book, { server, winnersServer: server }, recordProgress())
     .pipe(Effect.provide([log.layer, NodeFileSystem.layer]), Effect.flip)
   return {
     error: error.message,

@@ -7,7 +7,7 @@ export interface Copy {
   readonly kind: "COPY"
   /** The stage to copy from; undefined for the build context. */
   readonly from: string | undefined
-  /** The new owner, `UID:GID`. */
+  /** `UID:GID`. */
   readonly chown: string | undefined
   readonly sources: ReadonlyArray<string>
   readonly target: string

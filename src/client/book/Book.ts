@@ -1,7 +1,4 @@
-/**
- * A checked, counted and hashed book that is ready to be sent. If its file changes afterwards,
- * sending it fails.
- */
+/** A checked, counted and hashed book. If its file changes afterwards, sending it fails. */
 import { createHash } from "node:crypto"
 import { Data, Effect, type FileSystem, Option, Stream } from "effect"
 import { type Bet, textsOf } from "../../domain/Bet.ts"
@@ -16,25 +13,18 @@ export type BookFailure = BookChanged | BadLine | FileUnavailable
 type Reading<A, E> = Stream.Stream<A, E, FileSystem.FileSystem>
 
 export interface Book {
-  /** The number of bets. */
   readonly total: number
   /** The SHA-256 of its canonical rows, as 64 lower-case hex digits. */
   readonly sha256: string
   /** The current bets in order, in non-empty batches that fit the dialect. */
   readonly batches: Reading<BetBatch, BadLine | FileUnavailable>
-  /**
-   * Returns the place of the bet at a position, such as `book.csv:17`; undefined if the bet is not
-   * in a file or the file can no longer be read.
-   */
+  /** Returns the place of a bet, such as `book.csv:17`; undefined if there is no readable file. */
   readonly placeOf: (
     position: number
   ) => Effect.Effect<string | undefined, never, FileSystem.FileSystem>
 }
 
-/**
- * The book is probably not the intended one. It is not sent, because once it is finished the agency
- * cannot send another.
- */
+/** The book is probably the wrong one. Once finished, it could not be replaced. */
 export class NotSent extends Data.TaggedError("NotSent")<{
   readonly book: string
   readonly reason: string
@@ -45,7 +35,6 @@ export class NotSent extends Data.TaggedError("NotSent")<{
   }
 }
 
-/** The book is not the one that was checked before it was sent. */
 export class BookChanged extends Data.TaggedError("BookChanged")<{
   /** How many bets it had when it was checked. */
   readonly checked: number
@@ -88,7 +77,6 @@ export interface PositionedBatch {
   readonly batch: BetBatch
 }
 
-/** Returns the position after the batch. */
 export const endOf = ({ batch, position }: PositionedBatch): number => position + batch.count
 
 const positioned = (book: Book): Reading<PositionedBatch, BadLine | FileUnavailable> =>

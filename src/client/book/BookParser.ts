@@ -32,7 +32,7 @@ export class BadLine extends Data.TaggedError("BadLine")<{
   }
 }
 
-/** A last line without a line ending, which may be truncated. */
+/** A last line that has text but no line ending. It may be truncated. */
 interface UnendedLine {
   readonly line: number
   /** The line, or the end of a long line. */
@@ -48,11 +48,9 @@ export type DialectCheck = (source: Uint8Array, spans: Row.FieldSpans) => BetPro
 export interface BookOptions {
   /** The book's name in error messages. */
   readonly name: string
-  /** Maximum bets per batch. */
   readonly batchSize: number
   /** Maximum bytes per batch, in canonical form. A larger single bet is a bad line. */
   readonly maxBatchBytes: number
-  /** A rule in addition to those for every bet. */
   readonly check?: DialectCheck | undefined
   /** Whether bad lines are skipped; otherwise parsing stops at the first one. */
   readonly skipBadLines: boolean
@@ -72,7 +70,6 @@ export class BookParser {
   badLines = 0
   /** The first bad line that is not skipped. Parsing stops there. */
   failure: BadLine | undefined
-  /** The last line, if it is not empty and has no line ending. */
   unended: UnendedLine | undefined
   /** The number of the current line, counted from 1. */
   line = 1
@@ -167,10 +164,7 @@ export class BookParser {
     return next
   }
 
-  /**
-   * Adds the line at `start` and returns the start of the next one; returns undefined and does
-   * nothing if the line is not valid and ordinary.
-   */
+  /** Adds the line at `start` and returns the next one's start; undefined if it is not ordinary. */
   private takeOrdinaryLine(bytes: Uint8Array, start: number): number | undefined {
     const { batchSize, maxBatchBytes } = this.options
     const { builder, spans } = this

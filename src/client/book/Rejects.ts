@@ -9,7 +9,7 @@ import { type BookParser, SHOWN_BAD_LINES } from "./BookParser.ts"
 
 export interface Options {
   readonly file: string
-  /** Maximum bad lines. More than that suggest the wrong file or format. */
+  /** Maximum bad lines. A higher number suggests the wrong file or format. */
   readonly maxRejects: number
   /** The book's agency, for the log. */
   readonly agency: Agency

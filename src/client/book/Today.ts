@@ -1,4 +1,3 @@
-/** The agency's local date: the latest birthdate allowed. */
 import { Clock, Effect } from "effect"
 import type { BetProblem } from "../../domain/BetCheck.ts"
 

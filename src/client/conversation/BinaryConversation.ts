@@ -9,7 +9,7 @@ import { BetBatch } from "../../domain/BetBatch.ts"
 import * as Packets from "../../protocol/binary/BinaryPackets.ts"
 import { reconnecting } from "../Reconnect.ts"
 import { connect } from "../ServerConnection.ts"
-import { hearAnswer, Refused } from "../ServerFailure.ts"
+import { Refused, readAnswer } from "../ServerFailure.ts"
 import { type Conversation, namesWithout } from "./Conversation.ts"
 import { type BatchDialect, sendBook } from "./SendBook.ts"
 
@@ -24,7 +24,7 @@ export const make = (agency: Agency, packetBytes: number): Conversation => {
     Packets.encodeBinaryPacket(new Packets.BinaryPacket({ agency, batch, last }))
 
   const acknowledged: BatchDialect["acknowledged"] = Effect.fnUntraced(function* ({ reader }) {
-    const isStored = yield* hearAnswer(Packets.readBinaryAnswer(reader))
+    const isStored = yield* readAnswer(Packets.readBinaryAnswer(reader))
     if (!isStored) return yield* new Refused({ reason: REFUSED, retryable: false })
   })
 
@@ -40,7 +40,7 @@ export const make = (agency: Agency, packetBytes: number): Conversation => {
           yield* sendBook(connection, agency, book, { encode, acknowledged }, progress)
           // A packet without bets asks for the winners.
           yield* connection.write(yield* Effect.fromResult(encode(BetBatch.empty, true)))
-          return yield* hearAnswer(Packets.readBinaryWinners(connection.reader))
+          return yield* readAnswer(Packets.readBinaryWinners(connection.reader))
         })
       )
   }

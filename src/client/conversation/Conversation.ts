@@ -20,7 +20,7 @@ export type ConversationError = ServerFailure | BookFailure | AnotherBook | Book
 
 export interface Conversation {
   readonly check: DialectCheck
-  /** The number of bytes of canonical rows that fit in one message, whatever the rows. */
+  /** Maximum bytes of canonical rows that always fit in one message. */
   readonly maxBatchBytes: number
   /**
    * Sends the book, waits for the draw and returns the agency's winners. Reconnects whenever the
@@ -45,7 +45,7 @@ export const namesWithout = (separator: string, dialect: string): DialectCheck =
 }
 
 /** Logs acknowledged bets and records the progress. Logs the bet itself if it is the only one. */
-export const tellAcknowledged = Effect.fnUntraced(function* (
+export const reportAcknowledged = Effect.fnUntraced(function* (
   agencia: Agency,
   sent: PositionedBatch,
   progress: UploadProgress

@@ -8,13 +8,13 @@ import type { Agency } from "../../domain/Agency.ts"
 import * as Json from "../../protocol/json/JsonMessages.ts"
 import { reconnecting } from "../Reconnect.ts"
 import { connect, type ServerConnection } from "../ServerConnection.ts"
-import { hearAnswer, Refused, unexpected } from "../ServerFailure.ts"
+import { Refused, readAnswer, unexpected } from "../ServerFailure.ts"
 import { type Conversation, namesWithout } from "./Conversation.ts"
 import { type BatchDialect, sendBook } from "./SendBook.ts"
 
 /** Reads the next answer. Fails if it rejects a chunk. */
-const hear = Effect.fnUntraced(function* ({ reader }: ServerConnection) {
-  const reply = yield* hearAnswer(Json.readJsonReply(reader))
+const receive = Effect.fnUntraced(function* ({ reader }: ServerConnection) {
+  const reply = yield* readAnswer(Json.readJsonReply(reader))
   if (reply._tag !== "ChunkRejected") return reply
   return yield* new Refused({ reason: reply.reason, retryable: false })
 })
@@ -23,7 +23,7 @@ export const make = (agency: Agency): Conversation => {
   const dialect: BatchDialect = {
     encode: (batch, last) => Json.encodeJsonRequest(new Json.Chunk({ agency, batch, last })),
     acknowledged: Effect.fnUntraced(function* (connection) {
-      const reply = yield* hear(connection)
+      const reply = yield* receive(connection)
       if (reply._tag !== "ChunkProcessed") return yield* unexpected(reply)
     })
   }
@@ -31,7 +31,7 @@ export const make = (agency: Agency): Conversation => {
   const askWinners = Effect.fnUntraced(function* (connection: ServerConnection) {
     const question = Json.encodeJsonRequest(new Json.ConsultWinners({ agency }))
     yield* connection.write(yield* Effect.fromResult(question))
-    const reply = yield* hear(connection)
+    const reply = yield* receive(connection)
     return reply._tag === "InformWinners" ? reply.documents : yield* unexpected(reply)
   })
 

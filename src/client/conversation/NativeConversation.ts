@@ -14,7 +14,7 @@ import { reconnecting } from "../Reconnect.ts"
 import { connect, type ServerConnection } from "../ServerConnection.ts"
 import { BadAnswer, Refused, unexpected } from "../ServerFailure.ts"
 import type { UploadProgress } from "../UploadProgress.ts"
-import { type Conversation, tellAcknowledged } from "./Conversation.ts"
+import { type Conversation, reportAcknowledged } from "./Conversation.ts"
 import * as NativeServer from "./NativeServer.ts"
 import { upload } from "./NativeUpload.ts"
 import * as StoredBook from "./StoredBook.ts"
@@ -39,7 +39,7 @@ const deliver = Effect.fnUntraced(function* (
     yield* logAction("upload_resumed", "success", { agencia: agency, posicion: stored })
   }
   yield* upload(server, welcome, stored, Book.from(book, stored), (frame) =>
-    tellAcknowledged(agency, frame, progress)
+    reportAcknowledged(agency, frame, progress)
   ).pipe(
     Effect.catchTag("Refused", (refused) =>
       refused.position === undefined
@@ -50,8 +50,8 @@ const deliver = Effect.fnUntraced(function* (
     )
   )
   const { sha256, total } = book
-  yield* server.say(new Native.Finish({ bets: total, sha256 }))
-  const finished = yield* server.hearOnly(Native.Finished)
+  yield* server.send(new Native.Finish({ bets: total, sha256 }))
+  const finished = yield* server.receiveOnly(Native.Finished)
   if (finished.bets === total && finished.sha256 === sha256) return
   return yield* new BadAnswer({
     reason: `it finished a different book of ${finished.bets} bets`
@@ -63,10 +63,10 @@ const awaitWinners = Effect.fnUntraced(function* (
   server: NativeServer.NativeServer,
   progress: UploadProgress
 ) {
-  yield* server.say(new Native.AwaitWinners({}))
+  yield* server.send(new Native.AwaitWinners({}))
   const documents: Array<string> = []
   for (;;) {
-    const answer = yield* server.hear
+    const answer = yield* server.receive
     switch (answer._tag) {
       case "Waiting":
         yield* progress.wait(answer)
@@ -89,7 +89,7 @@ export const converse = Effect.fn("NativeConversation.converse")(function* (
   const { agency, book, draw, progress, token } = participation
   const server = NativeServer.make(connection)
   yield* server.greet(new Native.Hello({ draw, agency, ...(token !== undefined && { token }) }))
-  const welcome = yield* server.hearOnly(Native.Welcome)
+  const welcome = yield* server.receiveOnly(Native.Welcome)
   if (welcome.draw !== draw) {
     const reason = `its draw is ${welcome.draw}, expected ${draw}`
     return yield* new BadAnswer({ reason })

@@ -5,8 +5,8 @@ import * as Frames from "../../protocol/native/NativeFrames.ts"
 import * as Native from "../../protocol/native/NativeMessages.ts"
 import type { ConnectionLost } from "../../protocol/PeerConnection.ts"
 import { readThrough, type ServerConnection } from "../ServerConnection.ts"
-import { hearAnswer, Refused, unexpected, unlessSilent } from "../ServerFailure.ts"
-import { LAST_WORD_TIMEOUT } from "./SendAhead.ts"
+import { Refused, readAnswer, unexpected, unlessSilent } from "../ServerFailure.ts"
+import { REJECTION_TIMEOUT } from "./SendAhead.ts"
 
 /** Every reply except a rejection, which is an error. */
 export type Answer = Exclude<Native.NativeReply, Native.Rejected>
@@ -19,8 +19,8 @@ export const make = (connection: ServerConnection) => {
   const reader = readThrough(connection.reader, unlessSilent(connection.reader.fill))
 
   /** Waits for the next answer. Fails if the server sends nothing for 45 s. */
-  const hear = Effect.gen(function* () {
-    const reply = yield* hearAnswer(Frames.readNativeReply(reader))
+  const receive = Effect.gen(function* () {
+    const reply = yield* readAnswer(Frames.readNativeReply(reader))
     if (reply._tag !== "Rejected") return reply
     const { code, message: reason, position } = reply
     const retryable = Native.isRetryable(code)
@@ -29,30 +29,31 @@ export const make = (connection: ServerConnection) => {
 
   /** Fails with the rejection that the server sent before it closed, if any; else with `lost`. */
   const failWithReason = (lost: ConnectionLost) =>
-    hear.pipe(
-      Effect.timeoutOption(LAST_WORD_TIMEOUT),
+    receive.pipe(
+      Effect.timeoutOption(REJECTION_TIMEOUT),
       Effect.catchTag(["ConnectionLost", "BadAnswer"], () => Effect.void),
       Effect.andThen(Effect.fail(lost))
     )
-  const writeOrHearWhy = (bytes: Uint8Array) =>
+  const writeOrFailWithReason = (bytes: Uint8Array) =>
     Effect.catchTag(write(bytes), "ConnectionLost", failWithReason)
 
   const encoded = (request: Native.NativeRequest) =>
     Effect.fromResult(Frames.encodeNativeRequest(request))
 
   return {
-    /** Opens the conversation. */
+    /** Sends the preface and the Hello. */
     greet: (hello: Native.Hello) =>
       Effect.flatMap(encoded(hello), (frame) =>
-        writeOrHearWhy(Buffer.concat([NATIVE_PREFACE, frame]))
+        writeOrFailWithReason(Buffer.concat([NATIVE_PREFACE, frame]))
       ),
     /** Sends a message. If the connection is closed, fails with the server's reason, if any. */
-    say: (request: Native.NativeRequest) => Effect.flatMap(encoded(request), writeOrHearWhy),
+    send: (request: Native.NativeRequest) =>
+      Effect.flatMap(encoded(request), writeOrFailWithReason),
     /** Sends a message while another fiber reads the answers, including a rejection. */
-    sayUnheard: (request: Native.NativeRequest) => Effect.flatMap(encoded(request), write),
-    hear,
+    sendOnly: (request: Native.NativeRequest) => Effect.flatMap(encoded(request), write),
+    receive,
     /** Waits for the next answer. Fails if it is of another kind. */
-    hearOnly: <A extends Answer>(kind: abstract new (...args: never) => A) =>
-      Effect.filterOrFail(hear, (answer): answer is A => answer instanceof kind, unexpected)
+    receiveOnly: <A extends Answer>(kind: abstract new (...args: never) => A) =>
+      Effect.filterOrFail(receive, (answer): answer is A => answer instanceof kind, unexpected)
   }
 }

@@ -1,7 +1,4 @@
-/**
- * Sends bets in the native dialect. Frames run ahead of their acknowledgements as far as the
- * server's window allows (docs/wire.md, "Native").
- */
+/** Sends bets in the native dialect, within the server's window (docs/wire.md, "Native"). */
 import { Effect, type FileSystem, Stream } from "effect"
 import { LF } from "../../domain/BetRow.ts"
 import { BadMessage } from "../../protocol/BytesCodec.ts"
@@ -44,10 +41,7 @@ const cut = Effect.fnUntraced(function* (whole: PositionedBatch, maxBytes: numbe
   return [...pieces, { position, batch }]
 })
 
-/**
- * Sends bets, which begin at position `start`, within the limits of a Welcome. Completes when all
- * are acknowledged. Calls `onAcknowledged` once for each frame.
- */
+/** Sends bets, which begin at position `start`. Completes when all are acknowledged. */
 export const upload = Effect.fn("NativeUpload.upload")(function* (
   server: NativeServer,
   { maxFrame, window }: Native.Welcome,
@@ -58,8 +52,8 @@ export const upload = Effect.fn("NativeUpload.upload")(function* (
   let sent = start
   let acknowledged = start
 
-  const hearAcknowledgement = Effect.gen(function* () {
-    const { bets: now } = yield* server.hearOnly(Native.Ack)
+  const receiveAcknowledgement = Effect.gen(function* () {
+    const { bets: now } = yield* server.receiveOnly(Native.Ack)
     if (now < acknowledged || now > sent) {
       const reason = `it acknowledged ${now} bets, expected ${acknowledged} to ${sent}`
       return yield* new BadAnswer({ reason })
@@ -78,10 +72,10 @@ export const upload = Effect.fn("NativeUpload.upload")(function* (
     send: (frame) =>
       Effect.suspend(() => {
         sent = endOf(frame)
-        return server.sayUnheard(new Native.Bets(frame))
+        return server.sendOnly(new Native.Bets(frame))
       }),
     answered: Effect.fnUntraced(function* (frame) {
-      while (acknowledged < endOf(frame)) yield* hearAcknowledgement
+      while (acknowledged < endOf(frame)) yield* receiveAcknowledgement
       yield* onAcknowledged(frame)
     })
   })

@@ -9,7 +9,7 @@ import type { BookFailure, PositionedBatch } from "../book/Book.ts"
 import type { ServerFailure } from "../ServerFailure.ts"
 
 /** How long to wait for a rejection after a write fails. */
-export const LAST_WORD_TIMEOUT = "1 second"
+export const REJECTION_TIMEOUT = "1 second"
 
 interface Sending<Message extends PositionedBatch> {
   readonly messages: Stream.Stream<Message, BookFailure | BadMessage, FileSystem.FileSystem>
@@ -47,7 +47,7 @@ export const sendAhead = Effect.fnUntraced(function* <Message extends Positioned
   const sendAll = Stream.runForEach(messages, sendOne).pipe(
     Effect.andThen(Queue.end(inFlight)),
     // The reading fiber may still receive a rejection.
-    Effect.tapErrorTag("ConnectionLost", () => Effect.sleep(LAST_WORD_TIMEOUT)),
+    Effect.tapErrorTag("ConnectionLost", () => Effect.sleep(REJECTION_TIMEOUT)),
     Effect.andThen(Effect.never)
   )
   const settleAll = Stream.runForEach(Stream.fromQueue(inFlight), settle)

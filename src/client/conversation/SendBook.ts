@@ -7,19 +7,15 @@ import * as Book from "../book/Book.ts"
 import type { ServerConnection } from "../ServerConnection.ts"
 import { type ServerFailure, unlessSilent } from "../ServerFailure.ts"
 import type { UploadProgress } from "../UploadProgress.ts"
-import { tellAcknowledged } from "./Conversation.ts"
+import { reportAcknowledged } from "./Conversation.ts"
 import { sendAhead } from "./SendAhead.ts"
 
 export interface BatchDialect {
   readonly encode: (batch: BetBatch, last: boolean) => Result.Result<Uint8Array, BadMessage>
-  /** Waits for the acknowledgement of the next batch. */
   readonly acknowledged: (connection: ServerConnection) => Effect.Effect<void, ServerFailure>
 }
 
-/**
- * The limits on what is unacknowledged: enough that neither side waits for the other and the server
- * can store several batches together.
- */
+/** Limits on unacknowledged data: large enough that the server can store batches together. */
 const MAX_AHEAD_BYTES = 256 * 1024
 const MAX_AHEAD_BATCHES = 32
 
@@ -40,7 +36,7 @@ export const sendBook = Effect.fn("SendBook.sendBook")(function* (
     answered: (sent) =>
       Effect.andThen(
         unlessSilent(dialect.acknowledged(connection)),
-        tellAcknowledged(agency, sent, progress)
+        reportAcknowledged(agency, sent, progress)
       )
   })
   yield* progress.finish()

@@ -12,9 +12,9 @@ import { upload } from "./NativeUpload.ts"
 /** The server's book of the agency differs from the client's. */
 export class AnotherBook extends Data.TaggedError("AnotherBook")<{
   readonly agency: Agency
-  /** How many bets the server has stored. */
+  /** The number of bets that the server has stored. */
   readonly held: number
-  /** How many bets the client's book has. */
+  /** The number of bets in the client's book. */
   readonly total: number
   /** The first bet that differs, counted from 0, if it is known. */
   readonly position?: number | undefined
@@ -25,9 +25,9 @@ export class AnotherBook extends Data.TaggedError("AnotherBook")<{
     const { agency, held, total } = this
     return (
       `agency ${agency}: the server has a different book of ${held} bets; this one has ${total}` +
-      `${this.difference()}. To send this one, first discard the server's book: ` +
-      `lottery discard --store URL --agency ${agency} --yes, with the server's store. ` +
-      "After the draw, this requires a new draw"
+      `${this.difference()}. To send this one instead, first discard the server's book, with the ` +
+      `URL of the server's store: lottery discard --store URL --agency ${agency} --yes; ` +
+      "after the draw, this requires a new draw"
     )
   }
 
@@ -61,10 +61,7 @@ export class BookGone extends Data.TaggedError("BookGone")<{
   }
 }
 
-/**
- * Returns whether the stored bets are the beginning of the book. If the stored book is finished,
- * they must be the whole book.
- */
+/** Returns whether the stored bets are the book's beginning, or all of it if finished. */
 const isStored = Effect.fnUntraced(function* (book: Book.Book, welcome: Native.Welcome) {
   const { bets, finished, sha256 } = welcome
   if (bets > book.total || (finished && bets < book.total)) return false
@@ -84,7 +81,7 @@ const firstDifference = Effect.fnUntraced(function* (
   const shared = Math.min(book.total, welcome.bets)
   if (shared === 0) return 0
   const bets = Book.first(book, shared)
-  return yield* server.say(new Native.Compare({})).pipe(
+  return yield* server.send(new Native.Compare({})).pipe(
     Effect.andThen(upload(server, welcome, 0, bets, () => Effect.void)),
     Effect.as(welcome.bets === book.total ? undefined : shared),
     Effect.catchTag("Refused", ({ code, position = shared }) =>

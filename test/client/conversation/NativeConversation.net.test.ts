@@ -8,7 +8,7 @@ import { Effect, Fiber } from "effect"
 import { describe, expect } from "vitest"
 import type { Book } from "../../../src/client/book/Book.ts"
 import * as NativeConversation from "../../../src/client/conversation/NativeConversation.ts"
-import { bookOf, keepLog, rows, takeDown } from "../../support/clientBooks.ts"
+import { bookOf, keepLog, recordProgress, rows } from "../../support/clientBooks.ts"
 import * as Agency from "../../support/peers/AgencyEnd.ts"
 import * as ScriptedServer from "../../support/peers/ScriptedServer.ts"
 
@@ -17,7 +17,7 @@ const whole = rows(0, 6)
 
 const hold = Effect.fnUntraced(function* (port: number, sent: Book) {
   const server = { host: "127.0.0.1", port }
-  const progress = takeDown()
+  const progress = recordProgress()
   const log = keepLog()
   const fiber = yield* NativeConversation.make(3, "default")
     .hold(sent, { server, winnersServer: server }, progress)

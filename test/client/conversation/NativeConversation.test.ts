@@ -10,14 +10,14 @@ import { describe, expect } from "vitest"
 import type { Book } from "../../../src/client/book/Book.ts"
 import { converse } from "../../../src/client/conversation/NativeConversation.ts"
 import { MAX_BYTES_IN_FLIGHT } from "../../../src/client/conversation/NativeUpload.ts"
-import { bookOf, keepLog, row, rows, takeDown } from "../../support/clientBooks.ts"
+import { bookOf, keepLog, recordProgress, row, rows } from "../../support/clientBooks.ts"
 import * as Agency from "../../support/peers/AgencyEnd.ts"
 import * as AgencyLink from "../../support/peers/AgencyLink.ts"
 import { controlFrame } from "../../support/peers/messages.ts"
 
 const begin = Effect.fnUntraced(function* (book: Book) {
   const server = yield* AgencyLink.make
-  const progress = takeDown(book.total)
+  const progress = recordProgress(book.total)
   const log = keepLog()
   const participation = { agency: 3, draw: "default", book, progress }
   const fiber = yield* converse(server.connection, participation).pipe(
@@ -371,9 +371,9 @@ describe("a different stored book", () => {
       expect(error).toMatchObject({ agency: 3, held: 6, total: 6, position: 4 })
       expect(error.message).toBe(
         "agency 3: the server has a different book of 6 bets; this one has 6, and they first " +
-          "differ at bet 5. To send this one, first discard the server's book: " +
-          "lottery discard --store URL --agency 3 --yes, with the server's store. " +
-          "After the draw, this requires a new draw"
+          "differ at bet 5. To send this one instead, first discard the server's book, with the " +
+          "URL of the server's store: lottery discard --store URL --agency 3 --yes; " +
+          "after the draw, this requires a new draw"
       )
     })
   )
@@ -476,7 +476,7 @@ describe("a different stored book", () => {
       for (const answer of answers) {
         const error = yield* compared(Agency.welcome(held), answer)
         expect(error).toMatchObject({ held: 6, total: 6, position: undefined })
-        expect(error.message).toContain("this one has 6. To send this one, first")
+        expect(error.message).toContain("this one has 6. To send this one instead")
       }
     })
   )

@@ -20,11 +20,11 @@ it.effect.each([
   ["TlsMismatch", NOT_TLS_ALERT],
   ["ConnectionLost", encoded(new Native.Ack({ bets: 1 }))],
   ["ConnectionLost", Uint8Array.of(0, 0, 0, 1, 9)]
-] as const)("what was said before the connection broke comes to %s", ([tag, answer]) =>
+] as const)("a failed write after an earlier answer results in %s", ([tag, answer]) =>
   Effect.gen(function* () {
     const lost = Effect.fail(new ConnectionLost({ reason: "reset" }))
     const reader = unlessTls(ByteReader.make(Effect.succeed([answer])), { host: "h", port: 1 })
     const server = NativeServer.make({ reader, write: () => lost, lost, end: Effect.void })
-    expect((yield* Effect.flip(server.say(new Native.AwaitWinners({}))))._tag).toBe(tag)
+    expect((yield* Effect.flip(server.send(new Native.AwaitWinners({}))))._tag).toBe(tag)
   })
 )

@@ -9,7 +9,7 @@ import { describe, expect } from "vitest"
 import * as BinaryConversation from "../../../src/client/conversation/BinaryConversation.ts"
 import * as JsonConversation from "../../../src/client/conversation/JsonConversation.ts"
 import * as NativeConversation from "../../../src/client/conversation/NativeConversation.ts"
-import { bookOf, rows, takeDown } from "../../support/clientBooks.ts"
+import { bookOf, recordProgress, rows } from "../../support/clientBooks.ts"
 import * as TestServer from "../../support/peers/TestServer.ts"
 import { temporaryFolder } from "../../support/TemporaryFolder.ts"
 
@@ -40,7 +40,7 @@ for (const [dialect, conversation] of conversations) {
             winnersServer: { host: "127.0.0.1", port: server.winnersPort }
           }
           const book = bookOf(checked, then)
-          const error = yield* Effect.flip(conversation.hold(book, servers, takeDown()))
+          const error = yield* Effect.flip(conversation.hold(book, servers, recordProgress()))
           expect(error._tag).toBe("BookChanged")
           expect(error.message).toContain(`it had 4 bets, now it has ${now}`)
           expect((yield* server.store.progressOf(1)).finished).toBe(false)
@@ -56,10 +56,10 @@ for (const [dialect, conversation] of conversations) {
           server: { host: "127.0.0.1", port: server.port },
           winnersServer: { host: "127.0.0.1", port: server.winnersPort }
         }
-        const grown = conversation.hold(bookOf([], [rows(0, 1)]), servers, takeDown())
+        const grown = conversation.hold(bookOf([], [rows(0, 1)]), servers, recordProgress())
         expect(yield* Effect.flip(grown)).toMatchObject({ _tag: "BookChanged", read: 1 })
         expect((yield* server.store.progressOf(1)).finished).toBe(false)
-        const empty = yield* conversation.hold(bookOf([]), servers, takeDown())
+        const empty = yield* conversation.hold(bookOf([]), servers, recordProgress())
         expect(empty).toEqual([])
         expect((yield* server.store.progressOf(1)).finished).toBe(true)
       }).pipe(Effect.provide([NodeFileSystem.layer, Logger.layer([])]))

@@ -9,13 +9,13 @@ import { TestClock } from "effect/testing"
 import { describe, expect } from "vitest"
 import { sendBook } from "../../../src/client/conversation/SendBook.ts"
 import { ConnectionLost } from "../../../src/protocol/PeerConnection.ts"
-import { bookOf, rows, takeDown } from "../../support/clientBooks.ts"
+import { bookOf, recordProgress, rows } from "../../support/clientBooks.ts"
 import * as AgencyLink from "../../support/peers/AgencyLink.ts"
 
 it.effect("a book is finished once its last batch is acknowledged", () =>
   Effect.gen(function* () {
     const { connection } = yield* AgencyLink.make
-    const progress = takeDown()
+    const progress = recordProgress()
     let acknowledged = 0
     const dialect = {
       encode: () => Result.succeed(Uint8Array.of(1)),
@@ -45,7 +45,7 @@ describe("a server that does not acknowledge", () => {
         1,
         bookOf([rows(0, 2)]),
         dialect,
-        takeDown()
+        recordProgress()
       ).pipe(Effect.provide(NodeFileSystem.layer), Effect.forkChild)
       yield* TestClock.adjust("44 seconds")
       expect(sending.pollUnsafe()).toBeUndefined()
@@ -74,7 +74,7 @@ describe("a server that does not acknowledge", () => {
           },
           acknowledged: () => Effect.never
         }
-        yield* sendBook(connection, 1, bookOf(batches), dialect, takeDown()).pipe(
+        yield* sendBook(connection, 1, bookOf(batches), dialect, recordProgress()).pipe(
           Effect.provide(NodeFileSystem.layer),
           Effect.forkChild
         )

@@ -12,9 +12,8 @@ export interface RawPeer {
   /** Sends FIN. */
   readonly halfClose: Effect.Effect<void>
   readonly reset: Effect.Effect<void>
-  /** Waits for `count` bytes. */
   readonly receive: (count: number) => Effect.Effect<Buffer, NotHeard>
-  /** Waits for the next native control message. */
+  /** Receives the next native control message. */
   readonly control: Effect.Effect<Record<string, unknown>, NotHeard>
   /** Waits until the server has closed, and returns all remaining bytes. */
   readonly rest: Effect.Effect<Buffer, NotHeard>

@@ -40,7 +40,6 @@ const agencyEnd = (socket: Net.Socket): AgencyEnd => {
 
 export interface ScriptedServer {
   readonly port: number
-  /** Waits for the next connection. */
   readonly accept: Effect.Effect<AgencyEnd>
 }
 

@@ -1,5 +1,5 @@
 /**
- * Goal: the proxy forwards everything except the answers that a test makes it lose. Method: scripted
+ * Goal: the proxy forwards everything except the answers that a test drops. Method: scripted
  * peers on both sides.
  */
 import * as Net from "node:net"

@@ -79,21 +79,17 @@ export const controlFrame = (message: unknown): Buffer =>
 export const helloOf = (agency: number, draw = "default"): Buffer =>
   Buffer.concat([PREFACE, controlFrame({ _tag: "Hello", draw, agency })])
 
-/** Encodes bets as canonical rows. */
 export const rowsOf = (bets: ReadonlyArray<ReadonlyArray<string>>): string =>
   bets.map((bet) => `${bet.join(",")}\n`).join("")
 
 export const sha256Of = (rows: string): string => createHash("sha256").update(rows).digest("hex")
 
-/** A native Bets frame. */
 export const betsOf = (position: number, bets: ReadonlyArray<ReadonlyArray<string>>): Buffer =>
   betsFrame(position, bets.length, rowsOf(bets))
 
-/** A native Finish for a book of these bets. */
 export const finishOf = (bets: ReadonlyArray<ReadonlyArray<string>>): Buffer =>
   controlFrame({ _tag: "Finish", bets: bets.length, sha256: sha256Of(rowsOf(bets)) })
 
-/** A native Bets frame with any rows. */
 export const betsFrame = (position: number, count: number, rows: string | Uint8Array): Buffer => {
   const header = Buffer.alloc(8)
   header.writeUInt32BE(position)
@@ -108,7 +104,6 @@ export const readControl = (bytes: Uint8Array): unknown =>
 export const AWAIT_WINNERS = controlFrame({ _tag: "AwaitWinners" })
 export const COMPARE = controlFrame({ _tag: "Compare" })
 
-/** Decodes consecutive native control messages. */
 export const controlsIn = (bytes: Buffer): Array<Record<string, unknown>> => {
   const messages: Array<Record<string, unknown>> = []
   for (let at = 0; at < bytes.length; at += 4 + bytes.readUInt32BE(at)) {

@@ -32,7 +32,7 @@ export class InstalledPackage extends Context.Service<
       const npm = yield* npmIn(folder)
       yield* npm(source, "pack", "--ignore-scripts", "--pack-destination", folder)
       const [archive] = readdirSync(folder).filter((file) => file.endsWith(".tgz"))
-      // Install scripts are not disabled: they would fail, because there are no sources to build.
+      // Scripts are enabled here: a build would fail, because there are no sources.
       yield* npm(folder, "install", "--prefix", prefix, `./${archive}`)
       const modules = join(prefix, "node_modules")
       return { modules, command: join(modules, ".bin", "lottery") }

@@ -61,7 +61,6 @@ export interface Running {
   /** Standard error so far. */
   readonly stderr: () => string
   readonly signal: (signal: NodeJS.Signals) => Effect.Effect<void>
-  /** Waits until the process ends. */
   readonly outcome: Effect.Effect<Outcome>
 }
 
