@@ -28,7 +28,8 @@ const isWorthRetrying = (failure: ConversationError): boolean =>
 /**
  * Repeats `attempt`, each time with new connections, until it succeeds or fails permanently. The
  * delay resets only when more bets are acknowledged than before or the agency waits for the draw.
- * A greeting alone does not reset it. There is no limit: an agency's network may be down for long.
+ * A greeting alone does not reset it. Attempts are unlimited: an agency's network may be down for
+ * a long time.
  */
 export const reconnecting = <A, R>(
   agencia: Agency,

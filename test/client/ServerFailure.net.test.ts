@@ -1,6 +1,6 @@
 /**
- * Goal: if only one side uses TLS, the client reports it at once with a cure, and the server logs
- * it. Method: real servers with and without TLS, in every dialect.
+ * Goal: if only one side uses TLS, the client reports it at once and says what to do, and the
+ * server logs it. Method: real servers with and without TLS, in every dialect.
  */
 import * as Net from "node:net"
 import { NodeFileSystem } from "@effect/platform-node"

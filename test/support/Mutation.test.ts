@@ -67,7 +67,7 @@ describe("numbers", () => {
 
 describe("a mutation in a message", () => {
   it.each(["a run inserted", "a run deleted", "a run repeated"] as const)(
-    "(%s) mends its length half of the times",
+    "(%s) corrects the length field half of the time",
     (name) => {
       const { dialect, messages } = named("json-chunks")
       const parts = [{ dialect, bytes: messages[0]! }]

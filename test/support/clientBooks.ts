@@ -30,7 +30,7 @@ export const bookOf = (
   }
 }
 
-class Told extends UploadProgress {
+class RecordedProgress extends UploadProgress {
   readonly told: Array<number | string> = []
 
   override acknowledge(bets: number) {
@@ -50,7 +50,7 @@ class Told extends UploadProgress {
 }
 
 /** Returns a progress for `total` bets that records every change in `told`. */
-export const recordProgress = (total = 2) => new Told(total)
+export const recordProgress = (total = 2) => new RecordedProgress(total)
 
 /** Returns a logger that collects its lines, warnings with the prefix WARNING. */
 export const keepLog = () => {

@@ -15,7 +15,7 @@ export interface BatchDialect {
   readonly acknowledged: (connection: ServerConnection) => Effect.Effect<void, ServerFailure>
 }
 
-/** Limits on unacknowledged data: large enough that the server can store batches together. */
+/** Unacknowledged data: enough that neither side idles and the server can group batches. */
 const MAX_AHEAD_BYTES = 256 * 1024
 const MAX_AHEAD_BATCHES = 32
 

@@ -358,7 +358,7 @@ describe("a different stored book", () => {
   })
   const held = mine.replace(",4,", ",44,")
 
-  it.effect("is reported with the first difference and a cure", () =>
+  it.effect("is reported with the first difference and what to do", () =>
     Effect.gen(function* () {
       const error = yield* compared(
         Agency.welcome(held),
