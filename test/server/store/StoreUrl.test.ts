@@ -56,8 +56,8 @@ describe("StoreUrl", () => {
     ["postgres:", POSTGRES],
     ["postgres:hunter2", POSTGRES],
     ["postgres://bob:hunter2@host:port/db", POSTGRES],
-    ["postgres://bob:@hunter2@host/db", `${POSTGRES}, what is special in a name or password`],
-    ["postgres://host/db?pass=hunter2", `${POSTGRES}, with no parameters but`]
+    ["postgres://bob:@hunter2@host/db", `${POSTGRES}, with special characters percent-encoded`],
+    ["postgres://host/db?pass=hunter2", `${POSTGRES}, with no parameters except`]
   ] as const)("refuses %s without showing a possible password", ([text, reason]) =>
     Effect.gen(function* () {
       const error = yield* Effect.flip(decode(text))

@@ -1,4 +1,4 @@
-/** What is read of a draw in PostgreSQL. */
+/** The reads of one draw in PostgreSQL. */
 import { Effect, Option } from "effect"
 import type { Agency } from "../../../domain/Agency.ts"
 import { BetBatch } from "../../../domain/BetBatch.ts"
@@ -14,7 +14,7 @@ import { pagedBook } from "../PagedBook.ts"
 import { type WinningRow, winnersOf } from "../WinningRows.ts"
 import type { Postgres } from "./PostgresClient.ts"
 
-/** Rows of a page, which so stays below a MiB. */
+/** Rows per page; keeps a page below 1 MiB. */
 const PAGE_ROWS = Math.floor((1024 * 1024) / MAX_ROW_BYTES)
 const utf8 = new TextEncoder()
 
@@ -23,7 +23,7 @@ export const makeBooks = ({ drawId, key, read, sql }: Postgres) => {
     select agencies, winning_number as "winningNumber", recorded_by is not null as recorded
     from draws where name = ${drawId} and agencies is not null`
 
-  // An expected agency has a row from the start; it counts once it did something.
+  // Every expected agency has a row from the start; skip those without any activity.
   const progress = sql<AgencyProgress & { readonly agency: Agency }>`
     select agency, bets, finished, told, edition from agencies
     where draw = ${key} and (bets > 0 or finished or told or edition > 0)
@@ -43,9 +43,9 @@ export const makeBooks = ({ drawId, key, read, sql }: Postgres) => {
       then '"' || replace(${field}, '"', '""') || '"' else ${field} end`
   }
 
-  /** Canonical rows, as PostgreSQL puts them together: none of another edition of the book. */
+  /** Returns canonical rows, built by PostgreSQL; none if the book has another edition. */
   const page = (agency: Agency, { edition, from, until }: PageOf) => {
-    // If another program removed a bet, the position of the rest is wrong.
+    // Stops at a gap: if another program deleted a bet, the remaining positions are wrong.
     const rows = sql<{ count: number; rows: string }>`
       select count(*)::int4 as count, coalesce(string_agg(row, '' order by position), '') as rows
       from (
@@ -63,14 +63,14 @@ export const makeBooks = ({ drawId, key, read, sql }: Postgres) => {
       where position = ${from}::integer + index`
     return Effect.map(
       read(rows),
-      // An aggregate gives one row.
+      // An aggregate always returns one row.
       ([found]) => new BetBatch(utf8.encode(found!.rows), found!.count)
     )
   }
 
   const winners = (winningNumber: number) =>
     Effect.map(
-      // The number is part of the text: only then does the planner use the index for it.
+      // A literal number, so that the planner uses the partial index.
       read(sql<WinningRow>`
         select agency, position, document from bets
         where draw = ${key} and number = ${sql.literal(String(winningNumber))}

@@ -1,59 +1,58 @@
 /**
- * How a server learns what others changed in its draw: PostgreSQL notifies the servers that listen,
- * and a look every few seconds makes up for lost notifications and for a PostgreSQL without them.
+ * Reports changes that other servers make to the draw. Servers listen for PostgreSQL notifications,
+ * and poll every few seconds in case notifications are lost or do not work.
  */
 import { type Duration, Effect, PubSub, Queue, Stream } from "effect"
 import { ActionLine, logAction } from "../../../domain/ActionLog.ts"
 import { type Postgres, reasonOf } from "./PostgresClient.ts"
 
 const CHANNEL = "lottery"
-/** How long a lost notification delays the news of a change. */
-const LOOKS_EVERY = "2 seconds"
-/** If many agencies finish at once, few ticks follow; each of them reads the progress of all. */
-const TICKS_AT_MOST_EVERY = "200 millis"
+const POLL_INTERVAL = "2 seconds"
+/** Limits the cost when many agencies finish at once: each tick reads the progress of all. */
+const MIN_TICK_INTERVAL = "200 millis"
 
 /**
- * Tells every server that the draw has changed. A failure is ignored, since they also look by
- * themselves. It takes a reader's turn because it changes nothing.
+ * Notifies every server that the draw has changed. Ignores a failure, because servers also poll.
+ * Runs as a read because it changes nothing.
  */
 export const notify = ({ drawId, read, sql }: Postgres): Effect.Effect<void> =>
   Effect.ignore(read(sql.notify(CHANNEL, drawId)))
 
-/** A stream that ticks after changes of the draw, by other servers and by this one. */
+/** Makes a stream that ticks after changes to the draw, by other servers or this one. */
 export const make = Effect.fnUntraced(function* (
   { drawId, read, sql }: Postgres,
-  looksEvery: Duration.Input = LOOKS_EVERY
+  pollInterval: Duration.Input = POLL_INTERVAL
 ) {
-  // A late subscriber is given the last tick; a slow one misses all but the last.
+  // A late subscriber gets the last tick; a slow one gets only the last.
   const ticks = yield* PubSub.sliding<void>({ capacity: 1, replay: 1 })
   const tick = PubSub.publish(ticks, undefined)
-  let isDeaf = false
+  let hasFailed = false
 
   const listen = Effect.gen(function* () {
     const notifications = yield* sql.listen(CHANNEL)
-    if (isDeaf) yield* logAction("store_listen", "success")
-    isDeaf = false
-    // What was notified before is lost.
+    if (hasFailed) yield* logAction("store_listen", "success")
+    hasFailed = false
+    // Earlier notifications are lost.
     yield* tick
     for (;;) {
-      const heard = yield* Queue.takeAll(notifications)
-      if (heard.some(({ payload }) => payload === drawId)) yield* tick
-      yield* Effect.sleep(TICKS_AT_MOST_EVERY)
+      const received = yield* Queue.takeAll(notifications)
+      if (received.some(({ payload }) => payload === drawId)) yield* tick
+      yield* Effect.sleep(MIN_TICK_INTERVAL)
     }
   }).pipe(
     Effect.scoped,
     Effect.catchTag("SqlError", (error) => {
-      if (isDeaf) return Effect.void
-      isDeaf = true
+      if (hasFailed) return Effect.void
+      hasFailed = true
       const line = new ActionLine("store_listen", "fail", { error: reasonOf(error) })
       return Effect.logWarning(line)
     })
   )
-  yield* listen.pipe(Effect.andThen(Effect.sleep(looksEvery)), Effect.forever, Effect.forkScoped)
+  yield* listen.pipe(Effect.andThen(Effect.sleep(pollInterval)), Effect.forever, Effect.forkScoped)
 
   let seen: string | undefined
-  const look = Effect.gen(function* () {
-    // What differs after every change, at the price of one row.
+  const poll = Effect.gen(function* () {
+    // This value differs after every change and costs only one row.
     const [found] = yield* read(sql<{ readonly seen: string }>`
       select concat_ws(' ', draws.recorded_by,
         count(*) filter (where finished), count(*) filter (where told), sum(edition)) as seen
@@ -64,9 +63,9 @@ export const make = Effect.fnUntraced(function* (
     seen = found.seen
     yield* tick
   })
-  yield* Effect.sleep(looksEvery).pipe(
-    // If it cannot look now, it does the next time; `listen` has logged why.
-    Effect.andThen(Effect.ignore(look)),
+  yield* Effect.sleep(pollInterval).pipe(
+    // A failed poll is retried at the next interval; `listen` has logged the reason.
+    Effect.andThen(Effect.ignore(poll)),
     Effect.forever,
     Effect.forkScoped
   )

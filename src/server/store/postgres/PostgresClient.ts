@@ -1,6 +1,6 @@
 /**
- * The pool of connections to PostgreSQL, which reads and writes share fairly, what its errors mean,
- * and how long it may be away before a statement is given up.
+ * The connection pool to PostgreSQL: how reads and writes share it, what errors mean, and when a
+ * statement is retried or given up.
  */
 import * as PgClient from "@effect/sql-pg/PgClient"
 import { Data, Effect, Option, type Redacted, Schedule, type Scope, Semaphore } from "effect"
@@ -12,48 +12,48 @@ import { StoreUnavailable } from "../BetStore.ts"
 import { makeTypes } from "./PostgresColumns.ts"
 import { hostWithoutTls, requiresTls } from "./PostgresUrl.ts"
 
-/** Statements that write at a time: more are no faster, and PostgreSQL has 100 places, if that. */
+/** Concurrent writes; more are no faster, and PostgreSQL has few connections (100 by default). */
 const WRITERS = 4
-/** Statements that read at a time, so that readers of books keep no batch waiting. */
+/** Concurrent reads; separate, so that readers of books do not delay writes. */
 const READERS = 3
-/** One more listens. */
+/** One more connection listens for notifications. */
 const MAX_CONNECTIONS = WRITERS + READERS + 1
 
-/** How often, and how many times, a statement is tried again while PostgreSQL is away: for 5 s. */
+/** Retries last 5 seconds in total. */
 const RETRY_EVERY = "200 millis"
 const RETRIES = 25
-/** How long a statement may take; then it is given up, with its connection. */
+/** After this time a statement is given up and its connection is closed. */
 const STATEMENT_SECONDS = 20
 
 /**
- * Settings of each connection, whatever the database's own are, that the store relies on: an
- * answered commit is on the disk, and on that of a synchronous standby; a statement that waited for
- * a lock sees what the one before it did.
+ * Session settings that the store relies on, whatever the database's defaults are: a confirmed
+ * commit is on disk (and on a synchronous standby's), and a statement that waited for a lock sees
+ * what the lock's previous holder did.
  */
 const SESSION = {
   synchronous_commit: "on",
   default_transaction_isolation: "read committed"
 }
 
-/** The database cannot be used as a store, for a reason in one line. */
+/** The database cannot be used as a store; the reason is one line. */
 export class NotUsable extends Data.TaggedError("NotUsable")<{ readonly reason: string }> {}
 
-/** PostgreSQL is away for now, or the statement collided with another: nothing was done. */
+/** PostgreSQL is temporarily unavailable or the statement hit a conflict; it had no effect. */
 const TRANSIENT_STATES = new Set([
   "57P01", // admin_shutdown
   "57P02", // crash_shutdown
   "57P03", // cannot_connect_now
   "53300", // too_many_connections
-  "55000", // object_not_in_prerequisite_state: the database takes no connections now
-  "25006", // read_only_sql_transaction: it was the primary
+  "55000", // object_not_in_prerequisite_state: the database accepts no connections now
+  "25006", // read_only_sql_transaction: it is no longer the primary
   "40001", // serialization_failure
   "40P01" // deadlock_detected
 ])
 
-/** The code is a SQLSTATE if PostgreSQL itself failed, and Node's name if the network did. */
+/** The code is a SQLSTATE for an error of PostgreSQL, and Node's code for a network error. */
 interface Origin extends Error {
   readonly code?: unknown
-  /** One for each address of a host that refused. */
+  /** One error per address of the host. */
   readonly errors?: ReadonlyArray<Error>
 }
 
@@ -63,13 +63,12 @@ const originOf = ({ reason }: SqlError): Origin => {
   return origin
 }
 
-/** The SQLSTATE of an error that PostgreSQL itself gave. */
 const stateOf = (error: SqlError): string | undefined => {
   const { code } = originOf(error)
   return typeof code === "string" && /^[0-9A-Z]{5}$/.test(code) ? code : undefined
 }
 
-/** Why a statement failed, in one line; it never holds a password. */
+/** Why a statement failed, in one line that never contains a password. */
 export const reasonOf = (error: SqlError): string => {
   const { errors, message } = originOf(error)
   const state = stateOf(error)
@@ -80,18 +79,17 @@ export const reasonOf = (error: SqlError): string => {
 const isTransient = (error: SqlError): boolean =>
   error.reason._tag === "ConnectionError" || TRANSIENT_STATES.has(stateOf(error) ?? "")
 
-/** What a failed statement means to the users of the store. */
 export const toUnavailable = <E>(error: E): Exclude<E, SqlError> | StoreUnavailable =>
   error instanceof SqlError
     ? new StoreUnavailable({ reason: reasonOf(error) })
-    : // Of a type `E` the compiler does not know that what is left is no SqlError.
+    : // The compiler cannot narrow the generic `E`.
       (error as Exclude<E, SqlError>)
 
-/** Repeats a statement that may be done twice until PostgreSQL answers, within limits. */
-const patiently: Postgres["read"] = (statement) => {
+/** Retries an idempotent statement while PostgreSQL is unavailable, within the limits above. */
+const withRetries: Postgres["read"] = (statement) => {
   const duration = `${STATEMENT_SECONDS} seconds` as const
   const fail = () => {
-    const reason = `PostgreSQL did not answer in ${STATEMENT_SECONDS} seconds`
+    const reason = `PostgreSQL did not answer within ${STATEMENT_SECONDS} seconds`
     return Effect.fail(new StoreUnavailable({ reason }))
   }
   const work = statement.pipe(
@@ -103,13 +101,13 @@ const patiently: Postgres["read"] = (statement) => {
     Effect.mapError(toUnavailable),
     Effect.timeoutOrElse({ duration, orElse: fail })
   )
-  // An uninterruptible caller stops waiting too, while the statement is interrupted.
+  // Also bounds an uninterruptible caller, which would wait for the statement's interruption.
   return Effect.flatMap(boundedWait(work, duration), Option.getOrElse(fail))
 }
 
 /**
- * If a connection is lost within a transaction its rollback fails, which the library takes for a
- * defect. It is rolled back all the same, so this is the failure of a statement like any other.
+ * Turns the library's defect for a failed rollback into an ordinary error. The rollback fails if
+ * the connection is lost, but then PostgreSQL rolls the transaction back.
  */
 export const orRolledBack = <A, E, R>(
   transaction: Effect.Effect<A, E, R>
@@ -118,31 +116,29 @@ export const orRolledBack = <A, E, R>(
     defect instanceof SqlError ? Effect.fail(defect) : Effect.die(defect)
   )
 
-/** A draw in PostgreSQL. */
 export interface Postgres {
   readonly sql: PgClient.PgClient
   readonly drawId: string
-  /** The draw's key in the tables, as a part of a statement. */
+  /** The draw's key in the tables, as a fragment of SQL. */
   readonly key: Fragment
-  /** Runs a read: again while PostgreSQL is away, until the store counts as unavailable. */
+  /** Runs a read; retries while PostgreSQL is unavailable, then fails with `StoreUnavailable`. */
   readonly read: <A, E>(
     statement: Effect.Effect<A, E>
   ) => Effect.Effect<A, Exclude<E, SqlError> | StoreUnavailable>
-  /** As `read`, for a write. If its answer is lost, the write may be done, and then again. */
+  /** Like `read`, for an idempotent write: it may run again after a lost answer. */
   readonly write: Postgres["read"]
 }
 
-/** Warns of what can be read on the way: any server may ask for the password in clear text. */
+/** Mentions the password because any server may ask for it in clear text. */
 const warnUnlessPrivate = (url: Redacted.Redacted) => {
   const host = hostWithoutTls(url)
   if (host === undefined) return Effect.void
   return Effect.logWarning(
-    `bets travel to PostgreSQL on ${host} in the clear, and so does the password if the server ` +
-      "asks for it in clear text: add sslmode=require to its URL"
+    `bets are sent to PostgreSQL on ${host} unencrypted, and so is the password if the server ` +
+      "asks for it in clear text: add sslmode=require to the store's URL"
   )
 }
 
-/** Connections are opened as they are needed. */
 export const make = Effect.fnUntraced(function* (
   url: Redacted.Redacted,
   drawId: string
@@ -150,16 +146,16 @@ export const make = Effect.fnUntraced(function* (
   yield* warnUnlessPrivate(url)
   const sql = yield* PgClient.make({
     url,
-    // Explicit, so that no environment variable turns the check of the certificate off.
+    // Explicit, so that no environment variable can disable the certificate check.
     ...(requiresTls(url) && { ssl: { rejectUnauthorized: true } }),
     maxConnections: MAX_CONNECTIONS,
     keepAlive: "10 seconds",
     types: makeTypes(),
     startupParameters: {
       ...SESSION,
-      // A plan made while a table was empty is no good once it is full.
+      // A plan cached for an empty table is bad for a full one.
       plan_cache_mode: "force_custom_plan",
-      // A server that vanished with its network leaves no row locked behind.
+      // Releases the row locks of a server that lost its network.
       idle_in_transaction_session_timeout: "30s"
     }
   }).pipe(Effect.provide(Reactivity.layer))
@@ -169,20 +165,19 @@ export const make = Effect.fnUntraced(function* (
     sql,
     drawId,
     key: sql`(select id from draws where name = ${drawId})`,
-    // The deadline begins with the statement, not while it waits for its turn.
-    read: (statement) => readers.withPermit(patiently(statement)),
-    write: (statement) => writers.withPermit(patiently(statement))
+    // The deadline starts with the statement, not while it queues for a permit.
+    read: (statement) => readers.withPermit(withRetries(statement)),
+    write: (statement) => writers.withPermit(withRetries(statement))
   }
 })
 
-/** A connection's setting; null if this PostgreSQL does not know it. */
 export const settingOf = Effect.fnUntraced(function* (sql: PgClient.PgClient, setting: string) {
   const [found] = yield* sql<{ value: string | null }>`
     select current_setting(${setting}, true) as value`
   return found?.value ?? null
 })
 
-/** Fails if a connection is not set as the store needs it: poolers may drop settings. */
+/** Fails unless a connection has the settings in `SESSION`: poolers may drop them. */
 export const checkSession = Effect.fnUntraced(function* (sql: PgClient.PgClient) {
   for (const [setting, expected] of Object.entries(SESSION)) {
     const value = yield* settingOf(sql, setting)
@@ -190,7 +185,7 @@ export const checkSession = Effect.fnUntraced(function* (sql: PgClient.PgClient)
     return yield* new NotUsable({
       reason:
         `its connections have ${setting} = ${value}, expected ${expected}; ` +
-        "where a pooler before it leaves that out, set it for the database's user"
+        "if a connection pooler drops this setting, set it for the database user"
     })
   }
 })

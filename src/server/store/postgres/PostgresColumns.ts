@@ -1,10 +1,9 @@
 /**
- * The bets of a batch as PostgreSQL's binary arrays, one a column, made of the rows' bytes without
- * an object or a string for each field: to make these and to have them collected costs more than
- * PostgreSQL's own part of reading them.
+ * Encodes a batch as PostgreSQL binary arrays, one per column, directly from the rows' bytes. An
+ * object or a string per field would cost more than PostgreSQL takes to read the arrays.
  *
- * An array is, in 32-bit integers: its dimensions (1), whether there are nulls (0), the type of its
- * elements, how many there are, the index of the first (1); then each element's length and bytes.
+ * An array starts with five 32-bit integers: number of dimensions (1), has nulls (0), element type,
+ * number of elements, index of the first (1). Then each element has its length and its bytes.
  */
 import * as PgTypes from "@effect/sql-pg/PgTypes"
 import { Result } from "effect"
@@ -16,12 +15,12 @@ const HEADER_BYTES = 5 * 4
 const LENGTH_BYTES = 4
 const DATE_BYTES = 4
 const NUMBER_BYTES = 2
-/** Reserved for a name or a document at first. */
+/** Initial estimate for a name or a document. */
 const TEXT_BYTES = 16
 
 const { OID } = PgTypes
 
-/** The client's types, except that these arrays are sent as they are made here. */
+/** The client's default types, except that it sends our array types without encoding them. */
 export const makeTypes = (): PgTypes.Registry => {
   const types = PgTypes.makeRegistry()
   for (const arrayType of [OID.textArray, OID.dateArray, OID.int2Array]) {
@@ -35,7 +34,7 @@ class Column {
   private bytes: Buffer
   private length = HEADER_BYTES
 
-  /** `size` is how many bytes an element takes, or about how many. */
+  /** `size` is the element size in bytes, exact or estimated. */
   constructor(type: number, element: number, count: number, size: number) {
     this.type = type
     this.bytes = Buffer.allocUnsafeSlow(HEADER_BYTES + count * (LENGTH_BYTES + size))
@@ -49,7 +48,7 @@ class Column {
   addText(source: Uint8Array, start: number, end: number): void {
     this.reserve(LENGTH_BYTES + end - start)
     this.addInteger(end - start, LENGTH_BYTES)
-    // Over a few bytes, with locals, a loop is several times as fast as TypedArray.set.
+    // For a few bytes this loop over locals is several times faster than TypedArray.set.
     const { bytes } = this
     let { length } = this
     for (let at = start; at < end; at++) bytes[length++] = source[at]!
@@ -85,7 +84,7 @@ class Column {
   }
 }
 
-/** The days from 0000-03-01 to a date. From March on, a year ends with its leap day. */
+/** Days from 0000-03-01 to a date; years start in March so that the leap day comes last. */
 const dayNumber = (year: number, month: number, day: number): number => {
   const years = month > 2 ? year : year - 1
   const months = (month + 9) % 12
@@ -93,10 +92,10 @@ const dayNumber = (year: number, month: number, day: number): number => {
   return 365 * years + leapDays + Math.floor((153 * months + 2) / 5) + day - 1
 }
 
-/** From when PostgreSQL counts the days of a date. */
+/** PostgreSQL's day 0. */
 const FIRST_DAY = dayNumber(2000, 1, 1)
 
-/** The days of `YYYY-MM-DD` since PostgreSQL's first; `Date.UTC` takes ten times as long. */
+/** Converts `YYYY-MM-DD` to PostgreSQL's days; `Date.UTC` takes ten times as long. */
 const daysOf = (source: Uint8Array, start: number): number => {
   const year = digitsValue(source, start, start + 4)
   const month = digitsValue(source, start + 5, start + 7)
@@ -104,7 +103,7 @@ const daysOf = (source: Uint8Array, start: number): number => {
   return dayNumber(year, month, day) - FIRST_DAY
 }
 
-/** Each column of a batch, as a parameter for `unnest`. */
+/** Returns each column of a batch as a parameter for `unnest`. */
 export const columnsOf = ({ bytes, count }: BetBatch) => {
   const firstNames = new Column(OID.textArray, OID.text, count, TEXT_BYTES)
   const lastNames = new Column(OID.textArray, OID.text, count, TEXT_BYTES)
@@ -115,7 +114,7 @@ export const columnsOf = ({ bytes, count }: BetBatch) => {
   for (let start = 0; start < bytes.length; ) {
     const end = bytes.indexOf(Row.LF, start)
     Row.markFields(bytes, start, end, Row.COMMA, spans)
-    // Only names are ever quoted, from their first byte on.
+    // Only names can be quoted, and the quote is then the first byte.
     const isQuoted = bytes[start] === Row.QUOTE || bytes[spans[2]!] === Row.QUOTE
     const row = isQuoted ? unquoted(bytes.subarray(start, end), spans) : bytes
     firstNames.addText(row, spans[0]!, spans[1]!)
@@ -134,9 +133,9 @@ export const columnsOf = ({ bytes, count }: BetBatch) => {
   }
 }
 
-// Rows were checked on their way in; ignoreBOM keeps a BOM that a name begins with.
+// Rows are already validated. ignoreBOM keeps a BOM at the start of a name.
 const text = new TextDecoder("utf-8", { ignoreBOM: true })
 
-/** The bytes of a quoted row's fields, which `spans` marks. */
+/** Returns the unquoted bytes of a row's fields; `spans` marks the fields. */
 const unquoted = (row: Uint8Array, spans: Row.FieldSpans): Uint8Array =>
   Row.joinFields(Row.splitRow(text.decode(row)), spans)

@@ -1,4 +1,4 @@
-/** The tables, in the first schema of the search path; plain SQL for PostgreSQL 15 and later. */
+/** The tables, in the first schema of the search path. Needs PostgreSQL 15 or later. */
 import type * as PgClient from "@effect/sql-pg/PgClient"
 import { Effect } from "effect"
 import * as Migrator from "effect/sql/Migrator"
@@ -16,12 +16,12 @@ const createTables = Effect.gen(function* () {
       name text not null unique,
       agencies integer[],
       winning_number smallint,
-      -- The server that recorded that the draw is held; null before.
+      -- The server that recorded the draw; null before the draw.
       recorded_by text,
       recorded_at timestamptz
     )`
-  // A row is never deleted: a statement that waits for its lock finds it. It is updated often, in
-  // place.
+  // Rows are never deleted, so a statement that waited for a row's lock still finds the row. The
+  // fill factor leaves room for frequent updates in place.
   yield* sql`
     create table agencies (
       draw integer not null references draws,
@@ -30,7 +30,7 @@ const createTables = Effect.gen(function* () {
       finished boolean not null default false,
       told boolean not null default false,
       edition integer not null default 0,
-      -- The write that last added bets: a server that lost its answer learns that it was stored.
+      -- The last append: a server that lost the answer finds out here that it was stored.
       last_write uuid,
       primary key (draw, agency)
     ) with (fillfactor = 50)`
@@ -56,7 +56,7 @@ const migrate = Migrator.make({})({
   loader: Migrator.fromRecord(migrations)
 })
 
-/** The version of the tables, 0 if there are none; fails if it is newer than the latest. */
+/** Returns the tables' version, or 0 without tables; fails if this release does not support it. */
 const versionOf = Effect.fnUntraced(function* (sql: PgClient.PgClient) {
   const [found] = yield* sql<{ there: boolean }>`
     select to_regclass(${MIGRATIONS_TABLE}) is not null as there`
@@ -65,13 +65,15 @@ const versionOf = Effect.fnUntraced(function* (sql: PgClient.PgClient) {
     select coalesce(max(migration_id), 0)::int4 as version from ${sql(MIGRATIONS_TABLE)}`
   const version = latest?.version ?? 0
   if (version <= LATEST) return version
-  const reason = `its tables are of version ${version}, newer than ${LATEST}`
+  const reason =
+    `its tables have version ${version}, but this release supports at most ${LATEST}: ` +
+    "use a newer release"
   return yield* new NotUsable({ reason })
 })
 
 /**
- * Fails if the names of our tables are taken by others. A server that creates our tables at this
- * moment creates their version in the same step.
+ * Fails if another program's tables have our names. Another server may be creating our tables at
+ * the same time, but it creates their version in the same transaction.
  */
 const checkNames = Effect.fnUntraced(function* (sql: PgClient.PgClient) {
   const taken = yield* sql<{ name: string }>`
@@ -79,17 +81,17 @@ const checkNames = Effect.fnUntraced(function* (sql: PgClient.PgClient) {
     where to_regclass(name) is not null`
   if (taken.length === 0 || (yield* versionOf(sql)) > 0) return
   const names = taken.map(({ name }) => name).join(", ")
-  return yield* new NotUsable({ reason: `it has tables of something else: ${names}` })
+  return yield* new NotUsable({ reason: `it has another program's tables: ${names}` })
 })
 
-/** Creates the tables, or brings them to the latest version. */
+/** Creates the tables or migrates them to the latest version. */
 export const prepare = Effect.fnUntraced(function* (sql: PgClient.PgClient) {
-  // Names are any Unicode text, which no other encoding holds.
+  // Names can contain any Unicode character.
   const encoding = yield* settingOf(sql, "server_encoding")
   if (encoding !== "UTF8") {
     return yield* new NotUsable({ reason: `its encoding is ${encoding}, expected UTF8` })
   }
-  // If there is nothing to do, this locks nothing and needs no more rights than to use the tables.
+  // Up-to-date tables need no locks, and no privileges beyond using the tables.
   const version = yield* versionOf(sql)
   if (version === LATEST) return
   if (version === 0) yield* checkNames(sql)
@@ -98,20 +100,20 @@ export const prepare = Effect.fnUntraced(function* (sql: PgClient.PgClient) {
     orRolledBack,
     Effect.catchTag("MigrationError", ({ cause, message }) => {
       const isOfSql = cause instanceof SqlError
-      const reason = isOfSql ? `its tables cannot be made: ${reasonOf(cause)}` : message
+      const reason = isOfSql ? `cannot create its tables: ${reasonOf(cause)}` : message
       return Effect.fail(new NotUsable({ reason }))
     })
   )
 })
 
-/** Fails if there are no tables, or if they lack the draw. */
+/** Fails if there are no tables, or if the draw is not in them. */
 export const check = Effect.fnUntraced(function* ({ drawId, sql }: Postgres) {
   if ((yield* versionOf(sql)) === 0) {
-    const reason = "it holds no bets; a server that is started with it mends that"
+    const reason = "no lottery tables yet; start a server with this store first"
     return yield* new NotUsable({ reason })
   }
   const draws = yield* sql<{ name: string }>`select name from draws order by id`
-  // A store that a server has just made holds no draw yet.
+  // A store that a server has just created has no draw yet.
   if (draws.length === 0 || draws.some(({ name }) => name === drawId)) return
   const names = draws.map(({ name }) => name).join(", ")
   return yield* new NotUsable({ reason: `it holds no draw ${drawId}, only ${names}` })

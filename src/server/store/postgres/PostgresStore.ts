@@ -1,6 +1,6 @@
 /**
- * The store in PostgreSQL, through `@effect/sql-pg`: any number of servers share one draw in it,
- * and none has a state of its own.
+ * The store in PostgreSQL, through `@effect/sql-pg`. Any number of servers can share one draw, and
+ * none of them keeps state of its own.
  */
 import { type Duration, Effect, Option, type Redacted, Scope } from "effect"
 import type { SqlError } from "effect/sql/SqlError"
@@ -15,19 +15,18 @@ import { showPostgresUrl } from "./PostgresUrl.ts"
 import { makeWriter } from "./PostgresWriter.ts"
 
 export interface Options {
-  /** A `postgres:` URL, which may contain a password. */
+  /** A `postgres:` URL; may contain a password. */
   readonly url: Redacted.Redacted
   readonly drawId: string
-  /** How often to look for what other servers changed, in case a notification is lost. */
-  readonly looksEvery?: Duration.Input
+  /** How often to poll for other servers' changes, in case a notification is lost. */
+  readonly pollInterval?: Duration.Input
 }
 
-/** How long a close waits for connections whose statements are not answered. */
 const CLOSE_TIMEOUT = "2 seconds"
 
 /**
- * Opens a store in a scope whose close does not wait long for PostgreSQL. What is not answered by
- * then was not acknowledged to anyone, and its connections end with the process.
+ * Opens a store in a scope whose close waits at most `CLOSE_TIMEOUT` for unanswered statements:
+ * they were never acknowledged, and their connections end with the process.
  */
 const opening = <A>(
   open: Effect.Effect<A, SqlError | PostgresClient.NotUsable, Scope.Scope>,
@@ -39,7 +38,7 @@ const opening = <A>(
       Effect.fnUntraced(function* (exit) {
         const closed = yield* boundedWait(Scope.close(scope, exit), CLOSE_TIMEOUT)
         if (Option.isSome(closed)) return yield* closed.value
-        yield* Effect.logWarning("PostgreSQL does not answer: its connections are not waited for")
+        yield* Effect.logWarning("PostgreSQL does not answer: closing without waiting for it")
       })
     )
     return yield* Scope.provide(open, scope)
@@ -50,25 +49,25 @@ const opening = <A>(
     })
   )
 
-/** Opens the store to write it, together with other servers; creates its tables if need be. */
+/** Opens the store for writing, alongside other servers; creates its tables if necessary. */
 export const make = Effect.fnUntraced(function* (options: Options) {
   const postgres = yield* PostgresClient.make(options.url, options.drawId)
   const { sql } = postgres
   yield* PostgresClient.checkSession(sql)
   yield* PostgresSchema.prepare(sql)
-  // A database that may lose what it acknowledged can be chosen, but not silently.
+  // Allowed, but not silently.
   if ((yield* PostgresClient.settingOf(sql, "fsync")) === "off") {
     yield* Effect.logWarning(
-      "PostgreSQL runs with fsync = off: a power cut may lose bets that were acknowledged"
+      "PostgreSQL runs with fsync = off: a power failure may lose acknowledged bets"
     )
   }
   const scope = yield* Effect.scope
   return BetStore.of({
     ...makeBooks(postgres),
-    // No write waits for its notification: if it is lost, the others look by themselves.
+    // Writes do not wait for the notification: if it is lost, the other servers still poll.
     ...makeWriter(postgres, Effect.asVoid(Effect.forkIn(PostgresChanges.notify(postgres), scope))),
-    changes: yield* PostgresChanges.make(postgres, options.looksEvery),
-    // PostgreSQL itself stops if a sync fails, and recovers from its log.
+    changes: yield* PostgresChanges.make(postgres, options.pollInterval),
+    // PostgreSQL itself stops after a failed sync and recovers from its log.
     broken: Effect.never
   })
 }, opening)
@@ -79,11 +78,11 @@ const openToRead = Effect.fnUntraced(function* ({ drawId, url }: Options) {
   return postgres
 }, opening)
 
-/** Opens the store to read it, also while servers write it. */
+/** Opens the store for reading, even while servers write it. */
 export const makeReader = (options: Options) =>
   Effect.map(openToRead(options), (postgres) => BetStoreReader.of(makeBooks(postgres)))
 
-/** Drops the book of an agency, also while servers run; gives how many bets were dropped. */
+/** Discards an agency's book, even while servers run; returns the number of discarded bets. */
 export const discard = Effect.fnUntraced(function* (options: Options, agency: Agency) {
   const postgres = yield* openToRead(options)
   return yield* makeWriter(postgres, PostgresChanges.notify(postgres)).discard(agency)

@@ -1,12 +1,12 @@
 /**
- * A PostgreSQL URL as libpq writes it: `postgres://user:password@host:port/database?parameters`.
- * Special characters of a name or a password must be percent-encoded: otherwise it is not clear
- * where the password ends, and a password is never shown.
+ * PostgreSQL URLs in libpq's form: `postgres://user:password@host:port/database?parameters`.
+ * Special characters in names and passwords must be percent-encoded. Otherwise the end of the
+ * password is ambiguous and part of it could be shown.
  */
 import { Redacted, Result } from "effect"
 import { isLoopback } from "../../../protocol/Loopback.ts"
 
-/** The supported parameters; any other would be ignored silently. */
+/** The supported parameters. The driver ignores others silently, so they are refused. */
 const PARAMETERS = [
   "host",
   "port",
@@ -19,37 +19,33 @@ const PARAMETERS = [
   "sslmode"
 ]
 
-/** User, password and host, up to a slash; then the rest. */
 const PARTS = /^postgres(?:ql)?:\/\/([^/?#]*)(.*)$/s
-/** A database and parameters. */
-const REST = /^(\/[^/@?#]*)?(\?[^@#]*)?$/
+const DATABASE_AND_PARAMETERS = /^(\/[^/@?#]*)?(\?[^@#]*)?$/
 
 const EXPECTED = "expected postgres://USER:PASSWORD@HOST:PORT/DATABASE"
 
-/** Checks a URL, or says what is wrong with it without showing any of it. */
+/** Checks a URL. The error describes the problem without showing any part of the URL. */
 export const parsePostgresUrl = (text: string): Result.Result<Redacted.Redacted, string> => {
   const url = URL.parse(text)
   const [, authority, rest] = PARTS.exec(text) ?? []
   if (url === null || authority === undefined || rest === undefined) return Result.fail(EXPECTED)
-  if (!REST.test(rest) || authority.split("@").length > 2) {
-    return Result.fail(
-      `${EXPECTED}, what is special in a name or password percent-encoded (@ as %40)`
-    )
+  if (!DATABASE_AND_PARAMETERS.test(rest) || authority.split("@").length > 2) {
+    return Result.fail(`${EXPECTED}, with special characters percent-encoded (@ as %40)`)
   }
   return [...url.searchParams.keys()].every((name) => PARAMETERS.includes(name))
     ? Result.succeed(Redacted.make(text))
-    : Result.fail(`${EXPECTED}, with no parameters but ${PARAMETERS.join(", ")}`)
+    : Result.fail(`${EXPECTED}, with no parameters except ${PARAMETERS.join(", ")}`)
 }
 
-/** The last value of a parameter, which is the one that counts. */
+/** Returns the last value of a parameter, which takes precedence. */
 const parameterOf = ({ searchParams }: URL, name: string): string | undefined =>
   searchParams.getAll(name).at(-1)
 
-/** The URL without its password and parameters, fit to be shown. */
+/** Formats the URL for messages, without its password and parameters. */
 export const showPostgresUrl = (url: Redacted.Redacted): string => {
   const parsed = new URL(Redacted.value(url))
   const { host, pathname, username } = parsed
-  // A parameter is decoded, and may have line breaks then.
+  // A decoded parameter may contain line breaks.
   const parameter = (name: string) => {
     const value = parameterOf(parsed, name)
     return value === undefined ? undefined : encodeURI(value)
@@ -65,22 +61,20 @@ export const showPostgresUrl = (url: Redacted.Redacted): string => {
 }
 
 /**
- * The values of `sslmode` that insist on TLS. Each of them checks the certificate and its name, as
- * libpq does for `verify-full` alone. `prefer` and `allow` do without TLS if the server has none.
+ * The values of `sslmode` that require TLS. All of them verify the certificate and its host name,
+ * which libpq does only for `verify-full`. `prefer` and `allow` accept a server without TLS.
  */
 const TLS_MODES = new Set(["require", "verify-ca", "verify-full"])
 
-/** Whether PostgreSQL is spoken to over TLS only. */
 export const requiresTls = (url: Redacted.Redacted): boolean =>
   TLS_MODES.has(parameterOf(new URL(Redacted.value(url)), "sslmode") ?? "")
 
-/** The folder of a socket, also as a URL has it. */
-const FOLDER = /^(\/|%2f)/i
+const SOCKET_FOLDER = /^(\/|%2f)/i
 
-/** The host of another machine that may be spoken to without TLS. */
+/** Returns the host if it is another machine and the connection may be unencrypted. */
 export const hostWithoutTls = (url: Redacted.Redacted): string | undefined => {
   if (requiresTls(url)) return undefined
   const parsed = new URL(Redacted.value(url))
   const host = parameterOf(parsed, "host") ?? parsed.hostname.replace(/^\[|\]$/g, "")
-  return host === "" || FOLDER.test(host) || isLoopback(host) ? undefined : host
+  return host === "" || SOCKET_FOLDER.test(host) || isLoopback(host) ? undefined : host
 }

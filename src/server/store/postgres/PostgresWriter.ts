@@ -1,8 +1,8 @@
 /**
- * What is written of one draw in PostgreSQL. An append or a finish is one statement, and so a
- * transaction of its own: it moves the agency's row on only from where the writer believes it to
- * be. PostgreSQL lets one writer at a time do so, of all servers. Each write may be repeated if its
- * answer was lost.
+ * The writes of one draw in PostgreSQL. An append or a finish is a single statement and therefore a
+ * transaction. It updates the agency's row only if the row is in the state that the writer expects,
+ * and PostgreSQL lets one writer of all servers do so at a time. Every write except a discard can
+ * be repeated if its answer is lost.
  */
 import { randomUUID } from "node:crypto"
 import { hostname } from "node:os"
@@ -32,16 +32,15 @@ import { columnsOf } from "./PostgresColumns.ts"
 type AgencyRow = AgencyProgress & { readonly last_write: string | null }
 
 const integers = (values: ReadonlyArray<number>) =>
-  // There is an array type of int4.
+  // Cannot fail: int4 has an array type.
   Result.getOrThrow(PgTypes.array(values, PgTypes.OID.int4))
 
-/** The writing half of the store. `notify` tells the other servers that something has changed. */
+/** Makes the writing half of the store. `notify` informs the other servers of a change. */
 export const makeWriter = ({ drawId, key, sql, write }: Postgres, notify: Effect.Effect<void>) => {
-  /** The server that records the draw: read by people, and by this server after a lost answer. */
+  /** Identifies this server in `recorded_by`, for people and for retries after a lost answer. */
   const server = `${hostname()} ${process.pid} ${randomUUID()}`
-  let hasSaidRecorded = false
+  let hasReportedRecorded = false
 
-  /** Gives each agency its row, which is never deleted. */
   const makeAgencies = Effect.fnUntraced(function* (agencies: ReadonlyArray<Agency>) {
     yield* sql`insert into draws (name) values (${drawId}) on conflict do nothing`
     yield* sql`
@@ -51,13 +50,14 @@ export const makeWriter = ({ drawId, key, sql, write }: Postgres, notify: Effect
   })
 
   /**
-   * Runs a statement that moves the agency's row on and gives a row if it did. If it did not, looks
-   * why: another may have moved the row in between, so that it would now. True if the row moved.
+   * Runs a statement that updates the agency's row and returns a row if it did. If not, `diagnose`
+   * finds out why: another server may have changed the row in between, so that a second try
+   * succeeds. Returns whether this call updated the row.
    */
-  const move = Effect.fnUntraced(function* <Refusal>(
+  const update = Effect.fnUntraced(function* <Refusal>(
     agency: Agency,
     statement: Effect.Effect<ReadonlyArray<unknown>, SqlError>,
-    look: (row: AgencyRow) => "done" | "again" | Refusal
+    diagnose: (row: AgencyRow) => "done" | "again" | Refusal
   ) {
     for (;;) {
       if ((yield* statement).length > 0) return true
@@ -65,7 +65,7 @@ export const makeWriter = ({ drawId, key, sql, write }: Postgres, notify: Effect
         select bets, finished, told, edition, last_write from agencies
         where draw = ${key} and agency = ${agency}`
       if (row === undefined) yield* makeAgencies([agency])
-      const found = row === undefined ? "again" : look(row)
+      const found = row === undefined ? "again" : diagnose(row)
       if (found === "done") return false
       if (found !== "again") return yield* Effect.fail(found)
     }
@@ -78,11 +78,11 @@ export const makeWriter = ({ drawId, key, sql, write }: Postgres, notify: Effect
     { edition, last }: AppendOptions = {}
   ) {
     const token = randomUUID()
-    // A batch is split into columns when its turn has come: until then it stays the bytes it was.
+    // Built only when the write gets its permit, to use less memory while it waits.
     const statement = Effect.suspend(() => {
       const { birthdates, documents, firstNames, lastNames, numbers } = columnsOf(batch)
-      // In the list of a select, the columns are unnested side by side, row by row. One `unnest` of
-      // all of them in `from` would first materialize each: a fifth more of PostgreSQL's time.
+      // In the select list PostgreSQL unnests the columns side by side, row by row. One
+      // `unnest` in `from` materializes each column first and takes a fifth more time.
       return sql`
         with moved as (
           update agencies
@@ -101,14 +101,14 @@ export const makeWriter = ({ drawId, key, sql, write }: Postgres, notify: Effect
         )
         select from moved`
     })
-    const look = ({ bets, finished, last_write, ...row }: AgencyRow) => {
+    const diagnose = ({ bets, finished, last_write, ...row }: AgencyRow) => {
       if (last_write === token) return "done"
       if ((edition ?? row.edition) !== row.edition) return new Discarded({ agency })
       if (finished) return new AlreadyFinished({ agency, bets })
       if (bets !== position) return new Conflict({ agency, position, held: bets })
       return "again"
     }
-    yield* write(move(agency, statement, look))
+    yield* write(update(agency, statement, diagnose))
     if (last !== undefined) yield* notify
   }, Effect.uninterruptible)
 
@@ -122,12 +122,12 @@ export const makeWriter = ({ drawId, key, sql, write }: Postgres, notify: Effect
       where draw = ${key} and agency = ${agency} and bets = ${bets} and not finished
         and edition = coalesce(${edition ?? null}::integer, edition)
       returning agency`
-    const look = (row: AgencyRow) => {
+    const diagnose = (row: AgencyRow) => {
       if ((edition ?? row.edition) !== row.edition) return new Discarded({ agency })
       if (row.bets !== bets) return new BookMismatch({ agency, bets, held: row.bets })
       return row.finished ? "done" : "again"
     }
-    yield* write(move(agency, statement, look))
+    yield* write(update(agency, statement, diagnose))
     yield* notify
   }, Effect.uninterruptible)
 
@@ -135,15 +135,15 @@ export const makeWriter = ({ drawId, key, sql, write }: Postgres, notify: Effect
     const statement = sql`
       update agencies set told = true
       where draw = ${key} and agency = ${agency} and not told returning agency`
-    const look = (row: AgencyRow) => (row.told ? "done" : "again")
-    if (yield* write(move<never>(agency, statement, look))) yield* notify
+    const diagnose = (row: AgencyRow) => (row.told ? "done" : "again")
+    if (yield* write(update<never>(agency, statement, diagnose))) yield* notify
   }, Effect.uninterruptible)
 
-  /** Only winning bets are in it: it costs nothing to add a bet, and the draw is immediate. */
+  /** Makes a partial index over winning bets: appends stay cheap and the draw is immediate. */
   const makeIndex = Effect.fnUntraced(
     function* (winningNumber: number) {
       const index = `bets_on_${winningNumber}`
-      // Even if the index exists, creating it would wait for every append.
+      // `create index if not exists` waits for every append even if the index exists.
       const found = yield* sql`
         select from pg_index join pg_class on pg_class.oid = pg_index.indexrelid
         where pg_index.indrelid = 'bets'::regclass and pg_class.relname = ${index}`
@@ -152,9 +152,9 @@ export const makeWriter = ({ drawId, key, sql, write }: Postgres, notify: Effect
         create index if not exists ${sql(index)} on bets (draw, agency, position) include (document)
         where number = ${sql.literal(String(winningNumber))}`
     },
-    // Two that make it at once: one of them waits for the other, and then finds it there.
+    // If two servers create it at once, one fails with this error and then finds the index.
     Effect.retry({ while: (error) => error.reason._tag === "UniqueViolation", times: 3 }),
-    // Without a deadline: it reads every bet of all draws.
+    // No deadline: it reads every bet of all draws.
     Effect.mapError(toUnavailable)
   )
 
@@ -175,8 +175,8 @@ export const makeWriter = ({ drawId, key, sql, write }: Postgres, notify: Effect
   })
 
   /**
-   * Locks the draw's row before it reads the agencies. Only a discard makes a finished book
-   * unfinished, and it locks that row too: one of the two waits for the other.
+   * Locks the draw's row before it reads the agencies. Only a discard can reopen a finished book,
+   * and it locks the same row, so the two cannot overlap.
    */
   const record = Effect.gen(function* () {
     yield* sql`select id from draws where name = ${drawId} for update`
@@ -201,16 +201,16 @@ export const makeWriter = ({ drawId, key, sql, write }: Postgres, notify: Effect
   const recordDraw = Effect.gen(function* () {
     const recordedBy = yield* write(record)
     if (recordedBy === undefined) return yield* new NotAllFinished({ missing: [] })
-    // The first answer may have been lost: it counts until it was given once.
-    if (recordedBy !== server || hasSaidRecorded) return false
-    hasSaidRecorded = true
+    // A retry after a lost answer still reports true, but only once.
+    if (recordedBy !== server || hasReportedRecorded) return false
+    hasReportedRecorded = true
     yield* notify
     return true
   }).pipe(Effect.uninterruptible)
 
   const discardBook = Effect.fnUntraced(
     function* (agency: Agency) {
-      // A shared lock: discards do not wait for each other, and the draw waits for all of them.
+      // A shared lock: discards do not wait for each other, but the draw waits for all of them.
       const [draw] = yield* sql<{ recorded: boolean }>`
         select recorded_by is not null as recorded from draws where name = ${drawId} for share`
       if (draw?.recorded === true) return yield* new DrawAlreadyHeld({ agency, drawId })
@@ -228,10 +228,10 @@ export const makeWriter = ({ drawId, key, sql, write }: Postgres, notify: Effect
     orRolledBack
   )
 
-  /** Tried once: a second try would count 0 bets. No deadline: a book may be large. */
+  /** No retry, which would count 0 bets. No deadline, because a book may be large. */
   const discard = Effect.fnUntraced(function* (agency: Agency) {
     const discarding = Effect.andThen(makeAgencies([agency]), discardBook(agency))
-    // An interruption does not wait for PostgreSQL.
+    // An interruption must not wait for PostgreSQL.
     const waiting = Effect.flatMap(boundedWait(discarding, Duration.infinity), Option.getOrThrow)
     const bets = yield* Effect.mapError(waiting, toUnavailable)
     yield* notify

@@ -1,17 +1,14 @@
-/**
- * The fields of the canonical rows of a batch, as values for the columns of a database. Pure and
- * free of libraries, for a store's worker too.
- */
+/** Splits canonical rows into column values. Imports no library, so that a worker starts fast. */
 import { LF, QUOTE, splitRow, ZERO } from "../../../domain/BetRow.ts"
 
-/** How many bytes become one string at a time: larger ones only fill the worker's memory. */
+/** Bytes decoded into one string; larger strings only use more of the worker's memory. */
 const PIECE_BYTES = 64 * 1024
-// Rows were checked on their way in; ignoreBOM keeps a BOM that a name begins with.
+// Rows are already validated. ignoreBOM keeps a BOM at the start of a name.
 const text = new TextDecoder("utf-8", { ignoreBOM: true })
 
 /**
- * Reads row after row into its own properties: hundreds of thousands a second go through here, and
- * an object for each would be a good part of what a row costs.
+ * A cursor over rows that exposes the current row as its own properties. Hundreds of thousands of
+ * rows per second pass through it, and an object per row would be a large part of their cost.
  */
 export class RowFields {
   firstName = ""
@@ -21,17 +18,15 @@ export class RowFields {
   number = 0
 
   private readonly bytes: Uint8Array
-  /** The first byte that is not yet in `rows`. */
   private nextPiece = 0
   private rows = ""
-  /** The start of the next row in `rows`. */
   private at = 0
 
   constructor(bytes: Uint8Array) {
     this.bytes = bytes
   }
 
-  /** Reads the next row; false if there is none. */
+  /** Moves to the next row; returns false at the end. */
   next(): boolean {
     if (this.at === this.rows.length && !this.readPiece()) return false
     const { rows, at } = this
@@ -41,7 +36,7 @@ export class RowFields {
     const fourth = rows.indexOf(",", third + 1)
     const end = rows.indexOf("\n", at)
     this.at = end + 1
-    // Only names are ever quoted, from their first character on.
+    // Only names can be quoted, and the quote is then the first character.
     if (rows.charCodeAt(at) === QUOTE || rows.charCodeAt(first + 1) === QUOTE) {
       const fields = splitRow(rows.slice(at, end))
       this.firstName = fields[0]!
@@ -55,7 +50,7 @@ export class RowFields {
     this.lastName = rows.slice(first + 1, second)
     this.document = rows.slice(second + 1, third)
     this.birthdate = rows.slice(third + 1, fourth)
-    // A number has four digits at most: a string of them for `Number` would cost as much as a name.
+    // Not `Number`: the string it needs costs as much as a name.
     let number = 0
     for (let digit = fourth + 1; digit < end; digit++) {
       number = 10 * number + rows.charCodeAt(digit) - ZERO
@@ -68,7 +63,7 @@ export class RowFields {
     const { bytes, nextPiece } = this
     if (nextPiece === bytes.length) return false
     const limit = nextPiece + PIECE_BYTES
-    // A row is far shorter than a piece.
+    // A row is much shorter than a piece.
     const end = limit < bytes.length ? bytes.lastIndexOf(LF, limit) + 1 : bytes.length
     this.rows = text.decode(bytes.subarray(nextPiece, end))
     this.nextPiece = end

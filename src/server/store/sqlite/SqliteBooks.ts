@@ -1,6 +1,6 @@
 /**
- * The bets of one draw in an open SQLite database: what is written and what is read, as SQL.
- * Synchronous and free of libraries, for the store's worker.
+ * Reads and writes one draw in an open SQLite database. Runs in the store's worker, so it is
+ * synchronous and imports no library.
  */
 
 import type { DatabaseSync, SQLInputValue, SQLTagStore, StatementSync } from "node:sqlite"
@@ -11,17 +11,17 @@ import type { WinningRow } from "../WinningRows.ts"
 import { RowFields } from "./RowFields.ts"
 import { type Failure, failureOf } from "./SqliteFile.ts"
 
-/** Rows of a page, which so stays below a MiB. */
+/** Rows per page; keeps a page below 1 MiB. */
 const PAGE_ROWS = Math.floor((1024 * 1024) / MAX_ROW_BYTES)
-/** Rows of an insert statement; more is hardly faster, and the remainder takes longer. */
+/** Rows per insert statement; more is hardly faster and makes the last, partial insert slower. */
 const INSERT_ROWS = 50
-/** Values bound for a row, without its key. */
+/** Values bound per row, without the key. */
 const ROW_VALUES = 5
-/** Bytes written before the write-ahead log is copied into the file. */
+/** Bytes written between checkpoints of the write-ahead log. */
 const CHECKPOINT_BYTES = 4 * 1024 * 1024
 const utf8 = new TextEncoder()
 
-/** What is read of an agency; the table guarantees the types. */
+/** The strict table guarantees the types. */
 type AgencyRow = Readonly<Record<"bets" | "finished" | "told", number>>
 
 type BetRow = [number, string, string, string, string, number]
@@ -29,7 +29,7 @@ type BetRow = [number, string, string, string, string, number]
 const quoted = (field: string): string =>
   field.includes(",") || field.includes('"') ? `"${field.replaceAll('"', '""')}"` : field
 
-/** The key that the rows of a statement share is bound once. */
+/** Binds the key once for all rows of the statement. */
 const insertSql = (rows: number): string => {
   const row = (index: number) => `($draw, $agency, $position + ${index}, ?, ?, ?, ?, ?)`
   return `insert into bets values ${Array.from({ length: rows }, (_, index) => row(index))}`
@@ -37,21 +37,18 @@ const insertSql = (rows: number): string => {
 
 type Of<Kind extends Write["kind"]> = Extract<Write, { readonly kind: Kind }>
 
-/** The store of one draw in an open database. */
 export class SqliteBooks {
   private readonly database: DatabaseSync
   private readonly drawId: string
-  /** Another process writes the file. */
+  /** Another process may write the file. */
   private readonly isReader: boolean
-  /** Prepares each statement once. */
   private readonly sql: SQLTagStore
-  /** The statements that insert bets, by how many. */
+  /** Insert statements by number of rows. */
   private readonly inserts: Array<StatementSync> = []
-  /** The statement that reads bets. */
-  private pages: StatementSync | undefined
-  /** How many books of an agency were discarded since the file was opened. */
+  private selectPage: StatementSync | undefined
+  /** Discards per agency since the file was opened. */
   private editions: ReadonlyMap<number, number> = new Map()
-  /** The draw's key in the tables, once it is known. */
+  /** The draw's key in the tables, cached. */
   private key: number | undefined
   private broken: Failure | undefined
   private sinceCheckpoint = 0
@@ -71,7 +68,7 @@ export class SqliteBooks {
     return this.key ?? null
   }
 
-  /** The draw's key for a write. Bets may come before the draw is opened. */
+  /** Bets may arrive before the draw is opened, so this creates the draw's row if necessary. */
   private drawKeyToWrite(): number {
     const key = this.drawKey()
     if (key !== null) return key
@@ -79,7 +76,7 @@ export class SqliteBooks {
     return this.drawKeyToWrite()
   }
 
-  /** Stores the writes in one transaction; one that is refused does not affect the others. */
+  /** Stores the writes in one transaction; a refused write does not affect the others. */
   commit(writes: ReadonlyArray<Write>): ReadonlyArray<Outcome> | Failure {
     if (this.broken !== undefined) return this.broken
     const { editions } = this
@@ -88,7 +85,7 @@ export class SqliteBooks {
       this.database.exec("begin immediate")
       const outcomes = writes.map((write) => this.write(write))
       this.database.exec("commit")
-      // A commit without bets is copied at the close, too.
+      // Also counts writes without bets, so that `close` checkpoints them.
       this.sinceCheckpoint += writes.length
       return outcomes
     } catch (error) {
@@ -99,7 +96,7 @@ export class SqliteBooks {
     try {
       if (failure.kind !== "broken" && this.database.isTransaction) this.database.exec("rollback")
     } catch (error) {
-      // Neither committed nor rolled back: what is stored is as unknown as after a failed sync.
+      // Neither committed nor rolled back: the state on disk is unknown, as after a failed sync.
       const { message } = error as Error
       failure = { kind: "broken", reason: `${failure.reason}; then ${message}` }
     }
@@ -140,7 +137,7 @@ export class SqliteBooks {
     return { kind: "done" }
   }
 
-  /** Gives the position after the rows. */
+  /** Returns the position after the inserted rows. */
   private insert(draw: number, agency: number, from: number, bytes: Uint8Array): number {
     let values: Array<SQLInputValue> = []
     let position = from
@@ -182,7 +179,7 @@ export class SqliteBooks {
     this.sql.run`update draws
       set agencies = ${JSON.stringify(agencies)}, winning_number = ${winningNumber}
       where id = ${this.drawKeyToWrite()}`
-    // Only winning bets are in it: it costs nothing to add a bet, and the draw is immediate.
+    // A partial index over winning bets only: appends stay cheap and the draw is immediate.
     this.database.exec(
       `create index if not exists bets_on_${winningNumber}
         on bets (draw, agency, position, document) where number = ${winningNumber}`
@@ -207,7 +204,7 @@ export class SqliteBooks {
     const deleted = this.sql.run`delete from bets where draw = ${draw} and agency = ${agency}`
     this.sql.run`delete from agencies where draw = ${draw} and agency = ${agency}`
     const bets = Number(deleted.changes)
-    // A deleted row takes as much of the log as an added one.
+    // A deleted row uses as much of the log as an inserted one.
     if (bets > 0) this.sinceCheckpoint += CHECKPOINT_BYTES
     return { kind: "discarded", bets }
   }
@@ -217,8 +214,8 @@ export class SqliteBooks {
   }
 
   /**
-   * Lets a reader see one state of the file from the start of a book, which is its progress, to its
-   * last page: it would not notice a discard by the writer in between. One book at a time.
+   * Keeps a reader on one snapshot of the file while it reads a book, from the progress to the last
+   * page. Otherwise the reader would miss a discard by the writer in between. One book at a time.
    */
   private takeSnapshot(ofBook: boolean): void {
     if (!this.isReader) return
@@ -250,7 +247,7 @@ export class SqliteBooks {
     const rows = this.sql.all`select agency, bets, finished, told from agencies
       where draw = ${this.drawKey()}`
     const all = new Map<number, AgencyProgress>()
-    // An agency whose book is gone is at its next edition.
+    // Includes agencies that have only a discarded book.
     for (const agency of this.editions.keys()) all.set(agency, this.progressIn(agency))
     for (const { agency, ...row } of rows as Array<AgencyRow & { agency: number }>) {
       all.set(agency, this.progressIn(agency, row))
@@ -263,10 +260,10 @@ export class SqliteBooks {
     return { bets, finished: finished === 1, told: told === 1, edition: this.edition(agency) }
   }
 
-  /** Canonical rows, at most `PAGE_ROWS` of them; of another edition of the book there is none. */
+  /** Returns at most `PAGE_ROWS` canonical rows; none if the book has another edition. */
   page(agency: number, { edition, from, until }: PageOf): { bytes: Uint8Array; count: number } {
-    // For a page of rows, arrays take two thirds of the time of objects.
-    this.pages ??= this.database.prepare(
+    // Returning arrays takes two thirds of the time of returning objects.
+    this.selectPage ??= this.database.prepare(
       `select position, first_name, last_name, document, birthdate, number from bets
         where draw = ? and agency = ? and position >= ? and position < ? order by position`,
       { returnArrays: true }
@@ -274,9 +271,9 @@ export class SqliteBooks {
     const end = this.edition(agency) === edition ? Math.min(until, from + PAGE_ROWS) : from
     let page = ""
     let count = 0
-    for (const row of this.pages.iterate(this.drawKey(), agency, from, end)) {
+    for (const row of this.selectPage.iterate(this.drawKey(), agency, from, end)) {
       const [position, firstName, lastName, document, birthdate, number] = row as unknown as BetRow
-      // Another program removed a bet, so the position of the rest is wrong.
+      // Another program deleted a bet, so the remaining positions are wrong.
       if (position !== from + count) break
       page += `${quoted(firstName)},${quoted(lastName)},${document},${birthdate},${number}\n`
       count++
@@ -285,7 +282,7 @@ export class SqliteBooks {
   }
 
   winners(winningNumber: number): ReadonlyArray<WinningRow> {
-    // The number is part of the text: only then does the planner use the index for it.
+    // A literal number, so that the planner uses the partial index.
     const statement = this.database.prepare(
       `select agency, position, document from bets
         where draw = ? and number = ${winningNumber} order by agency, position`
@@ -294,8 +291,8 @@ export class SqliteBooks {
   }
 
   /**
-   * Copies the write-ahead log into the file once it has grown; gives the failure of a sync. After
-   * any other error everything is still in the log, where it is durable, and copied later.
+   * Copies the write-ahead log into the file once it has grown. Returns the failure only if a sync
+   * failed: after any other error the data is still durable in the log and is copied later.
    */
   checkpoint(grownBytes = CHECKPOINT_BYTES): Failure | undefined {
     if (this.broken !== undefined || this.sinceCheckpoint < grownBytes) return undefined
@@ -311,7 +308,7 @@ export class SqliteBooks {
     }
   }
 
-  /** Closes the file. SQLite's own copying of the log would not say that a sync failed. */
+  /** Checkpoints first: SQLite's own checkpoint on close does not report a failed sync. */
   close(): Failure | undefined {
     const failure = this.checkpoint(1)
     this.database.close()

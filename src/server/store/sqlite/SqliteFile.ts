@@ -1,6 +1,6 @@
 /**
- * The SQLite file itself: its tables, how it is opened, and what SQLite's errors mean. Synchronous
- * and free of libraries, for the store's worker.
+ * The SQLite file: its tables, how to open it, and what SQLite's errors mean. Runs in the store's
+ * worker, so it is synchronous and imports no library.
  */
 import {
   accessSync,
@@ -17,14 +17,12 @@ import type { DatabaseSync } from "node:sqlite"
 import { pathToFileURL } from "node:url"
 import { createPrivate, foreign, mayWrite } from "../embedded/PrivateFile.ts"
 
-/** Which file, and how it is opened. */
 export interface FileSettings {
-  /** Canonical. */
+  /** Canonical path. */
   readonly path: string
-  /** The draw whose bets are read or written. */
   readonly drawId: string
   readonly readOnly: boolean
-  /** How long a write waits for another process that writes the file. */
+  /** How long a write waits while another process writes the file. */
   readonly busyTimeoutMillis: number
 }
 
@@ -73,16 +71,16 @@ const NOT_A_DATABASE = 26
 const IOERR_FSYNC = 1034
 const IOERR_DIR_FSYNC = 1290
 
-/** What is thrown here: by SQLite with its code, by Node and ourselves without. */
+/** SQLite's errors have a code; Node's and our own do not. */
 type ThrownError = Error & { readonly errcode?: number }
 
-/** Why nothing was done; a broken store commits nothing any more. */
+/** Why an operation failed. A broken store commits nothing from then on. */
 export interface Failure {
   readonly kind: "unavailable" | "broken"
   readonly reason: string
 }
 
-/** What an error of SQLite means: after a failed sync it is unknown what is on the disk. */
+/** Classifies an error: after a failed sync the state on disk is unknown. */
 export const failureOf = (error: unknown): Failure => {
   const { errcode, message } = error as ThrownError
   const broken = errcode === IOERR_FSYNC || errcode === IOERR_DIR_FSYNC
@@ -90,8 +88,7 @@ export const failureOf = (error: unknown): Failure => {
   return { kind: broken ? "broken" : "unavailable", reason: `${message}${shown}` }
 }
 
-/** The file cannot be opened as a store. */
-class NotOurs extends Error {}
+class NotUsable extends Error {}
 
 const syncFolder = (folder: string): void => {
   const descriptor = openSync(folder, "r")
@@ -107,7 +104,7 @@ const single = (database: DatabaseSync, sql: string): unknown =>
 
 const definitionOf = (sql: unknown): string => String(sql).trim().replaceAll(/\s+/g, " ")
 
-/** Whether it has our tables, each exactly as we create it. */
+/** Whether the database has all our tables, with identical definitions. */
 const hasOurTables = (database: DatabaseSync): boolean => {
   const tables = database.prepare("select sql from sqlite_schema where type = 'table'").all()
   const there = new Set(tables.map(({ sql }) => definitionOf(sql).toLowerCase()))
@@ -116,8 +113,8 @@ const hasOurTables = (database: DatabaseSync): boolean => {
 }
 
 /**
- * Fails if a restored store lacks bets that its agencies have, or agencies of its bets: that would
- * not be noticed before the draw.
+ * Fails if the bets of a restored store do not match its agencies. Otherwise nobody would notice
+ * before the draw.
  */
 const checkRestored = (database: DatabaseSync): void => {
   const damaged = database
@@ -134,22 +131,24 @@ const checkRestored = (database: DatabaseSync): void => {
     .get()
   if (damaged === undefined) return
   const { agency, found, said } = damaged
-  const there = found === -1 ? "some are missing between others" : `${found} are there`
-  throw new NotOurs(`it was restored in part: agency ${agency} has ${said} bets, but ${there}`)
+  const actual = found === -1 ? "their positions have gaps" : `${found} were found`
+  throw new NotUsable(
+    `it was only partly restored: agency ${agency} should have ${said} bets, but ${actual}`
+  )
 }
 
 /**
- * What the file is: ours, new and empty, or ours without its marks, which the shell's `.dump` does
- * not keep. Throws if it is anything else.
+ * Identifies the file: ours, empty, or restored (our tables without the marks, which the shell's
+ * `.dump` does not keep). Throws on anything else.
  */
 const kindOf = (database: DatabaseSync): "ours" | "restored" | "empty" => {
   const application = single(database, "pragma application_id")
   const version = Number(single(database, "pragma user_version"))
   if (application === APPLICATION_ID && version === SCHEMA_VERSION) return "ours"
   if (application === APPLICATION_ID && version > SCHEMA_VERSION) {
-    throw new NotOurs(
-      `it is a store of version ${version}, and this program knows ${SCHEMA_VERSION} at most: ` +
-        "use the lottery that wrote it, or a newer one"
+    throw new NotUsable(
+      `it has version ${version}, but this release supports at most ${SCHEMA_VERSION}: ` +
+        "use the release that wrote it, or a newer one"
     )
   }
   const isUnmarked =
@@ -157,32 +156,32 @@ const kindOf = (database: DatabaseSync): "ours" | "restored" | "empty" => {
     (version === 0 || version === SCHEMA_VERSION)
   if (isUnmarked && single(database, "select count(*) from sqlite_schema") === 0) return "empty"
   if (isUnmarked && hasOurTables(database)) return "restored"
-  throw new NotOurs("it is a database of something else, not a store of bets")
+  throw new NotUsable("it is another program's database, not a bet store")
 }
 
 const openToWrite = (database: DatabaseSync, path: string): void => {
-  // Looks before it touches: a database of something else stays as it was.
+  // Check before the first write, to leave another program's database unchanged.
   if (kindOf(database) === "restored") checkRestored(database)
   database.exec("pragma journal_mode = wal")
-  // The log is copied by `checkpoint`, which learns of a failed sync; SQLite's own would hide it.
+  // No automatic checkpoints: they hide a failed sync, which our `checkpoint` reports.
   database.exec("pragma synchronous = full; pragma wal_autocheckpoint = 0")
   database.exec("begin immediate")
   const kind = kindOf(database)
   if (kind === "empty") database.exec(SCHEMA)
   if (kind === "restored") database.exec(MARKS)
   database.exec("commit")
-  // What a killed server left in the log may not be synced yet, but counts as stored from now on.
+  // A killed server may have left unsynced data in the log, which counts as stored from now on.
   database.exec("pragma wal_checkpoint(passive)")
   syncFolder(dirname(path))
-  // Only now: another user may have put the log there just before it was opened.
+  // Checked after opening: another user may have created the log just before.
   const { uid } = lstatSync(`${path}-wal`)
-  if (!mayWrite(uid, statSync(path))) throw new NotOurs(`${path}-wal ${foreign(uid)}`)
+  if (!mayWrite(uid, statSync(path))) throw new NotUsable(`${path}-wal ${foreign(uid)}`)
 }
 
 /**
- * Where SQLite opens a store to read it. Even a reader needs a file of SQLite's own next to it. If
- * no server writes the store and we cannot, that file would keep the store's owner out, or cannot
- * be made at all. SQLite does without if it is told that the store does not change.
+ * Chooses how SQLite opens a store for reading. Even a reader creates a file next to the store. If
+ * no server is running and we have no write permission, that file cannot be created, or would lock
+ * out the store's owner. The `immutable` mode needs no such file.
  */
 const locationToRead = (path: string): string | URL => {
   if (existsSync(`${path}-wal`)) return path
@@ -198,12 +197,14 @@ const locationToRead = (path: string): string | URL => {
 
 const openToRead = (database: DatabaseSync, drawId: string): void => {
   const kind = kindOf(database)
-  if (kind === "empty") throw new NotOurs("it is empty")
+  if (kind === "empty") throw new NotUsable("it is empty")
   if (kind === "restored") checkRestored(database)
   const names = database.prepare("select name from draws order by id").all()
-  // A store that a server has just made holds no draw yet.
+  // A store that a server has just created has no draw yet.
   if (names.length === 0 || names.some(({ name }) => name === drawId)) return
-  throw new NotOurs(`it holds no draw ${drawId}, only ${names.map(({ name }) => name).join(", ")}`)
+  throw new NotUsable(
+    `it holds no draw ${drawId}, only ${names.map(({ name }) => name).join(", ")}`
+  )
 }
 
 const checkReadable = (path: string): void => {
@@ -211,22 +212,21 @@ const checkReadable = (path: string): void => {
     accessSync(path, constants.R_OK)
   } catch {
     const reason = "permission denied; run the command as the store's owner"
-    throw new NotOurs(existsSync(path) ? reason : "there is no such file")
+    throw new NotUsable(existsSync(path) ? reason : "there is no such file")
   }
 }
 
-/** Why a file cannot be opened, in one line. */
 const openFailure = (error: unknown): string => {
   const { errcode } = error as ThrownError
   const { reason } = failureOf(error)
   if (errcode === NOT_A_DATABASE) return "it is not an SQLite database"
   if (errcode === CORRUPT) {
-    return `damaged: ${reason}; restore a copy, or save what sqlite3 .recover can`
+    return `damaged: ${reason}; restore a copy, or recover what you can with sqlite3 .recover`
   }
   return reason
 }
 
-/** Opens the file, and creates the store if it is new; says why if it throws. */
+/** Opens the file; creates the store if it is new. Throws `NotUsable` with a one-line reason. */
 export const openFile = (settings: FileSettings): DatabaseSync => {
   const { busyTimeoutMillis, drawId, path, readOnly } = settings
   const { DatabaseSync } = process.getBuiltinModule("node:sqlite")
@@ -241,6 +241,6 @@ export const openFile = (settings: FileSettings): DatabaseSync => {
     return database
   } catch (error) {
     database?.close()
-    throw new NotOurs(openFailure(error))
+    throw new NotUsable(openFailure(error))
   }
 }

@@ -1,6 +1,6 @@
 /**
- * The store in one SQLite file, through Node's own `node:sqlite`. A worker thread talks to the
- * file, so that the event loop never waits for the disk; this side sends it plain values.
+ * The store in one SQLite file, through `node:sqlite`. A worker thread accesses the file, so that
+ * the event loop never waits for the disk. Requests to it are plain values.
  */
 import { Worker } from "node:worker_threads"
 import { Deferred, Effect, Option } from "effect"
@@ -24,16 +24,16 @@ import { winnersOf } from "../WinningRows.ts"
 import type { Calls, Reply, Request, Settings } from "./SqliteWorker.ts"
 
 const BUSY_TIMEOUT_MILLIS = 5_000
-/** How long a worker may take to close, after at most a commit and a checkpoint. */
+/** How long a worker may take to close; a commit and a checkpoint may be pending. */
 const CLOSE_TIMEOUT = "10 seconds"
 
 /**
- * What the worker makes of a row lives for one statement. By itself V8 would let it fill 40 MiB
- * more before it collects, and be no faster.
+ * The worker's objects live for one statement. With V8's default young generation it uses 40 MiB
+ * more and is no faster.
  */
 const WORKER_YOUNG_MIB = 4
 
-// In the bundle this is the worker's own file, which starts what its role names.
+// In the bundle every script's URL is the one of `worker.mjs`, the worker's entry.
 const workerUrl = (): URL =>
   import.meta.url.endsWith(".ts")
     ? new URL("./SqliteWorker.ts", import.meta.url)
@@ -43,16 +43,15 @@ export interface Options {
   readonly path: string
   readonly drawId: string
   readonly busyTimeoutMillis?: number
-  /** Another program for the worker, with which a test lets it die. */
+  /** Another worker program, for tests. */
   readonly worker?: URL
 }
 
-/** Takes an answer of the worker. */
 type Resume = (answer: Effect.Effect<never, StoreUnavailable>) => void
 
 const unavailable = (reason: string) => Effect.fail(new StoreUnavailable({ reason }))
 
-/** Copies of the rows, to be transferred: a batch may share its bytes with others. */
+/** Copies the rows so that they can be transferred: a batch may share its bytes with others. */
 const copyRows = (writes: ReadonlyArray<Write>) => {
   const buffers: Array<ArrayBuffer> = []
   const owned = writes.map((write) => {
@@ -69,14 +68,14 @@ const copyRows = (writes: ReadonlyArray<Write>) => {
   return { owned, buffers }
 }
 
-/** Starts a worker. `breakNow` hears why nothing more may be committed. */
+/** Starts a worker. It calls `breakNow` with the reason once nothing more may be committed. */
 const makeWorker = (
   { busyTimeoutMillis = BUSY_TIMEOUT_MILLIS, drawId, worker: program = workerUrl() }: Options,
   path: string,
   readOnly: boolean,
   breakNow: (reason: string) => void
 ) => {
-  /** Callbacks of the requests without an answer, oldest first. */
+  /** Callbacks of unanswered requests, oldest first. */
   const waiting: Array<Resume> = []
   let gone: string | undefined
 
@@ -89,7 +88,7 @@ const makeWorker = (
   const receive = (reply: Reply) => {
     if ("broken" in reply) breakNow(reply.broken)
     else if ("failed" in reply) waiting.shift()?.(unavailable(reply.failed))
-    // A call is answered with what its method gives.
+    // The answer has the return type of the method that was called.
     else waiting.shift()?.(Effect.succeed(reply.answer as never))
   }
 
@@ -100,8 +99,8 @@ const makeWorker = (
   })
   worker.on("message", receive)
   worker.on("error", (error) => end(`the store's worker failed: ${error}`))
-  worker.on("exit", (code) => end(`the store's worker ended with code ${code}`))
-  /** Calls a method there; an uninterruptible caller is answered even if the worker dies. */
+  worker.on("exit", (code) => end(`the store's worker exited with code ${code}`))
+  /** Calls a method in the worker; fails if the worker dies before it answers. */
   const call = <Method extends keyof Calls>(
     method: Method,
     args: Parameters<Calls[Method]>,
@@ -124,13 +123,13 @@ const stopWorker = Effect.fnUntraced(function* (
   const brokeMeanwhile = !wasBroken && Deferred.isDoneUnsafe(broken)
   yield* Effect.promise(() => worker.terminate())
   const failure = Option.getOrUndefined(Option.flatten(closed))
-  // Everything acknowledged is durable in the log, but this disk is not to be trusted.
+  // All acknowledged data is durable in the log, but the disk can no longer be trusted.
   if (failure !== undefined) return yield* Effect.die(new StoreBroken({ reason: failure.reason }))
-  // Nobody else hears by now of a sync that failed behind the last commit.
+  // A sync failed after the last commit, and at this point nothing else reports it.
   if (brokeMeanwhile) return yield* Effect.orDie(Deferred.await(broken))
 })
 
-/** Starts the worker and waits until it has opened the file; it ends with the scope. */
+/** Starts a worker, which the scope stops, and waits until it has opened the file. */
 const startWorker = Effect.fnUntraced(function* (
   options: Options,
   path: string,
@@ -152,7 +151,7 @@ const startWorker = Effect.fnUntraced(function* (
     const { buffers, owned } = copyRows(writes)
     const result = yield* Effect.mapError(
       call("commit", [owned], buffers),
-      // Whether it was committed is not known.
+      // It is unknown whether the commit succeeded.
       ({ reason }) => new StoreBroken({ reason })
     )
     if (!("kind" in result)) return result
@@ -177,7 +176,7 @@ const makeBooks = ({ call }: Started) => {
   return { ...books, page, progressOf }
 }
 
-/** Opens the store to write it, under its lock. */
+/** Opens the store for writing, under its lock. */
 export const make = Effect.fnUntraced(function* (options: Options) {
   const { drawId } = options
   const path = yield* canonicalPath(options.path)
@@ -185,7 +184,7 @@ export const make = Effect.fnUntraced(function* (options: Options) {
   yield* DiscardRequest.clear(path)
   const worker = yield* startWorker(options, path, false)
   const { breakNow, ...writer } = yield* makeWriter(drawId, worker.commit)
-  // The worker may die, or a sync fail, also while no commit waits for it.
+  // The worker can die, or a sync can fail, while no commit is waiting.
   yield* worker.broken.pipe(Effect.catchTag("StoreBroken", breakNow), Effect.forkScoped)
   return BetStore.of({
     ...makeBooks(worker),
@@ -195,7 +194,7 @@ export const make = Effect.fnUntraced(function* (options: Options) {
   })
 })
 
-/** Opens the store to read it, also while a server writes it. */
+/** Opens the store for reading, even while a server writes it. */
 export const makeReader = Effect.fnUntraced(function* (options: Options) {
   const path = yield* canonicalPath(options.path)
   yield* checkFiles(options.path, path)
@@ -203,11 +202,11 @@ export const makeReader = Effect.fnUntraced(function* (options: Options) {
 })
 
 /**
- * Drops the book of an agency from an existing store: directly, or through the server that has it
- * open. Gives how many bets were dropped.
+ * Discards an agency's book in an existing store, directly or through the server that has the store
+ * open. Returns the number of discarded bets.
  */
 export const discard = Effect.fnUntraced(function* (options: Options, agency: Agency) {
-  // Reads first: opening it to write would create it, and would not notice a missing draw.
+  // Opens a reader first: opening for writing would create the store and accept a missing draw.
   yield* Effect.scoped(makeReader(options))
   return yield* DiscardRequest.discard(make(options), { ...options, agency })
 })

@@ -1,9 +1,9 @@
 /**
- * The worker thread of the SQLite store: only this thread waits for the disk. It imports no
- * library, for a worker must start at once.
+ * The worker thread of the SQLite store, the only thread that waits for the disk. It imports no
+ * library so that it starts fast.
  *
- * In the shipped bundle `command.ts` calls `run` if `workerData.role` is `ROLE`; in source form
- * this file is the worker's entry and starts itself.
+ * In the shipped bundle `entry.ts` calls `run` if `workerData.role` is `ROLE`; in source form this
+ * file is the worker's entry and starts itself.
  */
 import { parentPort, workerData } from "node:worker_threads"
 import type { Write } from "../embedded/GroupCommit.ts"
@@ -12,12 +12,12 @@ import { type FileSettings, failureOf, openFile } from "./SqliteFile.ts"
 
 const ROLE = "lottery/sqlite"
 
-/** What the worker is started with. */
+/** The worker's `workerData`. */
 export interface Settings extends FileSettings {
   readonly role: typeof ROLE
 }
 
-/** The methods that the other thread may call, the first of which opens the file. */
+/** The methods that the main thread may call; `open` must come first. */
 export type Calls = { readonly open: () => void } & Pick<
   SqliteBooks,
   "commit" | "draw" | "progress" | "progressOf" | "page" | "winners" | "close"
@@ -28,26 +28,26 @@ export interface Request {
   readonly args: ReadonlyArray<unknown>
 }
 
-/** Requests are answered in order. */
+/** Replies come in the order of the requests. */
 export type Reply =
   | { readonly answer: unknown }
   | { readonly failed: string }
-  /** Not an answer: a sync failed after the answer to a commit. */
+  /** Unsolicited: a sync failed after the reply to a commit. */
   | { readonly broken: string }
 
-/** Frees the memory of rows at once; the collector would wait until there is much more of it. */
+/** Frees the rows' memory now; the garbage collector would let much more of it pile up first. */
 const forgetRows = (writes: ReadonlyArray<Write>): void => {
   for (const write of writes) {
     if (write.kind !== "append") continue
-    // They were transferred, so nothing else uses them.
+    // Safe because the rows were transferred to this thread.
     for (const run of write.runs) (run.buffer as ArrayBuffer).transfer(0)
   }
 }
 
-/** The worker's program: serves the thread that started it, with the file of `workerData`. */
+/** Serves the thread that started the worker. */
 export const run = (): void => {
   const port = parentPort
-  if (port === null) throw new Error("the SQLite worker must be started as a worker")
+  if (port === null) throw new Error("the SQLite worker must run in a worker thread")
   const reply = (message: Reply) => port.postMessage(message)
 
   let books: SqliteBooks
@@ -63,11 +63,10 @@ export const run = (): void => {
     }
     if (method !== "commit") return
     forgetRows(args[0] as ReadonlyArray<Write>)
-    // After the answer, which need not wait for the copying.
+    // After the reply, which does not have to wait for the checkpoint.
     const failure = books.checkpoint()
     if (failure !== undefined) reply({ broken: failure.reason })
   })
 }
 
-// In the bundle this is another file's URL, and `command.ts` decides.
 if (import.meta.url.endsWith("/SqliteWorker.ts") && workerData?.role === ROLE) run()

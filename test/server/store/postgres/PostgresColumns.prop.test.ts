@@ -6,7 +6,7 @@ import { columnsOf } from "../../../../src/server/store/postgres/PostgresColumns
 
 const { OID } = PgTypes
 
-/** The columns as the library encodes them, element by element. */
+/** The columns as the library encodes them. */
 const plainColumnsOf = (batch: BetBatch) => {
   const bets = [...batch]
   const array = (values: ReadonlyArray<unknown>, type: number) => ({
@@ -42,7 +42,7 @@ const sentColumnsOf = (batch: BetBatch) =>
     Object.entries(columnsOf(batch)).map(([name, { oid, value }]) => [name, { oid, bytes: value }])
   )
 
-/** A row for each day, and each with names and numbers of another length. */
+/** One row per day, with names and numbers of varying lengths. */
 const batchOfDays = (from: string, days: number): BetBatch => {
   const rows = Array.from({ length: days }, (_, index) => {
     const day = new Date(Date.parse(from) + index * 86_400_000).toISOString().slice(0, 10)
@@ -53,11 +53,11 @@ const batchOfDays = (from: string, days: number): BetBatch => {
 }
 
 describe("PostgresColumns", () => {
-  it.prop("are what the library makes of every bet", [BetBatchSchema], ([batch]) => {
+  it.prop("the columns equal the library's encoding for all bets", [BetBatchSchema], ([batch]) => {
     if (batch.count > 0) expect(sentColumnsOf(batch)).toStrictEqual(plainColumnsOf(batch))
   })
 
-  it("have every day from 1900 on, and names of every length", () => {
+  it("the columns equal it for thousands of days and for names of many lengths", () => {
     for (const from of ["1900-01-01", "1999-01-01", "2396-01-01", "9990-01-01"]) {
       const batch = batchOfDays(from, 3000)
       expect(sentColumnsOf(batch)).toStrictEqual(plainColumnsOf(batch))

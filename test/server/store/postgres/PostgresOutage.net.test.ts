@@ -1,8 +1,8 @@
 /**
- * Goal: what the store in PostgreSQL has acknowledged is there once and in order, whatever happens
- * to PostgreSQL or to the way there; and nobody waits for ever, or is shown a password. Method: a
- * real PostgreSQL of the tests' own is crashed, stopped, hung and set up badly, and a proxy before
- * it loses its answers. Where the store waits for long, its clock is the test's.
+ * Goal: acknowledged bets are stored once and in order, whatever happens to PostgreSQL or to the
+ * network. Nothing waits forever, and no password is shown. Method: a real PostgreSQL is crashed,
+ * stopped, paused and misconfigured, and a proxy in front of it loses answers. Long waits run on
+ * the test's clock.
  */
 import { inspect } from "node:util"
 import * as PgClient from "@effect/sql-pg/PgClient"
@@ -31,15 +31,15 @@ const optionsOf = (url: string): PostgresStore.Options => ({
   drawId: "default"
 })
 
-/** A server's store, which is told of changes and never looks for them itself. */
-const open = (url: string) => PostgresStore.make({ ...optionsOf(url), looksEvery: "1 hour" })
+/** A server's store that relies on notifications and never polls. */
+const open = (url: string) => PostgresStore.make({ ...optionsOf(url), pollInterval: "1 hour" })
 
 const textOf = (store: Store, agency: number) =>
   Effect.map(Effect.provideService(bookOf(agency), BetStore, store), ({ text }) => text)
 
 const untilSo = (isSo: () => boolean) => until(Effect.sync(isSo))
 
-/** Moves the test's clock on while something runs: a step of it for each of the real one. */
+/** Advances the test's clock by `step` ms every `realStep` ms while `work` runs. */
 const moving =
   (step: number, realStep: number) =>
   <A, E>(work: Effect.Effect<A, E>): Effect.Effect<A, E, Scope.Scope> =>
@@ -52,12 +52,12 @@ const moving =
       return yield* Fiber.join(fiber)
     })
 
-/** So fast that what waits for long is over soon; nothing else should be at work then. */
+/** Shortens long waits; nothing else should run meanwhile. */
 const hastened = moving(100, 2)
-/** As fast as the real clock, for what must not be given up. */
+/** Runs at the speed of the real clock, for work that must not time out. */
 const evenly = moving(5, 5)
 
-/** Gathers what is logged, each line with its level. */
+/** Collects log lines with their levels. */
 const logged = () => {
   const lines: Array<string> = []
   const logger = Logger.make<unknown, void>(({ logLevel, message }) => {
@@ -66,11 +66,11 @@ const logged = () => {
   return { lines, layer: Logger.layer([logger]) }
 }
 
-/** All that may be shown of an error, to a person or in a log. */
+/** Every form in which an error may be shown or logged. */
 const shownOf = (error: { readonly message: string }): string =>
   [String(error), error.message, JSON.stringify(error), inspect(error, { depth: 9 })].join("\n")
 
-/** What PostgreSQL says at the end of a statement, and before anybody has logged in. */
+/** PostgreSQL's messages at the end of a statement, and during login. */
 const DONE = {
   begin: "BEGIN",
   commit: "COMMIT",
@@ -79,10 +79,9 @@ const DONE = {
   update: "UPDATE 1"
 }
 const LOGIN = "SCRAM-SHA-256"
-/** A notification, of this draw. */
 const NOTIFICATION = "lottery\0default\0"
 
-/** A schema of the cluster, and a way to it that loses the answers which the test names. */
+/** A fresh schema behind a proxy that loses selected answers. */
 const withProxy = Effect.fnUntraced(function* (cluster: PostgresCluster) {
   let judge = (_answer: Buffer): Verdict => "pass"
   const proxy = yield* makeProxy({
@@ -99,7 +98,7 @@ const withProxy = Effect.fnUntraced(function* (cluster: PostgresCluster) {
     judges: (by: typeof judge) => {
       judge = by
     },
-    /** Loses the next answers that hold a text, as many as are named; counts them. */
+    /** Loses the next `times` answers that contain `text`; returns a counter of lost answers. */
     loses: (text: string, times: number, verdict: Verdict = "cut") => {
       let lost = 0
       judge = (answer) => {
@@ -109,7 +108,7 @@ const withProxy = Effect.fnUntraced(function* (cluster: PostgresCluster) {
       }
       return () => lost
     },
-    /** Loses one answer of the next transaction: that of its first statement is 0. */
+    /** Loses one answer of the next transaction; step 0 is its first statement. */
     losesWithin: (step: number) => {
       let left: number | undefined
       judge = (answer) => {
@@ -123,7 +122,7 @@ const withProxy = Effect.fnUntraced(function* (cluster: PostgresCluster) {
   }
 })
 
-/** What a server has read of the draw after each tick. */
+/** Reads the draw after each tick; returns a wait for a text in the latest state. */
 const watch = Effect.fnUntraced(function* (store: Store) {
   let seen = ""
   const look = Effect.gen(function* () {
@@ -136,8 +135,8 @@ const watch = Effect.fnUntraced(function* (store: Store) {
 })
 
 /**
- * Another server's changes of the draw of agencies 1 and 2, and what one reads after each. They
- * are more than the ticks that come without a change.
+ * Another server's changes to the draw of agencies 1 and 2, each with a part of the new state.
+ * There are more of them than ticks without a change.
  */
 const changesBy = (
   other: Store
@@ -157,10 +156,10 @@ const changesBy = (
   [other.told(2), '[2,{"bets":0,"finished":true,"told":true']
 ]
 
-describeCluster("PostgresStore, where PostgreSQL or the way there fails,", (shared) => {
+describeCluster("PostgresStore, while PostgreSQL or the network fails,", (shared) => {
   const proxied = Effect.flatMap(shared, withProxy)
 
-  it.live("stores once what was stored although its answer was lost", () =>
+  it.live("stores a write once if its answer is lost", () =>
     Effect.gen(function* () {
       const way = yield* proxied
       const store = yield* open(way.url)
@@ -187,7 +186,7 @@ describeCluster("PostgresStore, where PostgreSQL or the way there fails,", (shar
     })
   )
 
-  it.live("stores once what did not get to PostgreSQL at first", () =>
+  it.live("stores a write once if it does not reach PostgreSQL at first", () =>
     Effect.gen(function* () {
       const way = yield* proxied
       const store = yield* open(way.url)
@@ -200,7 +199,7 @@ describeCluster("PostgresStore, where PostgreSQL or the way there fails,", (shar
         store.told(1)
       ]
       for (const write of writes) {
-        // Every connection ends, and the next two do before they can ask for anything.
+        // Every connection ends, and the next two end during login.
         const lost = way.loses(LOGIN, 2)
         yield* query(
           way.direct,
@@ -216,7 +215,7 @@ describeCluster("PostgresStore, where PostgreSQL or the way there fails,", (shar
     })
   )
 
-  it.live("says how far a book is that another server added to behind a lost answer", () =>
+  it.live("reports the stored position if another server added bets after a lost answer", () =>
     Effect.gen(function* () {
       const way = yield* proxied
       const [store, other] = [yield* open(way.url), yield* open(way.direct)]
@@ -239,7 +238,7 @@ describeCluster("PostgresStore, where PostgreSQL or the way there fails,", (shar
     })
   )
 
-  it.live("tells one server alone that it recorded the draw, also where the answer is lost", () =>
+  it.live("only one server records the draw, even if the answer is lost", () =>
     Effect.gen(function* () {
       const way = yield* proxied
       const servers = [yield* open(way.direct), yield* open(way.url), yield* open(way.direct)]
@@ -252,7 +251,7 @@ describeCluster("PostgresStore, where PostgreSQL or the way there fails,", (shar
     })
   )
 
-  it.live("records the draw wherever in its transaction the connection is lost", () =>
+  it.live("records the draw if the connection is lost anywhere in the transaction", () =>
     Effect.gen(function* () {
       for (let [step, isLost] = [0, true]; isLost; step++) {
         const way = yield* proxied
@@ -268,7 +267,7 @@ describeCluster("PostgresStore, where PostgreSQL or the way there fails,", (shar
     })
   )
 
-  it.live("is not opened where the connection is lost while its tables are made, and then is", () =>
+  it.live("fails to open if the connection is lost while tables are created, then opens", () =>
     Effect.gen(function* () {
       const way = yield* proxied
       const lost = way.losesWithin(2)
@@ -283,7 +282,7 @@ describeCluster("PostgresStore, where PostgreSQL or the way there fails,", (shar
     })
   )
 
-  it.live("cannot tell what became of a discard whose connection is lost, but goes on", () =>
+  it.live("reports a discard with a lost connection as failed, and continues to work", () =>
     Effect.gen(function* () {
       for (let [step, isLost] = [0, true]; isLost; step++) {
         const way = yield* proxied
@@ -305,7 +304,7 @@ describeCluster("PostgresStore, where PostgreSQL or the way there fails,", (shar
     })
   )
 
-  it.live("tells one of many that ask at once, where the answers of the first are lost", () =>
+  it.live("records the draw once for concurrent requests if the first answers are lost", () =>
     Effect.gen(function* () {
       for (let round = 0; round < 5; round++) {
         const way = yield* proxied
@@ -323,10 +322,10 @@ describeCluster("PostgresStore, where PostgreSQL or the way there fails,", (shar
     })
   )
 
-  it.live("keeps what it acknowledged over crashes, and has nobody notice them", () =>
+  it.live("keeps acknowledged bets through crashes that the agencies do not notice", () =>
     Effect.gen(function* () {
       const cluster = yield* shared
-      // A database that would lose the latest commits with a crash.
+      // The database's default would lose the latest commits in a crash.
       yield* withAsynchronousCommit(cluster)
       const store = yield* open(yield* freshSchema(cluster.url()))
       const agencies = [1, 2, 3, 4, 5, 6]
@@ -368,7 +367,7 @@ describeCluster("PostgresStore, where PostgreSQL or the way there fails,", (shar
     })
   )
 
-  it.effect("is unavailable while PostgreSQL is away, says why, and works again after", () =>
+  it.effect("is unavailable while PostgreSQL is down, says why, and works again afterwards", () =>
     Effect.gen(function* () {
       const cluster = yield* shared
       const url = yield* freshSchema(cluster.url())
@@ -409,7 +408,7 @@ describeCluster("PostgresStore, where PostgreSQL or the way there fails,", (shar
     })
   )
 
-  it.effect("waits for a PostgreSQL that is read-only, as one is that was the primary", () =>
+  it.effect("waits for a read-only PostgreSQL, such as a former primary", () =>
     Effect.gen(function* () {
       const cluster = yield* shared
       const url = yield* freshSchema(cluster.url())
@@ -432,7 +431,7 @@ describeCluster("PostgresStore, where PostgreSQL or the way there fails,", (shar
     })
   )
 
-  it.effect("does again what PostgreSQL could not do for now, and nothing else", () =>
+  it.effect("retries after transient errors only", () =>
     Effect.gen(function* () {
       const cluster = yield* shared
       const url = yield* freshSchema(cluster.url())
@@ -459,7 +458,7 @@ describeCluster("PostgresStore, where PostgreSQL or the way there fails,", (shar
         `create trigger refuses_first before insert on agencies for each row
           when (new.agency = ${states.length}) execute function refuse()`
       )
-      // What is said of the last one is the first that is heard of it.
+      // For the last agency `told` is the first write.
       const last = states.length
       const results = yield* hastened(
         Effect.forEach(
@@ -477,44 +476,47 @@ describeCluster("PostgresStore, where PostgreSQL or the way there fails,", (shar
     })
   )
 
-  it.effect("gives up what hangs, works again after, and then knows what became of it", () =>
-    Effect.gen(function* () {
-      const cluster = yield* shared
-      const url = yield* freshSchema(cluster.url())
-      const store = yield* open(url)
-      yield* store.openDraw(drawOf([1]))
-      yield* store.append(1, 0, bets(1, 0, 2))
-      yield* cluster.pause
-      const reason = "PostgreSQL did not answer in 20 seconds"
-      const hanging: ReadonlyArray<Effect.Effect<unknown, Error>> = [
-        store.append(1, 2, bets(1, 2, 5)),
-        store.progressOf(1),
-        Stream.runDrain(store.book(1, 0)),
-        store.recordDraw
-      ]
-      const errors = yield* hastened(
-        Effect.forEach(hanging, Effect.flip, { concurrency: "unbounded" })
-      )
-      for (const error of errors) expect(error).toMatchObject({ _tag: "StoreUnavailable", reason })
-      const opening = Effect.scoped(PostgresStore.make(optionsOf(url)))
-      expect(yield* Effect.flip(hastened(opening))).toMatchObject({
-        _tag: "StoreOpenError",
-        reason: "Connection timed out"
-      })
-      yield* cluster.resume
-      // PostgreSQL may do what it was asked before it hears that nobody waits for it any more.
-      const activity = `select pid from pg_stat_activity where state = 'active'
+  it.effect(
+    "times out while PostgreSQL hangs, works again afterwards, and knows what was stored",
+    () =>
+      Effect.gen(function* () {
+        const cluster = yield* shared
+        const url = yield* freshSchema(cluster.url())
+        const store = yield* open(url)
+        yield* store.openDraw(drawOf([1]))
+        yield* store.append(1, 0, bets(1, 0, 2))
+        yield* cluster.pause
+        const reason = "PostgreSQL did not answer within 20 seconds"
+        const hanging: ReadonlyArray<Effect.Effect<unknown, Error>> = [
+          store.append(1, 2, bets(1, 2, 5)),
+          store.progressOf(1),
+          Stream.runDrain(store.book(1, 0)),
+          store.recordDraw
+        ]
+        const errors = yield* hastened(
+          Effect.forEach(hanging, Effect.flip, { concurrency: "unbounded" })
+        )
+        for (const error of errors)
+          expect(error).toMatchObject({ _tag: "StoreUnavailable", reason })
+        const opening = Effect.scoped(PostgresStore.make(optionsOf(url)))
+        expect(yield* Effect.flip(hastened(opening))).toMatchObject({
+          _tag: "StoreOpenError",
+          reason: "Connection timed out"
+        })
+        yield* cluster.resume
+        // PostgreSQL may finish the statements before it notices the closed connections.
+        const activity = `select pid from pg_stat_activity where state = 'active'
         and backend_type = 'client backend' and pid <> pg_backend_pid()`
-      yield* until(Effect.map(cluster.query(activity), (active) => active.length === 0))
-      const { bets: held } = yield* evenly(store.progressOf(1))
-      expect([2, 7]).toContain(held)
-      yield* evenly(store.append(1, held, bets(1, held, 4), { last: whole(bets(1, held, 4)) }))
-      expect(yield* evenly(textOf(store, 1))).toBe(bytesOf([bets(1, 0, held + 4)]))
-      expect(yield* evenly(store.recordDraw)).toBe(true)
-    })
+        yield* until(Effect.map(cluster.query(activity), (active) => active.length === 0))
+        const { bets: held } = yield* evenly(store.progressOf(1))
+        expect([2, 7]).toContain(held)
+        yield* evenly(store.append(1, held, bets(1, held, 4), { last: whole(bets(1, held, 4)) }))
+        expect(yield* evenly(textOf(store, 1))).toBe(bytesOf([bets(1, 0, held + 4)]))
+        expect(yield* evenly(store.recordDraw)).toBe(true)
+      })
   )
 
-  it.effect("is not waited for long at a stop while PostgreSQL hangs", () =>
+  it.effect("a close does not wait long while PostgreSQL hangs", () =>
     Effect.gen(function* () {
       const cluster = yield* shared
       const url = yield* freshSchema(cluster.url())
@@ -528,22 +530,22 @@ describeCluster("PostgresStore, where PostgreSQL or the way there fails,", (shar
       yield* Effect.forkScoped(Effect.ignore(store.append(1, 0, bets(1, 0, 2))))
       yield* Effect.forkScoped(Effect.ignore(store.progressOf(1)))
       const discarding = yield* Effect.forkScoped(store.discard(2))
-      // Until they are asked of PostgreSQL.
+      // Time for the statements to reach PostgreSQL.
       yield* pause(50)
       const stopped = yield* Clock.currentTimeMillis
       yield* hastened(Fiber.interrupt(discarding))
       yield* hastened(Effect.provide(Scope.close(scope, Exit.void), layer))
       expect((yield* Clock.currentTimeMillis) - stopped).toBeLessThan(4_000)
-      expect(lines).toEqual(["Warn PostgreSQL does not answer: its connections are not waited for"])
+      expect(lines).toEqual(["Warn PostgreSQL does not answer: closing without waiting for it"])
       yield* cluster.resume
-      // What was asked for is done or not; nothing of it is half done.
+      // Each request was done completely or not at all.
       const again = yield* open(url)
       expect([0, 3]).toContain((yield* evenly(again.progressOf(2))).bets)
       expect([0, 2]).toContain((yield* evenly(again.progressOf(1))).bets)
     })
   )
 
-  it.effect("gives up those who wait for others, not who has waited for his turn behind them", () =>
+  it.effect("the time limit of a write does not include its wait for a permit", () =>
     Effect.gen(function* () {
       const cluster = yield* shared
       const url = yield* freshSchema(cluster.url())
@@ -563,7 +565,7 @@ describeCluster("PostgresStore, where PostgreSQL or the way there fails,", (shar
     })
   )
 
-  it.effect("gives up what waits too long for another server, and does not do it later", () =>
+  it.effect("a write that times out behind another server is not done later", () =>
     Effect.gen(function* () {
       const cluster = yield* shared
       const url = yield* freshSchema(cluster.url())
@@ -573,7 +575,7 @@ describeCluster("PostgresStore, where PostgreSQL or the way there fails,", (shar
       const appending = yield* held.keepsWaiting(Effect.flip(store.append(1, 0, bets(1, 0, 5))))
       expect(yield* hastened(Fiber.join(appending))).toMatchObject({
         _tag: "StoreUnavailable",
-        reason: "PostgreSQL did not answer in 20 seconds"
+        reason: "PostgreSQL did not answer within 20 seconds"
       })
       yield* until(Effect.map(held.isAwaited, (awaited) => !awaited))
       yield* held.rollback
@@ -583,7 +585,7 @@ describeCluster("PostgresStore, where PostgreSQL or the way there fails,", (shar
     })
   )
 
-  it.effect("gives the index of a new number all the time it takes", () =>
+  it.effect("creating the index of a new number has no time limit", () =>
     Effect.gen(function* () {
       const cluster = yield* shared
       const url = yield* freshSchema(cluster.url())
@@ -597,14 +599,14 @@ describeCluster("PostgresStore, where PostgreSQL or the way there fails,", (shar
     })
   )
 
-  it.effect("looks for changes again after a look that was never answered", () =>
+  it.effect("polls again after a poll without an answer", () =>
     Effect.gen(function* () {
       const way = yield* withProxy(yield* shared)
       const other = yield* open(way.direct)
       yield* other.openDraw(drawOf([1, 2]))
-      const store = yield* PostgresStore.make({ ...optionsOf(way.url), looksEvery: "2 seconds" })
+      const store = yield* PostgresStore.make({ ...optionsOf(way.url), pollInterval: "2 seconds" })
       const hasSeen = yield* watch(store)
-      // From here on nothing is heard of it: no notification, and not the answer of the first look.
+      // From here on the proxy drops all notifications and the answer of the first poll.
       let unanswered = 0
       way.judges((answer) => {
         if (answer.includes(NOTIFICATION)) return "drop"
@@ -619,13 +621,13 @@ describeCluster("PostgresStore, where PostgreSQL or the way there fails,", (shar
     })
   )
 
-  it.live("looks for changes, so that it knows of them where notifications are lost", () =>
+  it.live("polling finds changes if notifications are lost", () =>
     Effect.gen(function* () {
       const way = yield* proxied
       const other = yield* open(way.direct)
       yield* other.openDraw(drawOf([1, 2]))
       const lost = way.loses(NOTIFICATION, Number.POSITIVE_INFINITY, "drop")
-      const store = yield* PostgresStore.make({ ...optionsOf(way.url), looksEvery: "20 millis" })
+      const store = yield* PostgresStore.make({ ...optionsOf(way.url), pollInterval: "20 millis" })
       const hasSeen = yield* watch(store)
       for (const [change, text] of changesBy(other)) {
         yield* change
@@ -635,7 +637,7 @@ describeCluster("PostgresStore, where PostgreSQL or the way there fails,", (shar
     })
   )
 
-  it.live("says once that it cannot listen, and once that it can again, and looks meanwhile", () =>
+  it.live("logs once that it cannot listen and once that it can again, and polls meanwhile", () =>
     Effect.gen(function* () {
       const way = yield* proxied
       const other = yield* open(way.direct)
@@ -644,7 +646,7 @@ describeCluster("PostgresStore, where PostgreSQL or the way there fails,", (shar
       const { layer, lines } = logged()
       const store = yield* PostgresStore.make({
         ...optionsOf(way.url),
-        looksEvery: "20 millis"
+        pollInterval: "20 millis"
       }).pipe(Effect.provide(layer))
       const hasSeen = yield* watch(store)
       for (const [change, text] of changesBy(other)) {
@@ -672,13 +674,13 @@ describeCluster("PostgresStore, where PostgreSQL or the way there fails,", (shar
   )
 })
 
-/** Has the database's sessions commit without waiting for the disk, until the scope closes. */
+/** Turns `synchronous_commit` off in the database until the scope closes. */
 const withAsynchronousCommit = (cluster: PostgresCluster) =>
   Effect.acquireRelease(cluster.query("alter database lottery set synchronous_commit = off"), () =>
     Effect.orDie(cluster.query("alter database lottery reset synchronous_commit"))
   )
 
-/** The first message of a connection without one of the settings that it asks for. */
+/** Removes a setting from a startup message. */
 const without = (setting: string, startup: Buffer): Buffer => {
   const [, before, after] = startup.toString("latin1").match(`^(.*\0)${setting}\0.*?\0(.*)$`) ?? []
   const message = Buffer.from(`${before}${after}`, "latin1")
@@ -686,7 +688,7 @@ const without = (setting: string, startup: Buffer): Buffer => {
   return message
 }
 
-/** Runs with a setting of the whole cluster, and then without it. */
+/** Changes a setting of the cluster until the scope closes. */
 const withSetting = (cluster: PostgresCluster, name: string, value: string) => {
   const set = Effect.fnUntraced(function* (statement: string, expected: (now: string) => boolean) {
     yield* cluster.query(statement)
@@ -700,12 +702,12 @@ const withSetting = (cluster: PostgresCluster, name: string, value: string) => {
   )
 }
 
-/** A user with the right to use a schema, and with what else is granted; gives its URL. */
+/** Creates a user who may use the schema; `grant` adds the rights to its tables. */
 const withUser = Effect.fnUntraced(function* (url: string) {
   const [name, password] = ["clerk", "an open secret"]
   yield* Effect.acquireRelease(
     query(url, `create role ${name} login password '${password}'`),
-    // With all that was granted to it.
+    // `drop owned` revokes its privileges.
     () =>
       Effect.orDie(
         Effect.andThen(query(url, `drop owned by ${name}`), query(url, `drop role ${name}`))
@@ -723,10 +725,10 @@ const withUser = Effect.fnUntraced(function* (url: string) {
   return { url: own.href, grant }
 })
 
-describeCluster("PostgresStore, in a PostgreSQL that is set up by others,", (shared) => {
+describeCluster("PostgresStore, in a PostgreSQL with other settings,", (shared) => {
   const schema = Effect.flatMap(shared, (cluster) => freshSchema(cluster.url()))
 
-  it.live("warns of a PostgreSQL that may lose what it has acknowledged, and of no other", () =>
+  it.live("warns only if PostgreSQL may lose acknowledged bets", () =>
     Effect.gen(function* () {
       const cluster = yield* shared
       const url = yield* schema
@@ -736,12 +738,12 @@ describeCluster("PostgresStore, in a PostgreSQL that is set up by others,", (sha
       yield* withSetting(cluster, "fsync", "off")
       yield* Effect.scoped(Effect.provide(open(url), layer))
       expect(lines).toEqual([
-        "Warn PostgreSQL runs with fsync = off: a power cut may lose bets that were acknowledged"
+        "Warn PostgreSQL runs with fsync = off: a power failure may lose acknowledged bets"
       ])
     })
   )
 
-  it.live("holds no draw on a book that is being discarded, whatever the default isolation", () =>
+  it.live("refuses the draw during a discard, whatever the default isolation level is", () =>
     Effect.gen(function* () {
       const cluster = yield* shared
       const url = yield* schema
@@ -776,7 +778,7 @@ describeCluster("PostgresStore, in a PostgreSQL that is set up by others,", (sha
     })
   )
 
-  it.live("is not made in a database that cannot hold every name", () =>
+  it.live("creates no tables in a database that cannot store every name", () =>
     Effect.gen(function* () {
       const cluster = yield* shared
       yield* cluster.query("create database latin encoding 'LATIN1' locale 'C' template template0")
@@ -789,7 +791,7 @@ describeCluster("PostgresStore, in a PostgreSQL that is set up by others,", (sha
     })
   )
 
-  it.live("waits for the disk with each commit, whatever the database's own default", () =>
+  it.live("every commit waits for the disk, whatever the database's default is", () =>
     Effect.gen(function* () {
       const cluster = yield* shared
       const url = yield* schema
@@ -834,7 +836,7 @@ describeCluster("PostgresStore, in a PostgreSQL that is set up by others,", (sha
     })
   )
 
-  it.live("is not opened through a pooler that leaves out how connections are set", () =>
+  it.live("is not opened through a pooler that drops session settings", () =>
     Effect.gen(function* () {
       const cluster = yield* shared
       const url = new URL(yield* schema)
@@ -856,12 +858,12 @@ describeCluster("PostgresStore, in a PostgreSQL that is set up by others,", (sha
         _tag: "StoreOpenError",
         reason:
           "its connections have synchronous_commit = off, expected on; " +
-          "where a pooler before it leaves that out, set it for the database's user"
+          "if a connection pooler drops this setting, set it for the database user"
       })
     })
   )
 
-  it.live("serves with a user who may only select, insert, update and delete", () =>
+  it.live("works with a user who may only select, insert, update and delete", () =>
     Effect.gen(function* () {
       const owner = yield* schema
       const user = yield* withUser(owner)
@@ -869,7 +871,7 @@ describeCluster("PostgresStore, in a PostgreSQL that is set up by others,", (sha
         _tag: "StoreOpenError",
         reason: expect.stringMatching(/^permission denied for schema \w+ \(PostgreSQL 42501\)$/)
       })
-      // Somebody who may has made the tables, and the draw's index.
+      // The owner creates the tables and the draw's index.
       yield* Effect.scoped(Effect.flatMap(open(owner), ({ openDraw }) => openDraw(drawOf([1, 2]))))
       yield* user.grant
       const options = optionsOf(user.url)
@@ -896,7 +898,7 @@ describeCluster("PostgresStore, in a PostgreSQL that is set up by others,", (sha
     })
   )
 
-  it.live("refuses a wrong password, and shows neither that nor the right one", () =>
+  it.live("a wrong password is refused, and neither it nor the right one is shown", () =>
     Effect.gen(function* () {
       const cluster = yield* shared
       const url = cluster.url().replace(cluster.password, "wrong-hunter2")
@@ -912,7 +914,7 @@ describeCluster("PostgresStore, in a PostgreSQL that is set up by others,", (sha
     })
   )
 
-  it.live("is reached by a socket of the machine, with all the rest as parameters", () =>
+  it.live("can be reached through a Unix socket, with everything else as parameters", () =>
     Effect.gen(function* () {
       const cluster = yield* shared
       const url = new URL(yield* schema)

@@ -1,9 +1,8 @@
 /**
- * Goal: the store in PostgreSQL keeps the contract, also where several servers are at one draw at
- * once; its tables are there for people to query, and never in the way of somebody else's. Method:
- * a real PostgreSQL, with a schema for each test. Where the order of two servers' transactions
- * matters, the test holds one open on a connection of its own, and looks into PostgreSQL for the
- * store to wait for it.
+ * Goal: the PostgreSQL store keeps the contract, also with several servers on one draw; people can
+ * query its tables, and it leaves other programs' tables alone. Method: a real PostgreSQL, with one
+ * schema per test. If the order of two servers' transactions matters, the test holds one open on
+ * its own connection until PostgreSQL reports that the store waits for it.
  */
 import { expect, it } from "@effect/vitest"
 import { Effect, Fiber, Layer, Redacted, type Scope, Stream } from "effect"
@@ -26,9 +25,9 @@ const optionsOf = (url: string, drawId = "default"): PostgresStore.Options => ({
   drawId
 })
 
-/** A server's store, which is told of changes and never looks for them itself. */
+/** A server's store that relies on notifications and never polls. */
 const open = (url: string, drawId?: string) =>
-  PostgresStore.make({ ...optionsOf(url, drawId), looksEvery: "1 hour" })
+  PostgresStore.make({ ...optionsOf(url, drawId), pollInterval: "1 hour" })
 
 const textOf = (store: BetStore["Service"], agency: number) =>
   Effect.map(Effect.provideService(bookOf(agency), BetStore, store), ({ text }) => text)
@@ -37,11 +36,11 @@ const ADD_EVA = `
   insert into bets (draw, agency, position, birthdate, number, first_name, last_name, document)
   select draw, agency, 3, '1999-12-31', 12, 'Eva', 'Díaz', '12345678'
   from agencies where agency = 1`
-/** What an append of one bet of agency 1 at position 3 does, written down for a person. */
+/** The effect of appending one bet of agency 1 at position 3. */
 const APPEND = ["update agencies set bets = 4 where agency = 1 and bets = 3", ADD_EVA]
 const EVA = "Eva,Díaz,12345678,1999-12-31,12\n"
 
-/** What a discard of the book of agency 1 does. */
+/** The effect of discarding the book of agency 1. */
 const DISCARD = [
   "select id from draws for share",
   `update agencies set bets = 0, finished = false, told = false, edition = edition + 1
@@ -49,13 +48,12 @@ const DISCARD = [
   "delete from bets where agency = 1"
 ]
 
-/** What the recording of the draw does. */
+/** The effect of recording the draw. */
 const RECORD = [
   "select id from draws for update",
   "update draws set recorded_by = 'another server', recorded_at = now()"
 ]
 
-/** The tables and indexes that there are in the schema, each with its kind and type. */
 const contents = (url: string) =>
   query(
     url,
@@ -75,7 +73,7 @@ describePostgres("PostgresStore", (database) => {
     isEmbedded: false
   })
 
-  /** A store whose draw of agencies 1 and 2 is open, and which holds three bets of agency 1. */
+  /** A store with an open draw of agencies 1 and 2, and with three bets of agency 1. */
   const withThreeBets = Effect.gen(function* () {
     const url = yield* schema
     const store = yield* open(url)
@@ -84,12 +82,11 @@ describePostgres("PostgresStore", (database) => {
     return { url, store }
   })
 
-  /** The same, with both books finished. */
-  const withWholeBooks = Effect.tap(withThreeBets, ({ store }) =>
+  const withFinishedBooks = Effect.tap(withThreeBets, ({ store }) =>
     Effect.andThen(store.finish(1, 3, whole(bets(1, 0, 3))), store.finish(2, 0, whole()))
   )
 
-  it.live("keeps tables that people can query, documents as text and birthdates as dates", () =>
+  it.live("people can query the tables, with documents as text and birthdates as dates", () =>
     Effect.gen(function* () {
       const url = yield* schema
       const store = yield* open(url)
@@ -118,7 +115,7 @@ describePostgres("PostgresStore", (database) => {
     })
   )
 
-  it.live("gives no bet in the place of one that another program took out", () =>
+  it.live("a page stops at a bet that another program deleted", () =>
     Effect.gen(function* () {
       const { url, store } = yield* withThreeBets
       yield* query(url, "delete from bets where position = 1")
@@ -130,7 +127,7 @@ describePostgres("PostgresStore", (database) => {
     })
   )
 
-  it.live("opens for three servers at once where nothing is, and makes its tables once", () =>
+  it.live("three servers that open an empty schema at once create the tables once", () =>
     Effect.gen(function* () {
       for (let round = 0; round < 4; round++) {
         const url = yield* schema
@@ -152,7 +149,7 @@ describePostgres("PostgresStore", (database) => {
     })
   )
 
-  it.live("opens the draw of three servers that ask for it at once", () =>
+  it.live("three servers can open the draw at once", () =>
     Effect.gen(function* () {
       const draw = drawOf([1, 2, 3])
       for (let round = 0; round < 15; round++) {
@@ -167,7 +164,7 @@ describePostgres("PostgresStore", (database) => {
     })
   )
 
-  it.live("opens a draw while another server makes the index for its number", () =>
+  it.live("a draw opens while another server creates the index for its number", () =>
     Effect.gen(function* () {
       const url = yield* schema
       const store = yield* open(url)
@@ -182,7 +179,7 @@ describePostgres("PostgresStore", (database) => {
     })
   )
 
-  it.live("opens a draw without waiting for who is at the tables, where all of it is there", () =>
+  it.live("reopening a draw does not wait for locks on the tables", () =>
     Effect.gen(function* () {
       const { url } = yield* withThreeBets
       const held = yield* hold(url, ADD_EVA, "select from lottery_migrations")
@@ -192,7 +189,7 @@ describePostgres("PostgresStore", (database) => {
     })
   )
 
-  it.live("refuses tables of something else in one line, and leaves all as it was", () =>
+  it.live("another program's tables are refused in one line and left unchanged", () =>
     Effect.gen(function* () {
       const url = yield* schema
       yield* query(url, "create table draws as select 'a pencil' as drawn_with")
@@ -200,14 +197,14 @@ describePostgres("PostgresStore", (database) => {
       expect(yield* Effect.flip(open(url))).toMatchObject({
         _tag: "StoreOpenError",
         store: showPostgresUrl(Redacted.make(url)),
-        reason: "it has tables of something else: draws"
+        reason: "it has another program's tables: draws"
       })
       expect(yield* query(url, "select * from draws")).toEqual([{ drawn_with: "a pencil" }])
       expect(yield* contents(url)).toEqual(before)
     })
   )
 
-  it.live("refuses another's table that is named as its own list of versions", () =>
+  it.live("another program's table with the name of the migrations table is refused", () =>
     Effect.gen(function* () {
       const url = yield* schema
       yield* query(url, "create table lottery_migrations (birds text)")
@@ -220,7 +217,7 @@ describePostgres("PostgresStore", (database) => {
     })
   )
 
-  it.live("refuses tables of a newer version, to write, to read and to discard", () =>
+  it.live("tables of a newer version are refused for writing, reading and discarding", () =>
     Effect.gen(function* () {
       const { url } = yield* withThreeBets
       yield* query(url, "insert into lottery_migrations (migration_id, name) values (7, 'future')")
@@ -233,17 +230,18 @@ describePostgres("PostgresStore", (database) => {
       for (const attempt of opening) {
         expect(yield* Effect.flip(attempt)).toMatchObject({
           _tag: "StoreOpenError",
-          reason: "its tables are of version 7, newer than 1"
+          reason:
+            "its tables have version 7, but this release supports at most 1: use a newer release"
         })
       }
       expect(yield* query(url, "select count(*)::int4 as bets from bets")).toEqual([{ bets: 3 }])
     })
   )
 
-  it.live("makes nothing for who only reads or discards", () =>
+  it.live("a reader and a discard create no tables", () =>
     Effect.gen(function* () {
       const url = yield* schema
-      const reason = "it holds no bets; a server that is started with it mends that"
+      const reason = "no lottery tables yet; start a server with this store first"
       const reading = PostgresStore.makeReader(optionsOf(url))
       expect(yield* Effect.flip(reading)).toMatchObject({ _tag: "StoreOpenError", reason })
       const discarding = PostgresStore.discard(optionsOf(url), 1)
@@ -252,7 +250,7 @@ describePostgres("PostgresStore", (database) => {
     })
   )
 
-  it.live("takes one of two servers' batches at each position, and loses none", () =>
+  it.live("one of two servers' batches is stored at each position, and none is lost", () =>
     Effect.gen(function* () {
       const url = yield* schema
       const servers = [yield* open(url), yield* open(url)]
@@ -278,22 +276,24 @@ describePostgres("PostgresStore", (database) => {
     })
   )
 
-  it.live("waits for another server's append at its position, and then tells of the conflict", () =>
-    Effect.gen(function* () {
-      const { url, store } = yield* withThreeBets
-      const held = yield* hold(url, ...APPEND)
-      const appending = yield* held.keepsWaiting(store.append(1, 3, bets(1, 3, 2)))
-      yield* held.commit
-      expect(yield* Effect.flip(Fiber.join(appending))).toMatchObject({
-        _tag: "Conflict",
-        position: 3,
-        held: 4
+  it.live(
+    "an append waits for another server's at the same position, then fails with a conflict",
+    () =>
+      Effect.gen(function* () {
+        const { url, store } = yield* withThreeBets
+        const held = yield* hold(url, ...APPEND)
+        const appending = yield* held.keepsWaiting(store.append(1, 3, bets(1, 3, 2)))
+        yield* held.commit
+        expect(yield* Effect.flip(Fiber.join(appending))).toMatchObject({
+          _tag: "Conflict",
+          position: 3,
+          held: 4
+        })
+        expect(yield* textOf(store, 1)).toBe(bytesOf([bets(1, 0, 3)]) + EVA)
       })
-      expect(yield* textOf(store, 1)).toBe(bytesOf([bets(1, 0, 3)]) + EVA)
-    })
   )
 
-  it.live("takes an append that waited for one that was rolled back", () =>
+  it.live("an append that waited for one that was rolled back is stored", () =>
     Effect.gen(function* () {
       const { url, store } = yield* withThreeBets
       const held = yield* hold(url, ...APPEND)
@@ -307,7 +307,7 @@ describePostgres("PostgresStore", (database) => {
     })
   )
 
-  it.live("lets the agencies go on that nobody waits for", () =>
+  it.live("a blocked append does not delay other agencies", () =>
     Effect.gen(function* () {
       const { url, store } = yield* withThreeBets
       const held = yield* hold(url, ...APPEND)
@@ -319,7 +319,7 @@ describePostgres("PostgresStore", (database) => {
     })
   )
 
-  it.live("finishes no book that another server has added to meanwhile", () =>
+  it.live("a book that another server added to meanwhile is not finished", () =>
     Effect.gen(function* () {
       const { url, store } = yield* withThreeBets
       const held = yield* hold(url, ...APPEND)
@@ -334,7 +334,7 @@ describePostgres("PostgresStore", (database) => {
     })
   )
 
-  it.live("adds nothing to a book that another server has finished meanwhile", () =>
+  it.live("nothing is added to a book that another server finished meanwhile", () =>
     Effect.gen(function* () {
       const { url, store } = yield* withThreeBets
       const held = yield* hold(url, "update agencies set finished = true where agency = 1")
@@ -350,7 +350,7 @@ describePostgres("PostgresStore", (database) => {
     })
   )
 
-  it.live("adds nothing of an edition that another server has discarded meanwhile", () =>
+  it.live("nothing is added from an edition that another server discarded meanwhile", () =>
     Effect.gen(function* () {
       const { url, store } = yield* withThreeBets
       const held = yield* hold(url, ...DISCARD)
@@ -359,7 +359,7 @@ describePostgres("PostgresStore", (database) => {
       yield* held.commit
       const discarded = { _tag: "Discarded", agency: 1 }
       expect(yield* Effect.flip(Fiber.join(appending))).toMatchObject(discarded)
-      // Not even where the next edition has come to.
+      // Not even at a position that fits the new edition.
       const again = store.append(1, 0, bets(1, 0, 2), { edition: 0 })
       expect(yield* Effect.flip(again)).toMatchObject(discarded)
       expect(yield* store.progressOf(1)).toEqual({
@@ -371,7 +371,7 @@ describePostgres("PostgresStore", (database) => {
     })
   )
 
-  it.live("leaves no statement behind of a reader who has gone", () =>
+  it.live("an interrupted read leaves no statement behind", () =>
     Effect.gen(function* () {
       const { url, store } = yield* withThreeBets
       const held = yield* hold(url, "lock table agencies in access exclusive mode")
@@ -382,7 +382,7 @@ describePostgres("PostgresStore", (database) => {
     })
   )
 
-  it.live("discards also what another server has just added", () =>
+  it.live("a discard includes what another server has just added", () =>
     Effect.gen(function* () {
       const { url, store } = yield* withThreeBets
       const held = yield* hold(url, ...APPEND)
@@ -393,15 +393,15 @@ describePostgres("PostgresStore", (database) => {
     })
   )
 
-  it.live("holds no draw while a book is being discarded, and waits to see whether it is", () =>
+  it.live("the draw waits for a discard in progress, and is refused if it succeeds", () =>
     Effect.gen(function* () {
-      const { url, store } = yield* withWholeBooks
+      const { url, store } = yield* withFinishedBooks
       const taken = yield* hold(url, ...DISCARD)
       const recording = yield* taken.keepsWaiting(store.recordDraw)
       yield* taken.rollback
       expect(yield* Fiber.join(recording)).toBe(true)
 
-      const { url: second, store: other } = yield* withWholeBooks
+      const { url: second, store: other } = yield* withFinishedBooks
       const held = yield* hold(second, ...DISCARD)
       const refused = yield* held.keepsWaiting(other.recordDraw)
       yield* held.commit
@@ -413,9 +413,9 @@ describePostgres("PostgresStore", (database) => {
     })
   )
 
-  it.live("discards no book while the draw is being held, and waits to see whether it is", () =>
+  it.live("a discard waits for a draw in progress, and is refused if it is recorded", () =>
     Effect.gen(function* () {
-      const { url, store } = yield* withWholeBooks
+      const { url, store } = yield* withFinishedBooks
       const held = yield* hold(url, ...RECORD)
       const discarding = yield* held.keepsWaiting(store.discard(1))
       yield* held.commit
@@ -428,7 +428,7 @@ describePostgres("PostgresStore", (database) => {
       expect(yield* store.progressOf(1)).toMatchObject({ bets: 3, finished: true, edition: 0 })
       expect(yield* store.recordDraw).toBe(false)
 
-      const { url: second, store: other } = yield* withWholeBooks
+      const { url: second, store: other } = yield* withFinishedBooks
       const taken = yield* hold(second, ...RECORD)
       const dropped = yield* taken.keepsWaiting(other.discard(1))
       yield* taken.rollback
@@ -436,10 +436,10 @@ describePostgres("PostgresStore", (database) => {
     })
   )
 
-  it.live("records the draw for one of many servers that ask at once", () =>
+  it.live("one of many servers that try at once records the draw", () =>
     Effect.gen(function* () {
       for (let round = 0; round < 5; round++) {
-        const { url, store } = yield* withWholeBooks
+        const { url, store } = yield* withFinishedBooks
         const servers = [store, yield* open(url), yield* open(url), yield* open(url)]
         const recorded = yield* Effect.all(
           [...servers, ...servers].map(({ recordDraw }) => recordDraw),
@@ -451,13 +451,13 @@ describePostgres("PostgresStore", (database) => {
   )
 
   const withRefusedDiscard = Effect.gen(function* () {
-    const { store } = yield* withWholeBooks
+    const { store } = yield* withFinishedBooks
     yield* store.recordDraw
     expect(yield* Effect.flip(store.discard(9))).toMatchObject({ _tag: "DrawAlreadyHeld" })
     return store
   })
 
-  it.live("adds bets of an agency whose first deed was a discard that was refused", () =>
+  it.live("an agency can send bets after a refused discard as its first request", () =>
     Effect.gen(function* () {
       const store = yield* withRefusedDiscard
       yield* store.append(9, 0, bets(9, 0, 2))
@@ -465,7 +465,7 @@ describePostgres("PostgresStore", (database) => {
     })
   )
 
-  it.live("tells an agency whose first deed was a discard that was refused", () =>
+  it.live("an agency can be marked as told after a refused discard as its first request", () =>
     Effect.gen(function* () {
       const store = yield* withRefusedDiscard
       yield* store.told(9)
@@ -473,7 +473,7 @@ describePostgres("PostgresStore", (database) => {
     })
   )
 
-  it.live("begins anew where somebody has put an empty database in the place of its own", () =>
+  it.live("starts over if the tables are emptied while it runs", () =>
     Effect.gen(function* () {
       const { url, store } = yield* withThreeBets
       yield* query(url, "truncate draws, agencies, bets")
@@ -486,7 +486,7 @@ describePostgres("PostgresStore", (database) => {
     })
   )
 
-  it.live("tells every server of what another has changed, and of no other draw", () =>
+  it.live("every server hears of changes to its own draw only", () =>
     Effect.gen(function* () {
       const url = yield* schema
       const other = yield* open(url, "today")
@@ -497,7 +497,7 @@ describePostgres("PostgresStore", (database) => {
         Stream.runForEach(store.changes, () => Effect.sync(() => (ticks += 1)))
       )
       const ticked = (count: number) => until(Effect.sync(() => ticks >= count))
-      // It has begun to listen.
+      // Wait until it listens.
       yield* ticked(1)
       const changes: ReadonlyArray<Effect.Effect<unknown, unknown>> = [
         other.append(1, 0, bets(1, 0, 2), { last: whole(bets(1, 0, 2)) }),
@@ -518,18 +518,18 @@ describePostgres("PostgresStore", (database) => {
       yield* another.openDraw(drawOf([1], 1, "tomorrow"))
       yield* another.finish(1, 0, whole())
       yield* another.recordDraw
-      // Now a tick that nothing of today is the reason of would have come.
+      // Time for a tick that the other draw would cause.
       yield* Effect.sleep("500 millis")
       expect(ticks).toBe(expected)
     })
   )
 })
 
-/** The plans of the statements that a server ran, from PostgreSQL's own log. */
+/** Makes PostgreSQL log the plans of a server's statements. */
 const PLANS = "-csession_preload_libraries=auto_explain -cauto_explain.log_min_duration=0"
 
 describeCluster("PostgresStore", (shared) => {
-  it.live("finds the winners in their index, in order and without a look at other bets", () =>
+  it.live("winners are read in order from their index only", () =>
     Effect.gen(function* () {
       const cluster = yield* shared
       const url = yield* freshSchema(cluster.url())
@@ -549,7 +549,7 @@ describeCluster("PostgresStore", (shared) => {
       yield* query(url, "vacuum analyze bets")
       const store = yield* open(explained.href)
       const before = (yield* cluster.log).length
-      // More often than a statement must run for a plan to be made that is good for any parameter.
+      // PostgreSQL considers a generic plan after five executions.
       for (let times = 0; times < 8; times++) {
         expect((yield* store.winners(7574)).get(2)).toHaveLength(2_000)
       }

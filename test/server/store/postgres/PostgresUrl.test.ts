@@ -1,7 +1,7 @@
 /**
- * Goal: a PostgreSQL's URL is taken as libpq would, or refused where it would be taken for another
- * thing than was meant; and its password is never shown. Method: examples, and passwords and names
- * of every kind, each with a mark in the password that must not be found in what is shown.
+ * Goal: a PostgreSQL URL is read as libpq reads it, or refused if it is ambiguous, and its password
+ * is never shown. Method: examples, and generated names and passwords. Every password contains a
+ * mark that must not appear in any output.
  */
 import { inspect } from "node:util"
 import { describe, expect, it } from "@effect/vitest"
@@ -16,24 +16,24 @@ import {
 
 const MARK = "hunter2"
 const EXPECTED = "expected postgres://USER:PASSWORD@HOST:PORT/DATABASE"
-const SPECIAL = `${EXPECTED}, what is special in a name or password percent-encoded (@ as %40)`
+const SPECIAL = `${EXPECTED}, with special characters percent-encoded (@ as %40)`
 const PARAMETERS =
-  `${EXPECTED}, with no parameters but host, port, user, password, dbname, application_name, ` +
+  `${EXPECTED}, with no parameters except host, port, user, password, dbname, application_name, ` +
   "options, connect_timeout, sslmode"
 
-/** Text as people and programs have it, that can be percent-encoded, without the mark. */
+/** Any text without the mark that can be percent-encoded. */
 const Text = Schema.String.pipe(
   Schema.check(Schema.makeFilter((text: string) => text.isWellFormed() && !text.includes(MARK)))
 )
 
-/** Text of characters that mean something in a URL. */
+/** Text of characters with a special meaning in URLs. */
 const Special = Schema.Array(
   Schema.Literals([..."/@?#:&=%+ []\\;,'\"\t\n1x", "%40", "%2F", "//", "user=", "é"])
 ).pipe(Schema.check(Schema.isMaxLength(6)))
 
 const readable = (text: string): Redacted.Redacted => Result.getOrThrow(parsePostgresUrl(text))
 
-describe("a PostgreSQL's URL", () => {
+describe("a PostgreSQL URL", () => {
   it.each([
     ["postgres://bob:hunter2@db.example/lottery", "postgres://bob@db.example/lottery"],
     ["postgresql://bob:hunter2@db.example/lottery", "postgres://bob@db.example/lottery"],
@@ -81,12 +81,12 @@ describe("a PostgreSQL's URL", () => {
     ["postgres://db.example/db?sslmode=allow", "db.example"],
     ["postgres://db.example/db?sslmode=prefer", "db.example"],
     ["postgres://db.example/db?sslmode=require&sslmode=disable", "db.example"]
-  ])("%s may be spoken to in the clear on another machine: %s", (text, host) => {
+  ])("%s may connect to another machine without TLS: %s", (text, host) => {
     expect(hostWithoutTls(readable(text))).toBe(host)
     expect(requiresTls(readable(text))).toBe(false)
   })
 
-  it.each(["require", "verify-ca", "verify-full"])("sslmode=%s is TLS, or nothing", (mode) => {
+  it.each(["require", "verify-ca", "verify-full"])("sslmode=%s requires TLS", (mode) => {
     const url = readable(`postgres://db.example/db?sslmode=${mode}`)
     expect(hostWithoutTls(url)).toBeUndefined()
     expect(requiresTls(url)).toBe(true)
@@ -113,7 +113,7 @@ describe("a PostgreSQL's URL", () => {
     ["postgres://host/db?Password=hunter2", PARAMETERS],
     ["postgres://host/db?sslrootcert=hunter2", PARAMETERS],
     ["postgres://host/db?hunter2", PARAMETERS]
-  ])("%s is refused with a line that shows nothing of it", (text, problem) => {
+  ])("%s is refused with a message that shows no part of it", (text, problem) => {
     expect(parsePostgresUrl(text)).toEqual(Result.fail(problem))
   })
 
@@ -121,21 +121,19 @@ describe("a PostgreSQL's URL", () => {
     ["postgres://bob:%zzhunter2@host/db", "Invalid percent-encoding in URL password"],
     ["postgres://bob:hunter2@host/db?sslmode=sometimes", 'sslmode in URL: "sometimes"'],
     ["postgres://host:1/db?password=hunter2&port=0", 'Invalid port in URL port parameter: "0"']
-  ] as const)(
-    "%s cannot be opened, for a reason that does not show its password",
-    ([text, reason]) =>
-      Effect.gen(function* () {
-        const url = readable(text)
-        const options = { url, drawId: "default" }
-        const error = yield* Effect.flip(Effect.scoped(PostgresStore.make(options)))
-        expect(error._tag).toBe("StoreOpenError")
-        expect(error.message).toContain(reason)
-        expect(`${error} ${JSON.stringify(error)} ${inspect(error)}`).not.toContain(MARK)
-      })
+  ] as const)("%s cannot be opened, and the error does not show the password", ([text, reason]) =>
+    Effect.gen(function* () {
+      const url = readable(text)
+      const options = { url, drawId: "default" }
+      const error = yield* Effect.flip(Effect.scoped(PostgresStore.make(options)))
+      expect(error._tag).toBe("StoreOpenError")
+      expect(error.message).toContain(reason)
+      expect(`${error} ${JSON.stringify(error)} ${inspect(error)}`).not.toContain(MARK)
+    })
   )
 
   it.effect.prop(
-    "is shown without the password, whatever that is and wherever it stands",
+    "is shown without the password, whatever and wherever it is",
     [Text, Text, Text, Schema.Boolean, Schema.Boolean],
     ([user, before, after, isParameter, hasUserParameter]) =>
       Effect.sync(() => {
@@ -155,7 +153,7 @@ describe("a PostgreSQL's URL", () => {
   )
 
   it.effect.prop(
-    "is shown or refused without a password that somebody forgot to encode",
+    "never shows an unencoded password",
     [Special, Special],
     ([before, after]) =>
       Effect.sync(() => {

@@ -12,8 +12,7 @@ const fieldsOf = (bytes: Uint8Array) => {
   return all
 }
 
-/** The plain form of it. */
-const splitAll = (rows: ReadonlyArray<string>) =>
+const splitEach = (rows: ReadonlyArray<string>) =>
   rows.map((row) => {
     const [firstName, lastName, document, birthdate, number] = splitRow(row)
     return [firstName, lastName, document, birthdate, Number(number)]
@@ -21,7 +20,7 @@ const splitAll = (rows: ReadonlyArray<string>) =>
 
 const NAMES = ["Ana", "ñandú", '"Sosa, de"', '"""Tito"""', "\ufeffBOM", "李小龍", "x".repeat(200)]
 
-/** Rows of many lengths, a quoted one every so often, up to several pieces of them. */
+/** Rows of many lengths, some of them quoted; large counts span several pieces. */
 const rowsOf = (count: number): ReadonlyArray<string> =>
   Array.from({ length: count }, (_, index) => {
     const name = index % 89 < NAMES.length ? NAMES[index % 89]! : `Name${"e".repeat(index % 37)}`
@@ -30,24 +29,24 @@ const rowsOf = (count: number): ReadonlyArray<string> =>
   })
 
 describe("RowFields", () => {
-  it("gives the fields of every row, as splitting row by row does", () => {
+  it("reads the same fields as splitting row by row", () => {
     for (const count of [0, 1, 2, 1000, 20_000]) {
       const rows = rowsOf(count)
       const bytes = utf8.encode(rows.map((row) => `${row}\n`).join(""))
-      expect(fieldsOf(bytes)).toStrictEqual(splitAll(rows))
+      expect(fieldsOf(bytes)).toStrictEqual(splitEach(rows))
     }
   })
 
-  it("keeps a BOM that the first name begins with", () => {
+  it("keeps a BOM at the start of the first name", () => {
     const rows = ["\ufeffAna,Pérez,30904465,1999-03-17,7574", "\ufeff,Sosa,30904466,1999-03-17,0"]
-    expect(fieldsOf(utf8.encode(`${rows[0]}\n`))).toStrictEqual(splitAll(rows.slice(0, 1)))
-    expect(fieldsOf(utf8.encode(`${rows[1]}\n`))).toStrictEqual(splitAll(rows.slice(1)))
+    expect(fieldsOf(utf8.encode(`${rows[0]}\n`))).toStrictEqual(splitEach(rows.slice(0, 1)))
+    expect(fieldsOf(utf8.encode(`${rows[1]}\n`))).toStrictEqual(splitEach(rows.slice(1)))
   })
 
-  it("reads rows that lie in the middle of a buffer", () => {
+  it("reads rows in the middle of a buffer", () => {
     const rows = rowsOf(3000)
     const bytes = utf8.encode(`before\n${rows.map((row) => `${row}\n`).join("")}behind\n`)
     const batch = bytes.subarray("before\n".length, bytes.length - "behind\n".length)
-    expect(fieldsOf(batch)).toStrictEqual(splitAll(rows))
+    expect(fieldsOf(batch)).toStrictEqual(splitEach(rows))
   })
 })

@@ -32,7 +32,7 @@ conformance("SqliteStore", {
 const programOf = (name: string) => new URL(`../../../support/stores/${name}.ts`, import.meta.url)
 
 describe("SqliteStore", () => {
-  it.live("gives who reads beside the writer one book, also when that is discarded meanwhile", () =>
+  it.live("a reader next to the writer sees one book, even if it is discarded meanwhile", () =>
     Effect.gen(function* () {
       const path = join(yield* temporaryFolder, "lottery.db")
       yield* Effect.gen(function* () {
@@ -57,7 +57,7 @@ describe("SqliteStore", () => {
     })
   )
 
-  it.live("is a database that people can query, documents as text", () =>
+  it.live("people can query the database, with documents as text", () =>
     Effect.gen(function* () {
       const path = join(yield* temporaryFolder, "lottery.db")
       yield* Effect.gen(function* () {
@@ -91,7 +91,7 @@ describe("SqliteStore", () => {
     })
   )
 
-  it.live("refuses what is not a store of bets, and leaves it as it was", () =>
+  it.live("a file that is not a bet store is refused and left unchanged", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
       const other = join(folder, "other.db")
@@ -102,7 +102,7 @@ describe("SqliteStore", () => {
       const text = join(folder, "text.db")
       writeFileSync(text, "not a database ".repeat(100))
       for (const [path, reason] of [
-        [other, "it is a database of something else, not a store of bets"],
+        [other, "it is another program's database, not a bet store"],
         [text, "it is not an SQLite database"]
       ] as const) {
         const error = yield* Effect.flip(Effect.provide(BetStore, layer(path)))
@@ -114,7 +114,7 @@ describe("SqliteStore", () => {
     })
   )
 
-  /** A closed store with two books, one of them whole. */
+  /** A closed store with two books, one of them finished. */
   const stored = Effect.gen(function* () {
     const folder = yield* temporaryFolder
     const path = join(folder, "lottery.db")
@@ -127,7 +127,7 @@ describe("SqliteStore", () => {
     return { path, restored: join(folder, "restored.db") }
   })
 
-  /** What the shell's `.dump` writes, and reads: the tables and their rows, but no pragma. */
+  /** Does what the shell's `.dump` does: copies the tables and their rows, but no pragma. */
   const dumpAndRestore = (from: string, to: string, sql = "") => {
     const database = new DatabaseSync(to)
     const schema = "select sql from old.sqlite_schema where sql not null"
@@ -154,7 +154,7 @@ describe("SqliteStore", () => {
     return pragmas.flat()
   }
 
-  it.live("knows a store that was dumped and restored by its tables, and marks it again", () =>
+  it.live("a dumped and restored store is recognized by its tables and marked again", () =>
     Effect.gen(function* () {
       const { path, restored } = yield* stored
       dumpAndRestore(path, restored)
@@ -171,7 +171,7 @@ describe("SqliteStore", () => {
     })
   )
 
-  it.live("keeps its marks when it is copied whole", () =>
+  it.live("a full copy keeps the marks", () =>
     Effect.gen(function* () {
       const { path, restored } = yield* stored
       const database = new DatabaseSync(path)
@@ -182,36 +182,37 @@ describe("SqliteStore", () => {
     })
   )
 
-  it.live(
-    "refuses a store that was restored in part, or is another's, and leaves it as it was",
-    () =>
-      Effect.gen(function* () {
-        const { path, restored } = yield* stored
-        const changes = [
-          ["delete from bets where position > 25", "agency 1 has 30 bets, but 26 are there"],
-          [
-            "delete from bets where position = 3 and agency = 2",
-            "agency 2 has 9 bets, but some are"
-          ],
-          ["delete from agencies where agency = 2", "agency 2 has 0 bets, but 9 are there"],
-          ["alter table bets add note text", "a database of something else"],
-          ["pragma application_id = 7", "a database of something else"],
-          ["pragma application_id = 1280267348; pragma user_version = 9", "of version 9"]
-        ] as const
-        for (const [index, [sql, reason]] of changes.entries()) {
-          const other = `${restored}-${index}`
-          dumpAndRestore(path, other, sql)
-          const before = readFileSync(other)
-          for (const readOnly of [false, true]) {
-            const settings = { path: other, drawId: "default", readOnly, busyTimeoutMillis: 0 }
-            expect(() => SqliteFile.openFile(settings)).toThrow(reason)
-          }
-          expect(readFileSync(other).equals(before)).toBe(true)
+  it.live("a partly restored store or another program's is refused and left unchanged", () =>
+    Effect.gen(function* () {
+      const { path, restored } = yield* stored
+      const changes = [
+        ["delete from bets where position > 25", "agency 1 should have 30 bets, but 26 were found"],
+        [
+          "delete from bets where position = 3 and agency = 2",
+          "agency 2 should have 9 bets, but their positions have gaps"
+        ],
+        ["delete from agencies where agency = 2", "agency 2 should have 0 bets, but 9 were found"],
+        ["alter table bets add note text", "another program's database"],
+        ["pragma application_id = 7", "another program's database"],
+        [
+          "pragma application_id = 1280267348; pragma user_version = 9",
+          "it has version 9, but this release"
+        ]
+      ] as const
+      for (const [index, [sql, reason]] of changes.entries()) {
+        const other = `${restored}-${index}`
+        dumpAndRestore(path, other, sql)
+        const before = readFileSync(other)
+        for (const readOnly of [false, true]) {
+          const settings = { path: other, drawId: "default", readOnly, busyTimeoutMillis: 0 }
+          expect(() => SqliteFile.openFile(settings)).toThrow(reason)
         }
-      })
+        expect(readFileSync(other).equals(before)).toBe(true)
+      }
+    })
   )
 
-  it.live("is unavailable while another process writes the file, and works again after", () =>
+  it.live("the store is unavailable while another process writes the file, then works again", () =>
     Effect.scoped(
       Effect.gen(function* () {
         const path = join(yield* temporaryFolder, "lottery.db")
@@ -231,7 +232,7 @@ describe("SqliteStore", () => {
     )
   )
 
-  it.live("waits for another process that writes the file, but not for ever", () =>
+  it.live("a write waits for another process that writes the file", () =>
     Effect.scoped(
       Effect.gen(function* () {
         const path = join(yield* temporaryFolder, "lottery.db")
@@ -246,7 +247,7 @@ describe("SqliteStore", () => {
     )
   )
 
-  it.live("answers each reader with its own answer, also when others have gone", () =>
+  it.live("each reader gets its own answer, even if other readers were interrupted", () =>
     Effect.gen(function* () {
       const path = join(yield* temporaryFolder, "lottery.db")
       yield* Effect.gen(function* () {
@@ -269,7 +270,7 @@ describe("SqliteStore", () => {
     })
   )
 
-  it.live("answers everyone when its worker dies, and is broken then", () =>
+  it.live("all pending writes fail when the worker dies, and the store is broken", () =>
     Effect.scoped(
       Effect.gen(function* () {
         const path = join(yield* temporaryFolder, "lottery.db")
@@ -281,32 +282,32 @@ describe("SqliteStore", () => {
           { concurrency: "unbounded" }
         )
         expect(errors.map((error) => error._tag)).toEqual(Array(3).fill("StoreBroken"))
-        expect(String(yield* Effect.flip(store.broken))).toContain("ended with code 3")
+        expect(String(yield* Effect.flip(store.broken))).toContain("exited with code 3")
         expect(yield* Effect.flip(store.progress)).toMatchObject({ _tag: "StoreUnavailable" })
       })
     )
   )
 
-  it.live("cannot be opened where its worker dies before", () =>
+  it.live("the store cannot be opened if the worker dies first", () =>
     Effect.gen(function* () {
       const path = join(yield* temporaryFolder, "lottery.db")
       const worker = new URL("data:text/javascript,process.exit(4)")
       const opened = Effect.scoped(SqliteStore.make({ path, drawId: "default", worker }))
       expect(yield* Effect.flip(opened)).toMatchObject({
         _tag: "StoreOpenError",
-        reason: "the store's worker ended with code 4"
+        reason: "the store's worker exited with code 4"
       })
     })
   )
 
-  it.live("is broken by a sync that fails while what is stored is copied", () =>
+  it.live("a sync that fails during a checkpoint breaks the store", () =>
     Effect.scoped(
       Effect.gen(function* () {
         const path = join(yield* temporaryFolder, "lottery.db")
         const worker = programOf("UnsyncedWorker")
         const store = yield* SqliteStore.make({ path, drawId: "default", worker })
         yield* store.append(1, 0, bets(1, 0, 1))
-        // After a discard the log is copied.
+        // A discard triggers a checkpoint.
         expect(yield* store.discard(1)).toBe(1)
         expect(yield* Effect.flip(store.broken)).toMatchObject({ _tag: "StoreBroken" })
         expect(yield* Effect.flip(store.told(1))).toMatchObject({ _tag: "StoreBroken" })
@@ -315,10 +316,10 @@ describe("SqliteStore", () => {
   )
 
   it.live.each([
-    ["then", Effect.void],
-    // After a discard the log is copied, which takes a moment.
-    ["that came behind the last commit", Effect.flatMap(BetStore, (store) => store.discard(1))]
-  ] as const)("says at its close that a sync fails %s", ([, last]) =>
+    ["of the final checkpoint", Effect.void],
+    // A discard triggers a checkpoint, which takes a moment.
+    ["after the last commit", Effect.flatMap(BetStore, (store) => store.discard(1))]
+  ] as const)("a close reports a failed sync %s", ([, last]) =>
     Effect.gen(function* () {
       const path = join(yield* temporaryFolder, "lottery.db")
       const scope = yield* Scope.make()
@@ -333,7 +334,7 @@ describe("SqliteStore", () => {
     })
   )
 
-  it.effect("does not wait for ever for a worker that does not close", () =>
+  it.effect("a close gives up on a worker that does not answer", () =>
     Effect.gen(function* () {
       const path = join(yield* temporaryFolder, "lottery.db")
       const scope = yield* Scope.make()
@@ -345,12 +346,12 @@ describe("SqliteStore", () => {
       expect(closing.pollUnsafe()).toBeUndefined()
       yield* TestClock.adjust("1 second")
       yield* Fiber.join(closing)
-      // Nor does the process go on with it.
+      // The worker is terminated.
       expect((yield* Effect.promise(() => worker)).threadId).toBe(-1)
     })
   )
 
-  it("takes a failed sync, and nothing else, for a broken store", () => {
+  it("only a failed sync breaks the store", () => {
     const failing = (errcode: number) => Object.assign(new Error("disk I/O error"), { errcode })
     for (const errcode of [1034, 1290])
       expect(SqliteFile.failureOf(failing(errcode)).kind).toBe("broken")
@@ -373,7 +374,7 @@ describe("SqliteStore", () => {
     return {
       database,
       books: new SqliteBooks(database, "default"),
-      /** Lets these statements fail with a code of SQLite, and no others. */
+      /** Makes exactly these statements fail, with SQLite's error codes. */
       fails: (...failing: ReadonlyArray<readonly [sql: string, errcode: number]>) => {
         database.exec = (sql) => {
           const errcode = new Map(failing).get(sql)
@@ -384,7 +385,7 @@ describe("SqliteStore", () => {
     }
   }
 
-  it("commits nothing more once a sync has failed, or what failed cannot be undone", () => {
+  it("nothing is committed after a failed sync or a failed rollback", () => {
     for (const [failing, reason] of [
       [[["commit", 1034]], "disk I/O error (SQLite 1034)"],
       [
@@ -405,11 +406,11 @@ describe("SqliteStore", () => {
     }
   })
 
-  it("forgets all of a commit that there is no room for, and stores it when there is some", () => {
+  it("a commit on a full disk stores nothing, and works once there is room", () => {
     const { books, database } = inMemory()
     const limit = (pages: number) => database.exec(`pragma max_page_count = ${pages}`)
     limit(8)
-    // The draw's own row had room.
+    // There is room for the draw's row, which must be rolled back too.
     expect(books.commit([appendOf(bets(1, 0, 500))])).toMatchObject({
       kind: "unavailable",
       reason: "database or disk is full (SQLite 13)"
@@ -421,7 +422,7 @@ describe("SqliteStore", () => {
     database.close()
   })
 
-  it("counts no edition of a book whose discard could not be committed", () => {
+  it("a discard that could not be committed does not change the edition", () => {
     const { books, database, fails } = inMemory()
     books.commit([appendOf(bets(1, 0, 5))])
     fails(["commit", 13])
@@ -431,13 +432,13 @@ describe("SqliteStore", () => {
     database.close()
   })
 
-  it.effect("copies what is stored into the file by 4 MiB, after a discard, and at its end", () =>
+  it.effect("the log is copied into the file after 4 MiB, after a discard and at the end", () =>
     Effect.gen(function* () {
       const path = join(yield* temporaryFolder, "lottery.db")
       const settings = { path, drawId: "default", readOnly: false, busyTimeoutMillis: 0 }
       const database = SqliteFile.openFile(settings)
       const books = new SqliteBooks(database, "default")
-      /** Whether the file has changed once what follows a commit is done. */
+      /** Whether the checkpoint after a commit changed the file. */
       const isCopied = (write: Write, grownBytes?: number) => {
         expect(books.commit([write])).not.toHaveProperty("kind")
         const before = readFileSync(path)
@@ -450,7 +451,7 @@ describe("SqliteStore", () => {
       const count = Math.ceil((4 * 2 ** 20) / row.length)
       const book = new BetBatch(Buffer.alloc(count * row.length, row), count)
       const before = statSync(path).size
-      // SQLite's own copying would hide a sync that fails.
+      // SQLite's automatic checkpoint must be off, because it hides a failed sync.
       expect(books.commit([appendOf(book)])).toEqual([{ kind: "done" }])
       expect(statSync(path).size).toBe(before)
       expect(isCopied(told(2))).toBe(true)
