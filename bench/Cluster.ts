@@ -1,4 +1,4 @@
-/** The PostgreSQL of the measurements: of its own, with settings for bulk loads. */
+/** A PostgreSQL cluster for the measurements, with settings for bulk loads. */
 import { Effect } from "effect"
 import {
   freshSchema,
@@ -7,17 +7,16 @@ import {
   startClusterWith
 } from "../test/support/stores/PostgresCluster.ts"
 
-/** Checkpoints come between two measurements, and not by the clock. */
+/** Checkpoints run between measurements, not on a timer. */
 const SETTINGS = { shared_buffers: "512MB", max_wal_size: "8GB", checkpoint_timeout: "1h" }
 
-/** Undefined where PostgreSQL is not installed. */
 export const startPostgres: Effect.Effect<
   PostgresCluster | undefined,
   Effect.Error<ReturnType<typeof startClusterWith>>,
   Effect.Services<ReturnType<typeof startClusterWith>>
 > = Effect.suspend(() => (hasInitdb ? startClusterWith(SETTINGS) : Effect.succeed(undefined)))
 
-/** Gives the URL of a new schema, in a cluster that has nothing left to write. */
+/** Creates a schema and returns its URL. The checkpoint leaves nothing to write later. */
 export const freshPostgres = Effect.fnUntraced(function* (cluster: PostgresCluster) {
   const url = yield* freshSchema(cluster.url())
   yield* cluster.query("checkpoint")

@@ -1,6 +1,6 @@
 /**
- * The lottery as it is measured: the built command's server, and a process for each agency, with
- * their logs as JSON in files. What is told of an upload comes from the times in these logs.
+ * Runs the lottery for a measurement: the built command's server, and one client process per
+ * agency. The figures of an upload come from the times in their JSON logs.
  */
 import { existsSync } from "node:fs"
 import { join } from "node:path"
@@ -12,12 +12,10 @@ import { freshPostgres } from "./Cluster.ts"
 import { cpuSeconds, peakBytes } from "./ProcessFigures.ts"
 import * as Program from "./Program.ts"
 
-/** The file of the command that is measured. */
 export const MeasuredCommand = Context.Reference("bench/MeasuredCommand", {
   defaultValue: () => COMMAND
 })
 
-/** Starts the command; its logs are kept in the folder. */
 export const startLottery = Effect.fnUntraced(function* (
   folder: string,
   args: ReadonlyArray<string>
@@ -26,7 +24,7 @@ export const startLottery = Effect.fnUntraced(function* (
   return yield* Program.start({ command: process.execPath, args: [file, ...args], folder })
 })
 
-/** So many books of so many bets, made where they are not there yet; gives their folder. */
+/** Generates the books unless they exist; returns their folder. */
 export const books = Effect.fnUntraced(function* (folder: string, agencies: number, bets: number) {
   const out = join(folder, `books-${agencies}-${bets}`)
   if (existsSync(out)) return out
@@ -43,7 +41,6 @@ export const DIALECTS = ["native", "json", "binary"] as const
 export type Dialect = (typeof DIALECTS)[number]
 export const DIALECT_NAMES = { native: "native", json: "JSON", binary: "binary" } as const
 
-/** Gives the URL of a new store, which is removed with the scope. */
 export const freshStore = Effect.fnUntraced(function* (
   kind: StoreKind,
   cluster: PostgresCluster | undefined
@@ -52,7 +49,7 @@ export const freshStore = Effect.fnUntraced(function* (
   return `${kind}:${join(yield* temporaryFolder, "bets")}`
 })
 
-/** The time of the last line of a log that has an action, in milliseconds of the clock. */
+/** Clock time of the last log line with an action, in milliseconds. */
 const lastTime = (log: string, action: string): number => {
   const at = log.lastIndexOf(`"action":"${action}"`)
   if (at === -1) throw new Error(`no line with ${action}: ${log.slice(-1000)}`)
@@ -62,7 +59,6 @@ const lastTime = (log: string, action: string): number => {
 
 const LISTENS = /"action":"listen".*"port":(\d+),"winners_port":(\d+)/
 
-/** Starts a server on free ports, and waits until it listens. */
 export const startServer = Effect.fnUntraced(function* (
   folder: string,
   store: string,
@@ -78,9 +74,8 @@ export const startServer = Effect.fnUntraced(function* (
     ...program,
     port: Number(port),
     winnersPort: Number(winnersPort),
-    /** From its start to its listening, in seconds. */
+    /** From the start of the process until it listens, in seconds. */
     startSeconds: (lastTime(program.log(), "listen") - program.startedAt) / 1000,
-    /** Ends it as a person does. */
     stop: Effect.andThen(program.signal("SIGTERM"), program.ended)
   }
 })
@@ -102,15 +97,15 @@ export const startClient = (folder: string, server: Server, client: Client) =>
     ...["--dialect", client.dialect ?? "native", "--log-format", "json", ...(client.more ?? [])]
   ])
 
-/** Fails when the server ends: its clients would try on for ever. */
+/** Fails when the server ends, because its clients would retry forever. */
 export const untilServerEnds = (server: Server) =>
   Effect.flatMap(server.ended, () =>
     Effect.fail(new Program.ProgramFailed({ message: `the server ended: ${server.log()}` }))
   )
 
-const PATIENCE = "20 minutes"
+const CLIENTS_TIMEOUT = "20 minutes"
 
-/** Waits for clients, all of which must end well; gives when the last one did. */
+/** Waits until all clients end successfully; returns the clock time of the last end. */
 export const awaitClients = (clients: ReadonlyArray<Program.Program>, server: Server) =>
   Effect.all(
     clients.map(({ ended }) => ended),
@@ -119,36 +114,34 @@ export const awaitClients = (clients: ReadonlyArray<Program.Program>, server: Se
     Effect.map((times) => Math.max(...times)),
     Effect.raceFirst(untilServerEnds(server)),
     Effect.timeoutOrElse({
-      duration: PATIENCE,
+      duration: CLIENTS_TIMEOUT,
       orElse: () =>
-        Effect.fail(new Program.ProgramFailed({ message: `still running after ${PATIENCE}` }))
+        Effect.fail(
+          new Program.ProgramFailed({ message: `still running after ${CLIENTS_TIMEOUT}` })
+        )
     })
   )
 
 export interface Upload {
   readonly agencies: number
-  /** In each of their books. */
+  /** Bets per book. */
   readonly bets: number
   readonly dialect: Dialect
   /** The folder of the books. */
   readonly books: string
-  /** Further arguments of the clients. */
   readonly more?: ReadonlyArray<string>
 }
 
-/** What an upload took. */
 export interface Figures {
-  /** Bets a second, from the start of the first client to the last acknowledgement. */
+  /** Bets per second, from the start of the first client to the last acknowledgement. */
   readonly rate: number
-  /** The server's processor seconds a million bets. */
+  /** The server's processor seconds per million bets. */
   readonly cpu: number
-  /** The most memory that the server had resident. */
   readonly peakBytes: number
-  /** From the last acknowledgement, before the last Finish, to the last client's winners. */
+  /** From the last acknowledgement, which precedes the last Finish, to the last winners. */
   readonly drawSeconds: number
 }
 
-/** Sends all books at once, waits until all agencies have their winners. */
 export const upload = Effect.fnUntraced(function* (
   folder: string,
   server: Server,
@@ -175,7 +168,6 @@ export const upload = Effect.fnUntraced(function* (
   } satisfies Figures
 }, Effect.scoped)
 
-/** Sends all books to a new server on a new store. */
 export const measureUpload = Effect.fnUntraced(function* (
   kind: StoreKind,
   cluster: PostgresCluster | undefined,

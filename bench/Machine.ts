@@ -1,4 +1,4 @@
-/** Where and with what was measured, in a line each. */
+/** Describes the machine and the software versions of a measurement. */
 import { spawnSync } from "node:child_process"
 import { readFileSync } from "node:fs"
 import { availableParallelism, cpus, loadavg, release, totalmem, type } from "node:os"
@@ -8,7 +8,6 @@ import { hasInitdb, startCluster } from "../test/support/stores/PostgresCluster.
 
 const PACKAGE = join(import.meta.dirname, "..", "package.json")
 
-/** Whether there is such a program. */
 export const isInstalled = (program: string): boolean =>
   spawnSync(program, ["--version"], { stdio: "ignore" }).status === 0
 

@@ -1,7 +1,6 @@
-/** The one table of all figures, as plain text and as Markdown. */
+/** The table of all figures, as plain text and as Markdown. */
 
-/** What a figure is to reach, and whether it did. */
-export interface Bar {
+export interface Target {
   readonly text: string
   readonly isMet: boolean
 }
@@ -9,11 +8,11 @@ export interface Bar {
 export interface Line {
   readonly what: string
   readonly measured: string
-  /** What it is compared with, measured in turns with it. */
-  readonly beside?: string | undefined
-  /** Measured to beside. */
+  /** Measured in turns with it. */
+  readonly comparedWith?: string | undefined
+  /** `measured` divided by `comparedWith`. */
   readonly ratio?: number | undefined
-  readonly bar?: Bar | undefined
+  readonly target?: Target | undefined
 }
 
 export interface Section {
@@ -21,42 +20,37 @@ export interface Section {
   readonly lines: ReadonlyArray<Line>
 }
 
-/** A ratio that is to be so much or more. */
-export const atLeast = (ratio: number, least: number): Bar => ({
+export const atLeast = (ratio: number, least: number): Target => ({
   text: `${least} or more`,
   isMet: ratio >= least
 })
 
-/** A figure that is to be so much or less. */
-export const atMost = (value: number, most: number, unit = ""): Bar => ({
+export const atMost = (value: number, most: number, unit = ""): Target => ({
   text: `${most}${unit} or less`,
   isMet: value <= most
 })
 
-/** With as many digits as anybody can rely on. */
 export const shown = (value: number): string =>
   Number(value.toPrecision(3)).toLocaleString("en", { maximumSignificantDigits: 3 })
 
-export const rate = (betsASecond: number): string => `${shown(betsASecond)} bets/s`
+export const rate = (betsPerSecond: number): string => `${shown(betsPerSecond)} bets/s`
 
-/** In MB of a million bytes. */
 export const megabytes = (bytes: number): string => `${Math.round(bytes / 1e6)} MB`
 
-/** Memory that is to be so many MB or less. */
-export const atMostMegabytes = (bytes: number, most: number): Bar =>
+export const atMostMegabytes = (bytes: number, most: number): Target =>
   atMost(bytes / 1e6, most, " MB")
 
-const HEADINGS = ["what", "measured", "beside it", "ratio", "bar"] as const
+const HEADINGS = ["what", "measured", "compared with", "ratio", "target"] as const
 
-const barOf = ({ bar }: Line): string =>
-  bar === undefined ? "" : `${bar.text}: ${bar.isMet ? "met" : "NOT MET"}`
+const targetOf = ({ target }: Line): string =>
+  target === undefined ? "" : `${target.text}: ${target.isMet ? "met" : "NOT MET"}`
 
 const cellsOf = (line: Line): ReadonlyArray<string> => [
   line.what,
   line.measured,
-  line.beside ?? "",
+  line.comparedWith ?? "",
   line.ratio === undefined ? "" : shown(line.ratio),
-  barOf(line)
+  targetOf(line)
 ]
 
 export const toText = (sections: ReadonlyArray<Section>): string => {
@@ -95,7 +89,7 @@ export const toMarkdown = (sections: ReadonlyArray<Section>): string =>
 const BEGIN = "<!-- figures -->"
 const END = "<!-- end of figures -->"
 
-/** The document with other figures; what is written around them stays. */
+/** Replaces the figures in the document and keeps the text around them. */
 export const withFigures = (document: string, figures: string): string => {
   const [begin, end] = [document.indexOf(BEGIN), document.indexOf(END)]
   if (begin === -1 || end < begin) throw new Error(`expected ${BEGIN} and ${END}`)

@@ -1,10 +1,9 @@
-/** What Linux says of a process, and the middle of several figures. */
+/** Reads figures of a process from Linux's `/proc`. */
 import { readFileSync } from "node:fs"
 
-/** Linux counts processor time in hundredths of a second. */
 const TICKS_PER_SECOND = 100
 
-/** Processor time that a process has taken, in seconds; with that of children that have ended. */
+/** The processor time of a process and its ended children, in seconds; 0 if it has ended. */
 export const cpuSeconds = (pid: number): number => {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8")
@@ -21,13 +20,12 @@ const memory = (pid: number, name: string): number => {
   return Number(kib) * 1024
 }
 
-/** The memory that a process has resident now, in bytes. */
+/** Current resident memory, in bytes. */
 export const residentBytes = (pid: number): number => memory(pid, "VmRSS")
 
-/** The most that it had resident since it started, in bytes. */
+/** Maximum resident memory since the start, in bytes. */
 export const peakBytes = (pid: number): number => memory(pid, "VmHWM")
 
-/** As `residentBytes`, in MiB. */
 export const residentMib = (pid: number): number => Math.round(residentBytes(pid) / 2 ** 20)
 
 export const median = (all: ReadonlyArray<number>): number =>

@@ -1,6 +1,6 @@
 /**
- * A program that runs as a process of its own, with what it says in files: nothing of it goes
- * through the process that measures. It is killed with its scope.
+ * Runs a program as a separate process until the scope closes. Its output goes to files, so that
+ * the measuring process does no work for it.
  */
 import { type ChildProcess, spawn } from "node:child_process"
 import { randomUUID } from "node:crypto"
@@ -8,7 +8,7 @@ import { closeSync, openSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { Clock, Data, Deferred, Effect, Exit } from "effect"
 
-/** A program ended as it should not have; the message has the last that it said. */
+/** A program failed; the message contains the end of its output. */
 export class ProgramFailed extends Data.TaggedError("ProgramFailed")<{
   readonly message: string
 }> {}
@@ -16,32 +16,30 @@ export class ProgramFailed extends Data.TaggedError("ProgramFailed")<{
 export interface Command {
   readonly command: string
   readonly args: ReadonlyArray<string>
-  /** Where its standard output and standard error are kept. */
+  /** The folder for its standard output and standard error. */
   readonly folder: string
-  /** Beside what every program has of the environment. */
   readonly env?: Readonly<Record<string, string>>
 }
 
 export interface Program {
   readonly pid: number
-  /** Milliseconds of the clock, just before it was started. */
+  /** Clock time just before the start, in milliseconds. */
   readonly startedAt: number
-  /** All that it said so far on standard output, and on standard error. */
+  /** Its standard output and its standard error so far. */
   readonly output: () => string
   readonly log: () => string
-  /** Waits for its end, which must be a good one; gives its time, as `startedAt`. */
+  /** Waits until it ends successfully; returns the clock time, like `startedAt`. */
   readonly ended: Effect.Effect<number, ProgramFailed>
   readonly signal: (signal: NodeJS.Signals) => Effect.Effect<void>
 }
 
-/** Settings of the machine must not decide; what Node keeps compiled is where it always is. */
+/** A minimal environment, so that the machine's settings do not affect the figures. */
 export const environment = (): NodeJS.ProcessEnv => {
   const { HOME, PATH, TMPDIR } = process.env
   return { PATH, TZ: "UTC", ...(HOME && { HOME }), ...(TMPDIR && { TMPDIR }) }
 }
 
-/** The last that a failed program said, in characters. */
-const SHOWN = 4000
+const SHOWN_CHARACTERS = 4000
 
 const isRunning = (child: ChildProcess): boolean =>
   child.pid !== undefined && child.exitCode === null && child.signalCode === null
@@ -69,21 +67,21 @@ export const start = Effect.fnUntraced(function* ({ args, command, env, folder }
       })
       for (const descriptor of descriptors) closeSync(descriptor)
       const fail = (reason: string) => {
-        const shown = `${output()}${log()}`.slice(-SHOWN)
+        const shown = `${output()}${log()}`.slice(-SHOWN_CHARACTERS)
         const message = `${[command, ...args].join(" ")}\n${reason}:\n${shown}`
         Deferred.doneUnsafe(ended, Exit.fail(new ProgramFailed({ message })))
       }
       child.on("error", ({ message }) => fail(message))
       child.on("exit", (code, signal) => {
         if (code === 0) Deferred.doneUnsafe(ended, Exit.succeed(Date.now()))
-        else fail(`ended with ${code ?? signal}`)
+        else fail(`exited with ${code ?? signal}`)
       })
       return child
     }),
     kill
   )
   return {
-    // One that could not be started has none, and has failed.
+    // Undefined if the program could not be started; `ended` has failed then.
     pid: child.pid ?? 0,
     startedAt,
     output,
@@ -93,16 +91,16 @@ export const start = Effect.fnUntraced(function* ({ args, command, env, folder }
   } satisfies Program
 })
 
-/** Runs a program to its end; gives how long that took, in seconds, and what it said. */
+/** Runs a program to its end; returns its seconds and its output. */
 export const run = Effect.fnUntraced(function* (command: Command) {
   const program = yield* start(command)
   const endedAt = yield* program.ended
   return { seconds: (endedAt - program.startedAt) / 1000, output: program.output() }
 }, Effect.scoped)
 
-const LOOK_AGAIN = "2 millis"
+const LOOK_INTERVAL = "2 millis"
 
-/** Waits until a text that grows, such as a log, matches; fails where the program ends before. */
+/** Waits until a growing text, such as a log, matches; fails if the program ends first. */
 export const awaitText = Effect.fnUntraced(function* (
   program: Program,
   text: () => string,
@@ -112,7 +110,7 @@ export const awaitText = Effect.fnUntraced(function* (
     for (;;) {
       const match = pattern.exec(text())
       if (match !== null) return match
-      yield* Effect.sleep(LOOK_AGAIN)
+      yield* Effect.sleep(LOOK_INTERVAL)
     }
   })
   const tooEarly = Effect.flatMap(program.ended, () =>

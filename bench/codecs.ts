@@ -1,6 +1,6 @@
 /**
- * What a bet costs in each step of its way, in nanoseconds, in this process: each beside a loop
- * that looks at every byte of the same rows once.
+ * Measures the cost of each processing step in nanoseconds per bet, in this process. Each step is
+ * compared with a loop that looks at every byte of the same rows once.
  */
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
@@ -29,16 +29,16 @@ const PACKET_BETS = 180
 const AGENCY = 1
 const FULL = { rounds: 9, millis: 200, bets: 500_000 }
 const QUICK = { rounds: 3, millis: 50, bets: 50_000 }
-/** Several agencies at once share a sync. */
+/** Agencies that append concurrently and share syncs. */
 const APPENDING = 16
 
-/** Nanoseconds a bet of a step, over and over for so long. */
+/** Repeats a step for `millis` and returns its nanoseconds per bet. */
 const nanoseconds = (bets: number, millis: number, step: () => unknown) =>
   Effect.sync(() => {
     const begin = performance.now()
     let times = 0
     let passed = 0
-    // The clock is looked at now and then only.
+    // Reads the clock only every eighth time.
     while (passed < millis) {
       for (let some = 0; some < 8; some++) step()
       times += 8
@@ -57,7 +57,7 @@ const unwrap = Result.getOrThrow
 
 const readJsonRequest = readerOf(Json.takeJsonMessage, Json.decodeJsonRequest)
 
-/** Reads a message as the server does, from a stream that has it again and again. */
+/** Reads a message as the server does, from a stream that repeats it. */
 const reading = <A, E>(
   message: Uint8Array,
   read: (reader: ByteReader.ByteReader<never>) => Effect.Effect<A, E>
@@ -102,7 +102,7 @@ const stepsOf = (book: Uint8Array, batch: BetBatch, small: BetBatch) => {
   ] as const
 }
 
-/** Nanoseconds a bet of appends through the store's own layer, each of them durable. */
+/** Nanoseconds per bet of durable appends through the store's layer. */
 const append = Effect.fnUntraced(
   function* (kind: "csv" | "sqlite", batch: BetBatch, bets: number) {
     const folder = yield* temporaryFolder
@@ -147,13 +147,13 @@ export const codecs: Measure = Effect.fnUntraced(function* ({ folder, isQuick, r
   ])
   const measured = yield* inTurns(roundsOf(rounds), measures)
   const base = steps[0]![0]
-  const beside = `${base}: ${shown(medianOf(measured, (round) => round[base]!))} ns a bet`
+  const comparedWith = `${base}: ${shown(medianOf(measured, (round) => round[base]!))} ns per bet`
   const lines = Object.keys(measures).map((name): Line => {
     const what = name === base ? `${base} once` : name
-    const nanos = `${shown(medianOf(measured, (round) => round[name]!))} ns a bet`
+    const nanos = `${shown(medianOf(measured, (round) => round[name]!))} ns per bet`
     if (name === base) return { what, measured: nanos }
     const ratio = medianOf(measured, (round) => round[name]! / round[base]!)
-    return { what, measured: nanos, beside, ratio }
+    return { what, measured: nanos, comparedWith, ratio }
   })
   return { title: "Steps, 1,000 bets at a time (180 in a binary packet)", lines }
 })

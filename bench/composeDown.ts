@@ -1,7 +1,7 @@
 /**
- * How long the containers of a Compose project take to stop: SIGTERM to all of them at once, in the
- * middle of their books and again while they wait for the draw, as processes (see
- * test/support/processes/ComposeProject.ts). `docker compose stop -t 1` gives them one second.
+ * Measures how long the containers of a Compose project take to stop after a simultaneous SIGTERM:
+ * during uploads, and while they wait for the draw. They run as processes (see
+ * test/support/processes/ComposeProject.ts). `docker compose stop -t 1` allows one second.
  *
  * node_modules/.bin/node bench/composeDown.ts [runs]
  */
@@ -14,8 +14,7 @@ import { temporaryFolder } from "../test/support/TemporaryFolder.ts"
 const CLIENTS = 5
 const RUNS = Number(process.argv[2] ?? 5)
 
-/** Milliseconds from the signal to the end of each. */
-const stop = (containers: Readonly<Record<string, Running>>) =>
+const millisToStop = (containers: Readonly<Record<string, Running>>) =>
   Effect.gen(function* () {
     const begin = performance.now()
     return yield* Effect.forEach(
@@ -30,11 +29,10 @@ const stop = (containers: Readonly<Record<string, Running>>) =>
     )
   })
 
-/** Brings a project up, waits until the log of each client has `line`, and stops it. */
 const measure = Effect.fnUntraced(function* (bets: number, line: RegExp) {
   const folder = yield* temporaryFolder
   const project = yield* makeProject(folder, CLIENTS)
-  // One agency has no book, and fails: nobody is drawn.
+  // One agency has no book and fails, so the draw is not held.
   const agencies = Array.from({ length: CLIENTS - 1 }, (_, index) => index + 1).join(",")
   const args = ["--agencies", agencies, "--bets", `${bets}`, "--out", join(folder, ".data")]
   yield* runLottery({ args: ["generate", ...args] })
@@ -42,12 +40,12 @@ const measure = Effect.fnUntraced(function* (bets: number, line: RegExp) {
   yield* absent!.outcome
   const { server: _, ...clients } = containers
   yield* Effect.forEach(Object.values(clients), ({ logged }) => logged(line))
-  return yield* stop(containers)
+  return yield* millisToStop(containers)
 }, Effect.scoped)
 
 const CASES = {
-  "in the middle of 300,000 bets each": [300_000, /apuestas_enviadas/],
-  "while they wait for the draw": [1000, /waiting_for_draw/]
+  "during uploads of 300,000 bets per client": [300_000, /apuestas_enviadas/],
+  "while clients wait for the draw": [1000, /waiting_for_draw/]
 } as const
 
 const main = Effect.gen(function* () {
@@ -57,7 +55,7 @@ const main = Effect.gen(function* () {
     slowest.sort((one, other) => one - other)
     const [first, last] = [slowest[0]!, slowest.at(-1)!].map((millis) => Math.round(millis))
     const median = Math.round(slowest[Math.floor(RUNS / 2)]!)
-    console.log(`${name}: the last of all ends after ${median} ms (${first} to ${last} ms)`)
+    console.log(`${name}: the last container ends after ${median} ms (${first} to ${last} ms)`)
   }
 })
 

@@ -1,4 +1,4 @@
-/** The server's memory with ten thousand agencies connected, all of which wait for the draw. */
+/** Measures the server's memory while ten thousand agencies wait for the draw. */
 import { join } from "node:path"
 import { Effect } from "effect"
 import { temporaryFolder } from "../test/support/TemporaryFolder.ts"
@@ -11,18 +11,16 @@ import { inTurns, medianOf } from "./Turns.ts"
 
 const FULL = { agencies: 10_000, rounds: 3 }
 const QUICK = { agencies: 1000, rounds: 1 }
-/** Room for nobody else but a few that look on. */
-const SPARE = 100
+const SPARE_CONNECTIONS = 100
 
 const HOLDER = join(import.meta.dirname, "plain", "holdAgencies.ts")
 
-/** The server's memory with these agencies connected, in bytes. */
 export const hold = Effect.fnUntraced(function* (agencies: number) {
   const folder = yield* temporaryFolder
   const store = yield* freshStore("csv", undefined)
-  // One agency more never comes, so that there is no draw.
+  // One more agency is expected and never connects, so that the draw is not held.
   const server = yield* startServer(folder, store, agencies + 1, [
-    ...["--max-connections", `${agencies + SPARE}`]
+    ...["--max-connections", `${agencies + SPARE_CONNECTIONS}`]
   ])
   const before = residentBytes(server.pid)
   const holder = yield* Program.start({
@@ -30,7 +28,7 @@ export const hold = Effect.fnUntraced(function* (agencies: number) {
     args: [HOLDER, `${server.port}`, "1", `${agencies}`],
     folder
   })
-  yield* Program.awaitText(holder, holder.output, /all are heard/)
+  yield* Program.awaitText(holder, holder.output, /all are waiting/)
   return { before, peak: peakBytes(server.pid) }
 }, Effect.scoped)
 
@@ -45,9 +43,9 @@ export const connections: Measure = Effect.fnUntraced(function* ({ isQuick, roun
       {
         what: `server's memory with ${agencies.toLocaleString("en")} connected agencies`,
         measured: `${megabytes(peak)} at most`,
-        beside: `without any: ${megabytes(before)}`,
+        comparedWith: `without any: ${megabytes(before)}`,
         ratio: medianOf(held, (round) => round.held.peak / round.held.before),
-        bar: atMostMegabytes(peak, 1000)
+        target: atMostMegabytes(peak, 1000)
       }
     ]
   }

@@ -1,6 +1,6 @@
 /**
- * Ten million bets: the draw over them, how soon a server is there again on them, and the memory
- * that it took from the first bet to the last answer.
+ * Measures a large store (ten million bets): the draw, a server's start on the store, and the
+ * server's memory from the first bet to the last answer.
  */
 import { Effect } from "effect"
 import type { PostgresCluster } from "../test/support/stores/PostgresCluster.ts"
@@ -20,13 +20,12 @@ import type { Measure } from "./Section.ts"
 import { inTurns, medianOf } from "./Turns.ts"
 
 const AGENCIES = 5
-/** In each book; fewer into PostgreSQL, which takes them more slowly. */
+/** Bets per book; fewer for PostgreSQL, which is slower. */
 const FULL = { rounds: 3, bets: { csv: 2_000_000, sqlite: 2_000_000, postgres: 400_000 } }
 const QUICK = { rounds: 1, bets: { csv: 100_000, sqlite: 100_000, postgres: 40_000 } }
-/** The draw over so few bets shows what it takes whatever their number. */
+/** Shows the cost of a draw that does not depend on the number of bets. */
 const FEW_BETS = 1000
 
-/** Fills a store, and starts a server on it once more. */
 const fill = Effect.fnUntraced(function* (
   kind: StoreKind,
   cluster: PostgresCluster | undefined,
@@ -52,6 +51,7 @@ const linesOf = (
 ): ReadonlyArray<Line> => {
   const seconds = (figure: (round: { many: Filled; few: Filled }) => number) =>
     medianOf(rounds, figure)
+  const fewBets = (AGENCIES * FEW_BETS).toLocaleString("en")
   const drawn = seconds(({ many }) => many.drawSeconds)
   const drawnOfFew = seconds(({ few }) => few.drawSeconds)
   const filled = seconds(({ many }) => many.filledSeconds)
@@ -61,20 +61,20 @@ const linesOf = (
     {
       what: `draw over ${total} bets in ${name}`,
       measured: `${shown(drawn)} s from the last acknowledgement to the last answer`,
-      beside: `over ${(AGENCIES * FEW_BETS).toLocaleString("en")} bets: ${shown(drawnOfFew)} s`,
+      comparedWith: `over ${fewBets} bets: ${shown(drawnOfFew)} s`,
       ratio: medianOf(rounds, ({ few, many }) => many.drawSeconds / few.drawSeconds),
-      bar: atMost(drawn, 2, " s")
+      target: atMost(drawn, 2, " s")
     },
     {
       what: `server's start on ${total} bets in ${name}`,
       measured: `${shown(filled)} s until it listens`,
-      beside: `on an empty store: ${shown(empty)} s`,
+      comparedWith: `on an empty store: ${shown(empty)} s`,
       ratio: medianOf(rounds, ({ many }) => many.filledSeconds / many.emptySeconds)
     },
     {
       what: `server's memory for ${total} bets into ${name}`,
       measured: `${megabytes(peak)} at most, ${rate(seconds(({ many }) => many.rate))}`,
-      bar: atMostMegabytes(peak, 200)
+      target: atMostMegabytes(peak, 200)
     }
   ]
 }

@@ -1,9 +1,9 @@
 /**
- * How long an honest agency takes to connect over TLS, from its first packet to an answer, while
- * strangers open and close connections as fast as they can be opened, or hold many of which the
- * handshake never ends. The server, the strangers and the agency are processes of their own.
+ * Measures how long an agency takes to connect over TLS, from its first packet to an answer, while
+ * unidentified peers open and close connections at a high rate, or hold many unfinished handshakes.
+ * The server and the peers are separate processes; the agency is this one.
  *
- * node_modules/.bin/node bench/handshakes.ts [seconds] [crowd]
+ * node_modules/.bin/node bench/handshakes.ts [seconds] [part of a crowd's name]
  */
 import { readFileSync } from "node:fs"
 import { availableParallelism } from "node:os"
@@ -17,24 +17,25 @@ import { cpuSeconds, median, residentMib } from "./ProcessFigures.ts"
 import * as Program from "./Program.ts"
 
 const SECONDS = Number(process.argv[2] ?? 15)
-/** Measures only the crowds whose name has this in it. */
 const ONLY = process.argv[3] ?? ""
-const STRANGERS = join(import.meta.dirname, "plain", "strangersAtTls.ts")
-/** Between two connections of the agency, in milliseconds. */
-const PAUSE = 50
+const PEERS = join(import.meta.dirname, "plain", "strangersAtTls.ts")
+const PAUSE_MILLIS = 50
 
 const CROWDS: ReadonlyArray<readonly [name: string, args: ReadonlyArray<string>]> = [
-  ["nobody", []],
-  ["six addresses open and close 2,000 a second", ["open", "2000", "6", "nothing"]],
+  ["none", []],
+  [
+    "six addresses open 2,000 connections per second and close them",
+    ["open", "2000", "6", "nothing"]
+  ],
   ["the same, with the first bytes of a handshake", ["open", "2000", "6", "half"]],
   ["the same, with a handshake's first message", ["open", "2000", "6", "hello"]],
-  ["four addresses hold 400 silent ones each", ["hold", "400", "4", "nothing"]],
+  ["four addresses hold 400 silent connections each", ["hold", "400", "4", "nothing"]],
   ["the same, with the first bytes of a handshake", ["hold", "400", "4", "half"]],
   ["the same, with a handshake's first message", ["hold", "400", "4", "hello"]],
-  ["200 addresses hold 20 each, with the first bytes", ["hold", "20", "200", "half"]]
+  ["200 addresses hold 20 each, with the first bytes of a handshake", ["hold", "20", "200", "half"]]
 ]
 
-/** Milliseconds until a new connection has its answer. */
+/** Returns the milliseconds until a new connection gets an answer. */
 const connect = (port: number, tls: Tls.ConnectionOptions) =>
   Effect.callback<number>((resume) => {
     const start = performance.now()
@@ -63,12 +64,12 @@ const measure = Effect.fnUntraced(function* (args: ReadonlyArray<string>, crowd:
     key: readFileSync(file("agency-1-key.pem"))
   }
   yield* Effect.replicateEffect(connect(port, tls), 20)
-  const strangers =
+  const peers =
     args.length === 0
       ? undefined
       : yield* Program.start({
           command: process.execPath,
-          args: [STRANGERS, `${port}`, ...args, `${2 + crowd}`],
+          args: [PEERS, `${port}`, ...args, `${2 + crowd}`],
           folder
         })
   yield* Effect.sleep("3 seconds")
@@ -77,12 +78,12 @@ const measure = Effect.fnUntraced(function* (args: ReadonlyArray<string>, crowd:
   const millis: Array<number> = []
   while (performance.now() - begin < SECONDS * 1000) {
     millis.push(yield* connect(port, tls))
-    yield* Effect.sleep(PAUSE)
+    yield* Effect.sleep(PAUSE_MILLIS)
   }
-  const opened = (strangers?.output() ?? "").split("\n").filter(Boolean).slice(3).map(Number)
+  const opened = (peers?.output() ?? "").split("\n").filter(Boolean).slice(3).map(Number)
   return {
     median: median(millis),
-    most: Math.max(...millis),
+    maximum: Math.max(...millis),
     opened: opened.length === 0 ? 0 : Math.round(median(opened)),
     cpu: (cpuSeconds(pid) - cpu) / ((performance.now() - begin) / 1000),
     mib: residentMib(pid)
@@ -91,11 +92,11 @@ const measure = Effect.fnUntraced(function* (args: ReadonlyArray<string>, crowd:
 
 const main = Effect.gen(function* () {
   console.log(`${availableParallelism()} processors, ${SECONDS} s each`)
-  console.log("strangers | opened a second | connected in ms: median, most | server's CPU | MiB")
+  console.log("peers | opened per second | connected in ms: median, maximum | server's CPU | MiB")
   for (const [crowd, [name, args]] of CROWDS.entries()) {
     if (!name.includes(ONLY)) continue
-    const { cpu, median, mib, most, opened } = yield* measure(args, crowd)
-    const times = `${median.toFixed(0)}, ${most.toFixed(0)}`
+    const { cpu, maximum, median, mib, opened } = yield* measure(args, crowd)
+    const times = `${median.toFixed(0)}, ${maximum.toFixed(0)}`
     console.log(`${name} | ${opened} | ${times} | ${cpu.toFixed(2)} | ${mib}`)
   }
 })

@@ -1,7 +1,7 @@
 /**
- * What the server holds at most when thousands send at once: its resident memory before, with all
- * of them connected and silent, and at most while they send. They are all in this process, and end
- * no message.
+ * Measures the server's memory while thousands of peers send at once: before they connect, while
+ * all are connected and silent, and the maximum while they send. The peers are all in this process
+ * and never complete a message.
  *
  * node_modules/.bin/node bench/memory.ts [connections]
  */
@@ -13,8 +13,7 @@ import { residentMib } from "./ProcessFigures.ts"
 
 const CONNECTIONS = Number(process.argv[2] ?? 9000)
 const ADDRESSES = 20
-/** So long they are watched once they send. */
-const WATCHED_SECONDS = 8
+const SENDING_SECONDS = 8
 
 const jsonOf = (length: number, sent: number): Buffer => {
   const bytes = Buffer.alloc(4 + sent, "a")
@@ -34,7 +33,7 @@ const FLOODS: ReadonlyArray<readonly [name: string, bytes: Buffer]> = [
   ["JSON messages of 8 MiB", jsonOf(LARGEST_JSON, LARGEST_JSON - 1000)]
 ]
 
-/** Connects to the port on which silence is usual. */
+/** Connects to the winners' port, where silence is allowed. */
 const connect = Effect.fnUntraced(function* (port: number) {
   const sockets: Array<Net.Socket> = []
   yield* Effect.addFinalizer(() =>
@@ -60,20 +59,20 @@ const measure = Effect.fnUntraced(function* (bytes: Buffer) {
   const sockets = yield* connect(server.winnersPort)
   const silent = residentMib(pid)
   for (const socket of sockets) socket.write(bytes)
-  let most = silent
-  for (let tenths = 0; tenths < 10 * WATCHED_SECONDS; tenths++) {
+  let maximum = silent
+  for (let tenths = 0; tenths < 10 * SENDING_SECONDS; tenths++) {
     yield* Effect.sleep("100 millis")
-    most = Math.max(most, residentMib(pid))
+    maximum = Math.max(maximum, residentMib(pid))
   }
-  return { before, silent, most }
+  return { before, silent, maximum }
 }, Effect.scoped)
 
 const main = Effect.gen(function* () {
   console.log(`resident MiB, ${CONNECTIONS} connections`)
-  console.log("what they send | before | connected | at most | more than connected")
+  console.log("peers send | before | connected | maximum | maximum - connected")
   for (const [name, bytes] of FLOODS) {
-    const { before, most, silent } = yield* measure(bytes)
-    console.log([name, before, silent, most, most - silent].join(" | "))
+    const { before, maximum, silent } = yield* measure(bytes)
+    console.log([name, before, silent, maximum, maximum - silent].join(" | "))
   }
 })
 

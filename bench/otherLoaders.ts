@@ -1,6 +1,6 @@
 /**
- * What people would use instead, each into the same table with the same key and index; and what
- * the machine can do at most.
+ * Loaders for comparison, each into the same table with the same key and index, and the limits of
+ * the machine.
  */
 import { appendFileSync, readFileSync, statSync } from "node:fs"
 import { join } from "node:path"
@@ -20,17 +20,17 @@ const node = (folder: string, script: string, ...args: ReadonlyArray<string>): P
   folder
 })
 
-/** The bets of some books as others take them. */
+/** Bets in the formats of the other loaders. */
 export interface Prepared {
   readonly agencies: number
   readonly bets: number
-  /** As rows of the table: draw, agency, position, and the bet. */
+  /** Table rows: draw, agency, position, and the bet. */
   readonly rows: string
-  /** As rows of the CSV store. */
+  /** Rows of the CSV store. */
   readonly csv: string
 }
 
-/** Writes the bets of all books, one book after the other, so that they come in the key's order. */
+/** Writes the bets of all books, one book after another, which is the order of the key. */
 export const prepare = (folder: string, books: string, agencies: number) =>
   Effect.sync((): Prepared => {
     const [rows, csv] = [join(folder, `rows-${agencies}.csv`), join(folder, `bets-${agencies}.csv`)]
@@ -50,13 +50,12 @@ const ensureAll = (loaded: unknown, { bets }: Prepared) =>
     ? Effect.void
     : Effect.fail(new Program.ProgramFailed({ message: `loaded ${loaded} bets, not ${bets}` }))
 
-/** A server makes its tables on a new store, and ends. */
 const makeTables = Effect.fnUntraced(function* (store: string, { agencies }: Prepared) {
   const server = yield* startServer(yield* temporaryFolder, store, agencies)
   yield* server.stop
 }, Effect.scoped)
 
-/** How many bets a second `sqlite3` imports, in a database with its own settings. */
+/** Bets per second that `sqlite3` imports into a database with its default settings. */
 export const sqliteImport = Effect.fnUntraced(function* (prepared: Prepared) {
   const folder = yield* temporaryFolder
   const [ours, file] = [join(folder, "ours.db"), join(folder, "bets.db")]
@@ -79,7 +78,6 @@ export const sqliteImport = Effect.fnUntraced(function* (prepared: Prepared) {
 
 const COLUMNS = "draw, agency, position, first_name, last_name, document, birthdate, number"
 
-/** How many bets a second `psql` copies into the tables in PostgreSQL. */
 export const psqlCopy = Effect.fnUntraced(function* (cluster: PostgresCluster, prepared: Prepared) {
   const folder = yield* temporaryFolder
   const url = yield* freshPostgres(cluster)
@@ -92,7 +90,7 @@ export const psqlCopy = Effect.fnUntraced(function* (cluster: PostgresCluster, p
   return prepared.bets / seconds
 }, Effect.scoped)
 
-/** How many bets a second get over loopback into a file, with one fdatasync a MiB. */
+/** Bets per second over loopback into a file, with one fdatasync per MiB. */
 export const loopback = Effect.fnUntraced(function* ({ bets, csv }: Prepared) {
   const folder = yield* temporaryFolder
   const file = join(folder, "bets.csv")
@@ -100,12 +98,12 @@ export const loopback = Effect.fnUntraced(function* ({ bets, csv }: Prepared) {
   const [, port] = yield* Program.awaitText(receiver, receiver.output, /"port":(\d+)/)
   const { seconds } = yield* Program.run(node(folder, "send.ts", port!, csv))
   if (statSync(file).size !== statSync(csv).size) {
-    return yield* new Program.ProgramFailed({ message: "not all bytes came over loopback" })
+    return yield* new Program.ProgramFailed({ message: "not all bytes arrived over loopback" })
   }
   return bets / seconds
 }, Effect.scoped)
 
-/** How many bets a second are appended to a file, so many at a time, with an fdatasync each. */
+/** Bets per second appended to a file, with an fdatasync after each batch. */
 export const writeAndSync = Effect.fnUntraced(function* ({ bets, csv }: Prepared, batch: number) {
   const folder = yield* temporaryFolder
   const step = Math.ceil((statSync(csv).size / bets) * batch)

@@ -1,7 +1,7 @@
 /**
- * How fast the lottery is, beside what people would use instead and what the machine can do: prints
- * one table, and writes it into docs/performance.md after a full run. Every figure is the median of
- * several, each measured in turns with what it is compared with.
+ * Compares the lottery's performance with other tools and with the machine's limits. Prints one
+ * table, and writes it into docs/performance.md after a full run. Every figure is a median of
+ * several rounds, measured in turns with the figure that it is compared with.
  *
  * npm run bench [-- [--quick] [--write] [--rounds N] [SECTION…]]
  */
@@ -19,7 +19,7 @@ import * as Machine from "./Machine.ts"
 import * as PerformanceTable from "./PerformanceTable.ts"
 import type { Measure } from "./Section.ts"
 import { startUp } from "./startUp.ts"
-import { tell } from "./Turns.ts"
+import { report } from "./Turns.ts"
 import { uploadGrid } from "./uploadGrid.ts"
 import { uploads } from "./uploads.ts"
 
@@ -64,7 +64,7 @@ const main = Effect.gen(function* () {
   const about = yield* Machine.describe
   const sections: Array<PerformanceTable.Section> = []
   for (const name of names) {
-    yield* tell(`${name}:`)
+    yield* report(`${name}:`)
     const measured = Effect.flatMap(temporaryFolder, (folder) =>
       SECTIONS[name]!({ folder, isQuick, roundsOf })
     )
@@ -77,5 +77,5 @@ const main = Effect.gen(function* () {
   yield* Effect.sync(() => writeFileSync(DOCUMENT, document))
 })
 
-// Also when it is interrupted all that was started is ended and removed.
+// Closes the scopes on an interruption too, which ends and removes everything.
 NodeRuntime.runMain(main)

@@ -1,9 +1,9 @@
 /**
- * Several servers on one PostgreSQL: how many bets a second they take together, what each part of
- * it costs in processor time, and what a bet takes in the database. Everything is a process of its
- * own on this machine: as many native clients as agencies, spread over the servers.
+ * Measures several servers on one PostgreSQL: their total rate, the processor time of each part,
+ * and the bytes per bet in the database. Everything is a separate process on this machine, with one
+ * native client per agency, spread over the servers.
  *
- * node_modules/.bin/node bench/servers.ts [bets of an agency] [runs]
+ * node_modules/.bin/node bench/servers.ts [bets per agency] [runs]
  */
 import { availableParallelism } from "node:os"
 import { Effect } from "effect"
@@ -18,7 +18,7 @@ const AGENCIES = 8
 const BETS = Number(process.argv[2] ?? 250_000)
 const RUNS = Number(process.argv[3] ?? 3)
 
-/** Keeps the processor time of processes up to date, also of those that end meanwhile. */
+/** Tracks the processor time of processes, including those that end meanwhile. */
 const watchCpu = Effect.fnUntraced(function* (processes: () => ReadonlyArray<number>) {
   const first = new Map<number, number>()
   const last = new Map<number, number>()
@@ -101,7 +101,7 @@ const main = Effect.gen(function* () {
   yield* generate(folder, BETS, 7, AGENCIES)
   console.log(
     `${AGENCIES} agencies with ${BETS} bets each, ${availableParallelism()} processors, ` +
-      `median of ${RUNS}; seconds of processor time a million bets; bytes a bet`
+      `median of ${RUNS}; seconds of processor time per million bets; bytes per bet`
   )
   console.log("servers  bets/s  servers s  clients s  PostgreSQL s  table B  index B  log B")
   const runs = new Map(SERVERS.map((count) => [count, [] as Array<Figures>]))

@@ -1,4 +1,4 @@
-/** How soon the command is there, and how soon five agencies with ordinary books are done. */
+/** Measures the command's start-up, and a draw of five agencies with books of ordinary size. */
 import { spawnSync } from "node:child_process"
 import { mkdirSync } from "node:fs"
 import { join } from "node:path"
@@ -24,7 +24,6 @@ import { inTurns, medianOf } from "./Turns.ts"
 const FULL = { starts: 21, rounds: 7 }
 const QUICK = { starts: 5, rounds: 2 }
 
-/** The seconds that Node takes to run these arguments to their end. */
 export const nodeSeconds = (...args: ReadonlyArray<string>) =>
   Effect.suspend(() => {
     const begin = performance.now()
@@ -34,17 +33,17 @@ export const nodeSeconds = (...args: ReadonlyArray<string>) =>
     return status === 0
       ? Effect.succeed(seconds)
       : Effect.fail(
-          new Program.ProgramFailed({ message: `${args.join(" ")} ended with ${status}` })
+          new Program.ProgramFailed({ message: `${args.join(" ")} exited with ${status}` })
         )
   })
 
 const plainNode = nodeSeconds("-e", "0")
 
-/** The agencies of the real books; as many others warm the server up before. */
+/** The agencies of the real books, and as many others to warm the server up. */
 const AGENCIES = EXPECTED.map(({ agency }) => agency)
 export const WARMERS = AGENCIES.map((agency) => agency + AGENCIES.length)
 
-/** Books of the sizes of the real ones, for the agencies from `first` on. */
+/** Generates books with the sizes of the real ones, for the agencies from `first` on. */
 export const generated = Effect.fnUntraced(function* (folder: string, first: number) {
   const out = join(folder, `generated-${first}`)
   for (const { agency, bets } of EXPECTED) {
@@ -62,19 +61,18 @@ const realBooks = Effect.fnUntraced(function* (folder: string) {
   return out
 })
 
-/** The server has seen by then that the others are gone. */
+/** Time for the server to notice that the warm-up clients have disconnected. */
 const PAUSE = "300 millis"
 
+/** The folders with the books of the measured and of the warm-up agencies. */
 export interface Books {
-  /** Of the agencies that are measured. */
   readonly measured: string
-  /** Of those that warm the server up. */
   readonly warming: string
 }
 
 /**
- * Seconds from the start of the first client to the end of the last. The server has taken five
- * other books before in the same draw, whose agencies are gone when these come.
+ * Seconds from the start of the first client to the end of the last. Before, the server receives
+ * five other books in the same draw, and their clients disconnect.
  */
 export const fiveClients = Effect.fnUntraced(function* (
   kind: StoreKind,
@@ -110,9 +108,9 @@ export const startUp: Measure = Effect.fnUntraced(function* ({ folder, isQuick, 
     {
       what: "lottery --help",
       measured: `${shown(help)} s`,
-      beside: `node -e 0: ${shown(node)} s`,
+      comparedWith: `node -e 0: ${shown(node)} s`,
       ratio: help / node,
-      bar: atMost(help / node, 5)
+      target: atMost(help / node, 5)
     }
   ]
   const books: Books = {
@@ -126,13 +124,13 @@ export const startUp: Measure = Effect.fnUntraced(function* ({ folder, isQuick, 
       node: plainNode
     })
     const clients = medianOf(runs, (round) => round.clients)
-    const beside = medianOf(runs, (round) => round.node)
+    const ofNode = medianOf(runs, (round) => round.node)
     lines.push({
       what: `${which} into ${STORE_NAMES[kind]}, five clients at once, warm server`,
       measured: `${shown(clients)} s`,
-      beside: `node -e 0: ${shown(beside)} s`,
-      ratio: clients / beside,
-      bar: atMost(clients / beside, 16)
+      comparedWith: `node -e 0: ${shown(ofNode)} s`,
+      ratio: clients / ofNode,
+      target: atMost(clients / ofNode, 16)
     })
   }
   return { title: "Start-up", lines }

@@ -1,10 +1,10 @@
 /**
- * What honest agencies notice of strangers: the rate at which their books are stored while others
- * hold hundreds or thousands of connections and send next to nothing, send all that they may and
- * stop, or never read. Beside each crowd the rate without it is measured, in turns; the server and
- * its agencies are processes of their own, the strangers are all in this one.
+ * Measures how unidentified peers slow agencies down: the rate at which books are stored while a
+ * crowd holds hundreds or thousands of connections that send almost nothing, send as much as they
+ * may and stop, or never read. The rates with and without the crowd are measured in turns. The
+ * server and the agencies are separate processes; the crowd is in this one.
  *
- * node_modules/.bin/node bench/strangers.ts [bets of an agency] [runs] [crowd]
+ * node_modules/.bin/node bench/strangers.ts [bets per agency] [runs] [part of a crowd's name]
  */
 import { copyFileSync, writeFileSync } from "node:fs"
 import * as Net from "node:net"
@@ -24,12 +24,11 @@ import { median, residentMib } from "./ProcessFigures.ts"
 const AGENCIES = 4
 const BETS = Number(process.argv[2] ?? 300_000)
 const RUNS = Number(process.argv[3] ?? 3)
-/** Measures only the crowds whose name has this in it. */
 const ONLY = process.argv[4] ?? ""
 const DIALECTS = ["native", "binary", "json", "native"]
 /**
- * The books of two more agencies are stored before the others come: a bet of the first, some of the
- * second, and so on, so that the first agency's bets lie far apart.
+ * The books of two more agencies are stored in advance, one bet of the first followed by several of
+ * the second, so that the first agency's bets are far apart in the file.
  */
 const SCATTERED = AGENCIES + 1
 const BETWEEN = AGENCIES + 2
@@ -41,21 +40,18 @@ interface Ports {
   readonly winnersPort: number
 }
 
-/** What a stranger does with a connection. */
-interface Manners {
+interface Behaviour {
   readonly winners?: boolean
-  /** Sent at once. */
-  readonly first: Uint8Array
-  /** Sent every second; of several one after the other. */
-  readonly dripped?: Uint8Array | ReadonlyArray<Uint8Array>
-  /** It takes nothing of what it is told. */
-  readonly deaf?: boolean
+  readonly onConnect: Uint8Array
+  /** Several values are sent in turn. */
+  readonly everySecond?: Uint8Array | ReadonlyArray<Uint8Array>
+  readonly neverReads?: boolean
 }
 
 interface Crowd {
   readonly name: string
   readonly count: number
-  readonly manners: ReadonlyArray<Manners>
+  readonly behaviours: ReadonlyArray<Behaviour>
 }
 
 const PREFACE = Buffer.from("ff4c5452590d0a01", "hex")
@@ -67,13 +63,12 @@ const u32 = (value: number): Buffer => {
 }
 
 const DIGIT = Buffer.from("1")
-/** The length of a JSON message and how it begins. */
+/** The start of a JSON message: its length prefix and `sent` bytes of content. */
 const jsonOf = (length: number, sent: number): Buffer =>
   Buffer.concat([u32(length), Buffer.from('{"payload":["'), Buffer.alloc(sent, "a")])
 
 const LARGEST_JSON = 8 * 1024 * 1024
 
-/** A binary packet of one bet of the scattered book, as its line says. */
 const packetOf = (line: string): Buffer => {
   const content = Buffer.from(`${SCATTERED};${line.replaceAll(",", ";")}`)
   return Buffer.concat([u32(content.length + 2).subarray(2), content, Buffer.of(0, 1)])
@@ -83,119 +78,125 @@ const crowdsWith = (scattered: ReadonlyArray<string>): ReadonlyArray<Crowd> => [
   {
     name: "500 that send the first bytes slowly",
     count: 500,
-    manners: [{ first: Buffer.alloc(0), dripped: DIGIT }, { first: PREFACE.subarray(0, 4) }]
+    behaviours: [
+      { onConnect: Buffer.alloc(0), everySecond: DIGIT },
+      { onConnect: PREFACE.subarray(0, 4) }
+    ]
   },
   {
     name: "500 that send a header slowly",
     count: 500,
-    manners: [
-      { first: Buffer.concat([PREFACE, u32(100).subarray(0, 2)]) },
-      { first: Buffer.concat([PREFACE, u32(100), Buffer.of(1)]), dripped: DIGIT },
-      { first: Buffer.from("ffff", "hex"), dripped: DIGIT }
+    behaviours: [
+      { onConnect: Buffer.concat([PREFACE, u32(100).subarray(0, 2)]) },
+      { onConnect: Buffer.concat([PREFACE, u32(100), Buffer.of(1)]), everySecond: DIGIT },
+      { onConnect: Buffer.from("ffff", "hex"), everySecond: DIGIT }
     ]
   },
   {
     name: "500 that send a body slowly",
     count: 500,
-    manners: [
-      { first: Buffer.from("ffff313b", "hex"), dripped: DIGIT },
-      { first: jsonOf(LARGEST_JSON, 0), dripped: DIGIT },
-      { first: jsonOf(250_000, 0), dripped: DIGIT }
+    behaviours: [
+      { onConnect: Buffer.from("ffff313b", "hex"), everySecond: DIGIT },
+      { onConnect: jsonOf(LARGEST_JSON, 0), everySecond: DIGIT },
+      { onConnect: jsonOf(250_000, 0), everySecond: DIGIT }
     ]
   },
   {
     name: "500 that send most of a body and stop",
     count: 500,
-    manners: [
-      { first: Buffer.concat([Buffer.from("ffff313b", "hex"), Buffer.alloc(65_000, "1")]) },
-      { first: jsonOf(LARGEST_JSON, LARGEST_JSON - 100) },
-      { first: jsonOf(250_000, 200_000) }
+    behaviours: [
+      { onConnect: Buffer.concat([Buffer.from("ffff313b", "hex"), Buffer.alloc(65_000, "1")]) },
+      { onConnect: jsonOf(LARGEST_JSON, LARGEST_JSON - 100) },
+      { onConnect: jsonOf(250_000, 200_000) }
     ]
   },
   {
     name: "500 that ask again and again and never read",
     count: 500,
-    manners: [{ first: Buffer.from("PING\n"), deaf: true }]
+    behaviours: [{ onConnect: Buffer.from("PING\n"), neverReads: true }]
   },
   {
     name: "1,000 that send one bet of a stored book",
     count: 1000,
-    manners: [{ first: packetOf(scattered[0]!) }]
+    behaviours: [{ onConnect: packetOf(scattered[0]!) }]
   },
   {
-    name: "500 that go through a stored book bet by bet",
+    name: "500 that send a stored book bet by bet, one bet per second each",
     count: 500,
-    manners: [{ first: Buffer.alloc(0), dripped: scattered.map(packetOf) }]
+    behaviours: [{ onConnect: Buffer.alloc(0), everySecond: scattered.map(packetOf) }]
   },
   {
     name: "9,900 that are silent on the second port",
     count: 9900,
-    manners: [{ first: Buffer.alloc(0), winners: true }]
+    behaviours: [{ onConnect: Buffer.alloc(0), winners: true }]
   }
 ]
 
-/** Strangers come from so many addresses, beside the agencies' own. */
+/** Source addresses of the crowd; the agencies have another one. */
 const ADDRESSES = 20
 
-/** A stranger, which comes again whenever it is sent away. */
-const keepComing = (index: number, ports: Ports, manners: Manners, sockets: Set<Net.Socket>) => {
-  let isGone = false
-  const come = () => {
-    if (isGone) return
+/** Connects a peer, and reconnects it whenever the server disconnects it. */
+const keepConnected = (
+  index: number,
+  ports: Ports,
+  behaviour: Behaviour,
+  sockets: Set<Net.Socket>
+) => {
+  let hasStopped = false
+  const connect = () => {
+    if (hasStopped) return
     const socket = Net.connect({
       host: "127.0.0.1",
-      port: manners.winners ? ports.winnersPort : ports.port,
+      port: behaviour.winners ? ports.winnersPort : ports.port,
       localAddress: `127.0.1.${1 + (index % ADDRESSES)}`
     })
     sockets.add(socket)
     let timer: NodeJS.Timeout | undefined
     socket.on("connect", () => {
-      socket.write(manners.first)
-      const drips = [manners.dripped ?? []].flat()
+      socket.write(behaviour.onConnect)
+      const drips = [behaviour.everySecond ?? []].flat()
       let turn = 0
       const drip = () => socket.write(drips[turn++ % drips.length]!)
       if (drips.length > 0) timer = setInterval(drip, 1000)
-      if (manners.deaf) socket.pause()
+      if (behaviour.neverReads) socket.pause()
       else socket.resume()
     })
     socket.on("error", () => {})
     socket.on("close", () => {
       clearInterval(timer)
       sockets.delete(socket)
-      setTimeout(come, 100)
+      setTimeout(connect, 100)
     })
   }
-  come()
+  connect()
   return () => {
-    isGone = true
+    hasStopped = true
   }
 }
 
-/** Lets a crowd in until the scope closes, and waits until it is there. */
 const gather = Effect.fnUntraced(function* (
   ports: Ports,
-  { count, manners }: Crowd
+  { behaviours, count }: Crowd
 ): Effect.fn.Return<void, never, Scope.Scope> {
   const sockets = new Set<Net.Socket>()
-  const leave: Array<() => void> = []
+  const stops: Array<() => void> = []
   yield* Effect.addFinalizer(() =>
     Effect.sync(() => {
-      for (const go of leave) go()
+      for (const stop of stops) stop()
       for (const socket of sockets) socket.destroy()
     })
   )
   for (let index = 0; index < count; index++) {
-    leave.push(keepComing(index, ports, manners[index % manners.length]!, sockets))
+    stops.push(keepConnected(index, ports, behaviours[index % behaviours.length]!, sockets))
     if (index % 200 === 199) yield* Effect.sleep("20 millis")
   }
   yield* Effect.sleep("1 second")
 })
 
 interface Measured {
-  /** Bets a second. */
-  readonly rate: number
+  readonly betsPerSecond: number
   readonly residentMib: number
-  readonly mostMib: number
+  readonly maximumMib: number
 }
 
 const measure = Effect.fnUntraced(function* (folder: string, crowd: Crowd | undefined) {
@@ -208,12 +209,12 @@ const measure = Effect.fnUntraced(function* (folder: string, crowd: Crowd | unde
   const pid = server.child.pid!
   if (crowd !== undefined) yield* gather(server, crowd)
   const before = residentMib(pid)
-  let most = before
+  let maximum = before
   yield* Effect.forkScoped(
     Effect.forever(
       Effect.andThen(
         Effect.sync(() => {
-          most = Math.max(most, residentMib(pid))
+          maximum = Math.max(maximum, residentMib(pid))
         }),
         Effect.sleep("50 millis")
       )
@@ -233,16 +234,16 @@ const measure = Effect.fnUntraced(function* (folder: string, crowd: Crowd | unde
     if (code !== 0) return yield* Effect.die(new Error(stderr))
   }
   return {
-    rate: (BETS * AGENCIES) / seconds,
+    betsPerSecond: (BETS * AGENCIES) / seconds,
     residentMib: before,
-    mostMib: most
+    maximumMib: maximum
   } satisfies Measured
 }, Effect.scoped)
 
 const linesOf = (folder: string, agency: number, count: number): ReadonlyArray<string> =>
   bookOf(folder, agency).split("\n").filter(Boolean).slice(0, count)
 
-/** Makes a store of the two stored books, and lets their agencies have just these bets. */
+/** Writes the store and the book files of the two agencies; returns the first book's lines. */
 const storeScattered = (folder: string): ReadonlyArray<string> => {
   const scattered = linesOf(folder, SCATTERED, SCATTERED_BETS)
   const between = linesOf(folder, BETWEEN, SCATTERED_BETS * BETS_BETWEEN)
@@ -268,7 +269,7 @@ const main = Effect.gen(function* () {
     `${AGENCIES} agencies (${DIALECTS.join(", ")}) with ${BETS} bets each, ` +
       `${availableParallelism()} processors, median of ${RUNS} pairs`
   )
-  console.log("crowd | rate with / without it | bets a second | resident MiB before, at most")
+  console.log("crowd | rate with / without it | bets per second | resident MiB before, maximum")
   for (const crowd of crowds.filter(({ name }) => name.includes(ONLY))) {
     const ratios: Array<number> = []
     const rates: Array<number> = []
@@ -276,15 +277,15 @@ const main = Effect.gen(function* () {
     for (let run = 0; run < RUNS; run++) {
       const without = yield* measure(folder, undefined)
       last = yield* measure(folder, crowd)
-      ratios.push(last.rate / without.rate)
-      rates.push(last.rate)
+      ratios.push(last.betsPerSecond / without.betsPerSecond)
+      rates.push(last.betsPerSecond)
     }
     console.log(
       [
         crowd.name,
         median(ratios).toFixed(2),
         Math.round(median(rates)).toLocaleString("en"),
-        `${last!.residentMib}, ${last!.mostMib}`
+        `${last!.residentMib}, ${last!.maximumMib}`
       ].join(" | ")
     )
   }

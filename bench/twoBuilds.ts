@@ -1,6 +1,6 @@
 /**
- * This build beside another one, in turns: what a change costs, or gains. The other one is a
- * checkout of its own that was built.
+ * Compares this build with the build of another checkout, in turns, to measure the effect of a
+ * change.
  *
  * node_modules/.bin/node bench/twoBuilds.ts ../other/dist/lottery.cjs [rounds] [part of a name]
  */
@@ -17,7 +17,7 @@ import { fiveClients, generated, nodeSeconds, WARMERS } from "./startUp.ts"
 import { inTurns, medianOf } from "./Turns.ts"
 
 const [, , other, roundsText = "5", only = ""] = process.argv
-if (other === undefined) throw new Error("expected the other build's dist/lottery.cjs")
+if (other === undefined) throw new Error("expected the path of the other build's dist/lottery.cjs")
 const ROUNDS = Number(roundsText)
 const UPLOAD = { agencies: 5, bets: 300_000 }
 const CONNECTED = 10_000
@@ -34,7 +34,7 @@ const main = Effect.gen(function* () {
   const sent = (kind: "csv" | "sqlite", dialect: "native" | "json" | "binary") =>
     Effect.map(
       measureUpload(kind, undefined, { ...UPLOAD, dialect, books: many }),
-      ({ cpu, rate }) => ({ "bets a second": rate, "server's CPU seconds a million": cpu })
+      ({ cpu, rate }) => ({ "bets per second": rate, "server's CPU seconds per million": cpu })
     )
   const seconds = <E, R>(measure: Effect.Effect<number, E, R>) =>
     Effect.map(measure, (taken) => ({ seconds: taken }))

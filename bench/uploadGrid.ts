@@ -1,7 +1,8 @@
 /**
- * Uploads with few and many agencies, and with small and large batches: each cell beside that of
- * five agencies with 1,000 bets a batch. All dialects into CSV, and all stores in the native one;
- * the other dialects into the other stores in the base cell only, beside the native one.
+ * Measures uploads with few and many agencies, and with small and large batches. Each cell is
+ * compared with five agencies and 1,000 bets per batch. Covers all dialects into CSV and the native
+ * dialect into all stores. The other dialects into the other stores have only the base cell,
+ * compared with the native one.
  */
 import { Effect } from "effect"
 import { startPostgres } from "./Cluster.ts"
@@ -23,7 +24,7 @@ import { inTurns, medianOf } from "./Turns.ts"
 interface Cell {
   readonly agencies: number
   readonly batch: number
-  /** In each book: as many as a few seconds take, fewer where an agency waits for each answer. */
+  /** Bets per book, for a few seconds; fewer for dialects that wait for each answer. */
   readonly bets: Readonly<Record<Dialect, number>>
 }
 
@@ -43,17 +44,17 @@ const CELLS: ReadonlyArray<Cell> = [
   cell(5, 100, 100_000, 30_000),
   cell(5, 8000, 200_000, 100_000)
 ]
-/** A hundred clients take more time to start than all the rest. */
+/** A hundred clients take longer to start than everything else. */
 const QUICK_CELLS = CELLS.filter(({ agencies }) => agencies < 100)
 const QUICK_DIVISOR = 10
 const ROUNDS = 3
 
-/** Bets that fit a packet of the default size, and one of the largest, with room for long names. */
+/** Bets that fit a packet of default and of maximum size, with room for long names. */
 const PACKET_BETS = 180
 const LARGEST_PACKET_BETS = 1400
 const LARGEST_PACKET_BYTES = 65_537
 
-/** What a client is told for a batch; undefined where the dialect has no message for so many. */
+/** Returns client flags for a batch size; undefined if it does not fit the dialect's message. */
 const argumentsOf = (dialect: Dialect, batch: number): ReadonlyArray<string> | undefined => {
   const asked = ["--batch", `${batch}`]
   if (dialect !== "binary" || batch <= PACKET_BETS) return asked
@@ -64,7 +65,7 @@ const argumentsOf = (dialect: Dialect, batch: number): ReadonlyArray<string> | u
 const nameOf = (kind: StoreKind, dialect: Dialect, { agencies, batch }: Cell): string => {
   const shownAgencies = agencies === 1 ? "1 agency" : `${agencies} agencies`
   const into = `${DIALECT_NAMES[dialect]} into ${STORE_NAMES[kind]}`
-  return `${into}, ${shownAgencies}, ${batch.toLocaleString("en")} a batch`
+  return `${into}, ${shownAgencies}, ${batch.toLocaleString("en")} per batch`
 }
 
 type Round = Readonly<Record<string, Figures>>
@@ -74,18 +75,18 @@ const lineOf = (rounds: ReadonlyArray<Round>, name: string, base: string): Line 
   const of = (key: string, figure: keyof Figures) =>
     medianOf(rounds, (round) => round[key]![figure])
   const measured =
-    `${rate(of(name, "rate"))}, ${shown(of(name, "cpu"))} CPU s a million, ` +
+    `${rate(of(name, "rate"))}, ${shown(of(name, "cpu"))} CPU s per million, ` +
     `${megabytes(of(name, "peakBytes"))}`
   if (name === base) return { what: name, measured }
   return {
     what: name,
     measured,
-    beside: `${base}: ${rate(of(base, "rate"))}`,
+    comparedWith: `${base}: ${rate(of(base, "rate"))}`,
     ratio: medianOf(rounds, (round) => round[name]!.rate / round[base]!.rate)
   }
 }
 
-/** What is measured in turns: the first of them is what the others are compared with. */
+/** Measured in turns; the others are compared with the first. */
 type Group = ReadonlyArray<readonly [kind: StoreKind, dialect: Dialect, cell: Cell]>
 
 const groupsOf = (kinds: ReadonlyArray<StoreKind>, cells: ReadonlyArray<Cell>) =>

@@ -1,6 +1,6 @@
 /**
- * Uploads of large books into each store, beside the engines' own loaders, the machine's limit, and
- * the other dialects, all in turns.
+ * Measures uploads of large books into each store, in turns with the engines' own loaders, the
+ * machine's limit and the other dialects.
  */
 import { statSync } from "node:fs"
 import { Effect } from "effect"
@@ -12,18 +12,18 @@ import * as Others from "./otherLoaders.ts"
 import {
   atLeast,
   atMostMegabytes,
-  type Bar,
   type Line,
   megabytes,
   rate,
-  shown
+  shown,
+  type Target
 } from "./PerformanceTable.ts"
 import type { ProgramFailed } from "./Program.ts"
 import type { Measure } from "./Section.ts"
 import { inTurns, medianOf } from "./Turns.ts"
 
 const AGENCIES = 5
-/** A server of PostgreSQL's keeps as many commits on their way. */
+/** The number of concurrent writes of a server with PostgreSQL. */
 const POSTGRES_AGENCIES = 4
 const FULL = { rounds: 3, bets: 1_000_000, betsOfOne: 300_000 }
 const QUICK = { rounds: 1, bets: 60_000, betsOfOne: 30_000 }
@@ -31,38 +31,36 @@ const QUICK = { rounds: 1, bets: 60_000, betsOfOne: 30_000 }
 const PACKET_BYTES = 8192
 const CHUNK_BETS = 1000
 
-/** A loader of others has but its rate. */
+/** Other loaders have only a rate. */
 type Loaded = Partial<Figures> & Pick<Figures, "rate">
 type Round = Readonly<Record<string, Loaded>>
 
 const figuresOf = (rounds: ReadonlyArray<Round>, name: string): string => {
   const of = (figure: keyof Figures) => medianOf(rounds, (round) => round[name]?.[figure] ?? 0)
-  const own = `${shown(of("cpu"))} CPU s a million, ${megabytes(of("peakBytes"))}`
+  const own = `${shown(of("cpu"))} CPU s per million, ${megabytes(of("peakBytes"))}`
   return rounds[0]?.[name]?.cpu === undefined ? rate(of("rate")) : `${rate(of("rate"))}, ${own}`
 }
 
 const ratioOf = (rounds: ReadonlyArray<Round>, one: string, other: string): number =>
   medianOf(rounds, (round) => round[one]!.rate / round[other]!.rate)
 
-/** A line that compares two of the measures, or says why it does not. */
 const compare = (
   rounds: ReadonlyArray<Round>,
   what: string,
   [one, other]: readonly [string, string],
-  bar?: (ratio: number) => Bar
+  target?: (ratio: number) => Target
 ): ReadonlyArray<Line> => {
   if (rounds[0]?.[one] === undefined) return [{ what, measured: "not installed" }]
   const measured = figuresOf(rounds, one)
   if (rounds[0]?.[other] === undefined) {
-    return [{ what, measured, beside: `${other} is not installed` }]
+    return [{ what, measured, comparedWith: `${other} is not installed` }]
   }
   const ratio = ratioOf(rounds, one, other)
-  const beside = `${other}: ${rate(medianOf(rounds, (round) => round[other]!.rate))}`
-  return [{ what, measured, beside, ratio, bar: bar?.(ratio) }]
+  const comparedWith = `${other}: ${rate(medianOf(rounds, (round) => round[other]!.rate))}`
+  return [{ what, measured, comparedWith, ratio, target: target?.(ratio) }]
 }
 
-/** The measure in which a server had most memory, and how much. */
-const mostMemory = (rounds: ReadonlyArray<Round>): readonly [name: string, bytes: number] =>
+const largestMemory = (rounds: ReadonlyArray<Round>): readonly [name: string, bytes: number] =>
   rounds
     .flatMap((round) => Object.entries(round))
     .map(([name, { peakBytes = 0 }]) => [name, peakBytes] as const)
@@ -81,7 +79,7 @@ export const uploads: Measure = Effect.fnUntraced(function* ({ folder, isQuick, 
   const forPostgres = yield* Others.prepare(folder, many, POSTGRES_AGENCIES)
   const ofOne = yield* Others.prepare(one, one, 1)
   const cluster = yield* startPostgres
-  // A row of the store has the agency before it, and CR.
+  // A row of the store also has the agency and CR.
   const rowBytes = statSync(ofOne.csv).size / ofOne.bets - "1,\r".length
   const packetBets = Math.floor(PACKET_BYTES / rowBytes)
 
@@ -90,7 +88,7 @@ export const uploads: Measure = Effect.fnUntraced(function* ({ folder, isQuick, 
   const alone = (dialect: Dialect) =>
     measureUpload("csv", cluster, { agencies: 1, bets: betsOfOne, dialect, books: one })
   const loaded = <E, R>(loading: Effect.Effect<number, E, R>) =>
-    Effect.map(loading, (betsASecond): Loaded => ({ rate: betsASecond }))
+    Effect.map(loading, (rate): Loaded => ({ rate }))
 
   const measures: Record<string, Effect.Effect<Loaded, ProgramFailed | SqlError>> = {
     [NATIVE]: sent("csv", "native"),
@@ -112,9 +110,9 @@ export const uploads: Measure = Effect.fnUntraced(function* ({ folder, isQuick, 
   const agencies = `${AGENCIES} agencies with ${bets.toLocaleString("en")} bets each`
   const fewer = `${POSTGRES_AGENCIES} agencies`
   const half = (ratio: number) => atLeast(ratio, 0.5)
-  const [most, peak] = mostMemory(rounds)
+  const [largest, peak] = largestMemory(rounds)
   return {
-    title: `Uploads: ${agencies}, unless otherwise said`,
+    title: `Uploads: ${agencies}, unless stated otherwise`,
     lines: [
       ...compare(rounds, NATIVE, [NATIVE, IMPORT], (ratio) => atLeast(ratio, 3)),
       ...compare(rounds, NATIVE, [NATIVE, LIMIT], (ratio) => ({
@@ -141,9 +139,9 @@ export const uploads: Measure = Effect.fnUntraced(function* ({ folder, isQuick, 
         "write and fdatasync of 8 kB"
       ]),
       {
-        what: "most memory of a server in all of these",
-        measured: `${megabytes(peak)}, ${most}`,
-        bar: atMostMegabytes(peak, 200)
+        what: "maximum memory of a server in all of these",
+        measured: `${megabytes(peak)}, ${largest}`,
+        target: atMostMegabytes(peak, 200)
       }
     ]
   }

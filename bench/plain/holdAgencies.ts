@@ -1,7 +1,7 @@
 /**
- * Agencies that have finished a book without bets and wait for the draw, as many as there are from
- * one number to another, from several addresses. Says when the server has heard all of them, and
- * holds the connections until it is ended.
+ * Connects agencies FIRST to LAST from several addresses. Each finishes an empty book and waits for
+ * the draw. Prints a line when the server has answered all of them, then keeps the connections
+ * until it is killed.
  *
  * node bench/plain/holdAgencies.ts PORT FIRST LAST
  */
@@ -9,36 +9,35 @@ import { connect } from "node:net"
 import { AWAIT_WINNERS, finishOf, helloOf } from "../../test/support/peers/messages.ts"
 
 const [port, first, last] = process.argv.slice(2).map(Number) as [number, number, number]
-/** An address has so few connections before they are known that the server lets them in. */
+/** Enough addresses for the server's limit on unidentified connections per address. */
 const ADDRESSES = 50
-/** So many at a time have not been heard. */
-const AT_A_TIME = 200
+const CONCURRENT_CONNECTS = 200
 
 let next = first
-let heard = 0
+let waiting = 0
 
-const come = (): void => {
+const connectNext = (): void => {
   if (next > last) return
   const agency = next++
   const localAddress = `127.0.1.${1 + (agency % ADDRESSES)}`
   const socket = connect({ host: "127.0.0.1", port, localAddress })
   socket.write(Buffer.concat([helloOf(agency), finishOf([]), AWAIT_WINNERS]))
-  let said = ""
-  let isHeard = false
+  let received = ""
+  let isWaiting = false
   socket.on("data", (chunk: Buffer) => {
-    if (isHeard) return
-    said += chunk.toString("latin1")
-    if (!said.includes('"Waiting"')) return
-    isHeard = true
-    heard++
-    if (heard === last - first + 1) console.log("all are heard")
-    come()
+    if (isWaiting) return
+    received += chunk.toString("latin1")
+    if (!received.includes('"Waiting"')) return
+    isWaiting = true
+    waiting++
+    if (waiting === last - first + 1) console.log("all are waiting")
+    connectNext()
   })
   socket.on("error", (error) => {
     throw error
   })
   socket.on("close", () => {
-    throw new Error(`the server closed the connection of agency ${agency}: ${said}`)
+    throw new Error(`the server closed the connection of agency ${agency}: ${received}`)
   })
 }
-for (let count = 0; count < AT_A_TIME; count++) come()
+for (let count = 0; count < CONCURRENT_CONNECTS; count++) connectNext()

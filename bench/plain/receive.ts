@@ -1,6 +1,6 @@
 /**
- * The machine's limit, the receiving side: appends what comes over loopback to a file, with one
- * fdatasync a MiB, and says so at the end. Nothing is looked at.
+ * The receiving side of the machine's limit: appends the bytes received over loopback to a file,
+ * with one fdatasync per MiB, and acknowledges the end. It does not examine them.
  *
  * node bench/plain/receive.ts FILE
  */

@@ -1,6 +1,6 @@
 /**
- * The machine's limit, the sending side: sends a file over loopback, and ends when it is told that
- * all of it is stored.
+ * The sending side of the machine's limit: sends a file over loopback and exits once the receiver
+ * acknowledges it.
  *
  * node bench/plain/send.ts PORT FILE
  */

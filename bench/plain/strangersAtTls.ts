@@ -1,26 +1,27 @@
 /**
- * Strangers at a port that speaks TLS. They open so many connections a second in all and close each
- * at once, or hold so many from each address; of a handshake they send nothing, the first bytes, or
- * a whole first message. Says once a second how many were opened. Runs until it is ended.
+ * Unidentified peers at a TLS port. `open` opens COUNT connections per second in total and closes
+ * each at once; `hold` keeps COUNT connections per address open. Each sends nothing, the first
+ * bytes of a handshake, or its whole first message. Prints once per second how many connections
+ * were opened. Runs until it is killed.
  *
  * node bench/plain/strangersAtTls.ts PORT (open|hold) COUNT ADDRESSES (nothing|half|hello) NETWORK
  *
- * The addresses are 127.0.NETWORK.1 and on; those of a run before have no free ports for a minute.
+ * The addresses start at 127.0.NETWORK.1. Use a new NETWORK for each run: the ports of the previous
+ * one stay occupied for a minute.
  */
 import * as Net from "node:net"
 import { Duplex } from "node:stream"
 import * as Tls from "node:tls"
 
-const [port, manner, count, addresses, what, network] = process.argv.slice(2)
+const [port, mode, count, addresses, what, network] = process.argv.slice(2)
 
-/** The first message of a handshake. */
 const hello = await new Promise<Buffer>((resolve) => {
   const socket = new Duplex({ read: () => {}, write: (chunk: Buffer) => resolve(chunk) })
   Tls.connect({ socket, servername: "localhost" })
 })
 const sent = { nothing: Buffer.alloc(0), half: hello.subarray(0, 6), hello }[what ?? ""]
 if (sent === undefined)
-  throw new Error("expected: PORT (open|hold) COUNT ADDRESSES (nothing|half|hello)")
+  throw new Error("expected PORT (open|hold) COUNT ADDRESSES (nothing|half|hello) NETWORK")
 
 let opened = 0
 const open = (index: number, onOpen: (socket: Net.Socket) => void, onClose = () => {}) => {
@@ -36,15 +37,14 @@ const open = (index: number, onOpen: (socket: Net.Socket) => void, onClose = () 
   socket.resume()
 }
 
-if (manner === "hold") {
-  /** One that is sent away comes again. */
-  const keep = (index: number) =>
+if (mode === "hold") {
+  const keepConnected = (index: number) =>
     open(
       index,
       () => {},
-      () => setTimeout(keep, 100, index)
+      () => setTimeout(keepConnected, 100, index)
     )
-  for (let index = 0; index < Number(count) * Number(addresses); index++) keep(index)
+  for (let index = 0; index < Number(count) * Number(addresses); index++) keepConnected(index)
 } else {
   const TICK_MILLIS = 10
   const start = performance.now()

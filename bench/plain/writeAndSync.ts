@@ -1,6 +1,6 @@
 /**
- * What an agency that waits for each answer cannot be faster than: appends a file to another one,
- * so many bytes at a time, with an fdatasync after each.
+ * The limit for an agency that waits for each answer: appends a file to another one in steps of
+ * BYTES, with an fdatasync after each step.
  *
  * node bench/plain/writeAndSync.ts FROM TO BYTES
  */
