@@ -1,4 +1,4 @@
-# The targets of the course. CLIENTS is how many clients there are.
+# The course's targets. CLIENTS is the number of clients.
 CLIENTS ?= 5
 COMPOSE = docker compose -f docker-compose-dev.yaml
 
@@ -14,12 +14,12 @@ docker-compose-up: docker-image
 docker-compose-logs:
 	$(COMPOSE) logs -f
 
-# The volume stays, and the bets with it; clients of a larger file that was written before go too.
+# Keeps the volume with the bets. Also removes clients of an earlier, larger Compose file.
 docker-compose-down:
 	$(COMPOSE) stop -t 1
 	$(COMPOSE) down --remove-orphans
 
-# From beside the server: nothing of the network is published to this machine.
+# Runs in the server's network, because no port is published on this machine.
 test-server:
 	docker run --rm --network tp0_testing_net \
 	  --volume "$(CURDIR)/config/client.yaml:/config/client.yaml:ro" \

@@ -1,8 +1,8 @@
 /**
- * Builds the command line into what is shipped: `dist/lottery.cjs`, which is started, a folder of
- * what it loads, and the notices of the packages that are in it. The folder is named after its
- * content and complete before the file names it, so that builds may run at the same time and no
- * start finds half of one.
+ * Builds the shipped command: `dist/lottery.cjs`, a folder with the scripts that it loads, and the
+ * notices of the bundled packages. The folder is named after a hash of its content and is complete
+ * before `lottery.cjs` refers to it. Builds can therefore run concurrently, and the command never
+ * starts with an incomplete build.
  */
 import { execFile } from "node:child_process"
 import { createHash } from "node:crypto"
@@ -16,12 +16,12 @@ const root = import.meta.dirname
 const dist = join(root, "dist")
 const sources = join(root, "src", "cli", "process")
 
-// Large parts of the libraries that nothing here needs; an index file of theirs brings them in.
+// Large dependencies that nothing here needs; importing a library's index file pulls them in.
 const UNWANTED = /node_modules\/(undici|ws|ioredis|redis)\//
 
 type Chunks = readonly [entry: OutputChunk, ...others: ReadonlyArray<OutputChunk>]
 
-/** Bundles `input`, with all that it imports except Node's own modules and `external`. */
+/** Bundles `input` and its imports, except Node's modules and `external`. */
 const bundle = async (
   input: string,
   options: OutputOptions,
@@ -36,11 +36,11 @@ const bundle = async (
     external: (id) => external !== undefined && id.endsWith(external),
     write: false,
     transform: {
-      // A library asks for the first, and Node has none.
+      // A library reads `import.meta.env`, which Node does not have.
       define: { "import.meta.env": "undefined", ...define },
       inject: { "Intl.Segmenter": [join(sources, "LazySegmenter.ts"), "LazySegmenter"] }
     },
-    // Not minified: that costs readable stack traces.
+    // Not minified, to keep stack traces readable.
     output: { ...options, comments: false }
   })
   const chunks: Chunks = [entry, ...others.filter((file) => file.type === "chunk")]
@@ -54,11 +54,11 @@ const bundle = async (
   return chunks
 }
 
-/** The folder of the package in the path of a module. */
+/** Matches the package's folder in a module's path. */
 const PACKAGE = /^.*\/node_modules\/(?:@[^/]+\/)?[^/]+(?=\/)/
 const LICENCE = /^(licen[cs]e|notice|copying|copyright)/i
 
-/** The notice of a package, which every product that contains a part of it must carry. */
+/** Returns a package's licence texts, which must accompany every copy of its code. */
 const noticeOf = async (folder: string): Promise<string> => {
   const { license, name, version } = JSON.parse(
     await readFile(join(folder, "package.json"), "utf8")
@@ -69,7 +69,6 @@ const noticeOf = async (folder: string): Promise<string> => {
   return [`${name} ${version} (${license})`, ...texts.map((text) => text.trim())].join("\n\n")
 }
 
-/** The notices of every package of which a module is in one of the chunks. */
 const noticesOf = async (chunks: ReadonlyArray<OutputChunk>): Promise<string> => {
   const modules = chunks.flatMap(({ moduleIds }) => moduleIds)
   const folders = new Set(modules.flatMap((module) => PACKAGE.exec(module) ?? []))
@@ -78,20 +77,20 @@ const noticesOf = async (chunks: ReadonlyArray<OutputChunk>): Promise<string> =>
   return `${[title, ...notices].join(`\n\n${"-".repeat(80)}\n\n`)}\n`
 }
 
-/** In ASCII: with a single other character V8 would keep the whole text in two bytes for each. */
+/** Escapes non-ASCII characters: a single one makes V8 store the whole text as two-byte units. */
 const toAscii = (code: string): string => {
-  if (/\\[^\0-\x7f]/.test(code)) throw new Error("a backslash before what is not ASCII")
+  if (/\\[^\0-\x7f]/.test(code)) throw new Error("a backslash before a non-ASCII character")
   return code.replace(
     /[^\0-\x7f]/g,
     (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`
   )
 }
 
-/** A function that `CompiledCommand.ts` calls. */
+/** Wraps code in a function that `CompiledCommand.ts` calls. */
 const toScript = (code: string): string =>
   `(function (exports, require, __filename) {${toAscii(code)}\n})\n`
 
-/** Writes these files, and what V8 compiles of the scripts, if that can be recorded. */
+/** Writes the files and, if it can be recorded, V8's compiled code of the scripts. */
 const writeCommand = async (to: string, files: ReadonlyMap<string, string>): Promise<void> => {
   await mkdir(to)
   for (const [name, code] of files) await writeFile(join(to, name), code)
@@ -104,12 +103,12 @@ const writeCommand = async (to: string, files: ReadonlyMap<string, string>): Pro
       await promisify(execFile)(process.execPath, [recorder, ...args], options)
     }
   } catch (error) {
-    console.warn(`left to be compiled at each start: ${error}`)
+    console.warn(`no compiled code, scripts will be compiled at each start: ${error}`)
   }
   await rm(recorder)
 }
 
-/** Makes a file or a folder in `dist` that is complete once it has its name. */
+/** Makes a file or a folder in `dist` under a temporary name, then renames it. */
 const put = async (name: string, make: (path: string) => Promise<void>): Promise<void> => {
   const temporary = join(dist, `.${name}.${process.pid}.${crypto.randomUUID()}`)
   try {
@@ -126,7 +125,7 @@ const putFile = (name: string, content: string, mode: number): Promise<void> =>
     await chmod(path, mode)
   })
 
-/** Removes old folders, except the newest: a command may still load from it. */
+/** Removes old folders except the newest one, from which a running command may still load. */
 const removeOthers = async (name: string): Promise<void> => {
   const names = (await readdir(dist)).filter((one) => one.startsWith("command-") && one !== name)
   const folders = names.map(async (one) => ({ one, ...(await stat(join(dist, one))) }))
@@ -147,15 +146,15 @@ const name = `command-${hash.digest("hex").slice(0, 16)}`
 const isThere = async () => (await readdir(dist)).includes(name)
 if (!(await isThere())) {
   await put(name, (path) => writeCommand(path, files)).catch(async (error) => {
-    // Another build may have put it there meanwhile.
+    // A concurrent build may have created it meanwhile.
     if (!(await isThere())) throw error
   })
 }
-// Node starts a CommonJS module some 8 ms sooner than any other.
+// Node starts a CommonJS module about 8 ms faster than an ES module.
 const define = { COMMAND_FOLDER: JSON.stringify(name) }
 const [main] = await bundle("main.ts", { format: "cjs" }, { define })
 await putFile("THIRD-PARTY-NOTICES", await noticesOf([...chunks, worker, main]), 0o644)
-// Only what is loaded is packed, whatever else earlier builds left here.
+// Packs only this build, whatever earlier builds left in `dist`.
 await putFile(".npmignore", `/*\n!/${name}/\n!/lottery.cjs\n!/THIRD-PARTY-NOTICES\n`, 0o644)
 await putFile("lottery.cjs", `#!/usr/bin/env node\n${main.code}`, 0o755)
 await removeOthers(name)

@@ -9,8 +9,8 @@ export default defineConfig({
     testTimeout: TIMEOUT_MILLIS,
     hookTimeout: TIMEOUT_MILLIS,
     maxWorkers: 2,
-    // Files that share a worker share what they import, which takes longer than many of them; none
-    // leaves anything behind that another one would see.
+    // Test files share a worker and its imports, which take longer than many of the tests. No file
+    // leaves state behind that another one could see.
     isolate: false
   }
 })

@@ -28,10 +28,10 @@ const CROWDS: ReadonlyArray<readonly [name: string, args: ReadonlyArray<string>]
     ["open", "2000", "6", "nothing"]
   ],
   ["the same, with the first bytes of a handshake", ["open", "2000", "6", "half"]],
-  ["the same, with a handshake's first message", ["open", "2000", "6", "hello"]],
+  ["the same, with a handshake's whole first message", ["open", "2000", "6", "hello"]],
   ["four addresses hold 400 silent connections each", ["hold", "400", "4", "nothing"]],
   ["the same, with the first bytes of a handshake", ["hold", "400", "4", "half"]],
-  ["the same, with a handshake's first message", ["hold", "400", "4", "hello"]],
+  ["the same, with a handshake's whole first message", ["hold", "400", "4", "hello"]],
   ["200 addresses hold 20 each, with the first bytes of a handshake", ["hold", "20", "200", "half"]]
 ]
 

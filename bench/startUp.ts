@@ -1,4 +1,4 @@
-/** Measures the command's start-up, and a draw of five agencies with books of ordinary size. */
+/** Measures the command's start-up, and how long five agencies with ordinary books take. */
 import { spawnSync } from "node:child_process"
 import { mkdirSync } from "node:fs"
 import { join } from "node:path"
