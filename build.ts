@@ -54,8 +54,7 @@ const bundle = async (
   return chunks
 }
 
-/** Matches the package's folder in a module's path. */
-const PACKAGE = /^.*\/node_modules\/(?:@[^/]+\/)?[^/]+(?=\/)/
+const PACKAGE_FOLDER = /^.*\/node_modules\/(?:@[^/]+\/)?[^/]+(?=\/)/
 const LICENCE = /^(licen[cs]e|notice|copying|copyright)/i
 
 /** Returns a package's licence texts, which must accompany every copy of its code. */
@@ -71,7 +70,7 @@ const noticeOf = async (folder: string): Promise<string> => {
 
 const noticesOf = async (chunks: ReadonlyArray<OutputChunk>): Promise<string> => {
   const modules = chunks.flatMap(({ moduleIds }) => moduleIds)
-  const folders = new Set(modules.flatMap((module) => PACKAGE.exec(module) ?? []))
+  const folders = new Set(modules.flatMap((module) => PACKAGE_FOLDER.exec(module) ?? []))
   const notices = await Promise.all([...folders].sort().map(noticeOf))
   const title = "lottery contains parts of these packages, each under the licence that follows it."
   return `${[title, ...notices].join(`\n\n${"-".repeat(80)}\n\n`)}\n`

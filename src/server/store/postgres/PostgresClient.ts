@@ -16,8 +16,8 @@ import { hostWithoutTls, requiresTls } from "./PostgresUrl.ts"
 const WRITERS = 4
 /** Concurrent reads; separate, so that readers of books do not delay writes. */
 const READERS = 3
-/** One more connection listens for notifications. */
-const MAX_CONNECTIONS = WRITERS + READERS + 1
+const LISTENERS = 1
+const MAX_CONNECTIONS = WRITERS + READERS + LISTENERS
 
 /** Retries last 5 seconds in total. */
 const RETRY_EVERY = "200 millis"
@@ -119,7 +119,6 @@ export const orRolledBack = <A, E, R>(
 export interface Postgres {
   readonly sql: PgClient.PgClient
   readonly drawId: string
-  /** The draw's key in the tables, as a fragment of SQL. */
   readonly key: Fragment
   /** Runs a read; retries while PostgreSQL is unavailable, then fails with `StoreUnavailable`. */
   readonly read: <A, E>(

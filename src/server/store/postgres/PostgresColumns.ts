@@ -15,8 +15,7 @@ const HEADER_BYTES = 5 * 4
 const LENGTH_BYTES = 4
 const DATE_BYTES = 4
 const NUMBER_BYTES = 2
-/** Initial estimate for a name or a document. */
-const TEXT_BYTES = 16
+const ESTIMATED_TEXT_BYTES = 16
 
 const { OID } = PgTypes
 
@@ -92,22 +91,21 @@ const dayNumber = (year: number, month: number, day: number): number => {
   return 365 * years + leapDays + Math.floor((153 * months + 2) / 5) + day - 1
 }
 
-/** PostgreSQL's day 0. */
-const FIRST_DAY = dayNumber(2000, 1, 1)
+const POSTGRES_DAY_ZERO = dayNumber(2000, 1, 1)
 
 /** Converts `YYYY-MM-DD` to PostgreSQL's days; `Date.UTC` takes ten times as long. */
 const daysOf = (source: Uint8Array, start: number): number => {
   const year = digitsValue(source, start, start + 4)
   const month = digitsValue(source, start + 5, start + 7)
   const day = digitsValue(source, start + 8, start + 10)
-  return dayNumber(year, month, day) - FIRST_DAY
+  return dayNumber(year, month, day) - POSTGRES_DAY_ZERO
 }
 
 /** Returns each column of a batch as a parameter for `unnest`. */
 export const columnsOf = ({ bytes, count }: BetBatch) => {
-  const firstNames = new Column(OID.textArray, OID.text, count, TEXT_BYTES)
-  const lastNames = new Column(OID.textArray, OID.text, count, TEXT_BYTES)
-  const documents = new Column(OID.textArray, OID.text, count, TEXT_BYTES)
+  const firstNames = new Column(OID.textArray, OID.text, count, ESTIMATED_TEXT_BYTES)
+  const lastNames = new Column(OID.textArray, OID.text, count, ESTIMATED_TEXT_BYTES)
+  const documents = new Column(OID.textArray, OID.text, count, ESTIMATED_TEXT_BYTES)
   const birthdates = new Column(OID.dateArray, OID.date, count, DATE_BYTES)
   const numbers = new Column(OID.int2Array, OID.int2, count, NUMBER_BYTES)
   const spans = Row.makeFieldSpans()

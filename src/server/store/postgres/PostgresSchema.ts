@@ -84,7 +84,6 @@ const checkNames = Effect.fnUntraced(function* (sql: PgClient.PgClient) {
   return yield* new NotUsable({ reason: `it has another program's tables: ${names}` })
 })
 
-/** Creates the tables or migrates them to the latest version. */
 export const prepare = Effect.fnUntraced(function* (sql: PgClient.PgClient) {
   // Names can contain any Unicode character.
   const encoding = yield* settingOf(sql, "server_encoding")

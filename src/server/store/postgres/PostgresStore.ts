@@ -15,7 +15,6 @@ import { showPostgresUrl } from "./PostgresUrl.ts"
 import { makeWriter } from "./PostgresWriter.ts"
 
 export interface Options {
-  /** A `postgres:` URL; may contain a password. */
   readonly url: Redacted.Redacted
   readonly drawId: string
   /** How often to poll for other servers' changes, in case a notification is lost. */
@@ -55,7 +54,6 @@ export const make = Effect.fnUntraced(function* (options: Options) {
   const { sql } = postgres
   yield* PostgresClient.checkSession(sql)
   yield* PostgresSchema.prepare(sql)
-  // Allowed, but not silently.
   if ((yield* PostgresClient.settingOf(sql, "fsync")) === "off") {
     yield* Effect.logWarning(
       "PostgreSQL runs with fsync = off: a power failure may lose acknowledged bets"

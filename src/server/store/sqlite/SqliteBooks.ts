@@ -15,8 +15,7 @@ import { type Failure, failureOf } from "./SqliteFile.ts"
 const PAGE_ROWS = Math.floor((1024 * 1024) / MAX_ROW_BYTES)
 /** Rows per insert statement; more is hardly faster and makes the last, partial insert slower. */
 const INSERT_ROWS = 50
-/** Values bound per row, without the key. */
-const ROW_VALUES = 5
+const VALUES_PER_ROW = 5
 /** Bytes written between checkpoints of the write-ahead log. */
 const CHECKPOINT_BYTES = 4 * 1024 * 1024
 const utf8 = new TextEncoder()
@@ -29,7 +28,6 @@ type BetRow = [number, string, string, string, string, number]
 const quoted = (field: string): string =>
   field.includes(",") || field.includes('"') ? `"${field.replaceAll('"', '""')}"` : field
 
-/** Binds the key once for all rows of the statement. */
 const insertSql = (rows: number): string => {
   const row = (index: number) => `($draw, $agency, $position + ${index}, ?, ?, ?, ?, ?)`
   return `insert into bets values ${Array.from({ length: rows }, (_, index) => row(index))}`
@@ -48,7 +46,6 @@ export class SqliteBooks {
   private selectPage: StatementSync | undefined
   /** Discards per agency since the file was opened. */
   private editions: ReadonlyMap<number, number> = new Map()
-  /** The draw's key in the tables, cached. */
   private key: number | undefined
   private broken: Failure | undefined
   private sinceCheckpoint = 0
@@ -142,7 +139,7 @@ export class SqliteBooks {
     let values: Array<SQLInputValue> = []
     let position = from
     const insertRows = () => {
-      const rows = values.length / ROW_VALUES
+      const rows = values.length / VALUES_PER_ROW
       this.inserts[rows] ??= this.database.prepare(insertSql(rows))
       this.inserts[rows].run({ draw, agency, position }, ...values)
       position += rows
@@ -150,7 +147,7 @@ export class SqliteBooks {
     }
     for (const row = new RowFields(bytes); row.next(); ) {
       values.push(row.firstName, row.lastName, row.document, row.birthdate, row.number)
-      if (values.length === INSERT_ROWS * ROW_VALUES) insertRows()
+      if (values.length === INSERT_ROWS * VALUES_PER_ROW) insertRows()
     }
     if (values.length > 0) insertRows()
     return position

@@ -33,7 +33,7 @@ const CLOSE_TIMEOUT = "10 seconds"
  */
 const WORKER_YOUNG_MIB = 4
 
-// In the bundle every script's URL is the one of `worker.mjs`, the worker's entry.
+// In the bundle `import.meta.url` is always that of `worker.mjs`, the worker's entry.
 const workerUrl = (): URL =>
   import.meta.url.endsWith(".ts")
     ? new URL("./SqliteWorker.ts", import.meta.url)

@@ -12,7 +12,6 @@ import { type FileSettings, failureOf, openFile } from "./SqliteFile.ts"
 
 const ROLE = "lottery/sqlite"
 
-/** The worker's `workerData`. */
 export interface Settings extends FileSettings {
   readonly role: typeof ROLE
 }
@@ -44,7 +43,6 @@ const forgetRows = (writes: ReadonlyArray<Write>): void => {
   }
 }
 
-/** Serves the thread that started the worker. */
 export const run = (): void => {
   const port = parentPort
   if (port === null) throw new Error("the SQLite worker must run in a worker thread")

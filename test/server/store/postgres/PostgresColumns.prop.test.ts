@@ -6,8 +6,7 @@ import { columnsOf } from "../../../../src/server/store/postgres/PostgresColumns
 
 const { OID } = PgTypes
 
-/** The columns as the library encodes them. */
-const plainColumnsOf = (batch: BetBatch) => {
+const libraryColumnsOf = (batch: BetBatch) => {
   const bets = [...batch]
   const array = (values: ReadonlyArray<unknown>, type: number) => ({
     oid: type,
@@ -54,13 +53,13 @@ const batchOfDays = (from: string, days: number): BetBatch => {
 
 describe("PostgresColumns", () => {
   it.prop("the columns equal the library's encoding for all bets", [BetBatchSchema], ([batch]) => {
-    if (batch.count > 0) expect(sentColumnsOf(batch)).toStrictEqual(plainColumnsOf(batch))
+    if (batch.count > 0) expect(sentColumnsOf(batch)).toStrictEqual(libraryColumnsOf(batch))
   })
 
   it("the columns equal it for thousands of days and for names of many lengths", () => {
     for (const from of ["1900-01-01", "1999-01-01", "2396-01-01", "9990-01-01"]) {
       const batch = batchOfDays(from, 3000)
-      expect(sentColumnsOf(batch)).toStrictEqual(plainColumnsOf(batch))
+      expect(sentColumnsOf(batch)).toStrictEqual(libraryColumnsOf(batch))
     }
   })
 })

@@ -57,7 +57,6 @@ const hastened = moving(100, 2)
 /** Runs at the speed of the real clock, for work that must not time out. */
 const evenly = moving(5, 5)
 
-/** Collects log lines with their levels. */
 const logged = () => {
   const lines: Array<string> = []
   const logger = Logger.make<unknown, void>(({ logLevel, message }) => {
@@ -674,21 +673,18 @@ describeCluster("PostgresStore, while PostgreSQL or the network fails,", (shared
   )
 })
 
-/** Turns `synchronous_commit` off in the database until the scope closes. */
 const withAsynchronousCommit = (cluster: PostgresCluster) =>
   Effect.acquireRelease(cluster.query("alter database lottery set synchronous_commit = off"), () =>
     Effect.orDie(cluster.query("alter database lottery reset synchronous_commit"))
   )
 
-/** Removes a setting from a startup message. */
-const without = (setting: string, startup: Buffer): Buffer => {
+const withoutSetting = (setting: string, startup: Buffer): Buffer => {
   const [, before, after] = startup.toString("latin1").match(`^(.*\0)${setting}\0.*?\0(.*)$`) ?? []
   const message = Buffer.from(`${before}${after}`, "latin1")
   message.writeInt32BE(message.length)
   return message
 }
 
-/** Changes a setting of the cluster until the scope closes. */
 const withSetting = (cluster: PostgresCluster, name: string, value: string) => {
   const set = Effect.fnUntraced(function* (statement: string, expected: (now: string) => boolean) {
     yield* cluster.query(statement)
@@ -845,7 +841,7 @@ describeCluster("PostgresStore, in a PostgreSQL with other settings,", (shared) 
         random: () => 0,
         join: (client, target) => {
           client.once("data", (startup: Buffer) => {
-            target.write(without("synchronous_commit", startup))
+            target.write(withoutSetting("synchronous_commit", startup))
             client.pipe(target)
           })
           target.pipe(client)
