@@ -20,14 +20,14 @@ export interface Section {
   readonly lines: ReadonlyArray<Line>
 }
 
-export const atLeast = (ratio: number, least: number): Target => ({
-  text: `${least} or more`,
-  isMet: ratio >= least
+export const atLeast = (ratio: number, minimum: number): Target => ({
+  text: `${minimum} or more`,
+  isMet: ratio >= minimum
 })
 
-export const atMost = (value: number, most: number, unit = ""): Target => ({
-  text: `${most}${unit} or less`,
-  isMet: value <= most
+export const atMost = (value: number, maximum: number, unit = ""): Target => ({
+  text: `${maximum}${unit} or less`,
+  isMet: value <= maximum
 })
 
 export const shown = (value: number): string =>
@@ -37,8 +37,8 @@ export const rate = (betsPerSecond: number): string => `${shown(betsPerSecond)} 
 
 export const megabytes = (bytes: number): string => `${Math.round(bytes / 1e6)} MB`
 
-export const atMostMegabytes = (bytes: number, most: number): Target =>
-  atMost(bytes / 1e6, most, " MB")
+export const atMostMegabytes = (bytes: number, maximum: number): Target =>
+  atMost(bytes / 1e6, maximum, " MB")
 
 const HEADINGS = ["what", "measured", "compared with", "ratio", "target"] as const
 

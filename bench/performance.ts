@@ -77,5 +77,5 @@ const main = Effect.gen(function* () {
   yield* Effect.sync(() => writeFileSync(DOCUMENT, document))
 })
 
-// Closes the scopes on an interruption too, which ends and removes everything.
+// An interruption also closes the scopes, which ends all processes and removes all files.
 NodeRuntime.runMain(main)

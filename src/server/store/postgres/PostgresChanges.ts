@@ -1,6 +1,6 @@
 /**
  * Reports changes that other servers make to the draw. Servers listen for PostgreSQL notifications,
- * and poll every few seconds in case notifications are lost or do not work.
+ * and poll every few seconds in case notifications are lost or unavailable.
  */
 import { type Duration, Effect, PubSub, Queue, Stream } from "effect"
 import { ActionLine, logAction } from "../../../domain/ActionLog.ts"

@@ -101,7 +101,7 @@ const withRetries: Postgres["read"] = (statement) => {
     Effect.mapError(toUnavailable),
     Effect.timeoutOrElse({ duration, orElse: fail })
   )
-  // Also bounds an uninterruptible caller, which would wait for the statement's interruption.
+  // Bounds an uninterruptible caller too: it does not wait for the statement's interruption.
   return Effect.flatMap(boundedWait(work, duration), Option.getOrElse(fail))
 }
 

@@ -1,7 +1,7 @@
 /**
  * The writes of one draw in PostgreSQL. An append or a finish is a single statement and therefore a
- * transaction. It updates the agency's row only if the row is in the state that the writer expects,
- * and PostgreSQL lets one writer of all servers do so at a time. Every write except a discard can
+ * transaction. It updates the agency's row only if the row is in the state that the writer expects.
+ * PostgreSQL allows one such update at a time across all servers. Every write except a discard can
  * be repeated if its answer is lost.
  */
 import { randomUUID } from "node:crypto"
@@ -183,8 +183,8 @@ export const makeWriter = ({ drawId, key, sql, write }: Postgres, notify: Effect
     const missing = yield* sql<{ agency: Agency }>`
       select expected.agency from draws, unnest(draws.agencies) as expected (agency)
       where draws.name = ${drawId} and not exists (
-        select from agencies as held
-        where held.draw = draws.id and held.agency = expected.agency and held.finished
+        select from agencies as stored
+        where stored.draw = draws.id and stored.agency = expected.agency and stored.finished
       )
       order by expected.agency`
     if (missing.length > 0) {

@@ -154,10 +154,10 @@ export class SqliteBooks {
   }
 
   private finish({ agency, bets, ...write }: Of<"finish">): Outcome {
-    const held = this.progressOf(agency)
-    if ((write.edition ?? held.edition) !== held.edition) return { kind: "otherEdition" }
-    if (held.bets !== bets) return { kind: "bookMismatch", held: held.bets }
-    if (!held.finished) {
+    const stored = this.progressOf(agency)
+    if ((write.edition ?? stored.edition) !== stored.edition) return { kind: "otherEdition" }
+    if (stored.bets !== bets) return { kind: "bookMismatch", held: stored.bets }
+    if (!stored.finished) {
       this.sql.run`insert into agencies values (${this.drawKeyToWrite()}, ${agency}, ${bets}, 1, 0)
         on conflict do update set finished = 1`
     }

@@ -68,7 +68,7 @@ const copyRows = (writes: ReadonlyArray<Write>) => {
   return { owned, buffers }
 }
 
-/** Starts a worker. It calls `breakNow` with the reason once nothing more may be committed. */
+/** Starts a worker; `breakNow` gets the reason once nothing more may be committed. */
 const makeWorker = (
   { busyTimeoutMillis = BUSY_TIMEOUT_MILLIS, drawId, worker: program = workerUrl() }: Options,
   path: string,

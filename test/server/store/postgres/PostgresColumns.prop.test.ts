@@ -56,7 +56,7 @@ describe("PostgresColumns", () => {
     if (batch.count > 0) expect(sentColumnsOf(batch)).toStrictEqual(libraryColumnsOf(batch))
   })
 
-  it("the columns equal it for thousands of days and for names of many lengths", () => {
+  it("the columns equal the library's for thousands of days and names of many lengths", () => {
     for (const from of ["1900-01-01", "1999-01-01", "2396-01-01", "9990-01-01"]) {
       const batch = batchOfDays(from, 3000)
       expect(sentColumnsOf(batch)).toStrictEqual(libraryColumnsOf(batch))

@@ -393,7 +393,7 @@ describePostgres("PostgresStore", (database) => {
     })
   )
 
-  it.live("the draw waits for a discard in progress, and is refused if it succeeds", () =>
+  it.live("the draw waits for a running discard, and is refused if the discard succeeds", () =>
     Effect.gen(function* () {
       const { url, store } = yield* withFinishedBooks
       const taken = yield* hold(url, ...DISCARD)
@@ -413,7 +413,7 @@ describePostgres("PostgresStore", (database) => {
     })
   )
 
-  it.live("a discard waits for a draw in progress, and is refused if it is recorded", () =>
+  it.live("a discard waits for a running draw, and is refused if the draw is recorded", () =>
     Effect.gen(function* () {
       const { url, store } = yield* withFinishedBooks
       const held = yield* hold(url, ...RECORD)
@@ -473,7 +473,7 @@ describePostgres("PostgresStore", (database) => {
     })
   )
 
-  it.live("starts over if the tables are emptied while it runs", () =>
+  it.live("the store starts over if the tables are emptied while it runs", () =>
     Effect.gen(function* () {
       const { url, store } = yield* withThreeBets
       yield* query(url, "truncate draws, agencies, bets")
