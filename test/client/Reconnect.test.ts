@@ -139,7 +139,7 @@ describe("an attempt", () => {
     new Refused({ reason: "another", code: "Superseded", retryable: false }),
     new BadMessage({ reason: "no JSON" }),
     new BookChanged({ checked: 1, read: 2 }),
-    new AnotherBook({ agency: 3, held: 1, total: 2 }),
+    new AnotherBook({ agency: 3, stored: 1, total: 2 }),
     new FileUnavailable({ file: "book", reason: "is gone" })
   ]
   for (const error of final) {

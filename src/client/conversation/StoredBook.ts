@@ -13,7 +13,7 @@ import { upload } from "./NativeUpload.ts"
 export class AnotherBook extends Data.TaggedError("AnotherBook")<{
   readonly agency: Agency
   /** The number of bets that the server has stored. */
-  readonly held: number
+  readonly stored: number
   /** The number of bets in the client's book. */
   readonly total: number
   /** The first bet that differs, counted from 0, if it is known. */
@@ -22,9 +22,9 @@ export class AnotherBook extends Data.TaggedError("AnotherBook")<{
   readonly place?: string | undefined
 }> {
   override get message(): string {
-    const { agency, held, total } = this
+    const { agency, stored, total } = this
     return (
-      `agency ${agency}: the server has a different book of ${held} bets; this one has ${total}` +
+      `agency ${agency}: the server has a different book of ${stored} bets; this one has ${total}` +
       `${this.difference()}. To send this one instead, first discard the server's book, with the ` +
       `URL of the server's store: lottery discard --store URL --agency ${agency} --yes; ` +
       "after the draw, this requires a new draw"
@@ -32,12 +32,12 @@ export class AnotherBook extends Data.TaggedError("AnotherBook")<{
   }
 
   private difference(): string {
-    const { held, place, position, total } = this
+    const { stored, place, position, total } = this
     if (position === undefined) return ""
-    if (position < Math.min(held, total)) {
+    if (position < Math.min(stored, total)) {
       return `, and they first differ at ${place ?? `bet ${position + 1}`}`
     }
-    const shorter = held < total ? "the server's" : "this one"
+    const shorter = stored < total ? "the server's" : "this one"
     return `, and they are identical up to bet ${position}, where ${shorter} ends`
   }
 }
@@ -49,12 +49,12 @@ export class AnotherBook extends Data.TaggedError("AnotherBook")<{
 export class BookGone extends Data.TaggedError("BookGone")<{
   readonly agency: Agency
   readonly acknowledged: number
-  readonly held: number
+  readonly stored: number
 }> {
   override get message(): string {
-    const { acknowledged, agency, held } = this
+    const { acknowledged, agency, stored } = this
     return (
-      `agency ${agency}: the server acknowledged ${acknowledged} bets but now has ${held}: the ` +
+      `agency ${agency}: the server acknowledged ${acknowledged} bets but now has ${stored}: the ` +
       "book was discarded, or the server uses a different store; to send the book again, start " +
       "the client again"
     )
@@ -99,14 +99,14 @@ export const check = Effect.fnUntraced(function* (
   welcome: Native.Welcome,
   acknowledged: number
 ) {
-  const { bets: held } = welcome
-  if (held < acknowledged) return yield* new BookGone({ agency, acknowledged, held })
+  const { bets: stored } = welcome
+  if (stored < acknowledged) return yield* new BookGone({ agency, acknowledged, stored })
   if (yield* isStored(book, welcome)) return
   // If the file changed since it was checked, report that instead.
   yield* Book.verify(book)
   const position = yield* firstDifference(server, book, welcome)
   const { total } = book
-  const differs = position !== undefined && position < Math.min(held, total)
+  const differs = position !== undefined && position < Math.min(stored, total)
   const place = differs ? yield* book.placeOf(position) : undefined
-  return yield* new AnotherBook({ agency, held, total, position, place })
+  return yield* new AnotherBook({ agency, stored, total, position, place })
 })

@@ -111,7 +111,7 @@ export const make = (
     const { bets, finished } = seen
     const next = position + batch.count
     if (finished && next > bets) return yield* new AlreadyFinished({ agency, bets })
-    if (last && next < bets) return yield* new BookMismatch({ agency, bets: next, held: bets })
+    if (last && next < bets) return yield* new BookMismatch({ agency, bets: next, stored: bets })
 
     const fresh = batch.drop(repeated)
     if (fresh.count > 0) yield* add(fresh, last)
@@ -146,9 +146,9 @@ export const make = (
   const appendAt = Effect.fnUntraced(
     function* (at: number, batch: BetBatch) {
       // Another connection may have added bets, so the book's end is checked as well.
-      if (at !== position) return yield* new Conflict({ agency, position: at, held: position })
+      if (at !== position) return yield* new Conflict({ agency, position: at, stored: position })
       if (batch.count > 0) yield* refreshProgress
-      if (at !== seen.bets) return yield* new Conflict({ agency, position: at, held: seen.bets })
+      if (at !== seen.bets) return yield* new Conflict({ agency, position: at, stored: seen.bets })
       if (batch.count > 0) yield* add(batch, false)
       position = seen.bets
     },
@@ -156,7 +156,7 @@ export const make = (
     // may resume again, and then learns whether its own book is the stored one.
     (appended, at) =>
       Effect.catchTag(appended, "AlreadyFinished", ({ bets }) =>
-        Effect.fail(new Conflict({ agency, position: at, held: bets }))
+        Effect.fail(new Conflict({ agency, position: at, stored: bets }))
       ),
     book.commit.withPermit
   )
@@ -174,7 +174,7 @@ export const make = (
 
   /** Compares the next batch, from position 0 on; returns how many bets are equal so far. */
   const compare = Effect.fnUntraced(function* (at: number, batch: BetBatch) {
-    if (at !== comparedTo) return yield* new Conflict({ agency, position: at, held: comparedTo })
+    if (at !== comparedTo) return yield* new Conflict({ agency, position: at, stored: comparedTo })
     comparedTo += yield* compareAt(at, batch)
     if (comparedTo < at + batch.count) {
       return yield* new BookDiffers({ agency, position: comparedTo })
@@ -186,7 +186,7 @@ export const make = (
   const finish = Effect.fnUntraced(
     function* (bets: number, sha256: string) {
       yield* refreshProgress
-      if (bets !== seen.bets) return yield* new BookMismatch({ agency, bets, held: seen.bets })
+      if (bets !== seen.bets) return yield* new BookMismatch({ agency, bets, stored: seen.bets })
       if (sha256 !== (yield* digest.of(seen))) return yield* new DigestMismatch({ agency, bets })
       if (!seen.finished) yield* recordFinish(sha256)
       position = bets

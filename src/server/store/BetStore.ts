@@ -40,11 +40,11 @@ export interface StoredDraw extends DrawTerms {
 export class Conflict extends Data.TaggedError("Conflict")<{
   readonly agency: Agency
   readonly position: number
-  readonly held: number
+  readonly stored: number
 }> {
   override get message(): string {
-    const { agency, held, position } = this
-    return `agency ${agency}: expected bets at position ${held}, got position ${position}`
+    const { agency, stored, position } = this
+    return `agency ${agency}: expected bets at position ${stored}, got position ${position}`
   }
 }
 
@@ -68,11 +68,11 @@ export class AlreadyFinished extends Data.TaggedError("AlreadyFinished")<{
 export class BookMismatch extends Data.TaggedError("BookMismatch")<{
   readonly agency: Agency
   readonly bets: number
-  readonly held: number
+  readonly stored: number
 }> {
   override get message(): string {
-    const { agency, bets, held } = this
-    const differs = `agency ${agency}: the book ends after ${bets} bets, but ${held} are stored`
+    const { agency, bets, stored } = this
+    const differs = `agency ${agency}: the book ends after ${bets} bets, but ${stored} are stored`
     return `${differs}; ${ifAnotherBook(agency)}`
   }
 }

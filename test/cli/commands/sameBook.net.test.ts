@@ -79,7 +79,7 @@ describe.each(DIALECTS)("a book in the %s dialect", (dialect) => {
       const url = `sqlite:${folder}/lottery.db`
       const rows = yield* writeRepeating(folder)
       const server = yield* startServer({ store: url, more: ["--agencies", "2"] })
-      // Half of the book is held: what is refused spans its end, or lies before it.
+      // Half of the book is stored: what is refused spans its end, or lies before it.
       yield* sendHalf(server.port, rows.slice(0, 5_050))
       const books: ReadonlyArray<readonly [ReadonlyArray<string>, number]> = [
         [rows.with(5_000, rows[6_000]!), 5_000],

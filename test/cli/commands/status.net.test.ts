@@ -97,7 +97,7 @@ for (const scheme of ["sqlite", "csv"] as const) {
         const json = yield* statusOf("--json")
         expect(json.trimEnd().split("\n")).toHaveLength(1)
         expect(JSON.parse(json)).toEqual({
-          draw: { ...draw, held: false },
+          draw: { ...draw, stored: false },
           agencies: [
             { agency: 1, bets: 1200, finished: true, told: false },
             { agency: 2, bets: 0, finished: false, told: false },
@@ -107,7 +107,7 @@ for (const scheme of ["sqlite", "csv"] as const) {
         yield* use(holdDraw)
         expect(yield* statusOf()).toMatch(/^draw default: .*, held\n/)
         expect(JSON.parse(yield* statusOf("--json"))).toMatchObject({
-          draw: { ...draw, held: true },
+          draw: { ...draw, stored: true },
           agencies: [{}, {}, { agency: 7, finished: true, told: true }]
         })
       })

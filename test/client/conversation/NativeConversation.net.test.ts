@@ -25,11 +25,11 @@ const hold = Effect.fnUntraced(function* (port: number, sent: Book) {
   return { documents: Fiber.join(fiber), told: progress.told, log: log.lines }
 })
 
-/** Serves a whole conversation with a client whose bets in `held` are already stored. */
-const serve = Effect.fnUntraced(function* (agency: Agency.AgencyEnd, held: string, done = false) {
+/** Serves a whole conversation with a client whose bets in `stored` are already stored. */
+const serve = Effect.fnUntraced(function* (agency: Agency.AgencyEnd, stored: string, done = false) {
   yield* Agency.hello(agency)
-  yield* Agency.say(agency, Agency.welcome(held, { finished: done }))
-  let position = held.split("\n").length - 1
+  yield* Agency.say(agency, Agency.welcome(stored, { finished: done }))
+  let position = stored.split("\n").length - 1
   while (position < 6) {
     const bets = yield* Agency.bets(agency)
     expect(bets.position).toBe(position)
@@ -48,20 +48,20 @@ interface Stage {
   /** What the server does before the connection is lost. */
   readonly before: (agency: Agency.AgencyEnd) => Effect.Effect<unknown>
   /** The rows that are stored then. */
-  readonly held: string
+  readonly stored: string
   readonly done?: boolean
 }
 
-const welcomed = (agency: Agency.AgencyEnd, held = "", more = {}) =>
-  Effect.andThen(Agency.hello(agency), Agency.say(agency, Agency.welcome(held, more)))
+const welcomed = (agency: Agency.AgencyEnd, stored = "", more = {}) =>
+  Effect.andThen(Agency.hello(agency), Agency.say(agency, Agency.welcome(stored, more)))
 
 const stages: Readonly<Record<string, Stage>> = {
-  "before the first byte": { before: () => Effect.void, held: "" },
-  "after Hello": { before: Agency.hello, held: rows(0, 3) },
-  "after Welcome": { before: (agency) => welcomed(agency), held: "" },
+  "before the first byte": { before: () => Effect.void, stored: "" },
+  "after Hello": { before: Agency.hello, stored: rows(0, 3) },
+  "after Welcome": { before: (agency) => welcomed(agency), stored: "" },
   "after bets that it did not store": {
     before: (agency) => Effect.andThen(welcomed(agency), Agency.bets(agency)),
-    held: ""
+    stored: ""
   },
   "after it stored more bets than it acknowledged": {
     before: Effect.fnUntraced(function* (agency) {
@@ -70,16 +70,16 @@ const stages: Readonly<Record<string, Stage>> = {
       yield* Agency.say(agency, Agency.ack(2))
       yield* Agency.bets(agency)
     }),
-    held: rows(0, 4)
+    stored: rows(0, 4)
   },
   "after Finish, which it carried out": {
     before: (agency) => Effect.andThen(welcomed(agency, whole), Agency.control(agency)),
-    held: whole,
+    stored: whole,
     done: true
   },
   "after Finish, which it did not carry out": {
     before: (agency) => Effect.andThen(welcomed(agency, whole), Agency.control(agency)),
-    held: whole
+    stored: whole
   },
   "while the agency waits": {
     before: Effect.fnUntraced(function* (agency) {
@@ -87,7 +87,7 @@ const stages: Readonly<Record<string, Stage>> = {
       yield* Agency.control(agency)
       yield* Agency.say(agency, { _tag: "Waiting", finished: 1, expected: 2 })
     }),
-    held: whole,
+    stored: whole,
     done: true
   },
   "between two frames of winners": {
@@ -96,14 +96,14 @@ const stages: Readonly<Record<string, Stage>> = {
       yield* Agency.control(agency)
       yield* Agency.say(agency, Agency.winners(["7", "8"], true))
     }),
-    held: whole,
+    stored: whole,
     done: true
   }
 }
 
 describe("after a lost connection", () => {
   for (const how of ["close", "reset"] as const) {
-    for (const [when, { before, done, held }] of Object.entries(stages)) {
+    for (const [when, { before, done, stored }] of Object.entries(stages)) {
       it.live(`the client resumes: ${how} ${when}`, () =>
         Effect.gen(function* () {
           const server = yield* ScriptedServer.listen()
@@ -188,7 +188,7 @@ it.live("the book is not sent again to a server that lost acknowledged bets", ()
     yield* first.close
     yield* welcomed(yield* server.accept, rows(0, 1))
     const error = yield* Effect.flip(documents)
-    expect(error).toMatchObject({ _tag: "BookGone", acknowledged: 2, held: 1 })
+    expect(error).toMatchObject({ _tag: "BookGone", acknowledged: 2, stored: 1 })
     expect(error.message).toContain("agency 3: the server acknowledged 2 bets but now has 1")
   })
 )

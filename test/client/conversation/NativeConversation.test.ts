@@ -368,7 +368,7 @@ describe("a different stored book", () => {
           yield* Agency.say(server, Agency.ack(3), Agency.rejected("BookMismatch", { position: 4 }))
         })
       )
-      expect(error).toMatchObject({ agency: 3, held: 6, total: 6, position: 4 })
+      expect(error).toMatchObject({ agency: 3, stored: 6, total: 6, position: 4 })
       expect(error.message).toBe(
         "agency 3: the server has a different book of 6 bets; this one has 6, and they first " +
           "differ at bet 5. To send this one instead, first discard the server's book, with the " +
@@ -403,7 +403,7 @@ describe("a different stored book", () => {
           yield* Agency.say(server, Agency.rejected("BookMismatch", { position: 4 }))
         })
       )
-      expect(error).toMatchObject({ held: 5, total: 6, position: 4 })
+      expect(error).toMatchObject({ stored: 5, total: 6, position: 4 })
       expect(error.message).toContain("they first differ at bet 5.")
     })
   )
@@ -418,7 +418,7 @@ describe("a different stored book", () => {
           yield* Agency.say(server, Agency.ack(6))
         })
       )
-      expect(longer).toMatchObject({ held: 9, total: 6, position: 6 })
+      expect(longer).toMatchObject({ stored: 9, total: 6, position: 6 })
       expect(longer.message).toContain("identical up to bet 6, where this one ends")
       const shorter = yield* compared(
         Agency.welcome(rows(0, 4), { finished: true }),
@@ -429,7 +429,7 @@ describe("a different stored book", () => {
           yield* Agency.say(server, Agency.ack(4))
         })
       )
-      expect(shorter).toMatchObject({ held: 4, total: 6, position: 4 })
+      expect(shorter).toMatchObject({ stored: 4, total: 6, position: 4 })
       expect(shorter.message).toContain("identical up to bet 4, where the server's ends")
       const batch = yield* compared(
         Agency.welcome(rows(0, 3), { finished: true }),
@@ -440,9 +440,9 @@ describe("a different stored book", () => {
           yield* Agency.say(server, Agency.ack(3))
         })
       )
-      expect(batch).toMatchObject({ held: 3, total: 6, position: 3 })
+      expect(batch).toMatchObject({ stored: 3, total: 6, position: 3 })
       const none = yield* greeted(book, Agency.welcome("", { finished: true }))
-      expect(yield* none.fails).toMatchObject({ _tag: "AnotherBook", held: 0, position: 0 })
+      expect(yield* none.fails).toMatchObject({ _tag: "AnotherBook", stored: 0, position: 0 })
     })
   )
 
@@ -475,7 +475,7 @@ describe("a different stored book", () => {
       ]
       for (const answer of answers) {
         const error = yield* compared(Agency.welcome(held), answer)
-        expect(error).toMatchObject({ held: 6, total: 6, position: undefined })
+        expect(error).toMatchObject({ stored: 6, total: 6, position: undefined })
         expect(error.message).toContain("this one has 6. To send this one instead")
       }
     })

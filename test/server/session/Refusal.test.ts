@@ -24,8 +24,8 @@ const temporary = [
   new BetStore.StoreUnavailable({ reason: "full" }),
   new BetStore.StoreBroken({ reason: "damaged" }),
   new BetStore.DamagedBet({ agency, position: 0, reason: "changed" }),
-  new BetStore.Conflict({ agency, position: 1, held: 2 }),
-  new BetStore.Conflict({ agency, position: 3, held: 2 }),
+  new BetStore.Conflict({ agency, position: 1, stored: 2 }),
+  new BetStore.Conflict({ agency, position: 3, stored: 2 }),
   new TooSlow(slow)
 ]
 
@@ -37,7 +37,7 @@ const permanent = [
   new UnknownAgency({ agency, draw }),
   new Unauthorized({ agency, reason: "no" }),
   new BookDiffers({ agency, position: 0 }),
-  new BetStore.BookMismatch({ agency, bets: 1, held: 2 }),
+  new BetStore.BookMismatch({ agency, bets: 1, stored: 2 }),
   new DigestMismatch({ agency, bets: 1 }),
   new BetStore.AlreadyFinished({ agency, bets: 1 }),
   new Superseded({ agency, by: "10.0.0.1" }),
@@ -60,7 +60,7 @@ describe("a refusal", () => {
       lines.push(String((message as ReadonlyArray<ActionLine>)[0]))
     })
     const refused = { ip: "10.0.0.2", upload: undefined, isAsking: false }
-    const reasons = [new BetStore.BookMismatch({ agency, bets: 1, held: 2 }), permanent.at(-1)!]
+    const reasons = [new BetStore.BookMismatch({ agency, bets: 1, stored: 2 }), permanent.at(-1)!]
     for (const reason of reasons) {
       const logged = logRefusal(refused, new Refusal({ reason, count: 5 }))
       Effect.runSync(Effect.provide(logged, Logger.layer([logger])))

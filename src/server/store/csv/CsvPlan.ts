@@ -25,19 +25,19 @@ export const planOf = (
   const hasFinished = (agency: Agency) => finished.has(agency) || state.finished.has(agency)
 
   const finish = (agency: Agency, book: FinishedBook): Outcome => {
-    const held = betsOf(agency)
-    if (book.bets !== held) return { kind: "bookMismatch", held }
+    const stored = betsOf(agency)
+    if (book.bets !== stored) return { kind: "bookMismatch", stored }
     if (!hasFinished(agency)) finished.set(agency, { bets: book.bets, sha256: book.sha256 })
     return DONE
   }
   const append = (write: Append): Outcome => {
     const { agency, count, last, position } = write
-    const held = betsOf(agency)
-    if (hasFinished(agency)) return { kind: "alreadyFinished", bets: held }
-    if (held !== position) return { kind: "conflict", held }
+    const stored = betsOf(agency)
+    if (hasFinished(agency)) return { kind: "alreadyFinished", bets: stored }
+    if (stored !== position) return { kind: "conflict", stored }
     if (count > 0) rows.push(write)
-    bets.set(agency, held + count)
-    return last === undefined ? DONE : finish(agency, { bets: held + count, ...last })
+    bets.set(agency, stored + count)
+    return last === undefined ? DONE : finish(agency, { bets: stored + count, ...last })
   }
   const recordDraw = (): Outcome => {
     if (opened === undefined) return { kind: "missing", agencies: [] }

@@ -101,8 +101,8 @@ export const readState = Effect.fnUntraced(
     const { version } = yield* decodeVersion(json)
     if (version > VERSION) {
       const reason =
-        `its state file ${statePath(path)} has version ${version}, but this program supports ` +
-        `only versions up to ${VERSION}: use the release that wrote it, or a newer one`
+        `its state file ${statePath(path)} has version ${version}, but this release ` +
+        `supports at most ${VERSION}: use the release that wrote it, or a newer one`
       return yield* unusable(reason)
     }
     const known =

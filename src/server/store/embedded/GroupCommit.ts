@@ -54,9 +54,9 @@ export type Write =
 /** The outcome of a write. A refused write stored nothing. */
 export type Outcome =
   | { readonly kind: "done" }
-  | { readonly kind: "conflict"; readonly held: number }
+  | { readonly kind: "conflict"; readonly stored: number }
   | { readonly kind: "alreadyFinished"; readonly bets: number }
-  | { readonly kind: "bookMismatch"; readonly held: number }
+  | { readonly kind: "bookMismatch"; readonly stored: number }
   | { readonly kind: "otherEdition" }
   | { readonly kind: "draw"; readonly stored: StoredDraw }
   | { readonly kind: "missing"; readonly agencies: ReadonlyArray<Agency> }
@@ -144,7 +144,7 @@ export const makeWriter = Effect.fnUntraced(function* (
     const outcome = yield* submit(write)
     if (outcome.kind === "otherEdition") return yield* new Discarded({ agency })
     if (outcome.kind === "conflict") {
-      return yield* new Conflict({ agency, position, held: outcome.held })
+      return yield* new Conflict({ agency, position, stored: outcome.stored })
     }
     if (outcome.kind === "alreadyFinished") {
       return yield* new AlreadyFinished({ agency, bets: outcome.bets })
@@ -159,7 +159,7 @@ export const makeWriter = Effect.fnUntraced(function* (
     const outcome = yield* submit({ kind: "finish", agency, bets, sha256, edition })
     if (outcome.kind === "otherEdition") return yield* new Discarded({ agency })
     if (outcome.kind === "bookMismatch") {
-      return yield* new BookMismatch({ agency, bets, held: outcome.held })
+      return yield* new BookMismatch({ agency, bets, stored: outcome.stored })
     }
   })
 

@@ -105,7 +105,7 @@ export const makeWriter = ({ drawId, key, sql, write }: Postgres, notify: Effect
       if (last_write === token) return "done"
       if ((edition ?? row.edition) !== row.edition) return new Discarded({ agency })
       if (finished) return new AlreadyFinished({ agency, bets })
-      if (bets !== position) return new Conflict({ agency, position, held: bets })
+      if (bets !== position) return new Conflict({ agency, position, stored: bets })
       return "again"
     }
     yield* write(update(agency, statement, diagnose))
@@ -124,7 +124,7 @@ export const makeWriter = ({ drawId, key, sql, write }: Postgres, notify: Effect
       returning agency`
     const diagnose = (row: AgencyRow) => {
       if ((edition ?? row.edition) !== row.edition) return new Discarded({ agency })
-      if (row.bets !== bets) return new BookMismatch({ agency, bets, held: row.bets })
+      if (row.bets !== bets) return new BookMismatch({ agency, bets, stored: row.bets })
       return row.finished ? "done" : "again"
     }
     yield* write(update(agency, statement, diagnose))

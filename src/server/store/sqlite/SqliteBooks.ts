@@ -123,7 +123,7 @@ export class SqliteBooks {
     const { bets, finished, edition } = this.progressOf(agency)
     if ((write.edition ?? edition) !== edition) return { kind: "otherEdition" }
     if (finished) return { kind: "alreadyFinished", bets }
-    if (bets !== position) return { kind: "conflict", held: bets }
+    if (bets !== position) return { kind: "conflict", stored: bets }
     const draw = this.drawKeyToWrite()
     let next = position
     for (const run of runs) next = this.insert(draw, agency, next, run)
@@ -156,7 +156,7 @@ export class SqliteBooks {
   private finish({ agency, bets, ...write }: Of<"finish">): Outcome {
     const stored = this.progressOf(agency)
     if ((write.edition ?? stored.edition) !== stored.edition) return { kind: "otherEdition" }
-    if (stored.bets !== bets) return { kind: "bookMismatch", held: stored.bets }
+    if (stored.bets !== bets) return { kind: "bookMismatch", stored: stored.bets }
     if (!stored.finished) {
       this.sql.run`insert into agencies values (${this.drawKeyToWrite()}, ${agency}, ${bets}, 1, 0)
         on conflict do update set finished = 1`

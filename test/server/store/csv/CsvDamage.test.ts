@@ -201,10 +201,7 @@ describe("a damaged CSV store", () => {
     Effect.gen(function* () {
       const path = yield* stored
       writeFileSync(`${path}.state.json`, '{"version":3,"whatever":"it is"}')
-      yield* expectRefused(
-        path,
-        /state\.json has version 3, but this program supports only versions up to 2/
-      )
+      yield* expectRefused(path, /state\.json has version 3, but this release supports at most 2/)
     })
   )
 })

@@ -49,7 +49,7 @@ const gatedFinishes = Effect.gen(function* () {
         (agency): Outcome =>
           agency === 3
             ? { kind: "unavailable", reason: "no threes" }
-            : { kind: "bookMismatch", held: 10 * agency }
+            : { kind: "bookMismatch", stored: 10 * agency }
       )
     })
   )
@@ -58,7 +58,7 @@ const gatedFinishes = Effect.gen(function* () {
 
 const FULL = new StoreUnavailable({ reason: "the disk is full" })
 const mismatch = (agency: number) =>
-  Exit.fail(new BookMismatch({ agency, bets: 0, held: 10 * agency }))
+  Exit.fail(new BookMismatch({ agency, bets: 0, stored: 10 * agency }))
 
 describe("the writer of an embedded store", () => {
   it.effect("commits writes that wait for a commit together, and answers each", () =>

@@ -231,7 +231,7 @@ describeCluster("PostgresStore, while PostgreSQL or the network fails,", (shared
       expect(yield* Effect.flip(Fiber.join(appending))).toMatchObject({
         _tag: "Conflict",
         position: 0,
-        held: 4
+        stored: 4
       })
       expect(yield* textOf(store, 1)).toBe(bytesOf([bets(1, 0, 4)]))
     })
