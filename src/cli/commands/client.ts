@@ -1,4 +1,4 @@
-/** `lottery client`: an agency uploads its book and waits for its winners. */
+/** `lottery client`: uploads an agency's book and waits for its winners. */
 import { Console, Effect, Option } from "effect"
 import { CliError, Command } from "effect/cli"
 import type { Book } from "../../client/book/Book.ts"
@@ -21,70 +21,63 @@ import * as sharedSettings from "../settings/sharedSettings.ts"
 const DIALECTS = ["native", "binary", "json"] as const
 const MAX_BATCH = 1_000_000
 const DEFAULT_BATCH = 1000
-/** Enough that the cost of a message does not count; a frame has room for five times as many. */
+/** Large enough to make the cost per message negligible; a frame has room for five times more. */
 const NATIVE_BATCH = 4000
-/** The smallest packet: a bet with ordinary names fits in it, and most others. */
+/** Large enough for nearly every bet. */
 const MIN_PACKET = 256
 const MAX_PACKET = 65_537
 const MAX_BETS = 4_294_967_295
 
 export const settings = {
   agency: Setting.required("agency", "<number>", {
-    description: "Number of the agency",
+    description: "Agency number",
     schema: SettingText.AgencyFromText,
     keys: ["CLI_ID"],
     fileKeys: ["id"]
   }),
   server: sharedSettings.server,
   winnersServer: Setting.optionalWhenUsed("winners-server", "<host:port>", {
-    description: "Where the JSON dialect asks for the winners (default the server's port + 1)",
+    description: "Server for the winners, JSON dialect only (default the server's port + 1)",
     schema: SettingText.AddressFromText,
     keys: ["CLI_SERVER_CONSULT_ADDRESS"],
     fileKeys: ["server.consult_address"]
   }),
-  bets: Setting.file(
-    "bets",
-    "The agency's book, - for standard input (default .data/agency-N.csv)"
-  ),
+  bets: Setting.file("bets", "Book to send; - is standard input (default .data/agency-N.csv)"),
   dialect: Setting.withDefault("dialect", "<dialect>", {
-    description: `How to speak to the server: ${DIALECTS.join(", ")}`,
+    description: `Dialect to speak: ${DIALECTS.join(", ")}`,
     schema: SettingText.oneOf(DIALECTS),
     default: "native"
   }),
   draw: sharedSettings.drawWhenUsed,
   batch: Setting.optional("batch", "<number>", {
-    description: `Most bets in a message (default ${DEFAULT_BATCH}, in native ${NATIVE_BATCH})`,
+    description: `Maximum bets per message (default ${DEFAULT_BATCH}, native ${NATIVE_BATCH})`,
     schema: SettingText.intBetween(1, MAX_BATCH),
     keys: ["CLI_BATCH_MAXAMOUNT", "CHUNK_SIZE"],
     fileKeys: ["batch.maxAmount"]
   }),
   packetBytes: Setting.whenUsed("packet-bytes", "<bytes>", {
-    description: "Most bytes in a binary packet as a whole",
+    description: "Maximum bytes per binary packet, header included",
     schema: SettingText.intBetween(MIN_PACKET, MAX_PACKET),
     default: 8192
   }),
-  rejects: Setting.file("rejects", "Write bad lines to this file and send the others"),
+  rejects: Setting.file("rejects", "Write bad lines to this file and send the rest"),
   maxRejects: Setting.whenUsed("max-rejects", "<number>", {
-    description: "Send nothing if more bad lines than this would go to the file of --rejects",
+    description: "With --rejects, send nothing if there are more bad lines than this",
     schema: SettingText.intBetween(0, MAX_BETS),
-    // A few bad lines are slips; many mean that the file is no book, or in another format.
+    // A few bad lines are typing errors; many mean that the file is not a book.
     default: 50
   }),
   expect: Setting.optional("expect", "<number>", {
     description: "Send nothing unless the book has exactly this many bets",
     schema: SettingText.intBetween(0, MAX_BETS)
   }),
-  allowEmpty: Setting.flag(
-    "allow-empty",
-    "Send a book that has no bets: the agency takes part in the draw with none"
-  ),
+  allowEmpty: Setting.flag("allow-empty", "Allow a book without bets"),
   timeout: Setting.optional("timeout", "<duration>", {
     description: "Give up if there are no winners after this long (default never)",
     schema: SettingText.DurationFromText
   }),
   token: Setting.optionalWhenUsed("token", "<text>", {
-    description:
-      "Proves that it is this agency, in the native dialect over TLS; safest from a file",
+    description: "The agency's token, native dialect over TLS only; safest in a --config file",
     schema: SettingText.Token,
     secret: true
   }),
@@ -96,33 +89,33 @@ type Given = Command.Command.Config.Infer<typeof settings>
 
 const invalid = (message: string) => new CliError.ValidationError({ message })
 
-/** Refuses flags that would not be used. */
+/** Refuses flags that would have no effect. */
 const refuseUnused = Effect.fnUntraced(function* (given: Given) {
   const { bet, bets, dialect, draw, maxRejects, rejects, token } = given
   if (Option.isSome(bets) && SingleBet.hasFlag(bet)) {
     return yield* invalid(
-      "a book (--bets or LOTTERY_BETS) and the flags of a single bet: expected one"
+      "expected a book (--bets or LOTTERY_BETS) or the flags of a single bet, got both"
     )
   }
   if (draw.hasFlag && dialect !== "native") {
-    return yield* invalid(`draw is for the native dialect; ${dialect} cannot say it`)
+    return yield* invalid(`draw needs the native dialect; ${dialect} cannot name a draw`)
   }
   if (token.hasFlag && dialect !== "native") {
     return yield* invalid(
-      `token is for the native dialect; ${dialect} cannot say it, and needs certificates`
+      `token needs the native dialect; with ${dialect} use a certificate (--tls-cert)`
     )
   }
   if (maxRejects.hasFlag && Option.isNone(rejects)) {
-    return yield* invalid("max-rejects needs --rejects, the file that bad lines are written to")
+    return yield* invalid("max-rejects needs --rejects, the file for the bad lines")
   }
 })
 
-/** Refuses to send a token if another machine could read it on the way. */
+/** Refuses to send a token unencrypted over the network. */
 const refuseTokenInTheClear = Effect.fnUntraced(function* ({ dialect, server, token }: Given) {
   if (dialect !== "native" || isLoopback(server.host) || Option.isNone(yield* token.value)) return
   return yield* invalid(
-    `token needs TLS, as ${server.host} is not this machine: give --tls-ca, ` +
-      "or --tls if the server's CA is a public one; or leave out --token (LOTTERY_TOKEN)"
+    `token needs TLS because ${server.host} is not this machine: use --tls-ca, ` +
+      "or --tls if the server's CA is public, or remove --token (LOTTERY_TOKEN)"
   )
 })
 
@@ -140,7 +133,6 @@ const makeConversation = Effect.fnUntraced(function* (given: Given) {
   }
 })
 
-/** Where the agency asks for its winners. */
 const findWinnersServer = Effect.fnUntraced(function* ({ dialect, server, winnersServer }: Given) {
   if (dialect !== "json") return server
   const given = yield* winnersServer.value
@@ -149,7 +141,7 @@ const findWinnersServer = Effect.fnUntraced(function* ({ dialect, server, winner
   return { host, port: yield* sharedSettings.nextPort(port, "winners-server") }
 })
 
-/** Holds the conversation until the timeout, and shows its progress. */
+/** Runs the conversation, at most until the timeout, and shows its progress. */
 const holdConversation = Effect.fnUntraced(function* (
   { agency, timeout }: Given,
   conversation: Conversation,
@@ -166,7 +158,6 @@ const holdConversation = Effect.fnUntraced(function* (
   })
 }, Effect.scoped)
 
-/** The agency's winning documents on standard output, one a line. */
 const printWinners = Effect.fnUntraced(function* (documents: ReadonlyArray<string>) {
   yield* Purpose.fulfilled
   yield* logAction("consulta_ganadores", "success", { cant_ganadores: documents.length })
@@ -196,7 +187,7 @@ export const client = Command.make(
     })
     const book = yield* AgencyBook.open({ ...given, batchSize }, conversation)
     const servers = { server: { ...server, tls }, winnersServer: { ...winnersServer, tls } }
-    // A stop comes before the winners, or once all of them are printed.
+    // A signal stops the wait for the winners, but not the printing of them.
     yield* Effect.uninterruptibleMask((restore) =>
       Effect.flatMap(restore(holdConversation(given, conversation, book, servers)), printWinners)
     )
@@ -205,11 +196,11 @@ export const client = Command.make(
   Command.withExamples([
     {
       command: "lottery client --agency 3 --bets .data/agency-3.csv --server localhost:12345",
-      description: "Upload the book of agency 3, and print the documents that won"
+      description: "Upload the book of agency 3 and print its winning documents"
     },
     {
       command: "lottery client --agency 3 --dialect json --timeout 1h",
-      description: "The same in the second of the course's dialects, for an hour at most"
+      description: "The same in the course's JSON dialect, for an hour at most"
     }
   ])
 )

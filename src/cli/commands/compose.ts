@@ -1,4 +1,4 @@
-/** `lottery compose`: writes a Compose file that runs servers and their clients in containers. */
+/** `lottery compose`: writes a Compose file that runs servers and clients in containers. */
 import { Effect, Stdio, Stream } from "effect"
 import { CliError, Command } from "effect/cli"
 import { logAction } from "../../domain/ActionLog.ts"
@@ -13,28 +13,28 @@ const STORES = ["sqlite", "postgres"] as const
 
 export const settings = {
   clients: Setting.withDefault("clients", "<number>", {
-    description: "Clients, one for each agency from 1 on",
+    description: "Number of clients, one for each agency from 1",
     schema: SettingText.intBetween(1, MAX_CLIENTS),
     default: 5
   }),
-  oneBet: Setting.flag("one-bet", "Give each client one made-up bet in place of a book"),
+  oneBet: Setting.flag("one-bet", "Give each client one made-up bet instead of a book"),
   seed: sharedSettings.seedWhenUsed,
   store: Setting.withDefault("store", "<store>", {
-    description: "Where the servers keep the bets: sqlite or postgres, each in a volume",
+    description: "Bet store: sqlite or postgres, in a volume",
     schema: SettingText.oneOf(STORES),
-    // LOTTERY_STORE is the URL of a server's store.
+    // LOTTERY_STORE is the URL of a server's own store.
     flagOnly: true,
-    // The flag may be given a URL too, by mistake.
+    // A user may pass a URL by mistake, with a password.
     secret: true,
     default: "sqlite"
   }),
   servers: Setting.withDefault("servers", "<number>", {
-    description: "Servers that share the draw, all by the name of server; several need postgres",
+    description: "Number of servers that share the draw; several need --store postgres",
     schema: SettingText.intBetween(1, MAX_SERVERS),
     default: 1
   }),
   out: Setting.withDefault("out", "<file>", {
-    description: "File to write, in the folder of .data and config; - is standard output",
+    description: "File to write, next to .data and config; - is standard output",
     schema: SettingText.Text,
     default: "docker-compose-dev.yaml"
   })
@@ -47,7 +47,7 @@ export const compose = Command.make(
     const postgresServers = store === "postgres" ? servers : undefined
     if (postgresServers === undefined && servers > 1) {
       const message =
-        `servers is ${servers}, but several servers share a draw through PostgreSQL only: ` +
+        `servers is ${servers}, but several servers can share a draw only through PostgreSQL: ` +
         "add --store postgres"
       return yield* new CliError.ValidationError({ message })
     }
@@ -64,11 +64,11 @@ export const compose = Command.make(
   Command.withExamples([
     {
       command: "lottery compose --clients 5",
-      description: "Write docker-compose-dev.yaml for a server and five clients with their books"
+      description: "Write docker-compose-dev.yaml for a server and five clients with books"
     },
     {
       command: "lottery compose --clients 5 --store postgres --servers 2",
-      description: "The same with two servers, which share the draw through PostgreSQL"
+      description: "The same with two servers that share the draw through PostgreSQL"
     }
   ])
 )

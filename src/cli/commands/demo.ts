@@ -1,4 +1,4 @@
-/** `lottery demo`: the whole lottery on made-up books, every party a process of its own. */
+/** `lottery demo`: runs a whole lottery on made-up books, with one process per agency. */
 import { Array as Arr, Console, Deferred, Effect, Fiber, FileSystem, Path, Semaphore } from "effect"
 import { Command } from "effect/cli"
 import { DEFAULT_WINNING_NUMBER } from "../../domain/Draw.ts"
@@ -15,19 +15,19 @@ import * as sharedSettings from "../settings/sharedSettings.ts"
 
 const MAX_CLIENTS = 1000
 const MAX_BETS = 1_000_000
-/** Clients that start up at the same time; more would only wait for one another. */
+/** How many clients start at the same time; more would only slow each other down. */
 const STARTING_CLIENTS = 8
-/** One bet in this many wins, so that most agencies of the demo have a winner. */
+/** With the default number of bets, most agencies have a winner. */
 const BETS_PER_WINNER = 1000
 
 export const settings = {
   clients: Setting.withDefault("clients", "<number>", {
-    description: "Agencies that take part, each a process of its own",
+    description: "Number of agencies, each a process of its own",
     schema: SettingText.intBetween(1, MAX_CLIENTS),
     default: 5
   }),
   bets: Setting.withDefault("bets", "<number>", {
-    description: "Bets in each agency's book",
+    description: "Bets per agency",
     schema: SettingText.intBetween(0, MAX_BETS),
     default: 3000
   }),
@@ -43,7 +43,7 @@ interface Row {
   readonly millis: number
 }
 
-/** A table whose last column, the winning documents, is left-aligned. */
+/** The last column, the winning documents, is left-aligned. */
 const table = (rows: ReadonlyArray<Row>): string => {
   const numbers = textTable(
     ["agency", "bets", "winners", "time"],
@@ -61,11 +61,11 @@ const table = (rows: ReadonlyArray<Row>): string => {
   return numbers.map((line, index) => `${line}  ${documents[index]}`.trimEnd()).join("\n")
 }
 
-/** Shows how many bets are acknowledged: over and over on a terminal, else each finished book. */
+/** Shows the acknowledged bets: continuously on a terminal, otherwise once per complete book. */
 const makeProgress = Effect.fnUntraced(function* ({ bets, clients }: DemoSettings) {
   const status = yield* CurrentStatusLine
   const counts = new Map<number, number>()
-  /** Bets that a client found stored when it connected again: they say nothing of the speed. */
+  /** Bets that were already stored when a client reconnected: they do not count as speed. */
   let resumed = 0
   const meter = new RateMeter()
   const total = clients * bets
@@ -79,7 +79,6 @@ const makeProgress = Effect.fnUntraced(function* ({ bets, clients }: DemoSetting
       })
     )
   }
-  /** Takes in a line of an agency's log. */
   return (agency: number, { action, cantidad = 0, posicion = 0 }: DemoProcess.LogLine) =>
     Effect.sync(() => {
       const isResumed = action === "upload_resumed"
@@ -98,7 +97,7 @@ interface ServerPorts {
   readonly winnersPort: number
 }
 
-/** Runs the server to its end; `listening` gets its ports. */
+/** Runs the server until it exits; `listening` gets its ports. */
 const runServer = (store: string, clients: number, listening: Deferred.Deferred<ServerPorts>) =>
   DemoProcess.run(
     "the server",
@@ -113,7 +112,6 @@ const runServer = (store: string, clients: number, listening: Deferred.Deferred<
         : Effect.void
   )
 
-/** Runs every agency as a process of its own, a few of them starting at a time. */
 const runClients = Effect.fnUntraced(function* (
   bookOf: (agency: number) => string,
   settings: DemoSettings,
@@ -170,6 +168,9 @@ const runDemo = Effect.fnUntraced(function* (settings: DemoSettings) {
 
 export const demo = Command.make("demo", settings, runDemo).pipe(
   Command.withExamples([
-    { command: "lottery demo --clients 5", description: "Five agencies, a server, and a draw" }
+    {
+      command: "lottery demo --clients 5",
+      description: "Run a draw with a server and five agencies"
+    }
   ])
 )

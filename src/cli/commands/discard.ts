@@ -1,4 +1,4 @@
-/** `lottery discard`: drops the stored book of an agency, so that a corrected one can be sent. */
+/** `lottery discard`: discards an agency's stored book, so that a corrected one can be sent. */
 import { Effect, Option } from "effect"
 import { CliError, Command } from "effect/cli"
 import { logAction } from "../../domain/ActionLog.ts"
@@ -11,7 +11,7 @@ import * as SettingText from "../settings/SettingText.ts"
 import * as StoreSetting from "../settings/StoreSetting.ts"
 import * as sharedSettings from "../settings/sharedSettings.ts"
 
-/** Fails with what would be dropped and what must be given to drop it, or as the discard would. */
+/** Fails with what would be discarded and how to confirm it, or as the discard itself would. */
 const askToConfirm = Effect.fnUntraced(function* (
   store: StoreUrl.StoreUrl,
   draw: string,
@@ -28,7 +28,7 @@ const askToConfirm = Effect.fnUntraced(function* (
   const { bets, finished } = progress
   const book = `the ${finished ? "finished " : ""}book of agency ${agency} with ${bets} bets`
   return yield* new CliError.ValidationError({
-    message: `this would drop ${book} from ${StoreUrl.show(store)}; give --yes to do it`
+    message: `this would discard ${book} from ${StoreUrl.show(store)}; add --yes to do it`
   })
 })
 
@@ -36,10 +36,10 @@ export const settings = {
   store: StoreSetting.store,
   draw: sharedSettings.draw,
   agency: Setting.required("agency", "<number>", {
-    description: "Whose book is dropped",
+    description: "Agency whose book is discarded",
     schema: SettingText.AgencyFromText
   }),
-  yes: Setting.flag("yes", "Drop it: without this, only say what would be dropped")
+  yes: Setting.flag("yes", "Discard the book; without this flag, only show what would be discarded")
 }
 
 export const discard = Command.make(
@@ -52,14 +52,14 @@ export const discard = Command.make(
       const reader = StoreUrl.layerReader(store, draw)
       yield* Effect.provide(StoredAgency.progressOf(store, agency), reader)
     }
-    const hint = bets === 0 ? "nothing was held of this agency" : undefined
+    const hint = bets === 0 ? "this agency had no stored bets" : undefined
     yield* logAction("book_discarded", "success", { agencia: agency, cantidad: bets, hint })
   })
 ).pipe(
   Command.withExamples([
     {
       command: "lottery discard --store sqlite:lottery.db --agency 3 --yes",
-      description: "Drop the book of agency 3, also beside a running server"
+      description: "Discard the book of agency 3, even while a server is running"
     }
   ])
 )

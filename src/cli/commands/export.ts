@@ -1,4 +1,4 @@
-/** `lottery export`: the stored bets on standard output. */
+/** `lottery export`: prints the stored bets. */
 import { Effect, Option, Stdio, Stream } from "effect"
 import { Command } from "effect/cli"
 import type { Agency } from "../../domain/Agency.ts"
@@ -12,7 +12,7 @@ import * as SettingText from "../settings/SettingText.ts"
 import * as StoreSetting from "../settings/StoreSetting.ts"
 import * as sharedSettings from "../settings/sharedSettings.ts"
 
-/** The rows of a batch, each after its agency. */
+/** Puts the agency in front of each row of a batch. */
 const withAgency = (agency: number, { bytes, count }: BetBatch): Uint8Array => {
   const prefix = Buffer.from(`${agency},`)
   const rows = Buffer.alloc(bytes.length + count * prefix.length)
@@ -28,10 +28,7 @@ const withAgency = (agency: number, { bytes, count }: BetBatch): Uint8Array => {
   return rows
 }
 
-/**
- * The rows of an agency's book. If the agency has sent nothing there are none, and a warning: an
- * empty file without one would look like a whole book.
- */
+/** Warns if the agency has sent nothing: an empty file would look like a whole book. */
 const bookOf = Effect.fnUntraced(function* (store: StoreUrl.StoreUrl, agency: Agency) {
   const books = yield* BetStoreReader
   const { bets, finished } = yield* StoredAgency.progressOf(store, agency)
@@ -39,7 +36,6 @@ const bookOf = Effect.fnUntraced(function* (store: StoreUrl.StoreUrl, agency: Ag
   return Stream.map(books.book(agency, 0), ({ bytes }) => bytes)
 })
 
-/** The rows of every agency's book, each with its agency. */
 const everyBook = Effect.gen(function* () {
   const books = yield* BetStoreReader
   const agencies = (yield* books.progress).keys()
@@ -52,7 +48,7 @@ export const settings = {
   store: StoreSetting.store,
   draw: sharedSettings.draw,
   agency: Setting.optional("agency", "<number>", {
-    description: "Only this agency's book, as the five fields of a bet",
+    description: "Print only this agency's book, without the agency number",
     schema: SettingText.AgencyFromText
   })
 }
@@ -72,7 +68,7 @@ export const exportCommand = Command.make(
   Command.withExamples([
     {
       command: "lottery export --store sqlite:lottery.db --agency 3",
-      description: "Give the book of agency 3 back"
+      description: "Print the book of agency 3"
     }
   ])
 )

@@ -13,13 +13,13 @@ const MAX_BETS = 4_294_967_295
 export const settings = {
   agencies: sharedSettings.agencies,
   bets: Setting.withDefault("bets", "<number>", {
-    description: "Bets in each book",
+    description: "Bets per book",
     schema: SettingText.intBetween(0, MAX_BETS),
     default: 27_000
   }),
   seed: sharedSettings.seed,
   out: Setting.withDefault("out", "<folder>", {
-    description: "Folder to write to, made where it is missing",
+    description: "Folder to write to, created if missing",
     schema: SettingText.Text,
     default: ".data"
   })

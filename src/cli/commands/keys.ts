@@ -1,4 +1,4 @@
-/** `lottery keys`: makes an authority and what it issues, for trying out TLS. */
+/** `lottery keys`: makes a CA and the certificates it issues, for trying out TLS. */
 import { Effect, FileSystem, Option, Path, Stream } from "effect"
 import { Command } from "effect/cli"
 import { logAction } from "../../domain/ActionLog.ts"
@@ -10,44 +10,43 @@ import * as Setting from "../settings/Setting.ts"
 import * as SettingText from "../settings/SettingText.ts"
 import * as sharedSettings from "../settings/sharedSettings.ts"
 
-/** Where a server is found without `--names`; Compose's service is called server. */
+/** The names in every server certificate; `server` is the Compose service. */
 const SERVER_NAMES = ["localhost", "server", "127.0.0.1", "::1"]
 
-/** A certificate cannot name the zone of an address, nor the dot after a whole name. */
+/** A certificate cannot contain an address's zone or a name's final dot. */
 const isCertified = (name: string | undefined): name is string =>
   name !== undefined && !name.includes("%") && !name.endsWith(".")
 
-/** Names as `central.example,10.0.0.7`. */
 const NamesFromText = SettingText.fromText(
-  "expected host names or IP addresses with commas between them",
+  "expected host names or IP addresses separated by commas",
   (text): ReadonlyArray<string> | undefined => {
     const names = text.split(",").map((name) => SettingText.parseHost(name.trim()))
     return names.every(isCertified) ? names : undefined
   }
 )
 
-/** The longest that Apple's systems take a server's certificate for, which are the strictest. */
+/** Apple's systems, the strictest, accept no server certificate that is valid for longer. */
 const MAX_DAYS = 825
 
 export const settings = {
   agencies: sharedSettings.agencies,
   names: Setting.optional("names", "<name,...>", {
-    description: `Names and IP addresses of the server beside ${SERVER_NAMES.join(", ")}`,
+    description: `More names or IP addresses of the server, after ${SERVER_NAMES.join(", ")}`,
     schema: NamesFromText
   }),
   days: Setting.withDefault("days", "<number>", {
-    description: "How long the certificates hold",
+    description: "Days until the certificates expire",
     schema: SettingText.intBetween(1, MAX_DAYS),
     default: 30
   }),
   out: Setting.withDefault("out", "<folder>", {
-    description: "Folder to write to, made where it is missing; nothing in it is overwritten",
+    description: "Folder to write to, created if missing; no file is overwritten",
     schema: SettingText.Text,
     default: "keys"
   })
 }
 
-/** The library is large: it is loaded once the settings have been checked. */
+/** The library is large, so it is loaded only after the settings are checked. */
 const loadTrialKeys = Effect.promise(() => import("../files/TrialKeys.ts"))
 
 const certificateName = (holder: string): string => `${holder}.pem`
@@ -59,14 +58,12 @@ const agencyName = (agency: number): string => `agency-${agency}`
 
 type KeysSettings = Command.Command.Config.Infer<typeof settings>
 
-/** The names of all files of a set. */
 const filesOf = ({ agencies }: KeysSettings): ReadonlyArray<string> =>
   [AUTHORITY, SERVER, ...agencies.map(agencyName)].flatMap((holder) => [
     certificateName(holder),
     keyName(holder)
   ])
 
-/** Fails if a file of the set is in the folder. */
 const refuseToOverwrite = Effect.fnUntraced(function* (settings: KeysSettings) {
   const { out } = settings
   const fs = yield* FileSystem.FileSystem
@@ -74,7 +71,7 @@ const refuseToOverwrite = Effect.fnUntraced(function* (settings: KeysSettings) {
   const there = new Set(yield* Effect.mapError(fs.readDirectory(out), fileUnavailable(out)))
   const taken = filesOf(settings).find((name) => there.has(name))
   if (taken === undefined) return
-  const reason = "is there already; nothing was written"
+  const reason = "already exists; nothing was written"
   return yield* new FileUnavailable({ file: path.join(out, taken), reason })
 })
 
@@ -91,7 +88,7 @@ const writeCertifiedKey = Effect.fnUntraced(function* (
   yield* writeWhole(path.join(folder, keyName(holder)), content(key), { mode: OWNER_ONLY })
 })
 
-/** Removes the files of a set: a part of it is useless, and blocks a second try. */
+/** Removes the files of an incomplete set, which would block a second try. */
 const removeSet = Effect.fnUntraced(function* (settings: KeysSettings) {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
@@ -100,7 +97,7 @@ const removeSet = Effect.fnUntraced(function* (settings: KeysSettings) {
   }
 })
 
-/** Makes the keys of an authority, a server and each agency, and writes all of them or none. */
+/** Writes the keys of the CA, the server and each agency: all of them or none. */
 const writeSet = Effect.fnUntraced(
   function* ({ agencies, days, names, out }: KeysSettings) {
     const { makeAuthority, validFor } = yield* loadTrialKeys
@@ -132,18 +129,18 @@ export const keys = Command.make(
     yield* logAction("keys", "success", { agencies: agencies.length, days, folder: out })
     const authorityKey = (yield* Path.Path).join(out, keyName(AUTHORITY))
     yield* Effect.logWarning(
-      `these keys are for trials: who has ${authorityKey} can make any agency's certificate`
+      `these keys are for trials only: anyone with ${authorityKey} can impersonate any agency`
     )
   })
 ).pipe(
   Command.withExamples([
     {
       command: "lottery keys --agencies 5 --out keys/",
-      description: "Write ca, server and agency-1 to agency-5, each as NAME.pem and NAME-key.pem"
+      description: "Write NAME.pem and NAME-key.pem for ca, server and agency-1 to agency-5"
     },
     {
-      command: "lottery keys --names central.example,10.0.0.7",
-      description: "The same for a server that is found under these too"
+      command: "lottery keys --names lottery.example,10.0.0.7",
+      description: "The same for a server that also has this name and address"
     }
   ])
 )

@@ -1,4 +1,4 @@
-/** `lottery ping`: sends a text line and expects the same back; the health check. */
+/** `lottery ping`: sends a text line and expects it back. Compose uses it as the health check. */
 import { Data, Duration, Effect, Option, Runtime, Schema } from "effect"
 import { Command } from "effect/cli"
 import { open } from "../../client/ServerConnection.ts"
@@ -13,7 +13,6 @@ import * as Setting from "../settings/Setting.ts"
 import * as SettingText from "../settings/SettingText.ts"
 import * as sharedSettings from "../settings/sharedSettings.ts"
 
-/** How long a message may take there and back. */
 const ANSWER_TIMEOUT = Duration.seconds(5)
 
 /** The server recognizes a shorter line only at the end of the stream. */
@@ -33,7 +32,7 @@ class EchoFailed extends Data.TaggedError("EchoFailed")<{
   readonly server: string
   readonly reason: string
 }> {
-  // It is logged as the outcome of the test.
+  // `test_echo_server` reports it.
   override readonly [Runtime.errorReported] = false
 
   override get message(): string {
@@ -41,7 +40,7 @@ class EchoFailed extends Data.TaggedError("EchoFailed")<{
   }
 }
 
-/** Sends a message on a connection of its own; succeeds when the same came back. */
+/** Sends a message on a new connection and checks that it comes back. */
 const echo = Effect.fn("ping.echo")(
   function* (server: ServerAddress, message: string) {
     const failed = (reason: string) =>
@@ -72,20 +71,20 @@ const MAX_COUNT = 1_000_000_000
 export const settings = {
   server: sharedSettings.optionalServer,
   port: Setting.whenUsed("port", "<port>", {
-    description: "Port of a server on this machine, to ping if --server is not given",
+    description: "Port on this machine, used without --server",
     schema: SettingText.intBetween(1, SettingText.MAX_PORT),
     keys: ["SERVER_PORT"],
     default: sharedSettings.DEFAULT_PORT
   }),
   count: Setting.withDefault("count", "<number>", {
-    description: "How many messages to send",
+    description: "Number of messages",
     schema: SettingText.intBetween(1, MAX_COUNT),
     keys: ["CLI_LOOP_AMOUNT"],
     fileKeys: ["loop.amount"],
     default: 1
   }),
   period: Setting.withDefault("period", "<duration>", {
-    description: "Time between two messages",
+    description: "Time between messages",
     schema: SettingText.DurationFromText,
     keys: ["CLI_LOOP_PERIOD"],
     fileKeys: ["loop.period"],
@@ -93,11 +92,11 @@ export const settings = {
     shownDefault: "1s"
   }),
   message: Setting.optional("message", "<text>", {
-    description: "Text to send; PING, or a numbered line where there is a client id",
+    description: "Text to send; default PING, or a numbered line with --client-id",
     schema: Message
   }),
   clientId: Setting.optional("client-id", "<number>", {
-    description: "Number of this client, in the log and in numbered lines",
+    description: "Number of this client, for the log and numbered lines",
     schema: SettingText.intBetween(0, MAX_AGENCY),
     keys: ["CLI_ID"],
     fileKeys: ["id"]
@@ -107,7 +106,7 @@ export const settings = {
 
 type Given = Command.Command.Config.Infer<typeof settings>
 
-/** The text of the `index`-th message, from 1 on: the course's line if the client is numbered. */
+/** The text of message `index`, counted from 1. With a client id it is the course's line. */
 const messageAt = ({ clientId, message }: Given, index: number): string =>
   Option.getOrElse(message, () =>
     Option.match(clientId, {
@@ -156,7 +155,7 @@ export const ping = Command.make(
   Command.withExamples([
     {
       command: "lottery ping --server localhost:12345 --count 3 --period 500ms",
-      description: "Ask three times whether the server is there; exit code 1 if it is not"
+      description: "Ping the server three times; exit with 1 if it does not answer"
     }
   ])
 )

@@ -1,4 +1,4 @@
-/** `lottery server`: the central. */
+/** `lottery server`: takes the bets, holds the draw and sends the winners. */
 import { Effect, Layer, Option } from "effect"
 import { CliError, Command } from "effect/cli"
 import { logAction } from "../../domain/ActionLog.ts"
@@ -22,8 +22,8 @@ import * as sharedSettings from "../settings/sharedSettings.ts"
 
 const MAX_BACKLOG = 65_535
 /**
- * At a stop, for the store to bring what it has acknowledged into order, which is durable already.
- * With the connections and both ports it is at most 10 s, after which Docker kills by itself.
+ * At a stop, the time for the store to tidy up; acknowledged bets are already durable. Together
+ * with the timeouts for connections and ports it stays within the 10 s before Docker kills.
  */
 export const STORE_CLOSE_TIMEOUT = "3 seconds"
 
@@ -34,24 +34,24 @@ export const settings = {
     default: "0.0.0.0"
   }),
   port: Setting.withDefault("port", "<port>", {
-    description: "Port for the agencies; 0 takes a free one",
+    description: "Port for the agencies; 0 picks a free one",
     schema: SettingText.Port,
     keys: ["SERVER_PORT"],
     default: sharedSettings.DEFAULT_PORT
   }),
   winnersPort: Setting.optional("winners-port", "<port>", {
-    description: "Second port, where the JSON clients ask for their winners (default port + 1)",
+    description: "Port where JSON clients ask for their winners (default port + 1)",
     schema: SettingText.Port,
     keys: ["CONSULT_SERVER_PORT"]
   }),
   backlog: Setting.withDefault("backlog", "<number>", {
-    description: "Connections that the system keeps waiting on each port",
+    description: "Maximum pending connections per port",
     schema: SettingText.intBetween(1, MAX_BACKLOG),
     keys: ["SERVER_LISTEN_BACKLOG"],
     default: 4096
   }),
   serverIp: Setting.optional("server-ip", "<host>", {
-    description: "The server's own name, in the course's file: logged, otherwise unused",
+    description: "Server name in the course's config file; logged, otherwise unused",
     schema: SettingText.Text,
     keys: ["SERVER_IP"]
   }),
@@ -59,33 +59,32 @@ export const settings = {
   store: StoreSetting.store,
   draw: sharedSettings.draw,
   winningNumber: Setting.withDefault("winning-number", "<number>", {
-    description: "Number that wins",
+    description: "Winning number",
     schema: NumberFromDigits,
     default: DEFAULT_WINNING_NUMBER
   }),
-  once: Setting.flag("once", "End when every agency has been told its winners"),
+  once: Setting.flag("once", "Exit when every agency has its winners"),
   identity: ServerIdentity.settings,
   limits: LimitSettings.settings
 }
 
 type Given = Command.Command.Config.Infer<typeof settings>
 
-/** Where to listen: two ports, unless the system chooses them. */
+/** Where to listen. If the system chooses the port, it chooses the winners port too. */
 const portsOf = Effect.fnUntraced(function* ({ backlog, host, port, ...given }: Given) {
-  // If the system chooses the port, it chooses the second one too.
   const next = port === 0 ? Effect.succeed(0) : sharedSettings.nextPort(port, "winners-port")
   const winnersPort = yield* Option.match(given.winnersPort, {
     onNone: () => next,
     onSome: Effect.succeed
   })
   if (port !== 0 && port === winnersPort) {
-    const message = `port and winners-port are both ${port}: expected two ports`
+    const message = `port and winners-port are both ${port}: expected two different ports`
     return yield* new CliError.ValidationError({ message })
   }
   return { host, port, winnersPort, backlog }
 })
 
-/** The lottery on its store, which is the last to close. */
+/** The lottery and its store, which closes last. */
 const lotteryLayer = (draw: Draw, store: StoreUrl.StoreUrl) =>
   Layer.effectContext(
     loggedResource(
@@ -137,7 +136,7 @@ export const server = Command.make(
   Command.withExamples([
     {
       command: "lottery server --agencies 5 --store sqlite:lottery.db --once",
-      description: "Serve five agencies, and end when each has been told its winners"
+      description: "Serve five agencies and exit when each has its winners"
     }
   ])
 )

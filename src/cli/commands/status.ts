@@ -1,4 +1,4 @@
-/** `lottery status`: the draw, and how far each agency has come. */
+/** `lottery status`: shows the draw and the progress of each agency. */
 import { Console, Effect, Option } from "effect"
 import { Command } from "effect/cli"
 import type { Agency } from "../../domain/Agency.ts"
@@ -19,7 +19,7 @@ interface Row extends Omit<AgencyProgress, "edition"> {
   readonly agency: Agency
 }
 
-/** Every agency that takes part, or that something is stored of. */
+/** Lists every agency that takes part or has something stored. */
 const rowsOf = (
   draw: StoredDraw | undefined,
   progress: ReadonlyMap<Agency, AgencyProgress>
@@ -35,7 +35,7 @@ const yesOrNo = (value: boolean): string => (value ? "yes" : "no")
 
 const table = (rows: ReadonlyArray<Row>): ReadonlyArray<string> =>
   textTable(
-    ["agency", "bets", "finished", "told"],
+    ["agency", "bets", "finished", "winners sent"],
     rows.map(({ agency, bets, finished, told }) => [agency, bets, yesOrNo(finished), yesOrNo(told)])
   )
 
@@ -77,7 +77,7 @@ export const status = Command.make(
   Command.withExamples([
     {
       command: "lottery status --store sqlite:lottery.db",
-      description: "Look how far each agency has come, also beside a running server"
+      description: "Show the progress of each agency, even while a server is running"
     }
   ])
 )

@@ -1,40 +1,39 @@
 /**
- * The text of a Compose file that runs servers and their clients, each in a container of its own:
- * one server with SQLite in a volume, or some that share a draw through PostgreSQL. Clients know
- * all of them as `server`. As the Compose specification says; docker-compose 1.29 knows all of it
- * except `name`. It is put together from text because a YAML encoder would leave out the comments,
- * which are for the people who edit the file.
+ * Makes a Compose file that runs servers and clients in containers: one server with SQLite in a
+ * volume, or several that share a draw through PostgreSQL. Clients know them all as `server`. The
+ * file follows the Compose specification; docker-compose 1.29 supports it except for `name`. It is
+ * built as text because a YAML encoder would omit the comments.
  */
 import { generateBook } from "../files/GeneratedBook.ts"
 
-/** A Linux bridge has 1,023 ports: for these, and for two that observe the network. */
+/** A Linux bridge has 1,023 ports: enough for these, the servers and two observers. */
 export const MAX_CLIENTS = 1000
 export const MAX_SERVERS = 20
 
 export interface ComposeParameters {
-  /** Clients, and so agencies: 1 to 1,000. */
+  /** Clients, one per agency: 1 to 1,000. */
   readonly clients: number
-  /** How many servers share a PostgreSQL, 1 to 20; if it is left out, one server has SQLite. */
+  /** Servers that share a PostgreSQL, 1 to 20; if undefined, one server uses SQLite. */
   readonly postgresServers?: number | undefined
-  /** Chooses the made-up bet that each client sends in place of its agency's book. */
+  /** If defined, each client sends one made-up bet instead of a book. */
   readonly oneBetSeed?: number | undefined
 }
 
-/** How many containers the smaller network has addresses for, without its gateway. */
+/** The addresses in the small subnet, without the gateway's. */
 const SMALL_NETWORK_CONTAINERS = 251
 const SMALL_SUBNET = "172.25.125.0/24"
 const LARGE_SUBNET = "172.25.120.0/21"
 
-/** The fields of a bet in the environment of a client, in the order of a book's line. */
+/** In the order of a book's line. */
 const BET_KEYS = ["NOMBRE", "APELLIDO", "DOCUMENTO", "NACIMIENTO", "NUMERO"]
 
-/** Compose inserts the variable of its own environment, or else what follows the dash. */
+/** Compose inserts the variable, or the text after the dash if it is not set. */
 const PASSWORD = `\${POSTGRES_PASSWORD:-lottery}`
 
-/** A double-quoted string, the same in JSON and YAML; Compose takes a single $ for a variable. */
+/** Quotes a string for YAML; Compose would treat a single $ as a variable. */
 export const quoted = (text: string): string => JSON.stringify(text).replaceAll("$", "$$$$")
 
-/** Indents each line, and drops the end of the last. */
+/** Indents each line and drops the last line end. */
 const indent = (spaces: number, lines: string): string =>
   lines.trimEnd().replace(/^/gm, " ".repeat(spaces))
 
@@ -56,25 +55,25 @@ name: tp0
 `
 }
 
-// The user is set by the image only: its folders belong to that user.
+// No `user` here: the image sets it, and its folders belong to that user.
 const CONTAINER = `
 x-container: &container
   image: lottery:latest
-  # It is built here: another one of the same name is never fetched in its place.
+  # Built on this machine: never pull another image of the same name.
   pull_policy: never
   networks: [testing_net]
   read_only: true
   tmpfs: [/tmp]
   cap_drop: [ALL]
   security_opt: ["no-new-privileges:true"]
-  # A command has some 12 threads, and a health check is another command.
+  # A command has about 12 threads, and a health check is a second command.
   pids_limit: 64
   mem_limit: 512m
   ulimits:
     nofile: 1024
 `
 
-/** What a server has because of its store, in the order of its lines. */
+/** The lines of a server that depend on its store. */
 const onSqlite = () => ({
   networks: "",
   store: `\
@@ -83,35 +82,34 @@ const onSqlite = () => ({
 `,
   volume: "  - data:/data\n",
   restart: `\
-# After a failure it goes on from what its store holds; a wrong setting fails again.
+# After a failure it resumes from its store; with a wrong setting it would fail again.
 restart: on-failure:3
 `
 })
 
 const onPostgres = (servers: number) => ({
-  // One name for several servers; Docker answers with the addresses of those that run.
+  // One name for several servers: Docker resolves it to those that are running.
   networks: `\
 networks:
   testing_net:
 ${servers === 1 ? "" : "    aliases: [server]\n"}\
   store_net:
 `,
-  // In the environment, where no list of processes shows the password.
+  // In the environment, because a process list would show the password in an argument.
   store: `\
 environment:
-  # In the clear, which each server warns of: only PostgreSQL and the servers are on this network,
-  # which does not leave the machine. For a PostgreSQL elsewhere add ?sslmode=require.
+  # Without TLS, of which each server warns: only PostgreSQL and the servers are on this network,
+  # which stays on this machine. For a PostgreSQL elsewhere, add ?sslmode=require.
   LOTTERY_STORE: "postgres://lottery:${PASSWORD}@postgres:5432/lottery"
 `,
   volume: "",
   restart: `\
 ${dependsOn(["postgres"])}\
-# Ten times within 100 s, ever later: PostgreSQL may be back by then; a wrong setting is not.
+# Ten times within 100 s, with growing delays: PostgreSQL may be back by then.
 restart: on-failure:10
 `
 })
 
-/** What every server has besides its name. */
 const server = ({ clients, postgresServers }: ComposeParameters): string => {
   const { networks, restart, store, volume } =
     postgresServers === undefined ? onSqlite() : onPostgres(postgresServers)
@@ -134,57 +132,54 @@ healthcheck:
   retries: 10
   start_period: 60s
 ${restart}\
-# A server may take 10 s to stop; mostly it is under one.
+# A server may take 10 s to stop; usually it takes less than 1 s.
 stop_grace_period: 30s
-# Enough for 10,000 connections, the most that a server takes, with TLS too.
+# Enough for 10,000 connections, a server's maximum, also with TLS.
 mem_limit: 3g
 ulimits:
   nofile: 16384
 `
 }
 
-/** docker buildx imagetools inspect postgres:VERSION-alpine shows the digest of another version. */
+/** For another version: docker buildx imagetools inspect postgres:VERSION-alpine */
 const POSTGRES_DIGEST = "sha256:18cfe3ef5e6815560c98237d6216d1e5119702fb0f3894c8785dd58b8bbe5d73"
 
-/**
- * The official image, as it is made to run: it begins as root to own its volume, and goes on as a
- * user of its own.
- */
+/** The official image starts as root, takes ownership of its volume and then changes its user. */
 const POSTGRES = `
   postgres:
     image: postgres:17.11-alpine@${POSTGRES_DIGEST}
     container_name: postgres
-    # A server may take 8 connections, and there are 20 servers at most.
+    # A server may use 8 connections, and there are at most 20 servers.
     command: ["postgres", "-c", "max_connections=200"]
     networks: [store_net]
     security_opt: ["no-new-privileges:true"]
-    # A process for each connection, and those of its own.
+    # One process per connection, and PostgreSQL's own.
     pids_limit: 256
     mem_limit: 2g
     ulimits:
       nofile: 4096
     environment:
       POSTGRES_USER: lottery
-      # To change it, set POSTGRES_PASSWORD where Compose runs, or in a file .env beside this one:
-      # letters, digits and -._~ alone, as it stands in a URL too. A volume keeps its first one.
+      # To change it, set POSTGRES_PASSWORD in the environment of Compose or in a .env file next to
+      # this file. Use only letters, digits and -._~, because the password is also part of a URL.
+      # An existing volume keeps its first password.
       POSTGRES_PASSWORD: "${PASSWORD}"
       POSTGRES_DB: lottery
     volumes:
       - postgres:/var/lib/postgresql/data
     healthcheck:
-      # Over TCP, where it does not answer before its first start has made the database.
+      # Over TCP: on its first start it does not answer there until the database exists.
       test: ["CMD", "pg_isready", "-h", "127.0.0.1", "-U", "lottery", "-d", "lottery"]
       interval: 3s
       timeout: 10s
       retries: 10
       start_period: 60s
-    # After a failure it recovers what was committed.
+    # After a failure it recovers all committed data.
     restart: on-failure
-    # A checkpoint comes before its end.
+    # It writes a checkpoint before it exits.
     stop_grace_period: 60s
 `
 
-/** What several servers share; a single one has it itself. */
 const sharedByServers = (parameters: ComposeParameters): string =>
   `\nx-server: &server\n  <<: *container\n${indent(2, server(parameters))}\n`
 
@@ -208,7 +203,6 @@ ${parameters.oneBetSeed === undefined ? "    - ./.data:/lottery/.data:ro\n" : ""
 ${indent(2, dependsOn(serverNames(parameters)))}
 `
 
-/** The one bet that a client sends, as its environment has it. */
 const betOf = (agency: number, seed: number): string => {
   const book = Buffer.concat([...generateBook({ seed, agency, bets: 1 })])
   const fields = book.toString("utf8").trimEnd().split(",")
@@ -232,7 +226,6 @@ networks:
         - subnet: ${containers > SMALL_NETWORK_CONTAINERS ? LARGE_SUBNET : SMALL_SUBNET}
 ${hasPostgres ? "  store_net:\n    driver: bridge\n    internal: true\n" : ""}`
 
-/** The Compose file for these parameters; the same parameters make the same text. */
 export const makeComposeFile = (parameters: ComposeParameters): string => {
   const { clients, oneBetSeed, postgresServers } = parameters
   const hasPostgres = postgresServers !== undefined

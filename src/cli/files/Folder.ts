@@ -1,4 +1,3 @@
-/** A folder that a command writes to, created if it is missing. */
 import { Effect, FileSystem, Path, type PlatformError } from "effect"
 import { FileUnavailable, fileUnavailable } from "../../domain/FileUnavailable.ts"
 
@@ -6,8 +5,8 @@ const isAlreadyThere = ({ reason }: PlatformError.PlatformError): boolean =>
   reason._tag === "AlreadyExists"
 
 /**
- * Makes a folder and those above it. (Node's own way tries for ever inside a folder that takes no
- * other, such as `/proc`.)
+ * Creates a folder and its parents. (Node's own `recursive` option never returns in a folder that
+ * cannot contain others, such as `/proc`.)
  */
 export const makeFolder: (
   folder: string
@@ -27,7 +26,7 @@ export const makeFolder: (
       ),
       Effect.mapError((error) =>
         error.reason._tag === "NotFound"
-          ? new FileUnavailable({ file: folder, reason: `no folder can be made in ${parent}` })
+          ? new FileUnavailable({ file: folder, reason: `cannot create a folder in ${parent}` })
           : fileUnavailable(folder)(error)
       )
     )

@@ -1,6 +1,6 @@
 /**
- * Books of made-up bets that look like real ones: `first names,last name,document,birthdate,number`
- * a line, CR LF line ends, UTF-8, no quoting. The same seed gives the same book.
+ * Generates books of made-up bets in the format of real ones: lines of `first names,last
+ * name,document,birthdate,number`, CR LF, UTF-8, no quoting. The same seed gives the same book.
  */
 import { Effect, Stream } from "effect"
 import { writeWhole } from "./WholeFile.ts"
@@ -29,23 +29,21 @@ const LAST_NAMES = (
   "Velázquez Vera Villalba Yáñez Zárate"
 ).split(" ")
 
-/** What makes a book; the same parameters make the same bytes. */
 export interface BookParameters {
   /** A whole number from 0 to 4,294,967,295. */
   readonly seed: number
   readonly agency: number
   readonly bets: number
-  /** Puts about one bet in `everyBets` on `number`, in addition to those by chance. */
+  /** Puts about one bet in `everyBets` on `number`, in addition to random ones. */
   readonly winners?: { readonly number: number; readonly everyBets: number } | undefined
 }
 
-/** About one bet in this many is by a person who has bet before. */
 const BETS_PER_REPEATED_PERSON = 500
 
-/** How many of the latest persons may bet again. */
+/** Only the latest persons bet again. */
 const REMEMBERED_PERSONS = 64
 
-/** Numbers from a 32-bit state (splitmix32): fast, and good enough to make up people. */
+/** A 32-bit random number generator (splitmix32): fast, and good enough to make up people. */
 class Chances {
   private state: number
 
@@ -68,20 +66,19 @@ class Chances {
   }
 }
 
-/** About the size of a chunk of a book. */
 const CHUNK_CHARACTERS = 256 * 1024
 
 const FIRST_DOCUMENT = 20_000_000
 const DOCUMENTS = 20_000_000
 const FIRST_YEAR = 1940
 const YEARS = 65
-/** Every month and day that a date is made up of; every month has 28 days. */
+/** For months and days; every month has 28 days. */
 const TWO_DIGITS = Array.from({ length: 29 }, (_, number) => String(number).padStart(2, "0"))
 
 const oneOf = (names: ReadonlyArray<string>, chances: Chances): string =>
   names[chances.below(names.length)]!
 
-/** The fields of a line that a person has, always the same for the same seed. */
+/** The fields of a line except the number. */
 const personOf = (seed: number): string => {
   const chances = new Chances(seed)
   let firstNames = oneOf(FIRST_NAMES, chances)
@@ -94,14 +91,14 @@ const personOf = (seed: number): string => {
   return `${firstNames},${lastName},${document},${year}-${month}-${day}`
 }
 
-/** The bytes of a book, in chunks of whole lines. */
+/** Generates a book in chunks of whole lines. */
 export function* generateBook(parameters: BookParameters): Generator<Uint8Array> {
   const { agency, bets, seed, winners } = parameters
   const utf8 = new TextEncoder()
   const chances = new Chances(seed ^ Math.imul(agency, 0x85ebca6b))
   const persons = new Uint32Array(REMEMBERED_PERSONS)
   let known = 0
-  /** The seed of a person: mostly a new one, now and then one who has bet before. */
+  /** Returns the seed of a person, usually a new one. */
   const choosePerson = (): number => {
     const remembered = Math.min(known, REMEMBERED_PERSONS)
     if (remembered > 0 && chances.below(BETS_PER_REPEATED_PERSON) === 0) {
@@ -123,7 +120,6 @@ export function* generateBook(parameters: BookParameters): Generator<Uint8Array>
   if (text !== "") yield utf8.encode(text)
 }
 
-/** Writes a book to a file, whole or not at all. */
 export const writeBook = Effect.fn("GeneratedBook.writeBook")(function* (
   file: string,
   parameters: BookParameters

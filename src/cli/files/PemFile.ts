@@ -1,6 +1,6 @@
 /**
- * Reads the files for TLS, and says of each what is wrong with it. Node itself skips what is no
- * certificate, and trusts the public CAs if it finds none in the file of a CA.
+ * Reads and checks the TLS files. Node itself ignores text that is not a certificate, and trusts
+ * the public CAs if a CA file contains none.
  */
 import { createPrivateKey, X509Certificate } from "node:crypto"
 import { Effect, Option } from "effect"
@@ -10,7 +10,7 @@ import { readText } from "./WholeFile.ts"
 
 const BEGIN = "-----BEGIN CERTIFICATE-----"
 
-/** The first of the certificates in a text; throws if there is none, or one cannot be read. */
+/** Returns the first certificate; throws if there is none or any is invalid. */
 const firstCertificate = (pem: string): X509Certificate => {
   const [, ...rests] = pem.split(BEGIN)
   const [first] = rests.map((rest) => new X509Certificate(`${BEGIN}${rest}`))
@@ -26,11 +26,10 @@ const readable = <A>(file: string, expected: string, read: () => A) =>
 
 const readCertificate = Effect.fnUntraced(function* (file: string) {
   const pem = yield* readText(file)
-  const expected = "one or more certificates as PEM"
+  const expected = "one or more PEM certificates"
   return { pem, first: yield* readable(file, expected, () => firstCertificate(pem)) }
 })
 
-/** The certificates of a CA, as PEM. */
 export const readAuthority = (file: string) => Effect.map(readCertificate(file), ({ pem }) => pem)
 
 interface PairFiles {
@@ -38,23 +37,23 @@ interface PairFiles {
   readonly key: string
 }
 
-/** The files that the settings `tls-cert` and `tls-key` name; undefined if neither is given. */
+/** Pairs the files of `tls-cert` and `tls-key`; undefined if neither is given. */
 export const pairOf = Effect.fnUntraced(function* (
   cert: Option.Option<string>,
   key: Option.Option<string>
 ) {
   if (Option.isSome(cert) !== Option.isSome(key)) {
-    const message = "tls-cert and tls-key belong together: one of them is missing"
+    const message = "tls-cert and tls-key must be given together: one of them is missing"
     return yield* new CliError.ValidationError({ message })
   }
   return Option.getOrUndefined(Option.all({ cert, key }))
 })
 
-/** A certificate, with those that it was signed with, and its private key, both as PEM. */
+/** Reads a certificate, with its chain, and its private key. */
 export const readPair = Effect.fnUntraced(function* (files: PairFiles) {
   const { first, pem } = yield* readCertificate(files.cert)
   const key = yield* readText(files.key)
-  const expected = "a private key as PEM, without a passphrase"
+  const expected = "a PEM private key without a passphrase"
   const privateKey = yield* readable(files.key, expected, () => createPrivateKey(key))
   if (!first.checkPrivateKey(privateKey)) {
     const reason = `expected the private key of the certificate in ${files.cert}`

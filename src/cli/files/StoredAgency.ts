@@ -1,15 +1,14 @@
-/** An agency that a command is about, as a store has it. */
 import { Data, Effect, Option } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
 import { describeAgencies } from "../../domain/Draw.ts"
 import { BetStoreReader, NO_PROGRESS } from "../../server/store/BetStore.ts"
 import * as StoreUrl from "../../server/store/StoreUrl.ts"
 
-/** The agency takes no part in the draw, and nothing is stored of it. */
+/** The agency is not in the draw and has nothing stored. */
 class NoSuchAgency extends Data.TaggedError("NoSuchAgency")<{
   readonly agency: Agency
   readonly store: string
-  /** Those that take part, once the draw has been opened. */
+  /** The agencies in the draw; undefined before it has been opened. */
   readonly agencies: ReadonlyArray<Agency> | undefined
 }> {
   override get message(): string {
@@ -19,7 +18,7 @@ class NoSuchAgency extends Data.TaggedError("NoSuchAgency")<{
   }
 }
 
-/** What is stored of an agency. */
+/** Returns an agency's stored progress. */
 export const progressOf = Effect.fnUntraced(function* (store: StoreUrl.StoreUrl, agency: Agency) {
   const books = yield* BetStoreReader
   const progress = (yield* books.progress).get(agency)

@@ -1,37 +1,36 @@
 /**
- * Keys and certificates for trying out TLS: an authority that is made on the spot, and what it
- * issues to a server and to agencies. ECDSA on P-256; profiles after RFC 5280.
+ * Makes keys and certificates to try out TLS: a new CA, which issues certificates to a server and
+ * to agencies. ECDSA on P-256; profiles follow RFC 5280.
  */
 import { isIP } from "node:net"
-// The library of certificates asks for it when it is imported.
+// @peculiar/x509 needs it when it is imported.
 import "reflect-metadata"
 import * as x509 from "@peculiar/x509"
 import { DateTime, Effect } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
 
-/** A certificate and its private key (PKCS#8), both as PEM. */
+/** A certificate and its private key (PKCS#8), both in PEM. */
 export interface CertifiedKey {
   readonly certificate: string
   readonly key: string
 }
 
-/** From when to when a certificate holds, in whole seconds. */
+/** A certificate's period of validity, in whole seconds. */
 export interface Validity {
   readonly notBefore: DateTime.Utc
   readonly notAfter: DateTime.Utc
 }
 
-/** Whose certificate it is: an agency's, or a server's under its host names and IP addresses. */
+/** The holder of a certificate; a server's names are host names and IP addresses. */
 type Holder = { readonly agency: Agency } | { readonly serverNames: ReadonlyArray<string> }
 
-/** Issues certificates; anyone who has its key can do so too. */
 export interface Authority extends CertifiedKey {
   readonly issue: (holder: Holder, validity: Validity) => Effect.Effect<CertifiedKey>
 }
 
 const EARLIER_MINUTES = 5
 
-/** From a little before now, for clocks that are slow, until `days` from now. */
+/** Starts a little before now, for clocks that are slow. */
 export const validFor = (days: number): Effect.Effect<Validity> =>
   Effect.map(DateTime.now, (now) => ({
     notBefore: DateTime.subtract(now, { minutes: EARLIER_MINUTES }),
@@ -48,13 +47,12 @@ const generateKeys = Effect.promise(() =>
 
 type KeyPair = Effect.Success<typeof generateKeys>
 
-/** As PEM; a key and a certificate that are put into one file must be on lines of their own. */
+/** Encodes PEM with a final line end, so that such texts can be concatenated. */
 const encodePem = (bytes: ArrayBuffer, tag: string): string =>
   `${x509.PemConverter.encode(bytes, tag).trimEnd()}\n`
 
 const isCritical = true
 
-/** What a certificate says of its holder, apart from the key. */
 interface Profile {
   readonly commonName: string
   readonly extensions: ReadonlyArray<x509.Extension>
@@ -63,7 +61,7 @@ interface Profile {
 const AUTHORITY: Profile = {
   commonName: AUTHORITY_NAME,
   extensions: [
-    // It signs certificates of servers and agencies, and no further authority's.
+    // It may sign certificates, but not those of further CAs.
     new x509.BasicConstraintsExtension(true, 0, isCritical),
     new x509.KeyUsagesExtension(
       x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign,
@@ -121,7 +119,7 @@ const certify = async (
   }
 }
 
-/** Makes an authority with a key of its own. A name that cannot be in a certificate is a defect. */
+/** Makes a CA with a new key. A server name that a certificate cannot contain is a defect. */
 export const makeAuthority = Effect.fn("TrialKeys.makeAuthority")(function* (validity: Validity) {
   const keys = yield* generateKeys
   const credentials = yield* Effect.promise(() => certify(AUTHORITY, keys, keys, validity))

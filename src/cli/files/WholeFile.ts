@@ -1,4 +1,3 @@
-/** Files that are read or written as a whole. A written one is never seen half. */
 import { lstatSync } from "node:fs"
 import { Effect, FileSystem, Stream } from "effect"
 import { FileUnavailable, fileUnavailable } from "../../domain/FileUnavailable.ts"
@@ -11,23 +10,23 @@ export const readText = Effect.fnUntraced(function* (file: string) {
 
 const PERMISSIONS = 0o777
 
-/** The file that a name leads to, through links of ours, and its mode. */
+/** Follows symbolic links, except those of other users; returns the file and its mode. */
 const fileBehind = Effect.fnUntraced(function* (name: string) {
   const fs = yield* FileSystem.FileSystem
   if (!(yield* fs.exists(name))) return { file: name, mode: undefined }
   const link = lstatSync(name, { throwIfNoEntry: false })
   if (link?.isSymbolicLink() && link.uid !== 0 && link.uid !== process.geteuid?.()) {
-    const reason = `is a link of user ${link.uid}; remove it`
+    const reason = `is a symbolic link of user ${link.uid}; remove it`
     return yield* new FileUnavailable({ file: name, reason })
   }
   const { mode, type } = yield* fs.stat(name)
   if (type === "File") return { file: yield* fs.realPath(name), mode: mode & PERMISSIONS }
-  return yield* new FileUnavailable({ file: name, reason: "is there already, and not a file" })
+  return yield* new FileUnavailable({ file: name, reason: "already exists and is not a file" })
 })
 
 /**
- * Writes a file under a temporary name in the same folder and renames it once it is whole. A new
- * file has `mode` from its first moment, or what the umask leaves; an existing one keeps its own.
+ * Writes a file under a temporary name in the same folder, then renames it. A new file has `mode`,
+ * by default the umask's, from the moment it is created; an existing file keeps its mode.
  */
 export const writeWhole = Effect.fn("WholeFile.writeWhole")(
   function* (

@@ -1,7 +1,4 @@
-/**
- * Shows how far a client is: on a terminal in its status line, elsewhere in a line of the log from
- * time to time.
- */
+/** Shows a client's progress: on a terminal in the status line, otherwise in the log. */
 import { Data, type Duration, Effect, Schedule } from "effect"
 import { UploadProgress, type Waiting } from "../../client/UploadProgress.ts"
 import { logAction } from "../../domain/ActionLog.ts"
@@ -11,7 +8,7 @@ import * as SettingText from "../settings/SettingText.ts"
 import { RateMeter, uploadText, waitingText } from "./ProgressText.ts"
 import { CurrentStatusLine, keepDrawn } from "./StatusLine.ts"
 
-/** The agency did not get its winners in time; what is stored or finished stays so. */
+/** The agency did not get its winners in time. Nothing that was stored is lost. */
 export class TimedOut extends Data.TaggedError("TimedOut")<{
   readonly timeout: Duration.Duration
   readonly progress: UploadProgress
@@ -24,12 +21,11 @@ export class TimedOut extends Data.TaggedError("TimedOut")<{
       : `${acknowledged} of ${total} bets are known to be stored`
     return (
       `no winners after ${SettingText.showDuration(this.timeout)}${reason}; ${stored}; ` +
-      "the same command goes on from there"
+      "run the same command again to resume"
     )
   }
 }
 
-/** The least time between two lines of a kind. */
 const LOG_PERIOD_MILLIS = 10_000
 const LOOK_PERIOD = "1 second"
 
@@ -41,7 +37,7 @@ const textOf = (progress: UploadProgress, perSecond: number, width: number): str
     : prefix + waitingText(waiting)
 }
 
-/** Logs what is due: the wait at once and when it has changed, an upload only now and then. */
+/** Logs the wait for the draw at once, then each change; an upload every `LOG_PERIOD_MILLIS`. */
 const makeLook = Effect.fnUntraced(function* (
   agencia: Agency,
   progress: UploadProgress,
@@ -74,7 +70,6 @@ const makeLook = Effect.fnUntraced(function* (
   })
 })
 
-/** Shows the progress of a book of `total` bets until the scope closes. */
 export const make = Effect.fnUntraced(function* (agency: Agency, total: number) {
   const progress = new UploadProgress(total)
   const meter = new RateMeter()

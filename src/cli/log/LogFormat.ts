@@ -1,7 +1,7 @@
 /**
- * How log lines look: the course's text format, `2023-03-30 21:50:49 INFO     action: sorteo |
- * result: success` in local time, or one JSON object a line with the same keys. Messages that are
- * not an `ActionLine` are printed as they are.
+ * The two log formats: the course's text, `2023-03-30 21:50:49 INFO     action: sorteo | result:
+ * success` in local time, and one JSON object per line with the same keys. Messages other than an
+ * `ActionLine` are plain text.
  */
 import { Cause, Logger, LogLevel as LogLevels, References } from "effect"
 import { ActionLine } from "../../domain/ActionLog.ts"
@@ -9,11 +9,11 @@ import { ActionLine } from "../../domain/ActionLog.ts"
 export const LOG_FORMATS = ["text", "json"] as const
 export type LogFormat = (typeof LOG_FORMATS)[number]
 
-/** The levels of `--log-level`, as Python names them and as the course's log shows them. */
+/** Python's names, which the course's log shows. */
 export const LOG_LEVELS = ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] as const
 export type LogLevel = (typeof LOG_LEVELS)[number]
 
-/** The least of Effect's levels that is shown at each level of ours. */
+/** The lowest of Effect's levels that each level shows. */
 export const MINIMUM_LEVELS: Readonly<Record<LogLevel, LogLevels.LogLevel>> = {
   DEBUG: "All",
   INFO: "Info",
@@ -41,7 +41,7 @@ const localTime = (date: Date): string =>
   `${date.getFullYear()}-${twoDigits(date.getMonth() + 1)}-${twoDigits(date.getDate())} ` +
   `${twoDigits(date.getHours())}:${twoDigits(date.getMinutes())}:${twoDigits(date.getSeconds())}`
 
-/** The local time of a date; the calendar is asked once a second, not once a line. */
+/** Formats local time, with one calendar conversion per second instead of one per line. */
 const makeLocalClock = (): ((date: Date) => string) => {
   let second = Number.NaN
   let shown = ""
@@ -55,18 +55,17 @@ const makeLocalClock = (): ((date: Date) => string) => {
   }
 }
 
-/** What could begin another line, move a terminal's cursor, or show its text in another order. */
+/** Characters that could begin a line, control a terminal or reorder its text. */
 const UNSAFE = /[\p{Cc}\p{Zl}\p{Zp}\p{Cs}\p{Bidi_Control}]/gu
-/** The same, what separates fields, and a backslash that would read as an escape of these. */
+/** Also the field separator, and a backslash that would look like one of our escapes. */
 const UNSAFE_IN_TEXT = /[|\p{Cc}\p{Zl}\p{Zp}\p{Cs}\p{Bidi_Control}]|\\(?=u[0-9a-fA-F]{4})/gu
 
 const escapeAll = (text: string, unsafe: RegExp): string =>
   text.replace(unsafe, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`)
 
-/** Makes every character visible that could fake a line or disturb a terminal. */
 export const escapeControls = (text: string): string => escapeAll(text, UNSAFE)
 
-/** A value longer than this is cut, in characters: a peer's text must not fill the log. */
+/** Longer values are cut: a peer's text must not fill the log. */
 const MAX_VALUE_CHARACTERS = 16 * 1024
 
 const cut = (text: string): string =>
@@ -74,7 +73,6 @@ const cut = (text: string): string =>
     ? text
     : `${text.slice(0, MAX_VALUE_CHARACTERS)}… (${text.length} characters)`
 
-/** A text as one value of the text format: no other field or line can be read into it. */
 const escapeValue = (text: string): string => escapeAll(cut(text), UNSAFE_IN_TEXT)
 
 const showField = ([key, value]: readonly [string, unknown]): string =>
@@ -88,8 +86,8 @@ const showPlain = (part: unknown): string => escapeValue(plainText(part))
 const STACK_LINE = /^ +at /
 
 /**
- * The lines of an error as `Cause.prettyErrors` makes it: its stack begins with its message, which
- * may be a peer's words. Only the lines of the stack itself stay lines.
+ * The lines of an error from `Cause.prettyErrors`. Its stack begins with its message, which may be
+ * a peer's text, so only lines of the stack itself may start a line.
  */
 const errorLines = (error: Error): ReadonlyArray<string> => {
   const message = `${error.name}: ${error.message}`
@@ -100,7 +98,7 @@ const errorLines = (error: Error): ReadonlyArray<string> => {
   return [...lines, `[cause]: ${first}`, ...rest]
 }
 
-/** A cause in lines of its own, none of which can be taken for a line of the log. */
+/** Writes a cause as indented lines, none of which can look like a log line. */
 export const showCause = (cause: Cause.Cause<unknown>): string =>
   cut(
     Cause.prettyErrors(cause)
@@ -118,8 +116,8 @@ const annotationsOf = (options: Options): Array<[string, unknown]> =>
   Object.entries(options.fiber.getRef(References.CurrentLogAnnotations))
 
 /**
- * A line of the text format, without its line end. Inside a value `|`, controls and the like are
- * written as `\u007c`, so that a peer's text cannot look like another field or line.
+ * Makes lines of the text format, without line ends. Values escape `|`, controls and the like as
+ * `\u007c`, so that a peer's text cannot look like another field or line.
  */
 const makeText = () => {
   const timeOf = makeLocalClock()
@@ -134,7 +132,7 @@ const makeText = () => {
   }
 }
 
-/** A line of the JSON format, without its line end: `time` (UTC), `level`, and the keys. */
+/** Makes a line of the JSON format, without its line end; `time` is UTC. */
 const toJson = (options: Options): string => {
   const line: Record<string, unknown> = {
     time: options.date.toISOString(),
@@ -153,15 +151,15 @@ const toJson = (options: Options): string => {
   )
 }
 
-/** What is logged, and how: made by the command line, set once its flags are read. */
+/** The log settings, set once the flags have been parsed. */
 export interface LogChoice {
   format: LogFormat
   level: LogLevel
 }
 
 /**
- * Writes each line with one call of `write`. The format and the least level are those of `choice`
- * at that moment, so that lines before and after the command (a signal, the exit) are as its own.
+ * Writes each line with one call of `write`. It reads `choice` for each line, so that lines before
+ * and after the command (a signal, the exit) follow its flags too.
  */
 export const makeLogger = (
   choice: LogChoice,

@@ -1,10 +1,10 @@
 /**
- * Writes the log to standard error. Lines in quick succession are written together, because one
- * line alone can cost a server more than the bets that it is about: a write to a file waits while
- * the disk is being synced. Only a process that is killed loses its last lines.
+ * Writes the log to standard error. It batches lines, because one line can cost a server more than
+ * the bets that it reports: a write to a file waits during a data sync. Only a process that is
+ * killed loses its last lines.
  *
- * No write waits for the log's reader. What a stalled reader does not take is kept up to a bound;
- * further lines are dropped, and their count is logged once it takes lines again.
+ * No write waits for the log's reader. Lines for a stalled reader are buffered up to a bound, then
+ * dropped. Their number is logged when the reader resumes.
  */
 import * as Fs from "node:fs"
 import { isatty } from "node:tty"
@@ -13,42 +13,41 @@ const STDERR = 2
 const stderrStat = Fs.fstatSync(STDERR)
 const LF = 10
 const PIPE_BUF = 4096
-/** How long a line waits for others, in milliseconds. */
+/** How long a line waits for others. */
 const GATHERED_MILLIS = 20
-/** Once this many characters wait, they are written at once. */
 const GATHERED_CHARACTERS = 64 * 1024
-/** Bytes and characters that wait for the reader before lines are dropped. */
+/** The maximum of buffered bytes and characters. */
 export const MAX_WAITING = 1024 * 1024
-/** From a write that the reader had no room for to the next, in milliseconds. */
+/** The delay after a write for which the reader had no room. */
 const RETRY_MILLIS = 4
-/** From a write that failed to the next, in milliseconds: a full disk may have room again. */
+/** The delay after a failed write: a full disk may have room again. */
 const FAILED_RETRY_MILLIS = 1000
-/** How long the exit waits for a reader that takes nothing, in milliseconds. */
+/** How long the exit waits for a stalled reader. */
 const EXIT_IDLE_MILLIS = 1000
-/** How long it waits in all for a slow reader, in milliseconds. */
+/** How long the exit waits for a slow reader, in total. */
 const EXIT_MILLIS = 5000
 
 /**
- * A descriptor of standard error whose writes do not wait. Node's own stream waits for a stopped
- * terminal, and buffers without a bound what a pipe does not take.
+ * Opens standard error for non-blocking writes. Node's own stream blocks on a stopped terminal and
+ * buffers without bound for a full pipe.
  */
 const openStderr = (): number => {
   if (stderrStat.isFile()) return STDERR
   const { O_NOCTTY, O_NONBLOCK, O_WRONLY } = Fs.constants
-  // After `su` the terminal is another user's, and can be opened only as this session's.
+  // After `su` another user owns the terminal; only /dev/tty can be opened.
   for (const path of isatty(STDERR) ? ["/dev/stderr", "/dev/tty"] : ["/dev/stderr"]) {
     try {
-      // A new description: other processes that write to the same pipe or terminal still block.
+      // A new file description, so that other writers to the pipe or terminal stay blocking.
       return Fs.openSync(path, O_WRONLY | O_NONBLOCK | O_NOCTTY)
     } catch {}
   }
-  // A socket cannot be opened, nor another user's pipe: Node makes the descriptor non-blocking.
+  // Sockets and other users' pipes cannot be opened. Node makes this descriptor non-blocking.
   return process.stderr.fd
 }
 
 /**
- * How much of `rest` the next write is given. A pipe takes at most 4 KiB (PIPE_BUF) at once or not
- * at all: whole lines within that are never torn by another process that shares the pipe.
+ * The next piece of `rest` to write. A pipe takes up to 4 KiB (PIPE_BUF) atomically: no other
+ * process that shares the pipe can tear whole lines of that size.
  */
 const pieceOf = (rest: Buffer): Buffer => {
   if (!stderrStat.isFIFO() || rest.length <= PIPE_BUF) return rest
@@ -56,7 +55,6 @@ const pieceOf = (rest: Buffer): Buffer => {
   return end < 0 ? rest : rest.subarray(0, end + 1)
 }
 
-/** After "full" and "failed" something is left to write. */
 type Written = "all" | "full" | "failed"
 
 const sleepCell = new Int32Array(new SharedArrayBuffer(4))
@@ -65,22 +63,22 @@ export class LogOutput {
   readonly isTerminal = isatty(STDERR)
   private readonly descriptor = openStderr()
   private readonly onDropped: (lines: number) => void
-  /** Not yet tried to be written. */
+  /** Text that no write has tried yet. */
   private gathered = ""
-  /** Not yet taken by the reader. */
+  /** Bytes that the reader has not taken yet. */
   private rest = Buffer.alloc(0)
   private dropped = 0
   private timer: NodeJS.Timeout | undefined
 
-  /** `onDropped` is called when the reader takes lines again, to write how many it missed. */
+  /** `onDropped` reports the dropped lines; it is called when the reader resumes. */
   constructor(onDropped: (lines: number) => void) {
     this.onDropped = onDropped
     process.on("exit", () => this.flushAtExit())
   }
 
-  /** Writes a text soon, to a terminal at once. */
+  /** Writes a text: to a terminal at once, elsewhere soon. */
   write(text: string): void {
-    // From the first line that is dropped on all are, so that they are missing in one place.
+    // Once a line is dropped, so are all until the reader resumes: the log has only one gap.
     if (this.dropped > 0 || this.rest.length + this.gathered.length >= MAX_WAITING) {
       if (text.includes("\n")) this.dropped += 1
       return
@@ -103,7 +101,7 @@ export class LogOutput {
     return written
   }
 
-  /** Writes what the reader has room for. A failure cannot be reported; the work goes on. */
+  /** Writes what the reader has room for. A failure cannot be reported and stops nothing. */
   private writeAll(): Written {
     try {
       while (this.hasRest()) {
@@ -117,7 +115,7 @@ export class LogOutput {
     }
   }
 
-  /** Whether something is left to write, which is in `rest` then. */
+  /** Moves gathered text to `rest` once that is empty; returns whether it has any bytes. */
   private hasRest(): boolean {
     if (this.rest.length > 0) return true
     const { dropped } = this

@@ -1,21 +1,20 @@
-/** How far an upload is, as a person reads it in one line. Pure: numbers in, text out. */
+/** Formats the progress of an upload as one line. */
 import type { Waiting } from "../../client/UploadProgress.ts"
 
 const WINDOW_MILLIS = 10_000
 
-/** Measures how fast a count grows, over the last ten seconds. */
 export class RateMeter {
   private readonly samples: Array<{ readonly atMillis: number; readonly count: number }> = []
 
-  /** Takes the count at this moment; one that goes back counts as standing still. */
+  /** Records the current count; a decrease counts as no progress. */
   sample(atMillis: number, count: number): void {
     const highest = Math.max(count, this.samples.at(-1)?.count ?? 0)
     this.samples.push({ atMillis, count: highest })
-    // The oldest that stays is at least as old as the window, as soon as there is one.
+    // Keep one sample that is at least as old as the window.
     while ((this.samples[1]?.atMillis ?? atMillis) <= atMillis - WINDOW_MILLIS) this.samples.shift()
   }
 
-  /** The growth in a second; 0 before there are samples of two moments. */
+  /** The growth per second; 0 before the second sample. */
   get perSecond(): number {
     const first = this.samples[0]
     const last = this.samples.at(-1)
@@ -43,7 +42,7 @@ const clockText = (seconds: number): string => {
   return `${Math.floor(minutes / 60)}:${twoDigits(minutes % 60)}:${rest}`
 }
 
-/** A longer time is no estimate. */
+/** A longer estimate is meaningless. */
 const MAX_SECONDS_LEFT = 24 * 60 * 60
 
 const timeLeft = ({ acknowledged, perSecond, total }: Uploading): string => {
@@ -64,7 +63,6 @@ export const uploadText = (uploading: Uploading, width: number): string => {
   return `[${"#".repeat(filled)}${"-".repeat(bar - filled)}] ${text}`
 }
 
-/** What is shown of an agency whose book is up. */
 export const waitingText = (waiting: Waiting | undefined): string =>
   waiting === undefined
     ? "waiting for the draw"

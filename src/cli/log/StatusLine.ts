@@ -1,13 +1,10 @@
-/**
- * The last line of a terminal, which shows how far a command is. Lines of the log are written above
- * it, never through it.
- */
+/** The last line of a terminal, which shows a command's progress below the log. */
 import { Context, Effect, Schedule } from "effect"
 
-/** Where the log is written, and whether a line can be drawn there again. */
+/** Where the log is written. */
 export interface Terminal {
+  /** Whether a line can be redrawn. */
   readonly isTerminal: boolean
-  /** How many characters fit a line, at this moment. */
   readonly columns: () => number
   readonly write: (text: string) => void
 }
@@ -28,12 +25,12 @@ export class StatusLine {
     return this.terminal.isTerminal
   }
 
-  /** How many characters can be shown; one less than fit, so that the terminal does not wrap. */
+  /** One column less than the terminal has, so that it does not wrap. */
   get width(): number {
     return Math.max(0, this.terminal.columns() - 1)
   }
 
-  /** Shows this text in place of what was shown, cut to the terminal's width. */
+  /** Replaces the shown text; cuts the new one to the width. */
   show(text: string): void {
     const fitting = text.slice(0, this.width)
     if (fitting === this.drawn || !this.isTerminal) return
@@ -41,7 +38,7 @@ export class StatusLine {
     this.terminal.write(`\r${fitting}${ERASE_REST}`)
   }
 
-  /** Writes a line, with its LF, above what is shown. */
+  /** Writes a line, which ends in LF, above the shown text. */
   writeAbove(line: string): void {
     if (this.drawn === "") this.terminal.write(line)
     else this.terminal.write(`${ERASE_LINE}${line}${this.drawn}`)
@@ -54,7 +51,6 @@ export class StatusLine {
   }
 }
 
-/** The status line that the log is written above; by default one that shows nothing. */
 export const CurrentStatusLine = Context.Reference<StatusLine>("lottery/cli/StatusLine", {
   defaultValue: () =>
     new StatusLine({ isTerminal: false, columns: () => 0, write: () => undefined })
@@ -62,7 +58,7 @@ export const CurrentStatusLine = Context.Reference<StatusLine>("lottery/cli/Stat
 
 const DRAW_PERIOD = "100 millis"
 
-/** Keeps a text drawn until the scope closes; it is given the width that there is. */
+/** Redraws a text until the scope closes; `textFor` gets the current width. */
 export const keepDrawn = Effect.fnUntraced(function* (
   textFor: (width: number) => Effect.Effect<string>
 ) {

@@ -1,4 +1,4 @@
-/** Lines of right-aligned columns, as people read numbers; the first row holds the heads. */
+/** Lays out rows as lines of right-aligned columns, with headings in the first line. */
 export const textTable = (
   heads: ReadonlyArray<string>,
   rows: ReadonlyArray<ReadonlyArray<string | number>>

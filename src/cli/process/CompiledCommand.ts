@@ -1,11 +1,10 @@
 /**
- * Loads the command from the folder that build.ts wrote. Scripts are loaded only as they are
- * needed, each with the code that V8 compiled of it at build time, which saves parsing and
- * compiling at each start. The compiled code is read from the same folder as the scripts, so that
- * it needs no more protection than they do.
+ * Loads the command from the folder that build.ts wrote. Each script is loaded on demand, together
+ * with code that V8 compiled at build time, which saves parsing and compiling at each start. The
+ * compiled code is next to the scripts, so it needs no protection beyond theirs.
  *
- * Compiled code fits one version of V8, its flags and the features of a processor. Anywhere else V8
- * ignores it, and the command starts a little later.
+ * Compiled code fits one version of V8, its flags and the processor's features. Otherwise V8
+ * ignores it and the command starts a little more slowly.
  */
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
@@ -13,13 +12,12 @@ import { Script } from "node:vm"
 import type * as Command from "./entry.ts"
 import * as Signals from "./Signals.ts"
 
-/** The file in the folder that a worker thread is started with. */
+/** The file that starts a worker thread. */
 export const WORKER = "worker.mjs"
 
-/** The module that the scripts share with the file that loads them. */
+/** The module that the scripts share with the start file. */
 export const SIGNALS = "Signals.ts"
 
-/** The file with the compiled code of a script. */
 export const compiledFile = (script: string): string => `${script}.compiled`
 
 const compile = (filename: string): Script => {
@@ -31,7 +29,7 @@ const compile = (filename: string): Script => {
   }
 }
 
-/** Node's modules that take long to load and that many commands do without. */
+/** Node's modules that load slowly and that many commands do not need. */
 const SLOW = new Set([
   "node:child_process",
   "node:crypto",
@@ -41,18 +39,18 @@ const SLOW = new Set([
   "node:worker_threads"
 ])
 
-/** A module of Node that is loaded when something of it is first used. */
+/** Loads a Node module when one of its properties is first read. */
 const deferred = (id: string): object => {
   let module: object | undefined
   const get = (_: object, name: string | symbol): unknown => {
     module ??= process.getBuiltinModule(id)
     return Reflect.get(module!, name)
   }
-  // The scripts may copy a module's own properties; this one seems to have none.
+  // The scripts may copy a module's own properties, which would load it; this object has none.
   return Object.create(new Proxy({}, { get }))
 }
 
-/** Loads the command in a folder; puts each script that it loads into `scripts`, by file name. */
+/** Loads the command in a folder; adds each loaded script to `scripts`, by file name. */
 export const loadCommand = (
   folder: string,
   scripts = new Map<string, Script>()
@@ -61,7 +59,7 @@ export const loadCommand = (
   const worker = join(folder, WORKER)
 
   const provide = (id: string): unknown => {
-    // The start file's own, which has listened since before anything was loaded.
+    // The start file's instance, which has been listening from the start.
     if (id.endsWith(SIGNALS)) return Signals
     if (id.startsWith("./")) return load(id.slice(2))
     return SLOW.has(id) ? deferred(id) : process.getBuiltinModule(id)
@@ -74,7 +72,7 @@ export const loadCommand = (
       loaded.set(name, exports)
       const script = compile(join(folder, name))
       scripts.set(name, script)
-      // Each takes the worker's file for its own, for a store starts its worker with that.
+      // A store starts its worker thread from the file of its own script.
       script.runInThisContext()(exports, provide, worker)
     }
     return exports

@@ -1,11 +1,8 @@
-/**
- * A `lottery` command as a process of its own, whose log is read line by line. Killed with the
- * scope, by SIGTERM first.
- */
+/** Runs a `lottery` command as a separate process and reads its log line by line. */
 import { Data, Effect, Option, Schema, Stream } from "effect"
 import * as ChildProcess from "effect/process/ChildProcess"
 
-/** What the demo reads of a line of the JSON log. */
+/** The part of a JSON log line that the demo needs. */
 const LogLine = Schema.fromJsonString(
   Schema.Struct({
     action: Schema.optional(Schema.String),
@@ -28,13 +25,13 @@ class DemoFailed extends Data.TaggedError("DemoFailed")<{
   }
 }
 
-/** Time for a process to stop by itself. */
+/** The time between SIGTERM and SIGKILL when the scope closes. */
 const KILL_AFTER = "5 seconds"
 
 /**
- * Runs `lottery` with these arguments. `onLine` sees each line of its log; the result is the lines
- * that it printed. It fails if `lastAction` is not in the log: a process that is stopped ends with
- * exit code 0, but has not done its part of the demo.
+ * Runs `lottery` with these arguments and returns the lines that it prints. `onLine` gets each line
+ * of its log. Fails if the log has no `lastAction`: a process that is stopped exits with 0 too, but
+ * has not done its part of the demo.
  */
 export const run = Effect.fnUntraced(
   function* (
@@ -43,7 +40,7 @@ export const run = Effect.fnUntraced(
     lastAction: string,
     onLine: (line: LogLine) => Effect.Effect<void>
   ) {
-    // Only what a process needs is passed on: settings of the environment are not the demo's.
+    // Settings in the environment are not for the demo.
     const env = { PATH: process.env.PATH, TZ: process.env.TZ }
     const command = [...process.execArgv, process.argv[1] ?? "", ...args, "--log-format", "json"]
     const child = yield* ChildProcess.make(process.execPath, command, {

@@ -1,10 +1,10 @@
 /**
- * Splits text into what a reader sees as characters, as `Intl.Segmenter` does. Making one of those
- * takes a third of Node's own start, so it is made for the first text that is not plain ASCII.
- * build.ts puts this class in the place of `Intl.Segmenter`, which effect/cli makes at each start.
+ * Splits text into user-perceived characters, as `Intl.Segmenter` does. Constructing one takes a
+ * third of Node's start time, so this class waits for the first text that is not plain ASCII.
+ * effect/cli constructs one at each start; build.ts replaces that with this class.
  */
 
-// By its own name: build.ts replaces every other mention of it.
+// Destructured because build.ts replaces the text `Intl.Segmenter`.
 const { Segmenter } = Intl
 
 const PLAIN = /^[ -~]*$/

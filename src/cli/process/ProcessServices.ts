@@ -1,7 +1,6 @@
 /**
- * What a command has of Node: files, paths, streams and child processes, and a terminal that reads
- * nothing. (Node's own terminal opens standard input when it is made, which puts a pipe or a socket
- * there into non-blocking mode, also for the processes that share it.)
+ * The Node services of a command. Its terminal reads nothing: Node's own opens standard input at
+ * once, which puts a pipe or socket there into non-blocking mode for all processes that share it.
  */
 import * as NodeChildProcessSpawner from "@effect/platform-node/NodeChildProcessSpawner"
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
@@ -11,7 +10,7 @@ import { type Cause, Effect, Layer, Queue, Terminal } from "effect"
 
 const endedQueue = <A>() => Effect.tap(Queue.make<A, Cause.Done>(), (queue) => Queue.end(queue))
 
-/** No command asks a person anything: each acts as if the person had quit at once. */
+/** No command is interactive: every prompt acts as if the user had quit. */
 const layerTerminal = Layer.succeed(
   Terminal.Terminal,
   Terminal.make({

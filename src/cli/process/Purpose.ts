@@ -1,6 +1,6 @@
 /**
- * Whether a command has done what it is for. That decides the exit code after SIGINT, from which a
- * script learns whether the command was cut short.
+ * Whether a command has done its work. After SIGINT the exit code depends on it, so that a script
+ * knows whether the command was cut short.
  */
 import { Context, Effect } from "effect"
 
@@ -12,7 +12,7 @@ export const CurrentPurpose = Context.Reference<Purpose>("lottery/cli/Purpose", 
   defaultValue: () => ({ isFulfilled: false })
 })
 
-/** Says that the command has done what it is for: what is left of it may be cut off. */
+/** Records that the command has done its work. */
 export const fulfilled: Effect.Effect<void> = Effect.map(CurrentPurpose, (purpose) => {
   purpose.isFulfilled = true
 })

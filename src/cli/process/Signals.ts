@@ -1,9 +1,9 @@
 /**
- * The signals that stop a command. It listens before it loads, so that an early one is not lost:
- * for process 1 of a container the system ignores a signal without a listener.
+ * The signals that stop a command. It listens for them before it loads the rest: in process 1 of a
+ * container, the system ignores signals without a listener.
  */
 
-/** SIGHUP says that the terminal was closed, unless a command has another use for it. */
+/** SIGHUP means that the terminal was closed, unless a command uses it otherwise. */
 const SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const
 export type Signal = (typeof SIGNALS)[number]
 
@@ -11,7 +11,7 @@ let first: Signal | undefined
 let onFirst: (signal: Signal) => void = () => {}
 let onHangup: (() => void) | undefined
 
-/** Listens for good, so that a second signal does not cut off what the first one closes. */
+/** Listens until the exit, so that a second signal does not interrupt the cleanup. */
 export const listen = (): void => {
   for (const signal of SIGNALS) {
     process.on(signal, () => {
@@ -23,13 +23,13 @@ export const listen = (): void => {
   }
 }
 
-/** Calls back with the first signal, at once if it has come already. */
+/** Calls back with the first signal, immediately if there was one. */
 export const whenFirst = (callback: (signal: Signal) => void): void => {
   onFirst = callback
   if (first !== undefined) callback(first)
 }
 
-/** Calls back at each SIGHUP from now on, which no longer stops the command. */
+/** Calls back at each SIGHUP; it no longer stops the command. */
 export const takeHangups = (callback: () => void): void => {
   onHangup = callback
 }

@@ -1,6 +1,6 @@
 /**
- * The command `lottery` and how it starts. Each of its subcommands has a file of its own, which is
- * loaded only if it is needed: together they are most of what there is to load.
+ * The command `lottery` and how it starts. Each subcommand is loaded only if it is needed, because
+ * they make up most of the code.
  */
 import { Effect, Layer, References } from "effect"
 import { Command } from "effect/cli"
@@ -13,22 +13,22 @@ import * as ProcessServices from "./ProcessServices.ts"
 import { runMain } from "./run.ts"
 
 const DESCRIPTIONS = {
-  server: "Take the agencies' bets, hold the draw, tell each agency its winners",
-  client: "Upload an agency's book, wait for the draw, print its winners",
-  demo: "Play the whole lottery on made-up books, and leave nothing behind",
-  ping: "Send a text line to a server and expect the same back",
-  generate: "Write books of made-up bets, agency-N.csv each",
-  export: "Write the stored bets as CSV: the agency and the five fields of a bet",
-  status: "Show the draw, and of each agency the bets that are held",
-  discard: "Drop the held book of an agency before the draw, so that a corrected one can be sent",
-  compose: "Write a Compose file for servers and their clients, a container each",
+  server: "Take bets from the agencies, hold the draw and send each agency its winners",
+  client: "Upload an agency's book, wait for the draw and print the winners",
+  demo: "Run a whole lottery on made-up books and leave no files behind",
+  ping: "Send a text line to a server and check that it comes back",
+  generate: "Write books of made-up bets, one agency-N.csv per agency",
+  export: "Print the stored bets as CSV: the agency number and the five fields of a bet",
+  status: "Show the draw and the progress of each agency",
+  discard: "Discard an agency's stored book before the draw, so that a corrected one can be sent",
+  compose: "Write a Compose file for servers and clients, one container each",
   keys:
-    "Make keys and certificates for trying out TLS: an authority, a server and each agency. " +
-    "For trials only: they lie unprotected in one folder, the authority's key too"
+    "Make keys and certificates for a CA, a server and each agency, to try out TLS. " +
+    "For trials only: all private keys, the CA's too, are unprotected in one folder"
 }
 type DescribedName = keyof typeof DESCRIPTIONS
 
-/** Gives the command for arguments that may mean it, else only what the help says of it. */
+/** Loads the command if the arguments may ask for it; otherwise has only its description. */
 const subcommand =
   <Name extends DescribedName, Input, ContextInput, E, R>(
     name: Name,
@@ -53,19 +53,18 @@ const SUBCOMMANDS = [
   subcommand("keys", async () => (await import("../commands/keys.ts")).keys)
 ]
 
-/** Whether the command of these arguments runs until it is stopped, so that SIGINT is its end. */
+/** Whether SIGINT is the normal way to end the command. */
 const runsUntilStopped = (args: ReadonlyArray<string>): boolean => {
   const name = args.find((arg) => Object.hasOwn(DESCRIPTIONS, arg))
   return name === "server" || name === "ping"
 }
 
-/**
- * The root command for a command line of these arguments; what its flags say of the log is put into
- * `choice` before a command runs.
- */
+/** Makes the root command. It stores the log flags in `choice` before a subcommand runs. */
 export const makeLottery = async (choice: LogChoice, args: ReadonlyArray<string>) =>
   Command.make("lottery").pipe(
-    Command.withDescription("The central of a national lottery"),
+    Command.withDescription(
+      "Run a national lottery: its server, its clients and the tools around them"
+    ),
     Command.withSubcommands(
       await Promise.all(SUBCOMMANDS.map((forArguments) => forArguments(args)))
     ),

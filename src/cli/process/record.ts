@@ -1,6 +1,6 @@
 /**
- * Runs the command in this file's folder, and at its end writes what V8 has compiled of it.
- * build.ts starts it, and so does `lottery demo` for its processes; it is not shipped.
+ * Runs the command in this file's folder and writes V8's compiled code when it exits. build.ts
+ * starts it, and `lottery demo` then starts it for each process. It is not shipped.
  */
 import { existsSync, renameSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
@@ -14,7 +14,7 @@ const scripts = new Map<string, Script>()
 const keep = (): void => {
   for (const [name, script] of scripts) {
     const file = compiledFile(join(folder, name))
-    // What a client needs is kept in place of what others did: its start matters most.
+    // A client's code replaces that of other commands: its start time matters most.
     if (existsSync(file) && process.argv[2] !== "client") continue
     const temporary = `${file}.${crypto.randomUUID()}.tmp`
     writeFileSync(temporary, script.createCachedData(), { flag: "wx" })
@@ -22,7 +22,7 @@ const keep = (): void => {
   }
 }
 
-// A demo that takes too long is stopped with all that it started.
+// If the demo takes too long, a signal stops it and its processes.
 listen()
 process.once("exit", keep)
 await loadCommand(folder, scripts).run()

@@ -1,9 +1,9 @@
 /**
- * Runs the command line as a process: signals, what goes to which stream, and the exit code.
+ * Runs the command line as a process: signals, streams and the exit code.
  *
  * 0: done, or stopped by SIGTERM after closing everything. 1: failed, with one line that says what
- * and why. 2: wrong usage, all of it on standard error. 130: SIGINT ended the command before it had
- * done what it is for.
+ * and why. 2: wrong usage, explained on standard error. 130: SIGINT ended the command before its
+ * work was done.
  */
 import { Cause, Console, Effect, Exit, Fiber, Layer, Logger, References, Runtime } from "effect"
 import { CliConfig, CliError, CliOutput, Command, GlobalFlag } from "effect/cli"
@@ -18,10 +18,10 @@ import { type Signal, whenFirst } from "./Signals.ts"
 const EXIT_DONE = 0
 const EXIT_FAILED = 1
 const EXIT_WRONG_USAGE = 2
-/** As a shell shows a command that SIGINT ended. */
+/** A shell's exit code for a command that SIGINT ended. */
 const EXIT_INTERRUPTED = 130
 
-/** What ended the command from outside: a signal, or its output that cannot be written. */
+/** What ended the command from outside: a signal, or an error of standard output. */
 interface Stop {
   readonly signal?: Signal
   readonly output?: NodeJS.ErrnoException
@@ -32,19 +32,19 @@ const awaitStop = Effect.callback<Stop>((resume) => {
   process.stdout.on("error", (output) => resume(Effect.succeed({ output })))
 })
 
-/** For a terminal that does not say its width. */
+/** For a terminal that does not report its width. */
 const DEFAULT_COLUMNS = 80
 
-/** How long a stopped command waits for the rest of its output to be read. */
+/** How long a stopped command waits for the reader of its output. */
 export const FLUSH_TIMEOUT = "1 second"
 
-/** Waits until what was printed is written, or cannot be. */
+/** Waits until the output is written or has failed. */
 const flushOutput = Effect.callback<void>((resume) => {
   if (process.stdout.destroyed) resume(Effect.void)
   else process.stdout.write("", () => resume(Effect.void))
 })
 
-/** Standard error as a terminal; one that says it is dumb cannot draw a line again. */
+/** A dumb terminal cannot redraw a line. */
 const makeStatusLine = (output: LogOutput): StatusLine =>
   new StatusLine({
     isTerminal: output.isTerminal && process.env.TERM !== "dumb",
@@ -52,7 +52,7 @@ const makeStatusLine = (output: LogOutput): StatusLine =>
     write: (text) => output.write(text)
   })
 
-/** The log, whose lines stand above the status line; it says how many of them it had to drop. */
+/** The log above the status line; it reports how many lines it dropped. */
 const makeLog = (choice: LogChoice) => {
   const output = new LogOutput((cantidad) =>
     Effect.runSync(Effect.provide(logAction("log_dropped", "fail", { cantidad }), layer))
@@ -63,8 +63,8 @@ const makeLog = (choice: LogChoice) => {
 }
 
 /**
- * A message of the command line, fit for a terminal. Further lines are indented: a line end in an
- * argument cannot make a line that looks like one of the log.
+ * Makes a usage error safe for a terminal. It indents further lines, so that a line end in an
+ * argument cannot fake a log line.
  */
 const shownLines = (message: string): string =>
   message
@@ -73,14 +73,11 @@ const shownLines = (message: string): string =>
     .map(escapeControls)
     .join("\n")
 
-/** Writes to standard error what is no line of the log, in its place among these. */
+/** Writes text that is not a log line to standard error, in order with the log. */
 const tell = (text: string): Effect.Effect<void> =>
   Effect.map(CurrentStatusLine, (status) => status.writeAbove(`${text}\n`))
 
-/**
- * Help and version that were asked for go to standard output; what is shown because the usage was
- * wrong goes to standard error: a line for each thing that is wrong, and where to read on.
- */
+/** Help and version on request go to standard output. Usage errors go to standard error. */
 const presenter: CliOutput.Presenter = {
   present: Effect.fnUntraced(function* (event) {
     const formatter = yield* CliOutput.Formatter
@@ -109,7 +106,6 @@ const cliLayer = Layer.mergeAll(
   CliOutput.layerPresenter(presenter)
 )
 
-/** What went wrong, with the cause if the message does not contain it. */
 const errorText = (error: unknown): string => {
   if (!(error instanceof Error) || error.message === "") return String(error)
   const { cause, message } = error
@@ -118,7 +114,7 @@ const errorText = (error: unknown): string => {
     : message
 }
 
-/** One line; at the debug level the whole cause follows. */
+/** Logs one line, at the debug level with the whole cause. */
 const logFailure = (cause: Cause.Cause<unknown>, choice: LogChoice): Effect.Effect<void> => {
   const error = Cause.squash(cause)
   const isInternal = Cause.hasDies(cause) && !(error instanceof ClosingFailed)
@@ -128,8 +124,8 @@ const logFailure = (cause: Cause.Cause<unknown>, choice: LogChoice): Effect.Effe
 }
 
 /**
- * The exit code of a failed command. What the command line itself found wrong has been printed by
- * the presenter, and so has what carries `[Runtime.errorReported] = false`.
+ * Reports a failure and returns the exit code. The presenter has printed most usage errors. An
+ * error with `[Runtime.errorReported] = false` has been reported too.
  */
 const reportFailure = Effect.fnUntraced(function* (cause: Cause.Cause<unknown>, choice: LogChoice) {
   const error = Cause.squash(cause)
@@ -141,13 +137,13 @@ const reportFailure = Effect.fnUntraced(function* (cause: Cause.Cause<unknown>, 
   return EXIT_FAILED
 })
 
-/** The exit code if output was lost: none of it was wanted any more, or it is a failure. */
+/** The exit code for lost output; a reader that has gone (EPIPE) is not a failure. */
 const reportUnwritten = (error: NodeJS.ErrnoException) =>
   error.code === "EPIPE"
     ? Effect.succeed(EXIT_DONE)
-    : Effect.as(Effect.logFatal(`standard output cannot be written: ${error.message}`), EXIT_FAILED)
+    : Effect.as(Effect.logFatal(`cannot write to standard output: ${error.message}`), EXIT_FAILED)
 
-/** Runs `program` until it ends or a stop comes, and gives the exit code. */
+/** Runs `program` until it ends or is stopped, and returns the exit code. */
 const supervise = Effect.fnUntraced(function* <E>(
   program: Effect.Effect<void, E>,
   choice: LogChoice
@@ -165,7 +161,7 @@ const supervise = Effect.fnUntraced(function* <E>(
   const { signal } = stop
   const stopped = signal !== undefined
   yield* stopped ? Effect.timeoutOption(flushOutput, FLUSH_TIMEOUT) : flushOutput
-  // A write that fails says so before its stream does, or after.
+  // A failed write may be reported before its stream is marked as errored, or after.
   const unwritten = stop.output ?? process.stdout.errored
   if (unwritten !== null) return yield* reportUnwritten(unwritten)
   if (Exit.isFailure(exit) && !(stopped && Cause.hasInterruptsOnly(exit.cause))) {
@@ -176,14 +172,12 @@ const supervise = Effect.fnUntraced(function* <E>(
   return Exit.isFailure(exit) && signal === "SIGINT" && !isFulfilled ? EXIT_INTERRUPTED : EXIT_DONE
 })
 
-/** Runs a command with the arguments of this process, and ends the process. */
+/** Runs a command with the arguments of this process and exits. */
 export const runMain = <Name extends string, Input, ContextInput, E>(
   command: Command.Command<Name, Input, ContextInput, E, Command.Environment>,
   options: {
     readonly version: string
-    /** Set by the command once its flags are read. */
     readonly choice: LogChoice
-    /** Of this process: a command that has done what it is for may be cut off. */
     readonly purpose: Purpose
     readonly services: Layer.Layer<Command.Environment>
   }
@@ -197,12 +191,12 @@ export const runMain = <Name extends string, Input, ContextInput, E>(
     Effect.provide(log.layer),
     Effect.provideService(CurrentStatusLine, log.status),
     Effect.provideService(CurrentPurpose, purpose),
-    // The logger's own level is the command's, which is not known before its flags are read.
+    // `choice` filters instead: the level is unknown before the flags are parsed.
     (self) => Effect.suspend(() => Effect.provideService(self, References.MinimumLogLevel, "All"))
   )
   Runtime.makeRunMain(({ fiber }) =>
     fiber.addObserver((exit) => {
-      // What fails here is this file's own mistake: every failure of the command is an exit code.
+      // A bug of this file: every failure of the command becomes an exit code.
       if (Exit.isFailure(exit)) process.stderr.write(`lottery failed:${showCause(exit.cause)}\n`)
       process.exit(Exit.isSuccess(exit) ? Number(exit.value) : EXIT_FAILED)
     })

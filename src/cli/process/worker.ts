@@ -1,4 +1,4 @@
-/** Where a worker thread of the command starts; build.ts puts it beside the scripts. */
+/** The start file of a worker thread; build.ts puts it next to the scripts. */
 import { loadCommand } from "./CompiledCommand.ts"
 
 await loadCommand(import.meta.dirname).runWorker()

@@ -26,12 +26,12 @@ export interface Settings {
 
 const STANDARD_INPUT = "-"
 
-/** Standard input as a file, which is needed twice: to check the book, and to send it. */
+/** Copies standard input to a file, because it is read twice: to check the book and to send it. */
 const spoolStandardInput = Effect.fnUntraced(
   function* (name: string) {
     const fs = yield* FileSystem.FileSystem
     const { stdin } = yield* Stdio.Stdio
-    // Node takes these for an input without content.
+    // Node reads these as empty input.
     const found = fstatSync(0)
     if (found.isDirectory() || found.isBlockDevice()) {
       return yield* new FileUnavailable({ file: name, reason: "is not a file or a stream" })
@@ -66,7 +66,7 @@ const openFile = Effect.fnUntraced(function* (
   const options = { name, batchSize, maxBatchBytes, check, rejects, today: yield* today }
   const { badLines, book, unended } = yield* BookFile.open(file, options)
   if (unended !== undefined) {
-    const warning = "it has no line end and may have been cut off"
+    const warning = "no line end; the file may have been cut off"
     const fields = { agencia: agency, file: name, line: unended.line, warning, text: unended.text }
     yield* Effect.logWarning(new ActionLine("last_line", "success", fields))
   }
@@ -82,26 +82,22 @@ const openSingle = Effect.fnUntraced(function* (
   const fs = yield* FileSystem.FileSystem
   const file = defaultBook(agency)
   const isFileThere = Effect.orElseSucceed(fs.exists(file), () => false)
-  // A bet that no flag gives may be left in the environment from another exercise.
+  // A bet in the environment may be left over from another exercise.
   if (!SingleBet.hasFlag(bet) && (yield* isFileThere)) {
     yield* Effect.logWarning(
-      `the single bet of the environment is the agency's book, and not ${file}; ` +
-        "to send that one, give --bets"
+      `sending the single bet from the environment, not ${file}; ` + "to send the file, use --bets"
     )
   }
   const book = yield* Book.fromBet(given.value, conversation.check, yield* today)
   return { book, name: "the single bet", badLines: 0 } satisfies Opened
 })
 
-/**
- * Refuses a book without bets, which is more often no book than the book of an agency that has
- * none, and one that has not as many as were expected.
- */
+/** Refuses an unexpected number of bets. A book without any is usually a mistake. */
 const checkTotal = Effect.fnUntraced(function* (
   { allowEmpty, expect }: Settings,
   { badLines, book: { total }, name: book }: Opened
 ) {
-  const rejected = badLines === 0 ? "" : `, and ${badLines} rejected lines`
+  const rejected = badLines === 0 ? "" : ` and ${badLines} rejected lines`
   if (Option.isSome(expect) && expect.value !== total) {
     const reason = `expected ${expect.value} bets, got ${total}${rejected}`
     return yield* new Book.NotSent({ book, reason })
@@ -111,15 +107,14 @@ const checkTotal = Effect.fnUntraced(function* (
     return yield* new Book.NotSent({ book, reason: `no bets${rejected}`, hint: ". Is it a book?" })
   }
   if (!allowEmpty && Option.isNone(expect)) {
-    const hint = ". If the agency has none, say so: --allow-empty"
+    const hint = ". If the agency has none, use --allow-empty"
     return yield* new Book.NotSent({ book, reason: "no bets", hint })
   }
-  yield* Effect.logWarning(`${book}: no bets; the agency has none`)
+  yield* Effect.logWarning(`${book}: no bets; sending an empty book`)
 })
 
-/** Checks the whole book before any of it is sent; fails if it must not be sent. */
+/** Checks the whole book before any of it is sent. */
 export const open = Effect.fnUntraced(function* (settings: Settings, conversation: Conversation) {
-  // A book that is asked for wins over a bet that may only happen to be in the environment.
   const single = Option.isSome(settings.bets)
     ? undefined
     : yield* openSingle(settings, conversation)

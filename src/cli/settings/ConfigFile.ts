@@ -1,7 +1,6 @@
 /**
- * The file of settings that `--config` names, in either of the course's formats: `.ini` and
- * `.yaml`. Keys in a section or a nested mapping are named with dots: `log.level`. Upper and lower
- * case are the same, as in the course.
+ * The settings file of `--config`, in either of the course's formats, `.ini` or `.yaml`. Dots join
+ * nested keys: `log.level`. Case does not matter, as in the course.
  */
 import { ConfigProvider, Context, Effect, FileSystem, Layer, Stdio } from "effect"
 import { CliError, Flag, GlobalFlag } from "effect/cli"
@@ -9,12 +8,11 @@ import { fileUnavailable } from "../../domain/FileUnavailable.ts"
 import { parseIni, parseYaml } from "./ConfigText.ts"
 import * as SettingKeys from "./SettingKeys.ts"
 
-/** A file of settings that was read. */
 export interface ConfigFile {
   readonly name: string
-  /** Its keys as they are written in it, with dots. */
+  /** Its keys as written, joined by dots. */
   readonly keys: ReadonlyArray<string>
-  /** Its values, each under its key as a whole. */
+  /** Its values, each under its full key. */
   readonly provider: ConfigProvider.ConfigProvider
 }
 
@@ -27,7 +25,7 @@ const parserOf = (file: string) => {
   return undefined
 }
 
-/** The bytes of a regular file: waiting at a pipe could not be stopped. */
+/** Reads a regular file; a wait for a pipe could not be interrupted. */
 const readSmallFile = Effect.fnUntraced(
   function* (name: string, refuse: (reason: string) => CliError.ValidationError) {
     const fs = yield* FileSystem.FileSystem
@@ -42,7 +40,7 @@ const readSmallFile = Effect.fnUntraced(
     )
 )
 
-/** Reads a file of settings. Its mistakes are wrong usage; `origin` says where it was named. */
+/** Reads a settings file. Errors in it are usage errors; `origin` says where it was named. */
 export const read = Effect.fn("ConfigFile.read")(function* (name: string, origin: string) {
   const refuseName = (reason: string) =>
     new CliError.ValidationError({ message: `config ${origin}: ${reason}` })
@@ -63,7 +61,7 @@ export const read = Effect.fn("ConfigFile.read")(function* (name: string, origin
   for (const [key, value] of entries) {
     const lower = key.toLowerCase()
     if (values.has(lower)) {
-      return yield* refuse(`expected ${SettingKeys.show(key)} once, got it twice`)
+      return yield* refuse(`expected ${SettingKeys.show(key)} only once, got it twice`)
     }
     values.set(lower, value)
   }
@@ -84,9 +82,8 @@ const FLAG = `--${NAME}`
 const VARIABLE = SettingKeys.environmentName(NAME)
 
 /**
- * The value of the flag in these arguments. The command line's own parser finds the same, and what
- * is wrong with it, but only after the settings that the file may give. (No command takes
- * positional arguments, so nothing else can look like the flag.)
+ * Finds the flag's value ahead of effect/cli, which parses the flag only after the settings that
+ * the file may contain. (No command takes positional arguments that could look like the flag.)
  */
 const valueIn = (args: ReadonlyArray<string>): string | undefined => {
   const index = args.findIndex((arg) => arg === FLAG || arg.startsWith(`${FLAG}=`))
@@ -94,12 +91,12 @@ const valueIn = (args: ReadonlyArray<string>): string | undefined => {
   return args[index] === FLAG ? args[index + 1] : args[index]!.slice(FLAG.length + 1)
 }
 
-/** Reads the file that `--config` names, once; undefined if it names none. */
+/** The file of `--config`; undefined without one. */
 export const CurrentConfigFile = Context.Reference<
   Effect.Effect<ConfigFile | undefined, CliError.CliError, FileSystem.FileSystem>
 >("lottery/cli/CurrentConfigFile", { defaultValue: () => Effect.undefined })
 
-/** Provides the file that the arguments or the environment name; it is read at its first use. */
+/** Finds the file in the arguments or the environment. It is read once, on first use. */
 export const layer = Layer.effect(
   CurrentConfigFile,
   Effect.gen(function* () {
@@ -114,21 +111,21 @@ export const layer = Layer.effect(
   })
 )
 
-/** The flag itself, for the help; a file that cannot be read fails it. */
+/** The flag in the help; it fails if the file cannot be read. */
 export const ConfigFlag = GlobalFlag.Setting(NAME)({
   flag: Flag.String(NAME).pipe(
-    Flag.withDescription(`File of further settings, .ini or .yaml (env ${VARIABLE})`),
+    Flag.withDescription(`Settings file, .ini or .yaml (env ${VARIABLE})`),
     Flag.withMetavar("<file>"),
     Flag.optional,
     Flag.mapEffect((name) => Effect.as(Effect.flatten(CurrentConfigFile), name))
   )
 })
 
-/** Warns of keys in the file that no setting has: they may be misspelled. */
+/** Warns of unknown keys in the file: they may be misspelled. */
 export const warnOfUnknownKeys = Effect.gen(function* () {
   const file = yield* yield* CurrentConfigFile
   if (file === undefined) return
   for (const key of SettingKeys.unknownOf(file.keys)) {
-    yield* Effect.logWarning(`${file.name}: ${key} is no setting`)
+    yield* Effect.logWarning(`${file.name}: unknown setting ${key}`)
   }
 })

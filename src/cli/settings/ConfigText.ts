@@ -1,12 +1,11 @@
 /**
- * The text of a config file, INI or YAML, as a list of entries. The keys of a section `DEFAULT`
- * count as keys outside of any section.
+ * Parses the text of a config file, INI or YAML. Keys in a section `DEFAULT` count as top-level.
  */
 import { Iterable, Result } from "effect"
 import * as Yaml from "effect/encoding/Yaml"
 import * as SettingKeys from "./SettingKeys.ts"
 
-/** A key, with the names of the sections or mappings around it and dots; and its value. */
+/** A full key, joined by dots, and its value. */
 type Entry = readonly [key: string, value: string | number | boolean]
 
 const isDefaultSection = (name: string): boolean => /^default$/i.test(name)
@@ -18,12 +17,12 @@ const QUOTED = /^"([^"]*)"(?:\s+[;#].*)?$/
 const COMMENT = /(?:^|\s+)[;#].*$/
 
 /**
- * INI as Python's ConfigParser takes it, with which the course's server reads its settings:
- * `KEY = VALUE` or `KEY: VALUE` under a `[SECTION]`, and lines that begin with # or ;. Also, a
- * comment may follow a value after white space, and a value may stand in double quotes. (Effect's
- * own parser takes no colon, cuts a value at any #, and takes any other line for a key.)
+ * Parses INI as Python's ConfigParser does, which the course's server uses: `KEY = VALUE` or
+ * `KEY: VALUE` under a `[SECTION]`, and comment lines that begin with # or ;. A comment may also
+ * follow a value after white space, and a value may be in double quotes. (Effect's own parser does
+ * not know the colon, cuts values at any #, and treats any other line as a key.)
  *
- * The entries in order; or what is wrong with which line, without its text: it may be a secret.
+ * The error names the line but does not show its text, which may be a secret.
  */
 export const parseIni = (text: string): Result.Result<ReadonlyArray<Entry>, string> => {
   const entries: Array<Entry> = []
@@ -48,10 +47,10 @@ type Mapping = Readonly<Record<string, unknown>>
 const isMapping = (value: unknown): value is Mapping =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
-/** Deeper than any setting; a mapping below it is taken for a value. */
+/** Deeper than any setting; a mapping at this depth counts as a value. */
 const MAX_DEPTH = 8
 
-/** Every key that has a value, or should have one. */
+/** Every key with a value, and every own key without one. */
 function* valuesIn(
   mapping: Mapping,
   outer: ReadonlyArray<string> = []
@@ -60,7 +59,7 @@ function* valuesIn(
     const keys = [...outer, name]
     const key = keys.join(".")
     const isOwn = SettingKeys.isOwn(key)
-    // An empty mapping under a key of our own would leave out a setting that was meant.
+    // An empty mapping under an own key would silently drop that setting.
     if (isMapping(value) && keys.length < MAX_DEPTH && !isOwn) {
       yield* valuesIn(value, outer.length === 0 && isDefaultSection(name) ? [] : keys)
     } else if (value !== null || isOwn) yield [key, value ?? ""]
@@ -68,8 +67,8 @@ function* valuesIn(
 }
 
 /**
- * Whether the text has a number or a boolean as it is shown. `1_000` and `1.10` have lost their
- * spelling, and must not go unseen as another value into a setting that is a name.
+ * Whether the text contains the number or boolean exactly as it is shown. `1_000` or `1.10` would
+ * silently become another value in a setting that is a name.
  */
 const isSpelled = (text: string, value: number | boolean): boolean => {
   const shown = String(value).replace(/[.+]/g, "\\$&")
@@ -82,11 +81,11 @@ const reasonOf = (error: unknown): string => {
   throw error
 }
 
-/** The entries of YAML in order, at most `maxEntries`, for aliases may make any number. */
+/** Parses YAML into at most `maxEntries` entries; aliases could expand to any number. */
 export const parseYaml = (text: string, maxEntries: number) =>
   Result.gen(function* () {
     const root: unknown = yield* Result.try({ try: () => Yaml.parse(text) ?? {}, catch: reasonOf })
-    if (!isMapping(root)) return yield* Result.fail("expected keys and their values")
+    if (!isMapping(root)) return yield* Result.fail("expected keys with values")
     const entries: Array<Entry> = []
     for (const [key, value] of Iterable.take(valuesIn(root), maxEntries)) {
       const isText = typeof value === "string"
@@ -95,7 +94,7 @@ export const parseYaml = (text: string, maxEntries: number) =>
         return yield* Result.fail(`${shown}: expected one value`)
       }
       if (!isText && !isSpelled(text, value)) {
-        return yield* Result.fail(`${shown}: expected the value in quotes, or spelled ${value}`)
+        return yield* Result.fail(`${shown}: expected the value in quotes or written as ${value}`)
       }
       entries.push([key, value])
     }

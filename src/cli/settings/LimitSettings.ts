@@ -1,4 +1,4 @@
-/** The settings of `lottery server` that bound what a peer may cost it; see `ServerLimits`. */
+/** The settings of `lottery server` for its connection limits; see `ServerLimits`. */
 import type { Duration } from "effect"
 import { MIN_MEMORY_BYTES } from "../../server/admission/MessageMemory.ts"
 import { defaultLimits, type ServerLimits } from "../../server/admission/ServerLimits.ts"
@@ -7,7 +7,7 @@ import * as SettingText from "./SettingText.ts"
 
 const MAX_CONNECTIONS = 1_000_000
 
-/** The flag of a limit's name: `--idle-timeout` for `idleTimeout`. */
+/** `idle-timeout` for `idleTimeout`. */
 const flagOf = (limit: string): string =>
   limit.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
 
@@ -30,31 +30,34 @@ type Timeout = Extract<keyof ServerLimits, `${string}Timeout`>
 const timeout = (limit: Timeout, description: string) =>
   time(flagOf(limit), description, defaultLimits[limit])
 
-/** Each under the name of its limit; what a peer is given at its end is no setting. */
+/** The limits for the end of a connection are not settings. */
 export const settings = {
-  maxConnections: count("maxConnections", "Most connections on both ports together"),
+  maxConnections: count("maxConnections", "Maximum connections on both ports together"),
   maxUnidentified: count(
     "maxUnidentified",
-    "Most connections from one address before their first message; others wait"
+    "Maximum connections from one address before their first message; others wait"
   ),
   maxMemoryBytes: Setting.withDefault("max-memory", "<size>", {
-    description: "Most bytes that all connections together hold in memory",
+    description: "Maximum memory for messages, all connections together",
     schema: SettingText.sizeFrom(MIN_MEMORY_BYTES),
     default: defaultLimits.maxMemoryBytes,
     shownDefault: SettingText.showSize(defaultLimits.maxMemoryBytes)
   }),
   keepAliveDelay: time(
     "keep-alive",
-    "Silence after which the system asks whether a peer's machine is there",
+    "Silence after which TCP keep-alive probes the peer",
     defaultLimits.keepAliveDelay
   ),
-  handshakeTimeout: timeout("handshakeTimeout", "Time for a TLS handshake"),
+  handshakeTimeout: timeout("handshakeTimeout", "Maximum time for a TLS handshake"),
   firstByteTimeout: timeout(
     "firstByteTimeout",
-    "Time for the first byte, but on the winners' port"
+    "Maximum time until the first byte, except on the winners port"
   ),
-  dialectTimeout: timeout("dialectTimeout", "Time from the first byte until the dialect is clear"),
-  messageTimeout: timeout("messageTimeout", "Time from a message's first byte to its last"),
-  idleTimeout: timeout("idleTimeout", "Time from one message of an upload to the next"),
-  writeTimeout: timeout("writeTimeout", "Time for a peer to read 64 KiB of what it is told")
+  dialectTimeout: timeout(
+    "dialectTimeout",
+    "Maximum time from the first byte until the dialect is known"
+  ),
+  messageTimeout: timeout("messageTimeout", "Maximum time from a message's first byte to its last"),
+  idleTimeout: timeout("idleTimeout", "Maximum time between two messages of an upload"),
+  writeTimeout: timeout("writeTimeout", "Maximum time for a peer to read 64 KiB")
 }

@@ -1,4 +1,4 @@
-/** The flags of the log, which every command has. */
+/** The log flags of every command. */
 import { GlobalFlag } from "effect/cli"
 import { LOG_FORMATS } from "../log/LogFormat.ts"
 import * as Setting from "./Setting.ts"
@@ -6,7 +6,7 @@ import * as SettingText from "./SettingText.ts"
 
 export const LogLevelFlag = GlobalFlag.Setting("log-level")({
   flag: Setting.withDefault("log-level", "<level>", {
-    description: "Least severe level that is logged: debug, info, warning, error or critical",
+    description: "Lowest level to log: debug, info, warning, error or critical",
     schema: SettingText.LogLevelFromText,
     keys: ["LOGGING_LEVEL", "CLI_LOG_LEVEL"],
     fileKeys: ["log.level"],

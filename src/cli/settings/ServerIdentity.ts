@@ -1,7 +1,6 @@
 /**
- * What `lottery server` proves itself with and asks of the agencies: settings that name files,
- * which are read at the start and anew at each SIGHUP. If they cannot be used then, what was read
- * before stays.
+ * The certificate of `lottery server` and the credentials that it requires of agencies. The files
+ * are read at the start and again at each SIGHUP. If the new ones are unusable, the old ones stay.
  */
 import { Effect, type FileSystem, Option, Queue } from "effect"
 import { CliError, type Command } from "effect/cli"
@@ -17,15 +16,15 @@ import { takeHangups } from "../process/Signals.ts"
 import * as Setting from "./Setting.ts"
 
 export const settings = {
-  tlsCert: Setting.file("tls-cert", "Speak TLS on both ports, with this certificate (PEM)"),
-  tlsKey: Setting.file("tls-key", "The private key of the server's certificate (PEM)"),
+  tlsCert: Setting.file("tls-cert", "Use TLS on both ports with this certificate (PEM)"),
+  tlsKey: Setting.file("tls-key", "Private key of the server's certificate (PEM)"),
   tlsClientCa: Setting.file(
     "tls-client-ca",
-    "Take agencies only with a certificate of this CA (PEM)"
+    "Require agencies to have a certificate from this CA (PEM)"
   ),
   tokens: Setting.file(
     "tokens",
-    "Take agencies only with their token: an agency and its token a line"
+    "Require agencies to have a token; each line is an agency and its token"
   )
 }
 
@@ -38,7 +37,6 @@ const readTokens = Effect.fnUntraced(function* (file: string) {
   )
 })
 
-/** Runs `read` at each SIGHUP until the scope closes. */
 const readAtHangups = Effect.fnUntraced(function* (
   read: Effect.Effect<void, FileUnavailable, FileSystem.FileSystem>
 ) {
@@ -54,16 +52,16 @@ const readAtHangups = Effect.fnUntraced(function* (
   )
 })
 
-/** Reads the files; as long as the scope is open they are read anew at each SIGHUP. */
+/** Reads the files, and again at each SIGHUP until the scope closes. */
 export const make = Effect.fn("ServerIdentity.make")(function* (given: Given) {
   const pair = yield* pairOf(given.tlsCert, given.tlsKey)
   const clientCa = Option.getOrUndefined(given.tlsClientCa)
   const tokensFile = Option.getOrUndefined(given.tokens)
   if (clientCa !== undefined && pair === undefined) {
-    const message = "tls-client-ca needs TLS: give --tls-cert and --tls-key too"
+    const message = "tls-client-ca needs TLS: add --tls-cert and --tls-key"
     return yield* new CliError.ValidationError({ message })
   }
-  /** Reads all files before any of them takes effect, so that a wrong one changes nothing. */
+  /** Reads all files before any takes effect, so that an invalid one changes nothing. */
   const read = Effect.gen(function* () {
     const credentials = pair && {
       ...(yield* readPair(pair)),
@@ -81,13 +79,13 @@ export const make = Effect.fn("ServerIdentity.make")(function* (given: Given) {
   const first = yield* read
   const tls = first.credentials && (yield* nameFiles(makeServerTls(first.credentials)))
   let { tokens } = first
-  const readAnew = Effect.gen(function* () {
+  const readAgain = Effect.gen(function* () {
     const next = yield* read
     if (tls && next.credentials) yield* nameFiles(tls.replace(next.credentials))
     tokens = next.tokens
   })
-  // With nothing to read, SIGHUP means that the terminal was closed, and stops the server.
-  if (pair !== undefined || tokensFile !== undefined) yield* readAtHangups(readAnew)
+  // With nothing to read, SIGHUP keeps its meaning, a closed terminal, and stops the server.
+  if (pair !== undefined || tokensFile !== undefined) yield* readAtHangups(readAgain)
   const identity: Identity["Service"] = {
     certificates: clientCa !== undefined,
     tokens: tokens && (() => tokens!)
@@ -95,7 +93,7 @@ export const make = Effect.fn("ServerIdentity.make")(function* (given: Given) {
   return { tls, identity }
 })
 
-/** Says once what a server that can be reached from elsewhere does not ask for. */
+/** Warns if other machines can reach the server without proving who they are, or without TLS. */
 export const warnIfOpen = (
   host: string,
   { identity, tls }: Effect.Success<ReturnType<typeof make>>
@@ -103,13 +101,13 @@ export const warnIfOpen = (
   if (isLoopback(host)) return Effect.void
   if (!identity.certificates && identity.tokens === undefined) {
     return Effect.logWarning(
-      `whoever reaches ${host} can speak for any agency: neither certificates (--tls-client-ca) ` +
-        "nor tokens (--tokens) are asked for"
+      `anyone who can connect to ${host} can speak for any agency: require certificates ` +
+        "(--tls-client-ca) or tokens (--tokens)"
     )
   }
   return tls === undefined
     ? Effect.logWarning(
-        `tokens and bets travel to ${host} in the clear: give --tls-cert, --tls-key`
+        `tokens and bets travel to ${host} in the clear: use --tls-cert and --tls-key`
       )
     : Effect.void
 }

@@ -1,9 +1,7 @@
 /**
- * A setting: a flag that may also come from the environment or from a file. The flag wins, then
- * the environment, then the file of `--config`, then the default. Each is checked by the setting's
- * Schema, and a wrong value says which setting it is, where it came from and what was expected.
- *
- * A setting is made of its name, what the help shows in place of its value, and its options.
+ * Settings: flags that may also come from the environment or a file. The flag wins, then the
+ * environment, then the file of `--config`, then the default. The setting's Schema checks the
+ * value; the error names the setting, where its value came from and what was expected.
  */
 import { Effect, type FileSystem, Option, Schema } from "effect"
 import { CliError, Flag } from "effect/cli"
@@ -14,15 +12,15 @@ import { BooleanFromText, Text, type TextSchema } from "./SettingText.ts"
 export interface SettingOptions<A> {
   readonly description: string
   readonly schema: TextSchema<A>
-  /** Keys in the environment and in a file before `LOTTERY_NAME`; the first wins. */
+  /** Keys in the environment and in files, looked up in order and before `LOTTERY_NAME`. */
   readonly keys?: ReadonlyArray<string>
-  /** Further keys in a file, such as `log.level`. */
+  /** Further keys in files, such as `log.level`. */
   readonly fileKeys?: ReadonlyArray<string>
-  /** The value may hold a password: a wrong one is not shown. */
+  /** The value may contain a password, so errors do not show it. */
   readonly secret?: boolean
-  /** Only the flag is read: in the environment and in files its name means something else. */
+  /** Only the flag is read: in the environment and files the key means something else. */
   readonly flagOnly?: boolean
-  /** The default as the help shows it. */
+  /** The default as shown in the help. */
   readonly shownDefault?: string
 }
 
@@ -47,7 +45,7 @@ const lookUp = Effect.fnUntraced(function* <A>(name: string, options: SettingOpt
   )
 })
 
-/** As much of a wrong value as is shown. */
+/** A wrong value is cut to this length in its error. */
 const SHOWN_CHARACTERS = 64
 
 const got = (text: string, secret: boolean | undefined): string => {
@@ -67,18 +65,14 @@ const describe = <A>(name: string, options: SettingOptions<A>): string => {
   return notes.length === 0 ? description : `${description} (${notes.join("; ")})`
 }
 
-/** A setting that is used in one mode of a command only. */
+/** A setting that only one mode of a command uses. */
 export interface WhenUsed<A> {
-  /** Whether the flag gives it; then it was checked. */
+  /** Whether the flag was given; its value has then been checked. */
   readonly hasFlag: boolean
-  /**
-   * The setting from any of its places. The environment and the file are read only here: while the
-   * setting is not used they may hold anything under its keys.
-   */
+  /** Reads the environment and the file only on use: until then their values may be invalid. */
   readonly value: Effect.Effect<A, CliError.CliError, FileSystem.FileSystem>
 }
 
-/** Makes a setting of a flag that gives its text. */
 const fromFlag = <A>(
   flag: Flag.Flag<string>,
   name: string,
@@ -105,7 +99,6 @@ const fromFlag = <A>(
   )
 }
 
-/** A setting that is always used. */
 export const use = <A>(setting: Flag.Flag<WhenUsed<A>>): Flag.Flag<A> =>
   Flag.mapEffect(setting, ({ value }) => value)
 
@@ -115,7 +108,7 @@ const orElse = <A>(setting: Flag.Flag<WhenUsed<Option.Option<A>>>, fallback: A) 
     return { hasFlag, value: Effect.map(value, given) }
   })
 
-/** A setting that may be left out, and is used in one mode of its command only. */
+/** An optional setting. The help shows `placeholder` for its value. */
 export const optionalWhenUsed = <A>(
   name: string,
   placeholder: string,
@@ -130,7 +123,6 @@ export const optionalWhenUsed = <A>(
     options
   )
 
-/** A setting with a default that is used in one mode of its command only. */
 export const whenUsed = <A>(
   name: string,
   placeholder: string,
@@ -141,33 +133,30 @@ export const whenUsed = <A>(
   return orElse(given, options.default)
 }
 
-/** A setting that may be left out. */
 export const optional = <A>(name: string, placeholder: string, options: SettingOptions<A>) =>
   use(optionalWhenUsed(name, placeholder, options))
 
-/** A setting that names a file, and may be left out. */
+/** An optional file name. */
 export const file = (name: string, description: string) =>
   optional(name, "<file>", { description, schema: Text })
 
-/** A setting with a default. */
 export const withDefault = <A>(name: string, placeholder: string, options: DefaultOptions<A>) =>
   use(whenUsed(name, placeholder, options))
 
-/** A setting that must be given. */
 export const required = <A>(
   name: string,
   placeholder: string,
   options: SettingOptions<A> & { readonly flagOnly?: false }
 ): Flag.Flag<A> => {
   const [key] = environmentKeys(name, options)
-  const ways = `the flag --${name}, or in the environment or a file as ${key}`
+  const ways = `use the flag --${name}, or set ${key} in the environment or a config file`
   const refuse = Effect.gen(function* () {
     const file = yield* yield* CurrentConfigFile
     const unknown = file === undefined ? [] : SettingKeys.unknownOf(file.keys)
-    // It may be one of these, misspelled.
+    // One of these may be its key, misspelled.
     const hint =
-      unknown.length === 0 ? "" : `; no settings are, in ${file?.name}: ${unknown.join(", ")}`
-    const message = `${name} is missing: give it as ${ways}${hint}`
+      unknown.length === 0 ? "" : `; unknown settings in ${file?.name}: ${unknown.join(", ")}`
+    const message = `${name} is missing: ${ways}${hint}`
     return yield* new CliError.ValidationError({ message })
   })
   return Flag.mapEffect(
@@ -176,7 +165,7 @@ export const required = <A>(
   )
 }
 
-/** A switch, off unless it is given; `--no-NAME` turns off what the environment turned on. */
+/** A switch, off by default; `--no-NAME` turns off what the environment turned on. */
 export const flag = (name: string, description: string): Flag.Flag<boolean> => {
   const options = { description, schema: BooleanFromText }
   const given = Flag.Boolean(name).pipe(Flag.withDescription(describe(name, options)))

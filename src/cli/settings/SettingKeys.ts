@@ -1,11 +1,10 @@
 /**
- * The keys by which the environment and files hold settings. They are listed here so that a
- * misspelled one is found without loading the commands; a test compares the list with the settings
- * of all commands.
+ * The keys of settings in the environment and in files. The list finds misspelled keys without
+ * loading the commands; a test compares it with the settings of all commands.
  */
 import { ConfigProvider, Effect } from "effect"
 
-/** The flags that also have a key of the project's own. */
+/** The flags that also have a `LOTTERY_` key. */
 const FLAGS = (
   "agencies agency allow-empty backlog batch bets birthdate client-id clients count days dialect " +
   "dialect-timeout document draw expect first-byte-timeout first-name handshake-timeout host " +
@@ -16,7 +15,7 @@ const FLAGS = (
   "write-timeout yes"
 ).split(" ")
 
-/** The course's keys; nothing here needs its `lapse`. */
+/** The course's keys; its `lapse` is accepted but has no effect. */
 const COURSE_KEYS = (
   "APELLIDO CHUNK_SIZE CLI_BATCH_MAXAMOUNT CLI_ID CLI_LOG_LEVEL CLI_LOOP_AMOUNT CLI_LOOP_LAPSE " +
   "CLI_LOOP_PERIOD CLI_SERVER_ADDRESS CLI_SERVER_CONSULT_ADDRESS CONSULT_SERVER_PORT DOCUMENTO " +
@@ -25,41 +24,40 @@ const COURSE_KEYS = (
   "server.consult_address"
 ).split(" ")
 
-/** The environment variable that every setting has: `LOTTERY_WINNERS_PORT` for `--winners-port`. */
+/** `LOTTERY_WINNERS_PORT` for `winners-port`. */
 export const environmentName = (flag: string): string =>
   `LOTTERY_${flag.toUpperCase().replaceAll("-", "_")}`
 
 export const KNOWN_KEYS: ReadonlyArray<string> = [...FLAGS.map(environmentName), ...COURSE_KEYS]
 
-/** The keys that no setting has, to be shown. */
+/** The keys that are not settings, in a form that is safe to show. */
 export const unknownOf = (keys: ReadonlyArray<string>): ReadonlyArray<string> => {
   const known = new Set(KNOWN_KEYS.map((key) => key.toLowerCase()))
   return keys.filter((key) => !known.has(key.toLowerCase())).map(show)
 }
 
-/** A key to be shown; one of another kind may be a value in the wrong place, and a secret. */
+/** Hides a key that does not look like one: it may be a misplaced value, and a secret. */
 export const show = (key: string): string => (/^[\w.-]{1,64}$/.test(key) ? key : "a key")
 
 /**
- * Whether a key is the project's own: then an empty value is a mistake. One of the course's keys
- * may be another program's, and counts as not set if it is empty.
+ * Whether an empty value is a mistake. An empty key of the course counts as not set, because it may
+ * belong to another program.
  */
 export const isOwn = (key: string): boolean => /^lottery_/i.test(key)
 
-/** The value of a setting as text, and where it was found. */
 export interface Found {
   readonly text: string
   readonly origin: string
 }
 
-/** What a provider has under the first of these keys that it has. */
+/** Finds the first of the keys that is set. */
 export const findFirst = Effect.fnUntraced(function* (
   provider: ConfigProvider.ConfigProvider,
   keys: ReadonlyArray<string>,
   originOf: (key: string) => string
 ) {
   for (const key of keys) {
-    // What is read here is in memory already, and cannot fail.
+    // It reads from memory and cannot fail.
     const text = (yield* Effect.orDie(provider.load([key])))?.value
     if (text !== undefined && (text !== "" || isOwn(key))) {
       return { text, origin: originOf(key) } satisfies Found
@@ -68,11 +66,10 @@ export const findFirst = Effect.fnUntraced(function* (
   return undefined
 })
 
-/** The environment; an empty variable can be told from one that is not set. */
+/** The environment, with empty variables. */
 export const environment = (env?: Readonly<Record<string, string>>) =>
   ConfigProvider.layer(ConfigProvider.fromEnv({ env, preserveEmptyStrings: true }))
 
-/** What the environment has under the first of these keys that it has. */
 export const findInEnvironment = (keys: ReadonlyArray<string>) =>
   Effect.flatMap(ConfigProvider.ConfigProvider, (provider) =>
     findFirst(provider, keys, (key) => `from the environment variable ${key}`)

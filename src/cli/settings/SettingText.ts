@@ -1,7 +1,4 @@
-/**
- * How settings are written: Schemas that read ports, addresses, durations and agencies from text.
- * Each refusal says what was expected.
- */
+/** Schemas that read settings from text. Each error says what was expected. */
 import {
   Array as Arr,
   ByteSize,
@@ -20,7 +17,7 @@ import { LOG_LEVELS, type LogLevel } from "../log/LogFormat.ts"
 
 export type TextSchema<A> = Schema.Codec<A, string>
 
-/** `decode` gives undefined for a text that is not as `expected`. */
+/** Makes a Schema that fails with `expected` if `decode` returns undefined. */
 export const fromText = <A>(
   expected: string,
   decode: (text: string) => A | undefined
@@ -37,8 +34,9 @@ export const fromText = <A>(
     })
   )
 
-/** Any text that is not empty. */
-export const Text = fromText("expected some text", (text) => (text === "" ? undefined : text))
+export const Text = fromText("expected a text that is not empty", (text) =>
+  text === "" ? undefined : text
+)
 
 const INTEGER = /^-?\d{1,15}$/
 
@@ -51,13 +49,13 @@ export const intBetween = (minimum: number, maximum: number): TextSchema<number>
 
 export const MAX_PORT = 65_535
 
-/** A TCP port; a server that is given 0 listens on one that the system chooses. */
+/** A TCP port to listen on; the system replaces 0 by a free one. */
 export const Port = intBetween(0, MAX_PORT)
 
-/** The root of all names; no host has it. */
+/** The DNS root, which is no host. */
 const ROOT = "."
 
-/** The host in its shortest spelling; undefined if it cannot be one. */
+/** Returns the host in its shortest spelling, or undefined if it is invalid. */
 export const parseHost = (text: string): string | undefined => {
   const host = Result.getOrUndefined(NetHost.hostFromString(text))
   return host === undefined || host === ROOT ? undefined : NetHost.formatHost(host)
@@ -75,7 +73,6 @@ export interface Address {
 export const showAddress = ({ host, port }: Address): string =>
   host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`
 
-/** An address as `host:port`; an IPv6 address goes in brackets. */
 export const AddressFromText = fromText(
   "expected host:port, such as localhost:12345 or [::1]:12345",
   (text): Address | undefined => {
@@ -85,12 +82,12 @@ export const AddressFromText = fromText(
   }
 )
 
-// Effect reads one unit only, as a word after a space: `1 second`.
+// Effect's parser takes only one unit, written as a word: `1 second`.
 const UNIT_MILLIS = { h: 3_600_000, m: 60_000, s: 1000, ms: 1 }
 const DURATION = /^(?:\d+(?:\.\d+)?(?:ms|s|m|h))+$/
 const DURATION_PART = /([\d.]+)(ms|s|m|h)/g
 
-/** Writes a duration in the largest unit that holds it as a whole: `1s`, `1500ms`. */
+/** Writes a duration in the largest unit that divides it: `1s`, `1500ms`. */
 export const showDuration = (duration: Duration.Duration): string => {
   const millis = Duration.toMillis(duration)
   const unit = (["h", "m", "s"] as const).find(
@@ -112,15 +109,15 @@ const durationFrom = (minimumMillis: number) =>
 /** A duration as `1s`, `500ms`, `5m`, `1h30m`. */
 export const DurationFromText = durationFrom(0)
 
-/** A duration of a millisecond or more, for a limit that must leave some time. */
+/** A duration of at least a millisecond, for limits. */
 export const SomeTime = durationFrom(1)
 
-/** The most agencies that a count may mean, so that a typing mistake is not a long list. */
+/** The maximum count of agencies, so that a typing error does not make a huge list. */
 const MAX_AGENCIES = 1_000_000
 
 const COUNT = /^\d{1,7}$/
 
-/** Reads `5` as 1 to 5, `1,2,7` as these, `7,` as only 7; sorted, each once. */
+/** Reads `5` as 1 to 5, `1,2,7` as a list and `7,` as only 7. Sorts and removes duplicates. */
 const parseAgencies = (text: string): ExpectedAgencies | undefined => {
   if (!text.includes(",")) {
     const count = COUNT.test(text) ? Number(text) : 0
@@ -136,16 +133,15 @@ const parseAgencies = (text: string): ExpectedAgencies | undefined => {
   return [first!, ...others]
 }
 
-/** Writes agencies so that `AgenciesFromText` reads the same. */
+/** Writes agencies in the form that `AgenciesFromText` reads. */
 export const showAgencies = (agencies: ExpectedAgencies): string => {
   const last = agencies[agencies.length - 1]!
   if (agencies[0] === 1 && last === agencies.length) return String(last)
   return agencies.length === 1 ? `${last},` : agencies.join(",")
 }
 
-/** The agencies of a draw: how many from 1 on, or a list; a list of one ends in a comma. */
 export const AgenciesFromText = fromText(
-  `expected how many agencies (1 to ${MAX_AGENCIES}), or a list such as "1,2,7" or "7,"`,
+  `expected a count of agencies (1 to ${MAX_AGENCIES}) or a list such as "1,2,7" or "7,"`,
   parseAgencies
 )
 
@@ -154,7 +150,7 @@ export const AgencyFromText = fromText(
   fromDigits
 )
 
-/** One of some words, in any case; `aliases` are other words for them. */
+/** One of `words`, or one of their `aliases`, in any case. */
 export const oneOf = <const Word extends string>(
   words: ReadonlyArray<Word>,
   aliases: Readonly<Record<string, Word>> = {}
@@ -167,7 +163,6 @@ export const oneOf = <const Word extends string>(
     )
   })
 
-/** A level of the log, in any case; WARN is WARNING, FATAL is CRITICAL. */
 export const LogLevelFromText: TextSchema<LogLevel> = oneOf(LOG_LEVELS, {
   warn: "WARNING",
   fatal: "CRITICAL"
@@ -176,27 +171,26 @@ export const LogLevelFromText: TextSchema<LogLevel> = oneOf(LOG_LEVELS, {
 const YES = /^(?:true|1|y|yes|on)$/i
 const NO = /^(?:false|0|n|no|off)$/i
 
-/** Yes or no, in the words that a switch takes as a flag too. */
+/** Takes the words that effect/cli takes for a switch. */
 export const BooleanFromText = fromText("expected true or false", (text) =>
   YES.test(text) ? true : NO.test(text) ? false : undefined
 )
 
-/** Writes a size of memory as `256MiB`. */
+/** Writes a size as `256MiB`. */
 export const showSize = (bytes: number): string =>
   ByteSize.format(ByteSize.bytes(bytes)).replace(" ", "")
 
-// Of what `ByteSize` reads, only what can be read in one way.
+// The unambiguous part of what `ByteSize` reads.
 const SIZE = /^\d{1,6}(?:KiB|MiB|GiB)$/
 
-/** A size of memory as `256MiB`, at least `minimum` bytes. */
 export const sizeFrom = (minimum: number): TextSchema<number> =>
-  fromText(`expected a size such as 256MiB or 1GiB, ${showSize(minimum)} or more`, (text) => {
+  fromText(`expected a size such as 256MiB or 1GiB, at least ${showSize(minimum)}`, (text) => {
     const bytes = SIZE.test(text) ? Number(ByteSize.fromStringUnsafe(text)) : 0
     return bytes >= minimum ? bytes : undefined
   })
 
-/** A token that proves an agency's identity: one word, which travels inside JSON. */
+/** A token that proves an agency's identity: one word, which is sent inside JSON. */
 export const Token = fromText(
-  `expected a token without white space, of at most ${MAX_TOKEN_BYTES} bytes`,
+  `expected a token of at most ${MAX_TOKEN_BYTES} bytes without white space`,
   (text) => (/^\S+$/.test(text) && Buffer.byteLength(text) <= MAX_TOKEN_BYTES ? text : undefined)
 )

@@ -1,11 +1,10 @@
-/** A book of one bet, given field by field: by flags, or in the environment as the course does. */
+/** A book of one bet, given field by field: by flags, or by the course's environment variables. */
 import { Effect, Option } from "effect"
 import { CliError, type Command } from "effect/cli"
 import { Bet, Birthdate, Document, Name, NumberFromDigits } from "../../domain/Bet.ts"
 import * as Setting from "./Setting.ts"
 import type { TextSchema } from "./SettingText.ts"
 
-/** A field's setting, and how a person gives it. */
 const field = <A>(
   flag: string,
   key: string,
@@ -39,11 +38,10 @@ export const settings = {
 
 export type Settings = Command.Command.Config.Infer<typeof settings>
 
-/** Whether a flag gives a field of it; the environment may have one by accident. */
 export const hasFlag = (given: Settings): boolean =>
   Object.values(given).some((field) => field.hasFlag)
 
-/** The bet that the settings give; none if they give no field of one. */
+/** The bet; none if no field is given. */
 export const fromSettings = Effect.fnUntraced(function* (given: Settings) {
   const values = yield* Effect.all({
     firstName: given.firstName.value,

@@ -1,4 +1,4 @@
-/** Settings that several commands have, each declared once. */
+/** Settings that several commands share. */
 import { Effect } from "effect"
 import { CliError } from "effect/cli"
 import { DrawId } from "../../domain/Draw.ts"
@@ -20,18 +20,16 @@ export const server = Setting.withDefault("server", "<host:port>", {
   shownDefault: `localhost:${DEFAULT_PORT}`
 })
 
-/** The server, for a command that can find it in another way. */
+/** The server, for a command that has another way to find it. */
 export const optionalServer = Setting.optional("server", "<host:port>", SERVER)
 
-/** The agencies that take part in a draw, or get a book. */
 export const agencies = Setting.withDefault("agencies", "<agencies>", {
-  description: 'Agencies that take part: how many, or a list such as "1,2,7" or "7,"',
+  description: 'Agencies: a count, or a list such as "1,2,7" or "7,"',
   schema: SettingText.AgenciesFromText,
   default: [1, 2, 3, 4, 5],
   shownDefault: "5"
 })
 
-/** The name of an agency's book in its folder. */
 export const bookName = (agency: number): string => `agency-${agency}.csv`
 
 export const drawWhenUsed = Setting.whenUsed("draw", "<name>", {
@@ -45,16 +43,16 @@ export const draw = Setting.use(drawWhenUsed)
 const MAX_SEED = 4_294_967_295
 
 export const seedWhenUsed = Setting.whenUsed("seed", "<number>", {
-  description: "Chooses the books; the same seed makes the same ones",
+  description: "Random seed; the same seed makes the same books",
   schema: SettingText.intBetween(0, MAX_SEED),
   default: 1
 })
 
 export const seed = Setting.use(seedWhenUsed)
 
-/** The port after `port`, for the setting `name` that is left out. */
+/** The default for the setting `name`: the port after `port`. */
 export const nextPort = Effect.fnUntraced(function* (port: number, name: string) {
   if (port < SettingText.MAX_PORT) return port + 1
-  const message = `--${name} must be given: there is no port after ${port}`
+  const message = `--${name} is required: there is no port after ${port}`
   return yield* new CliError.ValidationError({ message })
 })
