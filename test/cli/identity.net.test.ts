@@ -362,8 +362,8 @@ describe("at SIGHUP", () => {
 
 describe("what cannot be is refused in one line:", () => {
   const NOWHERE = "no such file or folder"
-  const CERTIFICATE = "expected one or more certificates as PEM"
-  const PAIR = "tls-cert and tls-key belong together: one of them is missing"
+  const CERTIFICATE = "expected one or more PEM certificates"
+  const PAIR = "tls-cert and tls-key must be given together: one of them is missing"
   const server = ["server", "--store", "sqlite:/nowhere/lottery.db"]
   const client = ["client", "--agency", "1", "--server", "127.0.0.1:1"]
   const ping = ["ping", "--server", "127.0.0.1:1"]
@@ -373,24 +373,24 @@ describe("what cannot be is refused in one line:", () => {
   > = [
     [[...server, "--tls-cert", "server.pem"], 2, PAIR],
     [[...server, "--tls-key", "server-key.pem"], 2, PAIR],
-    [[...server, "--tls-client-ca", "ca.pem"], 2, "tls-client-ca needs TLS: give --tls-cert"],
+    [[...server, "--tls-client-ca", "ca.pem"], 2, "tls-client-ca needs TLS: add --tls-cert"],
     [[...client, "--tls-cert", "agency-1.pem"], 2, PAIR],
     [[...ping, "--tls-key", "agency-1-key.pem"], 2, PAIR],
     [
       [...client, "--dialect", "json", "--token", TOKENS[1]],
       2,
-      "token is for the native dialect; json cannot say it, and needs certificates"
+      "token needs the native dialect; with json use a certificate (--tls-cert)"
     ],
     [
       [...client, "--token", `${TOKENS[1]} ${TOKENS[2]}`],
       2,
-      "expected a token without white space"
+      "expected a token of at most 512 bytes without white space"
     ],
     // Refused before anything is sent: nothing says that there is no such host.
     [
       ["client", "--agency", "1", "--server", "central.invalid:1", "--token", TOKENS[1]],
       2,
-      "token needs TLS, as central.invalid is not this machine: give --tls-ca, or --tls if"
+      "token needs TLS because central.invalid is not this machine: use --tls-ca, or --tls if"
     ],
     [[...server, "--tokens", "none.txt"], 1, `none.txt: ${NOWHERE}`],
     [
@@ -410,7 +410,7 @@ describe("what cannot be is refused in one line:", () => {
     [
       [...server, "--tls-cert", "server.pem", "--tls-key", "empty.pem"],
       1,
-      "empty.pem: expected a private key as PEM, without a passphrase"
+      "empty.pem: expected a PEM private key without a passphrase"
     ],
     [
       [...server, "--tls-cert", "server.pem", "--tls-key", "agency-1-key.pem"],
@@ -500,7 +500,7 @@ describe("a server that can be reached from elsewhere", () => {
       }
       for (const host of OPEN) {
         const nothing = [
-          expect.stringContaining(`WARNING whoever reaches ${host} can speak for any`)
+          expect.stringContaining(`WARNING anyone who can connect to ${host} can speak for any`)
         ]
         expect(yield* warnings(host, {})).toEqual(nothing)
         expect(yield* warnings(host, { tls: true })).toEqual(nothing)
@@ -521,7 +521,8 @@ describe("a server that can be reached from elsewhere", () => {
       const server = yield* startLottery({ args })
       yield* server.logged(/action: listen /)
       expect(server.stderr().match(/WARNING/g)).toHaveLength(1)
-      expect(server.stderr()).toMatch(/\S+ \S+ WARNING +whoever reaches 0\.0\.0\.0 can speak for /)
+      const warning = /\S+ \S+ WARNING +anyone who can connect to 0\.0\.0\.0 can speak for /
+      expect(server.stderr()).toMatch(warning)
     })
   )
 })

@@ -129,7 +129,7 @@ export const keys = Command.make(
     yield* logAction("keys", "success", { agencies: agencies.length, days, folder: out })
     const authorityKey = (yield* Path.Path).join(out, keyName(AUTHORITY))
     yield* Effect.logWarning(
-      `these keys are for trials only: anyone with ${authorityKey} can impersonate any agency`
+      `for trials only: anyone with ${authorityKey} can impersonate any agency`
     )
   })
 ).pipe(

@@ -186,7 +186,7 @@ it.live("an empty book that may be sent is warned of: the draw is held on it", (
       args: [...clientArgs(folder, 1, server, "native"), "--allow-empty"]
     })
     expect({ code, stdout }, stderr).toEqual({ code: 0, stdout: "" })
-    expect(stderr).toMatch(/ WARNING +\S*agency-1\.csv: no bets; the agency has none\n/)
+    expect(stderr).toMatch(/ WARNING +\S*agency-1\.csv: no bets; sending an empty book\n/)
   })
 )
 
@@ -200,8 +200,8 @@ it.live("a single bet left in the environment is warned of where there is a book
     const args = ["client", "--agency", "1", "--server", "127.0.0.1:1", "--timeout", "1ms"]
     const { stderr } = yield* runLottery({ args, env, cwd: folder })
     expect(stderr).toContain(
-      "WARNING  the single bet of the environment is the agency's book, and not " +
-        ".data/agency-1.csv; to send that one, give --bets"
+      "WARNING  sending the single bet from the environment, not .data/agency-1.csv; " +
+        "to send the file, use --bets"
     )
   })
 )

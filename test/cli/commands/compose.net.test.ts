@@ -65,7 +65,7 @@ describe("writes", () => {
       symlinkSync("real.yaml", out)
       lchownSync(out, 12_345, 12_345)
       const { code, stderr } = yield* runLottery(compose("--out", out))
-      expect(stderr).toContain(`CRITICAL ${out}: is a link of user 12345; remove it\n`)
+      expect(stderr).toContain(`CRITICAL ${out}: is a symbolic link of user 12345; remove it\n`)
       expect(code).toBe(1)
       expect(readFileSync(file, "utf8")).toBe(MINE)
     })
@@ -133,7 +133,7 @@ describe("touches no file", () => {
   it.live("for several servers without PostgreSQL", () =>
     Effect.gen(function* () {
       const refusal =
-        "lottery: servers is 2, but several servers share a draw through PostgreSQL only: " +
+        "lottery: servers is 2, but several servers can share a draw only through PostgreSQL: " +
         "add --store postgres\n"
       expect(yield* usage(["--servers", "2"])).toBe(refusal)
       expect(yield* usage(["--servers", "2", "--store", "sqlite"])).toBe(refusal)
@@ -206,8 +206,8 @@ describe("touches no file", () => {
       execFileSync("mkfifo", [pipe])
       const wrong = [
         [join(folder, "missing", "dev.yaml"), "no such file or folder"],
-        [inner, "is there already, and not a file"],
-        [pipe, "is there already, and not a file"]
+        [inner, "already exists and is not a file"],
+        [pipe, "already exists and is not a file"]
       ] as const
       for (const [out, reason] of wrong) {
         const { code, stderr, stdout } = yield* runLottery(compose("--out", out))

@@ -33,7 +33,7 @@ describe("writes", () => {
       )
       expect(stderr).toContain(`folder: ${out}\n`)
       expect(stderr).toMatch(
-        /\n\S+ \S+ WARNING +these keys are for trials: who has \S+ca-key\.pem can make any .*\n$/
+        /\n\S+ \S+ WARNING +for trials only: anyone with \S+ca-key\.pem can impersonate any .*\n$/
       )
       const holders = ["agency-2", "agency-7", "ca", "server"]
       expect(readdirSync(out).sort()).toEqual(
@@ -100,7 +100,7 @@ describe("writes nothing", () => {
         const outcome = yield* runLottery({ args: ["keys", "--out", folder] })
         expect(outcome).toMatchObject({ code: 1, stdout: "" })
         expect(outcome.stderr).toMatch(/^\S+ \S+ CRITICAL [^\n]*\n$/)
-        expect(outcome.stderr).toContain(`${file}: is there already; nothing was written\n`)
+        expect(outcome.stderr).toContain(`${file}: already exists; nothing was written\n`)
         expect(readdirSync(folder)).toEqual([name])
         expect(readFileSync(file, "utf8")).toBe("mine")
       })
@@ -114,7 +114,7 @@ describe("writes nothing", () => {
       symlinkSync(join(folder, "elsewhere"), join(out, "server-key.pem"))
       const { code, stderr } = yield* runLottery({ args: ["keys", "--out", out] })
       expect(code).toBe(1)
-      expect(stderr).toContain("server-key.pem: is there already; nothing was written\n")
+      expect(stderr).toContain("server-key.pem: already exists; nothing was written\n")
       expect(readdirSync(folder)).toEqual(["keys"])
       expect(readdirSync(out)).toEqual(["server-key.pem"])
     })
@@ -146,7 +146,7 @@ describe("writes nothing", () => {
       expect({ code, stdout }).toEqual({ code: 2, stdout: "" })
       expect(stderr).toBe(
         "lottery keys: names from the flag --names: " +
-          `expected host names or IP addresses with commas between them, got "${names}"\n` +
+          `expected host names or IP addresses separated by commas, got "${names}"\n` +
           "Try: lottery keys --help\n"
       )
       expect(() => statSync(out)).toThrow("ENOENT")

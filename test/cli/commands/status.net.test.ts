@@ -29,10 +29,10 @@ const holdDraw = Effect.gen(function* () {
 })
 
 const TABLE = `draw default: agencies 1, 2, 7, winning number 7574, not held yet
-agency  bets  finished  told
-     1  1200       yes    no
-     2     0        no    no
-     7    30        no    no
+agency  bets  finished  winners sent
+     1  1200       yes            no
+     2     0        no            no
+     7    30        no            no
 `
 
 const canMount = spawnSync("unshare", ["--mount", "true"]).status === 0
@@ -125,8 +125,8 @@ for (const scheme of ["sqlite", "csv"] as const) {
         expect(yield* statusOf()).toBe(
           [
             "draw default: not opened yet",
-            "agency  bets  finished  told",
-            "     4     2        no    no",
+            "agency  bets  finished  winners sent",
+            "     4     2        no            no",
             ""
           ].join("\n")
         )
@@ -192,7 +192,7 @@ for (const scheme of ["sqlite", "csv"] as const) {
         yield* use(fill)
         const { code, stderr, stdout } = yield* lottery("discard", "--agency", "1")
         expect({ code, stdout }).toEqual({ code: 2, stdout: "" })
-        expect(stderr).toMatch(/the finished book of agency 1 with 1200 bets .*; give --yes/)
+        expect(stderr).toMatch(/the finished book of agency 1 with 1200 bets .*; add --yes/)
         expect(stderr.trimEnd().split("\n")).toHaveLength(1)
         expect(yield* statusOf()).toBe(TABLE)
       })

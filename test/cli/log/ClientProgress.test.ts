@@ -163,17 +163,21 @@ it.effect("a client that gives up says what is stored", () =>
       yield* progress.interrupt("cannot reach it")
       expect(gaveUp()).toBe(
         "no winners after 1s: cannot reach it; 0 of 27000 bets are known to be stored; " +
-          "the same command goes on from there"
+          "run the same command again to resume"
       )
       yield* progress.resume(3000)
-      expect(gaveUp()).toContain("after 1s; 3000 of 27000 bets are known to be stored; the same")
+      expect(gaveUp()).toContain(
+        "after 1s; 3000 of 27000 bets are known to be stored; run the same"
+      )
       yield* progress.acknowledge(27_000)
-      expect(gaveUp()).toContain("after 1s; 27000 of 27000 bets are known to be stored; the same")
+      expect(gaveUp()).toContain(
+        "after 1s; 27000 of 27000 bets are known to be stored; run the same"
+      )
       yield* progress.finish()
       yield* progress.interrupt("it went away")
       expect(gaveUp()).toBe(
         "no winners after 1s: it went away; the whole book (bets: 27000) is stored and finished; " +
-          "the same command goes on from there"
+          "run the same command again to resume"
       )
     })
   )

@@ -79,7 +79,7 @@ describe("a server with few files", () => {
         under: ["prlimit", "--nofile=128:128"]
       })
       expect(server.stderr()).toContain(
-        "64 connections at most: this process may have 128 files open"
+        "limited to 64 connections: this process may have 128 files open"
       )
       yield* Effect.scoped(
         Effect.gen(function* () {

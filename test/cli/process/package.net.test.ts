@@ -81,7 +81,7 @@ layer(InstalledPackage.layer, installing)("the package", (it) => {
         ...(yield* installed(olderNode!))
       })
       expect(code).toBe(1)
-      expect(stderr).toMatch(/^lottery needs Node 26 or later, this is v\d+\.\d+\.\d+; .*\n$/)
+      expect(stderr).toMatch(/^lottery needs Node 26 or later, but this is v\d+\.\d+\.\d+; .*\n$/)
       expect(packageJson.engines).toEqual({ node: ">=26" })
     })
   )

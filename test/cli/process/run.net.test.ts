@@ -172,14 +172,18 @@ describe("exit code 2, on standard error", () => {
     [[], {}, "USAGE"],
     [["lottry"], {}, "lottry"],
     [["ping", "--bogus"], {}, "--bogus"],
-    [["server", "--port", "65535"], {}, "--winners-port must be given"],
-    [["server", "--port", "9", "--winners-port", "9"], {}, "are both 9: expected two ports"],
+    [["server", "--port", "65535"], {}, "--winners-port is required"],
+    [
+      ["server", "--port", "9", "--winners-port", "9"],
+      {},
+      "are both 9: expected two different ports"
+    ],
     [
       ["server", "--store", "redis:x"],
       {},
       "expected sqlite:FILE, csv:FILE or postgres://USER@HOST/DATABASE"
     ],
-    [["server", "--agencies", "0"], {}, "from the flag --agencies: expected how many agencies"],
+    [["server", "--agencies", "0"], {}, "from the flag --agencies: expected a count of agencies"],
     [
       ["server"],
       { LOTTERY_WINNING_NUMBER: "10000" },
@@ -342,7 +346,7 @@ describe("a full disk", () => {
   it("under standard output is a failure, said in one line", () => {
     const { status, stderr } = bash(`${command} --completions bash > /dev/full`)
     expect(status).toBe(1)
-    expect(stderr).toMatch(/^.* CRITICAL standard output cannot be written: ENOSPC.*\n$/)
+    expect(stderr).toMatch(/^.* CRITICAL cannot write to standard output: ENOSPC.*\n$/)
   })
 
   it("under the log ends nothing", () => {
@@ -369,7 +373,7 @@ describe("an older Node", () => {
     Effect.gen(function* () {
       const { code, stderr, stdout } = yield* runLottery({ args: ["--help"], node: olderNode! })
       expect({ code, stdout }).toEqual({ code: 1, stdout: "" })
-      expect(stderr).toMatch(/^lottery needs Node 26 or later, this is v\d+\.\d+\.\d+; .*\n$/)
+      expect(stderr).toMatch(/^lottery needs Node 26 or later, but this is v\d+\.\d+\.\d+; .*\n$/)
     })
   )
   if (olderNode === undefined) console.warn("no older Node here: its test is skipped")

@@ -35,7 +35,7 @@ const refusal = Effect.fnUntraced(function* (
 describe("a folder", () => {
   it.live.each(FOLDERS)("in one that takes none: lottery %s", (name) =>
     Effect.gen(function* () {
-      expect(yield* refusal(name, "/proc/x/y")).toBe("/proc/x: no folder can be made in /proc")
+      expect(yield* refusal(name, "/proc/x/y")).toBe("/proc/x: cannot create a folder in /proc")
     })
   )
 

@@ -78,22 +78,22 @@ const REFUSED: ReadonlyArray<readonly [what: string, run: Run, message: string]>
   [
     "an empty file",
     { args: ["--bets", "%/b.csv"], files: { "b.csv": "" } },
-    "/b.csv: no bets; nothing was sent. If the agency has none, say so: --allow-empty"
+    "/b.csv: no bets; nothing was sent. If the agency has none, use --allow-empty"
   ],
   [
     "a byte order mark alone",
     { args: ["--bets", "%/b.csv"], files: { "b.csv": "\ufeff" } },
-    "/b.csv: no bets; nothing was sent. If the agency has none, say so: --allow-empty"
+    "/b.csv: no bets; nothing was sent. If the agency has none, use --allow-empty"
   ],
   [
     "an empty line alone",
     { args: ["--bets", "%/b.csv"], files: { "b.csv": "\r\n" } },
-    "/b.csv: no bets; nothing was sent. If the agency has none, say so: --allow-empty"
+    "/b.csv: no bets; nothing was sent. If the agency has none, use --allow-empty"
   ],
   [
     "lines that are all rejected",
     { args: ["--bets", "%/b.csv", "--rejects", "%/bad.csv"], files: { "b.csv": SEMICOLONS } },
-    "/b.csv: no bets, and 2 rejected lines; nothing was sent. Is it a book?"
+    "/b.csv: no bets and 2 rejected lines; nothing was sent. Is it a book?"
   ],
   [
     "lines that are all rejected, although the agency may have no bets",
@@ -101,7 +101,7 @@ const REFUSED: ReadonlyArray<readonly [what: string, run: Run, message: string]>
       args: ["--bets", "%/b.csv", "--rejects", "%/bad.csv", "--allow-empty", "--expect", "0"],
       files: { "b.csv": SEMICOLONS }
     },
-    "/b.csv: no bets, and 2 rejected lines; nothing was sent. Is it a book?"
+    "/b.csv: no bets and 2 rejected lines; nothing was sent. Is it a book?"
   ],
   [
     "too many rejected lines",
@@ -125,7 +125,7 @@ const REFUSED: ReadonlyArray<readonly [what: string, run: Run, message: string]>
       args: ["--bets", "%/b.csv", "--rejects", "%/bad.csv", "--expect", "3"],
       files: { "b.csv": `nombre,apellido\n${GOOD}${GOOD}` }
     },
-    "/b.csv: expected 3 bets, got 2, and 1 rejected lines; nothing was sent"
+    "/b.csv: expected 3 bets, got 2 and 1 rejected lines; nothing was sent"
   ],
   [
     "more bets than expected",
@@ -180,7 +180,7 @@ describe("is sent", () => {
         const given = ["--bets", "%/b.csv", ...args]
         const sent = yield* run({ args: given, files: { "b.csv": "" } })
         expect(sent.message).toMatch(SENT)
-        expect(sent.log).toContain("WARNING /b.csv: no bets; the agency has none")
+        expect(sent.log).toContain("WARNING /b.csv: no bets; sending an empty book")
         expect(sent.connections()).toBeGreaterThan(0)
       })
     )
@@ -216,7 +216,7 @@ describe("is sent", () => {
       const { log } = yield* run({ args, files })
       expect(log).toContain(
         "WARNING action: last_line | result: success | agencia: 1 | file: /b.csv | line: 2 | " +
-          "warning: it has no line end and may have been cut off | " +
+          "warning: no line end; the file may have been cut off | " +
           "text: Eva,Paz,30000002,1991-02-03,75"
       )
     })
@@ -235,7 +235,7 @@ describe("a single bet", () => {
       ]
       for (const one of beside) {
         const { connections, message } = yield* run(one)
-        expect(message).toMatch(/^a book \(.*\) and the flags of a single bet: expected one$/)
+        expect(message).toMatch(/^expected a book \(.*\) or the flags of a single bet, got both$/)
         expect(connections()).toBe(0)
       }
     })
@@ -364,9 +364,9 @@ describe("what is not used is not checked", () => {
       const { message } = yield* run({ args: [...args, "--packet-bytes", "1"], files })
       expect(message).toContain("from the flag --packet-bytes: expected")
       const token = yield* run({ args: [...args, "--token", "word"], files })
-      expect(token.message).toContain("token is for the native dialect")
+      expect(token.message).toContain("token needs the native dialect")
       const draw = yield* run({ args: [...args, "--draw", "may"], files })
-      expect(draw.message).toBe("draw is for the native dialect; json cannot say it")
+      expect(draw.message).toBe("draw needs the native dialect; json cannot name a draw")
       expect(draw.connections()).toBe(0)
     })
   )

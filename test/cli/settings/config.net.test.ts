@@ -59,7 +59,7 @@ describe("the files beside the sources", () => {
         const { stderr } = yield* runLottery({
           args: ["ping", "--server", "127.0.0.1:1", "--config", file]
         })
-        expect(stderr).not.toContain("is no setting")
+        expect(stderr).not.toContain("unknown setting")
       }
     })
   )
@@ -126,8 +126,8 @@ describe("the flag --config", () => {
       const { stderr } = yield* runLottery({
         args: ["ping", "--server", "127.0.0.1:1", "--config", file]
       })
-      expect(stderr).toContain(`WARNING  ${file}: log.levl is no setting\n`)
-      expect(stderr.match(/is no setting/g)).toHaveLength(1)
+      expect(stderr).toContain(`WARNING  ${file}: unknown setting log.levl\n`)
+      expect(stderr.match(/unknown setting/g)).toHaveLength(1)
       expect(configLine(stderr)).toContain("log_level: INFO")
     })
   )

@@ -69,7 +69,7 @@ const AGENCIES: Case = {
   fallback: [1, 2, 3, 4, 5],
   text: "1,2,7",
   value: [1, 2, 7],
-  wrong: ["0", "expected how many agencies (1 to 1000000), or a list such as"]
+  wrong: ["0", "expected a count of agencies (1 to 1000000) or a list such as"]
 }
 const SEED: Case = {
   name: "seed",
@@ -194,7 +194,7 @@ const CASES: Readonly<Record<string, Readonly<Record<string, Case>>>> = {
       name: "max-memory",
       text: "1GiB",
       value: 1024 ** 3,
-      wrong: ["159MiB", "expected a size such as 256MiB or 1GiB, 160MiB or more"]
+      wrong: ["159MiB", "expected a size such as 256MiB or 1GiB, at least 160MiB"]
     },
     keepAliveDelay: timeOf("keep-alive", Duration.minutes(1)),
     handshakeTimeout: timeOf("handshake-timeout", Duration.seconds(10)),
@@ -269,7 +269,7 @@ const CASES: Readonly<Record<string, Readonly<Record<string, Case>>>> = {
       name: "token",
       text: "c0ntraseña",
       value: Option.some("c0ntraseña"),
-      wrong: ["two words", "expected a token without white space, of at most 512 bytes"]
+      wrong: ["two words", "expected a token of at most 512 bytes without white space"]
     },
     ...CLIENT_TLS,
     firstName: {
@@ -396,7 +396,7 @@ const CASES: Readonly<Record<string, Readonly<Record<string, Case>>>> = {
       name: "names",
       text: "central.example, ::1",
       value: Option.some(["central.example", "::1"]),
-      wrong: ["a b", "expected host names or IP addresses with commas between them"]
+      wrong: ["a b", "expected host names or IP addresses separated by commas"]
     },
     days: {
       fallback: 30,
@@ -560,8 +560,8 @@ describe.each(Object.keys(CASES))("%s", (command) => {
         if (fallback === undefined) {
           const { message } = Result.getOrThrow(Result.flip(none))
           expect(message).toBe(
-            `${name} is missing: give it as the flag --${name}, ` +
-              `or in the environment or a file as ${key}`
+            `${name} is missing: use the flag --${name}, ` +
+              `or set ${key} in the environment or a config file`
           )
         } else expect(none).toEqual(Result.succeed(fallback))
       })
@@ -795,7 +795,7 @@ it.effect("a size is a whole number of its unit, and enough", () =>
       const { message } = yield* Effect.flip(
         parse(maxMemoryBytes, { flags: { "max-memory": text } })
       )
-      expect(message).toContain("expected a size such as 256MiB or 1GiB, 160MiB or more")
+      expect(message).toContain("expected a size such as 256MiB or 1GiB, at least 160MiB")
     }
   })
 )
@@ -808,7 +808,7 @@ it.effect("a setting that is missing names the keys that none has", () =>
     ] as const
     const { message } = yield* Effect.flip(parse(client.settings.agency, { file }))
     expect(message).toContain(
-      `; no settings are, in ${join(folder, "course.yaml")}: CLI_IDD, a key`
+      `; unknown settings in ${join(folder, "course.yaml")}: CLI_IDD, a key`
     )
     expect(message).not.toContain("lapse")
   })
