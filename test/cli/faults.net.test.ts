@@ -1,9 +1,8 @@
 /**
- * Goal: what is acknowledged is on the disk, whatever the disk does: the server is killed at every
- * single data sync, a sync fails, the disk is full, writes are short. Method: the built server
- * under strace, which injects the fault into the n-th sync of a thread; on a small file system of
- * its own; under a limit of the system for the size of a file. A peer that waits for each answer
- * knows what was acknowledged.
+ * Goal: acknowledged bets are on the disk, whether the server is killed at a data sync, a sync
+ * fails, the disk is full or writes are short. Method: the built server under strace, which injects
+ * the fault into the n-th sync; on a small file system; with a limit for the size of a file. A peer
+ * waits for each answer, so it knows what was acknowledged.
  */
 import { execFileSync, spawnSync } from "node:child_process"
 import { mkdirSync, readFileSync } from "node:fs"
@@ -35,9 +34,9 @@ const succeeds = (command: string, ...args: ReadonlyArray<string>): boolean =>
 const canTrace = succeeds("strace", "-qq", "-o", "/dev/null", "-e", "trace=none", "true")
 const canMount = succeeds("unshare", "--mount", "true")
 
-/** Every sync is met by a fault in the long form, in the short one every third. */
+/** The long form of the test injects a fault into each sync, the short form into every third. */
 const STEP = process.env.LOTTERY_TEST_LONG ? 1 : 3
-/** At least so many runs must have met the fault. */
+/** The fault must occur in at least this many runs. */
 const FAULTS = Math.floor(10 / STEP)
 const PACKETS = 12
 const BETS_A_PACKET = 3
@@ -48,7 +47,7 @@ const packets = Array.from({ length: PACKETS }, (_, packet) =>
 const book = M.rowsOf(packets.flat())
 const OPTIONS = ["--agencies", "1,", "--once"]
 
-/** Runs the server under strace with a fault at the n-th sync of each thread. */
+/** Runs the server with a fault at the n-th sync of each thread. */
 const traced = (store: string, trace: string, fault: string, nth: number) =>
   launchServer({
     store,
@@ -57,11 +56,11 @@ const traced = (store: string, trace: string, fault: string, nth: number) =>
       ...["strace", "-f", "-y", "-qqq", "-o", trace, "-e", "trace=fsync,fdatasync"],
       ...["-e", `inject=fsync,fdatasync:${fault}:when=${nth}`]
     ],
-    // One thread for files, so that the n-th sync of a thread is the n-th of all.
+    // With one thread for files, the n-th sync of the thread is the n-th of the process.
     env: { UV_THREADPOOL_SIZE: "1" }
   })
 
-/** Sends the book packet by packet; gives how many bets were acknowledged. */
+/** Sends the book packet by packet; returns the number of acknowledged bets. */
 const upload = Effect.fnUntraced(function* (port: number) {
   let acknowledged = 0
   const peer = yield* RawPeer.connect(port)
@@ -74,26 +73,26 @@ const upload = Effect.fnUntraced(function* (port: number) {
     yield* peer.send(M.packet("1;", false))
     yield* peer.rest
   })
-  // Where the server dies nothing more is heard.
+  // If the server dies, there is no answer.
   yield* Effect.ignore(send)
   return acknowledged
 }, Effect.scoped)
 
-/** Waits until the server listens, or ends before. */
+/** Waits until the server listens or exits. */
 const portOf = (server: Effect.Success<ReturnType<typeof traced>>) =>
   Effect.raceFirst(
     Effect.map(server.logged(LISTENS), ([, port]) => Number(port)),
     Effect.as(server.outcome, undefined)
   )
 
-/** What the next server finds is a beginning of the book, and not less than was acknowledged. */
+/** Expects the next server to find at least the acknowledged bets. */
 const expectRecovered = Effect.fnUntraced(function* (store: string, acknowledged: number) {
   const held = yield* recoveredBook(store, 1)
   expect(book.startsWith(held)).toBe(true)
   expect(held.split("\n").length - 1).toBeGreaterThanOrEqual(acknowledged)
 })
 
-/** Plays one run with the fault at the n-th sync; gives what was acknowledged, and the end. */
+/** Runs a server with the fault at the n-th sync. */
 const playRun = Effect.fnUntraced(function* (
   folder: string,
   store: string,
@@ -116,7 +115,7 @@ const playRun = Effect.fnUntraced(function* (
 describe.skipIf(!canTrace)("a server under strace", () => {
   for (const store of STORES) {
     it.live(
-      `that is killed at its n-th sync holds every acknowledged bet once: ${store}`,
+      `that is killed at its n-th sync has stored every acknowledged bet once: ${store}`,
       () =>
         Effect.gen(function* () {
           let killed = 0
@@ -135,7 +134,7 @@ describe.skipIf(!canTrace)("a server under strace", () => {
     )
 
     it.live(
-      `whose n-th sync fails acknowledges nothing more, and ends: ${store}`,
+      `whose n-th sync fails acknowledges nothing more and exits: ${store}`,
       () =>
         Effect.gen(function* () {
           let failed = 0
@@ -145,8 +144,8 @@ describe.skipIf(!canTrace)("a server under strace", () => {
             const { acknowledged, code, injected, stderr } = run
             if (code === 0) expect(acknowledged, stderr).toBe(packets.flat().length)
             if (injected.length === 0) break
-            // SQLite does not look whether the folder of a new journal could be synced. It is
-            // synced again, by the store, before anything is acknowledged.
+            // SQLite ignores a failed sync of a new journal's folder. The store syncs the folder
+            // again before it acknowledges anything.
             if (code === 0 && injected.every((line) => line.includes(`<${folder}>`))) continue
             expect(code, stderr).toBe(1)
             expect(stderr.match(/CRITICAL .*\n/g)).toHaveLength(1)
@@ -166,7 +165,7 @@ const mount = (folder: string, options: string) =>
 describe.skipIf(!canMount)("a full disk", () => {
   for (const store of STORES) {
     it.live(
-      `refuses bets, and takes them once there is room: ${store}`,
+      `makes the server refuse bets until there is room: ${store}`,
       () =>
         Effect.gen(function* () {
           const folder = yield* temporaryFolder
@@ -198,16 +197,16 @@ describe.skipIf(!canMount)("a full disk", () => {
   }
 })
 
-describe("writes that are short", () => {
+describe("short writes", () => {
   for (const store of STORES) {
     it.live(
-      `at the greatest size of a file leave what was acknowledged: ${store}`,
+      `at the maximum file size keep the acknowledged bets: ${store}`,
       () =>
         Effect.gen(function* () {
           const folder = yield* temporaryFolder
           yield* generate(folder, 30_000)
           const url = inFolder(folder, store)
-          // In units of 1 KiB, and so in the middle of a write.
+          // In KiB: the limit is reached in the middle of a write.
           const limited = yield* startServer({
             store: url,
             more: OPTIONS,

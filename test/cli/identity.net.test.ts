@@ -1,7 +1,6 @@
 /**
- * Goal: the built command speaks TLS, proves who it is and asks for that, and says in one line what
- * is wrong with a certificate, a token or a file of them. Method: servers, clients and pings as
- * processes, with certificates that are made on the spot.
+ * Goal: the built command speaks TLS, authenticates itself and its peers, and reports an invalid
+ * certificate, token or file in one line. Method: processes with newly made certificates.
  */
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
@@ -37,7 +36,7 @@ const writeTokens = (file: string, tokens: Readonly<Record<number, string>>) =>
       .join("")
   )
 
-/** Writes what a server and its agencies are given. */
+/** Writes the certificates and tokens of the server and its agencies. */
 const writeFiles = Effect.fnUntraced(function* (folder: string, made: TrialKeys = keys) {
   const ca = join(folder, "ca.pem")
   const tokens = join(folder, "tokens.txt")
@@ -71,7 +70,7 @@ interface ClientRun {
   readonly env?: Readonly<Record<string, string>>
 }
 
-/** A client that cannot wait for ever, should it not be refused. */
+/** The timeout ends a client that the server wrongly accepts. */
 const clientOf = (
   agency: number,
   { env = {}, folder, host = "localhost", more = [], ports }: ClientRun
@@ -84,7 +83,7 @@ const clientOf = (
   env
 })
 
-/** It ended with this in one line, beside the one with its settings. */
+/** Expects the command to fail with one line, apart from the one with its settings. */
 const expectRefused = ({ code, stderr, stdout }: Outcome, line: string | RegExp) => {
   expect({ code, stdout }).toEqual({ code: 1, stdout: "" })
   const said = stderr
@@ -96,14 +95,14 @@ const expectRefused = ({ code, stderr, stdout }: Outcome, line: string | RegExp)
   expect(said[0]).toMatch(line)
 }
 
-/** Whether any four characters of a token are in a text. */
+/** Whether a text contains any four consecutive characters of a token. */
 const showsPart = (text: string, token: string): boolean =>
   Array.from({ length: token.length - 3 }, (_, start) => token.slice(start, start + 4)).some(
     (part) => text.includes(part)
   )
 
 describe("a server with a certificate", () => {
-  it.live("is spoken to in every dialect by who trusts its CA, and by nobody else", () =>
+  it.live("serves every dialect to clients that trust its CA, and no others", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
       const { ca } = yield* writeFiles(folder)
@@ -115,7 +114,7 @@ describe("a server with a certificate", () => {
       const run = { folder, ports: server }
       const address = `localhost:${server.port}`
 
-      // With this in its environment Node believes every certificate, unless it is told not to.
+      // This variable makes Node accept every certificate by default.
       const env = { NODE_TLS_REJECT_UNAUTHORIZED: "0", NODE_NO_WARNINGS: "1" }
       expectRefused(
         yield* runLottery(clientOf(1, { ...run, more: ["--tls"], env })),
@@ -153,7 +152,7 @@ describe("a server with a certificate", () => {
     })
   )
 
-  it.live("is pinged in vain by who speaks no TLS; and the other way round", () =>
+  it.live("fails a ping without TLS, and a server without TLS fails a ping with it", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
       const { ca, cert, key } = yield* writeFiles(folder)
@@ -182,7 +181,7 @@ describe("a server with a certificate", () => {
       expect(unheard.stderr).toMatch(/: the server does not use TLS: omit --tls, /)
       yield* Effect.result(exchange({ port: secure.port }, Buffer.alloc(0)))
       yield* secure.logged(/ERROR .* the TLS handshake failed: it took more than 200ms\n/)
-      // Without TLS and tokens there is nothing to be read anew.
+      // Without TLS and tokens there is nothing to reload.
       yield* plain.signal("SIGHUP")
       expect((yield* plain.outcome).code).toBe(0)
       expect(plain.stderr()).toContain("signal: SIGHUP")
@@ -190,8 +189,8 @@ describe("a server with a certificate", () => {
   )
 })
 
-describe("a server that asks for certificates or tokens", () => {
-  it.live("takes either, refuses what is neither in one line, and never shows a token", () =>
+describe("a server that requires certificates or tokens", () => {
+  it.live("accepts either, refuses all others in one line and never shows a token", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
       const files = yield* writeFiles(folder)
@@ -264,7 +263,7 @@ describe("a server that asks for certificates or tokens", () => {
 })
 
 describe("at SIGHUP", () => {
-  it.live("certificates and tokens are read anew, and broken ones are not taken", () =>
+  it.live("certificates and tokens are reloaded, and invalid ones are ignored", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
       const files = yield* writeFiles(folder)
@@ -296,7 +295,7 @@ describe("at SIGHUP", () => {
         expect(readings().at(-1)).toMatch(reading)
       })
 
-      // A file that is being written is empty at first; then nothing beside it is taken either.
+      // A file that is being written is empty at first. Then no other file is reloaded either.
       writeTokens(files.tokens, { 1: TOKENS[2], 2: TOKENS[1] })
       const broken: ReadonlyArray<readonly [file: string, whole: string]> = [
         [files.cert, keys.server.certificate],
@@ -311,7 +310,7 @@ describe("at SIGHUP", () => {
           expect(yield* ping(keys.authority.certificate)).toEqual(pong)
         }
       }
-      // These can be read, and are refused only by TLS: the tokens are not taken then either.
+      // TLS refuses these only after they are read. The tokens are not reloaded then either.
       writePair(folder, "server", yield* makeWeak)
       yield* hangUp(/result: fail \| error: \S+, \S+: these certificates cannot be used: /)
       expect(yield* ping(keys.authority.certificate)).toEqual(pong)
@@ -328,7 +327,7 @@ describe("at SIGHUP", () => {
       yield* hangUp(/result: fail \| error: \S+tokens\.txt: line 2: expected an agency number/)
       yield* expectOldTokens
 
-      // All this time who is connected stays; with another CA the connection is closed.
+      // Open connections stay, except that a new CA closes them.
       expect(before.stderr()).not.toContain("action: connection")
       yield* writeFiles(folder, other)
       writeTokens(files.tokens, { 1: TOKENS[2], 2: TOKENS[1] })
@@ -347,7 +346,7 @@ describe("at SIGHUP", () => {
         M.consultOf(1)
       )
       expect(asked.toString()).toContain("agency 1: the certificate was rejected: ")
-      // What the agency's token was not before, it is now.
+      // The token that was refused before is valid now.
       const last = yield* runLottery(clientOf(2, old))
       expect([last.code, last.stdout]).toEqual([0, "20\n"])
 
@@ -360,7 +359,7 @@ describe("at SIGHUP", () => {
   )
 })
 
-describe("what cannot be is refused in one line:", () => {
+describe("refused in one line:", () => {
   const NOWHERE = "no such file or folder"
   const CERTIFICATE = "expected one or more PEM certificates"
   const PAIR = "tls-cert and tls-key must be given together: one of them is missing"
@@ -386,7 +385,7 @@ describe("what cannot be is refused in one line:", () => {
       2,
       "expected a token of at most 512 bytes without white space"
     ],
-    // Refused before anything is sent: nothing says that there is no such host.
+    // Refused before the host name is looked up.
     [
       ["client", "--agency", "1", "--server", "central.invalid:1", "--token", TOKENS[1]],
       2,
@@ -422,7 +421,7 @@ describe("what cannot be is refused in one line:", () => {
     [[...ping, "--tls-ca", "bad.txt"], 1, `bad.txt: ${CERTIFICATE}`]
   ]
 
-  it.live("files and settings that do not go together", () =>
+  it.live("invalid files and conflicting settings", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
       yield* writeFiles(folder)
@@ -439,7 +438,7 @@ describe("what cannot be is refused in one line:", () => {
         const what = `${args.join(" ")}: ${outcome.stderr}`
         expect(outcome.stdout, what).toBe("")
         expect(outcome.code, what).toBe(code)
-        // A flag that is wrong by itself is followed by where to read on.
+        // A "Try:" line follows an invalid flag.
         const [line, ...others] = outcome.stderr.trimEnd().split("\n")
         expect(line, what).toContain(expected)
         expect(
@@ -456,7 +455,7 @@ describe("what cannot be is refused in one line:", () => {
   )
 })
 
-describe("an empty variable of the environment", () => {
+describe("an empty environment variable", () => {
   it.live.each([
     ["server", "tls-client-ca", "LOTTERY_TLS_CLIENT_CA"],
     ["server", "tokens", "LOTTERY_TOKENS"],
@@ -472,7 +471,7 @@ describe("an empty variable of the environment", () => {
   )
 })
 
-describe("a server that can be reached from elsewhere", () => {
+describe("a server that other machines can reach", () => {
   const warnings = Effect.fnUntraced(function* (
     host: string,
     asked: { readonly tls?: true; readonly certificates?: true; readonly tokens?: true }
@@ -492,7 +491,7 @@ describe("a server that can be reached from elsewhere", () => {
   const LOCAL = ["127.0.0.1", "127.8.8.8", "localhost", "LocalHost", "::1", "::ffff:127.0.0.1"]
   const OPEN = ["0.0.0.0", "::", "10.0.0.7", "central.example", "localhost.example", "::12"]
 
-  it.effect("warns that it asks for nothing, or speaks in the clear; on this machine not", () =>
+  it.effect("warns if it does not authenticate agencies or has no TLS; a local one does not", () =>
     Effect.gen(function* () {
       for (const host of LOCAL) {
         expect(yield* warnings(host, {}), host).toEqual([])
@@ -513,7 +512,7 @@ describe("a server that can be reached from elsewhere", () => {
     })
   )
 
-  it.live("does so once, as a process", () =>
+  it.live("warns once, as a process", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
       const more = ["--host", "0.0.0.0"]

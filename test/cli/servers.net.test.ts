@@ -1,8 +1,8 @@
 /**
- * Goal: servers that share a draw are as one to the agencies, whichever of them dies, and also
- * where PostgreSQL does. Method: servers and clients as processes on a PostgreSQL of the test's
- * own; the servers are behind one port, as a balancer gives them one name, so that an agency that
- * lost one comes back on another. At the end everything is compared with what went in.
+ * Goal: servers that share a draw look like one server to the agencies, even if any of them or
+ * PostgreSQL dies. Method: processes on the test's own PostgreSQL. The servers are behind one port,
+ * as with a load balancer, so that an agency that loses one reconnects to another. At the end all
+ * stored books are compared with the sent ones.
  */
 import { it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Random, type Scope } from "effect"
@@ -36,7 +36,7 @@ import { temporaryFolder } from "../support/TemporaryFolder.ts"
 const DIALECTS = ["native", "json", "native", "binary"] as const
 const dialectOf = (agency: number) => DIALECTS[agency % DIALECTS.length]!
 
-/** One port for the bets and one for the winners, whatever servers there are. */
+/** Balances one port for bets and one for winners over all servers. */
 const balance = Effect.fnUntraced(function* (servers: ReadonlyArray<Ports>) {
   const random = () => Effect.runSync(Random.next)
   const [bets, winners] = yield* Effect.all([
@@ -46,11 +46,11 @@ const balance = Effect.fnUntraced(function* (servers: ReadonlyArray<Ports>) {
   return { port: bets.port, winnersPort: winners.port } satisfies Ports
 })
 
-/** A place for one server at a time, on the same ports; whatever was started there is kept. */
+/** The place of one server, which is restarted on the same ports. */
 interface Place {
   readonly ports: Ports
   readonly servers: Array<Running>
-  /** The process ids of those that were killed. */
+  /** The process ids of killed servers. */
   readonly killed: Set<number>
 }
 
@@ -68,7 +68,7 @@ const occupy = Effect.fnUntraced(function* (store: string, agencies: number) {
   return { place, kill }
 })
 
-/** Starts a server, which may fail while PostgreSQL is away: then once more. */
+/** Starts a server; retries while PostgreSQL is away. */
 const launch = (
   place: Place,
   store: string,
@@ -88,7 +88,7 @@ const launch = (
     if (!(yield* Effect.raceFirst(ended, listens))) yield* launch(place, store, agencies)
   })
 
-/** Two servers at one draw, each on ports of its own. */
+/** Starts two servers of one draw, each on its own ports. */
 const startTwo = (store: string, agencies: string) => {
   const start = startServer({ store, more: ["--agencies", agencies] })
   return Effect.all([start, start])
@@ -97,7 +97,7 @@ const startTwo = (store: string, agencies: string) => {
 const AGENCIES = 30
 const BETS = process.env.LOTTERY_TEST_LONG ? 20_000 : 4_000
 
-/** Ends the connections that listen for notifications, again and again: these are lost. */
+/** Keeps closing the connections that listen for notifications. */
 const deafen = (cluster: PostgresCluster) =>
   cluster
     .query(
@@ -107,7 +107,7 @@ const deafen = (cluster: PostgresCluster) =>
     .pipe(Effect.andThen(Effect.sleep("20 millis")), Effect.forever)
 
 describeCluster("servers that share a draw", (shared) => {
-  /** A schema for a draw of its own, the books of its agencies, and servers behind one port. */
+  /** Makes a schema for a new draw and the books of its agencies. */
   const prepare = Effect.fnUntraced(function* (agencies: number, bets: number) {
     const cluster = yield* shared
     const folder = yield* temporaryFolder
@@ -117,7 +117,7 @@ describeCluster("servers that share a draw", (shared) => {
   })
 
   it.live(
-    "lose nothing, repeat nothing and hold one draw, though they are killed and PostgreSQL crashes",
+    "lose nothing, repeat nothing and hold one draw while they are killed and PostgreSQL crashes",
     () =>
       Effect.gen(function* () {
         const { cluster, folder, store } = yield* prepare(AGENCIES, BETS)
@@ -148,7 +148,7 @@ describeCluster("servers that share a draw", (shared) => {
           startLottery({
             args: [...clientArgs(folder, agency, name, dialectOf(agency)), "--batch", "25"]
           })
-        /** The older dialects cannot say that a refusal will pass: somebody starts them again. */
+        /** The course's dialects do not know temporary refusals; restart their clients. */
         const end = (agency: number, client: Running): Effect.Effect<Outcome, never, Scope.Scope> =>
           Effect.flatMap(client.outcome, (outcome) =>
             outcome.code !== 0 && dialectOf(agency) !== "native"
@@ -180,7 +180,7 @@ describeCluster("servers that share a draw", (shared) => {
         )
         const recorder = Number(String(recorded_by).split(" ")[1])
         const wasKilled = places.some(({ place }) => place.killed.has(recorder))
-        // A server that is killed between the commit and its line has recorded the draw silently.
+        // A server that is killed after its commit may not have logged the draw.
         expect(draws.length, logs).toBeGreaterThanOrEqual(wasKilled ? 0 : 1)
         expect(draws.length, logs).toBeLessThanOrEqual(1)
         expect(kills).toBeGreaterThan(2)
@@ -189,7 +189,7 @@ describeCluster("servers that share a draw", (shared) => {
     300_000
   )
 
-  it.live("refuse one that was started with other agencies or another number", () =>
+  it.live("refuse a server with other agencies or another number", () =>
     Effect.gen(function* () {
       const { cluster, store } = yield* prepare(1, 1)
       yield* startServer({ store, more: ["--agencies", "1,3", "--winning-number", "7"] })
@@ -212,7 +212,7 @@ describeCluster("servers that share a draw", (shared) => {
     })
   )
 
-  it.live("tell their agencies of a draw that another one held, also without notifications", () =>
+  it.live("send the winners of a draw that another one held, even without notifications", () =>
     Effect.gen(function* () {
       const { cluster, folder, store } = yield* prepare(2, 300)
       const [one, other] = yield* startTwo(store, "2")
@@ -228,13 +228,13 @@ describeCluster("servers that share a draw", (shared) => {
     })
   )
 
-  it.live("hold the draw that one of them died before", () =>
+  it.live("hold the draw for one that died before it", () =>
     Effect.gen(function* () {
       const { folder, store } = yield* prepare(2, 300)
       const server = yield* startServer({ store, more: ["--agencies", "2"] })
       const waiting = yield* startLottery({ args: clientArgs(folder, 1, server, "json") })
       yield* waiting.logged(/apuestas_enviadas/)
-      // What a server leaves that is killed when it has stored the last book, and no more.
+      // The state that a server leaves if it is killed right after it stored the last book.
       yield* query(store, `update agencies set finished = true where agency = 2;`)
       expect(yield* waiting.outcome).toMatchObject({
         code: 0,
@@ -244,7 +244,7 @@ describeCluster("servers that share a draw", (shared) => {
     })
   )
 
-  it.live("store a book once that two of them are sent at the same time", () =>
+  it.live("store a book once if two of them receive it at the same time", () =>
     Effect.gen(function* () {
       const { folder, store } = yield* prepare(1, 20_000)
       const servers = yield* startTwo(store, "1,")
@@ -260,7 +260,7 @@ describeCluster("servers that share a draw", (shared) => {
     })
   )
 
-  it.live("send an agency away whose book is discarded, and take its next one", () =>
+  it.live("disconnect an agency whose book is discarded and accept its next book", () =>
     Effect.gen(function* () {
       const { folder, store } = yield* prepare(2, 500)
       const [one, other] = yield* startTwo(store, "2")
@@ -288,7 +288,7 @@ describeCluster("servers that share a draw", (shared) => {
     })
   )
 
-  it.live("stop while PostgreSQL is away, and refuse bets until it is back", () =>
+  it.live("can stop while PostgreSQL is away, and refuse bets until it is back", () =>
     Effect.gen(function* () {
       const { cluster, folder, store } = yield* prepare(1, 3_000)
       const [one, other] = yield* startTwo(store, "1,")
@@ -307,7 +307,7 @@ describeCluster("servers that share a draw", (shared) => {
 
   for (const [how, isHung] of [
     ["PostgreSQL hangs", true],
-    ["the way to PostgreSQL swallows its answers", false]
+    ["the answers of PostgreSQL are lost", false]
   ] as const) {
     it.live.runIf(process.env.LOTTERY_TEST_LONG)(`stop before they are killed while ${how}`, () =>
       Effect.gen(function* () {
@@ -328,7 +328,7 @@ describeCluster("servers that share a draw", (shared) => {
         isLost = true
         if (isHung) yield* cluster.pause
         yield* Effect.addFinalizer(() => cluster.resume)
-        // As a person would, or Docker.
+        // As Docker would.
         const killed = yield* Effect.forkScoped(
           Effect.andThen(Effect.sleep("15 seconds"), server.signal("SIGKILL"))
         )

@@ -21,7 +21,7 @@ import * as sharedSettings from "../settings/sharedSettings.ts"
 const DIALECTS = ["native", "binary", "json"] as const
 const MAX_BATCH = 1_000_000
 const DEFAULT_BATCH = 1000
-/** Large enough to make the cost per message negligible; a frame has room for five times more. */
+/** Large enough to make the cost per message negligible; a frame has room for five times as many. */
 const NATIVE_BATCH = 4000
 /** Large enough for nearly every bet. */
 const MIN_PACKET = 256
@@ -37,12 +37,17 @@ export const settings = {
   }),
   server: sharedSettings.server,
   winnersServer: Setting.optionalWhenUsed("winners-server", "<host:port>", {
-    description: "Server for the winners, JSON dialect only (default the server's port + 1)",
+    description: "Server for the winners, JSON dialect only",
     schema: SettingText.AddressFromText,
+    shownDefault: "the server's port + 1",
     keys: ["CLI_SERVER_CONSULT_ADDRESS"],
     fileKeys: ["server.consult_address"]
   }),
-  bets: Setting.file("bets", "Book to send; - is standard input (default .data/agency-N.csv)"),
+  bets: Setting.optional("bets", "<file>", {
+    description: "Book to send; - is standard input",
+    schema: SettingText.Text,
+    shownDefault: ".data/agency-N.csv"
+  }),
   dialect: Setting.withDefault("dialect", "<dialect>", {
     description: `Dialect to speak: ${DIALECTS.join(", ")}`,
     schema: SettingText.oneOf(DIALECTS),
@@ -50,7 +55,8 @@ export const settings = {
   }),
   draw: sharedSettings.drawWhenUsed,
   batch: Setting.optional("batch", "<number>", {
-    description: `Maximum bets per message (default ${DEFAULT_BATCH}, native ${NATIVE_BATCH})`,
+    description: "Maximum bets per message",
+    shownDefault: `${DEFAULT_BATCH}, native ${NATIVE_BATCH}`,
     schema: SettingText.intBetween(1, MAX_BATCH),
     keys: ["CLI_BATCH_MAXAMOUNT", "CHUNK_SIZE"],
     fileKeys: ["batch.maxAmount"]
@@ -73,11 +79,12 @@ export const settings = {
   }),
   allowEmpty: Setting.flag("allow-empty", "Allow a book without bets"),
   timeout: Setting.optional("timeout", "<duration>", {
-    description: "Give up if there are no winners after this long (default never)",
+    description: "Give up if there are no winners after this long",
+    shownDefault: "never",
     schema: SettingText.DurationFromText
   }),
   token: Setting.optionalWhenUsed("token", "<text>", {
-    description: "The agency's token, native dialect over TLS only; safest in a --config file",
+    description: "The agency's token, for the native dialect over TLS; safest in a --config file",
     schema: SettingText.Token,
     secret: true
   }),

@@ -13,7 +13,7 @@ const STORES = ["sqlite", "postgres"] as const
 
 export const settings = {
   clients: Setting.withDefault("clients", "<number>", {
-    description: "Number of clients, one for each agency from 1",
+    description: "Number of clients, one per agency, numbered from 1",
     schema: SettingText.intBetween(1, MAX_CLIENTS),
     default: 5
   }),
@@ -24,7 +24,7 @@ export const settings = {
     schema: SettingText.oneOf(STORES),
     // LOTTERY_STORE is the URL of a server's own store.
     flagOnly: true,
-    // A user may pass a URL by mistake, with a password.
+    // A user may pass a URL with a password by mistake.
     secret: true,
     default: "sqlite"
   }),

@@ -22,7 +22,7 @@ const BETS_PER_WINNER = 1000
 
 export const settings = {
   clients: Setting.withDefault("clients", "<number>", {
-    description: "Number of agencies, each a process of its own",
+    description: "Number of agencies, one process each",
     schema: SettingText.intBetween(1, MAX_CLIENTS),
     default: 5
   }),

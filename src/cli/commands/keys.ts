@@ -31,7 +31,7 @@ const MAX_DAYS = 825
 export const settings = {
   agencies: sharedSettings.agencies,
   names: Setting.optional("names", "<name,...>", {
-    description: `More names or IP addresses of the server, after ${SERVER_NAMES.join(", ")}`,
+    description: `Server names or IP addresses, in addition to ${SERVER_NAMES.join(", ")}`,
     schema: NamesFromText
   }),
   days: Setting.withDefault("days", "<number>", {

@@ -23,7 +23,7 @@ import * as sharedSettings from "../settings/sharedSettings.ts"
 const MAX_BACKLOG = 65_535
 /**
  * At a stop, the time for the store to tidy up; acknowledged bets are already durable. Together
- * with the timeouts for connections and ports it stays within the 10 s before Docker kills.
+ * with the timeouts for connections and ports it fits in the 10 s before Docker kills a container.
  */
 export const STORE_CLOSE_TIMEOUT = "3 seconds"
 
@@ -40,7 +40,8 @@ export const settings = {
     default: sharedSettings.DEFAULT_PORT
   }),
   winnersPort: Setting.optional("winners-port", "<port>", {
-    description: "Port where JSON clients ask for their winners (default port + 1)",
+    description: "Port where JSON clients ask for their winners",
+    shownDefault: "port + 1",
     schema: SettingText.Port,
     keys: ["CONSULT_SERVER_PORT"]
   }),

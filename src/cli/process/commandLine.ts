@@ -23,8 +23,8 @@ const DESCRIPTIONS = {
   discard: "Discard an agency's stored book before the draw, so that a corrected one can be sent",
   compose: "Write a Compose file for servers and clients, one container each",
   keys:
-    "Make keys and certificates for a CA, a server and each agency, to try out TLS. " +
-    "For trials only: all private keys, the CA's too, are unprotected in one folder"
+    "Make keys and certificates to try out TLS; " +
+    "all private keys, even the CA's, are unprotected in one folder"
 }
 type DescribedName = keyof typeof DESCRIPTIONS
 

@@ -85,7 +85,7 @@ const openSingle = Effect.fnUntraced(function* (
   // A bet in the environment may be left over from another exercise.
   if (!SingleBet.hasFlag(bet) && (yield* isFileThere)) {
     yield* Effect.logWarning(
-      `sending the single bet from the environment, not ${file}; ` + "to send the file, use --bets"
+      `sending the single bet from the environment, not ${file}; to send the file, use --bets`
     )
   }
   const book = yield* Book.fromBet(given.value, conversation.check, yield* today)

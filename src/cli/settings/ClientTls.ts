@@ -4,12 +4,17 @@ import type { Command } from "effect/cli"
 import type { ClientTls } from "../../client/ServerFailure.ts"
 import { pairOf, readAuthority, readPair } from "../files/PemFile.ts"
 import * as Setting from "./Setting.ts"
+import * as SettingText from "./SettingText.ts"
 
 export const settings = {
   tls: Setting.flag("tls", "Use TLS; implied by the --tls-* flags"),
-  tlsCa: Setting.file("tls-ca", "CA of the server's certificate (PEM; default the public CAs)"),
-  tlsCert: Setting.file("tls-cert", "Certificate to present to the server (PEM)"),
-  tlsKey: Setting.file("tls-key", "Private key of that certificate (PEM)")
+  tlsCa: Setting.optional("tls-ca", "<file>", {
+    description: "PEM certificate of the CA that issued the server's certificate",
+    schema: SettingText.Text,
+    shownDefault: "the public CAs"
+  }),
+  tlsCert: Setting.file("tls-cert", "PEM certificate to present to the server"),
+  tlsKey: Setting.file("tls-key", "PEM private key of that certificate")
 }
 
 type Given = Command.Command.Config.Infer<typeof settings>

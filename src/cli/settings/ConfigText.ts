@@ -50,7 +50,7 @@ const isMapping = (value: unknown): value is Mapping =>
 /** Deeper than any setting; a mapping at this depth counts as a value. */
 const MAX_DEPTH = 8
 
-/** Every key with a value, and every own key without one. */
+/** Every key with a value, and every `LOTTERY_` key without one. */
 function* valuesIn(
   mapping: Mapping,
   outer: ReadonlyArray<string> = []
@@ -59,7 +59,7 @@ function* valuesIn(
     const keys = [...outer, name]
     const key = keys.join(".")
     const isOwn = SettingKeys.isOwn(key)
-    // An empty mapping under an own key would silently drop that setting.
+    // An empty mapping under a `LOTTERY_` key would silently drop that setting.
     if (isMapping(value) && keys.length < MAX_DEPTH && !isOwn) {
       yield* valuesIn(value, outer.length === 0 && isDefaultSection(name) ? [] : keys)
     } else if (value !== null || isOwn) yield [key, value ?? ""]

@@ -59,5 +59,5 @@ export const settings = {
   ),
   messageTimeout: timeout("messageTimeout", "Maximum time from a message's first byte to its last"),
   idleTimeout: timeout("idleTimeout", "Maximum time between two messages of an upload"),
-  writeTimeout: timeout("writeTimeout", "Maximum time for a peer to read 64 KiB")
+  writeTimeout: timeout("writeTimeout", "Maximum time for a peer to read 64 KiB of answers")
 }

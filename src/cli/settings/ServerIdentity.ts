@@ -16,15 +16,15 @@ import { takeHangups } from "../process/Signals.ts"
 import * as Setting from "./Setting.ts"
 
 export const settings = {
-  tlsCert: Setting.file("tls-cert", "Use TLS on both ports with this certificate (PEM)"),
-  tlsKey: Setting.file("tls-key", "Private key of the server's certificate (PEM)"),
+  tlsCert: Setting.file("tls-cert", "Use TLS on both ports with this PEM certificate"),
+  tlsKey: Setting.file("tls-key", "PEM private key of that certificate"),
   tlsClientCa: Setting.file(
     "tls-client-ca",
-    "Require agencies to have a certificate from this CA (PEM)"
+    "PEM certificate of a CA; agencies need a certificate from it"
   ),
   tokens: Setting.file(
     "tokens",
-    "Require agencies to have a token; each line is an agency and its token"
+    "File with an agency and its token per line; agencies need their token"
   )
 }
 

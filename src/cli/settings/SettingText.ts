@@ -34,7 +34,7 @@ export const fromText = <A>(
     })
   )
 
-export const Text = fromText("expected a text that is not empty", (text) =>
+export const Text = fromText("expected a non-empty text", (text) =>
   text === "" ? undefined : text
 )
 

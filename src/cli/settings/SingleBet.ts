@@ -41,7 +41,7 @@ export type Settings = Command.Command.Config.Infer<typeof settings>
 export const hasFlag = (given: Settings): boolean =>
   Object.values(given).some((field) => field.hasFlag)
 
-/** The bet; none if no field is given. */
+/** Returns the bet, or none if no field is given. */
 export const fromSettings = Effect.fnUntraced(function* (given: Settings) {
   const values = yield* Effect.all({
     firstName: given.firstName.value,

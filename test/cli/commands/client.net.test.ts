@@ -1,6 +1,6 @@
 /**
- * Goal: an agency gets its book up and its winners whatever its server goes through, and is told
- * plainly what only a person can mend. Method: the built command, servers that are killed.
+ * Goal: a client uploads its book and gets its winners even if the server is killed, and explains
+ * clearly what only a person can fix. Method: the built command.
  */
 import { spawnSync } from "node:child_process"
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs"
@@ -24,7 +24,7 @@ const DIALECTS = ["native", "binary", "json"] as const
 
 const AGENCY_1 = ["--agencies", "1,"]
 
-/** Writes the book of agency 1 into the folder, and gives its rows. */
+/** Writes the book of agency 1 and returns its rows. */
 const writeBook = Effect.fnUntraced(function* (folder: string, bets: number) {
   yield* runLottery({ args: ["generate", ...AGENCY_1, "--bets", `${bets}`, "--out", folder] })
   return bookOf(folder, 1)
@@ -36,7 +36,7 @@ const replaceBook = (folder: string, rows: string) =>
 describe("a server that is killed", () => {
   for (const dialect of DIALECTS) {
     for (const store of STORES) {
-      it.live(`in the middle of a book, and comes back: in ${dialect}, with ${store}`, () =>
+      it.live(`in the middle of a book and restarted: ${dialect}, ${store}`, () =>
         Effect.gen(function* () {
           const folder = yield* temporaryFolder
           const book = yield* writeBook(folder, 60_000)
@@ -52,7 +52,7 @@ describe("a server that is killed", () => {
             /WARNING +action: connection \| result: fail \| agencia: 1 \| error: /
           )
           const before = (yield* exported(url, 1)).split("\n").length - 1
-          // The kill came in the middle, or the test shows nothing.
+          // The kill must come in the middle of the book.
           expect(before).toBeGreaterThan(0)
           expect(before).toBeLessThan(60_000)
           yield* startServer({ store: url, ports: server, more: AGENCY_1 })
@@ -69,7 +69,7 @@ describe("a server that is killed", () => {
 })
 
 describe("an agency", () => {
-  it.live("is told where its server's book is another one, and what helps", () =>
+  it.live("learns where the stored book differs, and what to do", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
       const book = yield* writeBook(folder, 3000)
@@ -96,7 +96,7 @@ describe("an agency", () => {
     })
   )
 
-  it.live("is told that the server is there for another draw", () =>
+  it.live("learns that the server is for another draw", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
       yield* writeBook(folder, 1)
@@ -111,7 +111,7 @@ describe("an agency", () => {
     })
   )
 
-  it.live("knows all dialects, native first", () =>
+  it.live("can use all dialects, native by default", () =>
     Effect.gen(function* () {
       const { stdout } = yield* runLottery({ args: ["client", "--help"] })
       expect(stdout).toMatch(/--dialect .*native, binary, json \(default native;/)
@@ -120,7 +120,7 @@ describe("an agency", () => {
   )
 })
 
-/** Runs a command on a terminal of so many columns, and gives all that it wrote to it. */
+/** Runs a command on a terminal of this width and returns its output. */
 const onTerminal = (columns: number, args: ReadonlyArray<string>): string => {
   const command = [process.execPath, COMMAND, ...args].map((word) => `'${word}'`).join(" ")
   const shell = `stty cols ${columns}; ${command}`
@@ -131,7 +131,7 @@ const hasTerminals = spawnSync("script", ["-qec", "true", "/dev/null"]).status =
 if (!hasTerminals) console.warn("skipped: there is no `script` here to run a terminal")
 
 describe.skipIf(!hasTerminals)("on a terminal", () => {
-  it.live("a client draws its progress in the last line, keeps to the width, and removes it", () =>
+  it.live("a client draws its progress in the last line, within the width, and erases it", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
       yield* writeBook(folder, 1)
@@ -139,7 +139,7 @@ describe.skipIf(!hasTerminals)("on a terminal", () => {
       const args = [...nowhere, "--timeout", "500ms"]
       const shown = onTerminal(30, args)
       expect(shown).toContain("\r0 of 1 bets, 0%, 0/s\u001b[K")
-      // The warning is written above the line, which is drawn again.
+      // The warning is written above the line, which is redrawn.
       expect(shown).toMatch(/\r\u001b\[2K\S+ \S+ WARNING .*\r?\n0 of 1 bets/)
       expect(shown).toMatch(/\r\u001b\[2K\S+ \S+ CRITICAL no winners after 500ms.*\s+$/)
       const wide = onTerminal(80, args)
@@ -148,7 +148,7 @@ describe.skipIf(!hasTerminals)("on a terminal", () => {
   )
 })
 
-it.live("a book on standard input is not emptied by --rejects, nor taken for empty", () =>
+it.live("--rejects neither empties a book on standard input nor makes it look empty", () =>
   Effect.gen(function* () {
     const folder = yield* temporaryFolder
     const book = join(folder, "book.csv")
@@ -177,7 +177,7 @@ it.live("a book on standard input is not emptied by --rejects, nor taken for emp
   })
 )
 
-it.live("an empty book that may be sent is warned of: the draw is held on it", () =>
+it.live("a client warns of an empty book and sends it", () =>
   Effect.gen(function* () {
     const folder = yield* temporaryFolder
     replaceBook(folder, "")
@@ -190,7 +190,7 @@ it.live("an empty book that may be sent is warned of: the draw is held on it", (
   })
 )
 
-it.live("a single bet left in the environment is warned of where there is a book", () =>
+it.live("a client warns of a single bet in the environment if there is a book", () =>
   Effect.gen(function* () {
     const folder = yield* temporaryFolder
     mkdirSync(join(folder, ".data"))

@@ -1,5 +1,5 @@
 /**
- * Goal: what `lottery compose` writes is a whole file that Compose takes, or nothing. Method: the
+ * Goal: `lottery compose` writes a complete file that Compose accepts, or nothing. Method: the
  * built command; docker-compose, which needs no daemon to read a file; and a linter with the JSON
  * schema of the Compose specification.
  */
@@ -27,11 +27,11 @@ const FIVE = makeComposeFile({ clients: 5 })
 
 const compose = (...args: ReadonlyArray<string>) => ({ args: ["compose", ...args] })
 
-/** A server's own store, which says nothing of the file that is written. */
+/** The store of a server, which does not affect the written file. */
 const SERVER_STORE = { LOTTERY_STORE: "postgres://lottery:hunter2@db/lottery" }
 
 describe("writes", () => {
-  it.live("a file, over one that is there, and leaves nothing else", () =>
+  it.live("a file over an existing one, and leaves nothing else", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
       const out = join(folder, "dev.yaml")
@@ -44,7 +44,7 @@ describe("writes", () => {
     })
   )
 
-  it.live("the file behind a link, which stays one, and as private as it was", () =>
+  it.live("the target of a link, and keeps the link and the permissions", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
       const [out, file] = [join(folder, "dev.yaml"), join(folder, "real.yaml")]
@@ -57,7 +57,7 @@ describe("writes", () => {
     })
   )
 
-  it.live.runIf(process.geteuid?.() === 0)("no file behind a link of another user (as root)", () =>
+  it.live.runIf(process.geteuid?.() === 0)("no target of another user's link (as root)", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
       const [out, file] = [join(folder, "dev.yaml"), join(folder, "real.yaml")]
@@ -71,7 +71,7 @@ describe("writes", () => {
     })
   )
 
-  it.live("standard output, and nothing else there", () =>
+  it.live("only the file to standard output", () =>
     Effect.gen(function* () {
       const args = ["--clients", "3", "--one-bet", "--seed", "7", "--out", "-"]
       const { code, stderr, stdout } = yield* runLottery(compose(...args))
@@ -86,11 +86,16 @@ describe("writes", () => {
 
 describe("the servers' store", () => {
   it.live.each<[string, ReadonlyArray<string>, Record<string, string>, number | undefined]>([
-    ["is SQLite, whatever a server's own is", [], SERVER_STORE, undefined],
+    ["is SQLite by default, whatever LOTTERY_STORE is", [], SERVER_STORE, undefined],
     ["is SQLite for one server", ["--store=sqlite", "--servers=1"], {}, undefined],
     ["is PostgreSQL for one server", ["--store", "postgres"], SERVER_STORE, 1],
-    ["is PostgreSQL for some", ["--store", "postgres", "--servers", "2"], {}, 2],
-    ["is PostgreSQL for some of the environment", ["--store=postgres"], { LOTTERY_SERVERS: "3" }, 3]
+    ["is PostgreSQL for several", ["--store", "postgres", "--servers", "2"], {}, 2],
+    [
+      "is PostgreSQL for several from the environment",
+      ["--store=postgres"],
+      { LOTTERY_SERVERS: "3" },
+      3
+    ]
   ])("%s", ([, args, env, postgresServers]) =>
     Effect.gen(function* () {
       const run = { ...compose("--clients", "4", ...args, "--out", "-"), env }
@@ -100,7 +105,7 @@ describe("the servers' store", () => {
     })
   )
 
-  it.live("is written again by the command that the file names", () =>
+  it.live("is the same after the command in the file's first line", () =>
     Effect.gen(function* () {
       const text = makeComposeFile({ clients: 3, oneBetSeed: 7, postgresServers: 2 })
       const [, args] = /^# Written by: lottery (.*)$/m.exec(text) ?? []
@@ -109,7 +114,7 @@ describe("the servers' store", () => {
     })
   )
 
-  it.live("is a flag only, as the help says", () =>
+  it.live("is only a flag, as the help says", () =>
     Effect.gen(function* () {
       const { stdout } = yield* runLottery(compose("--help"))
       const lineOf = (flag: string) => stdout.split("\n").find((line) => line.includes(flag))
@@ -119,7 +124,7 @@ describe("the servers' store", () => {
   )
 })
 
-describe("touches no file", () => {
+describe("changes no file", () => {
   const usage = Effect.fnUntraced(function* (args: ReadonlyArray<string>, env = {}) {
     const folder = yield* temporaryFolder
     const out = join(folder, "dev.yaml")
@@ -151,7 +156,7 @@ describe("touches no file", () => {
     })
   )
 
-  it.live("for another store, which it does not show: it may hold a password", () =>
+  it.live("for an unknown store, which it does not show: it may contain a password", () =>
     Effect.gen(function* () {
       expect(yield* usage(["--store", SERVER_STORE.LOTTERY_STORE])).toBe(
         "lottery compose: store from the flag --store: expected one of sqlite, postgres\n" +
@@ -181,14 +186,14 @@ describe("touches no file", () => {
     })
   )
 
-  it.live("where it does not fit: what was there stays, half a file does not", () =>
+  it.live("if the new file does not fit, and leaves no part of it", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
       const out = join(folder, "dev.yaml")
       writeFileSync(out, MINE)
       const { code, stderr } = yield* runLottery({
         ...compose("--out", out),
-        // In units of 512 bytes, and so in the middle of the file.
+        // 512 bytes: the limit is reached in the middle of the file.
         under: ["sh", "-c", 'ulimit -f 1; exec "$@"', "sh"]
       })
       expect(code).toBe(1)
@@ -198,7 +203,7 @@ describe("touches no file", () => {
     })
   )
 
-  it.live("in a folder that is not there, in the place of a folder, or of a pipe", () =>
+  it.live("if the folder is missing, or the name is a folder or a pipe", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
       const [inner, pipe] = [join(folder, "folder"), join(folder, "pipe")]
@@ -223,17 +228,16 @@ describe("touches no file", () => {
 })
 
 const ONE_BET = makeComposeFile({ clients: 3, oneBetSeed: 1 })
-/** How many clients there are, and how many servers that share a PostgreSQL. */
+/** Pairs of the number of clients and of servers that share a PostgreSQL. */
 const SHARED = [
   [1, 1],
   [5, 2],
   [300, MAX_SERVERS]
 ] as const
-/** Many more, and the linter takes their shared parts for an attack. */
+/** With many more, the linter takes the shared YAML parts for an attack. */
 const MANY_LINTED_CLIENTS = 30
 const MANY_LINTED_SERVERS = 10
 
-/** Files that each hold one mistake. */
 const MISTAKES: ReadonlyArray<readonly [name: string, wrong: string]> = [
   ["an unknown key of a service", FIVE.replace("read_only:", "read_onli:")],
   ["an unknown key of a network", FIVE.replace("driver:", "drivr:")],
@@ -255,7 +259,7 @@ describe.skipIf(!hasDockerCompose)("docker-compose", () => {
     env: Readonly<Record<string, string>> = {}
   ) {
     const file = join(yield* temporaryFolder, "dev.yaml")
-    // Version 1 does not know the name of a project.
+    // Version 1 does not support `name`.
     writeFileSync(file, text.replace("name: tp0\n", ""))
     return spawnSync("docker-compose", ["-f", file, "config", ...flags], {
       env: { PATH: process.env.PATH, ...env },
@@ -264,21 +268,21 @@ describe.skipIf(!hasDockerCompose)("docker-compose", () => {
   })
   const check = (text: string) => config(text, ["-q"])
 
-  it.live.each([1, 5, 300])("takes a file for %i clients", (clients) =>
+  it.live.each([1, 5, 300])("accepts a file for %i clients", (clients) =>
     Effect.gen(function* () {
       const { status, stderr } = yield* check(makeComposeFile({ clients }))
       expect(status, stderr).toBe(0)
     })
   )
 
-  it.live("takes one with a bet for each", () =>
+  it.live("accepts a file with one bet per client", () =>
     Effect.gen(function* () {
       const { status, stderr } = yield* check(ONE_BET)
       expect(status, stderr).toBe(0)
     })
   )
 
-  it.live.each(SHARED)("takes one for %i clients and %i servers that share", ([clients, servers]) =>
+  it.live.each(SHARED)("accepts a file for %i clients and %i servers", ([clients, servers]) =>
     Effect.gen(function* () {
       const { status, stderr } = yield* check(
         makeComposeFile({ clients, postgresServers: servers })
@@ -317,7 +321,7 @@ describe.skipIf(!hasDockerCompose)("docker-compose", () => {
 })
 
 describe("the specification's schema, and its linter", () => {
-  // The order of keys and of services is ours: what is run first, and by whom, comes first.
+  // The order of keys and services is deliberate, so its rules are off.
   const linter = new DCLinter({
     rules: {
       "service-keys-order": 0,
@@ -329,7 +333,6 @@ describe("the specification's schema, and its linter", () => {
     exclude: []
   })
 
-  /** The rules that a file breaks. */
   const lint = Effect.fnUntraced(function* (text: string) {
     const file = join(yield* temporaryFolder, "dev.yaml")
     writeFileSync(file, text)
@@ -340,13 +343,13 @@ describe("the specification's schema, and its linter", () => {
     return results.flatMap(({ messages }) => messages.map(({ rule }) => rule))
   })
 
-  it.live.each([1, 5, MANY_LINTED_CLIENTS])("take a file for %i clients", (clients) =>
+  it.live.each([1, 5, MANY_LINTED_CLIENTS])("accept a file for %i clients", (clients) =>
     Effect.gen(function* () {
       expect(yield* lint(makeComposeFile({ clients }))).toEqual([])
     })
   )
 
-  it.live("take one with a bet for each", () =>
+  it.live("accept a file with one bet per client", () =>
     Effect.gen(function* () {
       expect(yield* lint(ONE_BET)).toEqual([])
     })
@@ -368,7 +371,7 @@ describe("the specification's schema, and its linter", () => {
     })
   )
 
-  it.live("refuse a name that two containers have", () =>
+  it.live("refuse a container name that occurs twice", () =>
     Effect.gen(function* () {
       const wrong = FIVE.replace("container_name: client2", "container_name: client1")
       expect(yield* lint(wrong)).toEqual(["no-duplicate-container-names"])

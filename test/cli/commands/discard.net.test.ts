@@ -1,6 +1,6 @@
 /**
- * Goal: a wrong book that was dropped does not come back, whoever still waits with it, and the
- * corrected one makes the draw. Method: the built command, in each dialect.
+ * Goal: a discarded book does not come back from a client that still waits, and the corrected book
+ * enters the draw. Method: the built command, in each dialect.
  */
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
@@ -23,7 +23,7 @@ import { temporaryFolder } from "../../support/TemporaryFolder.ts"
 const WRONG = "Wrong,Book,1,1999-03-17,7574\n"
 
 describe.each(["native", "binary", "json"])("a discard while a %s client waits", (dialect) => {
-  it.live.each(STORES)("drops its book for good, with %s", (store) =>
+  it.live.each(STORES)("discards its book for good: %s", (store) =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
       yield* generate(folder, 500)
@@ -37,7 +37,7 @@ describe.each(["native", "binary", "json"])("a discard while a %s client waits",
       const args = ["discard", "--store", url, "--agency", "1", "--yes"]
       const dropped = yield* runLottery({ args })
       expect(dropped.code, dropped.stderr).toBe(0)
-      // Long enough for a client to connect again.
+      // Long enough for a client to reconnect.
       yield* Effect.sleep("500 millis")
       expect(yield* exported(url, 1)).toBe("")
       writeFileSync(join(folder, "agency-1.csv"), right)

@@ -1,6 +1,6 @@
 /**
- * Goal: `lottery keys` writes a whole set of keys that only their owner can read, over nothing that
- * is there. Method: the built command, and Node's own reader of certificates.
+ * Goal: `lottery keys` writes a complete set of keys that only their owner can read, and overwrites
+ * nothing. Method: the built command and Node's certificate parser.
  */
 import { createPrivateKey, X509Certificate } from "node:crypto"
 import { mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs"
@@ -14,7 +14,7 @@ import { temporaryFolder } from "../../support/TemporaryFolder.ts"
 const DAY_MILLIS = 24 * 3_600_000
 const EARLIER_MILLIS = 5 * 60_000
 
-/** Runs `lottery keys` into a folder that is not there yet. */
+/** Runs `lottery keys` into a new folder. */
 const keys = Effect.fnUntraced(function* (...args: ReadonlyArray<string>) {
   const out = join(yield* temporaryFolder, "inner", "keys")
   return { out, ...(yield* runLottery({ args: ["keys", "--out", out, ...args] })) }
@@ -24,7 +24,7 @@ const readCertificate = (folder: string, holder: string) =>
   new X509Certificate(readFileSync(join(folder, `${holder}.pem`)))
 
 describe("writes", () => {
-  it.live("an authority, a server and each agency, and says that they are for trials", () =>
+  it.live("a CA, a server and each agency, and warns that they are for trials", () =>
     Effect.gen(function* () {
       const { code, out, stderr, stdout } = yield* keys("--agencies", "2,7")
       expect({ code, stdout }).toEqual({ code: 0, stdout: "" })
@@ -50,7 +50,7 @@ describe("writes", () => {
     })
   )
 
-  it.live("keys that only their owner can read, whatever the mask of the process", () =>
+  it.live("keys that only their owner can read, whatever the umask", () =>
     Effect.gen(function* () {
       const out = join(yield* temporaryFolder, "keys")
       const { code } = yield* runLottery({
@@ -67,7 +67,7 @@ describe("writes", () => {
     })
   )
 
-  it.live("a server's certificate for its own names and those given, each once", () =>
+  it.live("a server certificate for the default and the given names, each once", () =>
     Effect.gen(function* () {
       const { out } = yield* keys("--agencies", "1", "--names", "central.example, 10.0.0.7,server")
       expect(readCertificate(out, "server").subjectAltName).toBe(
@@ -77,7 +77,7 @@ describe("writes", () => {
     })
   )
 
-  it.live("certificates that hold for the days given", () =>
+  it.live("certificates that are valid for the given days", () =>
     Effect.gen(function* () {
       const { out } = yield* keys("--agencies", "1", "--days", "2")
       for (const holder of ["ca", "server", "agency-1"]) {
@@ -90,23 +90,21 @@ describe("writes", () => {
 })
 
 describe("writes nothing", () => {
-  it.live.each(["ca.pem", "ca-key.pem", "server.pem", "agency-5-key.pem"])(
-    "where %s is there",
-    (name) =>
-      Effect.gen(function* () {
-        const folder = yield* temporaryFolder
-        const file = join(folder, name)
-        writeFileSync(file, "mine")
-        const outcome = yield* runLottery({ args: ["keys", "--out", folder] })
-        expect(outcome).toMatchObject({ code: 1, stdout: "" })
-        expect(outcome.stderr).toMatch(/^\S+ \S+ CRITICAL [^\n]*\n$/)
-        expect(outcome.stderr).toContain(`${file}: already exists; nothing was written\n`)
-        expect(readdirSync(folder)).toEqual([name])
-        expect(readFileSync(file, "utf8")).toBe("mine")
-      })
+  it.live.each(["ca.pem", "ca-key.pem", "server.pem", "agency-5-key.pem"])("if %s exists", (name) =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      const file = join(folder, name)
+      writeFileSync(file, "mine")
+      const outcome = yield* runLottery({ args: ["keys", "--out", folder] })
+      expect(outcome).toMatchObject({ code: 1, stdout: "" })
+      expect(outcome.stderr).toMatch(/^\S+ \S+ CRITICAL [^\n]*\n$/)
+      expect(outcome.stderr).toContain(`${file}: already exists; nothing was written\n`)
+      expect(readdirSync(folder)).toEqual([name])
+      expect(readFileSync(file, "utf8")).toBe("mine")
+    })
   )
 
-  it.live("through a link to a file that is not there", () =>
+  it.live("through a link to a missing file", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
       const out = join(folder, "keys")
@@ -120,7 +118,7 @@ describe("writes nothing", () => {
     })
   )
 
-  it.live("in the place of a file", () =>
+  it.live("if the folder is a file", () =>
     Effect.gen(function* () {
       const out = join(yield* temporaryFolder, "keys")
       writeFileSync(out, "mine")
@@ -140,7 +138,7 @@ describe("writes nothing", () => {
     "*.example",
     "a..b",
     "x".repeat(64)
-  ])("for a server by the name of %s", (names) =>
+  ])("for the invalid server name %s", (names) =>
     Effect.gen(function* () {
       const { code, out, stderr, stdout } = yield* keys(`--names=${names}`)
       expect({ code, stdout }).toEqual({ code: 2, stdout: "" })

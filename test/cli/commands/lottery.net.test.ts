@@ -1,6 +1,6 @@
 /**
- * Goal: the lottery as a person runs it, every party a process of its own: whole books, both
- * dialects, both stores, stops in the middle, and starts on what is there.
+ * Goal: the whole lottery as a user runs it, with separate processes: complete books, every
+ * dialect, both stores, stops in the middle and restarts.
  */
 import { spawnSync } from "node:child_process"
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
@@ -27,7 +27,7 @@ import { temporaryFolder } from "../../support/TemporaryFolder.ts"
 const CLOSING =
   /action: (signal_received|close_resource|exit) \| result: success(?: \| \w+: (\w+))?/
 
-/** What a log says of a stop, from the signal on. */
+/** The actions in a log from the signal on. */
 const closingOf = (log: string): Array<string> => {
   const lines = log.split("\n")
   const actions = lines
@@ -99,7 +99,7 @@ describe("the whole lottery", () => {
 
 describe("a stop in the middle", () => {
   for (const store of STORES) {
-    it.live(`keeps what was acknowledged, and a start goes on there, with ${store}`, () =>
+    it.live(`keeps acknowledged bets, and a restart resumes there: ${store}`, () =>
       Effect.gen(function* () {
         const folder = yield* temporaryFolder
         yield* generate(folder, 20_000)
@@ -136,7 +136,7 @@ describe("a stop in the middle", () => {
           expect(book.startsWith(held)).toBe(true)
           heldOfAll += bets
         }
-        // The stop came in the middle, or the test shows nothing.
+        // The stop must come in the middle of the books.
         expect(heldOfAll).toBeGreaterThan(0)
         expect(heldOfAll).toBeLessThan(100_000)
 
@@ -156,7 +156,7 @@ describe("a stop in the middle", () => {
     )
   }
 
-  it.live("ends a client that waits for the draw; one whose server is gone goes on", () =>
+  it.live("ends a client that waits for the draw; one that loses its server keeps waiting", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
       yield* generate(folder, 10)
@@ -182,10 +182,10 @@ describe("a stop in the middle", () => {
     })
   )
 
-  it.live("by SIGINT is none for a client that has its winners: it prints them all", () =>
+  it.live("does not keep a client from printing winners that it has", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
-      // Printed for longer than the log is held back, so that the signal comes meanwhile.
+      // Printing takes longer than the log's delay, so the signal comes during it.
       const book = "Ana,Rojas,1,1999-03-17,7574\n".repeat(60_000)
       writeFileSync(join(folder, "agency-1.csv"), book)
       const server = yield* startServer({
@@ -202,33 +202,35 @@ describe("a stop in the middle", () => {
 })
 
 describe("a server that is started again", () => {
-  it.live("tells the recorded draw, and ends at once where everybody was told", () =>
-    Effect.gen(function* () {
-      const folder = yield* temporaryFolder
-      yield* generate(folder, 500)
-      const url = `sqlite:${folder}/lottery.db`
-      const options = ["--agencies", "2", "--winning-number", "1"]
-      const server = yield* startServer({ store: url, more: options })
-      const play = (agency: number, ports: Ports) =>
-        runLottery({ args: clientArgs(folder, agency, ports, "json") })
-      yield* Effect.forEach([1, 2], (agency) => play(agency, server), { concurrency: 2 })
-      yield* server.signal("SIGKILL")
-      yield* server.outcome
+  it.live(
+    "sends the winners of the recorded draw, and exits at once if all agencies have them",
+    () =>
+      Effect.gen(function* () {
+        const folder = yield* temporaryFolder
+        yield* generate(folder, 500)
+        const url = `sqlite:${folder}/lottery.db`
+        const options = ["--agencies", "2", "--winning-number", "1"]
+        const server = yield* startServer({ store: url, more: options })
+        const play = (agency: number, ports: Ports) =>
+          runLottery({ args: clientArgs(folder, agency, ports, "json") })
+        yield* Effect.forEach([1, 2], (agency) => play(agency, server), { concurrency: 2 })
+        yield* server.signal("SIGKILL")
+        yield* server.outcome
 
-      const again = yield* startServer({ store: url, more: options })
-      for (const agency of [1, 2]) {
-        const { stdout } = yield* play(agency, again)
-        expect(stdout).toBe(winnersOf(bookOf(folder, agency), 1))
-      }
-      yield* again.signal("SIGTERM")
-      expect((yield* again.outcome).stderr).not.toMatch(/action: sorteo/)
+        const again = yield* startServer({ store: url, more: options })
+        for (const agency of [1, 2]) {
+          const { stdout } = yield* play(agency, again)
+          expect(stdout).toBe(winnersOf(bookOf(folder, agency), 1))
+        }
+        yield* again.signal("SIGTERM")
+        expect((yield* again.outcome).stderr).not.toMatch(/action: sorteo/)
 
-      const done = yield* startServer({ store: url, more: [...options, "--once"] })
-      expect((yield* done.outcome).stderr).toMatch(/server_done/)
-    })
+        const done = yield* startServer({ store: url, more: [...options, "--once"] })
+        expect((yield* done.outcome).stderr).toMatch(/server_done/)
+      })
   )
 
-  it.live("with other agencies or another number refuses to start, and names both", () =>
+  it.live("refuses to start with other agencies or another number, and names both", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
       const url = `csv:${folder}/bets.csv`
@@ -251,34 +253,43 @@ describe("a server that is started again", () => {
     })
   )
 
-  it.live("beside another one is refused: the store, then the port", () =>
-    Effect.gen(function* () {
-      const folder = yield* temporaryFolder
-      const server = yield* startServer({ store: `sqlite:${folder}/a.db` })
-      const sameStore = yield* runLottery({
-        args: ["server", "--port", "0", "--store", `sqlite:${folder}/a.db`]
+  it.live(
+    "refuses to start next to another one: first because of the store, then of the port",
+    () =>
+      Effect.gen(function* () {
+        const folder = yield* temporaryFolder
+        const server = yield* startServer({ store: `sqlite:${folder}/a.db` })
+        const sameStore = yield* runLottery({
+          args: ["server", "--port", "0", "--store", `sqlite:${folder}/a.db`]
+        })
+        expect(sameStore.code).toBe(1)
+        expect(sameStore.stderr).toContain(`in use by process ${server.child.pid}`)
+        const samePort = yield* runLottery({
+          args: [
+            "server",
+            ...[
+              "--host",
+              "127.0.0.1",
+              "--port",
+              `${server.port}`,
+              "--store",
+              `sqlite:${folder}/b.db`
+            ]
+          ]
+        })
+        expect(samePort.code).toBe(1)
+        expect(samePort.stderr).toMatch(/cannot listen on 127.0.0.1:\d+: the port is in use\n/)
+        expect(samePort.stderr).not.toMatch(/ at .*\.js/)
+        // It creates no store, because the port or the store may be a mistake.
+        expect(readdirSync(folder).filter((name) => name.startsWith("b.db"))).toEqual([])
       })
-      expect(sameStore.code).toBe(1)
-      expect(sameStore.stderr).toContain(`in use by process ${server.child.pid}`)
-      const samePort = yield* runLottery({
-        args: [
-          "server",
-          ...["--host", "127.0.0.1", "--port", `${server.port}`, "--store", `sqlite:${folder}/b.db`]
-        ]
-      })
-      expect(samePort.code).toBe(1)
-      expect(samePort.stderr).toMatch(/cannot listen on 127.0.0.1:\d+: the port is in use\n/)
-      expect(samePort.stderr).not.toMatch(/ at .*\.js/)
-      // It leaves no trace of a store: somebody may have meant another port, or another store.
-      expect(readdirSync(folder).filter((name) => name.startsWith("b.db"))).toEqual([])
-    })
   )
 })
 
 describe("a client with a single bet", () => {
   const partial = { CLI_ID: "1", NOMBRE: "Ana" }
 
-  it.live("needs all of its fields, and says which are missing and how to give them", () =>
+  it.live("needs all fields, and lists the missing ones and how to give them", () =>
     Effect.gen(function* () {
       const { code, stderr } = yield* runLottery({ args: ["client"], env: partial })
       expect(code).toBe(2)
@@ -286,7 +297,7 @@ describe("a client with a single bet", () => {
     })
   )
 
-  it.live("sends the book instead where one is asked for", () =>
+  it.live("sends the book instead if one is given", () =>
     Effect.gen(function* () {
       const { code, stderr } = yield* runLottery({
         args: ["client", "--bets", "no-such-book.csv"],
@@ -299,7 +310,7 @@ describe("a client with a single bet", () => {
 })
 
 describe("a client", () => {
-  it.live("with a bad line sends nothing, and with --rejects the others", () =>
+  it.live("sends nothing if a line is bad; with --rejects it sends the others", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
       const book = join(folder, "agency-1.csv")
@@ -320,7 +331,7 @@ describe("a client", () => {
     })
   )
 
-  it.live("names the line that its dialect cannot say, before it connects", () =>
+  it.live("names the line that its dialect cannot carry, before it connects", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
       const nowhere = { port: 1, winnersPort: 1 }
@@ -338,7 +349,7 @@ describe("a client", () => {
     })
   )
 
-  it.live("says in one line that there was no server in time", () =>
+  it.live("reports in one line that it found no server in time", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
       yield* generate(folder, 1)
@@ -370,7 +381,7 @@ describe("a client", () => {
 })
 
 describe("export", () => {
-  it.live("writes every agency's bets beside a running server, each with its agency", () =>
+  it.live("prints the bets of every agency, each with its agency, while a server runs", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
       yield* generate(folder, 20)
@@ -395,7 +406,7 @@ describe("export", () => {
     })
   )
 
-  it.live("ends quietly where nobody reads on", () =>
+  it.live("exits quietly if its reader stops", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
       yield* generate(folder, 20_000)
@@ -417,7 +428,7 @@ describe("demo", () => {
     env: { TMPDIR: folder, NOMBRE: "not the demo's", LOTTERY_STORE: "csv:nor-this.csv" }
   })
 
-  it.live("shows five agencies and their winners, and leaves nothing behind", () =>
+  it.live("shows five agencies and their winners, and leaves no files behind", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
       const { code, stderr, stdout } = yield* runLottery(demo(folder))
@@ -428,12 +439,12 @@ describe("demo", () => {
     })
   )
 
-  it.live("fails where one of its processes is stopped, and does not wait for it", () =>
+  it.live("fails if one of its processes is stopped, and does not wait for it", () =>
     Effect.gen(function* () {
       const folder = join(yield* temporaryFolder, "tmp")
       mkdirSync(folder)
       const running = yield* startLottery(demo(folder, "--clients", "20"))
-      // Clients start a few at a time: those of this moment wait for the last ones.
+      // Clients start a few at a time: the ones that run now wait for the last.
       yield* running.logged(/acknowledged/)
       const pid = running.child.pid!
       const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ")
@@ -445,7 +456,7 @@ describe("demo", () => {
     })
   )
 
-  it.live("leaves nothing behind after SIGINT either", () =>
+  it.live("leaves no files behind after SIGINT", () =>
     Effect.gen(function* () {
       const folder = join(yield* temporaryFolder, "tmp")
       mkdirSync(folder)
@@ -458,7 +469,7 @@ describe("demo", () => {
   )
 })
 
-it.live("a line comes back from the built server, and PING finds it", () =>
+it.live("the built server echoes a line and answers a ping", () =>
   Effect.gen(function* () {
     const folder = yield* temporaryFolder
     const server = yield* startServer({ store: `sqlite:${folder}/lottery.db` })

@@ -1,4 +1,4 @@
-/** Goal: the five real books give what is known to come out of them, in each dialect and a mix. */
+/** Goal: the five real books have the known winners, in each dialect and a mix of them. */
 import { createHash } from "node:crypto"
 import { readFileSync } from "node:fs"
 import { join } from "node:path"

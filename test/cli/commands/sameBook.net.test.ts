@@ -1,7 +1,7 @@
 /**
- * Goal: what is sent again is the same book or it is refused, in every dialect: equal rows are
- * different bets, batches may be cut in other ways, and another book is refused at its first bet
- * that differs. Method: the built server and clients on books of 9,000 bets.
+ * Goal: a book that is sent again must be the same, in every dialect. Equal rows are different
+ * bets, batches may be split differently, and another book is refused at the first bet that
+ * differs. Method: the built server and clients on books of 9,000 bets.
  */
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
@@ -26,7 +26,7 @@ import { temporaryFolder } from "../../support/TemporaryFolder.ts"
 const BETS = 9_000
 const DIALECTS = ["native", "binary", "json"] as const
 
-/** Writes the book of agency 1, in which one row stands three times. */
+/** Writes the book of agency 1, in which one row occurs three times. */
 const writeRepeating = Effect.fnUntraced(function* (folder: string) {
   yield* generate(folder, BETS)
   const rows = bookOf(folder, 1).split("\n").slice(0, -1)
@@ -38,7 +38,7 @@ const writeRepeating = Effect.fnUntraced(function* (folder: string) {
 const writeBook = (folder: string, rows: ReadonlyArray<string>) =>
   writeFileSync(join(folder, "agency-1.csv"), rows.map((row) => `${row}\n`).join(""))
 
-/** Sends bets as the first half of a book, which has not ended with them. */
+/** Sends bets as the first part of a book. */
 const sendHalf = Effect.fnUntraced(function* (port: number, rows: ReadonlyArray<string>) {
   const peer = yield* RawPeer.connect(port)
   for (let start = 0; start < rows.length; start += 50) {
@@ -53,13 +53,13 @@ const client = (folder: string, ports: Ports, dialect: string, batch: number) =>
 })
 
 describe.each(DIALECTS)("a book in the %s dialect", (dialect) => {
-  it.live("in which a row stands twice keeps both, also when it is sent again cut otherwise", () =>
+  it.live("keeps equal rows, even if it is sent again in other batches", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
       const url = `csv:${folder}/bets.csv`
       const rows = yield* writeRepeating(folder)
       const server = yield* startServer({ store: url, more: ["--agencies", "1,"] })
-      // In the middle of the book it is cut off, then sent again, and once more after the draw.
+      // The upload is cut off in the middle, repeated, and repeated again after the draw.
       const first = yield* startLottery(client(folder, server, dialect, 70))
       yield* first.logged(/apuestas_enviadas/)
       yield* first.signal("SIGKILL")
@@ -73,13 +73,13 @@ describe.each(DIALECTS)("a book in the %s dialect", (dialect) => {
     })
   )
 
-  it.live("that is another one is refused at its first bet that differs, and nothing changes", () =>
+  it.live("is refused at the first bet that differs from the stored book, which stays", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
       const url = `sqlite:${folder}/lottery.db`
       const rows = yield* writeRepeating(folder)
       const server = yield* startServer({ store: url, more: ["--agencies", "2"] })
-      // Half of the book is stored: what is refused spans its end, or lies before it.
+      // Half of the book is stored: the refused bets are before its end or span it.
       yield* sendHalf(server.port, rows.slice(0, 5_050))
       const books: ReadonlyArray<readonly [ReadonlyArray<string>, number]> = [
         [rows.with(5_000, rows[6_000]!), 5_000],
@@ -93,7 +93,7 @@ describe.each(DIALECTS)("a book in the %s dialect", (dialect) => {
         const place = book.length === position ? `bet ${position},` : `\\.csv:${position + 1}\\.`
         if (dialect === "native") expect(stderr).toMatch(new RegExp(place))
         if (dialect !== "binary") expect(stderr).toMatch(/lottery discard .*--agency 1/)
-        // Where its own book ends before a difference, the native client sees that by itself.
+        // If its own book ends before a difference, the native client notices by itself.
         const isShorter = book.length === position
         if (dialect !== "native" || !isShorter) {
           yield* server.logged(new RegExp(`posicion: ${position} `))

@@ -1,6 +1,6 @@
 /**
- * Goal: a command leaves standard input as it is, which other processes share, unless it reads a
- * book there. Method: the flags of the open file, as Linux tells them.
+ * Goal: a command does not change standard input, which other processes share, unless it reads a
+ * book from it. Method: the flags of the open file in Linux's /proc.
  */
 import { existsSync, readFileSync } from "node:fs"
 import { it } from "@effect/vitest"
@@ -10,7 +10,7 @@ import { type Running, startLottery } from "../../support/processes/lotteryComma
 
 const O_NONBLOCK = 0o4000
 
-/** The flags of the process's standard input, which is a socket. */
+/** Returns the flags of a process's standard input, a socket. */
 const inputFlags = ({ child }: Running): number => {
   const info = readFileSync(`/proc/${child.pid}/fdinfo/0`, "utf8")
   return Number.parseInt(/^flags:\s+([0-7]+)$/m.exec(info)?.[1] ?? "", 8)

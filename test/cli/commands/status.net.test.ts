@@ -1,4 +1,4 @@
-/** `lottery status` and `lottery discard` as processes, beside a server and without one. */
+/** `lottery status`, `export` and `discard` as processes, with a running server and without. */
 import { spawnSync } from "node:child_process"
 import { copyFileSync, existsSync } from "node:fs"
 import { dirname, join } from "node:path"
@@ -12,7 +12,7 @@ import { runLottery, startLottery } from "../../support/processes/lotteryCommand
 import { temporaryFolder } from "../../support/TemporaryFolder.ts"
 import { whole } from "../../support/wholeBook.ts"
 
-/** The book that is whole, and one that is not. */
+/** Stores one finished book and one that is not finished. */
 const fill = Effect.gen(function* () {
   const store = yield* BetStore
   yield* store.openDraw(drawOf([1, 2, 7]))
@@ -36,7 +36,7 @@ agency  bets  finished  winners sent
 `
 
 const canMount = spawnSync("unshare", ["--mount", "true"]).status === 0
-/** For `sh`: runs a command that can only read the folder. */
+/** Runs a command with the folder mounted read-only. */
 const READ_ONLY = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"'
 
 for (const scheme of ["sqlite", "csv"] as const) {
@@ -65,7 +65,7 @@ for (const scheme of ["sqlite", "csv"] as const) {
   })
 
   describe(`lottery status on a ${scheme} store`, () => {
-    it.live.skipIf(!canMount)("shows one that lies where nothing can be written", () =>
+    it.live.skipIf(!canMount)("works in a read-only folder", () =>
       Effect.gen(function* () {
         const { path, url, use } = yield* made
         yield* use(fill)
@@ -74,7 +74,7 @@ for (const scheme of ["sqlite", "csv"] as const) {
         const { code, stderr, stdout } = yield* runLottery({ args, under })
         expect({ code, stdout }, stderr).toEqual({ code: 0, stdout: TABLE })
         if (scheme === "csv") return
-        // What a killed server left in the log cannot be read there, and is not left out.
+        // The journal of a killed server cannot be read there, so the command fails.
         const database = new DatabaseSync(path)
         database.exec("update agencies set told = 1")
         const killed = `${path}-killed`
@@ -88,7 +88,7 @@ for (const scheme of ["sqlite", "csv"] as const) {
       })
     )
 
-    it.live("shows the draw, and every agency that takes part", () =>
+    it.live("shows the draw and every agency that takes part", () =>
       Effect.gen(function* () {
         const { statusOf, use } = yield* made
         yield* use(fill)
@@ -113,7 +113,7 @@ for (const scheme of ["sqlite", "csv"] as const) {
       })
     )
 
-    it.live("says that the draw has not been opened, and that there is no store", () =>
+    it.live("reports a draw that has not been opened, and a missing store", () =>
       Effect.gen(function* () {
         const { lottery, path, statusOf, use } = yield* made
         const missing = yield* lottery("status")
@@ -139,7 +139,7 @@ for (const scheme of ["sqlite", "csv"] as const) {
   })
 
   describe(`lottery export of an agency from a ${scheme} store`, () => {
-    it.live("fails where there is none, and says where one has sent nothing yet", () =>
+    it.live("fails if there is no such agency, and warns if it has sent nothing yet", () =>
       Effect.gen(function* () {
         const { lottery, url, use } = yield* made
         yield* use(fill)
@@ -160,7 +160,7 @@ for (const scheme of ["sqlite", "csv"] as const) {
       })
     )
 
-    it.live("before the draw is opened knows those that bets are stored of", () =>
+    it.live("knows agencies with stored bets before the draw is opened", () =>
       Effect.gen(function* () {
         const { lottery, use } = yield* made
         yield* use(Effect.flatMap(BetStore, (store) => store.append(4, 0, bets(4, 0, 2))))
@@ -173,7 +173,7 @@ for (const scheme of ["sqlite", "csv"] as const) {
   })
 
   describe(`lottery discard on a ${scheme} store`, () => {
-    it.live("drops a book where no server runs, and says so in the log alone", () =>
+    it.live("discards a book without a server, and reports it only in the log", () =>
       Effect.gen(function* () {
         const { lottery, statusOf, use } = yield* made
         yield* use(fill)
@@ -186,7 +186,7 @@ for (const scheme of ["sqlite", "csv"] as const) {
       })
     )
 
-    it.live("drops nothing without --yes, and says what it would drop", () =>
+    it.live("discards nothing without --yes, and shows what it would discard", () =>
       Effect.gen(function* () {
         const { lottery, statusOf, use } = yield* made
         yield* use(fill)
@@ -198,7 +198,7 @@ for (const scheme of ["sqlite", "csv"] as const) {
       })
     )
 
-    it.live("drops nothing after the draw, and makes no store where there is none", () =>
+    it.live("discards nothing after the draw, and creates no store if there is none", () =>
       Effect.gen(function* () {
         const { lottery, path, use } = yield* made
         for (const args of [[], ["--yes"]]) {
@@ -216,7 +216,7 @@ for (const scheme of ["sqlite", "csv"] as const) {
       })
     )
 
-    it.live("has the server drop it that has the store open", () =>
+    it.live("lets the server that has the store open discard the book", () =>
       Effect.gen(function* () {
         const { lottery, path, server, statusOf } = yield* withServer
         expect(yield* statusOf()).toBe(TABLE)
@@ -238,7 +238,7 @@ for (const scheme of ["sqlite", "csv"] as const) {
   })
 }
 
-it.live("a discard is refused by a server of another draw, in one line", () =>
+it.live("a server of another draw refuses a discard, in one line", () =>
   Effect.gen(function* () {
     const url = `sqlite:${join(yield* temporaryFolder, "lottery.db")}`
     for (const draw of ["monday", "tuesday"]) {

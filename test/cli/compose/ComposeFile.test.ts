@@ -1,6 +1,6 @@
 /**
- * Goal: what each container is, may do and sees, whatever the number of clients. Method: the file
- * is read as YAML, its shared parts merged into each service.
+ * Goal: each container has exactly the expected settings, for any number of clients. Method: the
+ * file is read as YAML and its shared parts are merged into each service.
  */
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
@@ -93,7 +93,7 @@ const server = (clients: number) => ({
 describe.each([1, 5, MAX_CLIENTS])("a file for %i clients", (clients) => {
   const file = read({ clients })
 
-  it("has one server and these clients, each with this and nothing more", () => {
+  it("has one server and these clients, with exactly these settings", () => {
     expect(file.services).toEqual({
       server: server(clients),
       ...clientsOf(clients)
@@ -106,7 +106,7 @@ describe.each([1, 5, MAX_CLIENTS])("a file for %i clients", (clients) => {
   })
 })
 
-/** As Compose puts it in, with a default where the variable is not set or empty. */
+/** Compose inserts the variable, or the default if it is not set or empty. */
 const PASSWORD = `\${POSTGRES_PASSWORD:-lottery}`
 
 const postgres = {
@@ -135,7 +135,7 @@ const postgres = {
   stop_grace_period: "60s"
 }
 
-/** A server that has its bets in PostgreSQL. */
+/** A server on PostgreSQL. */
 const postgresServer = (name: string, clients: number) => ({
   ...server(clients),
   container_name: name,
@@ -148,7 +148,7 @@ const postgresServer = (name: string, clients: number) => ({
 })
 
 describe("on PostgreSQL", () => {
-  it("one server is the service server, which the clients wait for", () => {
+  it("a single server is the service `server`, which the clients wait for", () => {
     const { services, ...file } = read({ clients: 3, postgresServers: 1 })
     expect(services).toEqual({
       postgres,
@@ -174,17 +174,17 @@ describe("on PostgreSQL", () => {
     })
   })
 
-  it.each([1, 2])("%i servers: the volume is that of PostgreSQL, and no other", (servers) => {
+  it.each([1, 2])("%i servers: the only volume is PostgreSQL's", (servers) => {
     expect(read({ clients: 5, postgresServers: servers }).volumes).toEqual({ postgres: null })
   })
 
-  it("what several servers share is written once", () => {
+  it("the shared settings of several servers are written once", () => {
     const text = makeComposeFile({ clients: 5, postgresServers: 9 })
     expect(text.split("LOTTERY_STORE")).toHaveLength(2)
     expect(text.split("--agencies")).toHaveLength(2)
   })
 
-  it.each([1, 2])("%i servers: the password is in their environments alone", (servers) => {
+  it.each([1, 2])("%i servers: the password is only in their environments", (servers) => {
     const file = read({ clients: 5, postgresServers: servers })
     const where = (part: unknown, path: string): ReadonlyArray<string> =>
       typeof part === "object" && part !== null
@@ -200,7 +200,7 @@ describe("on PostgreSQL", () => {
     ])
   })
 
-  it("each client may have one bet", () => {
+  it("each client can have one bet", () => {
     const { services } = read({ clients: 2, postgresServers: 2, oneBetSeed: 1 })
     expect(services.client2).toEqual({
       ...client(2, ["server1", "server2"]),
@@ -210,7 +210,7 @@ describe("on PostgreSQL", () => {
   })
 })
 
-it("a bridge has ports for all of them, and for two who look at them", () => {
+it("a bridge has ports for all of them and for two observers", () => {
   const services = Object.keys(
     read({ clients: MAX_CLIENTS, postgresServers: MAX_SERVERS }).services
   )
@@ -240,7 +240,7 @@ it.each<[ComposeParameters, string]>([
   })
 })
 
-it("a server may have as many files open as it takes connections, and those of its own", () => {
+it("a server may open enough files for its connections and its own files", () => {
   const { maxConnections } = Effect.runSync(ServerLimits)
   const { nofile } = server(1).ulimits
   expect(nofile).toBeGreaterThanOrEqual(maxConnections + RESERVED_FILES)
@@ -263,7 +263,7 @@ describe("one bet each", () => {
   const decodeEnvironment = Schema.decodeUnknownSync(Environment, { onExcessProperty: "error" })
   const decodeBet = Schema.decodeUnknownSync(Bet)
 
-  it("is a bet, and the client of its agency sees no book", () => {
+  it("is a valid bet, and the client has no book", () => {
     for (const [index, service] of betsOf(1).entries()) {
       const { APELLIDO, CLI_ID, DOCUMENTO, NACIMIENTO, NOMBRE, NUMERO } = decodeEnvironment(
         service.environment
@@ -285,7 +285,7 @@ describe("one bet each", () => {
     }
   })
 
-  it("is the same for the same seed, another for another seed and for another agency", () => {
+  it("depends on the seed and on the agency", () => {
     expect(betsOf(1)).toEqual(betsOf(1))
     const documents = [...betsOf(1), ...betsOf(2)].map(
       ({ environment }) => decodeEnvironment(environment).DOCUMENTO
@@ -293,18 +293,18 @@ describe("one bet each", () => {
     expect(new Set(documents).size).toBe(2 * clients)
   })
 
-  it("is written in double quotes, with its accents", () => {
+  it("is in double quotes, with its accents", () => {
     const text = makeComposeFile({ clients, oneBetSeed: 1 })
     expect(text).toMatch(/^ {6}APELLIDO: "\p{Lu}\p{Ll}*[áéíóúñ]\p{Ll}*"$/mu)
   })
 })
 
-it("a text in double quotes is read as it was, a $ as Compose wants it", () => {
+it("a quoted text reads back unchanged, with $ doubled for Compose", () => {
   const text = 'Inés "la \\ de" $HOME: {a} #b\t$$'
   expect(Yaml.parse(`key: ${quoted(text)}`)).toEqual({ key: text.replaceAll("$", () => "$$") })
 })
 
-it("says how it was written", () => {
+it("the first line says how the file was written", () => {
   const firstLine = (parameters: ComposeParameters) => makeComposeFile(parameters).split("\n")[0]
   expect(firstLine({ clients: 5 })).toBe("# Written by: lottery compose --clients 5")
   expect(firstLine({ clients: 2, oneBetSeed: 7 })).toBe(
@@ -318,12 +318,12 @@ it("says how it was written", () => {
   )
 })
 
-it("the committed file is the one for five clients", () => {
+it("the committed file is for five clients", () => {
   const committed = readFileSync(join(root, "docker-compose-dev.yaml"), "utf8")
   expect(committed).toBe(makeComposeFile({ clients: 5 }))
 })
 
-it("a server stops in the 10 s that Docker gives it, whatever hangs, and is given more", () => {
+it("a server stops within Docker's 10 s, whatever hangs, and the file allows more", () => {
   const limits = Effect.runSync(ServerLimits)
   const longest =
     Duration.toMillis(limits.connectionsCloseTimeout) +

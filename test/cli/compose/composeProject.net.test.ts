@@ -1,7 +1,7 @@
 /**
- * Goal: the course's flow. What `lottery compose` writes comes up, holds the draw, and goes down; a
- * changed file of settings changes the next run. Method: processes in place of containers, started
- * from what the Compose file says, with the real books where they are at hand.
+ * Goal: the course's flow. The project of `lottery compose` comes up, holds the draw and goes down;
+ * a changed settings file affects the next run. Method: processes instead of containers, started as
+ * the Compose file says, with the real books if they are available.
  */
 import { mkdirSync } from "node:fs"
 import { join } from "node:path"
@@ -24,14 +24,14 @@ const makeBooks = Effect.fnUntraced(function* (folder: string) {
   else yield* generate(folder, BETS)
 })
 
-/** What `docker compose stop` does: a signal to each, of which each ends. */
+/** Sends each process a signal, as `docker compose stop` does. */
 const stop = (containers: ReadonlyArray<Running>) =>
   Effect.forEach(containers, ({ outcome, signal }) => Effect.andThen(signal("SIGTERM"), outcome), {
     concurrency: "unbounded"
   })
 
 describe("a Compose project", () => {
-  it.effect("of processes has no place for PostgreSQL", () =>
+  it.effect("of processes does not support PostgreSQL", () =>
     Effect.gen(function* () {
       yield* readServices(makeComposeFile({ clients: 1 }))
       const shared = makeComposeFile({ clients: 1, postgresServers: 1 })
@@ -41,7 +41,7 @@ describe("a Compose project", () => {
   )
 
   it.live(
-    "comes up, draws, goes down, and takes changed settings when it comes up again",
+    "comes up, holds the draw, goes down and comes up with changed settings",
     () =>
       Effect.gen(function* () {
         const folder = yield* temporaryFolder
@@ -86,7 +86,7 @@ describe("a Compose project", () => {
   )
 
   it.live(
-    "goes down in the middle of its books: each container stops in good order",
+    "goes down in the middle of the books, and every container stops cleanly",
     () =>
       Effect.gen(function* () {
         const folder = yield* temporaryFolder
@@ -106,4 +106,4 @@ describe("a Compose project", () => {
   )
 })
 
-if (!RealBooks.areAtHand) console.warn("the real books are not at hand: made-up ones instead")
+if (!RealBooks.areAtHand) console.warn("the real books are not available: using made-up ones")

@@ -1,6 +1,6 @@
 /**
- * Goal: the course's targets do what they say. Method: what make would run; and make itself, in a
- * folder of its own where there is no docker, up to the point where docker is called.
+ * Goal: the course's make targets run the right commands. Method: `make -n`; and make itself in a
+ * temporary folder without docker, up to the call of docker.
  */
 import { spawnSync } from "node:child_process"
 import {
@@ -22,7 +22,7 @@ import { temporaryFolder } from "../../support/TemporaryFolder.ts"
 
 const root = join(import.meta.dirname, "..", "..", "..")
 
-/** Where a program is that the shell would run, if it is there. */
+/** Finds a program in the PATH. */
 const programAt = (name: string): string | undefined =>
   (process.env.PATH ?? "")
     .split(":")
@@ -37,7 +37,7 @@ const programAt = (name: string): string | undefined =>
     })
 
 const [make, npx, sh] = [programAt("make"), programAt("npx"), programAt("sh")]
-if (make === undefined || npx === undefined) console.warn("skipped: there is no make here, or npx")
+if (make === undefined || npx === undefined) console.warn("skipped: make or npx is missing")
 
 const COMPOSE = "docker compose -f docker-compose-dev.yaml"
 const up = (clients: number) => [
@@ -62,7 +62,7 @@ describe.skipIf(make === undefined)("make -n", () => {
         "  lottery:latest ping --config /config/client.yaml --count 1"
       ]
     ]
-  ] as const)("%s %j, also beside a file of that name", ([target, settings, calls]) =>
+  ] as const)("%s %j, even if a file has that name", ([target, settings, calls]) =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
       writeFileSync(join(folder, target), "")
@@ -77,7 +77,7 @@ describe.skipIf(make === undefined)("make -n", () => {
 })
 
 describe.skipIf(make === undefined || npx === undefined)("make docker-compose-up", () => {
-  /** A project where make and npx find the built command, and no docker. */
+  /** A project in which make and npx find the built command, but not docker. */
   const project = Effect.map(temporaryFolder, (folder) => {
     const programs = join(folder, "node_modules", ".bin")
     mkdirSync(programs, { recursive: true })
@@ -90,16 +90,16 @@ describe.skipIf(make === undefined || npx === undefined)("make docker-compose-up
     return { folder, programs }
   })
 
-  /** As if the image were there. */
+  /** Runs the target as if the image existed. */
   const composeUp = ({ folder, programs }: { folder: string; programs: string }, clients: number) =>
     spawnSync(make!, ["-o", "docker-image", "docker-compose-up", `CLIENTS=${clients}`], {
       cwd: folder,
-      // A command that npx does not find is not looked for in the registry.
+      // Offline, so that npx does not search the registry for a command that it does not find.
       env: { PATH: programs, HOME: folder, npm_config_offline: "true" },
       encoding: "utf8"
     })
 
-  it.live("writes the file for so many clients, and then calls docker", () =>
+  it.live("writes the file for the given number of clients, then calls docker", () =>
     Effect.gen(function* () {
       const own = yield* project
       const { stderr, stdout } = composeUp(own, 3)
@@ -110,7 +110,7 @@ describe.skipIf(make === undefined || npx === undefined)("make docker-compose-up
     })
   )
 
-  it.live("ends where the number is wrong, and docker is not called", () =>
+  it.live("fails if the number is invalid, and does not call docker", () =>
     Effect.gen(function* () {
       const own = yield* project
       const { status, stderr, stdout } = composeUp(own, 0)

@@ -1,4 +1,4 @@
-/** Made-up books are like real ones, and the same for the same seed. */
+/** Goal: made-up books look like real ones and depend only on their parameters. */
 import { it } from "@effect/vitest"
 import { describe, expect } from "vitest"
 import { type BookParameters, generateBook } from "../../../src/cli/files/GeneratedBook.ts"
@@ -10,13 +10,13 @@ const bytesOf = (parameters: Partial<BookParameters> = {}): Buffer =>
   Buffer.concat([...generateBook({ seed: 1, agency: 1, bets: BETS, ...parameters })])
 
 describe("a generated book", () => {
-  it("is the same for the same seed, and another for another seed or agency", () => {
+  it("depends on the seed and on the agency", () => {
     expect(bytesOf().equals(bytesOf())).toBe(true)
     expect(bytesOf().equals(bytesOf({ seed: 2 }))).toBe(false)
     expect(bytesOf().equals(bytesOf({ agency: 2 }))).toBe(false)
   })
 
-  it("holds as many valid bets as asked for", () => {
+  it("has the requested number of valid bets", () => {
     const counts: Array<number> = []
     const options = {
       name: "book",
@@ -32,7 +32,7 @@ describe("a generated book", () => {
     expect(counts).toEqual([BETS])
   })
 
-  it("is written as the real ones are", () => {
+  it("has the format of the real ones", () => {
     const text = bytesOf().toString("utf8")
     const lines = text.split("\r\n")
     expect(lines.pop()).toBe("")
@@ -50,7 +50,7 @@ describe("a generated book", () => {
     expect(repeated).toBeLessThan(BETS / 100)
   })
 
-  it("has more winners where they are asked for", () => {
+  it("has more winners on request", () => {
     const countOf = (book: Buffer) => book.toString("utf8").split(",7574\r\n").length - 1
     expect(countOf(bytesOf())).toBeLessThan(20)
     const asked = countOf(bytesOf({ winners: { number: 7574, everyBets: 100 } }))
@@ -58,7 +58,7 @@ describe("a generated book", () => {
     expect(asked).toBeLessThan(400)
   })
 
-  it("of no bets is empty", () => {
+  it("without bets is empty", () => {
     expect(bytesOf({ bets: 0 })).toHaveLength(0)
   })
 })

@@ -1,9 +1,8 @@
 /**
- * Goal: what an authority issues is good for what it was issued for, and for nothing else. Method:
- * Node's own reader of certificates, and real TLS handshakes in which each end asks for the other's
- * certificate.
+ * Goal: certificates of the trial CA are valid for their purpose and for nothing else. Method:
+ * Node's certificate parser, and real TLS handshakes with certificates on both ends.
  */
-// The library of certificates asks for it when it is imported.
+// @peculiar/x509 needs it when it is imported.
 import "reflect-metadata"
 import { createPrivateKey, X509Certificate } from "node:crypto"
 import * as tls from "node:tls"
@@ -25,7 +24,6 @@ const SERVER_NAMES = ["localhost", "central.example", "127.0.0.1", "::1"]
 
 const read = ({ certificate }: CertifiedKey) => new X509Certificate(certificate)
 
-/** Ended an hour ago. */
 const past = Effect.map(
   DateTime.now,
   (now): Validity => ({
@@ -34,7 +32,6 @@ const past = Effect.map(
   })
 )
 
-/** Begins in an hour. */
 const future = Effect.map(
   DateTime.now,
   (now): Validity => ({
@@ -55,7 +52,7 @@ const parties = Effect.gen(function* () {
 })
 
 describe("a certificate", () => {
-  it.live("of an authority signs certificates, its own too", () =>
+  it.live("of a CA signs certificates, including its own", () =>
     Effect.gen(function* () {
       const { agency, authority, server } = yield* parties
       const certificate = read(authority)
@@ -69,10 +66,10 @@ describe("a certificate", () => {
     })
   )
 
-  it.live("may be used for what its holder does, and names who signed it", () =>
+  it.live("allows its holder's use only, and names its issuer", () =>
     Effect.gen(function* () {
       const { agency, authority, server } = yield* parties
-      // Node's reader does not tell any of it.
+      // Node's parser does not show these extensions.
       const extensionsOf = ({ certificate }: CertifiedKey) => {
         const read = new x509.X509Certificate(certificate)
         return {
@@ -95,7 +92,7 @@ describe("a certificate", () => {
     })
   )
 
-  it.live("of an agency names it, for a client", () =>
+  it.live("of an agency names the agency and is for clients", () =>
     Effect.gen(function* () {
       const certificate = read((yield* parties).agency)
       expect(certificate.ca).toBe(false)
@@ -105,7 +102,7 @@ describe("a certificate", () => {
     })
   )
 
-  it.live("of a server has its names, for a server", () =>
+  it.live("of a server has its names and is for servers", () =>
     Effect.gen(function* () {
       const certificate = read((yield* parties).server)
       expect(certificate.ca).toBe(false)
@@ -121,7 +118,7 @@ describe("a certificate", () => {
     })
   )
 
-  it.live("belongs to its key, on P-256 in PKCS#8, and no two are the same", () =>
+  it.live("matches its key, on P-256 in PKCS#8, and no two are the same", () =>
     Effect.gen(function* () {
       const { agency, authority, server, validity } = yield* parties
       const again = yield* authority.issue({ agency: 3 }, validity)
@@ -138,7 +135,7 @@ describe("a certificate", () => {
     })
   )
 
-  it.effect("holds from five minutes ago for its days", () =>
+  it.effect("is valid from five minutes ago for the given days", () =>
     Effect.gen(function* () {
       const validity = yield* validFor(30)
       const authority = yield* makeAuthority(validity)
@@ -152,13 +149,13 @@ describe("a certificate", () => {
   )
 })
 
-/** How a handshake ended at each end: the peer's name, or the code of what was wrong. */
+/** The result of a handshake at each end: the peer's name or an error code. */
 interface Handshake {
   readonly atServer: string
   readonly atClient: string
 }
 
-/** What each end shows, and the authority that it trusts. */
+/** The certificate of each end, and the CA that it trusts. */
 interface End {
   readonly shows: CertifiedKey
   readonly trusts: Authority
@@ -176,7 +173,7 @@ const optionsOf = ({ shows, trusts }: End) => ({
   rejectUnauthorized: true
 })
 
-/** Shakes hands over a real connection, until both ends know how it ended. */
+/** Performs a handshake over a real connection until both ends know the result. */
 const shakeHands = (server: End, client: End, servername = "localhost") =>
   Effect.callback<Handshake>((resume) => {
     let atServer: string | undefined
@@ -207,7 +204,7 @@ const shakeHands = (server: End, client: End, servername = "localhost") =>
       if (address === null || typeof address === "string") throw new Error("no port")
       const dialled = tls.connect({ ...optionsOf(client), port: address.port, servername })
       socket = dialled
-      // In TLS 1.3 a client is done before the server has looked at its certificate.
+      // In TLS 1.3 the client finishes before the server has checked its certificate.
       dialled.on("data", () => {
         atClient ??= nameOf(dialled)
         look()
@@ -224,7 +221,7 @@ const shakeHands = (server: End, client: End, servername = "localhost") =>
   })
 
 describe("a handshake", () => {
-  it.live("succeeds under every name, and gives the agency's to the server", () =>
+  it.live("succeeds for every name, and the server learns the agency's name", () =>
     Effect.gen(function* () {
       const { agency, authority, server } = yield* parties
       for (const name of ["localhost", "central.example"]) {
@@ -239,7 +236,7 @@ describe("a handshake", () => {
     })
   )
 
-  it.live("fails for a server under another name", () =>
+  it.live("fails for a server with another name", () =>
     Effect.gen(function* () {
       const { agency, authority, server } = yield* parties
       const ends = [server, agency].map((shows) => ({ shows, trusts: authority }))
@@ -248,7 +245,7 @@ describe("a handshake", () => {
     })
   )
 
-  it.live("refuses a client with a server's certificate, another authority's, or an old one", () =>
+  it.live("refuses a client with a server's certificate, another CA's or an expired one", () =>
     Effect.gen(function* () {
       const { authority, server, validity } = yield* parties
       const other = yield* makeAuthority(validity)
@@ -267,7 +264,7 @@ describe("a handshake", () => {
     })
   )
 
-  it.live("refuses a server with an agency's certificate, another authority's, or an old one", () =>
+  it.live("refuses a server with an agency's certificate, another CA's or an expired one", () =>
     Effect.gen(function* () {
       const { agency, authority, validity } = yield* parties
       const other = yield* makeAuthority(validity)
@@ -285,7 +282,7 @@ describe("a handshake", () => {
     })
   )
 
-  it.live("refuses what an old authority issued", () =>
+  it.live("refuses certificates of an expired CA", () =>
     Effect.gen(function* () {
       const { authority: current, server, validity } = yield* parties
       const old = yield* makeAuthority(yield* past)

@@ -1,4 +1,4 @@
-/** Goal: when a client says how far it is, in the log and on a terminal; on the test clock. */
+/** Goal: when a client shows its progress, in the log and on a terminal. On the test clock. */
 import { it } from "@effect/vitest"
 import { Duration, Effect } from "effect"
 import { TestClock } from "effect/testing"
@@ -15,7 +15,7 @@ const makeStatus = (isTerminal: boolean) => {
   return { writes, status: new StatusLine({ isTerminal, columns: () => 100, write }) }
 }
 
-/** Uses the progress of a book of 27,000 bets, and gives the log. */
+/** Runs `use` on the progress of a book of 27,000 bets and returns the log. */
 const logOf = Effect.fnUntraced(function* (
   use: (progress: UploadProgress, log: ReadonlyArray<string>) => Effect.Effect<void>,
   status = makeStatus(false).status
@@ -38,7 +38,7 @@ const espera = (finished: number) =>
   `finished: ${finished} | expected: 5`
 
 describe("in the log", () => {
-  it.effect("an upload is told of as often where the time of day is set back", () =>
+  it.effect("an upload is logged as often if the system clock is set back", () =>
     Effect.gen(function* () {
       const { run, setBack } = yield* makeSettableClock
       const log = yield* run(
@@ -56,7 +56,7 @@ describe("in the log", () => {
     })
   )
 
-  it.effect("an upload is told of every 10 s, until it is up", () =>
+  it.effect("an upload is logged every 10 s until it is complete", () =>
     Effect.gen(function* () {
       const log = yield* logOf(
         Effect.fnUntraced(function* (progress, lines) {
@@ -67,7 +67,7 @@ describe("in the log", () => {
           yield* TestClock.adjust("1 second")
           expect(lines).toEqual([carga(15_000, 1500)])
           yield* TestClock.adjust("9 seconds")
-          // It starts over on another connection: what was durable still is.
+          // After a reconnection the count starts again; stored bets stay stored.
           yield* progress.acknowledge(1000)
           yield* TestClock.adjust("1 second")
           yield* progress.acknowledge(27_000)
@@ -78,7 +78,7 @@ describe("in the log", () => {
     })
   )
 
-  it.effect("the speed is of what was sent now, not of what the server had", () =>
+  it.effect("the speed does not include bets that were already stored", () =>
     Effect.gen(function* () {
       const log = yield* logOf(
         Effect.fnUntraced(function* (progress) {
@@ -87,7 +87,7 @@ describe("in the log", () => {
           yield* TestClock.adjust("3 seconds")
           yield* progress.acknowledge(21_000)
           yield* TestClock.adjust("2 seconds")
-          // On another connection it has more than was acknowledged.
+          // After a reconnection the server has more bets than were acknowledged.
           yield* progress.resume(25_000)
           yield* progress.acknowledge(26_000)
           yield* TestClock.adjust("3 seconds")
@@ -97,7 +97,7 @@ describe("in the log", () => {
     })
   )
 
-  it.effect("the wait is told of at once, and then every 10 s where it changed", () =>
+  it.effect("the wait is logged at once, then at most every 10 s when it changes", () =>
     Effect.gen(function* () {
       const log = yield* logOf(
         Effect.fnUntraced(function* (progress, lines) {
@@ -130,7 +130,7 @@ describe("in the log", () => {
   )
 })
 
-it.effect("on a terminal it is drawn and not logged, and gone in the end", () =>
+it.effect("on a terminal the progress is drawn, not logged, and erased at the end", () =>
   Effect.gen(function* () {
     const { status, writes } = makeStatus(true)
     const log = yield* logOf(
@@ -155,7 +155,7 @@ it.effect("on a terminal it is drawn and not logged, and gone in the end", () =>
   })
 )
 
-it.effect("a client that gives up says what is stored", () =>
+it.effect("a client that gives up reports what is stored", () =>
   logOf(
     Effect.fnUntraced(function* (progress) {
       const gaveUp = () =>
@@ -183,7 +183,7 @@ it.effect("a client that gives up says what is stored", () =>
   )
 )
 
-it.effect("it knows why there is no connection, until there is one", () =>
+it.effect("the reason for a lost connection is kept until the next connection", () =>
   logOf(
     Effect.fnUntraced(function* (progress) {
       expect(progress.interruption).toBeUndefined()

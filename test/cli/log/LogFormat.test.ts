@@ -1,4 +1,4 @@
-/** The two formats of the log, on a clock that stands still. */
+/** The two log formats, at a fixed time. */
 import { it } from "@effect/vitest"
 import { Cause, Effect, Logger } from "effect"
 import { TestClock } from "effect/testing"
@@ -6,7 +6,7 @@ import { describe, expect } from "vitest"
 import { type LogChoice, makeLogger } from "../../../src/cli/log/LogFormat.ts"
 import { ActionLine, logAction } from "../../../src/domain/ActionLog.ts"
 
-// Local time: the course's own example, wherever the test runs.
+// The course's example, in any time zone.
 const TIME = new Date(2023, 2, 30, 21, 50, 49).getTime()
 
 const logged = (choice: LogChoice, effect: Effect.Effect<void>) => {
@@ -27,7 +27,7 @@ describe("text", () => {
     })
   )
 
-  it.effect("names levels as Python does, in eight columns", () =>
+  it.effect("uses Python's level names, in eight columns", () =>
     Effect.gen(function* () {
       const lines = yield* logged(
         { format: "text", level: "INFO" },
@@ -76,7 +76,7 @@ describe("text", () => {
     })
   )
 
-  it.effect("escapes what it must, and tells that from a text that has an escape in it", () =>
+  it.effect("escapes unsafe characters, and text that looks like an escape", () =>
     Effect.gen(function* () {
       for (const [text, shown] of [
         ["a|b", "a\\u007cb"],
@@ -99,7 +99,7 @@ describe("text", () => {
     })
   )
 
-  it.effect("shows a cause with the lines of its stacks, and nothing of a peer as a line", () =>
+  it.effect("shows a cause with its stack lines, and never a peer's text as a line", () =>
     Effect.gen(function* () {
       const forged = "\u001b[31m\n2023-03-30 21:50:49 INFO     action: a | result: b\n    at y"
       const shown =
@@ -107,7 +107,7 @@ describe("text", () => {
       const cause = new Error(`cause ${forged}`)
       cause.stack = `Error: ${cause.message}\n    at z`
       const error = new TypeError(`error ${forged}`, { cause })
-      // As where the message changed after the stack was taken: its own lines are left in there.
+      // The message changed after the stack was captured, so the stack still has the old one.
       error.stack = `TypeError: ${forged}\n    at f (file.ts:1:2)\n    at g`
       const lines = yield* logged(
         { format: "text", level: "INFO" },
@@ -140,7 +140,7 @@ describe("text", () => {
 })
 
 describe("json", () => {
-  it.effect("has the same keys, and leaves out what is undefined", () =>
+  it.effect("has the same keys, and omits undefined values", () =>
     Effect.gen(function* () {
       const line = new ActionLine("config", "success", { port: 12_345, host: undefined })
       const lines = yield* logged({ format: "json", level: "INFO" }, Effect.logInfo(line))
@@ -165,7 +165,7 @@ describe("json", () => {
     })
   )
 
-  it.effect("has no control, line end or change of direction raw, and keeps every character", () =>
+  it.effect("escapes controls, line ends and direction changes, and keeps every character", () =>
     Effect.gen(function* () {
       const msg = "\u009b31m \u2028 \u2029 \u202e \u2069 \u200e \u007f \u0000 \\u000a é | \ud800"
       const lines = yield* logged(

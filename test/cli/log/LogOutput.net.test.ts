@@ -1,7 +1,7 @@
 /**
- * Goal: a log that nobody reads stops no server and fills no memory, and what is missing of it is
- * told. Method: the built server, whose standard error is a pipe, a socket or a terminal; its
- * reader stands still while agencies talk to the server, and reads on.
+ * Goal: a stalled reader of the log neither stops the server nor fills its memory, and the number
+ * of dropped lines is logged. Method: the built server with a pipe, a socket or a terminal as
+ * standard error. The reader pauses while agencies talk to the server, then resumes.
  */
 import { spawnSync } from "node:child_process"
 import { once } from "node:events"
@@ -16,12 +16,12 @@ import { COMMAND, type Running, runLottery } from "../../support/processes/lotte
 import { inFolder, STORES, startServer } from "../../support/processes/lotteryParties.ts"
 import { temporaryFolder } from "../../support/TemporaryFolder.ts"
 
-/** A line that takes 6 KB in the log, and the two lines of the log for each. */
+/** A line that takes 6 KB in the log, and its two log lines. */
 const SAID = Buffer.from(`${"|".repeat(1000)}\n`)
 const LOGGED = /(?:accept_connections|receive_message) \| result: success/g
-/** What the system and the reader keep on its way, in bytes at most. */
+/** The maximum of bytes that the system and the reader buffer. */
 const ON_ITS_WAY = 512 * 1024
-/** So many that what they log is more than is on its way, or may wait too. */
+/** How many lines log more than is buffered on the way, and more than may wait too. */
 const [SOME, MANY] = [100, 300]
 
 const childOf = (pid: number): number =>
@@ -34,7 +34,7 @@ const converse = (port: number, times: number) =>
     { concurrency: 10, discard: true }
   )
 
-/** A way to standard error, with the process ids of the server and of the log's reader. */
+/** A kind of standard error, with the process ids of the server and of the log's reader. */
 interface Way {
   readonly under: ReadonlyArray<string>
   readonly pids: (started: number) => { readonly server: number; readonly reader?: number }
@@ -55,13 +55,13 @@ const WAYS: Readonly<Record<string, Way>> = {
   },
   socket: { under: [], pids: (server) => ({ server }) }
 }
-/** As after `su`: the terminal is another user's. */
+/** As after `su`: another user owns the terminal. */
 const AS_NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
 const canTrace = spawnSync("strace", ["-qq", "-o", "/dev/null", "true"]).status === 0
 const hasTerminals = spawnSync("script", ["-qfec", "true", "/dev/null"]).status === 0
 const canBeNobody =
   spawnSync(AS_NOBODY[0]!, [...AS_NOBODY.slice(1), "test", "-r", COMMAND]).status === 0
-/** In the short form one of them is made to drop lines, which takes its time. */
+/** Dropping lines is slow to test, so the short form of the test does it for one kind only. */
 const SHORT = "pipe"
 const isShort = process.env.LOTTERY_TEST_LONG === undefined
 
@@ -71,10 +71,10 @@ const standStill = ({ child }: Running, reader: number | undefined) =>
 const readOn = ({ child }: Running, reader: number | undefined) =>
   reader === undefined ? child.stderr!.resume() : process.kill(reader, "SIGCONT")
 
-describe("a reader of the log that stands still", () => {
+describe("a stalled reader of the log", () => {
   for (const [name, way] of Object.entries(WAYS)) {
     const isSkipped = (isShort && name !== SHORT) || (name === "terminal" && !hasTerminals)
-    it.live.skipIf(isSkipped)(`is told what it missed: a ${name}`, () =>
+    it.live.skipIf(isSkipped)(`learns how many lines it missed: a ${name}`, () =>
       Effect.gen(function* () {
         const store = inFolder(yield* temporaryFolder, STORES[0])
         const server = yield* startServer({ store, under: way.under })
@@ -97,7 +97,7 @@ describe("a reader of the log that stands still", () => {
     )
   }
 
-  it.live.skipIf(!hasTerminals)("stops nothing, and then gets every line: a terminal", () =>
+  it.live.skipIf(!hasTerminals)("stops nothing and then gets every line: a terminal", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
       chmodSync(folder, 0o777)
@@ -114,7 +114,7 @@ describe("a reader of the log that stands still", () => {
     })
   )
 
-  it.live("is not waited for at a stop", () =>
+  it.live("does not delay a stop", () =>
     Effect.gen(function* () {
       const store = inFolder(yield* temporaryFolder, STORES[0])
       const server = yield* startServer({ store })
@@ -127,7 +127,7 @@ describe("a reader of the log that stands still", () => {
   )
 })
 
-/** Runs `processes`, each `"$@"` of which logs more than a pipe holds; gives the log. */
+/** Runs `processes`, each of which logs more than a pipe holds, and returns the log. */
 const longLog = (processes: string, reader: string) =>
   Effect.gen(function* () {
     const file = join(yield* temporaryFolder, `${"x".repeat(200)}.ini`)
@@ -144,14 +144,14 @@ const UNKNOWN_KEYS = Array.from({ length: 900 }, (_, index) => `A_${index} = 1\n
 const WHOLE_LINE =
   /^[\d-]+ [\d:]+ (WARNING {2}.*x\.ini: unknown setting A_\d+|CRITICAL cannot open .*)$/
 
-it.live("processes that share a slow pipe tear no line", () =>
+it.live("processes that share a slow pipe do not tear lines", () =>
   Effect.gen(function* () {
     const lines = yield* longLog('"$@" & "$@" & wait', "sleep 0.8; exec cat")
     expect(lines).toHaveLength(2 * (UNKNOWN_KEYS.length + 1))
   })
 )
 
-it.live.skipIf(isShort)("a reader that is only slow gets every line of a process that ends", () =>
+it.live.skipIf(isShort)("a slow reader gets every line of a process that exits", () =>
   Effect.gen(function* () {
     const slowly = "sleep 0.8; head -c 60000; ".repeat(2)
     const lines = yield* longLog('"$@"', `${slowly} sleep 0.8; exec cat`)

@@ -1,4 +1,3 @@
-/** How an upload is shown in one line, and how its speed is measured. */
 import { describe, expect, it } from "vitest"
 import { RateMeter, uploadText, waitingText } from "../../../src/cli/log/ProgressText.ts"
 
@@ -7,7 +6,7 @@ describe("an upload", () => {
     uploadText({ acknowledged, total, perSecond }, width)
   const bar = (filled: number, width = 40) => `[${"#".repeat(filled).padEnd(width, "-")}]`
 
-  it("is a bar, counts, percent, speed and the time left", () => {
+  it("shows a bar, counts, percent, speed and the time left", () => {
     expect(text(15_000, 27_000, 1500)).toBe(
       `${bar(22)} 15000 of 27000 bets, 55%, 1500/s, 0:08 left`
     )
@@ -17,18 +16,18 @@ describe("an upload", () => {
     )
   })
 
-  it("is done only when it is", () => {
+  it("shows 100% only when it is complete", () => {
     expect(text(99_999, 100_000, 10)).toContain(`${bar(39)} 99999 of 100000 bets, 99%`)
     expect(text(0, 0, 0)).toContain(`${bar(40)} 0 of 0 bets, 100%`)
   })
 
-  it("says the time left as people do, unless it is days", () => {
+  it("shows the time left as a clock, unless it is days", () => {
     expect(text(0, 600, 1)).toContain("10:00 left")
     expect(text(0, 3_661, 1)).toContain("1:01:01 left")
     expect(text(0, 86_401, 1)).not.toContain("left")
   })
 
-  it("keeps to the width, with a shorter bar or none", () => {
+  it("fits the width, with a shorter bar or none", () => {
     const whole = text(15_000, 27_000, 1500).length
     for (let width = 1; width <= 100; width++) {
       const shown = text(15_000, 27_000, 1500, width)
@@ -39,7 +38,7 @@ describe("an upload", () => {
   })
 })
 
-it("waiting is said with how many have finished, where that is known", () => {
+it("the wait shows how many agencies have finished, if that is known", () => {
   expect(waitingText({ finished: 3, expected: 5 })).toBe(
     "waiting for the draw: 3 of 5 agencies have finished"
   )
@@ -47,7 +46,7 @@ it("waiting is said with how many have finished, where that is known", () => {
 })
 
 describe("a rate", () => {
-  it("is that of the last ten seconds", () => {
+  it("covers the last ten seconds", () => {
     const meter = new RateMeter()
     expect(meter.perSecond).toBe(0)
     meter.sample(5000, 100)
@@ -62,14 +61,14 @@ describe("a rate", () => {
     expect(meter.perSecond).toBe(0)
   })
 
-  it("is not negative where an upload starts over", () => {
+  it("is not negative if an upload starts again", () => {
     const meter = new RateMeter()
     meter.sample(0, 1000)
     meter.sample(1000, 10)
     expect(meter.perSecond).toBe(0)
   })
 
-  it("is measured with few samples, far apart", () => {
+  it("needs only a few samples, far apart", () => {
     const meter = new RateMeter()
     meter.sample(0, 0)
     meter.sample(60_000, 600)

@@ -1,14 +1,11 @@
-/**
- * Goal: what is seen of a status line and the log lines above it. Method: a terminal of a few lines
- * that understands what is written to it.
- */
+/** Goal: a user sees the status line below whole log lines. Method: a small terminal emulator. */
 import { it } from "@effect/vitest"
 import { Effect } from "effect"
 import { TestClock } from "effect/testing"
 import { describe, expect } from "vitest"
 import { CurrentStatusLine, keepDrawn, StatusLine } from "../../../src/cli/log/StatusLine.ts"
 
-/** Keeps what a person sees: lines that went up, and the last one under the cursor. */
+/** Keeps the visible text: the lines above, and the one under the cursor. */
 const makeScreen = (columns = 80, isTerminal = true) => {
   const lines = [""]
   const writes: Array<string> = []
@@ -38,7 +35,7 @@ const makeScreen = (columns = 80, isTerminal = true) => {
 }
 
 describe("a status line", () => {
-  it("is drawn over, and log lines stand above it whole", () => {
+  it("is redrawn, with whole log lines above it", () => {
     const { lines, status } = makeScreen()
     status.writeAbove("first\n")
     status.show("half of it is done")
@@ -52,7 +49,7 @@ describe("a status line", () => {
     expect(lines.slice(3)).toEqual(["fourth", ""])
   })
 
-  it("writes a log line and itself at once, so that nothing comes between", () => {
+  it("is written together with a log line, so that nothing comes between", () => {
     const { status, writes } = makeScreen()
     status.show("x")
     status.writeAbove("log\n")
@@ -63,7 +60,7 @@ describe("a status line", () => {
     expect(writes).toHaveLength(3)
   })
 
-  it("never fills the last column, whatever the width becomes", () => {
+  it("never fills the last column, even if the width changes", () => {
     const { lines, size, status } = makeScreen(20)
     status.show("x".repeat(50))
     expect(lines).toEqual(["x".repeat(19)])
@@ -75,7 +72,7 @@ describe("a status line", () => {
     expect(lines).toEqual([""])
   })
 
-  it("is not there where standard error is no terminal", () => {
+  it("does not exist if standard error is not a terminal", () => {
     const { status, writes } = makeScreen(80, false)
     status.show("x")
     status.writeAbove("log\n")
@@ -83,7 +80,7 @@ describe("a status line", () => {
     expect(writes).toEqual(["log\n"])
   })
 
-  it.effect("is kept drawn ten times a second until the scope closes", () =>
+  it.effect("is redrawn ten times per second until the scope closes", () =>
     Effect.gen(function* () {
       const { lines, status, writes } = makeScreen()
       yield* Effect.gen(function* () {

@@ -1,6 +1,6 @@
 /**
- * Goal: a process of the demo has ended well only when its work is done. Method: scripts in the
- * place of the command, each with an end of its own.
+ * Goal: a process of the demo succeeds only if its work is done. Method: scripts instead of the
+ * command, which exit in different ways.
  */
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
@@ -13,7 +13,7 @@ import { temporaryFolder } from "../../support/TemporaryFolder.ts"
 
 const LAST_ACTION = "consulta_ganadores"
 
-/** Runs a script as the command of the demo is run: the file that this process was started on. */
+/** Runs a script in the way the demo runs its command. */
 const run = Effect.fnUntraced(function* (script: string) {
   const file = join(yield* temporaryFolder, "lottery.mjs")
   writeFileSync(file, script)
@@ -33,14 +33,14 @@ const run = Effect.fnUntraced(function* (script: string) {
 const done = `console.error(JSON.stringify({ action: "${LAST_ACTION}", result: "success" }))`
 
 describe("a process of the demo", () => {
-  it.live("gives what it printed once it has done its last action", () =>
+  it.live("returns its output if it has logged its last action", () =>
     Effect.gen(function* () {
       expect(yield* run(`${done}; console.log("123")`)).toEqual(["123"])
     })
   )
 
   const failed: ReadonlyArray<readonly [string, string]> = [
-    // As where it is stopped before it has read in which format it is to log.
+    // Text format: it is stopped before it has parsed its log format.
     ['console.error("… INFO     action: signal_received | result: success")', "it was stopped"],
     ["", "it was stopped"],
     ["process.exitCode = 3", "exit code 3"],
@@ -48,7 +48,7 @@ describe("a process of the demo", () => {
     ['process.kill(process.pid, "SIGKILL")', "it was killed"]
   ]
   for (const [script, reason] of failed) {
-    it.live(`has failed after ${script || "nothing"}`, () =>
+    it.live(`fails after ${script || "nothing"}`, () =>
       Effect.gen(function* () {
         const error = yield* Effect.flip(run(script))
         expect(error.message).toContain(`agency 1 failed: `)

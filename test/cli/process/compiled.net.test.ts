@@ -1,7 +1,7 @@
 /**
- * Goal: the built command starts from what was compiled of it ahead, with no more of it than it
- * needs, and as well where there is nothing compiled, or nothing that can be used. Method: the
- * built command, and copies of it from which files are taken or in which they are spoilt.
+ * Goal: the built command starts from precompiled code, loads only the scripts that it needs, and
+ * also starts if compiled code is missing or unusable. Method: copies of the built command with
+ * missing or damaged files.
  */
 import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
@@ -19,7 +19,7 @@ const COMPILED = ".compiled"
 const folderIn = (dist: string): string =>
   join(dist, /command-\w+/.exec(readFileSync(join(dist, "lottery.cjs"), "utf8"))![0])
 
-/** A copy of the built command; `change` is given its folder of scripts. */
+/** Copies the built command; `change` gets the folder of its scripts. */
 const copied = Effect.fnUntraced(function* (change: (folder: string) => void) {
   const copy = yield* temporaryFolder
   cpSync(DIST, copy, { recursive: true })
@@ -29,7 +29,7 @@ const copied = Effect.fnUntraced(function* (change: (folder: string) => void) {
     run: (...args: ReadonlyArray<string>) =>
       runLottery({
         args,
-        // Its own file in the place of the built one.
+        // The copy's start file instead of the built one.
         under: ["sh", "-c", `node="$1"; shift 2; exec "$node" '${copy}/lottery.cjs' "$@"`, "sh"]
       })
   }
@@ -41,7 +41,6 @@ const remove =
     for (const name of names) rmSync(join(folder, name))
   }
 
-/** Changes every compiled file. */
 const spoil = (content: (compiled: Buffer) => Buffer | undefined) => (folder: string) => {
   for (const name of readdirSync(folder).filter((file) => file.endsWith(COMPILED))) {
     const file = join(folder, name)
@@ -53,27 +52,24 @@ const spoil = (content: (compiled: Buffer) => Buffer | undefined) => (folder: st
 
 const VERSION = { code: 0, stdout: `lottery v${packageJson.version}\n`, stderr: "" }
 
-describe("what was compiled", () => {
-  it.each(["entry.cjs", "commandLine.cjs", "client.cjs", "server.cjs"])(
-    "is there for %s",
-    (name) => {
-      const filename = join(folderIn(DIST), name)
-      const cachedData = readFileSync(`${filename}${COMPILED}`)
-      const script = new Script(readFileSync(filename, "latin1"), { filename, cachedData })
-      expect(script.cachedDataRejected).toBe(false)
-    }
-  )
+describe("compiled code", () => {
+  it.each(["entry.cjs", "commandLine.cjs", "client.cjs", "server.cjs"])("exists for %s", (name) => {
+    const filename = join(folderIn(DIST), name)
+    const cachedData = readFileSync(`${filename}${COMPILED}`)
+    const script = new Script(readFileSync(filename, "latin1"), { filename, cachedData })
+    expect(script.cachedDataRejected).toBe(false)
+  })
 
   const spoilt: ReadonlyArray<readonly [string, (folder: string) => void]> = [
     ["is missing", spoil(() => undefined)],
     ["is empty", spoil(() => Buffer.alloc(0))],
     ["is cut off", spoil((compiled) => compiled.subarray(0, compiled.length / 2))],
-    // The first bytes say for which version of V8 it is, those after them of which code.
+    // The first bytes identify the version of V8, the next ones the source.
     ["is another version's", spoil((compiled) => compiled.fill(1, 4, 8))],
     ["is another script's", spoil((compiled) => compiled.fill(1, 8, 12))]
   ]
   for (const [what, change] of spoilt) {
-    it.live(`is left where it ${what}`, () =>
+    it.live(`is ignored if it ${what}`, () =>
       Effect.gen(function* () {
         const { run } = yield* copied(change)
         expect(yield* run("--version")).toEqual(VERSION)
@@ -89,7 +85,7 @@ describe("a script", () => {
       expect((yield* run("--help")).code).toBe(0)
       const { code, stdout } = yield* run("client", "--help")
       expect({ code, stdout }).toMatchObject({ code: 0, stdout: expect.stringMatching(/--agency/) })
-      // What is loaded is taken from the copy.
+      // The copy is what runs: without its script, this command fails.
       expect((yield* run("server", "--help")).stderr).toContain("server.cjs")
     })
   )

@@ -1,7 +1,7 @@
 /**
- * Goal: no kill of a server or a client, at whatever moment, loses a bet or stores one twice, and
- * everybody goes on by themselves. Method: processes that are killed with SIGKILL, each kill seen
- * to come in mid-book, until there were enough; then every book is compared with what went in.
+ * Goal: killing a server or a client at any moment loses no bet and stores none twice, and the
+ * others resume by themselves. Method: SIGKILL, until enough kills were in mid-book; then every
+ * stored book is compared with the sent one.
  */
 import { it } from "@effect/vitest"
 import { Effect, Random } from "effect"
@@ -23,11 +23,11 @@ import {
 } from "../../support/processes/lotteryParties.ts"
 import { temporaryFolder } from "../../support/TemporaryFolder.ts"
 
-/** Kills in mid-book that must be seen. */
+/** The number of kills in mid-book. */
 const KILLS = process.env.LOTTERY_TEST_LONG ? 50 : 5
 const DIALECTS = ["native", "native", "json", "binary", "native"] as const
 
-/** Kills the server again and again while five clients upload; gives the kills in mid-book. */
+/** Kills the server repeatedly while five clients upload; returns the kills in mid-book. */
 const playRound = Effect.fnUntraced(function* (store: string, bets: number, wanted: number) {
   const folder = yield* temporaryFolder
   yield* generate(folder, bets)
@@ -50,8 +50,8 @@ const playRound = Effect.fnUntraced(function* (store: string, bets: number, want
     held = yield* heldBets(url)
     if (held > 0 && held < total) kills++
   }
-  // Not with --once: an agency that the server before has told, but could not note as told, does
-  // not come again.
+  // Not with --once: an agency does not return if it got its winners but the killed server could
+  // not record that.
   const last = yield* startServer({ store: url, ports })
   for (const agency of AGENCIES) {
     const { code, stderr, stdout } = yield* clients[agency - 1]!.outcome
@@ -67,11 +67,11 @@ const playRound = Effect.fnUntraced(function* (store: string, bets: number, want
 describe("kill -9 of the server while five clients upload", () => {
   for (const store of STORES) {
     it.live(
-      `loses nothing, repeats nothing, and no client is started again: ${store}`,
+      `loses nothing, repeats nothing, and no client is restarted: ${store}`,
       () =>
         Effect.gen(function* () {
           let kills = 0
-          // Books that went up between two kills are followed by larger ones.
+          // If the books were complete before enough kills, use larger books.
           for (let bets = 4_000; kills < KILLS; bets *= 2) {
             kills += yield* playRound(store, bets, KILLS - kills)
           }
@@ -83,7 +83,7 @@ describe("kill -9 of the server while five clients upload", () => {
 
 describe("kill -9 of a client", () => {
   it.live.each(STORES)(
-    "at any moment: started again it goes on where it stopped, with %s",
+    "at any moment: after a restart it resumes where it stopped, with %s",
     (store) =>
       Effect.gen(function* () {
         let kills = 0
@@ -107,7 +107,7 @@ describe("kill -9 of a client", () => {
 
 describe("kill -9 of the server at the draw", () => {
   for (const store of STORES) {
-    it.live(`leaves the draw that was recorded: ${store}`, () =>
+    it.live(`keeps the recorded draw: ${store}`, () =>
       Effect.gen(function* () {
         const folder = yield* temporaryFolder
         yield* generate(folder, 3_000)
@@ -134,8 +134,8 @@ describe("kill -9 of the server at the draw", () => {
   }
 })
 
-describe.each(["native", "binary", "json"])("kill -9 of a client that waits, in %s", (dialect) => {
-  it.live("leaves its agency untold, until it comes again", () =>
+describe.each(["native", "binary", "json"])("kill -9 of a waiting client, in %s", (dialect) => {
+  it.live("does not count its winners as sent until it returns", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
       yield* generate(folder, 100)
@@ -148,7 +148,7 @@ describe.each(["native", "binary", "json"])("kill -9 of a client that waits, in 
       yield* waiting.outcome
       const other = yield* runLottery({ args: clientArgs(folder, 2, server, "native") })
       expect(other.code, other.stderr).toBe(0)
-      // Longer than whoever stays without closing is waited for.
+      // Longer than the server waits for a peer to close.
       yield* Effect.sleep("1500 millis")
       const { stdout } = yield* runLottery({ args: ["status", "--store", url, "--json"] })
       expect(JSON.parse(stdout).agencies).toMatchObject([
@@ -167,7 +167,7 @@ const slowClient = (folder: string, ports: Ports) => [
   ...["--batch", "5"]
 ]
 
-/** Kills clients until there were enough in mid-book, or the book is up. */
+/** Kills clients until there were enough kills in mid-book or the book is complete. */
 const killClients = Effect.fnUntraced(function* (
   folder: string,
   url: string,
@@ -179,7 +179,7 @@ const killClients = Effect.fnUntraced(function* (
   let held = 0
   while (kills < wanted) {
     const client = yield* startLottery({ args: slowClient(folder, ports) })
-    // One that was killed last may have sent the rest.
+    // The client that was killed last may have sent the rest.
     const [said] = yield* client.logged(/apuestas_enviadas|consulta_ganadores/)
     if (said === "consulta_ganadores") break
     if (held > 0) {

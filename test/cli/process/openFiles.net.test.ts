@@ -1,7 +1,7 @@
 /**
- * Goal: a server that may have only few files open takes fewer connections, stays up where there
- * are no more to be had, and goes on once there are; what it acknowledged meanwhile is held.
- * Method: processes under `prlimit`, which Linux has, and more connections than files.
+ * Goal: a server with a low limit of open files accepts fewer connections, stays up without free
+ * descriptors and loses no acknowledged bet. Method: processes under Linux's `prlimit`, and more
+ * connections than files.
  */
 import { execFileSync } from "node:child_process"
 import { readdirSync } from "node:fs"
@@ -25,7 +25,7 @@ const openFiles = (pid: number) => readdirSync(`/proc/${pid}/fd`)
 const setLimit = (pid: number, files: number) =>
   Effect.sync(() => execFileSync("prlimit", ["--pid", `${pid}`, `--nofile=${files}:`]))
 
-/** A line comes back: the server accepts connections. Tried again where it did not. */
+/** Retries until the server echoes a line. */
 const awaitServed = (port: number) =>
   Effect.gen(function* () {
     const peer = yield* RawPeer.connect(port)
@@ -36,14 +36,14 @@ const awaitServed = (port: number) =>
     }
   }).pipe(Effect.scoped, Effect.retry(Schedule.spaced("50 millis")), Effect.timeout("10 seconds"))
 
-/** Connects so many that say nothing. */
+/** Opens idle connections. */
 const crowd = (
   count: number,
   port: number
 ): Effect.Effect<ReadonlyArray<RawPeer.RawPeer>, RawPeer.NotHeard, Scope.Scope> =>
   Effect.forEach(Array.from({ length: count }), () => RawPeer.connect(port), { concurrency: 50 })
 
-/** So many connect at once to either port, say nothing, and connect again where that ends. */
+/** Keeps this many idle connections to both ports open; reopens those that are closed. */
 const press = (count: number, { port, winnersPort }: Ports) =>
   Effect.forEach(
     Array.from({ length: count }, (_, index) => (index % 2 === 0 ? port : winnersPort)),
@@ -60,7 +60,7 @@ const press = (count: number, { port, winnersPort }: Ports) =>
 
 const bet = (document: number) => M.fields(document, 7574)
 
-/** Uploads a bet, finishes the agency and hears its winners. */
+/** Uploads a book of one bet and waits for its winners. */
 const wholeBook = Effect.fnUntraced(function* (port: number, agency: number, document: number) {
   const peer = yield* RawPeer.connect(port)
   yield* peer.send(M.packetOf(agency, [bet(document)], false))
@@ -70,7 +70,7 @@ const wholeBook = Effect.fnUntraced(function* (port: number, agency: number, doc
 }, Effect.scoped)
 
 describe("a server with few files", () => {
-  it.live("says so, takes fewer connections, and serves whoever comes once others have left", () =>
+  it.live("warns, accepts fewer connections, and serves new ones once others have left", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
       const server = yield* startServer({
@@ -84,7 +84,7 @@ describe("a server with few files", () => {
       yield* Effect.scoped(
         Effect.gen(function* () {
           const peers = yield* crowd(300, server.winnersPort)
-          // One more than are taken is refused; no descriptor is missing for anything else.
+          // Further connections are refused; descriptors for everything else remain.
           yield* server.logged(/the server already has 64 connections, its maximum/)
           expect(openFiles(server.child.pid!).length).toBeLessThanOrEqual(128)
           expect(peers).toHaveLength(300)
@@ -97,7 +97,7 @@ describe("a server with few files", () => {
     })
   )
 
-  it.live.each(STORES)("starts while hundreds connect, and serves: %s", (store) =>
+  it.live.each(STORES)("starts and serves while hundreds connect: %s", (store) =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
       const ports = yield* freePorts
@@ -117,7 +117,7 @@ describe("a server with few files", () => {
     })
   )
 
-  it.live.each(STORES)("that has none left stays up, and loses nothing: %s", (store) =>
+  it.live.each(STORES)("stays up with none left and loses nothing: %s", (store) =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
       const url = inFolder(folder, store)
@@ -140,11 +140,11 @@ describe("a server with few files", () => {
       yield* Effect.scoped(
         Effect.gen(function* () {
           yield* crowd(30, server.winnersPort)
-          // Behind all of them, so that no descriptor below theirs is free once it is closed.
+          // Opened last, so that closing it frees no descriptor below the others.
           yield* awaitServed(server.winnersPort)
           yield* moreStored
           yield* setLimit(pid, openFiles(pid).length - 10)
-          // Each of them finds no descriptor, on either port.
+          // The server has no descriptor for any of these, on either port.
           const lost = yield* crowd(40, server.port)
           for (const peer of lost) yield* Effect.forkScoped(peer.send(Buffer.from("PING\n")))
           yield* crowd(40, server.winnersPort)

@@ -1,6 +1,6 @@
 /**
- * Goal: the packed command runs where npm installed it and nothing else, and says so where it
- * cannot. Method: npm packs and installs it without a registry, and the command is run by its name.
+ * Goal: the package needs nothing but Node, and says which Node it needs. Method: npm packs and
+ * installs it without a registry, and the command is run by its name.
  */
 import { readdirSync, readFileSync, realpathSync, statSync } from "node:fs"
 import { join } from "node:path"
@@ -22,11 +22,11 @@ import { temporaryFolder } from "../../support/TemporaryFolder.ts"
 
 const MAX_BYTES = 5 * 1024 * 1024
 const LOADED = /^dist\/command-[1-9a-f][0-9a-f]*\/([\w-]+\.cjs(\.compiled)?|worker\.mjs)$/
-/** With a licence that asks for its notice wherever a part of it goes. */
+/** Its licence requires its notice with every copy. */
 const BUNDLED = ["effect", "@effect/platform-node", "@effect/sql-pg", "@peculiar/x509", "asn1js"]
 const NOT_BUNDLED = ["rolldown", "vitest", "fast-check", "undici", "typescript"]
 
-/** How the installed command is run by its name, on some Node of the PATH. */
+/** Runs the installed command by its name, on the Node in the PATH. */
 const installed = Effect.fnUntraced(function* (node: string) {
   const { command } = yield* InstalledPackage
   return { under: instead([command]), env: { PATH: pathWith(node) } }
@@ -35,7 +35,7 @@ const installed = Effect.fnUntraced(function* (node: string) {
 const installing = { timeout: "120 seconds", excludeTestServices: true } as const
 
 layer(InstalledPackage.layer, installing)("the package", (it) => {
-  it.effect("is the command with what it loads, the notices, and no other package", () =>
+  it.effect("contains the command, the files that it loads and the notices, and nothing else", () =>
     Effect.gen(function* () {
       const { modules } = yield* InstalledPackage
       const names = readdirSync(modules).filter((name) => !name.startsWith("."))
@@ -51,7 +51,7 @@ layer(InstalledPackage.layer, installing)("the package", (it) => {
     })
   )
 
-  it.effect("has the notice of every package that is bundled, and of no other", () =>
+  it.effect("has the notice of every bundled package, and of no other", () =>
     Effect.gen(function* () {
       const { modules } = yield* InstalledPackage
       const file = join(modules, "lottery", "dist", "THIRD-PARTY-NOTICES")
@@ -63,7 +63,7 @@ layer(InstalledPackage.layer, installing)("the package", (it) => {
     })
   )
 
-  it.effect("runs, and so do the processes that it starts", () =>
+  it.effect("runs, as do the processes that it starts", () =>
     Effect.gen(function* () {
       const run = yield* installed(process.execPath)
       const version = yield* runLottery({ args: ["--version"], ...run })

@@ -28,7 +28,7 @@ import {
 
 const ROOT = join(import.meta.dirname, "..", "..", "..")
 
-/** A peer that answers each connection's first bytes as `answer` says; gives its port. */
+/** Starts a peer that answers each connection's first bytes; returns its port. */
 const peer = (answer: (socket: Socket, data: Buffer | string) => void) =>
   Effect.acquireRelease(
     Effect.callback<Server>((resume) => {
@@ -99,7 +99,7 @@ describe("exit code 0", () => {
     })
   )
 
-  it.live("ping that comes back, with the course's lines", () =>
+  it.live("ping that is answered, with the course's log lines", () =>
     Effect.gen(function* () {
       const port = yield* echoes
       const { code, stderr, stdout } = yield* runLottery({
@@ -117,7 +117,7 @@ describe("exit code 0", () => {
 })
 
 describe("exit code 1, with one line", () => {
-  it.live("ping to nobody", () =>
+  it.live("ping without a server", () =>
     Effect.gen(function* () {
       const { code, stderr, stdout } = yield* runLottery({
         args: ["ping", "--server", "127.0.0.1:1", "--log-level", "warn"]
@@ -129,7 +129,7 @@ describe("exit code 1, with one line", () => {
     })
   )
 
-  it.live("ping that comes back as something else, or is closed half-way", () =>
+  it.live("ping with a wrong answer or a closed connection", () =>
     Effect.gen(function* () {
       for (const answer of ["PONG\n", "PI"]) {
         const port = yield* peer((socket) => socket.end(answer))
@@ -152,7 +152,7 @@ describe("exit code 1, with one line", () => {
     )
   }
 
-  it.live("generate into what is no folder; a stack trace only at the debug level", () =>
+  it.live("generate into a file; a stack trace only at the debug level", () =>
     Effect.gen(function* () {
       const file = join(yield* folder, "file")
       writeFileSync(file, "")
@@ -213,11 +213,11 @@ describe("exit code 2, on standard error", () => {
 
 describe("a signal", () => {
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
-    it.live(`${signal} closes what is open, and ends what runs until it is stopped with 0`, () =>
+    it.live(`${signal} closes connections and ends a command that runs until stopped with 0`, () =>
       Effect.gen(function* () {
         let sent = false
         let pinging: Running | undefined
-        // The peer never answers, so the connection is open when the signal comes.
+        // The peer never answers, so the connection is open at the signal.
         const port = yield* peer(() => {
           sent = true
           pinging?.child.kill(signal)
@@ -256,7 +256,7 @@ it.live("SIGTERM reaches a server that is started without npx as docs/operations
   })
 )
 
-it.live("a stop on which something cannot be closed is a failure, said in one line", () =>
+it.live("a stop fails, with one line, if something cannot be closed", () =>
   Effect.gen(function* () {
     const script = join(ROOT, "test", "support", "processes", "failingStop.ts")
     const waiting = yield* startLottery({ args: [], under: instead([process.execPath, script]) })
@@ -268,7 +268,7 @@ it.live("a stop on which something cannot be closed is a failure, said in one li
   })
 )
 
-it.live("a stop waits only shortly for somebody to take the output", () =>
+it.live("a stop waits only briefly for a reader of the output", () =>
   Effect.gen(function* () {
     const fifo = join(yield* folder, "fifo")
     execFileSync("mkfifo", [fifo])
@@ -278,7 +278,7 @@ it.live("a stop waits only shortly for somebody to take the output", () =>
       args: ["compose", "--clients", "1000", "--out", "-"],
       under: ["sh", "-c", `exec "$@" > ${fifo}`, "sh"]
     })
-    // Once some of it has come the rest of it waits, for it is more than a pipe holds.
+    // The output is more than a pipe holds, so the rest waits once the first byte has come.
     const begun = Effect.sync(() => readSync(reader, Buffer.alloc(1)) > 0)
     yield* Effect.catchDefect(begun, () => Effect.succeed(false)).pipe(
       Effect.repeat({ until: (isSo) => isSo, schedule: Schedule.spaced("5 millis") })
@@ -331,7 +331,7 @@ it.live("a signal between two messages of ping ends it", () =>
 )
 
 describe("streams", () => {
-  it("a reader that goes away ends the command quietly", () => {
+  it("the command exits quietly if its reader stops", () => {
     const command = `"${process.execPath}" "${COMMAND}" --completions bash`
     const script = `${command} | true; echo \${PIPESTATUS[0]}`
     const { stderr, stdout } = spawnSync("bash", ["-c", script], { encoding: "utf8" })
@@ -343,19 +343,19 @@ describe("a full disk", () => {
   const bash = (script: string) => spawnSync("bash", ["-c", script], { encoding: "utf8" })
   const command = `"${process.execPath}" "${COMMAND}"`
 
-  it("under standard output is a failure, said in one line", () => {
+  it("under standard output is a failure, reported in one line", () => {
     const { status, stderr } = bash(`${command} --completions bash > /dev/full`)
     expect(status).toBe(1)
     expect(stderr).toMatch(/^.* CRITICAL cannot write to standard output: ENOSPC.*\n$/)
   })
 
-  it("under the log ends nothing", () => {
+  it("under the log stops nothing", () => {
     const { status } = bash(`${command} generate --bets 1 --out "$(mktemp -d)" 2> /dev/full`)
     expect(status).toBe(0)
   })
 })
 
-it.live("a terminal that is closed stops a command as a signal does", () =>
+it.live("a closed terminal stops a command as other signals do", () =>
   Effect.gen(function* () {
     const path = yield* folder
     const store = `sqlite:${path}/lottery.db`
@@ -368,8 +368,8 @@ it.live("a terminal that is closed stops a command as a signal does", () =>
   })
 )
 
-describe("an older Node", () => {
-  it.live.skipIf(olderNode === undefined)("is told which one is needed, in one line", () =>
+describe("an old Node", () => {
+  it.live.skipIf(olderNode === undefined)("prints in one line which Node is needed", () =>
     Effect.gen(function* () {
       const { code, stderr, stdout } = yield* runLottery({ args: ["--help"], node: olderNode! })
       expect({ code, stdout }).toEqual({ code: 1, stdout: "" })

@@ -1,6 +1,6 @@
 /**
- * Goal: what cannot be written ends a command at once, with one line that names the file or folder,
- * and leaves no half of a file. Method: the built command, and folders that take nothing.
+ * Goal: a command that cannot write a file fails at once, names the file or folder in one line and
+ * leaves no partial file. Method: the built command and unwritable folders.
  */
 import { spawnSync } from "node:child_process"
 import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs"
@@ -20,7 +20,7 @@ type Name = keyof typeof COMMANDS
 const FOLDERS = ["generate", "keys"] as const
 const ALL = [...FOLDERS, "compose"] as const
 
-/** Runs a command into `out`, and gives why it failed. */
+/** Runs a command with the folder `out` and returns its error. */
 const refusal = Effect.fnUntraced(function* (
   name: Name,
   out: string,
@@ -33,13 +33,13 @@ const refusal = Effect.fnUntraced(function* (
 })
 
 describe("a folder", () => {
-  it.live.each(FOLDERS)("in one that takes none: lottery %s", (name) =>
+  it.live.each(FOLDERS)("in a folder that cannot contain others: lottery %s", (name) =>
     Effect.gen(function* () {
       expect(yield* refusal(name, "/proc/x/y")).toBe("/proc/x: cannot create a folder in /proc")
     })
   )
 
-  it.live("in the place of a file or of a link to nothing, or below a file", () =>
+  it.live("that is a file, a broken link or inside a file", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
       const [file, link] = [join(folder, "file"), join(folder, "link")]
@@ -54,7 +54,7 @@ describe("a folder", () => {
     })
   )
 
-  it.live("is made with those above it, also through a link", () =>
+  it.live("is created with its parents, also through a link", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
       mkdirSync(join(folder, "real"))
@@ -78,7 +78,7 @@ it.live("a name that is too long", () =>
   })
 )
 
-/** For `under`: with a file system of its own in the folder `disk`, which must be empty after. */
+/** Mounts a file system in the folder `disk`, which must be empty afterwards. */
 const onDisk = (disk: string, options: string): ReadonlyArray<string> => [
   ...["unshare", "--mount", "sh", "-c"],
   `mount -t tmpfs -o ${options} lottery-test '${disk}' && "$@"; code=$?
@@ -104,7 +104,7 @@ describe.skipIf(!canMount)("a disk", () => {
     })
   )
 
-  it.live.each(ALL)("that is only read: lottery %s", (name) =>
+  it.live.each(ALL)("that is read-only: lottery %s", (name) =>
     Effect.gen(function* () {
       const disk = yield* withDisk
       const reason = yield* refusal(name, join(disk, "out"), onDisk(disk, "ro"))

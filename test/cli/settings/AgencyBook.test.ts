@@ -1,7 +1,7 @@
 /**
- * Goal: what is no book, or not the one that was meant, is not sent: it would finish its agency,
- * and the draw would be held without its bets. Method: the command in this process, on real files,
- * with a port that counts who connects.
+ * Goal: a file that is not the intended book is not sent. It would finish its agency, and the draw
+ * would be held without the real bets. Method: the command in this process, on real files, with a
+ * port that counts connections.
  */
 import { chownSync, linkSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs"
 import { createServer } from "node:net"
@@ -21,10 +21,10 @@ import { temporaryFolder } from "../../support/TemporaryFolder.ts"
 const GOOD = "Ana,Diaz,30000001,1990-01-01,7574\n"
 const SEMICOLONS = "Ana;Diaz;30000001;1990-01-01;7574\r\nEva;Paz;30000002;1991-02-03;12\r\n"
 
-/** What no dialect has for an answer. */
+/** Not a valid answer in any dialect. */
 const NO_ANSWER = Buffer.alloc(64, 0xff)
 
-/** A port that counts who connects, and is no lottery server. */
+/** A port that counts connections and is not a lottery server. */
 const countingPort = Effect.acquireRelease(
   Effect.callback<{ port: number; connections: () => number; close: () => void }>((resume) => {
     let connections = 0
@@ -42,15 +42,15 @@ const countingPort = Effect.acquireRelease(
 )
 
 interface Run {
-  /** What the client is told beside its agency and its server; `%` is the folder. */
+  /** Arguments in addition to the agency and the server; `%` is the folder. */
   readonly args: ReadonlyArray<string>
   readonly env?: Readonly<Record<string, string>>
-  /** The files of the folder, by their names. */
+  /** The contents of the folder's files, by name. */
   readonly files?: Readonly<Record<string, string>>
   readonly prepare?: (folder: string) => void
 }
 
-/** Runs `lottery client` to its end; gives why it failed, what it logged, and who connected. */
+/** Runs `lottery client` until it fails; returns its error, its log and the connections. */
 const run = Effect.fnUntraced(function* ({ args, env = {}, files = {}, prepare }: Run) {
   const folder = yield* temporaryFolder
   for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text)
@@ -73,7 +73,6 @@ const run = Effect.fnUntraced(function* ({ args, env = {}, files = {}, prepare }
   return { folder, message: message.replaceAll(folder, ""), log: lines, connections }
 })
 
-/** The bounds on a book in the order in which each case gives them. */
 const REFUSED: ReadonlyArray<readonly [what: string, run: Run, message: string]> = [
   [
     "an empty file",
@@ -161,7 +160,7 @@ describe.each(["native", "binary", "json"])("in %s nothing is sent of", (dialect
     )
   }
 
-  it.live("a single bet where more are expected", () =>
+  it.live("a single bet if more are expected", () =>
     Effect.gen(function* () {
       const refused = yield* run({ args: [...BET_FLAGS, "--expect", "2", "--dialect", dialect] })
       expect(refused.message).toBe("the single bet: expected 2 bets, got 1; nothing was sent")
@@ -170,7 +169,7 @@ describe.each(["native", "binary", "json"])("in %s nothing is sent of", (dialect
   )
 })
 
-/** Why a client ends that has sent something. */
+/** The error of a client that has sent something. */
 const SENT = /^(invalid answer from the server|the server refused)/
 
 describe("is sent", () => {
@@ -186,7 +185,7 @@ describe("is sent", () => {
     )
   }
 
-  it.live("what may be rejected and is expected, each bad line named in the log", () =>
+  it.live("a book with tolerated bad lines, each named in the log", () =>
     Effect.gen(function* () {
       const bad = `${"x\n".repeat(22)}Ana,Paz,1,1999-02-31,7\n`
       const args = ["--bets", "%/b.csv", "--rejects", "%/bad.csv", "--expect", "1"]
@@ -209,7 +208,7 @@ describe("is sent", () => {
     })
   )
 
-  it.live("a last line without a line end, which is warned of", () =>
+  it.live("a last line without a line end, with a warning", () =>
     Effect.gen(function* () {
       const args = ["--bets", "%/b.csv"]
       const files = { "b.csv": `${GOOD}Eva,Paz,30000002,1991-02-03,75` }
@@ -226,7 +225,7 @@ describe("is sent", () => {
 describe("a single bet", () => {
   const files = { "b.csv": GOOD }
 
-  it.live("is not given by flags beside a book, wherever that is named", () =>
+  it.live("cannot be given by flags together with a book", () =>
     Effect.gen(function* () {
       const beside = [
         { args: [...BET_FLAGS, "--bets", "%/b.csv"], files },
@@ -311,7 +310,7 @@ describe("the file of --rejects", () => {
     })
   )
 
-  it.live("is needed for --max-rejects, and nothing else is said of that setting", () =>
+  it.live("is needed for --max-rejects; without it that setting is not checked", () =>
     Effect.gen(function* () {
       const args = ["--bets", "%/b.csv"]
       const { message } = yield* run({ args: [...args, "--max-rejects", "1"], files })
@@ -322,7 +321,7 @@ describe("the file of --rejects", () => {
   )
 })
 
-describe("what is not used is not checked", () => {
+describe("unused settings are not checked", () => {
   const files = { "b.csv": GOOD, "c.yaml": "numero: 123456\n" }
   const wrong = {
     LOTTERY_DRAW: "two words",
@@ -334,7 +333,7 @@ describe("what is not used is not checked", () => {
     NUMERO: "123456",
     NOMBRE: "\u0001"
   }
-  /** What each dialect uses of it. */
+  /** The settings that each dialect uses. */
   const used: Readonly<Record<string, ReadonlyArray<string>>> = {
     native: ["LOTTERY_DRAW", "LOTTERY_TOKEN"],
     binary: ["LOTTERY_PACKET_BYTES"],
@@ -358,7 +357,7 @@ describe("what is not used is not checked", () => {
     )
   }
 
-  it.live("but a flag is, and the dialect of a token and of a draw", () =>
+  it.live("unless they are flags; a token and a draw need the native dialect", () =>
     Effect.gen(function* () {
       const args = ["--bets", "%/b.csv", "--dialect", "json"]
       const { message } = yield* run({ args: [...args, "--packet-bytes", "1"], files })
@@ -373,7 +372,7 @@ describe("what is not used is not checked", () => {
 })
 
 describe("a birthdate", () => {
-  it.effect("after today, where the agency is, is refused with its line", () =>
+  it.effect("after today, in local time, is refused with its line", () =>
     Effect.gen(function* () {
       yield* TestClock.setTime(new Date(2026, 10, 28, 23, 59, 59).getTime())
       const born = (day: string) => `${GOOD}Ana,Diaz,30000001,${day},7574\n`

@@ -1,4 +1,4 @@
-/** Files of settings in both formats, and what is said of one that is wrong. */
+/** Settings files in both formats, and the errors of invalid ones. */
 import { execFileSync } from "node:child_process"
 import { mkdirSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
@@ -11,7 +11,6 @@ import { temporaryFolder } from "../../support/TemporaryFolder.ts"
 
 const ORIGIN = "from the flag --config"
 
-/** Reads a file with this content. */
 const read = Effect.fnUntraced(function* (name: string, content: string | Uint8Array) {
   const file = join(yield* temporaryFolder, name)
   writeFileSync(file, content)
@@ -21,8 +20,8 @@ const read = Effect.fnUntraced(function* (name: string, content: string | Uint8A
 const valueAt = ({ provider }: ConfigFile.ConfigFile, key: string) =>
   Effect.map(provider.load([key]), (node) => node?.value)
 
-describe("a file of settings", () => {
-  it.effect("is INI as the course's server has it", () =>
+describe("a settings file", () => {
+  it.effect("can be the INI file of the course's server", () =>
     Effect.gen(function* () {
       const lines = ["; comment", "[DEFAULT]", "SERVER_PORT = 12345", "LOGGING_LEVEL=INFO # why"]
       const file = yield* read("server.ini", `\uFEFF${[...lines, "", "[log]"].join("\r\n")}\r\n`)
@@ -34,7 +33,7 @@ describe("a file of settings", () => {
     })
   )
 
-  it.effect("is INI as Python reads it", () =>
+  it.effect("can be INI as Python reads it", () =>
     Effect.gen(function* () {
       const lines = [
         "[default]",
@@ -54,7 +53,7 @@ describe("a file of settings", () => {
     })
   )
 
-  it.effect("is YAML as the course's client has it", () =>
+  it.effect("can be the YAML file of the course's client", () =>
     Effect.gen(function* () {
       const text = [
         'server: { address: "server:12345" }',
@@ -78,7 +77,7 @@ describe("a file of settings", () => {
     })
   )
 
-  it.effect("may hold nothing", () =>
+  it.effect("may be empty", () =>
     Effect.gen(function* () {
       for (const name of ["empty.ini", "empty.yaml"]) {
         expect((yield* read(name, "# nothing yet\n")).keys).toEqual([])
@@ -87,7 +86,7 @@ describe("a file of settings", () => {
   )
 })
 
-/** Some lines that stand for two to the power of 30 keys. */
+/** A few lines that expand to 2^30 keys. */
 const bomb = Array.from({ length: 30 }, (_, index) =>
   index === 0
     ? "a0: &a0 { x: 1 }"
@@ -96,7 +95,7 @@ const bomb = Array.from({ length: 30 }, (_, index) =>
 
 const many = Array.from({ length: 1001 }, (_, index) => `key${index}: 1\n`).join("")
 
-describe("a wrong file of settings", () => {
+describe("an invalid settings file", () => {
   const wrong: ReadonlyArray<readonly [string, string | Uint8Array, RegExp]> = [
     [
       "settings.txt",
@@ -144,7 +143,7 @@ describe("a wrong file of settings", () => {
     )
   }
 
-  it.effect("that is none", () =>
+  it.effect("that is not a file or has another ending", () =>
     Effect.gen(function* () {
       const folder = join(yield* temporaryFolder, "folder.ini")
       mkdirSync(folder)
@@ -157,7 +156,7 @@ describe("a wrong file of settings", () => {
     }).pipe(Effect.provide(NodeServices.layer))
   )
 
-  it.effect("that is not there", () =>
+  it.effect("that is missing", () =>
     Effect.gen(function* () {
       const error = yield* Effect.flip(ConfigFile.read("/nowhere/server.ini", ORIGIN))
       expect(error.message).toBe(

@@ -1,4 +1,4 @@
-/** Where settings come from, and what is said of a wrong one. */
+/** Where settings come from, and the errors of invalid ones. */
 import { NodeServices } from "@effect/platform-node"
 import { it } from "@effect/vitest"
 import { Duration, Effect, Result, Schema } from "effect"
@@ -22,17 +22,19 @@ const parse = (flags: Record<string, ReadonlyArray<string>>, env: Record<string,
   )
 
 describe("a setting", () => {
-  it.effect("is the flag, then the environment in the order of its keys, then the default", () =>
-    Effect.gen(function* () {
-      const env = { CLI_LOOP_AMOUNT: "2", LOTTERY_LOOP_COUNT: "3" }
-      expect(yield* parse({ "loop-count": ["1"] }, env)).toBe(1)
-      expect(yield* parse({}, env)).toBe(2)
-      expect(yield* parse({}, { LOTTERY_LOOP_COUNT: "3" })).toBe(3)
-      expect(yield* parse({}, { CLI_LOOP_AMOUNT: "" })).toBe(5)
-    })
+  it.effect(
+    "comes from the flag, then the environment in the order of its keys, then the default",
+    () =>
+      Effect.gen(function* () {
+        const env = { CLI_LOOP_AMOUNT: "2", LOTTERY_LOOP_COUNT: "3" }
+        expect(yield* parse({ "loop-count": ["1"] }, env)).toBe(1)
+        expect(yield* parse({}, env)).toBe(2)
+        expect(yield* parse({}, { LOTTERY_LOOP_COUNT: "3" })).toBe(3)
+        expect(yield* parse({}, { CLI_LOOP_AMOUNT: "" })).toBe(5)
+      })
   )
 
-  it.effect("says which it is, where it came from and what was expected", () =>
+  it.effect("reports its name, its origin and what was expected", () =>
     Effect.gen(function* () {
       const flag = yield* Effect.flip(parse({ "loop-count": ["10"] }, {}))
       expect(flag.message).toBe(
@@ -48,7 +50,7 @@ describe("a setting", () => {
     })
   )
 
-  it.effect("that is required says how to give it", () =>
+  it.effect("that is required reports how to give it", () =>
     Effect.gen(function* () {
       const agency = Setting.required("agency", "<number>", {
         description: "Agency",
@@ -75,7 +77,7 @@ describe("a setting of one mode", () => {
       return { setting, value: yield* Effect.result(setting.value) }
     }).pipe(Effect.provide(SettingKeys.environment(env)), Effect.provide(NodeServices.layer))
 
-  it.effect("is checked as a flag, and elsewhere only where it is used", () =>
+  it.effect("is always checked as a flag, and elsewhere only if it is used", () =>
     Effect.gen(function* () {
       expect((yield* given({}, {})).value).toEqual(Result.succeed(7))
       expect((yield* given({}, { SERVER_PORT: "80" })).value).toEqual(Result.succeed(80))
@@ -112,7 +114,7 @@ describe("a switch", () => {
   )
 })
 
-/** What a schema makes of a text; undefined where it refuses it. */
+/** Decodes a text; undefined if the schema refuses it. */
 const read = <A>(schema: SettingText.TextSchema<A>, text: string): A | undefined =>
   Result.getOrUndefined(Schema.decodeResult(schema)(text))
 

@@ -1,4 +1,4 @@
-/** Goal: `--config` reaches the built command, wherever it stands, and the log shows its values. */
+/** Goal: the built command reads the file of `--config`, and the log shows its values. */
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { it } from "@effect/vitest"
@@ -14,20 +14,20 @@ const CLIENT_YAML = join(ROOT, "config", "client.yaml")
 const configLine = (stderr: string): string =>
   stderr.split("\n").find((line) => line.includes("action: config")) ?? stderr
 
-/** The `config` line of a client that ends because it has no book. */
+/** Returns the `config` line of a client that fails because it has no book. */
 const clientLine = (args: ReadonlyArray<string>, env: Readonly<Record<string, string>> = {}) =>
   Effect.map(runLottery({ args: [...args, "--bets", "/nowhere.csv"], env }), ({ stderr }) =>
     configLine(stderr)
   )
 
-/** The `config` line of a server whose store cannot be opened. */
+/** Returns the `config` line of a server whose store cannot be opened. */
 const serverLine = (args: ReadonlyArray<string>, env: Readonly<Record<string, string>> = {}) =>
   Effect.map(
     runLottery({ args: ["server", ...args, "--store", "sqlite:/nowhere/lottery.db"], env }),
     ({ stderr }) => configLine(stderr)
   )
 
-describe("the files beside the sources", () => {
+describe("the committed files", () => {
   it.live("config/server.ini", () =>
     Effect.gen(function* () {
       const line = yield* serverLine(["--config", SERVER_INI])
@@ -53,7 +53,7 @@ describe("the files beside the sources", () => {
     })
   )
 
-  it.live("hold nothing that no setting has", () =>
+  it.live("have no unknown settings", () =>
     Effect.gen(function* () {
       for (const file of [SERVER_INI, CLIENT_YAML]) {
         const { stderr } = yield* runLottery({
@@ -64,7 +64,7 @@ describe("the files beside the sources", () => {
     })
   )
 
-  it.live("either for either command: ping finds the server's port in the server's file", () =>
+  it.live("work for other commands: ping finds the port in the server's file", () =>
     Effect.gen(function* () {
       const { stderr } = yield* runLottery({ args: ["ping", "--config", SERVER_INI] })
       expect(configLine(stderr)).toContain("server_address: localhost:12345")
@@ -73,7 +73,7 @@ describe("the files beside the sources", () => {
 })
 
 describe("a changed file", () => {
-  it.live("changes the next run, as its config line shows", () =>
+  it.live("affects the next run, as its config line shows", () =>
     Effect.gen(function* () {
       const file = join(yield* temporaryFolder, "client.yaml")
       const args = ["client", "--agency", "1", "--config", file]
@@ -96,7 +96,7 @@ describe("a changed file", () => {
 })
 
 describe("the flag --config", () => {
-  it.live("stands before or after the command, or in the environment", () =>
+  it.live("works before or after the command, and in the environment", () =>
     Effect.gen(function* () {
       const given: ReadonlyArray<readonly [ReadonlyArray<string>, Record<string, string>]> = [
         [["--config", CLIENT_YAML, "client", "--agency", "1"], {}],
@@ -109,7 +109,7 @@ describe("the flag --config", () => {
     })
   )
 
-  it.live("gives way to the environment, and to flags", () =>
+  it.live("has lower priority than the environment and flags", () =>
     Effect.gen(function* () {
       const args = ["client", "--agency", "1", "--config", CLIENT_YAML]
       const env = { CLI_BATCH_MAXAMOUNT: "7", CLI_SERVER_ADDRESS: "other:1" }
@@ -119,7 +119,7 @@ describe("the flag --config", () => {
     })
   )
 
-  it.live("warns of a key that no setting has, and goes on", () =>
+  it.live("only warns of an unknown key", () =>
     Effect.gen(function* () {
       const file = join(yield* temporaryFolder, "client.yaml")
       writeFileSync(file, "log: { levl: DEBUG }\nloop: { lapse: 1m }\nbatch:\n")
@@ -140,7 +140,7 @@ describe("the flag --config", () => {
     [["--config", SERVER_INI, "--config", CLIENT_YAML], "2 occurrences"]
   ]
   for (const [args, expected] of wrong) {
-    it.live(`wrong: ${args.join(" ").replaceAll(ROOT, "")}`, () =>
+    it.live(`invalid: ${args.join(" ").replaceAll(ROOT, "")}`, () =>
       Effect.gen(function* () {
         const { code, stderr, stdout } = yield* runLottery({ args: ["ping", ...args] })
         expect({ code, stdout }).toEqual({ code: 2, stdout: "" })
@@ -150,7 +150,7 @@ describe("the flag --config", () => {
     )
   }
 
-  it.live("is read although every setting is given otherwise; not for the help", () =>
+  it.live("is read even if every setting is given elsewhere, but not for the help", () =>
     Effect.gen(function* () {
       const env = { LOTTERY_CONFIG: "/nowhere.yaml" }
       const every = [

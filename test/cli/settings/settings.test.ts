@@ -1,8 +1,8 @@
 /**
- * Goal: every setting of every command can be given in each of its places, in their order, and a
- * wrong value says which setting it is, where it was found and what was expected. Method: a table
- * of all of them, each parsed from the flag, from each environment variable, and from each key of
- * real files in both formats.
+ * Goal: every setting of every command can come from each of its places, in the documented order,
+ * and the error of an invalid value names the setting, its origin and what was expected. Method: a
+ * table of all settings, each parsed from the flag, each environment variable and each key of real
+ * files in both formats.
  */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -27,17 +27,16 @@ import * as LogSettings from "../../../src/cli/settings/LogSettings.ts"
 import type * as Setting from "../../../src/cli/settings/Setting.ts"
 import * as SettingKeys from "../../../src/cli/settings/SettingKeys.ts"
 
-/** A setting's names, a text that it may be given as, and what that means. */
 interface Case {
   readonly name: string
   readonly text: string
   readonly value: unknown
-  /** What holds where nothing is given; undefined where something must be. */
+  /** The default; undefined if the setting is required. */
   readonly fallback: unknown
-  /** In the environment and in files, beside `LOTTERY_NAME`; the first wins. */
+  /** Keys in the environment and in files before `LOTTERY_NAME`. */
   readonly keys?: ReadonlyArray<string>
   readonly fileKeys?: ReadonlyArray<string>
-  /** A text that is refused, and what is said of it. */
+  /** An invalid text and its error. */
   readonly wrong?: readonly [text: string, expected: string]
 }
 
@@ -91,7 +90,6 @@ const SERVER: Case = {
 }
 const FILE = { fallback: NONE, text: "a file.pem", value: Option.some("a file.pem") }
 
-/** A bound in time that is never nothing. */
 const timeOf = (name: string, fallback: Duration.Duration): Case => ({
   ...{ name, fallback, text: "1500ms", value: Duration.millis(1500) },
   wrong: ["0s", "expected a duration such as 500ms, 1s or 5m"]
@@ -113,7 +111,6 @@ const CLIENT_TLS: Readonly<Record<string, Case>> = {
   tlsKey: { name: "tls-key", ...FILE }
 }
 
-/** Every setting, by its command. */
 const CASES: Readonly<Record<string, Readonly<Record<string, Case>>>> = {
   lottery: {
     logLevel: {
@@ -443,7 +440,7 @@ type Settings = Readonly<Record<string, Flag.Flag<unknown>>>
 const { identity, limits, ...serverSettings } = server.settings
 const { bet, tls: clientTls, ...clientSettings } = client.settings
 const { tls: pingTls, ...pingSettings } = ping.settings
-// Not from every place; it has a test of its own.
+// Only a flag; it has its own test.
 const { store: composeStore, ...composeSettings } = compose.settings
 
 const SETTINGS: Readonly<Record<string, Settings>> = {
@@ -463,11 +460,10 @@ const SETTINGS: Readonly<Record<string, Settings>> = {
 const folder = mkdtempSync(join(tmpdir(), "lottery-settings-"))
 afterAll(() => rmSync(folder, { recursive: true }))
 
-/** Where a test gives values: each place is left out, or has a value a key. */
+/** The places of values in a test. */
 interface Places {
   readonly flags?: Readonly<Record<string, string>>
   readonly env?: Readonly<Record<string, string>>
-  /** The name of a file and its text. */
   readonly file?: readonly [name: string, text: string]
 }
 
@@ -491,7 +487,7 @@ const parse = (setting: Flag.Flag<unknown>, { env = {}, file, flags = {} }: Plac
   )
 }
 
-/** A key with dots as nested YAML, or in a section of INI; others at the top, or in DEFAULT. */
+/** INI or YAML with one value, nested at the dot of its key. */
 const ini = (key: string, text: string): string => {
   const dot = key.lastIndexOf(".")
   const section = dot === -1 ? "DEFAULT" : key.slice(0, dot)
@@ -511,7 +507,7 @@ describe.each(Object.keys(CASES))("%s", (command) => {
   const cases = CASES[command]!
   const settings = SETTINGS[command]!
 
-  it("has the settings of the table", () => {
+  it("has exactly the settings in the table", () => {
     expect(Object.keys(settings).sort()).toEqual(Object.keys(cases).sort())
   })
 
@@ -590,7 +586,7 @@ describe.each(Object.keys(CASES))("%s", (command) => {
 
     if (wrong !== undefined) {
       const [text, expected] = wrong
-      it.effect(`--${name}: says what is wrong with ${JSON.stringify(text)}`, () =>
+      it.effect(`--${name}: explains what is wrong with ${JSON.stringify(text)}`, () =>
         Effect.gen(function* () {
           const said = (places: Places) =>
             Effect.map(Effect.flip(parse(setting, places)), ({ message }) => message)
@@ -606,7 +602,7 @@ describe.each(Object.keys(CASES))("%s", (command) => {
               )
             }
           }
-          // A switch has no text of its own that could be wrong.
+          // effect/cli itself parses the text of a switch.
           if (value !== true) {
             expect(yield* said({ flags: { [name]: text } })).toContain(
               `${name} from the flag --${name}: ${expected}`
@@ -618,7 +614,7 @@ describe.each(Object.keys(CASES))("%s", (command) => {
   }
 })
 
-it("a file may hold the keys of every setting, and two of the course that none has", () => {
+it("a file may contain the keys of every setting and two unused ones of the course", () => {
   const keys = Object.values(CASES).flatMap((cases) =>
     Object.values(cases).flatMap(({ fileKeys = [], keys = [], name }) => [
       ...[...keys, ...fileKeys, SettingKeys.environmentName(name)]
@@ -628,7 +624,7 @@ it("a file may hold the keys of every setting, and two of the course that none h
   expect([...SettingKeys.KNOWN_KEYS].sort()).toEqual([...expected].sort())
 })
 
-it.effect("the store of a Compose file is the flag alone: elsewhere it is a server's URL", () =>
+it.effect("the store of a Compose file is only a flag: elsewhere it is a server's URL", () =>
   Effect.gen(function* () {
     expect(yield* parse(composeStore, {})).toBe("sqlite")
     expect(yield* parse(composeStore, { flags: { store: "Postgres" } })).toBe("postgres")
@@ -650,7 +646,7 @@ it.effect("the store of a Compose file is the flag alone: elsewhere it is a serv
   })
 )
 
-it.effect("a wrong store is never shown: it may hold a password", () =>
+it.effect("an invalid store is never shown: it may contain a password", () =>
   Effect.gen(function* () {
     const text = "postgres://lottery:hunter2@db:port/lottery"
     const key = "LOTTERY_STORE"
@@ -672,7 +668,7 @@ it.effect("a wrong store is never shown: it may hold a password", () =>
   })
 )
 
-it.effect("a token is of at most so many bytes, and a wrong one is never shown", () =>
+it.effect("a token has a maximum length, and an invalid one is never shown", () =>
   Effect.gen(function* () {
     const { token } = client.settings
     const longest = "ñ".repeat(256)
@@ -694,7 +690,7 @@ it.effect("a token is of at most so many bytes, and a wrong one is never shown",
   })
 )
 
-/** What is said of a text that a setting takes from nowhere. */
+/** The errors for an invalid text in each place. */
 const refusals = Effect.fnUntraced(function* (
   name: string,
   setting: Flag.Flag<unknown>,
@@ -720,7 +716,7 @@ const NO_HOSTS = [
 ]
 const NO_PORTS = ["", "0", "65536", "99999", "+5", "-5", "0x10", "1e3", "5.0", " 5", "05", "x"]
 
-it.effect("a host that cannot be one is refused, also in an address", () =>
+it.effect("an invalid host is refused, also in an address", () =>
   Effect.gen(function* () {
     for (const host of NO_HOSTS) {
       for (const said of yield* refusals("host", server.settings.host, host)) {
@@ -739,7 +735,7 @@ it.effect("a host that cannot be one is refused, also in an address", () =>
   })
 )
 
-it.effect("a host is a name, of a container too, or an address of either kind", () =>
+it.effect("a host is a name, also of a container, or an IPv4 or IPv6 address", () =>
   Effect.gen(function* () {
     for (const [text, host] of [
       ["my_server", "my_server"],
@@ -760,7 +756,7 @@ it.effect("a host is a name, of a container too, or an address of either kind", 
   })
 )
 
-it.effect("the winning number is written as a bet's, which a client may give", () =>
+it.effect("the winning number has the format of a bet's number", () =>
   Effect.gen(function* () {
     for (const [name, setting] of [
       ["winning-number", server.settings.winningNumber],
@@ -785,7 +781,7 @@ it.effect("the winning number is written as a bet's, which a client may give", (
   })
 )
 
-it.effect("a size is a whole number of its unit, and enough", () =>
+it.effect("a size is a whole number with a unit, and has a minimum", () =>
   Effect.gen(function* () {
     const { maxMemoryBytes } = limits
     for (const text of ["160MiB", "163840KiB"]) {
@@ -800,7 +796,7 @@ it.effect("a size is a whole number of its unit, and enough", () =>
   })
 )
 
-it.effect("a setting that is missing names the keys that none has", () =>
+it.effect("the error of a missing setting names unknown keys", () =>
   Effect.gen(function* () {
     const file = [
       "course.yaml",

@@ -111,7 +111,7 @@ describe("after a lost connection", () => {
           const first = yield* server.accept
           yield* before(first)
           yield* first[how]
-          yield* serve(yield* server.accept, held, done)
+          yield* serve(yield* server.accept, stored, done)
           expect(yield* documents).toEqual(["7"])
           const failed = log.filter((line) => line.includes("action: connection"))
           expect(failed).toHaveLength(1)
@@ -119,8 +119,8 @@ describe("after a lost connection", () => {
             /^WARNING .*connection \| result: fail \| agencia: 3 \| error: connection lost: /
           )
           const resumed = log.filter((line) => line.includes("upload_resumed")).at(-1)
-          if (done || held === "") return
-          expect(resumed).toContain(`posicion: ${held.split("\n").length - 1}`)
+          if (done || stored === "") return
+          expect(resumed).toContain(`posicion: ${stored.split("\n").length - 1}`)
         })
       )
     }
