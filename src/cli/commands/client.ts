@@ -21,7 +21,7 @@ import * as sharedSettings from "../settings/sharedSettings.ts"
 const DIALECTS = ["native", "binary", "json"] as const
 const MAX_BATCH = 1_000_000
 const DEFAULT_BATCH = 1000
-/** Large enough to make the cost per message negligible; a frame has room for five times as many. */
+/** Makes the cost per message negligible; a frame has room for five times as many. */
 const NATIVE_BATCH = 4000
 /** Large enough for nearly every bet. */
 const MIN_PACKET = 256

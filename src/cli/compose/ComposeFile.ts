@@ -6,7 +6,7 @@
  */
 import { generateBook } from "../files/GeneratedBook.ts"
 
-/** A Linux bridge has 1,023 ports: enough for these, the servers and two observers. */
+/** A Linux bridge has 1,023 ports: enough for all clients, servers and two observers. */
 export const MAX_CLIENTS = 1000
 export const MAX_SERVERS = 20
 
@@ -98,8 +98,8 @@ ${servers === 1 ? "" : "    aliases: [server]\n"}\
   // In the environment, because a process list would show the password in an argument.
   store: `\
 environment:
-  # Without TLS, of which each server warns: only PostgreSQL and the servers are on this network,
-  # which stays on this machine. For a PostgreSQL elsewhere, add ?sslmode=require.
+  # Without TLS. Each server logs a warning, but only PostgreSQL and the servers are on this
+  # network, which stays on this machine. For a PostgreSQL elsewhere, add ?sslmode=require.
   LOTTERY_STORE: "postgres://lottery:${PASSWORD}@postgres:5432/lottery"
 `,
   volume: "",
@@ -144,7 +144,7 @@ ulimits:
 /** For another version: docker buildx imagetools inspect postgres:VERSION-alpine */
 const POSTGRES_DIGEST = "sha256:18cfe3ef5e6815560c98237d6216d1e5119702fb0f3894c8785dd58b8bbe5d73"
 
-/** The official image starts as root, takes ownership of its volume and then changes its user. */
+/** The official image starts as root to take ownership of its volume, then changes its user. */
 const POSTGRES = `
   postgres:
     image: postgres:17.11-alpine@${POSTGRES_DIGEST}

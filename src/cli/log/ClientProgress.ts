@@ -37,7 +37,7 @@ const textOf = (progress: UploadProgress, perSecond: number, width: number): str
     : prefix + waitingText(waiting)
 }
 
-/** Logs the wait for the draw at once, then each change; an upload every `LOG_PERIOD_MILLIS`. */
+/** Logs the wait at once, and its changes and uploads at most every `LOG_PERIOD_MILLIS`. */
 const makeLook = Effect.fnUntraced(function* (
   agencia: Agency,
   progress: UploadProgress,

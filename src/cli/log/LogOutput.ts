@@ -16,7 +16,7 @@ const PIPE_BUF = 4096
 /** How long a line waits for others. */
 const GATHERED_MILLIS = 20
 const GATHERED_CHARACTERS = 64 * 1024
-/** The maximum of buffered bytes and characters. */
+/** Lines are dropped once this many bytes and characters wait for the reader. */
 export const MAX_WAITING = 1024 * 1024
 /** The delay after a write for which the reader had no room. */
 const RETRY_MILLIS = 4

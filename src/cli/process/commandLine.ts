@@ -28,7 +28,7 @@ const DESCRIPTIONS = {
 }
 type DescribedName = keyof typeof DESCRIPTIONS
 
-/** Loads the command if the arguments may ask for it; otherwise has only its description. */
+/** Loads the command if the arguments may ask for it; otherwise returns only its description. */
 const subcommand =
   <Name extends DescribedName, Input, ContextInput, E, R>(
     name: Name,

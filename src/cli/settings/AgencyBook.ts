@@ -97,7 +97,7 @@ const checkTotal = Effect.fnUntraced(function* (
   { allowEmpty, expect }: Settings,
   { badLines, book: { total }, name: book }: Opened
 ) {
-  const rejected = badLines === 0 ? "" : ` and ${badLines} rejected lines`
+  const rejected = badLines === 0 ? "" : ` (rejected lines: ${badLines})`
   if (Option.isSome(expect) && expect.value !== total) {
     const reason = `expected ${expect.value} bets, got ${total}${rejected}`
     return yield* new Book.NotSent({ book, reason })

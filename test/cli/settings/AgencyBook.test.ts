@@ -92,7 +92,7 @@ const REFUSED: ReadonlyArray<readonly [what: string, run: Run, message: string]>
   [
     "lines that are all rejected",
     { args: ["--bets", "%/b.csv", "--rejects", "%/bad.csv"], files: { "b.csv": SEMICOLONS } },
-    "/b.csv: no bets and 2 rejected lines; nothing was sent. Is it a book?"
+    "/b.csv: no bets (rejected lines: 2); nothing was sent. Is it a book?"
   ],
   [
     "lines that are all rejected, although the agency may have no bets",
@@ -100,7 +100,7 @@ const REFUSED: ReadonlyArray<readonly [what: string, run: Run, message: string]>
       args: ["--bets", "%/b.csv", "--rejects", "%/bad.csv", "--allow-empty", "--expect", "0"],
       files: { "b.csv": SEMICOLONS }
     },
-    "/b.csv: no bets and 2 rejected lines; nothing was sent. Is it a book?"
+    "/b.csv: no bets (rejected lines: 2); nothing was sent. Is it a book?"
   ],
   [
     "too many rejected lines",
@@ -124,7 +124,7 @@ const REFUSED: ReadonlyArray<readonly [what: string, run: Run, message: string]>
       args: ["--bets", "%/b.csv", "--rejects", "%/bad.csv", "--expect", "3"],
       files: { "b.csv": `nombre,apellido\n${GOOD}${GOOD}` }
     },
-    "/b.csv: expected 3 bets, got 2 and 1 rejected lines; nothing was sent"
+    "/b.csv: expected 3 bets, got 2 (rejected lines: 1); nothing was sent"
   ],
   [
     "more bets than expected",
@@ -227,12 +227,12 @@ describe("a single bet", () => {
 
   it.live("cannot be given by flags together with a book", () =>
     Effect.gen(function* () {
-      const beside = [
+      const both = [
         { args: [...BET_FLAGS, "--bets", "%/b.csv"], files },
         { args: ["--number", "7", "--bets", "%/b.csv"], files },
         { args: BET_FLAGS, env: { LOTTERY_BETS: "b.csv" } }
       ]
-      for (const one of beside) {
+      for (const one of both) {
         const { connections, message } = yield* run(one)
         expect(message).toMatch(/^expected a book \(.*\) or the flags of a single bet, got both$/)
         expect(connections()).toBe(0)
