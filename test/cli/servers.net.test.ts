@@ -88,7 +88,6 @@ const launch = (
     if (!(yield* Effect.raceFirst(ended, listens))) yield* launch(place, store, agencies)
   })
 
-/** Starts two servers of one draw, each on its own ports. */
 const startTwo = (store: string, agencies: string) => {
   const start = startServer({ store, more: ["--agencies", agencies] })
   return Effect.all([start, start])
@@ -328,7 +327,6 @@ describeCluster("servers that share a draw", (shared) => {
         isLost = true
         if (isHung) yield* cluster.pause
         yield* Effect.addFinalizer(() => cluster.resume)
-        // As Docker would.
         const killed = yield* Effect.forkScoped(
           Effect.andThen(Effect.sleep("15 seconds"), server.signal("SIGKILL"))
         )

@@ -18,7 +18,6 @@ class NoSuchAgency extends Data.TaggedError("NoSuchAgency")<{
   }
 }
 
-/** Returns an agency's stored progress. */
 export const progressOf = Effect.fnUntraced(function* (store: StoreUrl.StoreUrl, agency: Agency) {
   const books = yield* BetStoreReader
   const progress = (yield* books.progress).get(agency)

@@ -1,7 +1,6 @@
 /** The last line of a terminal, which shows a command's progress below the log. */
 import { Context, Effect, Schedule } from "effect"
 
-/** Where the log is written. */
 export interface Terminal {
   /** Whether a line can be redrawn. */
   readonly isTerminal: boolean

@@ -2,7 +2,6 @@
 import { Data, Effect, Option, Schema, Stream } from "effect"
 import * as ChildProcess from "effect/process/ChildProcess"
 
-/** The part of a JSON log line that the demo needs. */
 const LogLine = Schema.fromJsonString(
   Schema.Struct({
     action: Schema.optional(Schema.String),

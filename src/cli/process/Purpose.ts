@@ -12,7 +12,6 @@ export const CurrentPurpose = Context.Reference<Purpose>("lottery/cli/Purpose", 
   defaultValue: () => ({ isFulfilled: false })
 })
 
-/** Records that the command has done its work. */
 export const fulfilled: Effect.Effect<void> = Effect.map(CurrentPurpose, (purpose) => {
   purpose.isFulfilled = true
 })

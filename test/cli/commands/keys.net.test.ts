@@ -14,7 +14,6 @@ import { temporaryFolder } from "../../support/TemporaryFolder.ts"
 const DAY_MILLIS = 24 * 3_600_000
 const EARLIER_MILLIS = 5 * 60_000
 
-/** Runs `lottery keys` into a new folder. */
 const keys = Effect.fnUntraced(function* (...args: ReadonlyArray<string>) {
   const out = join(yield* temporaryFolder, "inner", "keys")
   return { out, ...(yield* runLottery({ args: ["keys", "--out", out, ...args] })) }

@@ -135,7 +135,6 @@ const postgres = {
   stop_grace_period: "60s"
 }
 
-/** A server on PostgreSQL. */
 const postgresServer = (name: string, clients: number) => ({
   ...server(clients),
   container_name: name,

@@ -22,7 +22,6 @@ import { temporaryFolder } from "../../support/TemporaryFolder.ts"
 
 const root = join(import.meta.dirname, "..", "..", "..")
 
-/** Finds a program in the PATH. */
 const programAt = (name: string): string | undefined =>
   (process.env.PATH ?? "")
     .split(":")

@@ -36,7 +36,6 @@ const awaitServed = (port: number) =>
     }
   }).pipe(Effect.scoped, Effect.retry(Schedule.spaced("50 millis")), Effect.timeout("10 seconds"))
 
-/** Opens idle connections. */
 const crowd = (
   count: number,
   port: number

@@ -20,7 +20,6 @@ type Name = keyof typeof COMMANDS
 const FOLDERS = ["generate", "keys"] as const
 const ALL = [...FOLDERS, "compose"] as const
 
-/** Runs a command with the folder `out` and returns its error. */
 const refusal = Effect.fnUntraced(function* (
   name: Name,
   out: string,

@@ -114,7 +114,6 @@ describe("a switch", () => {
   )
 })
 
-/** Decodes a text; undefined if the schema refuses it. */
 const read = <A>(schema: SettingText.TextSchema<A>, text: string): A | undefined =>
   Result.getOrUndefined(Schema.decodeResult(schema)(text))
 

@@ -460,7 +460,6 @@ const SETTINGS: Readonly<Record<string, Settings>> = {
 const folder = mkdtempSync(join(tmpdir(), "lottery-settings-"))
 afterAll(() => rmSync(folder, { recursive: true }))
 
-/** The places of values in a test. */
 interface Places {
   readonly flags?: Readonly<Record<string, string>>
   readonly env?: Readonly<Record<string, string>>
