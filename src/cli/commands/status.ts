@@ -42,8 +42,8 @@ const table = (rows: ReadonlyArray<Row>): ReadonlyArray<string> =>
 const drawLine = (id: string, stored: StoredDraw | undefined): string => {
   if (stored === undefined) return `draw ${id}: not opened yet`
   const agencies = `agencies ${describeAgencies(stored.agencies)}`
-  const held = stored.recorded ? "held" : "not held yet"
-  return `draw ${id}: ${agencies}, winning number ${stored.winningNumber}, ${held}`
+  const drawn = stored.recorded ? "drawn" : "not drawn yet"
+  return `draw ${id}: ${agencies}, winning number ${stored.winningNumber}, ${drawn}`
 }
 
 const json = (id: string, stored: StoredDraw | undefined, rows: ReadonlyArray<Row>): string => {

@@ -28,7 +28,7 @@ const holdDraw = Effect.gen(function* () {
   yield* store.told(7)
 })
 
-const TABLE = `draw default: agencies 1, 2, 7, winning number 7574, not held yet
+const TABLE = `draw default: agencies 1, 2, 7, winning number 7574, not drawn yet
 agency  bets  finished  winners sent
      1  1200       yes            no
      2     0        no            no
@@ -97,7 +97,7 @@ for (const scheme of ["sqlite", "csv"] as const) {
         const json = yield* statusOf("--json")
         expect(json.trimEnd().split("\n")).toHaveLength(1)
         expect(JSON.parse(json)).toEqual({
-          draw: { ...draw, stored: false },
+          draw: { ...draw, held: false },
           agencies: [
             { agency: 1, bets: 1200, finished: true, told: false },
             { agency: 2, bets: 0, finished: false, told: false },
@@ -105,9 +105,9 @@ for (const scheme of ["sqlite", "csv"] as const) {
           ]
         })
         yield* use(holdDraw)
-        expect(yield* statusOf()).toMatch(/^draw default: .*, held\n/)
+        expect(yield* statusOf()).toMatch(/^draw default: .*, drawn\n/)
         expect(JSON.parse(yield* statusOf("--json"))).toMatchObject({
-          draw: { ...draw, stored: true },
+          draw: { ...draw, held: true },
           agencies: [{}, {}, { agency: 7, finished: true, told: true }]
         })
       })

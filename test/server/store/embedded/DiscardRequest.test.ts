@@ -121,7 +121,7 @@ for (const [name, stores] of Object.entries({
           _tag: "DiscardFailed",
           message:
             `the server that has ${path} open refused: ` +
-            "the draw default has been stored: the book of agency 1 cannot be discarded"
+            "the draw default has been held: the book of agency 1 cannot be discarded"
         })
         expect((yield* store.progressOf(1)).bets).toBe(7)
         expect(lines).toHaveLength(2)
