@@ -1,4 +1,5 @@
 /** Goal: every codec reads and writes the messages of docs/wire.md, "Test vectors". */
+import { createHash } from "node:crypto"
 import { Result } from "effect"
 import { describe, expect, it } from "vitest"
 import { Bet } from "../../src/domain/Bet.ts"
@@ -9,7 +10,9 @@ import { detect, NATIVE_PREFACE } from "../../src/protocol/Dialect.ts"
 import * as Json from "../../src/protocol/json/JsonMessages.ts"
 import * as Line from "../../src/protocol/line/TextLine.ts"
 import {
+  encodeNativeReply,
   encodeNativeRequest,
+  NativeReplyFromBytes,
   NativeRequestFromBytes
 } from "../../src/protocol/native/NativeFrames.ts"
 import * as Native from "../../src/protocol/native/NativeMessages.ts"
@@ -137,5 +140,42 @@ describe("native", () => {
     const bets = new Native.Bets({ position: 15_000, batch: two })
     expect(Result.getOrThrow(decoder(NativeRequestFromBytes)(new Uint8Array(bytes)))).toEqual(bets)
     expect(Buffer.from(Result.getOrThrow(encodeNativeRequest(bets)))).toEqual(bytes)
+  })
+
+  const sha256 = vectors.find((vector) => vector.dialect === "native" && vector.by === "both")!
+    .sha256!
+  const requests = [
+    ["Hello of agency 3 for the draw default", new Native.Hello({ draw: "default", agency: 3 })],
+    ["Finish with those two bets", new Native.Finish({ bets: 2, sha256 })]
+  ] as const
+  const decodeRequest = decoder(NativeRequestFromBytes)
+  for (const [means, request] of requests) {
+    it(means, () => {
+      const bytes = bytesOf("native", "client", means)
+      expect(Result.getOrThrow(decodeRequest(bytes))).toEqual(request)
+      const encoded = Result.getOrThrow(encodeNativeRequest(request))
+      expect(Result.getOrThrow(decodeRequest(encoded))).toEqual(request)
+    })
+  }
+
+  const replies = [
+    ["the first two bets are acknowledged", new Native.Ack({ bets: 2 })],
+    [
+      "winner 12345678, number 7574",
+      new Native.Winners({ number: 7574, documents: ["12345678"], more: false })
+    ]
+  ] as const
+  const decodeReply = decoder(NativeReplyFromBytes)
+  for (const [means, reply] of replies) {
+    it(means, () => {
+      const bytes = bytesOf("native", "server", means)
+      expect(Result.getOrThrow(decodeReply(bytes))).toEqual(reply)
+      const encoded = Result.getOrThrow(encodeNativeReply(reply))
+      expect(Result.getOrThrow(decodeReply(encoded))).toEqual(reply)
+    })
+  }
+
+  it("SHA-256 of the book of those two bets", () => {
+    expect(createHash("sha256").update(two.bytes).digest("hex")).toBe(sha256)
   })
 })
