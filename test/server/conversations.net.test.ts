@@ -735,7 +735,7 @@ describe("the first bytes", () => {
       yield* slow.send(Buffer.from([0]))
       expect(yield* slow.rest).toEqual(Buffer.alloc(0))
       expect(linesAbout(server, "receive_message")[0]).toContain(
-        "expected enough bytes to identify the dialect in 300ms, got 1 bytes: 00"
+        "expected enough bytes to identify the dialect in 300ms, got 1 byte: 00"
       )
     })
   )

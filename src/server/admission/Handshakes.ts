@@ -37,7 +37,7 @@ export class HandshakeEvicted extends Data.TaggedError("HandshakeEvicted")<{
   readonly places: string
 }> {
   override get message(): string {
-    return `all ${this.places} are taken: disconnected to make room for an address with fewer`
+    return `all ${this.places} are taken: disconnected to make room`
   }
 }
 

@@ -17,7 +17,8 @@ export class TooSlow extends Data.TaggedError("TooSlow")<{
 }> {
   override get message(): string {
     const { bytes, expected, shown, timeout } = this
-    const got = `expected ${expected} in ${Duration.format(timeout)}, got ${bytes} bytes`
+    const amount = bytes === 1 ? "1 byte" : `${bytes} bytes`
+    const got = `expected ${expected} in ${Duration.format(timeout)}, got ${amount}`
     return shown === "" ? got : `${got}: ${shown}`
   }
 }
