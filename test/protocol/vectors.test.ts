@@ -44,7 +44,7 @@ describe("binary packets", () => {
   const packets = [
     ["agency 1, two bets, more packets follow", { agency: 1, batch: two, last: false }],
     [
-      "agency 1, last packet, no bets; also the question for the winners",
+      "agency 1, last packet, no bets; also the request for the winners",
       { agency: 1, batch: BetBatch.empty, last: true }
     ],
     ["agency 12, last packet, one bet", { agency: 12, batch: one, last: true }]

@@ -37,26 +37,26 @@ export const settings = {
   }),
   server: sharedSettings.server,
   winnersServer: Setting.optionalWhenUsed("winners-server", "<host:port>", {
-    description: "Server for the winners, JSON dialect only",
+    description: "Server to ask for the winners, JSON dialect only",
     schema: SettingText.AddressFromText,
     shownDefault: "the server's port + 1",
     keys: ["CLI_SERVER_CONSULT_ADDRESS"],
     fileKeys: ["server.consult_address"]
   }),
   bets: Setting.optional("bets", "<file>", {
-    description: "Book to send; - is standard input",
+    description: "Book to send; - means standard input",
     schema: SettingText.Text,
     shownDefault: ".data/agency-N.csv"
   }),
   dialect: Setting.withDefault("dialect", "<dialect>", {
-    description: `Dialect to speak: ${DIALECTS.join(", ")}`,
+    description: "Dialect to speak: native, binary or json",
     schema: SettingText.oneOf(DIALECTS),
     default: "native"
   }),
   draw: sharedSettings.drawWhenUsed,
   batch: Setting.optional("batch", "<number>", {
     description: "Maximum bets per message",
-    shownDefault: `${DEFAULT_BATCH}, native ${NATIVE_BATCH}`,
+    shownDefault: `${DEFAULT_BATCH}, or ${NATIVE_BATCH} for native`,
     schema: SettingText.intBetween(1, MAX_BATCH),
     keys: ["CLI_BATCH_MAXAMOUNT", "CHUNK_SIZE"],
     fileKeys: ["batch.maxAmount"]
@@ -79,7 +79,7 @@ export const settings = {
   }),
   allowEmpty: Setting.flag("allow-empty", "Allow a book without bets"),
   timeout: Setting.optional("timeout", "<duration>", {
-    description: "Give up if there are no winners after this long",
+    description: "Give up if the winners have not arrived after this long",
     shownDefault: "never",
     schema: SettingText.DurationFromText
   }),
@@ -207,7 +207,7 @@ export const client = Command.make(
     },
     {
       command: "lottery client --agency 3 --dialect json --timeout 1h",
-      description: "The same in the course's JSON dialect, for an hour at most"
+      description: "Do the same in the course's JSON dialect, and give up after an hour"
     }
   ])
 )

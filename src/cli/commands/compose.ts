@@ -17,10 +17,10 @@ export const settings = {
     schema: SettingText.intBetween(1, MAX_CLIENTS),
     default: 5
   }),
-  oneBet: Setting.flag("one-bet", "Give each client one made-up bet instead of a book"),
+  oneBet: Setting.flag("one-bet", "Give each client one random bet instead of a book"),
   seed: sharedSettings.seedWhenUsed,
   store: Setting.withDefault("store", "<store>", {
-    description: "Bet store: sqlite or postgres, in a volume",
+    description: "Bet store: sqlite or postgres; the bets are kept in a volume",
     schema: SettingText.oneOf(STORES),
     // LOTTERY_STORE is the URL of a server's own store.
     flagOnly: true,
@@ -29,12 +29,13 @@ export const settings = {
     default: "sqlite"
   }),
   servers: Setting.withDefault("servers", "<number>", {
-    description: "Number of servers that share the draw; several need --store postgres",
+    description: "Number of servers that share the draw; more than one needs --store postgres",
     schema: SettingText.intBetween(1, MAX_SERVERS),
     default: 1
   }),
   out: Setting.withDefault("out", "<file>", {
-    description: "File to write, next to .data and config; - is standard output",
+    description:
+      "File to write, in the folder that contains .data and config; - means standard output",
     schema: SettingText.Text,
     default: "docker-compose-dev.yaml"
   })
@@ -68,7 +69,7 @@ export const compose = Command.make(
     },
     {
       command: "lottery compose --clients 5 --store postgres --servers 2",
-      description: "The same with two servers that share the draw through PostgreSQL"
+      description: "Do the same with two servers that share the draw through PostgreSQL"
     }
   ])
 )

@@ -1,4 +1,4 @@
-/** `lottery demo`: runs a whole lottery on made-up books, with one process per agency. */
+/** `lottery demo`: runs a whole lottery on random books, with one process per agency. */
 import { Array as Arr, Console, Deferred, Effect, Fiber, FileSystem, Path, Semaphore } from "effect"
 import { Command } from "effect/cli"
 import { DEFAULT_WINNING_NUMBER } from "../../domain/Draw.ts"

@@ -1,4 +1,4 @@
-/** `lottery generate`: writes books of made-up bets. */
+/** `lottery generate`: writes books of random bets. */
 import { Effect, Path } from "effect"
 import { Command } from "effect/cli"
 import { logAction } from "../../domain/ActionLog.ts"

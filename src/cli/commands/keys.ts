@@ -40,7 +40,7 @@ export const settings = {
     default: 30
   }),
   out: Setting.withDefault("out", "<folder>", {
-    description: "Folder to write to, created if missing; no file is overwritten",
+    description: "Folder to write to, created if missing; existing files are never overwritten",
     schema: SettingText.Text,
     default: "keys"
   })
@@ -140,7 +140,7 @@ export const keys = Command.make(
     },
     {
       command: "lottery keys --names lottery.example,10.0.0.7",
-      description: "The same for a server that also has this name and address"
+      description: "Do the same for a server that also has this name and address"
     }
   ])
 )

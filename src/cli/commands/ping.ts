@@ -77,7 +77,7 @@ export const settings = {
     default: sharedSettings.DEFAULT_PORT
   }),
   count: Setting.withDefault("count", "<number>", {
-    description: "Number of messages",
+    description: "Number of messages to send",
     schema: SettingText.intBetween(1, MAX_COUNT),
     keys: ["CLI_LOOP_AMOUNT"],
     fileKeys: ["loop.amount"],

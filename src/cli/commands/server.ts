@@ -52,7 +52,7 @@ export const settings = {
     default: 4096
   }),
   serverIp: Setting.optional("server-ip", "<host>", {
-    description: "Server name in the course's config file; logged, otherwise unused",
+    description: "Server name in the course's settings file; logged but not used otherwise",
     schema: SettingText.Text,
     keys: ["SERVER_IP"]
   }),

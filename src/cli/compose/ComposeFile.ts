@@ -15,7 +15,7 @@ export interface ComposeParameters {
   readonly clients: number
   /** Servers that share a PostgreSQL, 1 to 20; if undefined, one server uses SQLite. */
   readonly postgresServers?: number | undefined
-  /** If defined, each client sends one made-up bet instead of a book. */
+  /** If defined, each client sends one random bet instead of a book. */
   readonly oneBetSeed?: number | undefined
 }
 

@@ -1,5 +1,5 @@
 /**
- * Generates books of made-up bets in the format of real ones: lines of `first names,last
+ * Generates books of random bets in the format of real ones: lines of `first names,last
  * name,document,birthdate,number`, CR LF, UTF-8, no quoting. The same seed gives the same book.
  */
 import { Effect, Stream } from "effect"

@@ -15,16 +15,16 @@ import { runMain } from "./run.ts"
 const DESCRIPTIONS = {
   server: "Take bets from the agencies, hold the draw and send each agency its winners",
   client: "Upload an agency's book, wait for the draw and print the winners",
-  demo: "Run a whole lottery on made-up books and leave no files behind",
+  demo: "Run a whole draw with random bets and leave no files behind",
   ping: "Send a text line to a server and check that it comes back",
-  generate: "Write books of made-up bets, one agency-N.csv per agency",
-  export: "Print the stored bets as CSV: the agency number and the five fields of a bet",
+  generate: "Write books of random bets, one agency-N.csv per agency",
+  export: "Print the stored bets as CSV: the agency number and the five fields of each bet",
   status: "Show the draw and the progress of each agency",
   discard: "Discard an agency's stored book before the draw, so that a corrected one can be sent",
   compose: "Write a Compose file for servers and clients, one container each",
   keys:
     "Make keys and certificates to try out TLS; " +
-    "all private keys, even the CA's, are unprotected in one folder"
+    "all private keys, including the CA's, are stored unprotected in one folder"
 }
 type DescribedName = keyof typeof DESCRIPTIONS
 

@@ -7,14 +7,14 @@ import * as Setting from "./Setting.ts"
 import * as SettingText from "./SettingText.ts"
 
 export const settings = {
-  tls: Setting.flag("tls", "Use TLS; implied by the --tls-* flags"),
+  tls: Setting.flag("tls", "Use TLS; implied by the other --tls-* flags"),
   tlsCa: Setting.optional("tls-ca", "<file>", {
     description: "PEM certificate of the CA that issued the server's certificate",
     schema: SettingText.Text,
     shownDefault: "the public CAs"
   }),
   tlsCert: Setting.file("tls-cert", "PEM certificate to present to the server"),
-  tlsKey: Setting.file("tls-key", "PEM private key of that certificate")
+  tlsKey: Setting.file("tls-key", "PEM private key of the --tls-cert certificate")
 }
 
 type Given = Command.Command.Config.Infer<typeof settings>

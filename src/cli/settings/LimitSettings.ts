@@ -35,7 +35,7 @@ export const settings = {
   maxConnections: count("maxConnections", "Maximum connections on both ports together"),
   maxUnidentified: count(
     "maxUnidentified",
-    "Maximum connections from one address before their first message; others wait"
+    "Maximum unidentified connections (before their first message) from one address; others wait"
   ),
   maxMemoryBytes: Setting.withDefault("max-memory", "<size>", {
     description: "Maximum memory for messages, all connections together",

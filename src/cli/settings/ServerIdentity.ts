@@ -17,14 +17,14 @@ import * as Setting from "./Setting.ts"
 
 export const settings = {
   tlsCert: Setting.file("tls-cert", "Use TLS on both ports with this PEM certificate"),
-  tlsKey: Setting.file("tls-key", "PEM private key of that certificate"),
+  tlsKey: Setting.file("tls-key", "PEM private key of the --tls-cert certificate"),
   tlsClientCa: Setting.file(
     "tls-client-ca",
-    "PEM certificate of a CA; agencies need a certificate from it"
+    "PEM certificate of a CA; agencies need a certificate issued by it"
   ),
   tokens: Setting.file(
     "tokens",
-    "File with an agency and its token per line; agencies need their token"
+    "File with one agency and its token per line; each agency must send its token"
   )
 }
 

@@ -24,7 +24,7 @@ export const server = Setting.withDefault("server", "<host:port>", {
 export const optionalServer = Setting.optional("server", "<host:port>", SERVER)
 
 export const agencies = Setting.withDefault("agencies", "<agencies>", {
-  description: 'Agencies: a count, or a list such as "1,2,7" or "7,"',
+  description: 'Agencies: a count such as 5, or a list such as "1,2,7" ("7," is agency 7 alone)',
   schema: SettingText.AgenciesFromText,
   default: [1, 2, 3, 4, 5],
   shownDefault: "5"
@@ -43,7 +43,7 @@ export const draw = Setting.use(drawWhenUsed)
 const MAX_SEED = 4_294_967_295
 
 export const seedWhenUsed = Setting.whenUsed("seed", "<number>", {
-  description: "Random seed; the same seed makes the same books",
+  description: "Random seed; the same seed gives the same books",
   schema: SettingText.intBetween(0, MAX_SEED),
   default: 1
 })
