@@ -339,6 +339,11 @@ describe("a native refusal", () => {
       const longer = yield* hello(server.port, 1)
       yield* longer.send(Buffer.concat([M.COMPARE, M.betsOf(0, [...book, M.fields(1)])]))
       expect(yield* longer.control).toMatchObject({ code: "BookMismatch", position: 4 })
+      yield* peer.send(M.finishOf(book))
+      yield* peer.control
+      const invalid = yield* hello(server.port, 1)
+      yield* invalid.send(Buffer.concat([M.COMPARE, M.betsFrame(0, 1, Buffer.from("bad\n"))]))
+      expect(yield* invalid.control).toMatchObject({ code: "InvalidBet", position: 0 })
       expect(yield* textOf(server, 1)).toBe(M.rowsOf(book))
     })
   )

@@ -314,7 +314,8 @@ describe("native frames", () => {
   it.effect.each([
     ["from another position", [M.COMPARE, M.betsOf(1, BETS)], "Gap"],
     ["from the same position again", [M.COMPARE, M.betsOf(0, BETS), M.betsOf(0, BETS)], "Conflict"],
-    ["a second time", [M.COMPARE, M.COMPARE], "Malformed"]
+    ["a second time", [M.COMPARE, M.COMPARE], "Malformed"],
+    ["to finish the book", [M.COMPARE, M.betsOf(0, BETS), M.finishOf(BETS)], "Malformed"]
   ] as const)("are not compared %s", ([, frames, code]) =>
     Effect.gen(function* () {
       const book = [M.helloOf(1), M.betsOf(0, BETS)]

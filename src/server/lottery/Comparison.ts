@@ -16,7 +16,7 @@ export class BookDiffers extends Data.TaggedError("BookDiffers")<{
 }> {
   override get message(): string {
     const { agency, position } = this
-    const differs = `agency ${agency}: the bet at position ${position} differs from the stored bet`
+    const differs = `agency ${agency}: the book differs from the stored one at position ${position}`
     return `${differs}; ${ifAnotherBook(agency)}`
   }
 }

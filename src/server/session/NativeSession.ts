@@ -150,7 +150,11 @@ const processFrames = Effect.fnUntraced(function* (
   let frames: ReadonlyArray<ReadFrame> = []
   let isComparing = false
   for (;;) {
-    if (frames.length === 0) frames = yield* nextFrames(conversation, upload, ahead)
+    if (frames.length === 0) {
+      // After Finish an invalid bet is refused like a valid one.
+      const refusesBets = conversation.isFinished && !isComparing
+      frames = yield* refusesBets ? nextOfFinished(upload, ahead) : Queue.takeAll(ahead)
+    }
     const { frame } = frames[0]!
     let taken = 1
     switch (frame._tag) {
@@ -169,6 +173,8 @@ const processFrames = Effect.fnUntraced(function* (
         isComparing = true
         break
       case "Finish":
+        if (isComparing)
+          return yield* new BadMessage({ reason: "expected no Finish after Compare" })
         yield* finish(conversation, upload, frame)
         break
       case "AwaitWinners":
@@ -181,10 +187,9 @@ const processFrames = Effect.fnUntraced(function* (
   }
 })
 
-const nextFrames = (conversation: Conversation, upload: Upload, ahead: ReadAhead) =>
+const nextOfFinished = (upload: Upload, ahead: ReadAhead) =>
   Effect.mapError(Queue.takeAll(ahead), (ending) =>
-    // After Finish an invalid bet is refused like a valid one.
-    ending._tag === "BadMessage" && ending.position !== undefined && conversation.isFinished
+    ending._tag === "BadMessage" && ending.position !== undefined
       ? new AlreadyFinished({ agency: upload.agency, bets: upload.position() })
       : ending
   )
