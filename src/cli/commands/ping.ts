@@ -1,5 +1,5 @@
-/** `lottery ping`: sends a text line and expects it back. Compose uses it as the health check. */
-import { Data, Duration, Effect, Option, Runtime, Schema } from "effect"
+/** `lottery ping`: sends a text line and expects it back. Compose runs it as the health check. */
+import { Data, Duration, Effect, Option, Runtime, Schedule, Schema } from "effect"
 import { Command } from "effect/cli"
 import { open } from "../../client/ServerConnection.ts"
 import type { ServerAddress } from "../../client/ServerFailure.ts"
@@ -14,6 +14,8 @@ import * as SettingText from "../settings/SettingText.ts"
 import * as sharedSettings from "../settings/sharedSettings.ts"
 
 const ANSWER_TIMEOUT = Duration.seconds(5)
+/** The time between two attempts with `--wait`. */
+const RETRY_DELAY = "200 millis"
 
 /** The server recognizes a shorter line only at the end of the stream. */
 const MIN_MESSAGE_BYTES = 2
@@ -32,7 +34,7 @@ class EchoFailed extends Data.TaggedError("EchoFailed")<{
   readonly server: string
   readonly reason: string
 }> {
-  // `test_echo_server` reports it.
+  // The log line `test_echo_server` has already reported it.
   override readonly [Runtime.errorReported] = false
 
   override get message(): string {
@@ -91,6 +93,12 @@ export const settings = {
     default: Duration.seconds(1),
     shownDefault: "1s"
   }),
+  wait: Setting.withDefault("wait", "<duration>", {
+    description: "Try again for this long until the server answers",
+    schema: SettingText.DurationFromText,
+    default: Duration.zero,
+    shownDefault: "0s"
+  }),
   message: Setting.optional("message", "<text>", {
     description: "Text to send; default PING, or a numbered line with --client-id",
     schema: Message
@@ -106,7 +114,10 @@ export const settings = {
 
 type Given = Command.Command.Config.Infer<typeof settings>
 
-/** The text of message `index`, counted from 1. With a client id it is the course's line. */
+/**
+ * Returns the text of message `index`, counted from 1. With a client id, it is the line that the
+ * course's client sends.
+ */
 const messageAt = ({ clientId, message }: Given, index: number): string =>
   Option.getOrElse(message, () =>
     Option.match(clientId, {
@@ -120,10 +131,13 @@ const sendAll = Effect.fnUntraced(function* (
   server: ServerAddress,
   client_id: number
 ) {
+  const untilAnswered = Schedule.upTo(Schedule.spaced(RETRY_DELAY), { duration: given.wait })
   for (let index = 1; index <= given.count; index++) {
-    if (index > 1) yield* Effect.sleep(given.period)
     const message = messageAt(given, index)
-    yield* echo(server, message)
+    const exchange = echo(server, message)
+    yield* index === 1
+      ? Effect.retry(exchange, untilAnswered)
+      : Effect.andThen(Effect.sleep(given.period), exchange)
     yield* logAction("receive_message", "success", { client_id, msg: message })
   }
   yield* logAction("loop_finished", "success", { client_id })
@@ -153,6 +167,10 @@ export const ping = Command.make(
   })
 ).pipe(
   Command.withExamples([
+    {
+      command: "lottery ping --wait 30s",
+      description: "Wait until the server on this machine answers, for 30 seconds at most"
+    },
     {
       command: "lottery ping --server localhost:12345 --count 3 --period 500ms",
       description: "Ping the server three times; exit with 1 if it does not answer"

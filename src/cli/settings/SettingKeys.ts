@@ -11,7 +11,7 @@ const FLAGS = (
   "idle-timeout json keep-alive last-name log-format log-level max-connections max-memory " +
   "max-rejects max-unidentified message message-timeout names number once one-bet out " +
   "packet-bytes period port rejects seed server server-ip servers store timeout tls tls-ca " +
-  "tls-cert tls-client-ca tls-key token tokens winners-port winners-server winning-number " +
+  "tls-cert tls-client-ca tls-key token tokens wait winners-port winners-server winning-number " +
   "write-timeout yes"
 ).split(" ")
 

@@ -27,7 +27,7 @@ import { temporaryFolder } from "../../support/TemporaryFolder.ts"
 const CLOSING =
   /action: (signal_received|close_resource|exit) \| result: success(?: \| \w+: (\w+))?/
 
-/** The actions in a log from the signal on. */
+/** The actions in a log, starting at the signal. */
 const closingOf = (log: string): Array<string> => {
   const lines = log.split("\n")
   const actions = lines
@@ -97,7 +97,7 @@ describe("the whole lottery", () => {
   )
 })
 
-describe("a stop in the middle", () => {
+describe("stopping in the middle", () => {
   for (const store of STORES) {
     it.live(`keeps acknowledged bets, and a restart resumes there: ${store}`, () =>
       Effect.gen(function* () {
@@ -136,7 +136,7 @@ describe("a stop in the middle", () => {
           expect(book.startsWith(held)).toBe(true)
           heldOfAll += bets
         }
-        // The stop must come in the middle of the books.
+        // The stop must happen in the middle of the books.
         expect(heldOfAll).toBeGreaterThan(0)
         expect(heldOfAll).toBeLessThan(100_000)
 
@@ -487,5 +487,23 @@ it.live("the built server echoes a line and answers a ping", () =>
       args: ["ping", "--server", `127.0.0.1:${server.winnersPort}`]
     })
     expect(code).toBe(0)
+  })
+)
+
+it.live("ping waits for a server that starts later, and no longer than it is told", () =>
+  Effect.gen(function* () {
+    const folder = yield* temporaryFolder
+    const first = yield* startServer({ store: `sqlite:${folder}/lottery.db` })
+
+    yield* first.signal("SIGTERM")
+    yield* first.outcome
+    const args = ["ping", "--server", `127.0.0.1:${first.port}`]
+    const given = yield* runLottery({ args: [...args, "--wait", "300ms"] })
+    expect([given.code, given.stderr.match(/ECONNREFUSED/g)?.length]).toEqual([1, 1])
+    const waiting = yield* startLottery({ args: [...args, "--wait", "20s"] })
+    yield* waiting.logged(/action: config/)
+    yield* Effect.sleep("500 millis")
+    yield* startServer({ store: `sqlite:${folder}/lottery.db`, ports: first })
+    expect((yield* waiting.outcome).code).toBe(0)
   })
 )

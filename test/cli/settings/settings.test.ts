@@ -338,6 +338,13 @@ const CASES: Readonly<Record<string, Readonly<Record<string, Case>>>> = {
       fileKeys: ["loop.period"],
       wrong: ["soon", "expected a duration such as 500ms, 1s or 5m"]
     },
+    wait: {
+      fallback: Duration.zero,
+      name: "wait",
+      text: "30s",
+      value: Duration.seconds(30),
+      wrong: ["soon", "expected a duration such as 500ms, 1s or 5m"]
+    },
     message: {
       fallback: NONE,
       name: "message",
@@ -715,7 +722,7 @@ const NO_HOSTS = [
 ]
 const NO_PORTS = ["", "0", "65536", "99999", "+5", "-5", "0x10", "1e3", "5.0", " 5", "05", "x"]
 
-it.effect("an invalid host is refused, also in an address", () =>
+it.effect("an invalid host is refused, on its own or in an address", () =>
   Effect.gen(function* () {
     for (const host of NO_HOSTS) {
       for (const said of yield* refusals("host", server.settings.host, host)) {
@@ -734,7 +741,7 @@ it.effect("an invalid host is refused, also in an address", () =>
   })
 )
 
-it.effect("a host is a name, also of a container, or an IPv4 or IPv6 address", () =>
+it.effect("a host is a name, such as that of a container, or an IPv4 or IPv6 address", () =>
   Effect.gen(function* () {
     for (const [text, host] of [
       ["my_server", "my_server"],
