@@ -8,7 +8,7 @@ export interface Target {
 export interface Line {
   readonly what: string
   readonly measured: string
-  /** Measured in turns with it. */
+  /** The figure that was measured alternately with it. */
   readonly comparedWith?: string | undefined
   /** `measured` divided by `comparedWith`. */
   readonly ratio?: number | undefined

@@ -1,4 +1,4 @@
-/** Measures several things in turns, so that other load on the machine affects them equally. */
+/** Measures several things alternately, so that other load on the machine affects all equally. */
 import { spawnSync } from "node:child_process"
 import { Effect } from "effect"
 import { median } from "./ProcessFigures.ts"

@@ -1,7 +1,7 @@
 /**
  * Compares the lottery's performance with other tools and with the machine's limits. Prints one
  * table, and writes it into docs/performance.md after a full run. Every figure is a median of
- * several rounds, measured in turns with the figure that it is compared with.
+ * several rounds, measured alternately with the figure that it is compared with.
  *
  * npm run bench [-- [--quick] [--write] [--rounds N] [SECTION…]]
  */

@@ -43,7 +43,7 @@ const plainNode = nodeSeconds("-e", "0")
 const AGENCIES = EXPECTED.map(({ agency }) => agency)
 export const WARMERS = AGENCIES.map((agency) => agency + AGENCIES.length)
 
-/** Generates books with the sizes of the real ones, for the agencies from `first` on. */
+/** Generates books with the sizes of the real ones, for the agencies that start at `first`. */
 export const generated = Effect.fnUntraced(function* (folder: string, first: number) {
   const out = join(folder, `generated-${first}`)
   for (const { agency, bets } of EXPECTED) {

@@ -1,8 +1,8 @@
 /**
  * Measures how unidentified peers slow agencies down: the rate at which books are stored while a
  * crowd holds hundreds or thousands of connections that send almost nothing, send as much as they
- * may and stop, or never read. The rates with and without the crowd are measured in turns. The
- * server and the agencies are separate processes; the crowd is in this one.
+ * may and stop, or never read. The rates with and without the crowd are measured alternately.
+ * The server and the agencies are separate processes; the crowd is in this one.
  *
  * node_modules/.bin/node bench/strangers.ts [bets per agency] [runs] [part of a crowd's name]
  */

@@ -1,6 +1,6 @@
 /**
- * Compares this build with the build of another checkout, in turns, to measure the effect of a
- * change.
+ * Compares this build with the build of another checkout, run alternately, to measure the effect of
+ * a change.
  *
  * node_modules/.bin/node bench/twoBuilds.ts ../other/dist/lottery.cjs [rounds] [part of a name]
  */

@@ -86,7 +86,7 @@ const lineOf = (rounds: ReadonlyArray<Round>, name: string, base: string): Line 
   }
 }
 
-/** Measured in turns; the others are compared with the first. */
+/** Measured alternately; the others are compared with the first. */
 type Group = ReadonlyArray<readonly [kind: StoreKind, dialect: Dialect, cell: Cell]>
 
 const groupsOf = (kinds: ReadonlyArray<StoreKind>, cells: ReadonlyArray<Cell>) =>

@@ -1,5 +1,5 @@
 /**
- * Measures uploads of large books into each store, in turns with the engines' own loaders, the
+ * Measures uploads of large books into each store, alternately with the engines' own loaders, the
  * machine's limit and the other dialects.
  */
 import { statSync } from "node:fs"

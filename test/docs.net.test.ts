@@ -1,5 +1,5 @@
 /**
- * Goal: what a reader pastes works, also a second time. Method: runs the shell blocks of each
+ * Goal: what a reader pastes works, even the second time. Method: runs the shell blocks of each
  * document in order, in a folder where `npx lottery` finds the built command. A comment before a
  * block excludes it and says why.
  */
@@ -14,11 +14,11 @@ import { COMMAND, type Outcome, runLottery } from "./support/processes/lotteryCo
 import { describePostgres, freshSchema } from "./support/stores/PostgresCluster.ts"
 import { temporaryFolder } from "./support/TemporaryFolder.ts"
 
-/** Programs that a document's blocks need, and that may not be installed. */
+/** Programs that a document's blocks need and that may be missing. */
 const PROGRAMS = ["sqlite3"]
 const isThere = (program: string): boolean => spawnSync(program, ["--version"]).status === 0
 
-/** A folder like the project's root after `npm ci`, for what the documents use of it. */
+/** A folder with those parts of the project's root, after `npm ci`, that the documents use. */
 const project = Effect.map(temporaryFolder, (folder) => {
   const programs = join(folder, "node_modules", ".bin")
   mkdirSync(programs, { recursive: true })
@@ -30,7 +30,7 @@ const project = Effect.map(temporaryFolder, (folder) => {
   return folder
 })
 
-/** Runs a script to its end, and then ends all that it has started. */
+/** Runs a script to its end, then kills every process that it has left running. */
 const runScript = (
   script: string,
   folder: string,
@@ -40,7 +40,7 @@ const runScript = (
     const child = spawn("bash", ["-eu", "-o", "pipefail", "-c", script], {
       cwd: folder,
       env: { PATH: process.env.PATH, HOME: folder, npm_config_offline: "true", ...env },
-      // A process group of its own, for the servers that it leaves running.
+      // Its own process group, so that the servers that it leaves running can be killed.
       detached: true,
       stdio: ["ignore", "pipe", "pipe"]
     })
@@ -48,7 +48,7 @@ const runScript = (
       try {
         process.kill(-child.pid!, "SIGKILL")
       } catch {
-        // None of it is left.
+        // No process of the group is left.
       }
     }
     let stdout = ""
@@ -64,7 +64,7 @@ const runScript = (
     return Effect.sync(endGroup)
   })
 
-/** The blocks of a document that are run, one after the other. */
+/** The blocks of a document that the test runs, as one script. */
 const scriptOf = (document: string): string =>
   shellBlocksOf(document)
     .filter(({ untested }) => untested === undefined)
@@ -72,7 +72,7 @@ const scriptOf = (document: string): string =>
     .join("\n")
 
 const TIMEOUT_MILLIS = 120_000
-/** A way to end in which no block may end, whatever its exit code. */
+/** Output that no block may print, whatever its exit code. */
 const DEFECT = /internal error|^\s+at .*:\d+:\d+\)?$/m
 
 /** Runs a document's blocks as a reader pastes them, and again. */

@@ -1,4 +1,4 @@
-/** Goal: the documents and the code agree about each other. Method: reads both as text. */
+/** Goal: the documents and the code agree with each other. Method: reads both as text. */
 import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { describe, expect, it } from "vitest"

@@ -1,6 +1,6 @@
 /**
- * Goal: the house stays as it is meant to be: who imports whom, how long lines and files are, and
- * what has no place in the sources; and what of others it installs. Method: reads them as text.
+ * Goal: the sources follow the project's rules on imports, the length of lines and files, and what
+ * they must not contain; every installed package has a hash. Method: reads the files as text.
  */
 import { readdirSync, readFileSync } from "node:fs"
 import { dirname, join, relative } from "node:path"
@@ -17,8 +17,8 @@ const all = [...sources, ...filesIn("test"), ...filesIn("bench")]
 const textOf = (file: string): string => readFileSync(join(root, file), "utf8")
 
 /**
- * What the folders of `src/` hold, and what each may import besides itself. A folder that is not
- * here belongs to the one above it.
+ * The folders of `src/`, and the folders that each may import from besides itself. A folder that is
+ * not listed belongs to the one above it.
  */
 const MAY_IMPORT: Readonly<Record<string, ReadonlyArray<string>>> = {
   domain: [],
@@ -46,20 +46,20 @@ const MAY_IMPORT: Readonly<Record<string, ReadonlyArray<string>>> = {
     "domain"
   ]
 }
-/** Modules that open files or sockets, which domain and protocol leave to others. */
+/** Modules that open files or sockets. The domain and the protocol must not import them. */
 const INPUT_AND_OUTPUT = /^(node:(?!buffer|crypto)|@effect\/platform-node|effect\/FileSystem)/
 
 const importsOf = (file: string): ReadonlyArray<string> =>
   [...textOf(file).matchAll(/(?:from|import)\s*\(?\s*"([^"]+)"/g)].map((match) => match[1]!)
 
-/** The files of `src/` that one of them imports. */
+/** The project's own files that a file imports. */
 const importedBy = (file: string): ReadonlyArray<string> =>
   importsOf(file)
     .filter((imported) => imported.startsWith("."))
     .map((imported) => relative(root, join(root, dirname(file), imported)))
     .filter((target) => target !== "package.json")
 
-/** The entry of the table that a file is under. */
+/** The entry of the table that a file belongs to. */
 const folderOf = (file: string): string => {
   let folder = dirname(file).slice("src/".length)
   while (!(folder in MAY_IMPORT)) folder = dirname(folder)
@@ -129,7 +129,7 @@ describe("package-lock.json", () => {
   it("has the hash of every package, and none that runs a script when it is installed", () => {
     for (const [path, { hasInstallScript, integrity, link }] of Object.entries(packages)) {
       expect(hasInstallScript, path).toBeUndefined()
-      // What is no package of a registry is a folder of the project, or a link to one.
+      // The other entries are folders of the project, or links to them.
       if (path.includes("node_modules/") && !link) expect(integrity, path).toMatch(/^sha512-/)
     }
   })

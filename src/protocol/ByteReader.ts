@@ -64,7 +64,7 @@ export class ByteQueue {
     this.end += chunk.length
   }
 
-  /** Takes the first `count` bytes, which must be there. */
+  /** Takes the first `count` bytes, which must have been received. */
   take(count: number): Uint8Array {
     const taken = this.buffer.subarray(this.start, this.start + count)
     this.start += count

@@ -39,7 +39,7 @@ export class Reception extends Context.Service<
   ).pipe(Layer.provide([Places.layer, Handshakes.layer, Memory.layer]))
 }
 
-/** Runs the TLS handshake. The peer's first byte makes it wait in line for a place. */
+/** Runs the TLS handshake. It queues for a place once the peer's first byte has arrived. */
 const runHandshake = Effect.fnUntraced(function* (
   net: Net.Socket,
   address: string,
@@ -67,7 +67,7 @@ const secured = Effect.fnUntraced(function* (net: Net.Socket, address: string) {
       ? { link: net, certificate: undefined }
       : yield* runHandshake(net, address, tls)
   const open = Effect.suspend(() =>
-    // A closed socket emits no further event.
+    // A closed socket emits no more events.
     link.destroyed
       ? Effect.fail(new SocketError({ reason: new SocketCloseError({ code: 1000 }) }))
       : Effect.succeed(link)
@@ -81,9 +81,9 @@ const secured = Effect.fnUntraced(function* (net: Net.Socket, address: string) {
 const READ_AHEAD_BYTES = 65_536
 
 /**
- * Lets Node read ahead, without which a message of the course's dialects costs the server 10 %
- * more: `read` raises the high-water mark if it asks for more. The buffer is empty, so the call
- * consumes nothing; on a stream that has ended it would consume the rest.
+ * Lets Node read ahead; otherwise a message in one of the course's dialects costs the server 10%
+ * more. `read` raises the high-water mark if it is asked for more. The buffer is empty, so the call
+ * consumes nothing. On a stream that has ended it would consume the rest.
  */
 const readAhead = (link: Net.Socket): void => {
   const { readableHighWaterMark, readableLength } = link
@@ -162,7 +162,7 @@ const make = Effect.gen(function* () {
         evict
       })
       yield* place.turn
-      // It was evicted while it waited.
+      // The connection was evicted while it waited for its turn.
       if (net.destroyed) return
       yield* logAction("accept_connections", "success", { ip })
       yield* serveInPlace(arrival, ip, place)

@@ -1,7 +1,7 @@
 /**
  * The server: listens on both ports and runs one fiber per connection. On shutdown it accepts no
- * more connections, each one commits and answers its current batch, then the ports close. The store
- * is closed by the code that opened it.
+ * more connections, each open one commits and answers its current batch, and then the ports close.
+ * The store is closed by the code that opened it.
  */
 
 import type * as Net from "node:net"

@@ -68,7 +68,7 @@ const occupy = Effect.fnUntraced(function* (store: string, agencies: number) {
   return { place, kill }
 })
 
-/** Starts a server; retries while PostgreSQL is away. */
+/** Starts a server; retries while PostgreSQL is down. */
 const launch = (
   place: Place,
   store: string,
@@ -287,7 +287,7 @@ describeCluster("servers that share a draw", (shared) => {
     })
   )
 
-  it.live("can stop while PostgreSQL is away, and refuse bets until it is back", () =>
+  it.live("can stop while PostgreSQL is down, and refuse bets until it is back", () =>
     Effect.gen(function* () {
       const { cluster, folder, store } = yield* prepare(1, 3_000)
       const [one, other] = yield* startTwo(store, "1,")

@@ -176,7 +176,7 @@ describe("the log", () => {
     })
   )
 
-  it.effect("repeats an error as often if the time of day is set back", () =>
+  it.effect("repeats an error just as often if the time of day is set back", () =>
     Effect.gen(function* () {
       const { run, setBack } = yield* makeSettableClock
       const log = keepLog()

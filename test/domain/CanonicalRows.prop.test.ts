@@ -1,5 +1,5 @@
 /**
- * Goal: only canonical rows of valid bets are accepted. Method: rows of random bets, also with
+ * Goal: only canonical rows of valid bets are accepted. Method: rows of random bets, some with
  * changed bytes. Decoding accepted rows with the Schemas and encoding them again must not change
  * them.
  */

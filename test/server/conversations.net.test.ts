@@ -1,6 +1,6 @@
 /**
- * Goal: sessions of the course's clients as docs/wire.md describes them, over real sockets and a
- * real store. Method: scripted raw peers that send handwritten bytes.
+ * Goal: sessions with the course's clients follow docs/wire.md. Method: scripted raw peers that
+ * send handwritten bytes over real sockets, and a real store.
  */
 import { it } from "@effect/vitest"
 import { Effect, Fiber, Stream } from "effect"
@@ -55,7 +55,7 @@ const wholeBook = Effect.fnUntraced(function* (
   return yield* peer.rest
 }, Effect.scoped)
 
-describe("text line", () => {
+describe("a text line", () => {
   it.live("is echoed on either port, and the connection is closed", () =>
     Effect.gen(function* () {
       const server = yield* startServer()
@@ -70,7 +70,7 @@ describe("text line", () => {
     })
   )
 
-  it.live("of one letter is answered at the peer's FIN", () =>
+  it.live("of one letter is answered once the peer sends FIN", () =>
     Effect.gen(function* () {
       const server = yield* startServer()
       const peer = yield* RawPeer.connect(server.port)
@@ -107,7 +107,7 @@ describe("binary packets", () => {
     })
   )
 
-  it.live("sent all at once with the question and a half-close are answered in order", () =>
+  it.live("sent at once with the request for winners and a half-close are answered in order", () =>
     Effect.gen(function* () {
       const server = yield* startServer([1])
       const peer = yield* RawPeer.connect(server.port)
@@ -126,7 +126,7 @@ describe("binary packets", () => {
     })
   )
 
-  it.live('of a similar framing, without "continue", are refused and not stored', () =>
+  it.live('in a similar framing without "continue" are refused and not stored', () =>
     Effect.gen(function* () {
       const server = yield* startServer()
       const content = Buffer.from(`1;${M.fields(10, 7574).join(";")}`)
@@ -148,7 +148,7 @@ describe("binary packets", () => {
     })
   )
 
-  it.live('end with a question, which has any "continue" and no bets', () =>
+  it.live('end with a request for winners, which has no bets and any value of "continue"', () =>
     Effect.gen(function* () {
       const server = yield* startServer([1])
       const last = M.packetOf(1, [M.fields(11, 7574)], false)
@@ -214,7 +214,7 @@ describe("binary packets", () => {
     })
   )
 
-  it.live("after the last one end the connection without an answer, except for the question", () =>
+  it.live("after the last one, except the request for winners, end the connection unanswered", () =>
     Effect.gen(function* () {
       const server = yield* startServer()
       const peer = yield* RawPeer.connect(server.port)
@@ -228,7 +228,7 @@ describe("binary packets", () => {
 
 describe("JSON messages", () => {
   it.live(
-    "use two connections opened at the start, the second silent until the book is stored",
+    "use two connections that are opened together, the second silent until the book is stored",
     () =>
       Effect.gen(function* () {
         const server = yield* startServer([3])
@@ -236,7 +236,7 @@ describe("JSON messages", () => {
         const winners = yield* RawPeer.connect(server.winnersPort)
         yield* chunks.drip(M.chunkOf(3, [M.fields(30, 7574), M.fields(31)], false))
         expect(yield* chunks.receive(M.CHUNK_PROCESSED.length)).toEqual(M.CHUNK_PROCESSED)
-        // Longer than the main port's timeout for a first byte.
+        // Longer than the main port's timeout for the first byte.
         yield* Effect.sleep("600 millis")
         yield* chunks.send(M.chunkOf(3, [], true))
         expect(yield* chunks.receive(M.CHUNK_PROCESSED.length)).toEqual(M.CHUNK_PROCESSED)
@@ -269,7 +269,7 @@ describe("JSON messages", () => {
     })
   )
 
-  it.live("may not request winners on the connection of the chunks before the last chunk", () =>
+  it.live("cannot request winners on the chunks' connection before the last chunk", () =>
     Effect.gen(function* () {
       const server = yield* startServer([3])
       const peer = yield* RawPeer.connect(server.port)
@@ -293,7 +293,7 @@ describe("JSON messages", () => {
   )
 })
 
-describe("a book that starts over", () => {
+describe("a book that is sent again from the start", () => {
   const book = Array.from({ length: 9 }, (_, index) => M.fields(100 + index, index))
 
   it.live(
@@ -325,7 +325,7 @@ describe("a book that starts over", () => {
       })
   )
 
-  it.live("is stored in few commits if it arrives at once, and each packet is acknowledged", () =>
+  it.live("is stored in a few commits if it arrives at once, and each packet is acknowledged", () =>
     Effect.gen(function* () {
       const server = yield* startServer([1, 2])
       const peer = yield* RawPeer.connect(server.port)
@@ -340,7 +340,7 @@ describe("a book that starts over", () => {
     })
   )
 
-  it.live("is stored up to a bad packet, which alone is refused", () =>
+  it.live("is stored up to a bad packet, and only that packet is refused", () =>
     Effect.gen(function* () {
       const server = yield* startServer([1])
       const peer = yield* RawPeer.connect(server.port)
@@ -368,8 +368,8 @@ describe("a book that starts over", () => {
   > = [
     ["with a changed bet", book.with(4, M.fields(999)), 4],
     ["with two swapped bets", book.with(2, book[6]!).with(6, book[2]!), 2],
-    ["that is shorter", book.slice(0, 8), 8],
-    ["that is longer", [...book, M.fields(999)], 9]
+    ["but is shorter", book.slice(0, 8), 8],
+    ["but is longer", [...book, M.fields(999)], 9]
   ]
   for (const [what, other, position] of refusedBooks) {
     it.live(`${what} is refused and changes nothing`, () =>
@@ -432,7 +432,7 @@ describe("a book that starts over", () => {
 describe("messages that arrive together", () => {
   const good = [M.fields(10), M.fields(11)]
 
-  it.live("are answered in order, with an acknowledgement for each one before a refused one", () =>
+  it.live("are answered in order, and all before a refused one are acknowledged", () =>
     Effect.gen(function* () {
       const server = yield* startServer([1])
       yield* server.store.append(1, 0, BetBatch.fromBets([betOf(10), betOf(11), betOf(12)]))
@@ -485,7 +485,7 @@ describe("an incomplete message", () => {
 
 describe("thousands of messages that arrive together", () => {
   it.live(
-    "are answered a few hundred at a time, because each takes more memory than its bytes",
+    "are answered a few hundred at a time, because each takes more memory than its length",
     () =>
       Effect.gen(function* () {
         const server = yield* startServer([1])
@@ -498,7 +498,7 @@ describe("thousands of messages that arrive together", () => {
 })
 
 describe("a message that arrives during a commit", () => {
-  it.live("is answered, even if the peer half-closes with it", () =>
+  it.live("is answered, even if the peer half-closes right after it", () =>
     Effect.gen(function* () {
       const server = yield* startServer([1], {
         flaw: (store) => ({
@@ -619,7 +619,7 @@ describe("an agency that has its winners", () => {
 })
 
 describe("an agency that disconnects", () => {
-  it.live("before the draw does not delay a server stop", () =>
+  it.live("before the draw does not delay the server's shutdown", () =>
     Effect.gen(function* () {
       const log = yield* Effect.gen(function* () {
         const server = yield* startServer([1, 2])
@@ -631,7 +631,7 @@ describe("an agency that disconnects", () => {
         yield* gone.reset
         yield* Effect.sleep("50 millis")
         expect(server.log.at(-1)).toMatch(/receive_message .* connection lost/)
-        // The draw does not need the connection; the agency requests its winners later.
+        // The draw does not need this connection: the agency can request its winners later.
         expect(yield* wholeBook(server.port, 2, [M.fields(20, 7574)])).toEqual(M.winnersOf(20))
         expect((yield* server.store.progressOf(1)).told).toBe(false)
         expect(yield* wholeBook(server.port, 1, [M.fields(10, 7574)])).toEqual(M.winnersOf(10))
@@ -642,7 +642,7 @@ describe("an agency that disconnects", () => {
     })
   )
 
-  it.live("during its commits does not delay a server stop", () =>
+  it.live("during its commits does not delay the server's shutdown", () =>
     Effect.gen(function* () {
       const log = yield* Effect.gen(function* () {
         const server = yield* startServer([1, 2])
@@ -704,7 +704,7 @@ describe("the first bytes", () => {
       [...M.PREFACE.with(7, 2), ...M.controlFrame({ token: "secret" })],
       "ff 4c 54 52 59 0d 0a 02"
     ]
-  ] as const)("of no dialect %s, and the connection is closed", ([, bytes, shown]) =>
+  ] as const)("of an unknown dialect %s, and the connection is closed", ([, bytes, shown]) =>
     Effect.gen(function* () {
       const server = yield* startServer()
       const peer = yield* RawPeer.connect(server.port)
@@ -717,7 +717,7 @@ describe("the first bytes", () => {
     })
   )
 
-  it.live("have a timeout on the main port, but not on the winners' port", () =>
+  it.live("have a time limit on the main port, but not on the winners' port", () =>
     Effect.gen(function* () {
       const server = yield* startServer()
       const silent = yield* RawPeer.connect(server.port)
@@ -728,7 +728,7 @@ describe("the first bytes", () => {
     })
   )
 
-  it.live("end the connection if they arrive too slowly to identify the dialect", () =>
+  it.live("that arrive too slowly to identify the dialect end the connection", () =>
     Effect.gen(function* () {
       const server = yield* startServer()
       const slow = yield* RawPeer.connect(server.port)
@@ -740,7 +740,7 @@ describe("the first bytes", () => {
     })
   )
 
-  it.live("of a packet that a FIN cuts off are not stored", () =>
+  it.live("of a packet that is cut off by a FIN are not stored", () =>
     Effect.gen(function* () {
       const server = yield* startServer()
       const peer = yield* RawPeer.connect(server.port)

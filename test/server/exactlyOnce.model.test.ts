@@ -265,7 +265,7 @@ const command = (
   toString: () => name
 })
 
-/** Checks after every command that the store equals the model and that due winners arrived. */
+/** Checks after every command that the store matches the model and that due winners arrived. */
 const checkProgress = Effect.fnUntraced(function* (model: Model, real: Real) {
   expect(real.defects).toEqual([])
   for (const [agency, { finished, held }] of model.books) {

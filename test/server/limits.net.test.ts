@@ -232,7 +232,7 @@ describe("a message", () => {
 describe("an upload", () => {
   const limits = { idleTimeout: Duration.millis(250) }
 
-  it.live("that falls silent is ended with a reason, in every dialect", () =>
+  it.live("that goes silent is ended with a reason, in every dialect", () =>
     Effect.gen(function* () {
       const server = yield* startServer(limits, [1, 2, 3])
       const native = yield* hello(server.port, 1)
@@ -621,9 +621,9 @@ describe("memory", () => {
     })
   )
 
-  it.live("of a question is released before its answer waits for room", () =>
+  it.live("of a request for winners is released before its answer waits for room", () =>
     Effect.gen(function* () {
-      // Identified peers have 1 MiB, which the question takes.
+      // Identified peers have 1 MiB, all of which the request takes.
       const server = yield* startServer({ maxMemoryBytes: RESERVED_BYTES + (MIB * 4) / 3 }, [1])
       const peer = yield* RawPeer.connect(server.port)
       const winners = Array.from({ length: 200 }, (_, index) =>
@@ -912,7 +912,7 @@ describe("a peer that half-closes after asking for its winners", () => {
         const peer = yield* RawPeer.connect(server.winnersPort)
         yield* peer.send(question)
         yield* peer.halfClose
-        // By then the server has read the question and the half-close.
+        // By then the server has read the request and the half-close.
         yield* Effect.sleep("100 millis")
       })
       yield* Effect.scoped(ask)

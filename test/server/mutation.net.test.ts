@@ -238,7 +238,7 @@ const askedNatively = (bytes: Buffer): Asked<NativeRequest> =>
     (reader, before) => (before.length === 0 ? readHello(reader) : readNativeRequest(reader))
   )
 
-/** Codes that a mutant can cause by itself, on a server that works and does not stop. */
+/** Codes that a mutant alone can cause, on a server that works and does not stop. */
 const POSSIBLE_CODES: ReadonlySet<string> = new Set([...FINAL_CODES, "Gap", "Conflict"])
 
 const judgeNative = (
@@ -468,7 +468,7 @@ const socketsOf = (pid: number): number => {
 const residentKib = (pid: number): number =>
   Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))![1])
 
-/** Waits until the server has no more sockets than at its start. */
+/** Waits until the server has no more sockets than when it started. */
 const atRest = (pid: number, sockets: number) =>
   Effect.sync(() => socketsOf(pid) <= sockets).pipe(
     Effect.repeat({ until: (rests) => rests, schedule: Schedule.spaced("50 millis") }),
@@ -658,7 +658,7 @@ const stopWell = Effect.fnUntraced(function* (server: Server) {
   expectOnlyActions(stderr)
 })
 
-/** Returns all books of a store, as rows without line ends. */
+/** Returns all books of a store, as rows without line endings. */
 const exportedBooks = Effect.fnUntraced(function* (store: string) {
   const { code, stderr, stdout } = yield* runLottery({ args: ["export", "--store", store] })
   expect(code, stderr).toBe(0)

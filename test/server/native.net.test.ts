@@ -1,6 +1,6 @@
 /**
- * Goal: native sessions as docs/wire.md describes them, over real sockets and a real store. Method:
- * scripted raw peers that send handwritten bytes.
+ * Goal: native sessions follow docs/wire.md. Method: scripted raw peers that send handwritten bytes
+ * over real sockets, and a real store.
  */
 import { createConnection } from "node:net"
 import { it } from "@effect/vitest"
@@ -223,7 +223,7 @@ describe("a native session", () => {
     })
   )
 
-  it.live("does not count an agency as told until it closes after its winners", () =>
+  it.live("does not count the winners as received until the agency closes after them", () =>
     Effect.gen(function* () {
       const server = yield* startServer([1])
       const peer = yield* hello(server.port, 1)

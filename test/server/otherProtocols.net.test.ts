@@ -28,7 +28,7 @@ const FAILED = "action: receive_message | result: fail | ip: 127.0.0.1 | error: 
 const TLS = "got TLS, but this server was started without --tls-cert and --tls-key"
 const NO_TLS = "This port of a lottery server has no TLS.\n"
 
-/** Returns the log lines about messages, from line `before` on. */
+/** Returns the log lines about messages, starting at line `before`. */
 const linesOf = ({ log }: TestServer.TestServer, before = 0) =>
   log.slice(before).filter((line) => line.includes("receive_message"))
 
@@ -151,7 +151,7 @@ describe("HTTP", () => {
     })
   )
 
-  it.live("needs a version: similar lines are echoed, and no bet is taken for HTTP", () =>
+  it.live("needs a version: similar lines are echoed, and no bet is mistaken for HTTP", () =>
     Effect.gen(function* () {
       const server = yield* startServer()
       for (const line of ["GET /", "get / HTTP/1.1", "GET  HTTP/1.1", "GET / HTTP/1.1 x"]) {

@@ -1,5 +1,5 @@
 /**
- * Goal: edge cases of sessions, such as a server stop, a disconnection in mid-book or winners that
+ * Goal: edge cases of sessions, such as a shutdown, a disconnection in mid-book, or winners that
  * just fill a message. Method: sessions in this process, on the test clock.
  */
 import { it } from "@effect/vitest"
@@ -38,8 +38,8 @@ const stop = Effect.fnUntraced(function* (machine: ModelMachine) {
   expect(stopping.pollUnsafe()).toBeDefined()
 })
 
-describe("a server stop", () => {
-  it.effect("is sent to an agency that waits for its winners, but not after them", () =>
+describe("a shutdown of the server", () => {
+  it.effect("is announced to an agency that waits for its winners, but not after them", () =>
     Effect.gen(function* () {
       const waits = [M.helloOf(1), M.finishOf([]), M.AWAIT_WINNERS]
       for (const [machine, last] of [
@@ -329,7 +329,7 @@ describe("native frames", () => {
     () =>
       Effect.gen(function* () {
         // The 500th unit is the first half of a surrogate pair.
-        const before = "this server runs the draw default, agency 1 asked for ".length
+        const before = "this server runs the draw default, but agency 1 asked for ".length
         const draw = `${"x".repeat(499 - before)}\u{1f340}x`
         const peer = yield* begin(twoAgencies(), "native", [M.helloOf(1, draw)])
         const [rejected] = M.controlsIn(peer.heard())

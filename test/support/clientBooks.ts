@@ -16,7 +16,7 @@ export const rows = (from: number, to: number): string =>
 export const batchOf = (text: string): BetBatch =>
   new BetBatch(Buffer.from(text), text.split("\n").length - 1)
 
-/** A book that was checked with `batches` and is read as `then`. */
+/** A book that contained `batches` when it was checked and contains `then` when it is sent. */
 export const bookOf = (
   batches: ReadonlyArray<string>,
   then: ReadonlyArray<string> = batches

@@ -70,7 +70,7 @@ export const settings = {
   maxRejects: Setting.whenUsed("max-rejects", "<number>", {
     description: "With --rejects, send nothing if there are more bad lines than this",
     schema: SettingText.intBetween(0, MAX_BETS),
-    // A few bad lines are typing errors; many mean that the file is not a book.
+    // A few bad lines are probably typos; many suggest that the file is not a book.
     default: 50
   }),
   expect: Setting.optional("expect", "<number>", {

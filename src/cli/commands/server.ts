@@ -22,8 +22,8 @@ import * as sharedSettings from "../settings/sharedSettings.ts"
 
 const MAX_BACKLOG = 65_535
 /**
- * At a stop, the time for the store to tidy up; acknowledged bets are already durable. Together
- * with the timeouts for connections and ports it fits in the 10 s before Docker kills a container.
+ * Time for the store to clean up when the server stops; acknowledged bets are already durable. With
+ * the timeouts for connections and ports it fits in the 10 s before Docker kills a container.
  */
 export const STORE_CLOSE_TIMEOUT = "3 seconds"
 

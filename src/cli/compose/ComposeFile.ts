@@ -33,7 +33,7 @@ const PASSWORD = `\${POSTGRES_PASSWORD:-lottery}`
 /** Quotes a string for YAML; Compose would treat a single $ as a variable. */
 export const quoted = (text: string): string => JSON.stringify(text).replaceAll("$", "$$$$")
 
-/** Indents each line and drops the last line end. */
+/** Indents each line and drops the last line ending. */
 const indent = (spaces: number, lines: string): string =>
   lines.trimEnd().replace(/^/gm, " ".repeat(spaces))
 
@@ -134,7 +134,7 @@ healthcheck:
 ${restart}\
 # A server may take 10 s to stop; usually it takes less than 1 s.
 stop_grace_period: 30s
-# Enough for 10,000 connections, a server's maximum, also with TLS.
+# Enough for 10,000 connections, a server's maximum, even with TLS.
 mem_limit: 3g
 ulimits:
   nofile: 16384

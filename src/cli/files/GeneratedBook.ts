@@ -40,7 +40,7 @@ export interface BookParameters {
 
 const BETS_PER_REPEATED_PERSON = 500
 
-/** Only the latest persons bet again. */
+/** Only the most recent people bet again. */
 const REMEMBERED_PERSONS = 64
 
 /** A 32-bit random number generator (splitmix32): fast, and good enough to make up people. */

@@ -47,7 +47,7 @@ const generateKeys = Effect.promise(() =>
 
 type KeyPair = Effect.Success<typeof generateKeys>
 
-/** Encodes PEM with a final line end, so that such texts can be concatenated. */
+/** Encodes PEM with a final line ending, so that such texts can be concatenated. */
 const encodePem = (bytes: ArrayBuffer, tag: string): string =>
   `${x509.PemConverter.encode(bytes, tag).trimEnd()}\n`
 

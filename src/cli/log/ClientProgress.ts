@@ -8,7 +8,7 @@ import * as SettingText from "../settings/SettingText.ts"
 import { RateMeter, uploadText, waitingText } from "./ProgressText.ts"
 import { CurrentStatusLine, keepDrawn } from "./StatusLine.ts"
 
-/** The agency did not get its winners in time. Nothing that was stored is lost. */
+/** The agency did not get its winners in time. Its stored bets are not lost. */
 export class TimedOut extends Data.TaggedError("TimedOut")<{
   readonly timeout: Duration.Duration
   readonly progress: UploadProgress
@@ -37,7 +37,10 @@ const textOf = (progress: UploadProgress, perSecond: number, width: number): str
     : prefix + waitingText(waiting)
 }
 
-/** Logs the wait at once, and its changes and uploads at most every `LOG_PERIOD_MILLIS`. */
+/**
+ * Logs a wait for the draw as soon as it begins. Logs changes during the wait, and the progress of
+ * an upload, at most once every `LOG_PERIOD_MILLIS`.
+ */
 const makeLook = Effect.fnUntraced(function* (
   agencia: Agency,
   progress: UploadProgress,

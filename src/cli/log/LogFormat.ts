@@ -116,7 +116,7 @@ const annotationsOf = (options: Options): Array<[string, unknown]> =>
   Object.entries(options.fiber.getRef(References.CurrentLogAnnotations))
 
 /**
- * Makes lines of the text format, without line ends. Values escape `|`, controls and the like as
+ * Makes lines of the text format, without line endings. Values escape `|`, controls and so on as
  * `\u007c`, so that a peer's text cannot look like another field or line.
  */
 const makeText = () => {
@@ -132,7 +132,7 @@ const makeText = () => {
   }
 }
 
-/** Makes a line of the JSON format, without its line end; `time` is UTC. */
+/** Makes a line of the JSON format, without its line ending; `time` is UTC. */
 const toJson = (options: Options): string => {
   const line: Record<string, unknown> = {
     time: options.date.toISOString(),

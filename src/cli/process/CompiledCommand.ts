@@ -1,6 +1,6 @@
 /**
  * Loads the command from the folder that build.ts wrote. Each script is loaded on demand, together
- * with code that V8 compiled at build time, which saves parsing and compiling at each start. The
+ * with code that V8 compiled at build time, which saves parsing and compiling at startup. The
  * compiled code is next to the scripts, so it needs no protection beyond theirs.
  *
  * Compiled code fits one version of V8, its flags and the processor's features. Otherwise V8

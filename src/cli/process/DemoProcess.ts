@@ -29,8 +29,8 @@ const KILL_AFTER = "5 seconds"
 
 /**
  * Runs `lottery` with these arguments and returns the lines that it prints. `onLine` gets each line
- * of its log. Fails if the log has no `lastAction`: a process that is stopped exits with 0 too, but
- * has not done its part of the demo.
+ * of its log. Fails if `lastAction` is not in the log: a process that was stopped exits with 0 too,
+ * but has not done its part of the demo.
  */
 export const run = Effect.fnUntraced(
   function* (
@@ -39,7 +39,7 @@ export const run = Effect.fnUntraced(
     lastAction: string,
     onLine: (line: LogLine) => Effect.Effect<void>
   ) {
-    // Settings in the environment are not for the demo.
+    // Settings in the user's environment must not affect the demo.
     const env = { PATH: process.env.PATH, TZ: process.env.TZ }
     const command = [...process.execArgv, process.argv[1] ?? "", ...args, "--log-format", "json"]
     const child = yield* ChildProcess.make(process.execPath, command, {

@@ -1,7 +1,7 @@
 /**
  * Splits text into user-perceived characters, as `Intl.Segmenter` does. Constructing one takes a
- * third of Node's start time, so this class waits for the first text that is not plain ASCII.
- * effect/cli constructs one at each start; build.ts replaces that with this class.
+ * third of Node's startup time, so this class waits for the first text that is not plain ASCII.
+ * effect/cli constructs one at each startup; build.ts replaces that with this class.
  */
 
 // Destructured because build.ts replaces the text `Intl.Segmenter`.

@@ -2,7 +2,7 @@
 import { Effect, FileSystem, Option } from "effect"
 import type { ServerLimits } from "../../server/admission/ServerLimits.ts"
 
-/** On Linux. Node raises the soft limit to the hard limit at its start. */
+/** On Linux. Node raises the soft limit to the hard limit when it starts. */
 const LIMITS_FILE = "/proc/self/limits"
 const OPEN_FILES = /^Max open files\s+(\d+)\s/m
 

@@ -29,7 +29,7 @@ export const whenFirst = (callback: (signal: Signal) => void): void => {
   if (first !== undefined) callback(first)
 }
 
-/** Calls back at each SIGHUP; it no longer stops the command. */
+/** Calls back on each SIGHUP, which then no longer stops the command. */
 export const takeHangups = (callback: () => void): void => {
   onHangup = callback
 }

@@ -14,7 +14,7 @@ const scripts = new Map<string, Script>()
 const keep = (): void => {
   for (const [name, script] of scripts) {
     const file = compiledFile(join(folder, name))
-    // A client's code replaces that of other commands: its start time matters most.
+    // A client's code replaces that of other commands: its startup time matters most.
     if (existsSync(file) && process.argv[2] !== "client") continue
     const temporary = `${file}.${crypto.randomUUID()}.tmp`
     writeFileSync(temporary, script.createCachedData(), { flag: "wx" })

@@ -63,7 +63,7 @@ const makeLog = (choice: LogChoice) => {
 }
 
 /**
- * Makes a usage error safe for a terminal. It indents further lines, so that a line end in an
+ * Makes a usage error safe for a terminal. It indents further lines, so that a line break in an
  * argument cannot fake a log line.
  */
 const shownLines = (message: string): string =>

@@ -31,10 +31,10 @@ const spoolStandardInput = Effect.fnUntraced(
   function* (name: string) {
     const fs = yield* FileSystem.FileSystem
     const { stdin } = yield* Stdio.Stdio
-    // Node reads these as empty input.
+    // Node would read either of these as empty input.
     const found = fstatSync(0)
     if (found.isDirectory() || found.isBlockDevice()) {
-      return yield* new FileUnavailable({ file: name, reason: "is not a file or a stream" })
+      return yield* new FileUnavailable({ file: name, reason: "is neither a file nor a stream" })
     }
     const file = yield* fs.makeTempFileScoped({ prefix: "lottery-book-" })
     yield* Stream.run(Stream.mapError(stdin, fileUnavailable(name)), fs.sink(file))
@@ -66,7 +66,7 @@ const openFile = Effect.fnUntraced(function* (
   const options = { name, batchSize, maxBatchBytes, check, rejects, today: yield* today }
   const { badLines, book, unended } = yield* BookFile.open(file, options)
   if (unended !== undefined) {
-    const warning = "no line end; the file may have been cut off"
+    const warning = "no line ending; the file may have been cut off"
     const fields = { agencia: agency, file: name, line: unended.line, warning, text: unended.text }
     yield* Effect.logWarning(new ActionLine("last_line", "success", fields))
   }
@@ -92,7 +92,7 @@ const openSingle = Effect.fnUntraced(function* (
   return { book, name: "the single bet", badLines: 0 } satisfies Opened
 })
 
-/** Refuses an unexpected number of bets. A book without any is usually a mistake. */
+/** Refuses a book with an unexpected number of bets. An empty book is usually a mistake. */
 const checkTotal = Effect.fnUntraced(function* (
   { allowEmpty, expect }: Settings,
   { badLines, book: { total }, name: book }: Opened
@@ -113,7 +113,7 @@ const checkTotal = Effect.fnUntraced(function* (
   yield* Effect.logWarning(`${book}: no bets; sending an empty book`)
 })
 
-/** Checks the whole book before any of it is sent. */
+/** Opens the book. The whole book is checked before any of it is sent. */
 export const open = Effect.fnUntraced(function* (settings: Settings, conversation: Conversation) {
   const single = Option.isSome(settings.bets)
     ? undefined

@@ -19,7 +19,7 @@ export const settings = {
 
 type Given = Command.Command.Config.Infer<typeof settings>
 
-/** Reads the files; undefined without TLS. */
+/** Reads the files; returns undefined if TLS is not used. */
 export const make = Effect.fn("ClientTls.make")(function* (given: Given) {
   const files = yield* pairOf(given.tlsCert, given.tlsKey)
   const caFile = Option.getOrUndefined(given.tlsCa)

@@ -1,6 +1,6 @@
 /**
- * The settings file of `--config`, in either of the course's formats, `.ini` or `.yaml`. Dots join
- * nested keys: `log.level`. Case does not matter, as in the course.
+ * The settings file given with `--config`, in either of the course's formats, `.ini` or `.yaml`.
+ * Nested keys are joined by dots: `log.level`. Keys are case-insensitive, as in the course.
  */
 import { ConfigProvider, Context, Effect, FileSystem, Layer, Stdio } from "effect"
 import { CliError, Flag, GlobalFlag } from "effect/cli"
@@ -10,9 +10,9 @@ import * as SettingKeys from "./SettingKeys.ts"
 
 export interface ConfigFile {
   readonly name: string
-  /** Its keys as written, joined by dots. */
+  /** Its keys as written, with nested keys joined by dots. */
   readonly keys: ReadonlyArray<string>
-  /** Its values, each under its full key. */
+  /** Looks up its values by full key, ignoring case. */
   readonly provider: ConfigProvider.ConfigProvider
 }
 
@@ -25,7 +25,7 @@ const parserOf = (file: string) => {
   return undefined
 }
 
-/** Reads a regular file; a wait for a pipe could not be interrupted. */
+/** Reads a regular file only, because a read that waits for a pipe cannot be interrupted. */
 const readSmallFile = Effect.fnUntraced(
   function* (name: string, refuse: (reason: string) => CliError.ValidationError) {
     const fs = yield* FileSystem.FileSystem
@@ -40,7 +40,7 @@ const readSmallFile = Effect.fnUntraced(
     )
 )
 
-/** Reads a settings file. Errors in it are usage errors; `origin` says where it was named. */
+/** Reads a settings file. Errors in it are usage errors; `origin` says where its name came from. */
 export const read = Effect.fn("ConfigFile.read")(function* (name: string, origin: string) {
   const refuseName = (reason: string) =>
     new CliError.ValidationError({ message: `config ${origin}: ${reason}` })
@@ -82,8 +82,8 @@ const FLAG = `--${NAME}`
 const VARIABLE = SettingKeys.environmentName(NAME)
 
 /**
- * Finds the flag's value ahead of effect/cli, which parses the flag only after the settings that
- * the file may contain. (No command takes positional arguments that could look like the flag.)
+ * Finds the flag's value before effect/cli, which parses the flag only after the settings that the
+ * file may contain. (No command takes positional arguments that could look like the flag.)
  */
 const valueIn = (args: ReadonlyArray<string>): string | undefined => {
   const index = args.findIndex((arg) => arg === FLAG || arg.startsWith(`${FLAG}=`))
@@ -91,12 +91,12 @@ const valueIn = (args: ReadonlyArray<string>): string | undefined => {
   return args[index] === FLAG ? args[index + 1] : args[index]!.slice(FLAG.length + 1)
 }
 
-/** The file of `--config`; undefined without one. */
+/** The file given with `--config`; undefined if there is none. */
 export const CurrentConfigFile = Context.Reference<
   Effect.Effect<ConfigFile | undefined, CliError.CliError, FileSystem.FileSystem>
 >("lottery/cli/CurrentConfigFile", { defaultValue: () => Effect.undefined })
 
-/** Finds the file in the arguments or the environment. It is read once, on first use. */
+/** Finds the file's name in the arguments or the environment. Reads the file on first use. */
 export const layer = Layer.effect(
   CurrentConfigFile,
   Effect.gen(function* () {
@@ -111,7 +111,7 @@ export const layer = Layer.effect(
   })
 )
 
-/** The flag in the help; it fails if the file cannot be read. */
+/** The flag as the help shows it. Parsing it fails if the file cannot be read. */
 export const ConfigFlag = GlobalFlag.Setting(NAME)({
   flag: Flag.String(NAME).pipe(
     Flag.withDescription(`Settings file, .ini or .yaml (env ${VARIABLE})`),
@@ -121,7 +121,7 @@ export const ConfigFlag = GlobalFlag.Setting(NAME)({
   )
 })
 
-/** Warns of unknown keys in the file: they may be misspelled. */
+/** Warns about unknown keys in the file, because they may be misspelled. */
 export const warnOfUnknownKeys = Effect.gen(function* () {
   const file = yield* yield* CurrentConfigFile
   if (file === undefined) return

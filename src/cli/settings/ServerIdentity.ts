@@ -1,6 +1,6 @@
 /**
  * The certificate of `lottery server` and the credentials that it requires of agencies. The files
- * are read at the start and again at each SIGHUP. If the new ones are unusable, the old ones stay.
+ * are read at startup and again on each SIGHUP. If the new ones are unusable, the old ones stay.
  */
 import { Effect, type FileSystem, Option, Queue } from "effect"
 import { CliError, type Command } from "effect/cli"
@@ -52,7 +52,7 @@ const readAtHangups = Effect.fnUntraced(function* (
   )
 })
 
-/** Reads the files, and again at each SIGHUP until the scope closes. */
+/** Reads the files now, and again on each SIGHUP until the scope closes. */
 export const make = Effect.fn("ServerIdentity.make")(function* (given: Given) {
   const pair = yield* pairOf(given.tlsCert, given.tlsKey)
   const clientCa = Option.getOrUndefined(given.tlsClientCa)

@@ -34,9 +34,7 @@ export const fromText = <A>(
     })
   )
 
-export const Text = fromText("expected a non-empty text", (text) =>
-  text === "" ? undefined : text
-)
+export const Text = fromText("expected non-empty text", (text) => (text === "" ? undefined : text))
 
 const INTEGER = /^-?\d{1,15}$/
 
@@ -49,10 +47,10 @@ export const intBetween = (minimum: number, maximum: number): TextSchema<number>
 
 export const MAX_PORT = 65_535
 
-/** A TCP port to listen on; the system replaces 0 by a free one. */
+/** A TCP port to listen on; for 0 the system chooses a free one. */
 export const Port = intBetween(0, MAX_PORT)
 
-/** The DNS root, which is no host. */
+/** The DNS root, which is not a host. */
 const ROOT = "."
 
 /** Returns the host in its shortest spelling, or undefined if it is invalid. */
@@ -82,7 +80,7 @@ export const AddressFromText = fromText(
   }
 )
 
-// Effect's parser takes only one unit, written as a word: `1 second`.
+// Effect's parser accepts only one unit, written as a word: `1 second`.
 const UNIT_MILLIS = { h: 3_600_000, m: 60_000, s: 1000, ms: 1 }
 const DURATION = /^(?:\d+(?:\.\d+)?(?:ms|s|m|h))+$/
 const DURATION_PART = /([\d.]+)(ms|s|m|h)/g
@@ -112,7 +110,7 @@ export const DurationFromText = durationFrom(0)
 /** A duration of at least a millisecond, for limits. */
 export const SomeTime = durationFrom(1)
 
-/** The maximum count of agencies, so that a typing error does not make a huge list. */
+/** The maximum number of agencies, so that a typo does not produce a huge list. */
 const MAX_AGENCIES = 1_000_000
 
 const COUNT = /^\d{1,7}$/
@@ -171,7 +169,7 @@ export const LogLevelFromText: TextSchema<LogLevel> = oneOf(LOG_LEVELS, {
 const YES = /^(?:true|1|y|yes|on)$/i
 const NO = /^(?:false|0|n|no|off)$/i
 
-/** Takes the words that effect/cli takes for a switch. */
+/** Accepts the words that effect/cli accepts for a switch. */
 export const BooleanFromText = fromText("expected true or false", (text) =>
   YES.test(text) ? true : NO.test(text) ? false : undefined
 )

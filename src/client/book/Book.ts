@@ -14,7 +14,7 @@ type Reading<A, E> = Stream.Stream<A, E, FileSystem.FileSystem>
 
 export interface Book {
   readonly total: number
-  /** The SHA-256 of its canonical rows, as 64 lower-case hex digits. */
+  /** The SHA-256 of its canonical rows, as 64 lowercase hex digits. */
   readonly sha256: string
   /** The current bets in order, in non-empty batches that fit the dialect. */
   readonly batches: Reading<BetBatch, BadLine | FileUnavailable>
@@ -24,7 +24,7 @@ export interface Book {
   ) => Effect.Effect<string | undefined, never, FileSystem.FileSystem>
 }
 
-/** The book is probably the wrong one. Once finished, it could not be replaced. */
+/** This is probably the wrong book, and a client cannot replace a book that is finished. */
 export class NotSent extends Data.TaggedError("NotSent")<{
   readonly book: string
   readonly reason: string
@@ -45,11 +45,11 @@ export class BookChanged extends Data.TaggedError("BookChanged")<{
     const { checked, read } = this
     const now =
       read < checked
-        ? `now it has only ${read}`
+        ? `now has only ${read}`
         : read > checked
-          ? "now it has more"
-          : "now it has the same number, but different ones"
-    return `the book changed during the upload: it had ${checked} bets, ${now}; send it again`
+          ? "now has more"
+          : "now has the same number of different bets"
+    return `the book changed during the upload: it had ${checked} bets and ${now}; send it again`
   }
 }
 
@@ -72,7 +72,7 @@ export const fromBet = Effect.fnUntraced(function* (
 
 /** Consecutive bets of a book. */
 export interface PositionedBatch {
-  /** The position of the first one, counted from 0 in the book. */
+  /** The position of the first bet in the book, counted from 0. */
   readonly position: number
   readonly batch: BetBatch
 }
@@ -88,7 +88,7 @@ const positioned = (book: Book): Reading<PositionedBatch, BadLine | FileUnavaila
 
 /**
  * Streams the whole book; an empty book yields one empty batch. Before the last batch it compares
- * the count and digest with those of the check, and fails with `BookChanged` if they differ.
+ * the count and digest with those of the checked book. Fails with `BookChanged` if they differ.
  */
 export const whole = (
   book: Book
@@ -138,7 +138,7 @@ export const first = (book: Book, bets: number): Reading<PositionedBatch, BookFa
         Stream.map(({ batch, position }) => ({ position, batch: batch.take(bets - position) }))
       )
 
-/** Returns the SHA-256 of `first(book, bets)` as 64 lower-case hex digits. */
+/** Returns the SHA-256 of `first(book, bets)` as 64 lowercase hex digits. */
 export const digestOfFirst = (book: Book, bets: number) =>
   first(book, bets).pipe(
     Stream.runFold(

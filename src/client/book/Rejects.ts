@@ -96,7 +96,7 @@ export const open = Effect.fnUntraced(function* (book: string, name: string, opt
     if (badLines <= maxRejects) return
     yield* finish(parser)
     const found = `${badLines} of the first ${line - 1} lines are bad`
-    const reason = `${found}, --max-rejects allows ${maxRejects}`
+    const reason = `${found}, but --max-rejects allows ${maxRejects}`
     return yield* new NotSent({ book: name, reason })
   })
 

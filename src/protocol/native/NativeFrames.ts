@@ -44,7 +44,7 @@ const ROWS = 13
 /** Returns how many bytes of rows fit in a frame with `maxFrame` bytes after its length. */
 export const maxRowBytes = (maxFrame: number): number => maxFrame - (ROWS - KIND)
 
-/** Makes a frame of `bytes` in total, with an empty body. */
+/** Makes a frame of `bytes` bytes in total, with an empty body. */
 const newFrame = (kind: number, bytes: number): Uint8Array => {
   const frame = new Uint8Array(bytes)
   dataView(frame).setUint32(0, bytes - KIND)
@@ -149,7 +149,7 @@ export const encodeNativeRequest = encoder(NativeRequestFromBytes)
 /** Fails if the message does not fit in a frame. */
 export const encodeNativeReply = encoder(NativeReplyFromBytes)
 
-/** Takes a whole frame. Refuses one from its header if it is too long for its kind. */
+/** Takes a whole frame. If it is too long for its kind, refuses it without reading its body. */
 const takeFrame = (limit: number, controlLimit: number): TakeMessage<FrameTooLarge> =>
   Effect.fnUntraced(function* <E>(reader: ByteReader<E>) {
     const length = dataView(yield* reader.peek(KIND)).getUint32(0)

@@ -20,7 +20,7 @@ const PositiveCount = Count.check(Schema.isGreaterThanOrEqualTo(1))
 
 /** The SHA-256 of canonical rows. */
 const Sha256 = Schema.String.check(
-  Schema.isPattern(/^[0-9a-f]{64}$/, { message: "expected 64 lower-case hex digits" })
+  Schema.isPattern(/^[0-9a-f]{64}$/, { message: "expected 64 lowercase hex digits" })
 )
 
 const Text = Schema.String.check(

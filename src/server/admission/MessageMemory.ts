@@ -14,7 +14,7 @@ import {
 import { HANDSHAKES_BYTES } from "./Handshakes.ts"
 import { ServerLimits } from "./ServerLimits.ts"
 
-/** Up to this many missing bytes need no permits: a header, a first word. */
+/** If at most this many bytes are missing, as for a header, they need no permits. */
 const SMALL_BYTES = 1024
 
 /** Reserved for parsing JSON messages of the largest size, one at a time. */
@@ -30,11 +30,11 @@ export const RESERVED_BYTES = LARGE_JSON_BUDGET_BYTES + HANDSHAKES_BYTES + COMPA
 export const MIN_MEMORY_BYTES = RESERVED_BYTES + 8 * MAX_FRAME_BYTES
 
 /**
- * The part of the rest for unidentified peers. They can announce large messages that never come, so
- * they take nothing from identified peers.
+ * The fraction of the remaining memory that unidentified peers share. They can announce large
+ * messages and never send them, so they must not use up the memory of identified peers.
  */
 const UNACCEPTED_PART = 1 / 4
-/** The part of that for one address, which leaves room for others. */
+/** The fraction of that which one address may use, so that there is room for others. */
 const ADDRESS_PART = 1 / 2
 
 type ByteBudget = PartitionedSemaphore.PartitionedSemaphore<string>
@@ -47,7 +47,7 @@ export class Memory extends Context.Service<
   {
     readonly unaccepted: ByteBudget
     readonly accepted: ByteBudget
-    /** Makes the share of one address in the budget of unidentified peers. */
+    /** Makes one address's share of the budget of unidentified peers. */
     readonly makeShare: () => Semaphore.Semaphore
     /** Permits one large JSON message at a time to be parsed, in the memory reserved for it. */
     readonly largeJson: Semaphore.Semaphore
@@ -70,7 +70,7 @@ export class Memory extends Context.Service<
   )
 }
 
-/** The permits of a message that ends at this position of the peer's input. */
+/** The permits claimed for a message that ends at position `end` of the peer's input. */
 interface Claim {
   readonly end: number
   readonly release: Effect.Effect<unknown>
@@ -83,7 +83,7 @@ export class MessageMemory {
   private readonly share: Semaphore.Semaphore
   private isAccepted = false
   private claims: ReadonlyArray<Claim> = []
-  /** Input up to these positions has been answered, or has claimed its memory. */
+  /** Input up to `answeredTo` has been answered; input up to `claimedTo` has claimed its memory. */
   private answeredTo = 0
   private claimedTo = 0
   private waitedMillis = 0

@@ -5,7 +5,7 @@ export interface ServerLimits {
   /** Connections on both ports together. Each costs memory and a file descriptor. */
   readonly maxConnections: number
   /**
-   * Connections per address on the main port without an accepted message yet. More of them wait,
+   * Connections per address on the main port that have no accepted message yet. Others wait,
    * so that one address cannot keep the others out.
    */
   readonly maxUnidentified: number
@@ -28,7 +28,7 @@ export interface ServerLimits {
   readonly idleTimeout: Duration.Duration
   /** For a peer to read 64 KiB of what is written to it. */
   readonly writeTimeout: Duration.Duration
-  /** For an agency to close after it was sent its winners. Until then it may not have read them. */
+  /** For an agency to close after its winners were sent. Until then it may not have read them. */
   readonly farewellTimeout: Duration.Duration
   /** For a peer to read the last answer, which an immediate close could lose. */
   readonly lingerTimeout: Duration.Duration

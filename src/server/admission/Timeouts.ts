@@ -55,7 +55,7 @@ const runsOut = Effect.fnUntraced(function* (
   }
 })
 
-/** Limits the time for something that reads no message. */
+/** Limits the time for an operation that does not read a message. */
 export const within = <A, E, R, E2>(
   timeout: Duration.Duration,
   something: Effect.Effect<A, E, R>,
@@ -70,10 +70,10 @@ export const within = <A, E, R, E2>(
   )
 
 export interface Awaited {
-  /** As the refusal names it. */
+  /** What the refusal calls it. */
   readonly what: string
   readonly timeout: Duration.Duration
-  /** Whether it may hold a secret and is never shown. */
+  /** Whether it may contain a secret, so that it is never shown. */
   readonly isSecret?: boolean
 }
 
@@ -114,7 +114,7 @@ export const awaitMessage = Effect.fnUntraced(function* (peer: Peer) {
   const wait: Effect.Effect<void, TooSlow | EndOfStream | ConnectionLost> = Effect.catchTag(
     inTime(peer, next, reader.fill),
     "TooSlow",
-    // The peer may be the one that waits for an answer.
+    // While an answer is outstanding, it is the peer that waits.
     (slow) => (peer.memory.isAnsweredTo(reader.position()) ? Effect.fail(slow) : wait)
   )
   yield* wait

@@ -24,14 +24,14 @@ export class BookDiffers extends Data.TaggedError("BookDiffers")<{
 /** Stored rows in one read of a comparison: at most 217 KiB. */
 export const PAGE_ROWS = 512
 /**
- * Comparisons that read at the same time, over all connections. Each holds one page of rows, or two
- * while a store builds the page; `MessageMemory` reserves that much.
+ * Maximum comparisons that read at the same time, on all connections together. Each holds one page
+ * of rows, or two while a store builds the page; `MessageMemory` reserves that much.
  */
 export const MAX_COMPARISONS = 16
 
 /**
- * Compares a batch with the stored rows from `position` on; the store must have a row for each of
- * its bets. The cost depends on the size of the batch and not on the size of the book.
+ * Compares a batch with the stored rows starting at `position`; the store must have a row for each
+ * of its bets. The cost depends on the size of the batch and not on the size of the book.
  */
 export const compare = Effect.fnUntraced(function* (
   { agency, comparing, store }: Book,

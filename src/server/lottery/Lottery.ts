@@ -42,10 +42,10 @@ export class UnknownAgency extends Data.TaggedError("UnknownAgency")<{
   }
 }
 
-/** Books that are read for a digest at the same time; each read takes up to 1 MiB. */
+/** Maximum books that are read for a digest at the same time. Each read takes up to 1 MiB. */
 const MAX_DIGESTING = 4
 
-/** Retries a failed store operation. A broken store stops the server, so that is not retried. */
+/** Retries a failed store operation, except on a broken store, which stops the server. */
 const UNLESS_BROKEN = {
   schedule: Schedule.spaced("1 second"),
   while: (error: { readonly _tag: string }) => error._tag !== "StoreBroken"
@@ -77,7 +77,7 @@ export class Lottery extends Context.Service<
     /** Records that an agency received its winners; retries while the store is unavailable. */
     readonly told: (agency: Agency) => Effect.Effect<void, StoreBroken>
 
-    /** Completes when every agency has its winners, from this run or an earlier one. */
+    /** Completes when every agency has received its winners, in this run or an earlier one. */
     readonly allTold: Effect.Effect<void>
   }
 >()("lottery/server/Lottery") {
@@ -128,7 +128,7 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
       return forgetBook(agency)
     })
 
-  /** Runs before a connection enters, so an earlier discard does not disconnect it later. */
+  /** Runs before a connection enters, so that an earlier discard does not disconnect it later. */
   const noteCurrentEdition = (agency: Agency) =>
     Effect.tap(store.progressOf(agency), ({ edition }) => noteEdition(agency, edition))
 
@@ -177,7 +177,7 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
     Effect.tapError((error) => logAction("sorteo", "fail", { error: error.message })),
     Effect.retry(UNLESS_BROKEN),
     Effect.ignore,
-    // Only this loop holds the draw, so a defect is logged and the next look tries again.
+    // Only this loop holds the draw, so a defect is logged and the next round tries again.
     Effect.catchDefect((defect) =>
       logAction("sorteo", "fail", { error: `internal error: ${String(defect)}` })
     )
@@ -206,12 +206,12 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
   })
 
   const told = Effect.fnUntraced(function* (agency: Agency) {
-    // An agency may ask repeatedly while the store is unavailable; one fiber records it.
+    // An agency may ask again while the store is unavailable, but one fiber is enough to record it.
     if (!untold.has(agency) || recording.has(agency)) return
     recording.add(agency)
     yield* Effect.catchTag(recordTold(agency), "StoreUnavailable", (error) =>
       logAction("consulta_ganadores", "fail", { agencia: agency, error: error.message }).pipe(
-        // In the background: the agency does not wait for the record.
+        // In the background, so that the agency does not have to wait.
         Effect.andThen(Effect.retry(recordTold(agency), UNLESS_BROKEN)),
         Effect.ignore,
         Effect.forkIn(scope)
@@ -222,7 +222,7 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
   if (recorded) {
     yield* logAction("draw_held", "success", {
       draw: draw.id,
-      hint: "books are only compared and winners sent; use --draw or --store for another draw"
+      hint: "books are only compared, and winners are sent; use --draw or --store for another draw"
     })
     yield* openBarrier
   }

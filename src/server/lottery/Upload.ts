@@ -103,7 +103,7 @@ export const make = (
     return onFinished
   })
 
-  /** Stores the bets after the compared ones; undefined if more bets need comparing by now. */
+  /** Stores the bets after the compared ones; undefined if more bets must now be compared first. */
   const storeRest = Effect.fnUntraced(function* (batch: BetBatch, compared: number, last: boolean) {
     yield* refreshProgress
     const repeated = overlap(position, batch)
@@ -172,7 +172,7 @@ export const make = (
     yield* answer({ stored: batch.count, repeated: 0 })
   }, Effect.uninterruptible)
 
-  /** Compares the next batch, from position 0 on; returns how many bets are equal so far. */
+  /** Compares the next batch, starting at position 0; returns how many bets are equal so far. */
   const compare = Effect.fnUntraced(function* (at: number, batch: BetBatch) {
     if (at !== comparedTo) return yield* new Conflict({ agency, position: at, stored: comparedTo })
     comparedTo += yield* compareAt(at, batch)

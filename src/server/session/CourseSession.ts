@@ -178,7 +178,7 @@ const admit = Effect.fnUntraced(function* ({ peer, upload }: Conversation, agenc
 
 /**
  * Sends the refusal if the dialect has a message for it. Without one, a peer that was superseded or
- * whose book was discarded stays connected until the draw: it would take a close for a broken
+ * whose book was discarded stays connected until the draw: it would mistake a close for a broken
  * connection and send its book again.
  */
 const refuse = Effect.fnUntraced(function* (

@@ -23,17 +23,17 @@ import { type Conversation, logStored, runConversation } from "./Conversation.ts
 import { Objection, toRejected } from "./Refusal.ts"
 import { encodeOnce, tellWinners } from "./TellWinners.ts"
 
-/** Unacknowledged frames of bets that a client may send. */
+/** Maximum frames of bets that a client may send without an acknowledgement. */
 const WINDOW = 32
 /** Maximum frames read ahead, while the other half of the window is processed. */
 const QUEUED_FRAMES = WINDOW / 2
-/** Maximum bytes of bets per commit of several frames; a server stop waits for the commit. */
+/** Maximum bytes of bets per commit of several frames. Stopping the server waits for it to end. */
 const MAX_COMMIT_BYTES = 1024 * 1024
 /** Time for a peer to read `ShuttingDown` when the server stops. */
 const SHUTTING_DOWN_TIMEOUT = "100 millis"
 /** Minimum time between two `Waiting` messages. */
 const MIN_STANDING_INTERVAL = "1 second"
-/** Further wait if nothing changes: a `Waiting` message is sent at least every 15 s. */
+/** Extra delay if nothing changes, so that a `Waiting` message is sent at least every 15 s. */
 const UNCHANGED_STANDING_DELAY = "14 seconds"
 /** Documents per `Winners` message: at 13 bytes each they fit in a frame. */
 const DOCUMENTS_PER_MESSAGE = 50_000
@@ -47,7 +47,7 @@ interface ReadFrame {
 type ReadAhead = Queue.Queue<ReadFrame, Unreadable>
 type Unreadable = BadMessage | Frames.FrameTooLarge | TooSlow | EndOfStream | ConnectionLost
 
-/** Sends a message; every message of the server fits in a frame. */
+/** Sends a message. All of the server's messages fit in a frame. */
 const send = ({ connection }: Peer, reply: Native.NativeReply) =>
   Effect.suspend(() => connection.write(Result.getOrThrow(Frames.encodeNativeReply(reply))))
 
@@ -73,7 +73,7 @@ const SHUTTING_DOWN = new Native.Rejected({
   message: "the server is shutting down; connect again"
 })
 
-/** Tells a peer that the server stops, and waits briefly for the peer to read it. */
+/** Tells a peer that the server is stopping, and gives it a moment to read that. */
 const sendShuttingDown = (peer: Peer) =>
   send(peer, SHUTTING_DOWN).pipe(
     Effect.andThen(linger(peer, SHUTTING_DOWN_TIMEOUT)),
@@ -84,7 +84,7 @@ const sendShuttingDown = (peer: Peer) =>
 const converse = Effect.fnUntraced(function* (conversation: Conversation, onWinners: () => void) {
   const upload = yield* greet(conversation)
   conversation.upload = upload
-  // The scope ends the reading ahead, because `awaitWinners` reads the peer's close itself.
+  // Closing the scope stops the read-ahead, because `awaitWinners` itself reads the peer's close.
   yield* Effect.scoped(
     Effect.flatMap(readAhead(conversation.peer), (ahead) =>
       processFrames(conversation, upload, ahead)
@@ -106,7 +106,7 @@ const greet = Effect.fnUntraced(function* (conversation: Conversation) {
   const { agency, token } = hello
   if (hello.draw !== draw.id) {
     const runs = `this server runs the draw ${draw.id}`
-    const message = `${runs}, agency ${agency} asked for ${hello.draw}`
+    const message = `${runs}, but agency ${agency} asked for ${hello.draw}`
     return yield* new Objection({ code: "WrongDraw", message, agency })
   }
   yield* lottery.admit(agency)

@@ -1,5 +1,5 @@
 /**
- * The store of one draw. Each kind of store has a layer, and all of them pass one conformance
+ * The store of one draw. Each kind of store has a layer, and all of them pass the same conformance
  * suite. Every write syncs its data before it succeeds.
  */
 import { Context, Data, Effect, type Option, type Stream } from "effect"
@@ -25,14 +25,14 @@ export interface AgencyProgress {
 /** The progress of an agency with nothing stored. */
 export const NO_PROGRESS: AgencyProgress = { bets: 0, finished: false, told: false, edition: 0 }
 
-/** The terms a draw is opened with. The draw's id belongs to the store's layer. */
+/** The terms that a draw is opened with. Its id is a parameter of the store's layer instead. */
 export interface DrawTerms {
   readonly agencies: ReadonlyArray<Agency>
   readonly winningNumber: number
 }
 
 export interface StoredDraw extends DrawTerms {
-  /** The draw has been held: no bet can be added, and its winners are those of `winners`. */
+  /** The draw has been held: no bets can be added, and `winners` returns its winners. */
   readonly recorded: boolean
 }
 
@@ -48,7 +48,7 @@ export class Conflict extends Data.TaggedError("Conflict")<{
   }
 }
 
-/** The cure for a wrong stored book. */
+/** Says what to do if the stored book is the wrong one. */
 export const ifAnotherBook = (agency: Agency): string =>
   `if it is the wrong book, discard it before the draw: lottery discard --agency ${agency} --yes`
 
@@ -89,11 +89,11 @@ export class NotAllFinished extends Data.TaggedError("NotAllFinished")<{
   readonly missing: ReadonlyArray<Agency>
 }> {
   override get message(): string {
-    return `the draw waits for agencies ${describeAgencies(this.missing)}`
+    return `the draw is waiting for agencies ${describeAgencies(this.missing)}`
   }
 }
 
-/** The draw has been held, so the bets that determined its winners must stay. */
+/** The draw has been held, so the bets that determined its winners must be kept. */
 export class DrawAlreadyHeld extends Data.TaggedError("DrawAlreadyHeld")<{
   readonly agency: Agency
   readonly drawId: string
@@ -116,12 +116,12 @@ export class DamagedBet extends Data.TaggedError("DamagedBet")<{
   }
 }
 
-/** An agency's winning documents, or its winning bet without a valid document. */
+/** An agency's winning documents, or one of its winning bets that has no valid document. */
 export type Winners = WinningDocuments | DamagedBet
 
 /**
  * A read or a write failed and stored nothing. It may succeed later. If the answer of a database on
- * another machine was lost, the write may have been stored: the agency's progress shows whether.
+ * another machine was lost, the write may have been stored; the agency's progress shows if it was.
  */
 export class StoreUnavailable extends Data.TaggedError("StoreUnavailable")<{
   readonly reason: string
@@ -143,7 +143,7 @@ export class StoreBroken extends Data.TaggedError("StoreBroken")<{
   }
 }
 
-/** The store is in use by another server, damaged, unreadable, or belongs to another draw. */
+/** The store is in use by another server, is damaged or unreadable, or holds another draw. */
 export class StoreOpenError extends Data.TaggedError("StoreOpenError")<{
   readonly store: string
   readonly reason: string
@@ -187,14 +187,14 @@ export interface StoredBooks {
   /** The draw, once `openDraw` has written it. */
   readonly draw: Effect.Effect<Option.Option<StoredDraw>, StoreUnavailable>
   /**
-   * Every agency with stored data, or with data until a discard, in ascending order. The reader of
-   * an embedded store does not see discards and reports edition 0.
+   * Every agency that has stored data or whose data was discarded, in ascending order. The reader
+   * of an embedded store does not see discards and reports edition 0.
    */
   readonly progress: Effect.Effect<ReadonlyMap<Agency, AgencyProgress>, StoreUnavailable>
   /**
-   * Streams the bets of an agency in book order, from a position to the last bet stored at the
-   * start. Memory is bounded by one batch of the stream (at most about 1 MiB), not by the book. If
-   * the book is discarded meanwhile, the stream returns the rest of the old book or fails.
+   * Streams the bets of an agency in book order, from a position to the last bet that is stored
+   * when the stream begins. Memory is bounded by one batch (at most about 1 MiB), not by the
+   * book. If the book is discarded meanwhile, the stream returns the rest of the old book or fails.
    */
   readonly book: (agency: Agency, from: number) => Stream.Stream<BetBatch, StoreUnavailable>
 }
@@ -207,7 +207,7 @@ export interface PageOf {
   readonly edition: number
 }
 
-/** A complete book. */
+/** What a store records about a complete book. */
 export interface WholeBook {
   /** The SHA-256 of all its canonical rows, as 64 lowercase hex digits. */
   readonly sha256: string
@@ -223,8 +223,8 @@ export interface AppendOptions {
 export type FinishOptions = WholeBook & Pick<AppendOptions, "edition">
 
 /**
- * Reads a store that another process may be writing. Answers show the store at the time of the
- * call; those of a CSV store, at the time it was opened.
+ * Reads a store that another process may be writing. Answers show the store as it was at the time
+ * of the call, or for a CSV store at the time when it was opened.
  */
 export class BetStoreReader extends Context.Service<BetStoreReader, StoredBooks>()(
   "lottery/server/BetStoreReader"
@@ -239,15 +239,15 @@ export class BetStore extends Context.Service<
 
     /**
      * Reads an agency's bets starting at `from`: at least one if any is stored, at most about
-     * 1 MiB, none of another edition. Time and memory are proportional to the result, whatever
-     * else is stored.
+     * 1 MiB, and none of another edition. Time and memory are proportional to the result, no
+     * matter what else is stored.
      */
     readonly page: (agency: Agency, page: PageOf) => Effect.Effect<BetBatch, StoreUnavailable>
 
     /**
      * Adds a batch at `position`, which must be the number of stored bets. With `last`, also
-     * finishes the book in the same step. Stores all rows or none, and is not interruptible once
-     * begun. A batch of a discarded edition is refused, whatever the next edition contains.
+     * finishes the book in the same step. Stores all rows or none, and cannot be interrupted once
+     * it has begun. A batch for a discarded edition is refused, whatever the next edition contains.
      */
     readonly append: (
       agency: Agency,
@@ -266,7 +266,7 @@ export class BetStore extends Context.Service<
       options: FinishOptions
     ) => Effect.Effect<void, BookMismatch | Discarded | StoreUnavailable | StoreBroken>
 
-    /** Stores the draw when it is first opened. Later the terms must be the same. */
+    /** Stores the draw when it is first opened. On later calls the terms must be the same. */
     readonly openDraw: (
       terms: DrawTerms
     ) => Effect.Effect<StoredDraw, DrawMismatch | StoreUnavailable | StoreBroken>
@@ -286,9 +286,9 @@ export class BetStore extends Context.Service<
     readonly told: (agency: Agency) => Effect.Effect<void, StoreUnavailable | StoreBroken>
 
     /**
-     * Discards an agency's book before the draw, so that it can be sent again: the bets, `finished`
-     * and `told`. Returns the number of discarded bets. After a StoreUnavailable all bets
-     * are still stored, but the book may no longer be finished.
+     * Discards an agency's book (its bets, `finished` and `told`) before the draw, so that it can
+     * be sent again. Returns the number of discarded bets. After a StoreUnavailable all bets are
+     * still stored, but the book may no longer be finished.
      */
     readonly discard: (
       agency: Agency

@@ -5,8 +5,8 @@ import type { BetBatch } from "../../domain/BetBatch.ts"
 import { type AgencyProgress, type PageOf, StoreUnavailable } from "./BetStore.ts"
 
 /**
- * Streams the book of an agency from a position to the last bet stored at the start. Fails on an
- * earlier empty page: the book was discarded, or rows of it are lost.
+ * Streams the book of an agency from a position to the last bet that is stored when the stream
+ * begins. Fails on an earlier empty page: the book was discarded, or some of its rows are lost.
  */
 export const pagedBook = (
   agency: Agency,

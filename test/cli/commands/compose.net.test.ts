@@ -234,7 +234,7 @@ const SHARED = [
   [5, 2],
   [300, MAX_SERVERS]
 ] as const
-/** With many more, the linter takes the shared YAML parts for an attack. */
+/** With many more, the linter mistakes the shared YAML parts for an attack. */
 const MANY_LINTED_CLIENTS = 30
 const MANY_LINTED_SERVERS = 10
 

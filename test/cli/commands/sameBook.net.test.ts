@@ -93,7 +93,7 @@ describe.each(DIALECTS)("a book in the %s dialect", (dialect) => {
         const place = book.length === position ? `bet ${position},` : `\\.csv:${position + 1}\\.`
         if (dialect === "native") expect(stderr).toMatch(new RegExp(place))
         if (dialect !== "binary") expect(stderr).toMatch(/lottery discard .*--agency 1/)
-        // If its own book ends before a difference, the native client notices by itself.
+        // If its own book ends before a difference, the native client notices on its own.
         const isShorter = book.length === position
         if (dialect !== "native" || !isShorter) {
           yield* server.logged(new RegExp(`posicion: ${position} `))

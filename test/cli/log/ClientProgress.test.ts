@@ -38,7 +38,7 @@ const espera = (finished: number) =>
   `finished: ${finished} | expected: 5`
 
 describe("in the log", () => {
-  it.effect("an upload is logged as often if the system clock is set back", () =>
+  it.effect("an upload is logged just as often if the system clock is set back", () =>
     Effect.gen(function* () {
       const { run, setBack } = yield* makeSettableClock
       const log = yield* run(

@@ -165,7 +165,7 @@ describe("json", () => {
     })
   )
 
-  it.effect("escapes controls, line ends and direction changes, and keeps every character", () =>
+  it.effect("escapes controls, line breaks and direction changes, and keeps every character", () =>
     Effect.gen(function* () {
       const msg = "\u009b31m \u2028 \u2029 \u202e \u2069 \u200e \u007f \u0000 \\u000a é | \ud800"
       const lines = yield* logged(

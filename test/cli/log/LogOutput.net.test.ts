@@ -19,9 +19,9 @@ import { temporaryFolder } from "../../support/TemporaryFolder.ts"
 /** A line that takes 6 KB in the log, and its two log lines. */
 const SAID = Buffer.from(`${"|".repeat(1000)}\n`)
 const LOGGED = /(?:accept_connections|receive_message) \| result: success/g
-/** The maximum of bytes that the system and the reader buffer. */
+/** Maximum bytes that the system and the reader buffer. */
 const ON_ITS_WAY = 512 * 1024
-/** How many lines log more than is buffered on the way, and more than may wait too. */
+/** Numbers of lines: more than those buffers hold, and more than the log's own buffer holds too. */
 const [SOME, MANY] = [100, 300]
 
 const childOf = (pid: number): number =>
@@ -114,7 +114,7 @@ describe("a stalled reader of the log", () => {
     })
   )
 
-  it.live("does not delay a stop", () =>
+  it.live("does not delay the server's shutdown", () =>
     Effect.gen(function* () {
       const store = inFolder(yield* temporaryFolder, STORES[0])
       const server = yield* startServer({ store })

@@ -1,6 +1,6 @@
 /**
  * Goal: the built command starts from precompiled code, loads only the scripts that it needs, and
- * also starts if compiled code is missing or unusable. Method: copies of the built command with
+ * starts even if compiled code is missing or unusable. Method: copies of the built command with
  * missing or damaged files.
  */
 import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"

@@ -1,6 +1,6 @@
 /**
  * Goal: killing a server or a client at any moment loses no bet and stores none twice, and the
- * others resume by themselves. Method: SIGKILL, until enough kills were in mid-book; then every
+ * others resume on their own. Method: SIGKILL, until enough kills were in mid-book; then every
  * stored book is compared with the sent one.
  */
 import { it } from "@effect/vitest"
@@ -67,7 +67,7 @@ const playRound = Effect.fnUntraced(function* (store: string, bets: number, want
 describe("kill -9 of the server while five clients upload", () => {
   for (const store of STORES) {
     it.live(
-      `loses nothing, repeats nothing, and no client is restarted: ${store}`,
+      `loses nothing, repeats nothing and does not end any client: ${store}`,
       () =>
         Effect.gen(function* () {
           let kills = 0

@@ -256,7 +256,7 @@ it.live("SIGTERM reaches a server that is started without npx as docs/operations
   })
 )
 
-it.live("a stop fails, with one line, if something cannot be closed", () =>
+it.live("stopping fails, with one line, if something cannot be closed", () =>
   Effect.gen(function* () {
     const script = join(ROOT, "test", "support", "processes", "failingStop.ts")
     const waiting = yield* startLottery({ args: [], under: instead([process.execPath, script]) })
@@ -268,7 +268,7 @@ it.live("a stop fails, with one line, if something cannot be closed", () =>
   })
 )
 
-it.live("a stop waits only briefly for a reader of the output", () =>
+it.live("stopping waits only briefly for a reader of the output", () =>
   Effect.gen(function* () {
     const fifo = join(yield* folder, "fifo")
     execFileSync("mkfifo", [fifo])

@@ -53,7 +53,7 @@ describe("a folder", () => {
     })
   )
 
-  it.live("is created with its parents, also through a link", () =>
+  it.live("is created with its parents, even through a link", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
       mkdirSync(join(folder, "real"))

@@ -108,7 +108,7 @@ const REFUSED: ReadonlyArray<readonly [what: string, run: Run, message: string]>
       args: ["--bets", "%/b.csv", "--rejects", "%/bad.csv", "--max-rejects", "1"],
       files: { "b.csv": `${GOOD}${SEMICOLONS}${GOOD}` }
     },
-    "/b.csv: 2 of the first 4 lines are bad, --max-rejects allows 1; " + "nothing was sent"
+    "/b.csv: 2 of the first 4 lines are bad, but --max-rejects allows 1; " + "nothing was sent"
   ],
   [
     "more than 50 rejected lines",
@@ -116,7 +116,7 @@ const REFUSED: ReadonlyArray<readonly [what: string, run: Run, message: string]>
       args: ["--bets", "%/b.csv", "--rejects", "%/bad.csv"],
       files: { "b.csv": GOOD + "x\n".repeat(51) }
     },
-    "/b.csv: 51 of the first 52 lines are bad, --max-rejects allows 50; " + "nothing was sent"
+    "/b.csv: 51 of the first 52 lines are bad, but --max-rejects allows 50; " + "nothing was sent"
   ],
   [
     "fewer bets than expected",
@@ -208,14 +208,14 @@ describe("is sent", () => {
     })
   )
 
-  it.live("a last line without a line end, with a warning", () =>
+  it.live("a last line without a line ending, with a warning", () =>
     Effect.gen(function* () {
       const args = ["--bets", "%/b.csv"]
       const files = { "b.csv": `${GOOD}Eva,Paz,30000002,1991-02-03,75` }
       const { log } = yield* run({ args, files })
       expect(log).toContain(
         "WARNING action: last_line | result: success | agencia: 1 | file: /b.csv | line: 2 | " +
-          "warning: no line end; the file may have been cut off | " +
+          "warning: no line ending; the file may have been cut off | " +
           "text: Eva,Paz,30000002,1991-02-03,75"
       )
     })

@@ -484,7 +484,7 @@ describe("a different stored book", () => {
 
 describe("a book that changed after the check", () => {
   for (const [what, then, now] of [
-    ["has other bytes", [rows(0, 2), rows(6, 8)], "the same number, but different ones"],
+    ["has other bytes", [rows(0, 2), rows(6, 8)], "the same number of different bets"],
     ["is shorter", [rows(0, 2), row(2)], "only 3"],
     ["is longer by a part of a batch", [rows(0, 2), rows(2, 5)], "more"],
     ["is longer by a batch", [rows(0, 2), rows(2, 4), row(4)], "more"]
@@ -495,7 +495,7 @@ describe("a book that changed after the check", () => {
         const { fails, server } = yield* greeted(book, Agency.welcome())
         const error = yield* fails
         expect(error._tag).toBe("BookChanged")
-        expect(error.message).toContain(`it had 4 bets, now it has ${now}`)
+        expect(error.message).toContain(`it had 4 bets and now has ${now}`)
         // At most the first batch was sent, and no Finish.
         expect([0, 13 + rows(0, 2).length]).toContain(server.pending())
       })
@@ -515,7 +515,7 @@ describe("a silent server", () => {
   const book = bookOf([rows(0, 2)])
   const silence = { _tag: "ConnectionLost", reason: "nothing received for 45 s" }
 
-  it.effect("is lost after 45 s at every stage", () =>
+  it.effect("is given up after 45 s at every stage", () =>
     Effect.gen(function* () {
       const atHello = yield* begin(book)
       const atBets = yield* greeted(book, Agency.welcome())
@@ -560,7 +560,7 @@ describe("answers in pieces", () => {
     })
   )
 
-  it.effect("that end after any byte are a lost connection", () =>
+  it.effect("that end after any byte count as a lost connection", () =>
     Effect.gen(function* () {
       for (let cut = 0; cut < answers.length; cut++) {
         const closed = yield* begin(book)

@@ -29,7 +29,7 @@ for (const [dialect, conversation] of conversations) {
       ["and is empty now", [], "only 0"],
       ["and is longer now", [rows(0, 2), rows(2, 5)], "more"],
       ["and has another batch now", [rows(0, 2), rows(2, 4), rows(4, 5)], "more"],
-      ["and has other bets now", [rows(0, 2), rows(6, 8)], "the same number, but different ones"]
+      ["and has other bets now", [rows(0, 2), rows(6, 8)], "the same number of different bets"]
     ] as const) {
       it.live(`${what} is not finished`, () =>
         Effect.gen(function* () {
@@ -42,7 +42,7 @@ for (const [dialect, conversation] of conversations) {
           const book = bookOf(checked, then)
           const error = yield* Effect.flip(conversation.hold(book, servers, recordProgress()))
           expect(error._tag).toBe("BookChanged")
-          expect(error.message).toContain(`it had 4 bets, now it has ${now}`)
+          expect(error.message).toContain(`it had 4 bets and now has ${now}`)
           expect((yield* server.store.progressOf(1)).finished).toBe(false)
         }).pipe(Effect.provide([NodeFileSystem.layer, Logger.layer([])]))
       )

@@ -33,7 +33,7 @@ it.effect("a book is finished once its last batch is acknowledged", () =>
 )
 
 describe("a server that does not acknowledge", () => {
-  it.effect("is lost after 45 s", () =>
+  it.effect("is given up after 45 s", () =>
     Effect.gen(function* () {
       const { connection } = yield* AgencyLink.make
       const dialect = {

@@ -190,7 +190,7 @@ describe("a TLS port", () => {
     })
   )
 
-  it.live("answers a peer that half-closes after its question", () =>
+  it.live("answers a peer that half-closes after its request", () =>
     Effect.gen(function* () {
       const { port } = yield* startServer()
       const socket = yield* dial({ port, tls: trusted })

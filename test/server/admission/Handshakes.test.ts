@@ -109,7 +109,7 @@ describe("handshakes", () => {
       parameters
     ))
 
-  it("lose the oldest one when running, the newest one when waiting", () =>
+  it("are evicted oldest first when running, newest first when waiting", () =>
     Effect.gen(function* () {
       const hall = new Hall(yield* makeHandshakes(PLACES, MAX_WAITING))
       for (let count = 0; count < PLACES + MAX_WAITING; count++) yield* hall.come("a")
@@ -134,7 +134,7 @@ describe("handshakes", () => {
       expect(second!.state).toBe("waits")
     }).pipe(Effect.scoped, Effect.provide(TestClock.layer()), Effect.runPromise))
 
-  it("take turns by address if the addresses have equally many", () =>
+  it("take turns by address if the addresses have the same number", () =>
     Effect.gen(function* () {
       const hall = new Hall(yield* makeHandshakes(1, MAX_WAITING))
       for (const address of ["a", "a", "a", "b"]) yield* hall.come(address)

@@ -1,4 +1,4 @@
-/** Goal: the digest covers all stored bets, also those that were stored without its knowledge. */
+/** Goal: the digest covers all stored bets, even those that were stored without its knowledge. */
 import { it } from "@effect/vitest"
 import { Effect, Fiber, Semaphore } from "effect"
 import { describe, expect } from "vitest"

@@ -131,7 +131,7 @@ describe("an upload", () => {
 
 describe("an agency that received its winners", () => {
   it.live(
-    "is recorded once when the store is available again, however often it asks until then",
+    "is recorded once the store is available again, and only once, however often it has asked",
     () =>
       Effect.gen(function* () {
         const disk = yield* Disk
@@ -295,7 +295,7 @@ describe("with another server on the same store", () => {
     )
   )
 
-  it.live("an upload whose book was finished there must resume again, and is finished then", () =>
+  it.live("an upload whose book was finished there must resume again, and is then finished", () =>
     withOthers([1, 2], () =>
       Effect.gen(function* () {
         const store = yield* BetStore
@@ -377,7 +377,7 @@ describe("with another server on the same store", () => {
   )
 
   it.live.each(["upload", "watch"] as const)(
-    "late news of a discard there does not disconnect the next book's connection: %s",
+    "late notice of a discard there does not disconnect the next book's connection: %s",
     (way) =>
       withOthers([1, 2], (tick) =>
         Effect.gen(function* () {
@@ -433,7 +433,7 @@ describe("with another server on the same store", () => {
     })
   )
 
-  it.live("a defect in the draw is logged, and the next look holds the draw", () =>
+  it.live("a defect in the draw is logged, and the next attempt holds the draw", () =>
     Effect.gen(function* () {
       let draws = 0
       const flaw = (store: BetStore["Service"]): BetStore["Service"] => ({

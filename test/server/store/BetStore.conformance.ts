@@ -49,7 +49,7 @@ const NAMES = [
   ["a'b", "c;d"]
 ] as const
 
-/** Unique bets per position, so that a shortened or shuffled book is noticed. */
+/** A different bet at each position, so that a shortened or shuffled book is noticed. */
 export const bets = (agency: number, from: number, count: number): BetBatch =>
   BetBatch.fromBets(
     Array.from({ length: count }, (_, index) => {
@@ -163,7 +163,7 @@ export const conformance = (name: string, stores: Stores): void => {
       )
     )
 
-    it.live("keeps every one of several equal rows", () =>
+    it.live("keeps each of several equal rows", () =>
       withStore((store) =>
         Effect.gen(function* () {
           const one = bets(1, 3, 1)
@@ -559,7 +559,7 @@ export const conformance = (name: string, stores: Stores): void => {
       })
     )
 
-    itOfOneServer?.("is one server's alone", () =>
+    itOfOneServer?.("can be open in only one server", () =>
       Effect.gen(function* () {
         const place = yield* stores.place
         const second = within(place, BetStore)
@@ -645,7 +645,7 @@ export const conformance = (name: string, stores: Stores): void => {
       })
     )
 
-    it.live("counts the editions of a book, also when no bets are stored", () =>
+    it.live("counts the editions of a book, even when no bets are stored", () =>
       withStore((store) =>
         Effect.gen(function* () {
           expect(yield* store.discard(1)).toBe(0)
@@ -759,14 +759,14 @@ export const conformance = (name: string, stores: Stores): void => {
       )
     )
 
-    itOfOneServer?.("discards in its turn among the other writes of a group", () =>
+    itOfOneServer?.("discards in order among the other writes of a group", () =>
       withStore((store) =>
         Effect.gen(function* () {
           yield* store.append(1, 0, bets(1, 0, 5))
           const before = yield* Metric.value(GroupCommit.commits)
           const all = yield* Effect.all(
             [
-              // Commits: the first write, each discard, and the writes between them together.
+              // Seven commits: the first write, each discard, and each run of other writes.
               store.append(9, 0, bets(9, 0, 1)),
               store.append(1, 5, bets(1, 5, 5), { last: whole(bets(1, 0, 10)) }),
               store.append(2, 0, bets(2, 0, 3)),
@@ -815,7 +815,7 @@ export const conformance = (name: string, stores: Stores): void => {
                 read.push(batch)
                 if (read.length > 1) return
                 yield* store.discard(1)
-                // Rows of the same length, of both agencies, now take the old rows' place.
+                // Rows of the same length, from both agencies, now take the place of the old rows.
                 yield* store.append(1, 0, bets(1, 70_000, total))
                 yield* store.append(2, 0, bets(2, 0, total))
               })

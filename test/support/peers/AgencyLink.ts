@@ -9,7 +9,7 @@ export interface AgencyLink extends AgencyEnd {
   readonly connection: PeerConnection
   /** How many bytes from the client were not received yet. */
   readonly pending: () => number
-  /** Makes the client's writes fail from now on; it can still read. */
+  /** Makes all further writes of the client fail; it can still read. */
   readonly deafen: Effect.Effect<void>
 }
 

@@ -75,7 +75,7 @@ it.live("forwards all bytes both ways, and FIN separately for each direction", (
   Effect.gen(function* () {
     const target = yield* politeServer("polite ")
     const proxy = yield* makeProxy({ targets: () => [target], random: cycle(0) })
-    // Larger than all buffers on the way.
+    // Larger than all buffers along the way.
     const text = Buffer.alloc(8_000_000, "0123456789abcdef!")
     const answer = yield* ask(proxy.port, text)
     expect(answer.equals(Buffer.concat([bytes("polite "), text]))).toBe(true)

@@ -108,7 +108,7 @@ const makeRoot = ({ folder }: Project, name: string, { volumes }: Service) => {
     symlinkSync(target, join(root, point!))
     return point!
   })
-  /** Replaces the container's mount points in a text by their folders on this machine. */
+  /** Replaces the container's mount points in a text with their folders on this machine. */
   const onThisMachine = (text: string): string =>
     points.reduce(
       (sofar, point) => sofar.replace(new RegExp(`(^|:)${point}(?=/|$)`), `$1${join(root, point)}`),

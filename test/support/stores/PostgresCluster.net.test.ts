@@ -1,6 +1,6 @@
 /**
  * Goal: the tests' PostgreSQL requires a password, keeps committed data after a crash, hangs on
- * request, and leaves nothing behind. Method: queries, and a look at processes and folders.
+ * request, and leaves nothing behind. Method: queries, and checks of processes and folders.
  */
 import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"

@@ -1,4 +1,4 @@
-/** The worker of a SQLite store whose checkpoints all fail to sync, except the first. */
+/** The worker of an SQLite store whose checkpoints all fail to sync, except the first. */
 import type { DatabaseSync } from "node:sqlite"
 
 const { prototype }: typeof DatabaseSync = process.getBuiltinModule("node:sqlite").DatabaseSync

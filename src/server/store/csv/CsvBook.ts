@@ -75,8 +75,8 @@ const PAGE_BYTES = 512 * 1024
 const NEAR_BYTES = 2 * MARK_BYTES
 
 /**
- * Plans one read from a mark on, up to the first mark that is too far from its predecessor or from
- * the start. `end` is the position after the last row; `bytes` is an estimate.
+ * Plans one read that starts at a mark and ends at the first mark that is too far from its
+ * predecessor or from the start. `end` is the position after the last row; `bytes` is an estimate.
  */
 const stretchFrom = (marks: AgencyMarks, first: number, until: number) => {
   const start = marks.at(first)!

@@ -47,7 +47,7 @@ const reasonAgainstFile = ({ drawId, size, state }: Found): string | undefined =
 const isRowAt = (bytes: Uint8Array, at: number): boolean =>
   new CsvRowReader().read(bytes, at, bytes.length) === true
 
-/** Names the usual mistakes of files from other programs. */
+/** Names the usual mistakes in files from other programs. */
 const describeRow = (bytes: Uint8Array, offset: number): string => {
   if (offset === 0 && bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf) {
     return "it begins with a byte order mark; remove its first 3 bytes (tail -c +4)"
@@ -61,7 +61,7 @@ const describeRow = (bytes: Uint8Array, offset: number): string => {
   }
   if (lineEnd === 0 || (lineEnd === 1 && bytes[0] === CR)) return "there is an empty line"
   if (lineEnd === -1 && isRowAt(Buffer.concat([bytes, Buffer.of(LF)]), 0)) {
-    return "its last row has no line end"
+    return "its last row has no line ending"
   }
   return "the row there is not a valid bet"
 }

@@ -11,13 +11,13 @@ export const SCAN_BYTES = 1024 * 1024
 export interface CsvFile {
   readonly disk: Disk
   readonly file: Descriptor
-  /** Covers the rows within `length`. */
+  /** Indexes the rows in the first `length` bytes. */
   readonly index: CsvIndex
-  /** The length in bytes of the file's whole, durable rows. */
+  /** The total length in bytes of the file's complete, durable rows. */
   length: number
 }
 
-/** A file before its first read. The books of the `hashed` agencies are hashed while reading. */
+/** A file that has not been read yet. The books of `hashed` agencies are hashed during the read. */
 export const unread = (disk: Disk, file: Descriptor, hashed?: Iterable<Agency>): CsvFile => ({
   disk,
   file,
@@ -30,7 +30,7 @@ type Visit = (start: number, end: number) => boolean
 
 /**
  * Reads the rows in `[from, until)`, `bufferBytes` at a time, until `visit` returns false. Returns
- * the offset after the last row. If `visit` did not stop there, no row begins at that offset.
+ * the offset after the last row. Unless `visit` stopped there, no row begins at that offset.
  */
 export const scanRows = Effect.fnUntraced(function* (
   { disk, file }: CsvFile,
@@ -75,10 +75,10 @@ const visitRows = (
   return { at, isDone: false }
 }
 
-/** The file or its state has invalid content. */
+/** Returns the error for invalid content in the file or its state. */
 export const unusable = (reason: string) => new DiskError({ operation: "read", reason })
 
-/** Another program has changed the file since its rows were indexed. */
+/** Returns the error for a row that another program has changed since it was indexed. */
 export const rowIsGone = (offset: number) =>
   unusable(`damaged at byte ${offset}: the bet that was there is no longer valid`)
 
@@ -98,9 +98,9 @@ export const scanWinners = Effect.fnUntraced(function* (csv: CsvFile, winningNum
     else documents.push(reader.document)
     return true
   })
-  // A draw that misses some bets would be worse than none.
+  // A draw without some of the bets would be worse than no draw.
   if (end !== length) return yield* rowIsGone(end)
-  // Two rows that lost the line end between them can look like one row with another number.
+  // Without the line ending between them, two rows can look like one row with another number.
   if (rows !== totalBets) {
     return yield* unusable(`damaged: it has ${rows} rows, expected ${totalBets}`)
   }

@@ -1,7 +1,7 @@
 /**
  * The rows of `bets.csv`: `agency,first,last,document,birthdate,number` and CR LF, as Python's
  * `csv.writer(quoting=QUOTE_MINIMAL)` writes them. Such a row is the agency plus the canonical row
- * with another line end. Any other valid row is accepted too, even one that ends in LF alone.
+ * with another line ending. Any other valid row is accepted too, even one that ends in LF alone.
  */
 import { type Agency, fromDigits, MAX_AGENCY } from "../../../domain/Agency.ts"
 import type { BetBatchBuilder } from "../../../domain/BetBatch.ts"
@@ -72,7 +72,7 @@ export const writeRows = ({ agency, runs }: Rows, into: Uint8Array, start: numbe
 
 const MAX_AGENCY_DIGITS = 10
 
-/** Returns the end of the row at `start` without its line end, whose LF is at `lineEnd`. */
+/** Returns the end of the row at `start` without its line ending, whose LF is at `lineEnd`. */
 const rowEnd = (bytes: Uint8Array, start: number, lineEnd: number): number =>
   lineEnd > start && bytes[lineEnd - 1] === Row.CR ? lineEnd - 1 : lineEnd
 

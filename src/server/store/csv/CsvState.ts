@@ -43,7 +43,7 @@ export const newState = (draw: DrawId): CsvState => ({
   discarding: false
 })
 
-/** Returns the state without an agency; the same object if it has nothing of the agency. */
+/** Returns the state without an agency; the same object if the agency is not in it. */
 export const withoutAgency = (state: CsvState, agency: Agency): CsvState => {
   const finished = new Map(state.finished)
   const told = new Set(state.told)

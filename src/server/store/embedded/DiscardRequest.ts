@@ -21,13 +21,13 @@ import { canonicalPath, isInUse } from "./StoreLock.ts"
 const SERVER_LOOKS_EVERY = "500 millis"
 /** A request is stale if its process has not renewed it for this long; it does so every second. */
 const STALE_MILLIS = 5000
-/** A younger file that is not a request may be one that is still being written. */
+/** A file younger than this that is not a request may be one that is still being written. */
 const WRITTEN_MILLIS = 1000
 const LOOK_MILLIS = 100
 const LOOKS_A_SECOND = 1000 / LOOK_MILLIS
 /** Longer than it takes to rewrite a CSV store of half a gigabyte. */
 const ANSWER_TIMEOUT_SECONDS = 10
-/** Waits for another request longer than an abandoned one takes to become stale. */
+/** The retries wait for another request longer than it takes an abandoned one to become stale. */
 const BUSY_RETRY_MILLIS = 250
 const BUSY_RETRIES = (STALE_MILLIS + 1000) / BUSY_RETRY_MILLIS
 
@@ -68,7 +68,7 @@ const execute = (
   if (draw !== drawId) return refuse(`it serves the draw ${drawId}, not ${draw}`)
   return Effect.matchEffect(discard(agency), {
     onSuccess: (bets) => Effect.as(log("success", { cantidad: bets }), { discarded: bets }),
-    // A broken store ends the server by itself.
+    // If the store is broken, the server stops anyway.
     onFailure: ({ message }) => refuse(message)
   })
 }

@@ -1,7 +1,7 @@
 /**
  * The writing half of both embedded stores, with group commit: writes that arrive during a commit
- * go together into the next one, so that a thousand small agencies cost a few syncs. Writes and
- * outcomes are plain values, which can be sent to a worker thread.
+ * share the next one, so that a thousand small agencies cost only a few syncs. Writes and outcomes
+ * are plain values, which can be sent to a worker thread.
  */
 import { Deferred, Effect, Metric, Semaphore } from "effect"
 import type { Agency } from "../../../domain/Agency.ts"
@@ -23,7 +23,7 @@ import {
   type WholeBook
 } from "../BetStore.ts"
 
-/** Each write of a commit succeeds or fails alone. A discard is the only write of its commit. */
+/** The writes of a commit succeed or fail independently. A discard is alone in its commit. */
 export type Write =
   | {
       readonly kind: "append"
@@ -31,7 +31,7 @@ export type Write =
       readonly position: number
       /** The canonical rows of the batch. */
       readonly runs: ReadonlyArray<Uint8Array>
-      /** Bytes of all runs. */
+      /** The total length of the runs in bytes. */
       readonly size: number
       readonly count: number
       /** Completes the agency's book. */
@@ -62,18 +62,18 @@ export type Outcome =
   | { readonly kind: "missing"; readonly agencies: ReadonlyArray<Agency> }
   | { readonly kind: "alreadyRecorded" }
   | { readonly kind: "discarded"; readonly bets: number }
-  /** This write could not be made durable, although others of its group may be. */
+  /** This write could not be made durable, although others in its group may have been. */
   | { readonly kind: "unavailable"; readonly reason: string }
 
 /** Maximum bytes of writes per commit. A single larger write is committed alone. */
 export const MAX_GROUP_BYTES = 8 * 1024 * 1024
 /** Minimum cost of a write in addition to its rows. */
 const WRITE_OVERHEAD_BYTES = 64
-/** Maximum that a row of the CSV file adds to a canonical row: an agency, a comma and a CR. */
+/** Maximum bytes that the CSV file adds to a canonical row: an agency, a comma and a CR. */
 const ROW_OVERHEAD_BYTES = 12
 
 const sizeOf = (write: Write): number => {
-  // Fills a group, and so is committed alone.
+  // It fills a whole group, so that it is committed alone.
   if (write.kind === "discard") return MAX_GROUP_BYTES
   const rows = write.kind === "append" ? write.size + write.count * ROW_OVERHEAD_BYTES : 0
   return WRITE_OVERHEAD_BYTES + rows
@@ -88,7 +88,7 @@ export type CommitFailure = StoreUnavailable | StoreBroken
 
 interface Group {
   readonly writes: Array<Write>
-  /** One per write, or the failure of all. */
+  /** One per write, or one failure for all of them. */
   readonly outcomes: Deferred.Deferred<ReadonlyArray<Outcome>, CommitFailure>
   bytes: number
 }
@@ -117,7 +117,7 @@ export const makeWriter = Effect.fnUntraced(function* (
       return Effect.andThen(Metric.update(commits, 1), unlessBroken(commit(group.writes)))
     })
 
-  /** Commits a write. Once submitted it runs to its end. */
+  /** Commits a write. Once submitted, it runs to completion. */
   const submit = Effect.fnUntraced(function* (write: Write) {
     const bytes = sizeOf(write)
     const isFirst = forming === undefined || forming.bytes + bytes > MAX_GROUP_BYTES
@@ -125,9 +125,9 @@ export const makeWriter = Effect.fnUntraced(function* (
     const group = forming!
     const index = group.writes.push(write) - 1
     group.bytes += bytes
-    // The first write commits the group, and any exit of it ends the others, so that none is left
-    // waiting. They get their outcomes before the next group begins, so that their next writes can
-    // join that group.
+    // The first write commits the group. However it ends, the others end with it, so that none is
+    // left waiting. They get their outcomes before the next group begins, so that their next writes
+    // can join that group.
     if (isFirst) yield* permit.withPermit(Deferred.into(commitGroup(group), group.outcomes))
     const outcome = (yield* Deferred.await(group.outcomes))[index]!
     if (outcome.kind !== "unavailable") return outcome
@@ -194,7 +194,7 @@ export const makeWriter = Effect.fnUntraced(function* (
     told,
     discard,
     broken: Deferred.await(brokenBy),
-    /** Runs a write of the store itself between two commits. */
+    /** Runs one of the store's own writes between two commits. */
     betweenCommits: (write: Effect.Effect<void, CommitFailure>) =>
       permit.withPermit(unlessBroken(write)),
     /** Reports a failed sync that a store detects between commits. */

@@ -19,7 +19,7 @@ const SQLITE_CORRUPT = 11
 const SQLITE_NOTADB = 26
 const DAMAGED: ReadonlyArray<number | undefined> = [SQLITE_CORRUPT, SQLITE_NOTADB]
 const RETRY_MILLIS = 50
-/** Half a second: a holder needs far less from writing its name to holding the lock for good. */
+/** Half a second, far longer than a holder takes from writing its name to keeping the lock. */
 const RETRIES = 10
 
 class LockFailure extends Data.TaggedError("LockFailure")<{

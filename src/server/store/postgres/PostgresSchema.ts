@@ -56,7 +56,7 @@ const migrate = Migrator.make({})({
   loader: Migrator.fromRecord(migrations)
 })
 
-/** Returns the tables' version, or 0 without tables; fails if this release does not support it. */
+/** Returns the tables' version; 0 if there are none. Fails if this release does not support it. */
 const versionOf = Effect.fnUntraced(function* (sql: PgClient.PgClient) {
   const [found] = yield* sql<{ there: boolean }>`
     select to_regclass(${MIGRATIONS_TABLE}) is not null as there`

@@ -1,6 +1,6 @@
 /**
- * The store in one SQLite file, through `node:sqlite`. A worker thread accesses the file, so that
- * the event loop never waits for the disk. Requests to it are plain values.
+ * The store in a single SQLite file, through `node:sqlite`. A worker thread accesses the file, so
+ * that the event loop never waits for the disk. Requests to the worker are plain values.
  */
 import { Worker } from "node:worker_threads"
 import { Deferred, Effect, Option } from "effect"
@@ -28,8 +28,8 @@ const BUSY_TIMEOUT_MILLIS = 5_000
 const CLOSE_TIMEOUT = "10 seconds"
 
 /**
- * The worker's objects live for one statement. With V8's default young generation it uses 40 MiB
- * more and is no faster.
+ * The worker's objects do not outlive one statement. With V8's default young generation the worker
+ * uses 40 MiB more and is no faster.
  */
 const WORKER_YOUNG_MIB = 4
 

@@ -252,7 +252,7 @@ describe("a CSV store of version 1", () => {
   )
 })
 
-describe("a bets.csv of another program", () => {
+describe("a bets.csv from another program", () => {
   const LINES = ["1,Ana,Diaz,30000001,1990-01-01,12", '1,"O, Li",Paz,2,1990-01-01,7574']
   const ROWS = LINES.map((line) => `${line.slice(2)}\n`).join("")
 
@@ -312,7 +312,7 @@ describe("a bets.csv of another program", () => {
     })
   )
 
-  it.live("is refused with the name of its mistake", () =>
+  it.live("is refused, and its mistake is named", () =>
     Effect.gen(function* () {
       const path = yield* inFolder
       const text = `${LINES.join("\r\n")}\r\n`

@@ -21,7 +21,7 @@ for (const [what, make] of [
       expect(make().read(LONGEST, 0, LONGEST.length)).toBe(true)
     })
 
-    it("without a line end is invalid once it is too long", () => {
+    it("without a line ending is invalid once it is too long", () => {
       const bytes = Buffer.alloc(MAX_ROW_BYTES + 1, "2")
       expect(make().read(bytes, 0, bytes.length)).toBe(false)
     })

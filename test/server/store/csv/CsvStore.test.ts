@@ -97,7 +97,7 @@ describe("CsvStore", () => {
     { arbitrary: { runs: 5 } }
   )
 
-  it.live("reads a file of Python's as the default draw with no finished books", () =>
+  it.live("reads a file that Python wrote as the default draw with no finished books", () =>
     Effect.gen(function* () {
       const path = yield* filled
       rmSync(`${path}.state.json`)
@@ -203,7 +203,7 @@ describe("CsvStore", () => {
 
   for (const [what, offset, byte, message] of [
     ["a bet was damaged", 2, 0x0a, "damaged at byte 0:"],
-    ["a line end was damaged", -1, 0x58, "damaged: it has "]
+    ["a line ending was damaged", -1, 0x58, "damaged: it has "]
   ] as const) {
     it.live(`returns no winners rather than some of them if ${what} meanwhile`, () =>
       Effect.gen(function* () {

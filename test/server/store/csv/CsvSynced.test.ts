@@ -86,7 +86,7 @@ describe("a CSV store notes how much of it is synced", () => {
     })
   )
 
-  it.effect("and before too many bytes are not noted", () =>
+  it.effect("before too many bytes are waiting to be noted", () =>
     Effect.gen(function* () {
       const path = yield* inFolder
       const row = bets(1, 0, 1)

@@ -286,7 +286,7 @@ describe("a process that requests a discard", () => {
     })
   )
 
-  it.live("fails with a cure if the request is removed or the server stops", () =>
+  it.live("fails and says what to do if the request is removed or the server stops", () =>
     Effect.gen(function* () {
       const { ask, file } = yield* deaf
       const fiber = yield* Effect.forkChild(ask, { startImmediately: true })
@@ -311,7 +311,7 @@ describe("a process that requests a discard", () => {
         const asking = DiscardRequest.ask({ path, drawId: "default", agency: 1 })
         const fiber = yield* Effect.forkDetach(asking, { startImmediately: true })
         yield* until(() => existsSync(file) && readFileSync(file, "utf8") !== "")
-        // The next look is the one in ten that also looks for the server.
+        // Every tenth check also looks for the server, and the next one does.
         yield* pause(50)
         yield* Effect.repeat(Effect.andThen(goOn, pause(25)), { times: 8 })
         const request = JSON.parse(readFileSync(file, "utf8"))

@@ -433,7 +433,7 @@ describeAsRoot("a user who may not open the store", () => {
   )
 })
 
-/** Opens a SQLite store as a user other than root and prints the error. */
+/** Opens an SQLite store as a user other than root and prints the error. */
 const OPENER = `
   const [path, module, how] = process.argv.slice(1)
   const { openFile } = await import(module)
@@ -453,7 +453,7 @@ const openAsOther = (path: string, how: "read" | "write") => {
   return stdout
 }
 
-describeAsRoot("the log of a SQLite store", () => {
+describeAsRoot("the log of an SQLite store", () => {
   it.live("is refused if another user creates it during the opening", () =>
     Effect.gen(function* () {
       const path = yield* newStore

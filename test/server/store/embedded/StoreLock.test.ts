@@ -166,7 +166,7 @@ describe("StoreLock", () => {
     })
   )
 
-  it.live("reports the cure for a damaged lock file and treats the store as in use", () =>
+  it.live("says what to do about a damaged lock file and treats the store as in use", () =>
     Effect.gen(function* () {
       const path = join(yield* temporaryFolder, "lottery.db")
       yield* Effect.scoped(StoreLock.acquire(path, path))

@@ -566,7 +566,7 @@ describeCluster("PostgresStore, while PostgreSQL or the network fails,", (shared
     })
   )
 
-  it.effect("a write that times out behind another server is not done later", () =>
+  it.effect("a write that times out behind another server is not executed later", () =>
     Effect.gen(function* () {
       const cluster = yield* shared
       const url = yield* freshSchema(cluster.url())

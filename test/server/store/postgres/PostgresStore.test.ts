@@ -1,5 +1,5 @@
 /**
- * Goal: the PostgreSQL store keeps the contract, also with several servers on one draw; people can
+ * Goal: the PostgreSQL store keeps the contract, even with several servers on one draw; people can
  * query its tables, and it leaves other programs' tables alone. Method: a real PostgreSQL, with one
  * schema per test. If the order of two servers' transactions matters, the test holds one open on
  * its own connection until PostgreSQL reports that the store waits for it.
@@ -486,7 +486,7 @@ describePostgres("PostgresStore", (database) => {
     })
   )
 
-  it.live("every server hears of changes to its own draw only", () =>
+  it.live("every server is notified of changes to its own draw only", () =>
     Effect.gen(function* () {
       const url = yield* schema
       const other = yield* open(url, "today")

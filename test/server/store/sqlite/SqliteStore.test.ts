@@ -182,7 +182,7 @@ describe("SqliteStore", () => {
     })
   )
 
-  it.live("a partly restored store or another program's is refused and left unchanged", () =>
+  it.live("a partly restored store or another program's file is refused and left unchanged", () =>
     Effect.gen(function* () {
       const { path, restored } = yield* stored
       const changes = [
