@@ -16,11 +16,11 @@ export type LogLine = typeof LogLine.Type
 const decodeLine = Schema.decodeOption(LogLine)
 
 class DemoFailed extends Data.TaggedError("DemoFailed")<{
-  readonly who: string
+  readonly processName: string
   readonly reason: string
 }> {
   override get message(): string {
-    return `${this.who} failed: ${this.reason}`
+    return `${this.processName} failed: ${this.reason}`
   }
 }
 
@@ -34,7 +34,7 @@ const KILL_AFTER = "5 seconds"
  */
 export const run = Effect.fnUntraced(
   function* (
-    who: string,
+    processName: string,
     args: ReadonlyArray<string>,
     lastAction: string,
     onLine: (line: LogLine) => Effect.Effect<void>
@@ -66,7 +66,7 @@ export const run = Effect.fnUntraced(
       })
     )
     const output = child.stdout.pipe(Stream.decodeText(), Stream.splitLines, Stream.runCollect)
-    const failed = (reason: string) => new DemoFailed({ who, reason })
+    const failed = (reason: string) => new DemoFailed({ processName, reason })
     const exitCode = Effect.mapError(child.exitCode, () => failed("it was killed"))
     const [printed, , code] = yield* Effect.all([output, log, exitCode], {
       concurrency: "unbounded"
@@ -75,9 +75,9 @@ export const run = Effect.fnUntraced(
     if (!isDone) return yield* failed("it was stopped")
     return [...printed]
   },
-  (effect, who) =>
+  (effect, processName) =>
     Effect.catchTag(effect, "PlatformError", (error) =>
-      Effect.fail(new DemoFailed({ who, reason: error.message }))
+      Effect.fail(new DemoFailed({ processName, reason: error.message }))
     ),
   Effect.scoped
 )

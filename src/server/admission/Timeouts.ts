@@ -58,11 +58,11 @@ const runsOut = Effect.fnUntraced(function* (
 /** Limits the time for an operation that does not read a message. */
 export const within = <A, E, R, E2>(
   timeout: Duration.Duration,
-  something: Effect.Effect<A, E, R>,
+  operation: Effect.Effect<A, E, R>,
   tooSlow: Effect.Effect<never, E2>
 ): Effect.Effect<A, E | E2, R> =>
   Effect.raceFirst(
-    something,
+    operation,
     Effect.andThen(
       runsOut(timeout, () => 0),
       tooSlow

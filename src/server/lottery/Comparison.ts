@@ -6,7 +6,7 @@ import { Data, Effect } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
 import type { BetBatch } from "../../domain/BetBatch.ts"
 import { LF } from "../../domain/BetRow.ts"
-import { Discarded, ifAnotherBook, StoreUnavailable } from "../store/BetStore.ts"
+import { Discarded, StoreUnavailable, wrongBookHint } from "../store/BetStore.ts"
 import type { Book } from "./Book.ts"
 
 export class BookDiffers extends Data.TaggedError("BookDiffers")<{
@@ -17,7 +17,7 @@ export class BookDiffers extends Data.TaggedError("BookDiffers")<{
   override get message(): string {
     const { agency, position } = this
     const differs = `agency ${agency}: the book differs from the stored one at position ${position}`
-    return `${differs}; ${ifAnotherBook(agency)}`
+    return `${differs}; ${wrongBookHint(agency)}`
   }
 }
 

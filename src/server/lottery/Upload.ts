@@ -15,7 +15,7 @@ import {
   BookMismatch,
   Conflict,
   Discarded,
-  ifAnotherBook
+  wrongBookHint
 } from "../store/BetStore.ts"
 import type { Book, BookConnection } from "./Book.ts"
 import { BookDiffers, compare as compareBooks } from "./Comparison.ts"
@@ -36,7 +36,7 @@ export class DigestMismatch extends Data.TaggedError("DigestMismatch")<{
   override get message(): string {
     const { agency, bets } = this
     const differs = `agency ${agency}: the ${bets} stored bets differ from the bets that were sent`
-    return `${differs}; ${ifAnotherBook(agency)}`
+    return `${differs}; ${wrongBookHint(agency)}`
   }
 }
 

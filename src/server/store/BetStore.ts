@@ -49,7 +49,7 @@ export class Conflict extends Data.TaggedError("Conflict")<{
 }
 
 /** Says what to do if the stored book is the wrong one. */
-export const ifAnotherBook = (agency: Agency): string =>
+export const wrongBookHint = (agency: Agency): string =>
   `if it is the wrong book, discard it before the draw: lottery discard --agency ${agency} --yes`
 
 /** The agency's book is finished, so no bets can be added. */
@@ -60,7 +60,7 @@ export class AlreadyFinished extends Data.TaggedError("AlreadyFinished")<{
   override get message(): string {
     const { agency, bets } = this
     const finished = `agency ${agency} has already finished its book with ${bets} bets`
-    return `${finished}; ${ifAnotherBook(agency)}`
+    return `${finished}; ${wrongBookHint(agency)}`
   }
 }
 
@@ -73,7 +73,7 @@ export class BookMismatch extends Data.TaggedError("BookMismatch")<{
   override get message(): string {
     const { agency, bets, stored } = this
     const differs = `agency ${agency}: the book ends after ${bets} bets, but ${stored} are stored`
-    return `${differs}; ${ifAnotherBook(agency)}`
+    return `${differs}; ${wrongBookHint(agency)}`
   }
 }
 
@@ -159,14 +159,14 @@ export class StoreOpenError extends Data.TaggedError("StoreOpenError")<{
 export class DrawMismatch extends Data.TaggedError("DrawMismatch")<{
   readonly drawId: string
   readonly stored: DrawTerms
-  readonly asked: DrawTerms
+  readonly requested: DrawTerms
 }> {
   override get message(): string {
     const describe = ({ agencies, winningNumber }: DrawTerms) =>
       `agencies ${describeAgencies(agencies)} and winning number ${winningNumber}`
     return (
       `the draw ${this.drawId} was opened with ${describe(this.stored)}, ` +
-      `but this server was started with ${describe(this.asked)}; ` +
+      `but this server was started with ${describe(this.requested)}; ` +
       "use the same terms, or start another draw with --draw or --store"
     )
   }
@@ -176,11 +176,12 @@ export class DrawMismatch extends Data.TaggedError("DrawMismatch")<{
 export const ensureSameTerms = (
   drawId: string,
   stored: StoredDraw,
-  asked: DrawTerms
+  requested: DrawTerms
 ): Effect.Effect<StoredDraw, DrawMismatch> =>
-  stored.winningNumber === asked.winningNumber && stored.agencies.join() === asked.agencies.join()
+  stored.winningNumber === requested.winningNumber &&
+  stored.agencies.join() === requested.agencies.join()
     ? Effect.succeed(stored)
-    : Effect.fail(new DrawMismatch({ drawId, stored, asked }))
+    : Effect.fail(new DrawMismatch({ drawId, stored, requested }))
 
 /** The readable side of a store, without locks or repairs, even while another process writes. */
 export interface StoredBooks {
@@ -200,7 +201,7 @@ export interface StoredBooks {
 }
 
 /** A range of positions in one edition of a book. */
-export interface PageOf {
+export interface PageRange {
   /** The position of the first bet, and the one after the last. */
   readonly from: number
   readonly until: number
@@ -242,7 +243,7 @@ export class BetStore extends Context.Service<
      * 1 MiB, and none of another edition. Time and memory are proportional to the result, no
      * matter what else is stored.
      */
-    readonly page: (agency: Agency, page: PageOf) => Effect.Effect<BetBatch, StoreUnavailable>
+    readonly page: (agency: Agency, page: PageRange) => Effect.Effect<BetBatch, StoreUnavailable>
 
     /**
      * Adds a batch at `position`, which must be the number of stored bets. With `last`, also

@@ -2,7 +2,7 @@
 import { Effect, Stream } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
 import type { BetBatch } from "../../domain/BetBatch.ts"
-import { type AgencyProgress, type PageOf, StoreUnavailable } from "./BetStore.ts"
+import { type AgencyProgress, type PageRange, StoreUnavailable } from "./BetStore.ts"
 
 /**
  * Streams the book of an agency from a position to the last bet that is stored when the stream
@@ -12,7 +12,7 @@ export const pagedBook = (
   agency: Agency,
   from: number,
   progress: Effect.Effect<AgencyProgress, StoreUnavailable>,
-  page: (agency: Agency, of: PageOf) => Effect.Effect<BetBatch, StoreUnavailable>
+  page: (agency: Agency, of: PageRange) => Effect.Effect<BetBatch, StoreUnavailable>
 ): Stream.Stream<BetBatch, StoreUnavailable> =>
   Stream.unwrap(
     Effect.map(progress, ({ bets: until, edition }) =>

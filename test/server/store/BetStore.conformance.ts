@@ -360,12 +360,12 @@ export const conformance = (name: string, stores: Stores): void => {
           const draw = drawOf([1, 5])
           expect(yield* store.openDraw(draw)).toEqual(storedDraw(draw))
           expect(yield* store.openDraw(draw)).toEqual(storedDraw(draw))
-          for (const asked of [drawOf([1]), drawOf([1, 5], 1)]) {
-            expect(yield* errorOf(store.openDraw(asked))).toMatchObject({
+          for (const requested of [drawOf([1]), drawOf([1, 5], 1)]) {
+            expect(yield* errorOf(store.openDraw(requested))).toMatchObject({
               _tag: "DrawMismatch",
               drawId: "default",
               stored: storedDraw(draw),
-              asked
+              requested
             })
           }
           expect(yield* store.draw).toEqual(Option.some(storedDraw(draw)))

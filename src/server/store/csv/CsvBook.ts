@@ -2,7 +2,12 @@
 import { Effect, Option } from "effect"
 import type { Agency } from "../../../domain/Agency.ts"
 import { BetBatch, BetBatchBuilder } from "../../../domain/BetBatch.ts"
-import { type AgencyProgress, type PageOf, StoreOpenError, StoreUnavailable } from "../BetStore.ts"
+import {
+  type AgencyProgress,
+  type PageRange,
+  StoreOpenError,
+  StoreUnavailable
+} from "../BetStore.ts"
 import type { DiskError } from "../embedded/Disk.ts"
 import { pagedBook } from "../PagedBook.ts"
 import { type CsvFile, scanRows } from "./CsvFile.ts"
@@ -43,7 +48,7 @@ const drawOf = ({ state: { opened, recorded } }: KnownBooks) =>
 /** Each answer reflects the books at the time of the call. */
 export const storedBooks = (
   books: KnownBooks,
-  page: (agency: Agency, of: PageOf) => Effect.Effect<BetBatch, StoreUnavailable>
+  page: (agency: Agency, of: PageRange) => Effect.Effect<BetBatch, StoreUnavailable>
 ) => {
   const progressIn = (agency: Agency) => Effect.sync(() => progressOf(books, agency))
   return {
@@ -100,7 +105,7 @@ const stretchFrom = (marks: AgencyMarks, first: number, until: number) => {
 export const readPage = Effect.fnUntraced(function* (
   csv: CsvFile,
   agency: Agency,
-  { from, until }: PageOf
+  { from, until }: PageRange
 ) {
   const { index, length } = csv
   const marks = index.get(agency)

@@ -6,7 +6,7 @@ import { Effect, Scope, Stream } from "effect"
 import { ActionLine } from "../../../domain/ActionLog.ts"
 import type { Agency } from "../../../domain/Agency.ts"
 import { BetBatch } from "../../../domain/BetBatch.ts"
-import { BetStore, type PageOf } from "../BetStore.ts"
+import { BetStore, type PageRange } from "../BetStore.ts"
 import * as DiscardRequest from "../embedded/DiscardRequest.ts"
 import { Disk, openScoped, syncFolderOf } from "../embedded/Disk.ts"
 import { MAX_GROUP_BYTES, makeWriter } from "../embedded/GroupCommit.ts"
@@ -103,7 +103,7 @@ export const openStore = Effect.fnUntraced(function* (disk: Disk, path: string, 
     Effect.forever,
     Effect.forkScoped
   )
-  const page = (agency: Agency, of: PageOf) =>
+  const page = (agency: Agency, of: PageRange) =>
     Effect.suspend(() =>
       of.edition === (store.editions.get(agency) ?? 0)
         ? Effect.scoped(Effect.flatMap(share(store), (csv) => readPage(csv, agency, of)))

@@ -163,11 +163,11 @@ export const makeWriter = Effect.fnUntraced(function* (
     }
   })
 
-  const openDraw = Effect.fnUntraced(function* (asked: DrawTerms) {
-    const { agencies, winningNumber } = asked
+  const openDraw = Effect.fnUntraced(function* (requested: DrawTerms) {
+    const { agencies, winningNumber } = requested
     const outcome = yield* submit({ kind: "openDraw", agencies, winningNumber })
     if (outcome.kind !== "draw") return { agencies, winningNumber, recorded: false }
-    return yield* ensureSameTerms(drawId, outcome.stored, asked)
+    return yield* ensureSameTerms(drawId, outcome.stored, requested)
   })
 
   const recordDraw = submit({ kind: "recordDraw" }).pipe(

@@ -6,7 +6,7 @@ import { MAX_ROW_BYTES } from "../../../domain/BetRow.ts"
 import {
   type AgencyProgress,
   NO_PROGRESS,
-  type PageOf,
+  type PageRange,
   type StoredBooks,
   type StoredDraw
 } from "../BetStore.ts"
@@ -44,7 +44,7 @@ export const makeBooks = ({ drawId, key, read, sql }: Postgres) => {
   }
 
   /** Returns canonical rows, built by PostgreSQL; none if the book has another edition. */
-  const page = (agency: Agency, { edition, from, until }: PageOf) => {
+  const page = (agency: Agency, { edition, from, until }: PageRange) => {
     // Stops at a gap: if another program deleted a bet, the remaining positions are wrong.
     const rows = sql<{ count: number; rows: string }>`
       select count(*)::int4 as count, coalesce(string_agg(row, '' order by position), '') as rows

@@ -158,8 +158,8 @@ export const makeWriter = ({ drawId, key, sql, write }: Postgres, notify: Effect
     Effect.mapError(toUnavailable)
   )
 
-  const openDraw = Effect.fnUntraced(function* (asked: DrawTerms) {
-    const { agencies, winningNumber } = asked
+  const openDraw = Effect.fnUntraced(function* (requested: DrawTerms) {
+    const { agencies, winningNumber } = requested
     const opened = sql<StoredDraw>`
       insert into draws (name, agencies, winning_number)
       values (${drawId}, ${integers(agencies)}, ${winningNumber})
@@ -168,7 +168,7 @@ export const makeWriter = ({ drawId, key, sql, write }: Postgres, notify: Effect
         winning_number = coalesce(draws.winning_number, excluded.winning_number)
       returning agencies, winning_number as "winningNumber", recorded_by is not null as recorded`
     const [row] = yield* write(opened)
-    const stored = yield* ensureSameTerms(drawId, row!, asked)
+    const stored = yield* ensureSameTerms(drawId, row!, requested)
     yield* write(makeAgencies(agencies))
     yield* makeIndex(winningNumber)
     return stored

@@ -119,21 +119,21 @@ const hasOurTables = (database: DatabaseSync): boolean => {
 const checkRestored = (database: DatabaseSync): void => {
   const damaged = database
     .prepare(
-      `select coalesce(said.agency, found.agency) as agency,
-          coalesce(said.bets, 0) as said, coalesce(found.bets, 0) as found
-        from agencies as said
+      `select coalesce(recorded.agency, found.agency) as agency,
+          coalesce(recorded.bets, 0) as recorded, coalesce(found.bets, 0) as found
+        from agencies as recorded
         full join (
           select draw, agency, iif(max(position) < count(*), count(*), -1) as bets
           from bets group by draw, agency
-        ) as found on found.draw = said.draw and found.agency = said.agency
-        where coalesce(said.bets, 0) <> coalesce(found.bets, 0) limit 1`
+        ) as found on found.draw = recorded.draw and found.agency = recorded.agency
+        where coalesce(recorded.bets, 0) <> coalesce(found.bets, 0) limit 1`
     )
     .get()
   if (damaged === undefined) return
-  const { agency, found, said } = damaged
+  const { agency, found, recorded } = damaged
   const actual = found === -1 ? "their positions have gaps" : `${found} were found`
   throw new NotUsable(
-    `it was only partly restored: agency ${agency} should have ${said} bets, but ${actual}`
+    `it was only partly restored: agency ${agency} should have ${recorded} bets, but ${actual}`
   )
 }
 

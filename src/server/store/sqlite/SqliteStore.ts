@@ -9,7 +9,7 @@ import { BetBatch } from "../../../domain/BetBatch.ts"
 import {
   BetStore,
   BetStoreReader,
-  type PageOf,
+  type PageRange,
   StoreBroken,
   type StoredBooks,
   StoreOpenError,
@@ -166,7 +166,7 @@ type Started = Effect.Success<ReturnType<typeof startWorker>>
 
 const makeBooks = ({ call }: Started) => {
   const progressOf = (agency: Agency) => call("progressOf", [agency])
-  const page = (agency: Agency, of: PageOf) =>
+  const page = (agency: Agency, of: PageRange) =>
     Effect.map(call("page", [agency, of]), ({ bytes, count }) => new BetBatch(bytes, count))
   const books: StoredBooks = {
     draw: Effect.map(call("draw", []), Option.fromUndefinedOr),
