@@ -371,9 +371,8 @@ describe("a different stored book", () => {
       expect(error).toMatchObject({ agency: 3, stored: 6, total: 6, position: 4 })
       expect(error.message).toBe(
         "agency 3: the server has a different book of 6 bets; this one has 6, and they first " +
-          "differ at bet 5. To send this one instead, first discard the server's book, with the " +
-          "URL of the server's store: lottery discard --store URL --agency 3 --yes; " +
-          "after the draw, this requires a new draw"
+          "differ at bet 5. To send this one instead, before the draw, discard the server's book " +
+          "and send it again: lottery discard --store URL --agency 3 --yes"
       )
     })
   )
