@@ -71,7 +71,7 @@ const nameOf = (kind: StoreKind, dialect: Dialect, { agencies, batch }: Cell): s
 type Round = Readonly<Record<string, Figures>>
 
 const lineOf = (rounds: ReadonlyArray<Round>, name: string, base: string): Line => {
-  if (rounds[0]?.[name] === undefined) return { what: name, measured: "does not fit a packet" }
+  if (rounds[0]?.[name] === undefined) return { what: name, measured: "does not fit in a packet" }
   const of = (key: string, figure: keyof Figures) =>
     medianOf(rounds, (round) => round[key]![figure])
   const measured =

@@ -94,7 +94,7 @@ export const settings = {
     shownDefault: "1s"
   }),
   wait: Setting.withDefault("wait", "<duration>", {
-    description: "Try again for this long until the server answers",
+    description: "How long to keep trying until the server answers",
     schema: SettingText.DurationFromText,
     default: Duration.zero,
     shownDefault: "0s"

@@ -148,7 +148,7 @@ export const AgencyFromText = fromText(
   fromDigits
 )
 
-/** One of `words`, or one of their `aliases`, in any case. */
+/** One of `words`, or one of their `aliases`, in upper or lower case. */
 export const oneOf = <const Word extends string>(
   words: ReadonlyArray<Word>,
   aliases: Readonly<Record<string, Word>> = {}
@@ -178,7 +178,7 @@ export const BooleanFromText = fromText("expected true or false", (text) =>
 export const showSize = (bytes: number): string =>
   ByteSize.format(ByteSize.bytes(bytes)).replace(" ", "")
 
-// The unambiguous part of what `ByteSize` reads.
+// The unambiguous subset of what `ByteSize` reads.
 const SIZE = /^\d{1,6}(?:KiB|MiB|GiB)$/
 
 export const sizeFrom = (minimum: number): TextSchema<number> =>

@@ -285,7 +285,7 @@ const hasBom = (bytes: Uint8Array, start: number, end: number): boolean =>
 const SHOWN_LINE_CHARACTERS = 80
 const lenientUtf8 = new TextDecoder()
 
-/** Returns the end of a line without a BOM and CR: a truncated line was cut there. */
+/** Returns the end of a line, without BOM or CR: a truncated line was cut there. */
 const shownEnd = (line: Uint8Array): string => {
   const text = lenientUtf8.decode(line).replace(/\r$/, "")
   return text.length > SHOWN_LINE_CHARACTERS ? `…${text.slice(-SHOWN_LINE_CHARACTERS)}` : text

@@ -108,7 +108,7 @@ export const makeServerTls = Effect.fn("Certificates.makeServerTls")(function* (
 ): Effect.fn.Return<ServerTls, CredentialsUnusable> {
   const asksForCertificates = credentials.clientCa !== undefined
   let authorities = authoritiesIn(credentials)
-  /** How often a CA of the agencies was removed. */
+  /** How many times a CA of the agencies was removed. */
   let revocations = 0
   const links = new Set<Tls.TLSSocket>()
   const shaking = new Map<string, Finish>()

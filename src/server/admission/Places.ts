@@ -29,14 +29,14 @@ export const EVICTED =
 
 interface Newcomer {
   readonly address: string
-  /** False on the winners' port: silence is normal there and does not count for the address. */
+  /** False on the winners port: silence is normal there and does not count for the address. */
   readonly counts: boolean
   /** Disconnects it to make room for another. */
   readonly evict: () => void
 }
 
 export interface Place {
-  /** Waits for the connection's turn, which comes late if its address has too many. */
+  /** Waits for the connection's turn, delayed if its address has too many unidentified peers. */
   readonly turn: Effect.Effect<void>
   /** Marks the peer as identified: its first message was accepted. */
   readonly markIdentified: () => void

@@ -35,7 +35,7 @@ export type ReadError = BadMessage | TooSlow | EndOfStream | ConnectionLost
 
 /** How a dialect encodes this session. */
 export interface BookDialect {
-  /** Reads one message; with `isFinished` this connection's last batch is stored. */
+  /** Reads one message; `isFinished` says whether this connection has finished its book. */
   readonly read: (peer: Peer, isFinished: boolean) => Effect.Effect<Bets | Question, ReadError>
   /** True if the bytes begin with a whole message that is cheap to read. */
   readonly beginsWithMessage: (bytes: Uint8Array) => boolean

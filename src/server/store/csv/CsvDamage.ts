@@ -53,11 +53,11 @@ const describeRow = (bytes: Uint8Array, offset: number): string => {
     return "it begins with a byte order mark; remove its first 3 bytes (tail -c +4)"
   }
   if (offset === 0 && (bytes[0] === 0xff || bytes[0] === 0xfe)) {
-    return "it begins as UTF-16; convert it to UTF-8 without a byte order mark"
+    return "it looks like UTF-16; convert it to UTF-8 without a byte order mark"
   }
   const lineEnd = bytes.indexOf(LF)
   if (lineEnd > 1 && bytes[lineEnd - 1] === CR && bytes[lineEnd - 2] === CR) {
-    return "its lines end in CR CR LF; remove one CR of each (sed -i 's/\\r\\r$/\\r/')"
+    return "its lines end in CR CR LF; remove one CR from each (sed -i 's/\\r\\r$/\\r/')"
   }
   if (lineEnd === 0 || (lineEnd === 1 && bytes[0] === CR)) return "there is an empty line"
   if (lineEnd === -1 && isRowAt(Buffer.concat([bytes, Buffer.of(LF)]), 0)) {

@@ -1,6 +1,6 @@
 /**
  * The connection pool to PostgreSQL: how reads and writes share it, what errors mean, and when a
- * statement is retried or given up.
+ * statement is retried or abandoned.
  */
 import * as PgClient from "@effect/sql-pg/PgClient"
 import { Data, Effect, Option, type Redacted, Schedule, type Scope, Semaphore } from "effect"
@@ -22,7 +22,7 @@ const MAX_CONNECTIONS = WRITERS + READERS + LISTENERS
 /** Retries last 5 seconds in total. */
 const RETRY_EVERY = "200 millis"
 const RETRIES = 25
-/** After this time a statement is given up and its connection is closed. */
+/** After this time a statement is abandoned and its connection is closed. */
 const STATEMENT_SECONDS = 20
 
 /**
@@ -50,7 +50,7 @@ const TRANSIENT_STATES = new Set([
   "40P01" // deadlock_detected
 ])
 
-/** The code is a SQLSTATE for an error of PostgreSQL, and Node's code for a network error. */
+/** The code is a SQLSTATE for a PostgreSQL error, and Node's code for a network error. */
 interface Origin extends Error {
   readonly code?: unknown
   /** One error per address of the host. */

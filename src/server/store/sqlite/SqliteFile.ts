@@ -22,7 +22,7 @@ export interface FileSettings {
   readonly path: string
   readonly drawId: string
   readonly readOnly: boolean
-  /** How long a write waits while another process writes the file. */
+  /** How long a write waits while another process writes to the file. */
   readonly busyTimeoutMillis: number
 }
 

@@ -319,8 +319,8 @@ describe("a bets.csv from another program", () => {
       const bom = Buffer.concat([Buffer.of(0xef, 0xbb, 0xbf), Buffer.from(text)])
       for (const [bytes, what] of [
         [bom, "begins with a byte order mark; remove its first 3 bytes"],
-        [Buffer.from(`\ufeff${text}`, "utf16le"), "begins as UTF-16; convert it to UTF-8"],
-        [text.replaceAll("\r\n", "\r\r\n"), "lines end in CR CR LF; remove one CR of each"],
+        [Buffer.from(`\ufeff${text}`, "utf16le"), "looks like UTF-16; convert it to UTF-8"],
+        [text.replaceAll("\r\n", "\r\r\n"), "lines end in CR CR LF; remove one CR from each"],
         [`${LINES[0]}\r\n\r\n${LINES[1]}\r\n`, "damaged at byte 35, or not a store: .*empty line"]
       ] as const) {
         writeFileSync(path, bytes)
