@@ -1,6 +1,7 @@
 /**
  * The course's log line as a value: `action: sorteo | result: success | …`. Users grep these lines,
- * so actions and keys keep the course's Spanish names. The logger writes lines as text or JSON.
+ * so the course's actions and keys keep their Spanish names; all others are English. The logger
+ * writes lines as text or JSON.
  */
 import { Effect } from "effect"
 

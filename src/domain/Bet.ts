@@ -1,6 +1,6 @@
 /**
- * A bet and the rules of its five fields. `ordinaryBetEnd` repeats the rules over bytes, for speed,
- * and is tested against this module.
+ * A bet and the rules of its five fields, which are only here. `ordinaryBetEnd` alone repeats them,
+ * over bytes and for speed, and is tested against this module.
  */
 import { Schema, SchemaTransformation } from "effect"
 

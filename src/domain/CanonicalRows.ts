@@ -14,8 +14,8 @@ interface RowsProblem {
 }
 
 /**
- * Makes a batch of `count` bets from `bytes`, without a copy. Checks every field, and that each row
- * is canonical, so that equal bets have equal bytes.
+ * Makes a batch of `count` bets of `bytes`, which the batch owns from then on. Checks every field,
+ * and that each row is canonical, so that equal bets have equal bytes.
  */
 export const batchFromRows = (
   bytes: Uint8Array,

@@ -39,7 +39,7 @@ export class ByteQueue {
     return this.buffer.subarray(this.start, this.end)
   }
 
-  /** Sets the length of the next run, so that a new buffer has exactly this size. */
+  /** Sets the length of the next run. A new buffer makes room for it and for no more. */
   expect(count: number): void {
     this.expected = count
   }

@@ -60,7 +60,10 @@ export class Server extends Context.Service<
     Layer.effect(Server, make(options)).pipe(Layer.provide(Reception.layer))
 }
 
-/** Fails if a port is unavailable. Run it before a store is opened, to leave no trace in one. */
+/**
+ * Fails if a port is unavailable; leaves both free. Run it before a store is opened, to leave no
+ * trace in one.
+ */
 export const tryPorts = Effect.fn("Server.tryPorts")(function* ({
   port,
   winnersPort,

@@ -205,7 +205,7 @@ const MAY_GIVE_UP = /another connection took over|its log has the reason/
 const MAY_REFUSE = [
   /another connection took over agency \d$/,
   /expected bets at position \d+, got position \d+$/,
-  /has already finished its book with \d+ bets;/,
+  /has already finished its book with \d+ bets, so no bets can be added;/,
   /error: connection lost: /,
   /error: the peer stopped sending after \d+ bytes of a message$/,
   /error: expected a first byte in \S+, got 0 bytes$/,

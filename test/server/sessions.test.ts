@@ -158,7 +158,8 @@ describe("an agency that disconnects", () => {
 })
 
 describe("a discard", () => {
-  const WHY = "the stored book of agency 1 was discarded; send the book again"
+  const WHY =
+    "the stored book of agency 1 was discarded; start the client again with the right book"
 
   const OF_BETS = "apuesta_recibida | result: fail | agencia: 1 | posicion: 3"
   const OF_QUESTION = "consulta_ganadores | result: fail | agencia: 1"

@@ -77,7 +77,10 @@ export const settings = {
     description: "Send nothing unless the book has exactly this many bets",
     schema: SettingText.intBetween(0, MAX_BETS)
   }),
-  allowEmpty: Setting.flag("allow-empty", "Allow a book without bets"),
+  allowEmpty: Setting.flag(
+    "allow-empty",
+    "Send a book without bets: the agency takes part in the draw with none"
+  ),
   timeout: Setting.optional("timeout", "<duration>", {
     description: "Give up if the winners have not arrived after this long",
     shownDefault: "never",

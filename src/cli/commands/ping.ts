@@ -126,18 +126,22 @@ const messageAt = ({ clientId, message }: Given, index: number): string =>
     })
   )
 
+/** Tries again as long as `wait` has not passed; a schedule of no duration would try twice. */
+const retryFor = <A, E, R>(wait: Duration.Duration, exchange: Effect.Effect<A, E, R>) =>
+  Duration.isZero(wait)
+    ? exchange
+    : Effect.retry(exchange, Schedule.upTo(Schedule.spaced(RETRY_DELAY), { duration: wait }))
+
 const sendAll = Effect.fnUntraced(function* (
   given: Given,
   server: ServerAddress,
   client_id: number
 ) {
-  const untilAnswered = Schedule.upTo(Schedule.spaced(RETRY_DELAY), { duration: given.wait })
   for (let index = 1; index <= given.count; index++) {
+    if (index > 1) yield* Effect.sleep(given.period)
     const message = messageAt(given, index)
     const exchange = echo(server, message)
-    yield* index === 1
-      ? Effect.retry(exchange, untilAnswered)
-      : Effect.andThen(Effect.sleep(given.period), exchange)
+    yield* index === 1 ? retryFor(given.wait, exchange) : exchange
     yield* logAction("receive_message", "success", { client_id, msg: message })
   }
   yield* logAction("loop_finished", "success", { client_id })
@@ -169,7 +173,7 @@ export const ping = Command.make(
   Command.withExamples([
     {
       command: "lottery ping --wait 30s",
-      description: "Wait until the server on this machine answers, for 30 seconds at most"
+      description: "Keep trying for 30 seconds until the server on this machine answers"
     },
     {
       command: "lottery ping --server localhost:12345 --count 3 --period 500ms",

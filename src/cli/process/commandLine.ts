@@ -23,7 +23,7 @@ const DESCRIPTIONS = {
   discard: "Discard an agency's stored book before the draw, so that a corrected one can be sent",
   compose: "Write a Compose file for servers and clients, one container each",
   keys:
-    "Make keys and certificates to try out TLS; " +
+    "Make keys and certificates for testing TLS, and for nothing else; " +
     "all private keys, including the CA's, are stored unprotected in one folder"
 }
 type DescribedName = keyof typeof DESCRIPTIONS

@@ -113,7 +113,10 @@ const checkTotal = Effect.fnUntraced(function* (
   yield* Effect.logWarning(`${book}: no bets; sending an empty book`)
 })
 
-/** Opens the book. The whole book is checked before any of it is sent. */
+/**
+ * Opens the book. The whole book is checked before any of it is sent. `--bets` wins over a single
+ * bet, which may be in the environment by accident.
+ */
 export const open = Effect.fnUntraced(function* (settings: Settings, conversation: Conversation) {
   const single = Option.isSome(settings.bets)
     ? undefined

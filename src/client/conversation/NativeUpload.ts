@@ -41,7 +41,10 @@ const cut = Effect.fnUntraced(function* (whole: PositionedBatch, maxBytes: numbe
   return [...pieces, { position, batch }]
 })
 
-/** Sends bets, which begin at position `start`. Completes when all are acknowledged. */
+/**
+ * Sends bets, which begin at position `start` and have no gap, within the welcome's limits. Calls
+ * `onAcknowledged` for each frame. Completes when all are acknowledged.
+ */
 export const upload = Effect.fn("NativeUpload.upload")(function* (
   server: NativeServer,
   { maxFrame, window }: Native.Welcome,

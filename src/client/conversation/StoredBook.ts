@@ -25,8 +25,9 @@ export class AnotherBook extends Data.TaggedError("AnotherBook")<{
     const { agency, stored, total } = this
     return (
       `agency ${agency}: the server has a different book of ${stored} bets; this one has ${total}` +
-      `${this.difference()}. To send this one instead, before the draw, discard the server's ` +
-      `book and send it again: lottery discard --store URL --agency ${agency} --yes`
+      `${this.difference()}. To send this one instead, discard the server's book before the ` +
+      `draw, where its store is: lottery discard --store URL --agency ${agency} --yes; then ` +
+      "start this client again"
     )
   }
 

@@ -43,7 +43,7 @@ const toNotTls = (bytes: Uint8Array): NotTls => {
 export interface TlsHello {
   /** Waits for the first bytes. */
   readonly begun: Effect.Effect<void, HandshakeFailed | NotTls>
-  /** Fails once the peer has disconnected or has sent more than one record. */
+  /** Fails once the peer has disconnected or has sent more bytes than one record may have. */
   readonly lost: Effect.Effect<never, HandshakeFailed>
   /** Returns the bytes to the connection and stops reading it. */
   readonly giveBack: () => void

@@ -35,8 +35,8 @@ export class BookDigest {
   }
 
   /**
-   * Returns the digest of the stored book followed by `more`, as 64 hex digits. The caller holds
-   * the book's `commit` permit.
+   * Returns the digest of the stored book, as `progress` describes it, followed by `more`: 64 hex
+   * digits. The caller holds the book's `commit` permit.
    */
   readonly of = Effect.fnUntraced(
     { self: this },

@@ -69,6 +69,7 @@ export class Lottery extends Context.Service<
       connection: BookConnection
     ) => Effect.Effect<void, never, Scope.Scope>
 
+    /** Which agencies have finished; a discard makes an agency unfinished again. */
     readonly standings: Pick<Standings, "now" | "changedFrom" | "hasFinished">
 
     /** Waits for the draw, then returns the agency's own winners. */

@@ -146,9 +146,10 @@ export const make = (
   const appendAt = Effect.fnUntraced(
     function* (at: number, batch: BetBatch) {
       // Another connection may have added bets, so the book's end is checked as well.
-      if (at !== position) return yield* new Conflict({ agency, position: at, stored: position })
+      if (at !== position) return yield* new Conflict({ agency, position: at, expected: position })
       if (batch.count > 0) yield* refreshProgress
-      if (at !== seen.bets) return yield* new Conflict({ agency, position: at, stored: seen.bets })
+      if (at !== seen.bets)
+        return yield* new Conflict({ agency, position: at, expected: seen.bets })
       if (batch.count > 0) yield* add(batch, false)
       position = seen.bets
     },
@@ -156,12 +157,12 @@ export const make = (
     // may resume again, and then learns whether its own book is the stored one.
     (appended, at) =>
       Effect.catchTag(appended, "AlreadyFinished", ({ bets }) =>
-        Effect.fail(new Conflict({ agency, position: at, stored: bets }))
+        Effect.fail(new Conflict({ agency, position: at, expected: bets }))
       ),
     book.commit.withPermit
   )
 
-  /** Appends a batch to the stored book without comparing and acknowledges it. */
+  /** Appends a batch without comparing and acknowledges it; nothing interrupts the two. */
   const append = Effect.fnUntraced(function* <E, R>(
     at: number,
     batch: BetBatch,
@@ -174,7 +175,8 @@ export const make = (
 
   /** Compares the next batch, starting at position 0; returns how many bets are equal so far. */
   const compare = Effect.fnUntraced(function* (at: number, batch: BetBatch) {
-    if (at !== comparedTo) return yield* new Conflict({ agency, position: at, stored: comparedTo })
+    if (at !== comparedTo)
+      return yield* new Conflict({ agency, position: at, expected: comparedTo })
     comparedTo += yield* compareAt(at, batch)
     if (comparedTo < at + batch.count) {
       return yield* new BookDiffers({ agency, position: comparedTo })

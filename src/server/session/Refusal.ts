@@ -112,7 +112,7 @@ export const toRejected = (reason: Reason): Rejected => {
         ? rejected(CODES.BadMessage, reason.message)
         : rejected("InvalidBet", reason.reason, (reason.position ?? 0) + reason.index)
     case "Conflict": {
-      const isGap = reason.position > reason.stored
+      const isGap = reason.position > reason.expected
       return rejected(isGap ? "Gap" : CODES.Conflict, reason.message, reason.position)
     }
     case "BookDiffers":

@@ -1,6 +1,7 @@
 /**
- * The store of one draw. Each kind of store has a layer, and all of them pass the same conformance
- * suite. Every write syncs its data before it succeeds.
+ * The store of one draw: a contract with a layer for each kind of store, and one conformance suite
+ * that all of them pass. What a write acknowledges is durable: its data is synced before it
+ * succeeds.
  */
 import { Context, Data, Effect, type Option, type Stream } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
@@ -40,17 +41,19 @@ export interface StoredDraw extends DrawTerms {
 export class Conflict extends Data.TaggedError("Conflict")<{
   readonly agency: Agency
   readonly position: number
-  readonly stored: number
+  /** The position at which the next bets must begin. */
+  readonly expected: number
 }> {
   override get message(): string {
-    const { agency, stored, position } = this
-    return `agency ${agency}: expected bets at position ${stored}, got position ${position}`
+    const { agency, expected, position } = this
+    return `agency ${agency}: expected bets at position ${expected}, got position ${position}`
   }
 }
 
 /** Says what to do if the stored book is the wrong one. */
 export const wrongBookHint = (agency: Agency): string =>
-  `if it is the wrong book, discard it before the draw: lottery discard --agency ${agency} --yes`
+  "if the stored book is the wrong one, discard it before the draw: " +
+  `lottery discard --agency ${agency} --yes`
 
 /** The agency's book is finished, so no bets can be added. */
 export class AlreadyFinished extends Data.TaggedError("AlreadyFinished")<{
@@ -60,7 +63,7 @@ export class AlreadyFinished extends Data.TaggedError("AlreadyFinished")<{
   override get message(): string {
     const { agency, bets } = this
     const finished = `agency ${agency} has already finished its book with ${bets} bets`
-    return `${finished}; ${wrongBookHint(agency)}`
+    return `${finished}, so no bets can be added; ${wrongBookHint(agency)}`
   }
 }
 
@@ -80,7 +83,8 @@ export class BookMismatch extends Data.TaggedError("BookMismatch")<{
 /** The stored book was discarded while the agency was sending it. */
 export class Discarded extends Data.TaggedError("Discarded")<{ readonly agency: Agency }> {
   override get message(): string {
-    return `the stored book of agency ${this.agency} was discarded; send the book again`
+    const discarded = `the stored book of agency ${this.agency} was discarded`
+    return `${discarded}; start the client again with the right book`
   }
 }
 
@@ -260,7 +264,10 @@ export class BetStore extends Context.Service<
       Conflict | AlreadyFinished | Discarded | StoreUnavailable | StoreBroken
     >
 
-    /** Finishes the book if exactly `bets` are stored. Repeating the same call succeeds. */
+    /**
+     * Finishes the book if exactly `bets` are stored. Repeating it with the same number succeeds
+     * and changes nothing, not even the SHA-256.
+     */
     readonly finish: (
       agency: Agency,
       bets: number,
@@ -278,7 +285,10 @@ export class BetStore extends Context.Service<
      */
     readonly recordDraw: Effect.Effect<boolean, NotAllFinished | StoreUnavailable | StoreBroken>
 
-    /** Finds each agency's winning documents, in book order, without loading every bet. */
+    /**
+     * Finds the winning documents of every agency that has a winning bet, in book order, without
+     * loading every bet. Other agencies are not in the map.
+     */
     readonly winners: (
       winningNumber: number
     ) => Effect.Effect<ReadonlyMap<Agency, Winners>, StoreUnavailable>

@@ -4,7 +4,7 @@
  */
 import { spawnSync } from "node:child_process"
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
-import { createConnection } from "node:net"
+import { type AddressInfo, createConnection, createServer } from "node:net"
 import { join } from "node:path"
 import { it } from "@effect/vitest"
 import { Effect } from "effect"
@@ -505,5 +505,22 @@ it.live("ping waits for a server that starts later, and no longer than it is tol
     yield* Effect.sleep("500 millis")
     yield* startServer({ store: `sqlite:${folder}/lottery.db`, ports: first })
     expect((yield* waiting.outcome).code).toBe(0)
+  })
+)
+
+it.live("ping tries once without --wait", () =>
+  Effect.gen(function* () {
+    let connections = 0
+    const closing = createServer((socket) => {
+      connections++
+      socket.destroy()
+    })
+    yield* Effect.callback<void>((resume) => {
+      closing.listen(0, "127.0.0.1", () => resume(Effect.void))
+    })
+    yield* Effect.addFinalizer(() => Effect.sync(() => closing.close()))
+    const { port } = closing.address() as AddressInfo
+    const { code } = yield* runLottery({ args: ["ping", "--server", `127.0.0.1:${port}`] })
+    expect([code, connections]).toEqual([1, 1])
   })
 )

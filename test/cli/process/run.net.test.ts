@@ -241,7 +241,7 @@ describe("a signal", () => {
 it.live("SIGTERM reaches a server that is started without npx as docs/operations.md says", () =>
   Effect.gen(function* () {
     const operations = readFileSync(join(ROOT, "docs", "operations.md"), "utf8")
-    const [, program, script] = /`(node_modules\/\S+) (\S+) server`/.exec(operations)!
+    const [, program, script] = /itself: `(node_modules\/\S+) (\S+) server`/.exec(operations)!
     const store = `sqlite:${yield* folder}/lottery.db`
     const server = yield* startLottery({
       args: ["server", "--host", "127.0.0.1", "--port", "0", "--store", store],

@@ -371,8 +371,9 @@ describe("a different stored book", () => {
       expect(error).toMatchObject({ agency: 3, stored: 6, total: 6, position: 4 })
       expect(error.message).toBe(
         "agency 3: the server has a different book of 6 bets; this one has 6, and they first " +
-          "differ at bet 5. To send this one instead, before the draw, discard the server's book " +
-          "and send it again: lottery discard --store URL --agency 3 --yes"
+          "differ at bet 5. To send this one instead, discard the server's book before the draw, " +
+          "where its store is: lottery discard --store URL --agency 3 --yes; then start this " +
+          "client again"
       )
     })
   )

@@ -305,7 +305,7 @@ describe("with another server on the same store", () => {
         expect(yield* Effect.flip(late.append(batchOf(bet(11))))).toMatchObject({
           _tag: "Conflict",
           position: 1,
-          stored: 2
+          expected: 2
         })
         const again = yield* resumeOf(1)
         expect(again.resumed.finished).toBe(true)

@@ -80,8 +80,8 @@ describe("a resumed upload", () => {
       yield* other.send(batchOf("1", "2"))
       const append = (position: number) =>
         Effect.flip(upload.append(position, batchOf("3"), () => Effect.void))
-      expect(yield* append(2)).toMatchObject({ _tag: "Conflict", position: 2, stored: 0 })
-      expect(yield* append(0)).toMatchObject({ _tag: "Conflict", position: 0, stored: 2 })
+      expect(yield* append(2)).toMatchObject({ _tag: "Conflict", position: 2, expected: 0 })
+      expect(yield* append(0)).toMatchObject({ _tag: "Conflict", position: 0, expected: 2 })
     }).pipe(Effect.scoped)
   )
 })

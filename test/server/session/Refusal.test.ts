@@ -24,8 +24,8 @@ const temporary = [
   new BetStore.StoreUnavailable({ reason: "full" }),
   new BetStore.StoreBroken({ reason: "damaged" }),
   new BetStore.DamagedBet({ agency, position: 0, reason: "changed" }),
-  new BetStore.Conflict({ agency, position: 1, stored: 2 }),
-  new BetStore.Conflict({ agency, position: 3, stored: 2 }),
+  new BetStore.Conflict({ agency, position: 1, expected: 2 }),
+  new BetStore.Conflict({ agency, position: 3, expected: 2 }),
   new TooSlow(slow)
 ]
 

@@ -106,11 +106,11 @@ export const conformance = (name: string, stores: Stores): void => {
             _tag: "Conflict",
             agency: 1,
             position: 124,
-            stored: 123
+            expected: 123
           })
           expect(yield* errorOf(store.append(1, 0, bets(1, 0, 1)))).toMatchObject({
             _tag: "Conflict",
-            stored: 123
+            expected: 123
           })
           expect(yield* store.progressOf(1)).toEqual({
             bets: 123,
@@ -199,7 +199,7 @@ export const conformance = (name: string, stores: Stores): void => {
             yield* errorOf(store.append(1, 2, bets(1, 2, 2), { last: whole(bets(1, 0, 4)) }))
           ).toMatchObject({
             _tag: "Conflict",
-            stored: 3
+            expected: 3
           })
           expect(yield* store.progressOf(1)).toEqual({
             bets: 3,
@@ -788,7 +788,7 @@ export const conformance = (name: string, stores: Stores): void => {
           expect(commits).toBe(7)
           expect(all[3]).toMatchObject({ _tag: "AlreadyFinished", bets: 10 })
           expect([all[4], all[9], all[10]]).toEqual([10, 0, 4])
-          expect(all[5]).toMatchObject({ _tag: "Conflict", stored: 0 })
+          expect(all[5]).toMatchObject({ _tag: "Conflict", expected: 0 })
           expect(all[6]).toMatchObject({ _tag: "Discarded", agency: 1 })
           expect([...(yield* store.progress)]).toEqual([
             [1, { bets: 2, finished: true, told: false, edition: 2 }],

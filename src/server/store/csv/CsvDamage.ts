@@ -133,7 +133,7 @@ const finishedBooks = Effect.fnUntraced(function* (
  * Reads the rows of a file. Returns them, the length of the torn tail after them, and the finished
  * books. Fails if a crash cannot explain the tail: it must be in a file with a state, near the end
  * and after the synced part. A state of version 1 does not record that part, so the tail must not
- * contain a bet.
+ * contain a bet. A reader also accepts one unfinished row of a program that writes no state.
  */
 export const readRows = Effect.fnUntraced(function* (found: Found) {
   const { disk, file, state, tailLimitBytes, until } = found

@@ -30,7 +30,8 @@ type Visit = (start: number, end: number) => boolean
 
 /**
  * Reads the rows in `[from, until)`, `bufferBytes` at a time, until `visit` returns false. Returns
- * the offset after the last row. Unless `visit` stopped there, no row begins at that offset.
+ * the offset after the last row. If that is before `until` and `visit` did not stop there, what
+ * follows is not a row.
  */
 export const scanRows = Effect.fnUntraced(function* (
   { disk, file }: CsvFile,

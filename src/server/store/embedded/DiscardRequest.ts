@@ -156,7 +156,8 @@ export const ask = Effect.fnUntraced(function* ({ agency, drawId, path: store }:
   const request = new RequestFile.Request({ agency, draw: drawId, token })
   const server = `the server that has ${store} open`
   const unanswered = (instead: string) => {
-    const message = `${server} ${instead}; check lottery status, then discard again`
+    const cure = "if lottery status shows that the book is still stored, discard it again"
+    const message = `${server} ${instead}; ${cure}`
     return Effect.fail(new DiscardFailed({ message }))
   }
   const handle = yield* create(store, path, request)

@@ -9,6 +9,7 @@ import { temporaryName } from "../../../domain/TemporaryName.ts"
 import { OWNER_ONLY } from "./PrivateFile.ts"
 
 export class DiskError extends Data.TaggedError("DiskError")<{
+  /** After a failed "sync" the state of the disk is unknown; after the others it is not. */
   readonly operation: "open" | "read" | "write" | "cut" | "rename" | "remove" | "sync"
   readonly code?: string | undefined
   readonly reason: string

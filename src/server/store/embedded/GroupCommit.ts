@@ -51,7 +51,7 @@ export type Write =
   | { readonly kind: "recordDraw" }
   | { readonly kind: "discard"; readonly agency: Agency }
 
-/** The outcome of a write. A refused write stored nothing. */
+/** The outcome of a write. Every refusal is final: that write stored nothing. */
 export type Outcome =
   | { readonly kind: "done" }
   | { readonly kind: "conflict"; readonly stored: number }
@@ -144,7 +144,7 @@ export const makeWriter = Effect.fnUntraced(function* (
     const outcome = yield* submit(write)
     if (outcome.kind === "otherEdition") return yield* new Discarded({ agency })
     if (outcome.kind === "conflict") {
-      return yield* new Conflict({ agency, position, stored: outcome.stored })
+      return yield* new Conflict({ agency, position, expected: outcome.stored })
     }
     if (outcome.kind === "alreadyFinished") {
       return yield* new AlreadyFinished({ agency, bets: outcome.bets })

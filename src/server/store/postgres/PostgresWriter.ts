@@ -105,7 +105,7 @@ export const makeWriter = ({ drawId, key, sql, write }: Postgres, notify: Effect
       if (last_write === token) return "done"
       if ((edition ?? row.edition) !== row.edition) return new Discarded({ agency })
       if (finished) return new AlreadyFinished({ agency, bets })
-      if (bets !== position) return new Conflict({ agency, position, stored: bets })
+      if (bets !== position) return new Conflict({ agency, position, expected: bets })
       return "again"
     }
     yield* write(update(agency, statement, diagnose))

@@ -231,7 +231,7 @@ describeCluster("PostgresStore, while PostgreSQL or the network fails,", (shared
       expect(yield* Effect.flip(Fiber.join(appending))).toMatchObject({
         _tag: "Conflict",
         position: 0,
-        stored: 4
+        expected: 4
       })
       expect(yield* textOf(store, 1)).toBe(bytesOf([bets(1, 0, 4)]))
     })
@@ -615,8 +615,8 @@ describeCluster("PostgresStore, while PostgreSQL or the network fails,", (shared
         unanswered++
         return "drop"
       })
-      yield* hastened(Effect.sleep("3 seconds"))
-      expect(unanswered).toBe(1)
+      // The clock moves faster than a loaded machine answers.
+      yield* hastened(untilSo(() => unanswered === 1))
       yield* other.finish(1, 0, whole())
       yield* hastened(hasSeen('[1,{"bets":0,"finished":true'))
     })

@@ -268,7 +268,7 @@ describePostgres("PostgresStore", (database) => {
         expect(winners).toHaveLength(1)
         won.push(...winners)
         expect(exits.find(({ _tag }) => _tag === "Failure")).toMatchObject({
-          failure: { _tag: "Conflict", agency: 1, position, stored: position + 5 }
+          failure: { _tag: "Conflict", agency: 1, position, expected: position + 5 }
         })
       }
       const expected = bytesOf(won.map((server, round) => batchOf(server, round * 5)))
@@ -287,7 +287,7 @@ describePostgres("PostgresStore", (database) => {
         expect(yield* Effect.flip(Fiber.join(appending))).toMatchObject({
           _tag: "Conflict",
           position: 3,
-          stored: 4
+          expected: 4
         })
         expect(yield* textOf(store, 1)).toBe(bytesOf([bets(1, 0, 3)]) + EVA)
       })
@@ -479,7 +479,7 @@ describePostgres("PostgresStore", (database) => {
       yield* query(url, "truncate draws, agencies, bets")
       expect(yield* Effect.flip(store.append(1, 3, bets(1, 3, 1)))).toMatchObject({
         _tag: "Conflict",
-        stored: 0
+        expected: 0
       })
       yield* store.append(1, 0, bets(1, 0, 2), { last: whole(bets(1, 0, 2)) })
       expect(yield* textOf(store, 1)).toBe(bytesOf([bets(1, 0, 2)]))
