@@ -18,7 +18,7 @@ import * as Program from "./Program.ts"
 
 const SECONDS = Number(process.argv[2] ?? 15)
 const ONLY = process.argv[3] ?? ""
-const PEERS = join(import.meta.dirname, "plain", "strangersAtTls.ts")
+const PEERS = join(import.meta.dirname, "plain", "unidentifiedTlsPeers.ts")
 const PAUSE_MILLIS = 50
 
 const CROWDS: ReadonlyArray<readonly [name: string, args: ReadonlyArray<string>]> = [

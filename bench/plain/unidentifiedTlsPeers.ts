@@ -4,7 +4,8 @@
  * bytes of a handshake, or its whole first message. Prints once per second how many connections
  * were opened. Runs until it is killed.
  *
- * node bench/plain/strangersAtTls.ts PORT (open|hold) COUNT ADDRESSES (nothing|half|hello) NETWORK
+ * node bench/plain/unidentifiedTlsPeers.ts PORT (open|hold) COUNT ADDRESSES
+ *   (nothing|half|hello) NETWORK
  *
  * The addresses start at 127.0.NETWORK.1. Use a new NETWORK for each run: the ports of the previous
  * one stay occupied for a minute.

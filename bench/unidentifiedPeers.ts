@@ -4,7 +4,7 @@
  * may and stop, or never read. The rates with and without the crowd are measured alternately.
  * The server and the agencies are separate processes; the crowd is in this one.
  *
- * node_modules/.bin/node bench/strangers.ts [bets per agency] [runs] [part of a crowd's name]
+ * node_modules/.bin/node bench/unidentifiedPeers.ts [bets per agency] [runs] [part of crowd's name]
  */
 import { copyFileSync, writeFileSync } from "node:fs"
 import * as Net from "node:net"
