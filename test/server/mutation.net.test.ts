@@ -37,6 +37,7 @@ import {
   type NativeReply,
   type NativeRequest
 } from "../../src/protocol/native/NativeMessages.ts"
+import { beginsWithHandshake, NO_TLS_HERE } from "../../src/protocol/TlsRecord.ts"
 import { Dice, mutate } from "../support/Mutation.ts"
 import { sha256Of } from "../support/peers/messages.ts"
 import { bytesOf, forAgency, SESSIONS, type Session, UPLOADS } from "../support/peers/Sessions.ts"
@@ -347,8 +348,9 @@ const judge = (bytes: Buffer, heard: Buffer, known: Known, isOpen: boolean): Ver
       return judgeLine(bytes, heard)
     case "unknown":
       ensure(!isOpen, "stuck")
-      ensure(heard.length === 0, "an answer in no dialect")
-      return { outcome: "closed" }
+      // The start of a TLS handshake, a single byte included, is answered in plain text.
+      expect(heard).toEqual(Buffer.from(beginsWithHandshake(bytes) ? NO_TLS_HERE : []))
+      return { outcome: heard.length > 0 ? "refused" : "closed" }
   }
 }
 
