@@ -10,7 +10,7 @@ import { it } from "@effect/vitest"
 import { Effect } from "effect"
 import { describe, expect } from "vitest"
 import { DOCUMENTS, ROOT, shellBlocksOf, textOf } from "./support/Documents.ts"
-import { COMMAND, type Outcome, runLottery } from "./support/processes/lotteryCommand.ts"
+import { COMMAND, gather, type Outcome, runLottery } from "./support/processes/lotteryCommand.ts"
 import { describePostgres, freshSchema } from "./support/stores/PostgresCluster.ts"
 import { temporaryFolder } from "./support/TemporaryFolder.ts"
 
@@ -51,16 +51,8 @@ const runScript = (
         // No process of the group is left.
       }
     }
-    let stdout = ""
-    let stderr = ""
-    child.stdout.setEncoding("utf8").on("data", (text: string) => {
-      stdout += text
-    })
-    child.stderr.setEncoding("utf8").on("data", (text: string) => {
-      stderr += text
-    })
     child.on("exit", endGroup)
-    child.on("close", (code) => resume(Effect.succeed({ code, stdout, stderr })))
+    const outcome = gather(child, () => resume(Effect.succeed(outcome)))
     return Effect.sync(endGroup)
   })
 

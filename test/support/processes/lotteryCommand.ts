@@ -69,34 +69,51 @@ const launch = (run: Run) => {
   return spawn(program!, [...args, ...run.args], { env: environment(run.env), cwd: run.cwd })
 }
 
+/** Gathers what a process writes. The outcome has no code before `onClose`. */
+export const gather = (
+  child: ChildProcess,
+  onClose: () => void,
+  onStderr: () => void = () => {}
+): Readonly<Outcome> => {
+  const outcome: { -readonly [Key in keyof Outcome]: Outcome[Key] } = {
+    code: null,
+    stdout: "",
+    stderr: ""
+  }
+  child.stdout?.setEncoding("utf8").on("data", (text: string) => {
+    outcome.stdout += text
+  })
+  child.stderr?.setEncoding("utf8").on("data", (text: string) => {
+    outcome.stderr += text
+    onStderr()
+  })
+  child.on("close", (code) => {
+    outcome.code = code
+    onClose()
+  })
+  return outcome
+}
+
 /** Starts `lottery`; closing the scope kills it. */
 export const startLottery = Effect.fnUntraced(function* (run: Run) {
   const ended = yield* Deferred.make<Outcome>()
-  let stdout = ""
-  let stderr = ""
   let look = () => {}
   const child = yield* Effect.acquireRelease(
     Effect.sync(() => launch(run)),
     (process) => Effect.sync(() => process.kill("SIGKILL"))
   )
-  child.stdout.setEncoding("utf8").on("data", (text: string) => {
-    stdout += text
-  })
-  child.stderr.setEncoding("utf8").on("data", (text: string) => {
-    stderr += text
+  const onClose = () => {
+    Deferred.doneUnsafe(ended, Exit.succeed(outcome))
     look()
-  })
-  child.on("close", (code) => {
-    Deferred.doneUnsafe(ended, Exit.succeed({ code, stdout, stderr }))
-    look()
-  })
+  }
+  const outcome = gather(child, onClose, () => look())
   const logged = (pattern: RegExp) =>
     Effect.callback<RegExpExecArray>((resume) => {
       look = () => {
-        const match = pattern.exec(stderr)
+        const match = pattern.exec(outcome.stderr)
         if (match !== null) resume(Effect.succeed(match))
         else if (Deferred.isDoneUnsafe(ended)) {
-          resume(Effect.die(new Error(`ended without ${pattern}: ${stderr}`)))
+          resume(Effect.die(new Error(`ended without ${pattern}: ${outcome.stderr}`)))
         }
       }
       look()
@@ -104,7 +121,7 @@ export const startLottery = Effect.fnUntraced(function* (run: Run) {
   return {
     child,
     logged,
-    stderr: () => stderr,
+    stderr: () => outcome.stderr,
     signal: (signal) => Effect.sync(() => child.kill(signal)),
     outcome: Deferred.await(ended)
   } satisfies Running
@@ -114,15 +131,10 @@ export const startLottery = Effect.fnUntraced(function* (run: Run) {
 export const runLottery = (run: Run): Effect.Effect<Outcome> =>
   Effect.callback((resume) => {
     const child = launch(run)
-    let stdout = ""
-    let stderr = ""
-    child.stdout.setEncoding("utf8").on("data", (text: string) => {
-      stdout += text
-    })
-    child.stderr.setEncoding("utf8").on("data", (text: string) => {
-      stderr += text
-      run.onStderr?.(stderr, child)
-    })
-    child.on("close", (code) => resume(Effect.succeed({ code, stdout, stderr })))
+    const outcome = gather(
+      child,
+      () => resume(Effect.succeed(outcome)),
+      () => run.onStderr?.(outcome.stderr, child)
+    )
     return Effect.sync(() => child.kill("SIGKILL"))
   })
