@@ -104,7 +104,7 @@ export class LogOutput {
   /** Writes what the reader has room for. A failure cannot be reported and stops nothing. */
   private writeAll(): Written {
     try {
-      while (this.hasRest()) {
+      while (this.refillRest()) {
         this.rest = this.rest.subarray(Fs.writeSync(this.descriptor, pieceOf(this.rest)))
       }
       return "all"
@@ -115,8 +115,11 @@ export class LogOutput {
     }
   }
 
-  /** Moves gathered text to `rest` once that is empty; returns whether it has any bytes. */
-  private hasRest(): boolean {
+  /**
+   * Refills an empty `rest` from the gathered text, and reports dropped lines once there is none.
+   * Returns whether there is anything to write.
+   */
+  private refillRest(): boolean {
     if (this.rest.length > 0) return true
     const { dropped } = this
     if (this.gathered === "" && dropped > 0) {
