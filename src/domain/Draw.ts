@@ -1,4 +1,4 @@
-/** The draw: the agencies that take part and the winning number. */
+/** The draw: the agencies that take part, where the winning number comes from, and when it closes. */
 import { Schema } from "effect"
 import { Agency } from "./Agency.ts"
 import { BetNumber } from "./Bet.ts"
@@ -36,12 +36,34 @@ export const describeAgencies = (agencies: ReadonlyArray<Agency>): string => {
   return `${named} and ${agencies.length - NAMED_AGENCIES} more`
 }
 
+/**
+ * Where the winning number comes from: fixed when the draw is opened, or announced once every book
+ * is closed.
+ */
+export const NumberSource = Schema.Union([
+  Schema.TaggedStruct("fixed", { number: BetNumber }),
+  Schema.TaggedStruct("announced", {})
+])
+export type NumberSource = typeof NumberSource.Type
+
+export const fixedNumber = (number: number): NumberSource => ({ _tag: "fixed", number })
+
+/** Describes a source briefly: `winning number 7574`, or `an announced winning number`. */
+export const describeSource = (source: NumberSource): string =>
+  source._tag === "fixed" ? `winning number ${source.number}` : "an announced winning number"
+
 /** The settings stored when a draw is first opened. They cannot change later. */
 export class Draw extends Schema.Class<Draw>("lottery/domain/Draw")({
   id: DrawId,
   agencies: ExpectedAgencies,
-  winningNumber: BetNumber
+  source: NumberSource,
+  /** When unfinished agencies are excluded, in milliseconds since the epoch; never if absent. */
+  closeAt: Schema.optionalKey(Schema.Int)
 }) {}
+
+/** Shows a time in UTC, to the second: `2026-12-02T00:00:00Z`. */
+export const showTime = (millis: number): string =>
+  new Date(millis).toISOString().replace(/\.\d+Z$/, "Z")
 
 /** The documents of an agency's winning bets, in book order, one per winning bet. */
 export type WinningDocuments = ReadonlyArray<string>

@@ -3,16 +3,29 @@
  * that all of them pass. What a write acknowledges is durable: its data is synced before it
  * succeeds.
  */
-import { Context, Data, Effect, type Option, type Stream } from "effect"
+import { Context, Data, type Effect, type Option, type Stream } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
 import type { BetBatch } from "../../domain/BetBatch.ts"
-import { describeAgencies, type WinningDocuments } from "../../domain/Draw.ts"
+import type {
+  BookKept,
+  CloseNotMoved,
+  DrawMismatch,
+  DrawTerms,
+  Exclusion,
+  NotAllFinished,
+  NotExcluded,
+  NotNumbered,
+  OtherNumber,
+  StoredDraw
+} from "./StoredDraw.ts"
 
 export interface AgencyProgress {
   /** The number of stored bets, which is the position of the next one. */
   readonly bets: number
   /** The agency has declared its book complete, with exactly `bets` bets. */
   readonly finished: boolean
+  /** The draw goes without the agency: its stored bets are kept, and none of them can win. */
+  readonly excluded: boolean
   /** The agency received its winners. */
   readonly told: boolean
   /**
@@ -24,17 +37,12 @@ export interface AgencyProgress {
 }
 
 /** The progress of an agency with nothing stored. */
-export const NO_PROGRESS: AgencyProgress = { bets: 0, finished: false, told: false, edition: 0 }
-
-/** The terms that a draw is opened with. Its id is a parameter of the store's layer instead. */
-export interface DrawTerms {
-  readonly agencies: ReadonlyArray<Agency>
-  readonly winningNumber: number
-}
-
-export interface StoredDraw extends DrawTerms {
-  /** The draw has been held: no bets can be added, and `winners` returns its winners. */
-  readonly recorded: boolean
+export const NO_PROGRESS: AgencyProgress = {
+  bets: 0,
+  finished: false,
+  excluded: false,
+  told: false,
+  edition: 0
 }
 
 /** `position` is not the number of stored bets: another writer was first, or bets are missing. */
@@ -67,6 +75,13 @@ export class AlreadyFinished extends Data.TaggedError("AlreadyFinished")<{
   }
 }
 
+/** The draw goes without the agency, so its bets are refused. */
+export class Excluded extends Data.TaggedError("Excluded")<{ readonly agency: Agency }> {
+  override get message(): string {
+    return `the draw goes without agency ${this.agency}: it was excluded when the books were closed`
+  }
+}
+
 /** The agency finished a book whose size differs from the number of stored bets. */
 export class BookMismatch extends Data.TaggedError("BookMismatch")<{
   readonly agency: Agency
@@ -88,26 +103,6 @@ export class Discarded extends Data.TaggedError("Discarded")<{ readonly agency: 
   }
 }
 
-/** The draw cannot be recorded because some agencies have not finished. */
-export class NotAllFinished extends Data.TaggedError("NotAllFinished")<{
-  readonly missing: ReadonlyArray<Agency>
-}> {
-  override get message(): string {
-    return `the draw is waiting for agencies ${describeAgencies(this.missing)}`
-  }
-}
-
-/** The draw has been held, so the bets that determined its winners must be kept. */
-export class DrawAlreadyHeld extends Data.TaggedError("DrawAlreadyHeld")<{
-  readonly agency: Agency
-  readonly drawId: string
-}> {
-  override get message(): string {
-    const { agency, drawId } = this
-    return `the draw ${drawId} has been held: the book of agency ${agency} cannot be discarded`
-  }
-}
-
 /** A stored bet is no longer valid: another program changed it. */
 export class DamagedBet extends Data.TaggedError("DamagedBet")<{
   readonly agency: Agency
@@ -120,8 +115,8 @@ export class DamagedBet extends Data.TaggedError("DamagedBet")<{
   }
 }
 
-/** An agency's winning documents, or one of its winning bets that has no valid document. */
-export type Winners = WinningDocuments | DamagedBet
+/** An agency's winning bets in book order, or one of them that has no valid document. */
+export type WinningBets = BetBatch | DamagedBet
 
 /**
  * A read or a write failed and stored nothing. It may succeed later. If the answer of a database on
@@ -159,34 +154,6 @@ export class StoreOpenError extends Data.TaggedError("StoreOpenError")<{
   }
 }
 
-/** The draw was opened earlier with other agencies or another winning number. */
-export class DrawMismatch extends Data.TaggedError("DrawMismatch")<{
-  readonly drawId: string
-  readonly stored: DrawTerms
-  readonly requested: DrawTerms
-}> {
-  override get message(): string {
-    const describe = ({ agencies, winningNumber }: DrawTerms) =>
-      `agencies ${describeAgencies(agencies)} and winning number ${winningNumber}`
-    return (
-      `the draw ${this.drawId} was opened with ${describe(this.stored)}, ` +
-      `but this server was started with ${describe(this.requested)}; ` +
-      "use the same terms, or start another draw with --draw or --store"
-    )
-  }
-}
-
-/** Returns the stored draw if its terms are the requested ones. */
-export const ensureSameTerms = (
-  drawId: string,
-  stored: StoredDraw,
-  requested: DrawTerms
-): Effect.Effect<StoredDraw, DrawMismatch> =>
-  stored.winningNumber === requested.winningNumber &&
-  stored.agencies.join() === requested.agencies.join()
-    ? Effect.succeed(stored)
-    : Effect.fail(new DrawMismatch({ drawId, stored, requested }))
-
 /** The readable side of a store, without locks or repairs, even while another process writes. */
 export interface StoredBooks {
   /** The draw, once `openDraw` has written it. */
@@ -202,6 +169,11 @@ export interface StoredBooks {
    * book. If the book is discarded meanwhile, the stream returns the rest of the old book or fails.
    */
   readonly book: (agency: Agency, from: number) => Stream.Stream<BetBatch, StoreUnavailable>
+  /**
+   * The recorded winners of each agency that has a winning bet, in ascending order of agencies.
+   * Empty before the draw.
+   */
+  readonly winners: Effect.Effect<ReadonlyMap<Agency, WinningBets>, StoreUnavailable>
 }
 
 /** A range of positions in one edition of a book. */
@@ -253,6 +225,7 @@ export class BetStore extends Context.Service<
      * Adds a batch at `position`, which must be the number of stored bets. With `last`, also
      * finishes the book in the same step. Stores all rows or none, and cannot be interrupted once
      * it has begun. A batch for a discarded edition is refused, whatever the next edition contains.
+     * A store that several servers share also refuses bets as `Excluded` once the draw is closed.
      */
     readonly append: (
       agency: Agency,
@@ -261,7 +234,7 @@ export class BetStore extends Context.Service<
       options?: AppendOptions
     ) => Effect.Effect<
       void,
-      Conflict | AlreadyFinished | Discarded | StoreUnavailable | StoreBroken
+      Conflict | AlreadyFinished | Excluded | Discarded | StoreUnavailable | StoreBroken
     >
 
     /**
@@ -272,7 +245,7 @@ export class BetStore extends Context.Service<
       agency: Agency,
       bets: number,
       options: FinishOptions
-    ) => Effect.Effect<void, BookMismatch | Discarded | StoreUnavailable | StoreBroken>
+    ) => Effect.Effect<void, BookMismatch | Excluded | Discarded | StoreUnavailable | StoreBroken>
 
     /** Stores the draw when it is first opened. On later calls the terms must be the same. */
     readonly openDraw: (
@@ -280,35 +253,57 @@ export class BetStore extends Context.Service<
     ) => Effect.Effect<StoredDraw, DrawMismatch | StoreUnavailable | StoreBroken>
 
     /**
-     * Records the draw, atomically with the check that every expected agency has finished. Returns
-     * true if this call recorded it, false if it was already recorded.
+     * Excludes agencies, or none of them if one has finished, does not take part or is the last one
+     * of the draw. An agency that is excluded already counts as done, even after the draw. Returns
+     * the agencies that this call excluded.
      */
-    readonly recordDraw: Effect.Effect<boolean, NotAllFinished | StoreUnavailable | StoreBroken>
+    readonly exclude: (
+      agencies: ReadonlyArray<Agency>
+    ) => Effect.Effect<ReadonlyArray<Exclusion>, NotExcluded | StoreUnavailable | StoreBroken>
 
     /**
-     * Finds the winning documents of every agency that has a winning bet, in book order, without
-     * loading every bet. Other agencies are not in the map.
+     * Excludes every unfinished agency if the close time has come, by the store's clock, and at
+     * least one book is finished. Returns the agencies that this call excluded.
      */
-    readonly winners: (
+    readonly closeIfDue: Effect.Effect<ReadonlyArray<Exclusion>, StoreUnavailable | StoreBroken>
+
+    /** Moves the close time, or removes it, unless it has come. The same time again succeeds. */
+    readonly moveClose: (
+      closesAt: number | undefined
+    ) => Effect.Effect<void, CloseNotMoved | StoreUnavailable | StoreBroken>
+
+    /**
+     * Records the winning number, atomically with the check that every expected agency has finished
+     * or is excluded. Returns true if this call recorded it, false if it was already recorded.
+     */
+    readonly recordNumber: (
       winningNumber: number
-    ) => Effect.Effect<ReadonlyMap<Agency, Winners>, StoreUnavailable>
+    ) => Effect.Effect<boolean, NotAllFinished | OtherNumber | StoreUnavailable | StoreBroken>
+
+    /**
+     * Finds the winners, without loading every bet, and records them and the draw in one step.
+     * Returns true if this call recorded them, false if they were already recorded.
+     */
+    readonly recordDraw: Effect.Effect<boolean, NotNumbered | StoreUnavailable | StoreBroken>
 
     /** Records that the agency received its winners. */
     readonly told: (agency: Agency) => Effect.Effect<void, StoreUnavailable | StoreBroken>
 
     /**
-     * Discards an agency's book (its bets, `finished` and `told`) before the draw, so that it can
-     * be sent again. Returns the number of discarded bets. After a StoreUnavailable all bets are
-     * still stored, but the book may no longer be finished.
+     * Discards an agency's book (its bets, `finished` and `told`) before the winning number is
+     * known, so that it can be sent again. Returns the number of discarded bets, which is stored
+     * with `act`: the same act again discards nothing and returns the same number. After a
+     * StoreUnavailable all bets are still stored, but the book may no longer be finished.
      */
     readonly discard: (
-      agency: Agency
-    ) => Effect.Effect<number, DrawAlreadyHeld | StoreUnavailable | StoreBroken>
+      agency: Agency,
+      act: string
+    ) => Effect.Effect<number, BookKept | StoreUnavailable | StoreBroken>
 
     /**
-     * Emits after another process changes which agencies have finished or records the draw. An
-     * embedded store emits after a discard that another process requested. A late or slow
-     * subscriber may miss events, but never the last one.
+     * Emits after another process changes the draw or which agencies have finished. An embedded
+     * store has a single process and never emits. A late or slow subscriber may miss events, but
+     * never the last one.
      */
     readonly changes: Stream.Stream<void>
 

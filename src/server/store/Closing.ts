@@ -1,0 +1,55 @@
+/**
+ * Decides which agencies a draw can go without. Imports no library, because SQLite's worker loads
+ * it.
+ */
+import type { Agency } from "../../domain/Agency.ts"
+import type { AgencyProgress } from "./BetStore.ts"
+import type { Exclusion, StoredDraw } from "./StoredDraw.ts"
+
+/** Why no agency can be excluded; `agencies` are the ones that stand against it. */
+export interface ExclusionProblem {
+  readonly why: "unopened" | "unknown" | "finished" | "numbered" | "last"
+  readonly agencies: ReadonlyArray<Agency>
+}
+
+type Progress = Pick<AgencyProgress, "bets" | "finished" | "excluded">
+type ProgressOf = (agency: Agency) => Progress
+
+/** Returns the agencies of a request that are not excluded yet, or why none can be excluded. */
+export const exclusionsOf = (
+  draw: StoredDraw | undefined,
+  progressOf: ProgressOf,
+  agencies: ReadonlyArray<Agency>
+): ReadonlyArray<Exclusion> | ExclusionProblem => {
+  if (draw === undefined) return { why: "unopened", agencies: [] }
+  const unknown = agencies.filter((agency) => !draw.agencies.includes(agency))
+  if (unknown.length > 0) return { why: "unknown", agencies: unknown }
+  const included = [...new Set(agencies)].filter((agency) => !progressOf(agency).excluded)
+  if (included.length === 0) return []
+  if (draw.winningNumber !== undefined) return { why: "numbered", agencies: [] }
+  const finished = included.filter((agency) => progressOf(agency).finished)
+  if (finished.length > 0) return { why: "finished", agencies: finished }
+  const isLeft = (agency: Agency) => !included.includes(agency) && !progressOf(agency).excluded
+  if (!draw.agencies.some(isLeft)) return { why: "last", agencies: [] }
+  return included.map((agency) => ({ agency, bets: progressOf(agency).bets }))
+}
+
+/**
+ * Returns the agencies that a close at its time excludes: the unfinished ones, if the time has come
+ * and a book is finished.
+ */
+export const dueExclusionsOf = (
+  draw: StoredDraw | undefined,
+  progressOf: ProgressOf,
+  now: number
+): ReadonlyArray<Exclusion> => {
+  const { closesAt, winningNumber } = draw ?? {}
+  if (draw === undefined || closesAt === undefined || closesAt > now) return []
+  if (winningNumber !== undefined || !draw.agencies.some((agency) => progressOf(agency).finished)) {
+    return []
+  }
+  return draw.agencies.flatMap((agency) => {
+    const { bets, excluded, finished } = progressOf(agency)
+    return excluded || finished ? [] : [{ agency, bets }]
+  })
+}

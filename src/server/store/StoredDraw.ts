@@ -1,0 +1,157 @@
+/** The draw as a store holds it, its terms and steps, and why a step is refused. */
+import { Data, Effect } from "effect"
+import type { Agency } from "../../domain/Agency.ts"
+import { describeAgencies, describeSource, type NumberSource, showTime } from "../../domain/Draw.ts"
+import type { ExclusionProblem } from "./Closing.ts"
+
+/** The terms that a draw is opened with. Its id is a parameter of the store's layer instead. */
+export interface DrawTerms {
+  readonly agencies: ReadonlyArray<Agency>
+  readonly source: NumberSource
+  /** When unfinished agencies are excluded, in milliseconds since the epoch; never if undefined. */
+  readonly closeAt?: number | undefined
+}
+
+/**
+ * A draw is open, then numbered, then drawn; each step is recorded once. Once it is numbered, no
+ * book can change and no agency can be excluded.
+ */
+export interface StoredDraw extends DrawTerms {
+  /** The close time now: `closeAt`, unless an operator moved it. */
+  readonly closesAt: number | undefined
+  /** The winning number, once it is recorded. */
+  readonly winningNumber: number | undefined
+  /** The winners are recorded. */
+  readonly drawn: boolean
+}
+
+/** A draw that has just been opened. */
+export const newDraw = ({ agencies, closeAt, source }: DrawTerms): StoredDraw => ({
+  agencies,
+  source,
+  closeAt,
+  closesAt: closeAt,
+  winningNumber: undefined,
+  drawn: false
+})
+
+/** An agency that the draw goes without. */
+export interface Exclusion {
+  readonly agency: Agency
+  /** Its stored bets. */
+  readonly bets: number
+}
+
+const UNOPENED = "the draw has not been opened yet; start a server with this store first"
+
+/** The winning number cannot be recorded because some agencies have not finished. */
+export class NotAllFinished extends Data.TaggedError("NotAllFinished")<{
+  readonly missing: ReadonlyArray<Agency>
+}> {
+  override get message(): string {
+    return this.missing.length === 0
+      ? UNOPENED
+      : `the draw is waiting for agencies ${describeAgencies(this.missing)}`
+  }
+}
+
+/** The draw has another winning number. */
+export class OtherNumber extends Data.TaggedError("OtherNumber")<{
+  readonly winningNumber: number
+}> {
+  override get message(): string {
+    return `the winning number of the draw is ${this.winningNumber}, which cannot be changed`
+  }
+}
+
+/** The draw cannot be held yet because its winning number is not recorded. */
+export class NotNumbered extends Data.TaggedError("NotNumbered") {
+  override get message(): string {
+    return "the winning number of the draw is not known yet"
+  }
+}
+
+/** The agency's book is part of the record of the draw and must be kept. */
+export class BookKept extends Data.TaggedError("BookKept")<{
+  readonly agency: Agency
+  readonly drawId: string
+  readonly because: "drawn" | "numbered" | "excluded"
+}> {
+  override get message(): string {
+    const { agency, because, drawId } = this
+    const reasons = {
+      drawn: `the draw ${drawId} has been held`,
+      numbered: `the winning number of the draw ${drawId} is known`,
+      excluded: `the draw ${drawId} goes without agency ${agency}`
+    }
+    return `${reasons[because]}: the book of agency ${agency} cannot be discarded`
+  }
+}
+
+/** No agency was excluded, because one of them, or the draw, does not allow it. */
+export class NotExcluded extends Data.TaggedError("NotExcluded")<ExclusionProblem> {
+  override get message(): string {
+    const agencies = describeAgencies(this.agencies)
+    const reasons = {
+      unopened: UNOPENED,
+      unknown: `no agency was excluded: agencies ${agencies} do not take part in the draw`,
+      finished: `no agency was excluded: the books of agencies ${agencies} are finished`,
+      numbered: "no agency was excluded: the winning number of the draw is known",
+      last: "no agency was excluded: at least one must be left in the draw"
+    }
+    return reasons[this.why]
+  }
+}
+
+/** The close time stays as it was. */
+export class CloseNotMoved extends Data.TaggedError("CloseNotMoved")<{
+  readonly why: "unopened" | "numbered" | "passed"
+  /** The close time that has passed. */
+  readonly closesAt?: number | undefined
+}> {
+  override get message(): string {
+    const { closesAt = 0, why } = this
+    const reasons = {
+      unopened: UNOPENED,
+      numbered: "the winning number of the draw is known; its close time cannot be moved",
+      passed: `the books were closed at ${showTime(closesAt)}; the close time cannot be moved`
+    }
+    return reasons[why]
+  }
+}
+
+/** The draw was opened earlier with other terms. */
+export class DrawMismatch extends Data.TaggedError("DrawMismatch")<{
+  readonly drawId: string
+  readonly stored: StoredDraw
+  readonly requested: DrawTerms
+}> {
+  override get message(): string {
+    const describe = ({ agencies, closeAt, source }: DrawTerms) => {
+      const close = closeAt === undefined ? "no close time" : `close time ${showTime(closeAt)}`
+      return `agencies ${describeAgencies(agencies)}, ${describeSource(source)} and ${close}`
+    }
+    return (
+      `the draw ${this.drawId} was opened with ${describe(this.stored)}, ` +
+      `but this server was started with ${describe(this.requested)}; ` +
+      "use the same terms, or start another draw with --draw or --store"
+    )
+  }
+}
+
+const isSameSource = (one: NumberSource, other: NumberSource): boolean =>
+  one._tag === "fixed" && other._tag === "fixed"
+    ? one.number === other.number
+    : one._tag === other._tag
+
+/** Returns the stored draw if its terms are the requested ones. A moved close time fits too. */
+export const ensureSameTerms = (
+  drawId: string,
+  stored: StoredDraw,
+  requested: DrawTerms
+): Effect.Effect<StoredDraw, DrawMismatch> =>
+  isSameSource(stored.source, requested.source) &&
+  stored.agencies.join() === requested.agencies.join() &&
+  [stored.closeAt, stored.closesAt].includes(requested.closeAt)
+    ? Effect.succeed(stored)
+    : Effect.fail(new DrawMismatch({ drawId, stored, requested }))
