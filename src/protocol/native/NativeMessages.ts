@@ -91,6 +91,7 @@ export class Winners extends Schema.TaggedClass<Winners>()("Winners", {
 
 /** The rejection codes after which a client must not retry. */
 export const FINAL_CODES = [
+  "Excluded",
   "Malformed",
   "TooLarge",
   "WrongDraw",

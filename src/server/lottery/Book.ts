@@ -6,7 +6,7 @@
 import { Data, Deferred, Effect, type Scope, Semaphore } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
 import type { PeerConnection } from "../../protocol/PeerConnection.ts"
-import { type BetStore, Discarded } from "../store/BetStore.ts"
+import type { BetStore, Discarded, Excluded } from "../store/BetStore.ts"
 import { BookDigest } from "./BookDigest.ts"
 
 export class Superseded extends Data.TaggedError("Superseded")<{
@@ -22,7 +22,7 @@ export class Superseded extends Data.TaggedError("Superseded")<{
 export interface BookConnection {
   readonly ip: string
   /** Fails when the server must disconnect the peer. */
-  readonly mustLeave: Deferred.Deferred<never, Superseded | Discarded>
+  readonly mustLeave: Deferred.Deferred<never, Superseded | Discarded | Excluded>
   readonly lost: PeerConnection["lost"]
 }
 
@@ -82,16 +82,13 @@ export class Book {
     if (this.isWrittenBy(connection)) this.writer = undefined
   }
 
-  /** Disconnects every connection because the book was discarded. */
-  readonly disconnectAll: Effect.Effect<void> = Effect.suspend(() => {
-    this.writer = undefined
-    const discarded = new Discarded({ agency: this.agency })
-    return Effect.forEach(
-      this.connections,
-      ({ mustLeave }) => Deferred.fail(mustLeave, discarded),
-      {
+  /** Disconnects every connection because the book was discarded or its agency excluded. */
+  disconnectAll(reason: Discarded | Excluded): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.writer = undefined
+      return Effect.forEach(this.connections, ({ mustLeave }) => Deferred.fail(mustLeave, reason), {
         discard: true
-      }
-    )
-  })
+      })
+    })
+  }
 }

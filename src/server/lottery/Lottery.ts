@@ -3,12 +3,14 @@
  * barrier until every agency has finished, holds the draw once and returns each agency's winners.
  */
 import {
+  Clock,
   Context,
   Data,
   Deferred,
   Effect,
   Latch,
   Layer,
+  Option,
   Schedule,
   type Scope,
   Semaphore,
@@ -21,14 +23,16 @@ import {
   type AgencyProgress,
   BetStore,
   DamagedBet,
-  type DrawMismatch,
+  Discarded,
+  Excluded,
   NO_PROGRESS,
   type StoreBroken,
-  type StoreUnavailable,
-  type Winners
+  type StoreUnavailable
 } from "../store/BetStore.ts"
+import type { DrawMismatch, StoredDraw } from "../store/StoredDraw.ts"
 import { Book, type BookConnection } from "./Book.ts"
 import { MAX_COMPARISONS } from "./Comparison.ts"
+import * as DrawLog from "./DrawLog.ts"
 import { Standings } from "./Standing.ts"
 import * as Upload from "./Upload.ts"
 
@@ -51,6 +55,16 @@ const UNLESS_BROKEN = {
   while: (error: { readonly _tag: string }) => error._tag !== "StoreBroken"
 }
 
+/** How often an open draw with a close time is looked at: within a minute of a change of clocks. */
+const MAX_LOOK_INTERVAL_MILLIS = 60_000
+const MIN_LOOK_INTERVAL_MILLIS = 1000
+
+/** An agency's own winners. */
+export interface Winners {
+  readonly documents: WinningDocuments
+  readonly winningNumber: number
+}
+
 export class Lottery extends Context.Service<
   Lottery,
   {
@@ -61,25 +75,28 @@ export class Lottery extends Context.Service<
     readonly upload: (
       agency: Agency,
       connection: BookConnection
-    ) => Effect.Effect<Upload.Upload, StoreUnavailable, Scope.Scope>
+    ) => Effect.Effect<Upload.Upload, StoreUnavailable | Excluded, Scope.Scope>
 
     /** Adds a connection that only reads; a discard of the book disconnects it. */
     readonly watch: (
       agency: Agency,
       connection: BookConnection
-    ) => Effect.Effect<void, never, Scope.Scope>
+    ) => Effect.Effect<void, Excluded, Scope.Scope>
 
     /** Which agencies have finished; a discard makes an agency unfinished again. */
     readonly standings: Pick<Standings, "now" | "changedFrom" | "hasFinished">
 
     /** Waits for the draw, then returns the agency's own winners. */
-    readonly winnersOf: (agency: Agency) => Effect.Effect<WinningDocuments, DamagedBet>
+    readonly winnersOf: (agency: Agency) => Effect.Effect<Winners, DamagedBet>
 
     /** Records that an agency received its winners; retries while the store is unavailable. */
     readonly told: (agency: Agency) => Effect.Effect<void, StoreBroken>
 
     /** Completes when every agency has received its winners, in this run or an earlier one. */
     readonly allTold: Effect.Effect<void>
+
+    /** Reads the store again, because an operator changed the draw. Returns at once. */
+    readonly lookAgain: Effect.Effect<void>
   }
 >()("lottery/server/Lottery") {
   /** Opens the draw in the store, or continues the stored draw. */
@@ -91,12 +108,13 @@ export class Lottery extends Context.Service<
 
 const make = Effect.fnUntraced(function* (draw: Draw) {
   const store = yield* BetStore
-  const { recorded } = yield* store.openDraw(draw)
+  const opened = yield* store.openDraw(draw)
   const expected: ReadonlySet<Agency> = new Set(draw.agencies)
   const standings = new Standings(draw.agencies)
   /** Agencies that finished in this process since the last read of the store. */
   const finishedMeanwhile = new Set<Agency>()
   const untold = new Set(draw.agencies)
+  const excluded = new Set<Agency>()
   const recording = new Set<Agency>()
   const books = new Map<Agency, Book>()
   /** The latest known edition of each book; absent means 0. */
@@ -107,7 +125,13 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
   }
   /** Opened when the draw may be due or the store may have changed. */
   const lookRequested = yield* Latch.make()
-  const barrier = yield* Deferred.make<ReadonlyMap<Agency, Winners>>()
+  let { closesAt } = opened
+  let hasRecordedDraw = false
+  let isNumberAwaited = false
+  const barrier = yield* Deferred.make<{
+    readonly winningNumber: number
+    readonly documents: ReadonlyMap<Agency, WinningDocuments | DamagedBet>
+  }>()
   const everyoneTold = yield* Latch.make()
   const scope = yield* Effect.scope
 
@@ -120,7 +144,20 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
   }
 
   const forgetBook = (agency: Agency) =>
-    Effect.andThen(standings.discard(agency), books.get(agency)?.disconnectAll ?? Effect.void)
+    Effect.andThen(
+      standings.discard(agency),
+      books.get(agency)?.disconnectAll(new Discarded({ agency })) ?? Effect.void
+    )
+
+  /** Returns whether the agency was not known to be excluded. */
+  const noteExcluded = Effect.fnUntraced(function* (agency: Agency) {
+    if (excluded.has(agency)) return false
+    excluded.add(agency)
+    untold.delete(agency)
+    yield* standings.exclude(agency)
+    yield* books.get(agency)?.disconnectAll(new Excluded({ agency })) ?? Effect.void
+    return true
+  })
 
   const noteEdition = (agency: Agency, edition: number) =>
     Effect.suspend(() => {
@@ -133,13 +170,19 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
   const noteCurrentEdition = (agency: Agency) =>
     Effect.tap(store.progressOf(agency), ({ edition }) => noteEdition(agency, edition))
 
+  const refuseExcluded = (agency: Agency) =>
+    excluded.has(agency) ? Effect.fail(new Excluded({ agency })) : Effect.void
+
   const noteAllTold = Effect.suspend(() => (untold.size === 0 ? everyoneTold.open : Effect.void))
 
-  const noteFinished = Effect.fnUntraced(function* (agency: Agency) {
-    if (standings.hasFinished(agency)) return
-    finishedMeanwhile.add(agency)
-    yield* standings.finish(agency)
-    if (standings.allFinished()) yield* lookRequested.open
+  const noteFinished = Effect.fnUntraced(function* (agency: Agency, finishedBets?: number) {
+    if (!standings.hasFinished(agency)) {
+      finishedMeanwhile.add(agency)
+      yield* standings.finish(agency)
+      if (standings.allFinished()) yield* lookRequested.open
+    }
+    if (finishedBets === undefined) return
+    yield* DrawLog.finished(agency, finishedBets, standings.now())
   })
 
   /** Applies the store's progress, which other processes may have changed. */
@@ -147,9 +190,10 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
     progress: ReadonlyMap<Agency, AgencyProgress>
   ) {
     for (const agency of draw.agencies) {
-      const { edition, finished, told } = progress.get(agency) ?? NO_PROGRESS
+      const { bets, edition, finished, told, ...found } = progress.get(agency) ?? NO_PROGRESS
       if (told) untold.delete(agency)
       yield* noteEdition(agency, edition)
+      if (found.excluded && (yield* noteExcluded(agency))) yield* DrawLog.excluded(agency, bets)
       if (finished) {
         yield* standings.finish(agency)
       } else if (standings.hasFinished(agency) && !finishedMeanwhile.has(agency)) {
@@ -160,20 +204,38 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
     yield* noteAllTold
   })
 
-  const openBarrier = Effect.flatMap(store.winners(draw.winningNumber), (winners) =>
-    Deferred.succeed(barrier, winners)
-  )
+  const openBarrier = Effect.fnUntraced(function* (winningNumber: number) {
+    const documents = new Map<Agency, WinningDocuments | DamagedBet>()
+    for (const [agency, bets] of yield* store.winners) {
+      const own = bets instanceof DamagedBet ? bets : Array.from(bets, ({ document }) => document)
+      documents.set(agency, own)
+    }
+    if (hasRecordedDraw) yield* DrawLog.drawn(yield* store.progress, documents)
+    yield* Deferred.succeed(barrier, { winningNumber, documents })
+  })
 
-  const holdDraw = Effect.fn("Lottery.draw")(function* () {
-    if (yield* store.recordDraw) yield* logAction("sorteo", "success")
-    yield* openBarrier
+  /** Records the number, if it is known, and the draw; then lets the agencies have their winners. */
+  const holdDraw = Effect.fn("Lottery.draw")(function* ({ source, ...stored }: StoredDraw) {
+    const winningNumber =
+      stored.winningNumber ?? (source._tag === "fixed" ? source.number : undefined)
+    if (winningNumber === undefined) {
+      if (!isNumberAwaited) yield* DrawLog.waitingForNumber
+      isNumberAwaited = true
+      return
+    }
+    yield* store.recordNumber(winningNumber)
+    if (yield* store.recordDraw) hasRecordedDraw = true
+    yield* openBarrier(winningNumber)
   })
 
   /** Reads the store again and holds the draw if it is due. */
   const look = Effect.gen(function* () {
     finishedMeanwhile.clear()
+    const stored = Option.getOrThrow(yield* store.draw)
+    closesAt = stored.closesAt
+    if (closesAt !== undefined) yield* store.closeIfDue
     yield* applyProgress(yield* store.progress)
-    if (standings.allFinished() && !(yield* Deferred.isDone(barrier))) yield* holdDraw()
+    if (standings.allFinished() && !(yield* Deferred.isDone(barrier))) yield* holdDraw(stored)
   }).pipe(
     Effect.tapError((error) => logAction("sorteo", "fail", { error: error.message })),
     Effect.retry(UNLESS_BROKEN),
@@ -186,17 +248,20 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
 
   const upload = Effect.fnUntraced(function* (agency: Agency, connection: BookConnection) {
     const seen = yield* noteCurrentEdition(agency)
+    if (seen.excluded) return yield* new Excluded({ agency })
     const book = bookOf(agency)
     yield* book.enter(connection)
-    return Upload.make(book, connection, seen, noteFinished(agency))
+    return Upload.make(book, connection, seen, (bets) => noteFinished(agency, bets))
   })
 
   const watch = Effect.fnUntraced(function* (agency: Agency, connection: BookConnection) {
     // No book is discarded after the draw, so the store is not read.
     if (!(yield* Deferred.isDone(barrier))) {
       // An agency may wait for the draw even if the store is unavailable.
-      yield* Effect.ignore(noteCurrentEdition(agency))
+      const seen = yield* Effect.option(noteCurrentEdition(agency))
+      if (Option.exists(seen, (found) => found.excluded)) return yield* new Excluded({ agency })
     }
+    yield* refuseExcluded(agency)
     yield* bookOf(agency).enter(connection)
   })
 
@@ -220,18 +285,24 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
     )
   })
 
-  if (recorded) {
-    yield* logAction("draw_held", "success", {
-      draw: draw.id,
-      hint: "books are only compared, and winners are sent; use --draw or --store for another draw"
-    })
-    yield* openBarrier
-  }
-  yield* applyProgress(yield* store.progress)
+  // A server that starts after the close time closes the books before it accepts.
+  if (closesAt !== undefined) yield* store.closeIfDue
+  const progress = yield* store.progress
+  for (const [agency, found] of progress) if (found.excluded) yield* noteExcluded(agency)
+  yield* applyProgress(progress)
+  yield* DrawLog.opened(draw.id, opened, standings.now(), progress)
+  if (opened.drawn) yield* openBarrier(opened.winningNumber!)
   if (standings.allFinished()) yield* lookRequested.open
 
   yield* Effect.forkScoped(Stream.runForEach(store.changes, () => lookRequested.open))
-  yield* lookRequested.await.pipe(
+  /** Waits until a look is requested or, with a close time, until that time. */
+  const untilNextLook = Effect.gen(function* () {
+    if (closesAt === undefined || standings.allFinished()) return yield* lookRequested.await
+    const left = closesAt - (yield* Clock.currentTimeMillis)
+    const clamped = Math.min(Math.max(left, MIN_LOOK_INTERVAL_MILLIS), MAX_LOOK_INTERVAL_MILLIS)
+    yield* Effect.raceFirst(lookRequested.await, Effect.sleep(clamped))
+  })
+  yield* untilNextLook.pipe(
     Effect.andThen(lookRequested.close),
     Effect.andThen(look),
     Effect.forever,
@@ -246,11 +317,14 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
     watch,
     standings,
     winnersOf: (agency) =>
-      Effect.flatMap(Deferred.await(barrier), (all) => {
-        const winners = all.get(agency) ?? []
-        return winners instanceof DamagedBet ? Effect.fail(winners) : Effect.succeed(winners)
+      Effect.flatMap(Deferred.await(barrier), ({ documents: all, winningNumber }) => {
+        const documents = all.get(agency) ?? []
+        return documents instanceof DamagedBet
+          ? Effect.fail(documents)
+          : Effect.succeed({ documents, winningNumber })
       }),
     told,
-    allTold: everyoneTold.await
+    allTold: everyoneTold.await,
+    lookAgain: lookRequested.open
   })
 })

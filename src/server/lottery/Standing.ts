@@ -2,14 +2,14 @@
 import { Effect, Latch } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
 
-/** How many agencies have finished. Each change creates a new object. */
+/** How many agencies have finished, of those the draw waits for. Each change makes a new object. */
 export interface Standing {
   readonly finished: number
   readonly expected: number
 }
 
 export class Standings {
-  private readonly agencies: ReadonlySet<Agency>
+  private readonly agencies: Set<Agency>
   private readonly unfinished: Set<Agency>
   /** Opened and replaced at each change. */
   private changed = Latch.makeUnsafe()
@@ -42,6 +42,13 @@ export class Standings {
       if (!this.hasFinished(agency)) return Effect.void
       this.unfinished.add(agency)
       return this.announce
+    })
+
+  /** Leaves out an agency that the draw goes without. */
+  readonly exclude = (agency: Agency): Effect.Effect<unknown> =>
+    Effect.suspend(() => {
+      this.unfinished.delete(agency)
+      return this.agencies.delete(agency) ? this.announce : Effect.void
     })
 
   /** Waits until `known` is no longer the current standing. */

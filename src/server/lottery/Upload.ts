@@ -15,6 +15,7 @@ import {
   BookMismatch,
   Conflict,
   Discarded,
+  Excluded,
   wrongBookHint
 } from "../store/BetStore.ts"
 import type { Book, BookConnection } from "./Book.ts"
@@ -45,12 +46,15 @@ type Answer<E, R> = (stored: StoredBatch) => Effect.Effect<void, E, R>
 
 export type Upload = ReturnType<typeof make>
 
-/** Begins an upload at position 0; `onFinished` runs when the book is known to be finished. */
+/**
+ * Begins an upload at position 0. `onFinished` runs when the book is known to be finished; it gets
+ * the number of bets if this upload finished it.
+ */
 export const make = (
   book: Book,
   connection: BookConnection,
   progress: AgencyProgress,
-  onFinished: Effect.Effect<void>
+  onFinished: (finishedBets?: number) => Effect.Effect<void>
 ) => {
   const { agency, digest, store } = book
   /** The progress at the last read; another connection may have stored more since. */
@@ -80,6 +84,7 @@ export const make = (
     if (Deferred.isDoneUnsafe(connection.mustLeave)) yield* Deferred.await(connection.mustLeave)
     const now = yield* store.progressOf(agency)
     if (now.edition !== seen.edition) return yield* new Discarded({ agency })
+    if (now.excluded) return yield* new Excluded({ agency })
     seen = now
   })
 
@@ -98,9 +103,10 @@ export const make = (
   })
 
   const end = Effect.suspend(() => {
+    const finishedBets = seen.finished ? undefined : seen.bets
     seen = { ...seen, finished: true }
     book.releaseWriter(connection)
-    return onFinished
+    return onFinished(finishedBets)
   })
 
   /** Stores the bets after the compared ones; undefined if more bets must now be compared first. */
@@ -202,7 +208,7 @@ export const make = (
   const resume = Effect.gen(function* () {
     seen = yield* store.progressOf(agency)
     position = seen.bets
-    if (seen.finished) yield* onFinished
+    if (seen.finished) yield* onFinished()
     return { bets: seen.bets, sha256: yield* digest.of(seen), finished: seen.finished }
   }).pipe(book.commit.withPermit)
 

@@ -7,7 +7,7 @@ import type { ConnectionLost } from "../../protocol/PeerConnection.ts"
 import type { Peer } from "../admission/Peer.ts"
 import type { BookConnection, Superseded } from "../lottery/Book.ts"
 import type { StoredBatch, Upload } from "../lottery/Upload.ts"
-import type { Discarded } from "../store/BetStore.ts"
+import type { Discarded, Excluded } from "../store/BetStore.ts"
 import * as Refusal from "./Refusal.ts"
 
 export interface Conversation {
@@ -30,10 +30,10 @@ export const runConversation = Effect.fnUntraced(function* <R, R2>(
   ) => Effect.Effect<void, Refusal.Reason | Refusal.Refusal | Gone, R>,
   refuse: (
     conversation: Conversation,
-    reason: Refusal.Reason
+    refusal: Refusal.Refusal
   ) => Effect.Effect<void, ConnectionLost, R2>
 ) {
-  const mustLeave = yield* Deferred.make<never, Superseded | Discarded>()
+  const mustLeave = yield* Deferred.make<never, Superseded | Discarded | Excluded>()
   const { connection, ip } = peer
   const conversation: Conversation = {
     peer,
@@ -49,7 +49,7 @@ export const runConversation = Effect.fnUntraced(function* <R, R2>(
     Effect.catchTag("Refusal", (refusal) =>
       Effect.andThen(
         Refusal.logRefusal({ ...conversation, ip }, refusal),
-        refuse(conversation, refusal.reason)
+        refuse(conversation, refusal)
       )
     ),
     Effect.tapErrorTag(["EndOfStream", "ConnectionLost"], () => logUnfinished(conversation))

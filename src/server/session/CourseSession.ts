@@ -15,7 +15,7 @@ import { awaitMessage, readInTime, type TooSlow } from "../admission/Timeouts.ts
 import { Lottery } from "../lottery/Lottery.ts"
 import type { StoredBatch } from "../lottery/Upload.ts"
 import { type Conversation, logStored, runConversation } from "./Conversation.ts"
-import { type Reason, refusing } from "./Refusal.ts"
+import { type Refusal, refusing } from "./Refusal.ts"
 import { type EncodeWinners, tellWinners } from "./TellWinners.ts"
 
 /** A batch of an agency's book; `last` finishes the book. */
@@ -56,7 +56,7 @@ export const run = (peer: Peer, dialect: BookDialect) =>
   runConversation(
     peer,
     (conversation) => converse(conversation, dialect),
-    (conversation, reason) => refuse(conversation, dialect, reason)
+    (conversation, refusal) => refuse(conversation, dialect, refusal)
   )
 
 const converse = Effect.fnUntraced(function* (conversation: Conversation, dialect: BookDialect) {
@@ -184,9 +184,12 @@ const admit = Effect.fnUntraced(function* ({ peer, upload }: Conversation, agenc
 const refuse = Effect.fnUntraced(function* (
   { isFinished, peer }: Conversation,
   dialect: BookDialect,
-  reason: Reason
+  { count, reason }: Refusal
 ) {
-  const answer = dialect.refused(reason.message, isFinished)
+  // A message without bets may be a request for winners, and a refusal would say that there are
+  // none.
+  const mayBeQuestion = reason._tag === "Excluded" && count === 0
+  const answer = dialect.refused(reason.message, isFinished || mayBeQuestion)
   if (answer !== undefined) return yield* peer.connection.write(answer)
   if (reason._tag !== "Superseded" && reason._tag !== "Discarded") return
   const drawn = Effect.ignore((yield* Lottery).winnersOf(reason.agency))

@@ -61,7 +61,7 @@ export const run = Effect.fnUntraced(function* (peer: Peer) {
   yield* runConversation(
     peer,
     (conversation) => converse(conversation, onWinners),
-    (_, reason) => send(peer, toRejected(reason))
+    (_, { reason }) => send(peer, toRejected(reason))
   ).pipe(
     // Nothing may follow the winners.
     Effect.onInterrupt(() => (areWinnersSent ? Effect.void : sendShuttingDown(peer)))

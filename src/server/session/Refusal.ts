@@ -35,6 +35,7 @@ export type Reason =
   | DigestMismatch
   | Superseded
   | BetStore.Discarded
+  | BetStore.Excluded
   | BetStore.Conflict
   | BetStore.AlreadyFinished
   | BetStore.BookMismatch
@@ -64,6 +65,7 @@ const CODES: Readonly<Record<Exclude<Reason["_tag"], "Objection">, RejectionCode
   Superseded: "Superseded",
   // An operator discarded the book: a client that retried would send it again.
   Discarded: "Superseded",
+  Excluded: "Excluded",
   Conflict: "Conflict",
   AlreadyFinished: "AlreadyFinished",
   StoreUnavailable: "StoreUnavailable",

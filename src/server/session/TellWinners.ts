@@ -94,13 +94,13 @@ export const tellWinners = Effect.fnUntraced(function* <E>(
     isHalfClosed = true
     return Effect.forever(probe)
   })
-  const documents = yield* Effect.raceAllFirst([
+  const { documents, winningNumber } = yield* Effect.raceAllFirst([
     lottery.winnersOf(agency),
     connection.lost,
     watch,
     meanwhile
   ])
-  const bytes = yield* Effect.fromResult(winners(documents, lottery.draw.winningNumber))
+  const bytes = yield* Effect.fromResult(winners(documents, winningNumber))
   const send = Effect.suspend(() =>
     isHalfClosed ? writeToHalfClosed(peer, bytes) : connection.write(bytes)
   )

@@ -4,16 +4,10 @@
  */
 import type { Agency } from "../../domain/Agency.ts"
 import type { AgencyProgress } from "./BetStore.ts"
-import type { Exclusion, StoredDraw } from "./StoredDraw.ts"
-
-/** Why no agency can be excluded; `agencies` are the ones that stand against it. */
-export interface ExclusionProblem {
-  readonly why: "unopened" | "unknown" | "finished" | "numbered" | "last"
-  readonly agencies: ReadonlyArray<Agency>
-}
+import type { Exclusion, ExclusionProblem, StoredDraw } from "./StoredDraw.ts"
 
 type Progress = Pick<AgencyProgress, "bets" | "finished" | "excluded">
-type ProgressOf = (agency: Agency) => Progress
+export type ProgressOf = (agency: Agency) => Progress
 
 /** Returns the agencies of a request that are not excluded yet, or why none can be excluded. */
 export const exclusionsOf = (

@@ -2,7 +2,6 @@
 import { Data, Effect } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
 import { describeAgencies, describeSource, type NumberSource, showTime } from "../../domain/Draw.ts"
-import type { ExclusionProblem } from "./Closing.ts"
 
 /** The terms that a draw is opened with. Its id is a parameter of the store's layer instead. */
 export interface DrawTerms {
@@ -24,16 +23,6 @@ export interface StoredDraw extends DrawTerms {
   /** The winners are recorded. */
   readonly drawn: boolean
 }
-
-/** A draw that has just been opened. */
-export const newDraw = ({ agencies, closeAt, source }: DrawTerms): StoredDraw => ({
-  agencies,
-  source,
-  closeAt,
-  closesAt: closeAt,
-  winningNumber: undefined,
-  drawn: false
-})
 
 /** An agency that the draw goes without. */
 export interface Exclusion {
@@ -86,6 +75,12 @@ export class BookKept extends Data.TaggedError("BookKept")<{
     }
     return `${reasons[because]}: the book of agency ${agency} cannot be discarded`
   }
+}
+
+/** Why no agency can be excluded; `agencies` are the ones that stand against it. */
+export interface ExclusionProblem {
+  readonly why: "unopened" | "unknown" | "finished" | "numbered" | "last"
+  readonly agencies: ReadonlyArray<Agency>
 }
 
 /** No agency was excluded, because one of them, or the draw, does not allow it. */

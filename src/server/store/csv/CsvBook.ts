@@ -13,9 +13,12 @@ import { pagedBook } from "../PagedBook.ts"
 import { type CsvFile, scanRows } from "./CsvFile.ts"
 import type { AgencyMarks } from "./CsvIndex.ts"
 import { CsvRowReader, MARK_BYTES, MAX_ROW_BYTES } from "./CsvRow.ts"
-import type { FoundState } from "./CsvState.ts"
+import { type FoundState, VERSION } from "./CsvState.ts"
+import { readWinners, scanWinners } from "./CsvWinners.ts"
 
 export interface KnownBooks {
+  /** Canonical path. */
+  readonly path: string
   readonly csv: CsvFile
   readonly state: FoundState
   /** The number of discards of each agency's book since the store was opened. */
@@ -25,6 +28,7 @@ export interface KnownBooks {
 const progressOf = ({ csv, editions, state }: KnownBooks, agency: Agency): AgencyProgress => ({
   bets: csv.index.bets(agency),
   finished: state.finished.has(agency),
+  excluded: state.excluded.has(agency),
   told: state.told.has(agency),
   edition: editions.get(agency) ?? 0
 })
@@ -35,6 +39,7 @@ const progressOfAll = (books: KnownBooks): ReadonlyMap<Agency, AgencyProgress> =
   const agencies = new Set([
     ...csv.index.keys(),
     ...state.finished.keys(),
+    ...state.excluded,
     ...state.told,
     ...editions.keys()
   ])
@@ -42,8 +47,14 @@ const progressOfAll = (books: KnownBooks): ReadonlyMap<Agency, AgencyProgress> =
   return new Map(ascending.map((agency) => [agency, progressOf(books, agency)]))
 }
 
-const drawOf = ({ state: { opened, recorded } }: KnownBooks) =>
-  Option.map(Option.fromUndefinedOr(opened), (terms) => ({ ...terms, recorded }))
+const winnersOf = ({ csv, path, state }: KnownBooks) => {
+  const { drawn, winningNumber } = state.opened ?? {}
+  if (!drawn) return Effect.succeed(new Map<Agency, BetBatch>())
+  // An earlier version did not record the winners.
+  return state.version < VERSION
+    ? scanWinners(csv, winningNumber!, state.excluded)
+    : readWinners(csv.disk, path)
+}
 
 /** Each answer reflects the books at the time of the call. */
 export const storedBooks = (
@@ -52,10 +63,14 @@ export const storedBooks = (
 ) => {
   const progressIn = (agency: Agency) => Effect.sync(() => progressOf(books, agency))
   return {
-    draw: Effect.sync(() => drawOf(books)),
+    draw: Effect.sync(() => Option.fromUndefinedOr(books.state.opened)),
     progress: Effect.sync(() => progressOfAll(books)),
     progressOf: progressIn,
-    book: (agency: Agency, from: number) => pagedBook(agency, from, progressIn(agency), page)
+    book: (agency: Agency, from: number) => pagedBook(agency, from, progressIn(agency), page),
+    winners: Effect.mapError(
+      Effect.suspend(() => winnersOf(books)),
+      toUnavailable
+    )
   }
 }
 

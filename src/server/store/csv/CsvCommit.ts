@@ -1,17 +1,24 @@
 /**
- * Commits discards and groups of writes to an open CSV store. A group's rows are written before the
- * state. Every write of the state also notes how much of the file is synced.
+ * Commits the draw, discards and groups of writes to an open CSV store. A group's rows are written
+ * before the state. Every write of the state also notes how much of the file is synced.
  */
 import { Effect, type Scope } from "effect"
 import type { Agency } from "../../../domain/Agency.ts"
 import { StoreBroken, StoreUnavailable } from "../BetStore.ts"
 import { DiskError, writeAll } from "../embedded/Disk.ts"
-import type { Outcome, Write } from "../embedded/GroupCommit.ts"
+import {
+  type GroupedWrite,
+  isAlone,
+  type LoneWrite,
+  type Outcome,
+  type Write
+} from "../embedded/Write.ts"
 import type { KnownBooks } from "./CsvBook.ts"
 import { lengthWithout, release, rewriteWithout, type SharedFile } from "./CsvDiscard.ts"
-import { type Addition, planOf } from "./CsvPlan.ts"
+import { planOf } from "./CsvPlan.ts"
 import { type Rows, sizeOf, writeRows } from "./CsvRow.ts"
-import { type CsvState, withoutAgency, writeState } from "./CsvState.ts"
+import { type CsvState, type DiscardedBook, withoutAgency, writeState } from "./CsvState.ts"
+import { scanWinners, writeWinners } from "./CsvWinners.ts"
 
 /** A CSV store that is open for writing. Only commits change it, one at a time. */
 export interface OpenCsv extends KnownBooks {
@@ -91,7 +98,7 @@ const note = (store: OpenCsv) =>
  * its rows are stored: when it is sent again they are compared, and the book is finished.
  */
 const withoutState = (
-  writes: ReadonlyArray<Addition>,
+  writes: ReadonlyArray<GroupedWrite>,
   outcomes: ReadonlyArray<Outcome>,
   reason: string
 ) =>
@@ -101,7 +108,9 @@ const withoutState = (
     return isStored ? outcome : { kind: "unavailable", reason }
   })
 
-const add = Effect.fnUntraced(function* (store: OpenCsv, writes: ReadonlyArray<Addition>) {
+const add = Effect.fnUntraced(function* (store: OpenCsv, writes: ReadonlyArray<GroupedWrite>) {
+  // Otherwise, after a crash, new rows of a discarded book would look like the old ones.
+  if (store.state.discarding) yield* saveState(store, store.state)
   const { outcomes, rows, state } = planOf(store, writes)
   yield* cutTail(store)
   if (rows.length > 0) {
@@ -132,7 +141,7 @@ const add = Effect.fnUntraced(function* (store: OpenCsv, writes: ReadonlyArray<A
  * rewrite fails, the book stays unfinished, because the operator does not want it in the draw.
  */
 const dropRows = Effect.fnUntraced(function* (store: OpenCsv, without: CsvState, agency: Agency) {
-  const { csv, path, scope } = store
+  const { csv, path, scope, state } = store
   yield* putState(store, {
     ...without,
     synced: lengthWithout(csv, agency),
@@ -143,6 +152,7 @@ const dropRows = Effect.fnUntraced(function* (store: OpenCsv, without: CsvState,
     rewriteWithout(csv, path, agency, scope),
     isRecoverable,
     Effect.fnUntraced(function* ({ operation, reason: cause }) {
+      store.state = { ...store.state, discarded: state.discarded }
       yield* note(store)
       const reason =
         `${cause}; the bets of agency ${agency} are still stored, but its book is not finished: ` +
@@ -154,22 +164,46 @@ const dropRows = Effect.fnUntraced(function* (store: OpenCsv, without: CsvState,
   yield* release(csv)
 })
 
+/** How many discards the state remembers. A command repeats one within seconds. */
+const KEPT_DISCARDS = 100
+
 const discard = Effect.fnUntraced(function* (
   store: OpenCsv,
-  agency: Agency
+  { act, agency }: Extract<LoneWrite, { kind: "discard" }>
 ): Effect.fn.Return<Outcome, DiskError> {
   const { csv, editions, state } = store
-  if (state.recorded) return { kind: "alreadyRecorded" }
-  const without = withoutAgency(state, agency)
+  const done = state.discarded.find((book) => book.act === act)
+  if (done !== undefined) return { kind: "discarded", bets: done.bets }
+  const { drawn, winningNumber } = state.opened ?? {}
+  if (winningNumber !== undefined) return { kind: "kept", because: drawn ? "drawn" : "numbered" }
+  if (state.excluded.has(agency)) return { kind: "kept", because: "excluded" }
   const bets = csv.index.bets(agency)
+  const book: DiscardedBook = { act, agency, bets }
+  const discarded = [...state.discarded, book].slice(-KEPT_DISCARDS)
+  const without = { ...withoutAgency(state, agency), discarded }
   if (bets > 0) yield* dropRows(store, without, agency)
-  else if (without !== state) yield* saveState(store, without)
+  else yield* saveState(store, without)
   editions.set(agency, (editions.get(agency) ?? 0) + 1)
   if (bets > 0) yield* note(store)
   return { kind: "discarded", bets }
 })
 
-const isAddition = (write: Write): write is Addition => write.kind !== "discard"
+const holdDraw = Effect.fnUntraced(function* (
+  store: OpenCsv
+): Effect.fn.Return<Outcome, DiskError> {
+  const { csv, path, state } = store
+  const { excluded, opened } = state
+  if (opened?.winningNumber === undefined) return { kind: "notNumbered" }
+  if (opened.drawn) return { kind: "alreadyRecorded" }
+  yield* writeWinners(csv, path, yield* scanWinners(csv, opened.winningNumber, excluded))
+  yield* saveState(store, { ...state, opened: { ...opened, drawn: true } })
+  return { kind: "done" }
+})
+
+const commitAlone = (store: OpenCsv, write: LoneWrite) =>
+  write.kind === "discard" ? discard(store, write) : holdDraw(store)
+
+const isGrouped = (write: Write): write is GroupedWrite => !isAlone(write)
 
 const toFailure = (error: DiskError) => {
   const { reason } = error
@@ -179,9 +213,9 @@ const toFailure = (error: DiskError) => {
 export const commit = (store: OpenCsv, writes: ReadonlyArray<Write>) => {
   const [first] = writes
   const committed =
-    first?.kind === "discard"
-      ? Effect.map(discard(store, first.agency), (outcome) => [outcome])
-      : add(store, writes.filter(isAddition))
+    first !== undefined && isAlone(first)
+      ? Effect.map(commitAlone(store, first), (outcome) => [outcome])
+      : add(store, writes.filter(isGrouped))
   return Effect.mapError(committed, toFailure)
 }
 

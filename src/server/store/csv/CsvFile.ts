@@ -3,7 +3,7 @@ import { Effect } from "effect"
 import type { Agency } from "../../../domain/Agency.ts"
 import { type Descriptor, type Disk, DiskError } from "../embedded/Disk.ts"
 import { CsvIndex } from "./CsvIndex.ts"
-import { type CsvRowReader, WinnerReader } from "./CsvRow.ts"
+import type { CsvRowReader } from "./CsvRow.ts"
 
 /** Bytes per read when scanning a whole file: a few milliseconds of work between two reads. */
 export const SCAN_BYTES = 1024 * 1024
@@ -82,28 +82,3 @@ export const unusable = (reason: string) => new DiskError({ operation: "read", r
 /** Returns the error for a row that another program has changed since it was indexed. */
 export const rowIsGone = (offset: number) =>
   unusable(`damaged at byte ${offset}: the bet that was there is no longer valid`)
-
-/** Returns the documents of every agency's winning rows, in one pass over the file. */
-export const scanWinners = Effect.fnUntraced(function* (csv: CsvFile, winningNumber: number) {
-  // Captured now: bets may be added during the scan.
-  const { length } = csv
-  const { totalBets } = csv.index
-  const winners = new Map<Agency, Array<string>>()
-  let rows = 0
-  const reader = new WinnerReader(winningNumber)
-  const end = yield* scanRows(csv, [0, length], SCAN_BYTES, reader, () => {
-    rows++
-    if (!reader.hasWon) return true
-    const documents = winners.get(reader.agency)
-    if (documents === undefined) winners.set(reader.agency, [reader.document])
-    else documents.push(reader.document)
-    return true
-  })
-  // A draw without some of the bets would be worse than no draw.
-  if (end !== length) return yield* rowIsGone(end)
-  // Without the line ending between them, two rows can look like one row with another number.
-  if (rows !== totalBets) {
-    return yield* unusable(`damaged: it has ${rows} rows, expected ${totalBets}`)
-  }
-  return new Map([...winners].sort(([one], [other]) => one - other))
-})

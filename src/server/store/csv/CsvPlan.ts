@@ -1,11 +1,11 @@
 /** Plans a group of writes to a CSV store, before any of it is written. */
 import type { Agency } from "../../../domain/Agency.ts"
-import type { Outcome, Write } from "../embedded/GroupCommit.ts"
+import { type DrawStep, isStep, planStep } from "../embedded/DrawSteps.ts"
+import type { GroupedWrite, Outcome, Write } from "../embedded/Write.ts"
 import type { KnownBooks } from "./CsvBook.ts"
 import type { Rows } from "./CsvRow.ts"
 import type { CsvState, FinishedBook } from "./CsvState.ts"
 
-export type Addition = Exclude<Write, { kind: "discard" }>
 type Append = Extract<Write, { kind: "append" }>
 
 const DONE = { kind: "done" } as const
@@ -13,16 +13,23 @@ const DONE = { kind: "done" } as const
 /** Returns the rows to append, the state to write after them, and the outcome of each write. */
 export const planOf = (
   { csv, editions, state }: KnownBooks & { readonly state: CsvState },
-  writes: ReadonlyArray<Addition>
+  writes: ReadonlyArray<GroupedWrite>
 ) => {
   const rows: Array<Rows> = []
   const bets = new Map<Agency, number>()
   const finished = new Map<Agency, FinishedBook>()
   const told = new Set<Agency>()
-  let { opened, recorded } = state
+  const excluded = new Set<Agency>()
+  let { opened } = state
 
   const betsOf = (agency: Agency) => bets.get(agency) ?? csv.index.bets(agency)
   const hasFinished = (agency: Agency) => finished.has(agency) || state.finished.has(agency)
+  const isExcluded = (agency: Agency) => excluded.has(agency) || state.excluded.has(agency)
+  const progressOf = (agency: Agency) => ({
+    bets: betsOf(agency),
+    finished: hasFinished(agency),
+    excluded: isExcluded(agency)
+  })
 
   const finish = (agency: Agency, book: FinishedBook): Outcome => {
     const stored = betsOf(agency)
@@ -39,41 +46,32 @@ export const planOf = (
     bets.set(agency, stored + count)
     return last === undefined ? DONE : finish(agency, { bets: stored + count, ...last })
   }
-  const recordDraw = (): Outcome => {
-    if (opened === undefined) return { kind: "missing", agencies: [] }
-    if (recorded) return { kind: "alreadyRecorded" }
-    const agencies = opened.agencies.filter((agency) => !hasFinished(agency))
-    if (agencies.length > 0) return { kind: "missing", agencies }
-    recorded = true
-    return DONE
+  const takeStep = (step: DrawStep): Outcome => {
+    const { draw, outcome } = planStep(step, opened, progressOf)
+    if (outcome.kind === "excluded")
+      for (const { agency } of outcome.exclusions) excluded.add(agency)
+    if (draw !== undefined) opened = draw
+    return outcome
   }
-  const outcomeOf = (write: Addition): Outcome => {
-    switch (write.kind) {
-      case "append":
-      case "finish": {
-        const edition = editions.get(write.agency) ?? 0
-        if ((write.edition ?? edition) !== edition) return { kind: "otherEdition" }
-        return write.kind === "append" ? append(write) : finish(write.agency, write)
-      }
-      case "told":
-        if (!state.told.has(write.agency)) told.add(write.agency)
-        return DONE
-      case "openDraw":
-        if (opened !== undefined) return { kind: "draw", stored: { ...opened, recorded } }
-        opened = { agencies: write.agencies, winningNumber: write.winningNumber }
-        return DONE
-      case "recordDraw":
-        return recordDraw()
+  const outcomeOf = (write: GroupedWrite): Outcome => {
+    if (isStep(write)) return takeStep(write)
+    if (write.kind === "told") {
+      if (!state.told.has(write.agency)) told.add(write.agency)
+      return DONE
     }
+    const edition = editions.get(write.agency) ?? 0
+    if ((write.edition ?? edition) !== edition) return { kind: "otherEdition" }
+    if (isExcluded(write.agency)) return { kind: "isExcluded" }
+    return write.kind === "append" ? append(write) : finish(write.agency, write)
   }
 
   const outcomes = writes.map(outcomeOf)
-  const isDrawSame = opened === state.opened && recorded === state.recorded
-  if (isDrawSame && finished.size === 0 && told.size === 0) return { rows, outcomes, state }
+  const isSame = opened === state.opened && finished.size + excluded.size + told.size === 0
+  if (isSame) return { rows, outcomes, state }
   const changed: CsvState = {
     ...state,
     opened,
-    recorded,
+    excluded: new Set([...state.excluded, ...excluded]),
     finished: new Map([...state.finished, ...finished]),
     told: new Set([...state.told, ...told])
   }

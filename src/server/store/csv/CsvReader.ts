@@ -63,7 +63,7 @@ export const makeReader = Effect.fnUntraced(
     if (until > synced) yield* syncIfWritable(disk, file)
     const limits = { until, tailLimitBytes: MAX_GROUP_BYTES, mayBeWritten: true }
     const { csv } = yield* readRows({ disk, file, size, state, drawId, ...limits })
-    const known = { csv, state: state ?? newState(drawId), editions: new Map() }
+    const known = { path, csv, state: state ?? newState(drawId), editions: new Map() }
     return BetStoreReader.of(storedBooks(known, (agency, of) => readPage(csv, agency, of)))
   },
   (effect, { path }) => Effect.mapError(effect, toOpenError(path))

@@ -11,12 +11,14 @@ import * as DiscardRequest from "../embedded/DiscardRequest.ts"
 import { Disk, openScoped, syncFolderOf } from "../embedded/Disk.ts"
 import { MAX_GROUP_BYTES, makeWriter } from "../embedded/GroupCommit.ts"
 import { acquire, canonicalPath } from "../embedded/StoreLock.ts"
-import { readPage, storedBooks, toOpenError, toUnavailable } from "./CsvBook.ts"
+import { readPage, storedBooks, toOpenError } from "./CsvBook.ts"
 import { commit, noteSynced, type OpenCsv } from "./CsvCommit.ts"
 import { keepTail, readRows } from "./CsvDamage.ts"
 import { share } from "./CsvDiscard.ts"
-import { scanWinners, unusable } from "./CsvFile.ts"
-import { type FoundState, newState, readState, writeState } from "./CsvState.ts"
+import { unusable } from "./CsvFile.ts"
+import type { CsvIndex } from "./CsvIndex.ts"
+import { type FoundState, newState, readState, VERSION, writeState } from "./CsvState.ts"
+import { scanWinners, writeWinners } from "./CsvWinners.ts"
 
 export interface Options {
   readonly path: string
@@ -48,6 +50,10 @@ const openFile = (disk: Disk, path: string, state: FoundState | undefined) =>
     )
   )
 
+/** Returns the discards that happened: a crash may have kept the last one from replacing the file. */
+const discardedIn = ({ discarded, discarding }: FoundState, index: CsvIndex) =>
+  discarding && index.bets(discarded.at(-1)?.agency ?? 0) > 0 ? discarded.slice(0, -1) : discarded
+
 /** Opens file and state, cuts the torn tail of a crash, and makes both durable. */
 const openToWrite = Effect.fnUntraced(
   function* (disk: Disk, path: string, tailLimitBytes: number, options: Options) {
@@ -67,8 +73,16 @@ const openToWrite = Effect.fnUntraced(
       yield* Effect.logWarning(new ActionLine("store_recovered", "success", fields))
     }
     const synced = csv.length
-    const state = { ...(found ?? newState(drawId)), finished, synced, discarding: false }
-    if (found?.synced !== synced || found.discarding) yield* writeState(csv, path, state)
+    const known = found ?? newState(drawId)
+    const discarded = discardedIn(known, csv.index)
+    const state = { ...known, version: VERSION, finished, synced, discarding: false, discarded }
+    const { drawn, winningNumber } = known.opened ?? {}
+    // An earlier version did not record the winners.
+    if (drawn && known.version < VERSION) {
+      yield* writeWinners(csv, path, yield* scanWinners(csv, winningNumber!, known.excluded))
+    }
+    const isCurrent = found?.version === VERSION && found.synced === synced && !found.discarding
+    if (!isCurrent) yield* writeState(csv, path, state)
     yield* syncFolderOf(disk, path)
     return { csv: { ...csv, scope, users: 1 }, state }
   },
@@ -113,11 +127,6 @@ export const openStore = Effect.fnUntraced(function* (disk: Disk, path: string, 
     ...storedBooks(store, page),
     ...writer,
     page,
-    winners: (winningNumber) =>
-      Effect.flatMap(share(store), (csv) => scanWinners(csv, winningNumber)).pipe(
-        Effect.scoped,
-        Effect.mapError(toUnavailable)
-      ),
     changes: Stream.never
   })
 })

@@ -1,9 +1,8 @@
 /**
  * The writing half of both embedded stores, with group commit: writes that arrive during a commit
- * share the next one, so that a thousand small agencies cost only a few syncs. Writes and outcomes
- * are plain values, which can be sent to a worker thread.
+ * share the next one, so that a thousand small agencies cost only a few syncs.
  */
-import { Deferred, Effect, Metric, Semaphore } from "effect"
+import { Clock, Deferred, Effect, Metric, Semaphore } from "effect"
 import type { Agency } from "../../../domain/Agency.ts"
 import type { BetBatch } from "../../../domain/BetBatch.ts"
 import {
@@ -12,58 +11,23 @@ import {
   BookMismatch,
   Conflict,
   Discarded,
-  DrawAlreadyHeld,
+  Excluded,
+  type FinishOptions,
+  type StoreBroken,
+  StoreUnavailable
+} from "../BetStore.ts"
+import {
+  BookKept,
+  CloseNotMoved,
   type DrawTerms,
   ensureSameTerms,
-  type FinishOptions,
   NotAllFinished,
-  type StoreBroken,
-  type StoredDraw,
-  StoreUnavailable,
-  type WholeBook
-} from "../BetStore.ts"
-
-/** The writes of a commit succeed or fail independently. A discard is alone in its commit. */
-export type Write =
-  | {
-      readonly kind: "append"
-      readonly agency: Agency
-      readonly position: number
-      /** The canonical rows of the batch. */
-      readonly runs: ReadonlyArray<Uint8Array>
-      /** The total length of the runs in bytes. */
-      readonly size: number
-      readonly count: number
-      /** Completes the agency's book. */
-      readonly last: WholeBook | undefined
-      /** The edition that the write is for; any edition if undefined. */
-      readonly edition: number | undefined
-    }
-  | {
-      readonly kind: "finish"
-      readonly agency: Agency
-      readonly bets: number
-      readonly sha256: string
-      readonly edition: number | undefined
-    }
-  | { readonly kind: "told"; readonly agency: Agency }
-  | ({ readonly kind: "openDraw" } & DrawTerms)
-  | { readonly kind: "recordDraw" }
-  | { readonly kind: "discard"; readonly agency: Agency }
-
-/** The outcome of a write. Every refusal is final: that write stored nothing. */
-export type Outcome =
-  | { readonly kind: "done" }
-  | { readonly kind: "conflict"; readonly stored: number }
-  | { readonly kind: "alreadyFinished"; readonly bets: number }
-  | { readonly kind: "bookMismatch"; readonly stored: number }
-  | { readonly kind: "otherEdition" }
-  | { readonly kind: "draw"; readonly stored: StoredDraw }
-  | { readonly kind: "missing"; readonly agencies: ReadonlyArray<Agency> }
-  | { readonly kind: "alreadyRecorded" }
-  | { readonly kind: "discarded"; readonly bets: number }
-  /** This write could not be made durable, although others in its group may have been. */
-  | { readonly kind: "unavailable"; readonly reason: string }
+  NotExcluded,
+  NotNumbered,
+  OtherNumber
+} from "../StoredDraw.ts"
+import { newDraw } from "./DrawSteps.ts"
+import { isAlone, type Outcome, type Write } from "./Write.ts"
 
 /** Maximum bytes of writes per commit. A single larger write is committed alone. */
 export const MAX_GROUP_BYTES = 8 * 1024 * 1024
@@ -74,7 +38,7 @@ const ROW_OVERHEAD_BYTES = 12
 
 const sizeOf = (write: Write): number => {
   // It fills a whole group, so that it is committed alone.
-  if (write.kind === "discard") return MAX_GROUP_BYTES
+  if (isAlone(write)) return MAX_GROUP_BYTES
   const rows = write.kind === "append" ? write.size + write.count * ROW_OVERHEAD_BYTES : 0
   return WRITE_OVERHEAD_BYTES + rows
 }
@@ -143,6 +107,7 @@ export const makeWriter = Effect.fnUntraced(function* (
     const write = { kind: "append", agency, position, runs, size, count, last, edition } as const
     const outcome = yield* submit(write)
     if (outcome.kind === "otherEdition") return yield* new Discarded({ agency })
+    if (outcome.kind === "isExcluded") return yield* new Excluded({ agency })
     if (outcome.kind === "conflict") {
       return yield* new Conflict({ agency, position, expected: outcome.stored })
     }
@@ -158,31 +123,59 @@ export const makeWriter = Effect.fnUntraced(function* (
   ) {
     const outcome = yield* submit({ kind: "finish", agency, bets, sha256, edition })
     if (outcome.kind === "otherEdition") return yield* new Discarded({ agency })
+    if (outcome.kind === "isExcluded") return yield* new Excluded({ agency })
     if (outcome.kind === "bookMismatch") {
       return yield* new BookMismatch({ agency, bets, stored: outcome.stored })
     }
   })
 
-  const openDraw = Effect.fnUntraced(function* (requested: DrawTerms) {
-    const { agencies, winningNumber } = requested
-    const outcome = yield* submit({ kind: "openDraw", agencies, winningNumber })
-    if (outcome.kind !== "draw") return { agencies, winningNumber, recorded: false }
-    return yield* ensureSameTerms(drawId, outcome.stored, requested)
+  const openDraw = Effect.fnUntraced(function* (terms: DrawTerms) {
+    const outcome = yield* submit({ kind: "openDraw", terms })
+    if (outcome.kind !== "draw") return newDraw(terms)
+    return yield* ensureSameTerms(drawId, outcome.stored, terms)
   })
 
-  const recordDraw = submit({ kind: "recordDraw" }).pipe(
-    Effect.flatMap((outcome) =>
-      outcome.kind === "missing"
-        ? Effect.fail(new NotAllFinished({ missing: outcome.agencies }))
-        : Effect.succeed(outcome.kind === "done")
-    )
-  )
+  const exclusionsIn = (outcome: Outcome) => (outcome.kind === "excluded" ? outcome.exclusions : [])
+
+  const exclude = Effect.fnUntraced(function* (agencies: ReadonlyArray<Agency>) {
+    const outcome = yield* submit({ kind: "exclude", agencies })
+    if (outcome.kind === "notExcluded") return yield* new NotExcluded(outcome.problem)
+    return exclusionsIn(outcome)
+  })
+
+  const closeIfDue = Effect.gen(function* () {
+    const now = yield* Clock.currentTimeMillis
+    return exclusionsIn(yield* submit({ kind: "closeIfDue", now }))
+  })
+
+  const moveClose = Effect.fnUntraced(function* (closesAt: number | undefined) {
+    const now = yield* Clock.currentTimeMillis
+    const outcome = yield* submit({ kind: "moveClose", closesAt, now })
+    if (outcome.kind === "notMoved") return yield* new CloseNotMoved(outcome.problem)
+  })
+
+  const recordNumber = Effect.fnUntraced(function* (winningNumber: number) {
+    const outcome = yield* submit({ kind: "recordNumber", winningNumber })
+    if (outcome.kind === "missing") return yield* new NotAllFinished({ missing: outcome.agencies })
+    if (outcome.kind === "otherNumber") {
+      return yield* new OtherNumber({ winningNumber: outcome.winningNumber })
+    }
+    return outcome.kind === "done"
+  })
+
+  const recordDraw = Effect.gen(function* () {
+    const outcome = yield* submit({ kind: "recordDraw" })
+    if (outcome.kind === "notNumbered") return yield* new NotNumbered()
+    return outcome.kind === "done"
+  })
 
   const told = (agency: Agency) => Effect.asVoid(submit({ kind: "told", agency }))
 
-  const discard = Effect.fnUntraced(function* (agency: Agency) {
-    const outcome = yield* submit({ kind: "discard", agency })
-    if (outcome.kind === "alreadyRecorded") return yield* new DrawAlreadyHeld({ agency, drawId })
+  const discard = Effect.fnUntraced(function* (agency: Agency, act: string) {
+    const outcome = yield* submit({ kind: "discard", agency, act })
+    if (outcome.kind === "kept") {
+      return yield* new BookKept({ agency, drawId, because: outcome.because })
+    }
     return outcome.kind === "discarded" ? outcome.bets : 0
   })
 
@@ -190,6 +183,10 @@ export const makeWriter = Effect.fnUntraced(function* (
     append,
     finish,
     openDraw,
+    exclude,
+    closeIfDue,
+    moveClose,
+    recordNumber,
     recordDraw,
     told,
     discard,

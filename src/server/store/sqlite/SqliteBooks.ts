@@ -5,10 +5,13 @@
 
 import type { DatabaseSync, SQLInputValue, SQLTagStore, StatementSync } from "node:sqlite"
 import { MAX_ROW_BYTES } from "../../../domain/BetRow.ts"
-import type { AgencyProgress, PageRange, StoredDraw } from "../BetStore.ts"
-import type { Outcome, Write } from "../embedded/GroupCommit.ts"
+import type { AgencyProgress, PageRange } from "../BetStore.ts"
+import { type DrawStep, planStep } from "../embedded/DrawSteps.ts"
+import type { Outcome, Write } from "../embedded/Write.ts"
+import type { StoredDraw } from "../StoredDraw.ts"
 import type { WinningRow } from "../WinningRows.ts"
 import { RowFields } from "./RowFields.ts"
+import { type DrawRow, drawOf, rowOf } from "./SqliteDrawRow.ts"
 import { type Failure, failureOf } from "./SqliteFile.ts"
 
 /** Rows per page; keeps a page below 1 MiB. */
@@ -21,7 +24,7 @@ const CHECKPOINT_BYTES = 4 * 1024 * 1024
 const utf8 = new TextEncoder()
 
 /** The strict table guarantees the types. */
-type AgencyRow = Readonly<Record<"bets" | "finished" | "told", number>>
+type AgencyRow = Readonly<Record<"bets" | "finished" | "excluded" | "told", number>>
 
 type BetRow = [number, string, string, string, string, number]
 
@@ -69,7 +72,7 @@ export class SqliteBooks {
   private drawKeyToWrite(): number {
     const key = this.drawKey()
     if (key !== null) return key
-    this.sql.run`insert into draws values (null, ${this.drawId}, null, null, 0)`
+    this.sql.run`insert into draws (name, drawn) values (${this.drawId}, 0)`
     return this.drawKeyToWrite()
   }
 
@@ -109,26 +112,27 @@ export class SqliteBooks {
         return this.finish(write)
       case "told":
         return this.told(write)
-      case "openDraw":
-        return this.openDraw(write)
       case "recordDraw":
         return this.recordDraw()
       case "discard":
         return this.discard(write)
+      default:
+        return this.takeStep(write)
     }
   }
 
   private append(write: Of<"append">): Outcome {
     const { agency, position, runs, size, count, last } = write
-    const { bets, finished, edition } = this.progressOf(agency)
+    const { bets, finished, edition, excluded } = this.progressOf(agency)
     if ((write.edition ?? edition) !== edition) return { kind: "otherEdition" }
+    if (excluded) return { kind: "isExcluded" }
     if (finished) return { kind: "alreadyFinished", bets }
     if (bets !== position) return { kind: "conflict", stored: bets }
     const draw = this.drawKeyToWrite()
     let next = position
     for (const run of runs) next = this.insert(draw, agency, next, run)
     const now = last === undefined ? 0 : 1
-    this.sql.run`insert into agencies values (${draw}, ${agency}, ${position + count}, ${now}, 0)
+    this.sql.run`insert into agencies values (${draw}, ${agency}, ${position + count}, ${now}, 0, 0)
       on conflict do update set bets = excluded.bets, finished = excluded.finished`
     this.sinceCheckpoint += size
     return { kind: "done" }
@@ -156,51 +160,66 @@ export class SqliteBooks {
   private finish({ agency, bets, ...write }: Of<"finish">): Outcome {
     const stored = this.progressOf(agency)
     if ((write.edition ?? stored.edition) !== stored.edition) return { kind: "otherEdition" }
+    if (stored.excluded) return { kind: "isExcluded" }
     if (stored.bets !== bets) return { kind: "bookMismatch", stored: stored.bets }
     if (!stored.finished) {
-      this.sql.run`insert into agencies values (${this.drawKeyToWrite()}, ${agency}, ${bets}, 1, 0)
+      this.sql.run`insert into agencies
+        values (${this.drawKeyToWrite()}, ${agency}, ${bets}, 1, 0, 0)
         on conflict do update set finished = 1`
     }
     return { kind: "done" }
   }
 
   private told({ agency }: Of<"told">): Outcome {
-    this.sql.run`insert into agencies values (${this.drawKeyToWrite()}, ${agency}, 0, 0, 1)
+    this.sql.run`insert into agencies values (${this.drawKeyToWrite()}, ${agency}, 0, 0, 0, 1)
       on conflict do update set told = 1`
     return { kind: "done" }
   }
 
-  private openDraw({ agencies, winningNumber }: Of<"openDraw">): Outcome {
-    const stored = this.draw()
-    if (stored !== undefined) return { kind: "draw", stored }
-    this.sql.run`update draws
-      set agencies = ${JSON.stringify(agencies)}, winning_number = ${winningNumber}
-      where id = ${this.drawKeyToWrite()}`
-    // A partial index over winning bets only: appends stay cheap and the draw is immediate.
-    this.database.exec(
-      `create index if not exists bets_on_${winningNumber}
-        on bets (draw, agency, position, document) where number = ${winningNumber}`
-    )
-    return { kind: "done" }
+  private takeStep(step: DrawStep): Outcome {
+    const { draw, outcome } = planStep(step, this.draw(), (agency) => this.progressOf(agency))
+    const key = this.drawKeyToWrite()
+    if (outcome.kind === "excluded") {
+      for (const { agency } of outcome.exclusions) {
+        this.sql.run`insert into agencies values (${key}, ${agency}, 0, 0, 1, 0)
+          on conflict do update set excluded = 1`
+      }
+    }
+    if (draw !== undefined) {
+      const row = rowOf(draw)
+      this.sql.run`update draws set
+        agencies = ${row.agencies}, number_from = ${row.number_from},
+        fixed_number = ${row.fixed_number}, close_at = ${row.close_at},
+        closes_at = ${row.closes_at}, winning_number = ${row.winning_number}
+        where id = ${key}`
+    }
+    return outcome
   }
 
   private recordDraw(): Outcome {
-    const stored = this.draw()
-    if (stored === undefined) return { kind: "missing", agencies: [] }
-    if (stored.recorded) return { kind: "alreadyRecorded" }
-    const agencies = stored.agencies.filter((agency) => !this.progressOf(agency).finished)
-    if (agencies.length > 0) return { kind: "missing", agencies }
-    this.sql.run`update draws set recorded = 1 where id = ${this.drawKey()}`
+    const { drawn, winningNumber } = this.draw() ?? {}
+    if (winningNumber === undefined) return { kind: "notNumbered" }
+    if (drawn) return { kind: "alreadyRecorded" }
+    const draw = this.drawKey()
+    this.sql.run`insert into winners
+      select * from bets where draw = ${draw} and number = ${winningNumber} and agency not in
+        (select agency from agencies where draw = ${draw} and excluded)`
+    this.sql.run`update draws set drawn = 1 where id = ${draw}`
     return { kind: "done" }
   }
 
-  private discard({ agency }: Of<"discard">): Outcome {
-    if (this.draw()?.recorded) return { kind: "alreadyRecorded" }
+  private discard({ act, agency }: Of<"discard">): Outcome {
+    const done = this.sql.get`select bets from discards where id = ${act}`
+    if (done !== undefined) return { kind: "discarded", bets: Number(done.bets) }
+    const { drawn, winningNumber } = this.draw() ?? {}
+    if (winningNumber !== undefined) return { kind: "kept", because: drawn ? "drawn" : "numbered" }
+    if (this.progressOf(agency).excluded) return { kind: "kept", because: "excluded" }
     this.editions = new Map(this.editions).set(agency, this.edition(agency) + 1)
-    const draw = this.drawKey()
+    const draw = this.drawKeyToWrite()
     const deleted = this.sql.run`delete from bets where draw = ${draw} and agency = ${agency}`
     this.sql.run`delete from agencies where draw = ${draw} and agency = ${agency}`
     const bets = Number(deleted.changes)
+    this.sql.run`insert into discards values (${act}, ${draw}, ${agency}, ${bets})`
     // A deleted row uses as much of the log as an inserted one.
     if (bets > 0) this.sinceCheckpoint += CHECKPOINT_BYTES
     return { kind: "discarded", bets }
@@ -222,26 +241,21 @@ export class SqliteBooks {
 
   draw(): StoredDraw | undefined {
     this.takeSnapshot(false)
-    const row = this.sql.get`select agencies, winning_number, recorded from draws
-      where name = ${this.drawId} and agencies not null`
-    if (row === undefined) return undefined
-    return {
-      agencies: JSON.parse(String(row.agencies)),
-      winningNumber: Number(row.winning_number),
-      recorded: row.recorded === 1
-    }
+    const row = this.sql.get`select * from draws
+      where name = ${this.drawId} and agencies not null` as DrawRow | undefined
+    return row && drawOf(row)
   }
 
   progressOf(agency: number): AgencyProgress {
     this.takeSnapshot(true)
-    const row = this.sql.get`select bets, finished, told from agencies
+    const row = this.sql.get`select bets, finished, excluded, told from agencies
       where draw = ${this.drawKey()} and agency = ${agency}`
     return this.progressIn(agency, row as AgencyRow | undefined)
   }
 
   progress(): ReadonlyMap<number, AgencyProgress> {
     this.takeSnapshot(false)
-    const rows = this.sql.all`select agency, bets, finished, told from agencies
+    const rows = this.sql.all`select agency, bets, finished, excluded, told from agencies
       where draw = ${this.drawKey()}`
     const all = new Map<number, AgencyProgress>()
     // Includes agencies that have only a discarded book.
@@ -253,8 +267,13 @@ export class SqliteBooks {
   }
 
   private progressIn(agency: number, row?: AgencyRow): AgencyProgress {
-    const { bets, finished, told } = row ?? { bets: 0, finished: 0, told: 0 }
-    return { bets, finished: finished === 1, told: told === 1, edition: this.edition(agency) }
+    return {
+      bets: row?.bets ?? 0,
+      finished: row?.finished === 1,
+      excluded: row?.excluded === 1,
+      told: row?.told === 1,
+      edition: this.edition(agency)
+    }
   }
 
   /** Returns at most `PAGE_ROWS` canonical rows; none if the book has another edition. */
@@ -278,13 +297,12 @@ export class SqliteBooks {
     return { bytes: utf8.encode(page), count }
   }
 
-  winners(winningNumber: number): ReadonlyArray<WinningRow> {
-    // A literal number, so that the planner uses the partial index.
-    const statement = this.database.prepare(
-      `select agency, position, document from bets
-        where draw = ? and number = ${winningNumber} order by agency, position`
-    )
-    return statement.all(this.drawKey()) as unknown as Array<WinningRow>
+  winners(): ReadonlyArray<WinningRow> {
+    this.takeSnapshot(false)
+    const rows = this.sql.all`
+      select agency, position, first_name, last_name, document, birthdate, number from winners
+      where draw = ${this.drawKey()} order by agency, position`
+    return rows as unknown as Array<WinningRow>
   }
 
   /**

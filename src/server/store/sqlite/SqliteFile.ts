@@ -1,6 +1,6 @@
 /**
- * The SQLite file: its tables, how to open it, and what SQLite's errors mean. Runs in the store's
- * worker, so it is synchronous and imports no library.
+ * The SQLite file: how to open it, and what SQLite's errors mean. Runs in the store's worker, so it
+ * is synchronous and imports no library.
  */
 import {
   accessSync,
@@ -16,6 +16,7 @@ import { dirname } from "node:path"
 import type { DatabaseSync } from "node:sqlite"
 import { pathToFileURL } from "node:url"
 import { createPrivate, foreign, mayWrite } from "../embedded/PrivateFile.ts"
+import { checkTables, NotUsable, prepareTables, prepareToRead } from "./SqliteSchema.ts"
 
 export interface FileSettings {
   /** Canonical path. */
@@ -25,46 +26,6 @@ export interface FileSettings {
   /** How long a write waits while another process writes to the file. */
   readonly busyTimeoutMillis: number
 }
-
-/** "LOTT": marks the file as ours. */
-const APPLICATION_ID = 0x4c4f5454
-const SCHEMA_VERSION = 1
-
-const TABLES = `
-  create table draws (
-    id integer primary key,
-    name text not null unique,
-    agencies text,
-    winning_number integer,
-    recorded integer not null
-  ) strict;
-  create table agencies (
-    draw integer not null,
-    agency integer not null,
-    bets integer not null,
-    finished integer not null,
-    told integer not null,
-    primary key (draw, agency)
-  ) strict, without rowid;
-  create table bets (
-    draw integer not null,
-    agency integer not null,
-    position integer not null,
-    first_name text not null,
-    last_name text not null,
-    document text not null,
-    birthdate text not null,
-    number integer not null,
-    primary key (draw, agency, position)
-  ) strict, without rowid;
-`
-
-const MARKS = `
-  pragma application_id = ${APPLICATION_ID};
-  pragma user_version = ${SCHEMA_VERSION};
-`
-
-export const SCHEMA = `${TABLES}${MARKS}`
 
 const CORRUPT = 11
 const NOT_A_DATABASE = 26
@@ -88,8 +49,6 @@ export const failureOf = (error: unknown): Failure => {
   return { kind: broken ? "broken" : "unavailable", reason: `${message}${shown}` }
 }
 
-class NotUsable extends Error {}
-
 const syncFolder = (folder: string): void => {
   const descriptor = openSync(folder, "r")
   try {
@@ -99,76 +58,14 @@ const syncFolder = (folder: string): void => {
   }
 }
 
-const single = (database: DatabaseSync, sql: string): unknown =>
-  Object.values(database.prepare(sql).get() ?? {})[0]
-
-const definitionOf = (sql: unknown): string => String(sql).trim().replaceAll(/\s+/g, " ")
-
-/** Whether the database has all our tables, with identical definitions. */
-const hasOurTables = (database: DatabaseSync): boolean => {
-  const tables = database.prepare("select sql from sqlite_schema where type = 'table'").all()
-  const there = new Set(tables.map(({ sql }) => definitionOf(sql).toLowerCase()))
-  const ours = TABLES.split(";").map(definitionOf)
-  return ours.every((sql) => sql === "" || there.has(sql))
-}
-
-/**
- * Fails if the bets of a restored store do not match its agencies. Otherwise nobody would notice
- * before the draw.
- */
-const checkRestored = (database: DatabaseSync): void => {
-  const damaged = database
-    .prepare(
-      `select coalesce(recorded.agency, found.agency) as agency,
-          coalesce(recorded.bets, 0) as recorded, coalesce(found.bets, 0) as found
-        from agencies as recorded
-        full join (
-          select draw, agency, iif(max(position) < count(*), count(*), -1) as bets
-          from bets group by draw, agency
-        ) as found on found.draw = recorded.draw and found.agency = recorded.agency
-        where coalesce(recorded.bets, 0) <> coalesce(found.bets, 0) limit 1`
-    )
-    .get()
-  if (damaged === undefined) return
-  const { agency, found, recorded } = damaged
-  const actual = found === -1 ? "their positions have gaps" : `${found} were found`
-  throw new NotUsable(
-    `it was only partly restored: agency ${agency} should have ${recorded} bets, but ${actual}`
-  )
-}
-
-/**
- * Identifies the file: ours, empty, or restored (our tables without the marks, which the shell's
- * `.dump` does not keep). Throws on anything else.
- */
-const kindOf = (database: DatabaseSync): "ours" | "restored" | "empty" => {
-  const application = single(database, "pragma application_id")
-  const version = Number(single(database, "pragma user_version"))
-  if (application === APPLICATION_ID && version === SCHEMA_VERSION) return "ours"
-  if (application === APPLICATION_ID && version > SCHEMA_VERSION) {
-    throw new NotUsable(
-      `it has version ${version}, but this release supports at most ${SCHEMA_VERSION}: ` +
-        "use the release that wrote it, or a newer one"
-    )
-  }
-  const isUnmarked =
-    (application === 0 || application === APPLICATION_ID) &&
-    (version === 0 || version === SCHEMA_VERSION)
-  if (isUnmarked && single(database, "select count(*) from sqlite_schema") === 0) return "empty"
-  if (isUnmarked && hasOurTables(database)) return "restored"
-  throw new NotUsable("it is another program's database, not a bet store")
-}
-
 const openToWrite = (database: DatabaseSync, path: string): void => {
   // Check before the first write, to leave another program's database unchanged.
-  if (kindOf(database) === "restored") checkRestored(database)
+  checkTables(database)
   database.exec("pragma journal_mode = wal")
   // No automatic checkpoints: they hide a failed sync, which our `checkpoint` reports.
   database.exec("pragma synchronous = full; pragma wal_autocheckpoint = 0")
   database.exec("begin immediate")
-  const kind = kindOf(database)
-  if (kind === "empty") database.exec(SCHEMA)
-  if (kind === "restored") database.exec(MARKS)
+  prepareTables(database)
   database.exec("commit")
   // A killed server may have left unsynced data in the log, which counts as stored from now on.
   database.exec("pragma wal_checkpoint(passive)")
@@ -196,9 +93,7 @@ const locationToRead = (path: string): string | URL => {
 }
 
 const openToRead = (database: DatabaseSync, drawId: string): void => {
-  const kind = kindOf(database)
-  if (kind === "empty") throw new NotUsable("it is empty")
-  if (kind === "restored") checkRestored(database)
+  prepareToRead(database)
   const names = database.prepare("select name from draws order by id").all()
   // A store that a server has just created has no draw yet.
   if (names.length === 0 || names.some(({ name }) => name === drawId)) return

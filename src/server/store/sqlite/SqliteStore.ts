@@ -16,9 +16,10 @@ import {
   StoreUnavailable
 } from "../BetStore.ts"
 import * as DiscardRequest from "../embedded/DiscardRequest.ts"
-import { makeWriter, type Write } from "../embedded/GroupCommit.ts"
+import { makeWriter } from "../embedded/GroupCommit.ts"
 import { checkFiles } from "../embedded/StoreFiles.ts"
 import { acquire, canonicalPath } from "../embedded/StoreLock.ts"
+import type { Write } from "../embedded/Write.ts"
 import { pagedBook } from "../PagedBook.ts"
 import { winnersOf } from "../WinningRows.ts"
 import type { Calls, Reply, Request, Settings } from "./SqliteWorker.ts"
@@ -171,7 +172,8 @@ const makeBooks = ({ call }: Started) => {
   const books: StoredBooks = {
     draw: Effect.map(call("draw", []), Option.fromUndefinedOr),
     progress: call("progress", []),
-    book: (agency, from) => pagedBook(agency, from, progressOf(agency), page)
+    book: (agency, from) => pagedBook(agency, from, progressOf(agency), page),
+    winners: Effect.map(call("winners", []), winnersOf)
   }
   return { ...books, page, progressOf }
 }
@@ -189,7 +191,6 @@ export const make = Effect.fnUntraced(function* (options: Options) {
   return BetStore.of({
     ...makeBooks(worker),
     ...writer,
-    winners: (winningNumber) => Effect.map(worker.call("winners", [winningNumber]), winnersOf),
     changes: yield* DiscardRequest.serve(path, drawId, writer.discard)
   })
 })

@@ -6,7 +6,7 @@
  * file is the worker's entry and starts itself.
  */
 import { parentPort, workerData } from "node:worker_threads"
-import type { Write } from "../embedded/GroupCommit.ts"
+import type { Write } from "../embedded/Write.ts"
 import { SqliteBooks } from "./SqliteBooks.ts"
 import { type FileSettings, failureOf, openFile } from "./SqliteFile.ts"
 

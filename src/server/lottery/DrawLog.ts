@@ -1,0 +1,63 @@
+/** The story of a draw on the log: what a server finds, who finished or was excluded, the draw. */
+import { logAction } from "../../domain/ActionLog.ts"
+import type { Agency } from "../../domain/Agency.ts"
+import type { WinningDocuments } from "../../domain/Draw.ts"
+import type { AgencyProgress } from "../store/BetStore.ts"
+import type { StoredDraw } from "../store/StoredDraw.ts"
+import type { Standing } from "./Standing.ts"
+
+type Progress = ReadonlyMap<Agency, AgencyProgress>
+
+const betsIn = (progress: Progress, counts: (found: AgencyProgress) => boolean): number =>
+  [...progress.values()].filter(counts).reduce((sum, { bets }) => sum + bets, 0)
+
+/** The excluded agencies as the log shows them, such as `3,5`. */
+const excludedIn = (progress: Progress): string | undefined =>
+  Array.from(progress, ([agency, found]) => (found.excluded ? [agency] : []))
+    .flat()
+    .join() || undefined
+
+/** Logs what a server that starts finds in its store. */
+export const opened = (
+  draw: string,
+  { drawn, winningNumber }: StoredDraw,
+  { expected, finished }: Standing,
+  progress: Progress
+) => {
+  const fields = {
+    draw,
+    finished,
+    expected,
+    cantidad: betsIn(progress, () => true),
+    excluidas: excludedIn(progress),
+    winning_number: winningNumber
+  }
+  if (!drawn) return logAction("draw_opened", "success", fields)
+  const hint =
+    "books are only compared, and winners are sent; use --draw or --store for another draw"
+  return logAction("draw_held", "success", { ...fields, hint })
+}
+
+/** Logs an agency that has just finished its book. */
+export const finished = (agency: Agency, bets: number, { expected, finished }: Standing) =>
+  logAction("agency_finished", "success", { agencia: agency, cantidad: bets, finished, expected })
+
+export const excluded = (agency: Agency, bets: number) =>
+  logAction("agency_excluded", "success", { agencia: agency, cantidad: bets })
+
+export const waitingForNumber = logAction("waiting_for_number", "in_progress", {
+  hint: "every book is closed; announce the number with: lottery draw --number N --yes"
+})
+
+/** Logs the draw, with the bets that took part. */
+export const drawn = (
+  progress: Progress,
+  winners: ReadonlyMap<Agency, WinningDocuments | Error>
+) => {
+  const counts = Array.from(winners.values(), (own) => (own instanceof Error ? 0 : own.length))
+  return logAction("sorteo", "success", {
+    cantidad: betsIn(progress, ({ finished }) => finished),
+    cant_ganadores: counts.reduce((sum, count) => sum + count, 0),
+    excluidas: excludedIn(progress)
+  })
+}

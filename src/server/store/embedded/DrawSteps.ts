@@ -1,0 +1,91 @@
+/**
+ * Plans the steps of a draw in an embedded store: who is excluded, when it closes, which number
+ * wins. Imports no library, because SQLite's worker loads it.
+ */
+import { dueExclusionsOf, exclusionsOf, type ProgressOf } from "../Closing.ts"
+import type { DrawTerms, StoredDraw } from "../StoredDraw.ts"
+import type { Outcome, Write } from "./Write.ts"
+
+const STEPS = ["openDraw", "exclude", "closeIfDue", "moveClose", "recordNumber"] as const
+
+type StepKind = (typeof STEPS)[number]
+export type DrawStep = Extract<Write, { readonly kind: StepKind }>
+
+export const isStep = (write: Write): write is DrawStep => STEPS.includes(write.kind as StepKind)
+
+/** The outcome of a step, and the draw after it if it changed. The outcome has the exclusions. */
+export interface Planned {
+  readonly outcome: Outcome
+  readonly draw?: StoredDraw
+}
+
+/** A draw that has just been opened. */
+export const newDraw = ({ agencies, closeAt, source }: DrawTerms): StoredDraw => ({
+  agencies,
+  source,
+  closeAt,
+  closesAt: closeAt,
+  winningNumber: undefined,
+  drawn: false
+})
+
+export const planStep = (
+  step: DrawStep,
+  draw: StoredDraw | undefined,
+  progressOf: ProgressOf
+): Planned => {
+  switch (step.kind) {
+    case "openDraw":
+      return draw === undefined
+        ? { outcome: { kind: "done" }, draw: newDraw(step.terms) }
+        : { outcome: { kind: "draw", stored: draw } }
+    case "exclude": {
+      const found = exclusionsOf(draw, progressOf, step.agencies)
+      return "why" in found
+        ? { outcome: { kind: "notExcluded", problem: found } }
+        : { outcome: { kind: "excluded", exclusions: found } }
+    }
+    case "closeIfDue": {
+      const exclusions = dueExclusionsOf(draw, progressOf, step.now)
+      return { outcome: { kind: "excluded", exclusions } }
+    }
+    case "moveClose":
+      return moveClose(step, draw)
+    case "recordNumber":
+      return recordNumber(step.winningNumber, draw, progressOf)
+  }
+}
+
+const moveClose = (
+  { closesAt, now }: Extract<Write, { kind: "moveClose" }>,
+  draw: StoredDraw | undefined
+): Planned => {
+  if (draw === undefined) return { outcome: { kind: "notMoved", problem: { why: "unopened" } } }
+  if (draw.closesAt === closesAt) return { outcome: { kind: "done" } }
+  if (draw.winningNumber !== undefined) {
+    return { outcome: { kind: "notMoved", problem: { why: "numbered" } } }
+  }
+  if (draw.closesAt !== undefined && draw.closesAt <= now) {
+    const problem = { why: "passed", closesAt: draw.closesAt } as const
+    return { outcome: { kind: "notMoved", problem } }
+  }
+  return { outcome: { kind: "done" }, draw: { ...draw, closesAt } }
+}
+
+const recordNumber = (
+  winningNumber: number,
+  draw: StoredDraw | undefined,
+  progressOf: ProgressOf
+): Planned => {
+  if (draw === undefined) return { outcome: { kind: "missing", agencies: [] } }
+  const { source, winningNumber: recorded } = draw
+  const only = recorded ?? (source._tag === "fixed" ? source.number : winningNumber)
+  if (only !== winningNumber) return { outcome: { kind: "otherNumber", winningNumber: only } }
+  if (recorded !== undefined) return { outcome: { kind: "alreadyRecorded" } }
+  const agencies = draw.agencies.filter((agency) => {
+    const { excluded, finished } = progressOf(agency)
+    return !(finished || excluded)
+  })
+  if (agencies.length > 0) return { outcome: { kind: "missing", agencies } }
+  return { outcome: { kind: "done" }, draw: { ...draw, winningNumber } }
+}

@@ -1,0 +1,79 @@
+/**
+ * The writes of an embedded store and their outcomes: plain values, which can be sent to a worker
+ * thread. Imports no library, because SQLite's worker loads it.
+ */
+import type { Agency } from "../../../domain/Agency.ts"
+import type { WholeBook } from "../BetStore.ts"
+import type {
+  BookKept,
+  CloseNotMoved,
+  DrawTerms,
+  Exclusion,
+  ExclusionProblem,
+  StoredDraw
+} from "../StoredDraw.ts"
+
+/** The writes of a commit succeed or fail independently. `ALONE` are the only ones in theirs. */
+export type Write =
+  | {
+      readonly kind: "append"
+      readonly agency: Agency
+      readonly position: number
+      /** The canonical rows of the batch. */
+      readonly runs: ReadonlyArray<Uint8Array>
+      /** The total length of the runs in bytes. */
+      readonly size: number
+      readonly count: number
+      /** Completes the agency's book. */
+      readonly last: WholeBook | undefined
+      /** The edition that the write is for; any edition if undefined. */
+      readonly edition: number | undefined
+    }
+  | {
+      readonly kind: "finish"
+      readonly agency: Agency
+      readonly bets: number
+      readonly sha256: string
+      readonly edition: number | undefined
+    }
+  | { readonly kind: "told"; readonly agency: Agency }
+  | { readonly kind: "openDraw"; readonly terms: DrawTerms }
+  | { readonly kind: "exclude"; readonly agencies: ReadonlyArray<Agency> }
+  /** `now` is in milliseconds since the epoch. */
+  | { readonly kind: "closeIfDue"; readonly now: number }
+  | { readonly kind: "moveClose"; readonly closesAt: number | undefined; readonly now: number }
+  | { readonly kind: "recordNumber"; readonly winningNumber: number }
+  | { readonly kind: "recordDraw" }
+  | { readonly kind: "discard"; readonly agency: Agency; readonly act: string }
+
+/** Writes that replace or read whole files. */
+const ALONE = ["recordDraw", "discard"] as const
+type Alone = (typeof ALONE)[number]
+
+export type LoneWrite = Extract<Write, { readonly kind: Alone }>
+export type GroupedWrite = Exclude<Write, LoneWrite>
+
+export const isAlone = (write: Write): write is LoneWrite => ALONE.includes(write.kind as Alone)
+
+/** The outcome of a write. Every refusal is final: that write stored nothing. */
+export type Outcome =
+  | { readonly kind: "done" }
+  | { readonly kind: "conflict"; readonly stored: number }
+  | { readonly kind: "alreadyFinished"; readonly bets: number }
+  | { readonly kind: "isExcluded" }
+  | { readonly kind: "bookMismatch"; readonly stored: number }
+  | { readonly kind: "otherEdition" }
+  | { readonly kind: "draw"; readonly stored: StoredDraw }
+  | { readonly kind: "excluded"; readonly exclusions: ReadonlyArray<Exclusion> }
+  | { readonly kind: "notExcluded"; readonly problem: ExclusionProblem }
+  | { readonly kind: "notMoved"; readonly problem: CloseProblem }
+  | { readonly kind: "missing"; readonly agencies: ReadonlyArray<Agency> }
+  | { readonly kind: "otherNumber"; readonly winningNumber: number }
+  | { readonly kind: "notNumbered" }
+  | { readonly kind: "alreadyRecorded" }
+  | { readonly kind: "kept"; readonly because: BookKept["because"] }
+  | { readonly kind: "discarded"; readonly bets: number }
+  /** This write could not be made durable, although others in its group may have been. */
+  | { readonly kind: "unavailable"; readonly reason: string }
+
+type CloseProblem = Pick<CloseNotMoved, "why" | "closesAt">
