@@ -86,14 +86,13 @@ const portsOf = Effect.fnUntraced(function* ({ backlog, host, port, ...given }: 
 })
 
 /** The lottery and its store, which closes last. */
-const lotteryLayer = (draw: Draw, store: StoreUrl.StoreUrl) =>
-  Layer.effectContext(
-    loggedResource(
-      "store",
-      Layer.build(Lottery.layer(draw).pipe(Layer.provideMerge(StoreUrl.layer(store, draw.id)))),
-      STORE_CLOSE_TIMEOUT
-    )
+const lotteryLayer = (draw: Draw, store: StoreUrl.StoreUrl) => {
+  const layer = Lottery.layer(draw).pipe(
+    Layer.provideMerge(StoreUrl.layerLocked(draw.id)),
+    Layer.provideMerge(StoreUrl.layerLock(store))
   )
+  return Layer.effectContext(loggedResource("store", Layer.build(layer), STORE_CLOSE_TIMEOUT))
+}
 
 export const server = Command.make(
   "server",

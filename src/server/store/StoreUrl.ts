@@ -2,12 +2,23 @@
  * The URL of a store: `sqlite:lottery.db`, `csv:bets.csv` or `postgres://user@host/database`.
  * Errors show only its scheme, because the rest may contain a password.
  */
-import { Effect, Layer, Result, Schema, SchemaIssue, SchemaTransformation } from "effect"
+import {
+  Context,
+  Effect,
+  Layer,
+  Option,
+  Result,
+  Schema,
+  SchemaIssue,
+  SchemaTransformation,
+  type Scope
+} from "effect"
 import type { Agency } from "../../domain/Agency.ts"
 import { BetStore, BetStoreReader, type StoreOpenError } from "./BetStore.ts"
 import * as CsvReader from "./csv/CsvReader.ts"
 import * as CsvStore from "./csv/CsvStore.ts"
 import type { DiscardFailure } from "./embedded/DiscardRequest.ts"
+import { lock } from "./embedded/StoreLock.ts"
 import { parsePostgresUrl, showPostgresUrl } from "./postgres/PostgresUrl.ts"
 import * as SqliteStore from "./sqlite/SqliteStore.ts"
 
@@ -58,19 +69,59 @@ export const show = (url: StoreUrl): string =>
 
 const EMBEDDED = {
   sqlite: SqliteStore,
-  csv: { make: CsvStore.make, makeReader: CsvReader.makeReader, discard: CsvStore.discard }
+  csv: {
+    open: CsvStore.open,
+    make: CsvStore.make,
+    makeReader: CsvReader.makeReader,
+    discard: CsvStore.discard
+  }
 }
 
 /** Loaded on demand: PostgreSQL's client is slow to load. */
 const loadPostgresStore = Effect.promise(() => import("./postgres/PostgresStore.ts"))
 
-/** The store at a URL, opened for writing and created if it does not exist. */
+/** The store at a URL, locked, opened for writing and created if it does not exist. */
 export const layer = (url: StoreUrl, drawId: string): Layer.Layer<BetStore, StoreOpenError> =>
   Layer.effect(
     BetStore,
     url._tag === "postgres"
       ? Effect.flatMap(loadPostgresStore, ({ make }) => make({ url: url.url, drawId }))
       : EMBEDDED[url._tag].make({ path: url.path, drawId })
+  )
+
+/** A store whose lock this process holds; any number of servers may open PostgreSQL. */
+export class LockedStore extends Context.Service<
+  LockedStore,
+  {
+    /** The canonical path of an embedded store. */
+    readonly path: Option.Option<string>
+    /** Opens the store for writing and creates it if it does not exist. */
+    readonly open: (
+      drawId: string
+    ) => Effect.Effect<BetStore["Service"], StoreOpenError, Scope.Scope>
+  }
+>()("lottery/server/LockedStore") {}
+
+/** Locks the store at a URL, so that files next to it can be used before it is opened. */
+export const layerLock = (url: StoreUrl): Layer.Layer<LockedStore, StoreOpenError> =>
+  Layer.effect(
+    LockedStore,
+    url._tag === "postgres"
+      ? Effect.map(loadPostgresStore, ({ make }) => ({
+          path: Option.none(),
+          open: (drawId: string) => make({ url: url.url, drawId })
+        }))
+      : Effect.map(lock(url.path), (path) => ({
+          path: Option.some(path),
+          open: (drawId: string) => EMBEDDED[url._tag].open({ path: url.path, drawId }, path)
+        }))
+  )
+
+/** The locked store, opened for writing. */
+export const layerLocked = (drawId: string): Layer.Layer<BetStore, StoreOpenError, LockedStore> =>
+  Layer.effect(
+    BetStore,
+    Effect.flatMap(LockedStore, ({ open }) => open(drawId))
   )
 
 /** The store at a URL, opened for reading, even while a server writes it. */

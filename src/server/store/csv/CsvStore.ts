@@ -10,7 +10,7 @@ import { BetStore, type PageRange } from "../BetStore.ts"
 import * as DiscardRequest from "../embedded/DiscardRequest.ts"
 import { Disk, openScoped, syncFolderOf } from "../embedded/Disk.ts"
 import { MAX_GROUP_BYTES, makeWriter } from "../embedded/GroupCommit.ts"
-import { acquire, canonicalPath } from "../embedded/StoreLock.ts"
+import { canonicalPath, lock } from "../embedded/StoreLock.ts"
 import { readPage, storedBooks, toOpenError } from "./CsvBook.ts"
 import { commit, noteSynced, type OpenCsv } from "./CsvCommit.ts"
 import { keepTail, readRows } from "./CsvDamage.ts"
@@ -131,16 +131,18 @@ export const openStore = Effect.fnUntraced(function* (disk: Disk, path: string, 
   })
 })
 
-/** Locks the store and opens it for writing. */
-export const make = Effect.fnUntraced(function* (options: Options) {
+/** Opens the store at the canonical `path` for writing. The caller holds its lock. */
+export const open = Effect.fnUntraced(function* (options: Options, path: string) {
   const disk = yield* Disk
-  const path = yield* canonicalPath(options.path)
-  yield* acquire(options.path, path)
   yield* DiscardRequest.clear(path)
   const store = yield* openStore(disk, path, options)
   const changes = yield* DiscardRequest.serve(path, options.drawId, store.discard)
   return BetStore.of({ ...store, changes })
 })
+
+/** Locks the store and opens it for writing. */
+export const make = (options: Options) =>
+  Effect.flatMap(lock(options.path), (path) => open(options, path))
 
 /**
  * Discards the book of an agency from an existing store, through the server that has it open, if

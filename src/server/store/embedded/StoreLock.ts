@@ -170,6 +170,10 @@ export const acquire = Effect.fnUntraced(
     })
 )
 
+/** Holds the lock of a store until the scope closes. Returns the store's canonical path. */
+export const lock = (store: string) =>
+  Effect.tap(canonicalPath(store), (canonical) => acquire(store, canonical))
+
 /** Whether a server has the store open; true if unknown. Creates no lock file. */
 export const isInUse = (canonical: string): Effect.Effect<boolean> =>
   Effect.suspend(() => {

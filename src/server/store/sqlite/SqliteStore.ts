@@ -18,7 +18,7 @@ import {
 import * as DiscardRequest from "../embedded/DiscardRequest.ts"
 import { makeWriter } from "../embedded/GroupCommit.ts"
 import { checkFiles } from "../embedded/StoreFiles.ts"
-import { acquire, canonicalPath } from "../embedded/StoreLock.ts"
+import { canonicalPath, lock } from "../embedded/StoreLock.ts"
 import type { Write } from "../embedded/Write.ts"
 import { pagedBook } from "../PagedBook.ts"
 import { winnersOf } from "../WinningRows.ts"
@@ -178,11 +178,9 @@ const makeBooks = ({ call }: Started) => {
   return { ...books, page, progressOf }
 }
 
-/** Opens the store for writing, under its lock. */
-export const make = Effect.fnUntraced(function* (options: Options) {
+/** Opens the store at the canonical `path` for writing. The caller holds its lock. */
+export const open = Effect.fnUntraced(function* (options: Options, path: string) {
   const { drawId } = options
-  const path = yield* canonicalPath(options.path)
-  yield* acquire(options.path, path)
   yield* DiscardRequest.clear(path)
   const worker = yield* startWorker(options, path, false)
   const { breakNow, ...writer } = yield* makeWriter(drawId, worker.commit)
@@ -194,6 +192,10 @@ export const make = Effect.fnUntraced(function* (options: Options) {
     changes: yield* DiscardRequest.serve(path, drawId, writer.discard)
   })
 })
+
+/** Locks the store and opens it for writing. */
+export const make = (options: Options) =>
+  Effect.flatMap(lock(options.path), (path) => open(options, path))
 
 /** Opens the store for reading, even while a server writes it. */
 export const makeReader = Effect.fnUntraced(function* (options: Options) {
