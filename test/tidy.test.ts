@@ -25,6 +25,7 @@ const MAY_IMPORT: Readonly<Record<string, ReadonlyArray<string>>> = {
   protocol: ["domain"],
   "server/store": ["protocol", "domain"],
   "server/lottery": ["server/store", "protocol", "domain"],
+  "server/operator": ["server/lottery", "server/store", "protocol", "domain"],
   "server/admission": ["protocol", "domain"],
   "server/session": ["server/admission", "server/lottery", "server/store", "protocol", "domain"],
   server: [
@@ -41,6 +42,7 @@ const MAY_IMPORT: Readonly<Record<string, ReadonlyArray<string>>> = {
     "server",
     "server/admission",
     "server/lottery",
+    "server/operator",
     "server/store",
     "protocol",
     "domain"

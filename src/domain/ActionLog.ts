@@ -8,7 +8,7 @@ import { Effect } from "effect"
 type ActionResult = "in_progress" | "success" | "fail"
 
 /** Keys and values in the order in which they are shown. Undefined values are omitted. */
-type ActionFields = Readonly<Record<string, string | number | boolean | undefined>>
+export type ActionFields = Readonly<Record<string, string | number | boolean | undefined>>
 
 export class ActionLine {
   readonly fields: ActionFields

@@ -3,6 +3,7 @@ import { Effect, Option } from "effect"
 import { CliError, Command } from "effect/cli"
 import { logAction } from "../../domain/ActionLog.ts"
 import type { Agency } from "../../domain/Agency.ts"
+import * as ControlClient from "../../server/operator/ControlClient.ts"
 import { BetStoreReader, DrawAlreadyHeld } from "../../server/store/BetStore.ts"
 import * as StoreUrl from "../../server/store/StoreUrl.ts"
 import * as StoredAgency from "../files/StoredAgency.ts"
@@ -47,7 +48,9 @@ export const discard = Command.make(
   settings,
   Effect.fnUntraced(function* ({ agency, draw, store, yes }) {
     if (!yes) return yield* askToConfirm(store, draw, agency)
-    const bets = yield* StoreUrl.discard(store, draw, agency)
+    const bets = yield* ControlClient.act(store, draw, (control, to) =>
+      control.Discard({ ...to, agency })
+    )
     if (bets === 0) {
       const reader = StoreUrl.layerReader(store, draw)
       yield* Effect.provide(StoredAgency.progressOf(store, agency), reader)

@@ -9,6 +9,8 @@ import { CurrentTls } from "../../server/admission/Certificates.ts"
 import { Identity } from "../../server/admission/Identity.ts"
 import { defaultLimits, ServerLimits } from "../../server/admission/ServerLimits.ts"
 import { Lottery } from "../../server/lottery/Lottery.ts"
+import * as ControlServer from "../../server/operator/ControlServer.ts"
+import { ControlSocket } from "../../server/operator/ControlSocket.ts"
 import * as Server from "../../server/Server.ts"
 import * as StoreUrl from "../../server/store/StoreUrl.ts"
 import { withinOpenFiles } from "../process/OpenFiles.ts"
@@ -85,10 +87,12 @@ const portsOf = Effect.fnUntraced(function* ({ backlog, host, port, ...given }: 
   return { host, port, winnersPort, backlog }
 })
 
-/** The lottery and its store, which closes last. */
+/** The lottery, what it answers to operators, and its store, which closes last. */
 const lotteryLayer = (draw: Draw, store: StoreUrl.StoreUrl) => {
-  const layer = Lottery.layer(draw).pipe(
+  const layer = ControlServer.layer(draw.id).pipe(
+    Layer.provideMerge(Lottery.layer(draw)),
     Layer.provideMerge(StoreUrl.layerLocked(draw.id)),
+    Layer.provideMerge(ControlSocket.layer),
     Layer.provideMerge(StoreUrl.layerLock(store))
   )
   return Layer.effectContext(loggedResource("store", Layer.build(layer), STORE_CLOSE_TIMEOUT))

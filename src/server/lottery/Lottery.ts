@@ -89,6 +89,9 @@ export class Lottery extends Context.Service<
     /** Waits for the draw, then returns the agency's own winners. */
     readonly winnersOf: (agency: Agency) => Effect.Effect<Winners, DamagedBet>
 
+    /** Reads the store again soon, after an operator has changed it. */
+    readonly lookAgain: Effect.Effect<void>
+
     /** Records that an agency received its winners; retries while the store is unavailable. */
     readonly told: (agency: Agency) => Effect.Effect<void, StoreBroken>
 
@@ -323,6 +326,7 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
           ? Effect.fail(documents)
           : Effect.succeed({ documents, winningNumber })
       }),
+    lookAgain: Effect.asVoid(lookRequested.open),
     told,
     allTold: everyoneTold.await,
     lookAgain: lookRequested.open

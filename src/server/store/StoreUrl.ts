@@ -13,11 +13,9 @@ import {
   SchemaTransformation,
   type Scope
 } from "effect"
-import type { Agency } from "../../domain/Agency.ts"
 import { BetStore, BetStoreReader, type StoreOpenError } from "./BetStore.ts"
 import * as CsvReader from "./csv/CsvReader.ts"
 import * as CsvStore from "./csv/CsvStore.ts"
-import type { DiscardFailure } from "./embedded/DiscardRequest.ts"
 import { lock } from "./embedded/StoreLock.ts"
 import { parsePostgresUrl, showPostgresUrl } from "./postgres/PostgresUrl.ts"
 import * as SqliteStore from "./sqlite/SqliteStore.ts"
@@ -72,8 +70,8 @@ const EMBEDDED = {
   csv: {
     open: CsvStore.open,
     make: CsvStore.make,
-    makeReader: CsvReader.makeReader,
-    discard: CsvStore.discard
+    makeExisting: CsvStore.makeExisting,
+    makeReader: CsvReader.makeReader
   }
 }
 
@@ -136,15 +134,14 @@ export const layerReader = (
       : EMBEDDED[url._tag].makeReader({ path: url.path, drawId })
   )
 
-/**
- * Discards the book of an agency from an existing store, even while a server has it open. Returns
- * the number of discarded bets.
- */
-export const discard = (
+/** The writes of a store that a command of an operator may need. */
+export type OperatorWrites = Pick<BetStore["Service"], "discard">
+
+/** Opens an existing store for an operator, locked if it is an embedded one. */
+export const makeExisting = (
   url: StoreUrl,
-  drawId: string,
-  agency: Agency
-): Effect.Effect<number, DiscardFailure> =>
+  drawId: string
+): Effect.Effect<OperatorWrites, StoreOpenError, Scope.Scope> =>
   url._tag === "postgres"
-    ? Effect.flatMap(loadPostgresStore, ({ discard }) => discard({ url: url.url, drawId }, agency))
-    : EMBEDDED[url._tag].discard({ path: url.path, drawId }, agency)
+    ? Effect.flatMap(loadPostgresStore, (store) => store.makeExisting({ url: url.url, drawId }))
+    : EMBEDDED[url._tag].makeExisting({ path: url.path, drawId })

@@ -1,6 +1,6 @@
 /** `lottery status`, `export` and `discard` as processes, with a running server and without. */
 import { spawnSync } from "node:child_process"
-import { copyFileSync, existsSync } from "node:fs"
+import { copyFileSync, existsSync, statSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { describe, expect, it } from "@effect/vitest"
@@ -227,12 +227,13 @@ for (const scheme of ["sqlite", "csv"] as const) {
         yield* server.logged(/ WARNING +action: book_discarded \| result: success/)
         yield* server.logged(line)
         expect(yield* statusOf()).toMatch(/^ +1 +0 +no +no$/m)
-        expect(existsSync(`${path}.discard`)).toBe(false)
+        expect(statSync(`${path}.sock`).mode & 0o777).toBe(0o600)
 
         const other = yield* lottery("discard", "--agency", "7", "--yes", "--log-level", "error")
         expect(other).toEqual({ code: 0, stdout: "", stderr: "" })
         yield* server.signal("SIGTERM")
         expect((yield* server.outcome).code).toBe(0)
+        expect(existsSync(`${path}.sock`)).toBe(false)
       })
     )
   })
@@ -253,6 +254,6 @@ it.live("a server of another draw refuses a discard, in one line", () =>
     const args = ["discard", "--store", url, "--draw", "monday", "--agency", "1", "--yes"]
     const { code, stderr } = yield* runLottery({ args })
     expect(code).toBe(1)
-    expect(stderr).toMatch(/^.* CRITICAL .* refused: it serves the draw tuesday, not monday\n$/)
+    expect(stderr).toMatch(/^.* CRITICAL .* open serves the draw tuesday, not monday\n$/)
   })
 )

@@ -7,7 +7,6 @@ import { ActionLine } from "../../../domain/ActionLog.ts"
 import type { Agency } from "../../../domain/Agency.ts"
 import { BetBatch } from "../../../domain/BetBatch.ts"
 import { BetStore, type PageRange } from "../BetStore.ts"
-import * as DiscardRequest from "../embedded/DiscardRequest.ts"
 import { Disk, openScoped, syncFolderOf } from "../embedded/Disk.ts"
 import { MAX_GROUP_BYTES, makeWriter } from "../embedded/GroupCommit.ts"
 import { canonicalPath, lock } from "../embedded/StoreLock.ts"
@@ -91,7 +90,7 @@ const openToWrite = Effect.fnUntraced(
 
 /**
  * Opens the store at the canonical `path` for writing. The caller ensures that no other process
- * writes it. Accesses files only through the `Disk`, and serves no requests of other processes.
+ * writes it. Accesses files only through the `Disk`.
  */
 export const openStore = Effect.fnUntraced(function* (disk: Disk, path: string, options: Options) {
   const { drawId, tailLimitBytes = MAX_GROUP_BYTES, unnotedLimitBytes = MAX_UNNOTED } = options
@@ -134,25 +133,19 @@ export const openStore = Effect.fnUntraced(function* (disk: Disk, path: string, 
 /** Opens the store at the canonical `path` for writing. The caller holds its lock. */
 export const open = Effect.fnUntraced(function* (options: Options, path: string) {
   const disk = yield* Disk
-  yield* DiscardRequest.clear(path)
-  const store = yield* openStore(disk, path, options)
-  const changes = yield* DiscardRequest.serve(path, options.drawId, store.discard)
-  return BetStore.of({ ...store, changes })
+  return yield* openStore(disk, path, options)
 })
 
 /** Locks the store and opens it for writing. */
 export const make = (options: Options) =>
   Effect.flatMap(lock(options.path), (path) => open(options, path))
 
-/**
- * Discards the book of an agency from an existing store, through the server that has it open, if
- * any. Returns the number of discarded bets.
- */
-export const discard = Effect.fnUntraced(function* (options: Options, agency: Agency) {
+/** Locks an existing store and opens it for writing. */
+export const makeExisting = Effect.fnUntraced(function* (options: Options) {
   const disk = yield* Disk
   // Fails if the file does not exist: opening the store for writing would create it.
   yield* Effect.scoped(openScoped(disk, yield* canonicalPath(options.path), "r")).pipe(
     Effect.mapError(toOpenError(options.path))
   )
-  return yield* DiscardRequest.discard(make(options), { ...options, agency })
+  return yield* make(options)
 })

@@ -48,7 +48,7 @@ export const checkFiles = Effect.fnUntraced(function* (path: string, canonical: 
 })
 
 /** The store, and the files next to it that are written under a temporary name. */
-const REPLACED = /^(\.state\.json|\.winners\.csv|\.discard|\.cut-\d+)?$/
+const REPLACED = /^(\.state\.json|\.winners\.csv|\.cut-\d+)?$/
 
 /** Removes the temporary files of killed processes. The caller holds the lock. */
 export const removeTemporaries = Effect.fnUntraced(function* (canonical: string) {

@@ -4,7 +4,6 @@
  */
 import { type Duration, Effect, Option, type Redacted, Scope } from "effect"
 import type { SqlError } from "effect/sql/SqlError"
-import type { Agency } from "../../../domain/Agency.ts"
 import { boundedWait } from "../../../domain/LoggedResource.ts"
 import { BetStore, BetStoreReader, StoreOpenError } from "../BetStore.ts"
 import { makeBooks } from "./PostgresBooks.ts"
@@ -80,8 +79,8 @@ const openToRead = Effect.fnUntraced(function* ({ drawId, url }: Options) {
 export const makeReader = (options: Options) =>
   Effect.map(openToRead(options), (postgres) => BetStoreReader.of(makeBooks(postgres)))
 
-/** Discards an agency's book, even while servers run; returns the number of discarded bets. */
-export const discard = Effect.fnUntraced(function* (options: Options, agency: Agency) {
-  const postgres = yield* openToRead(options)
-  return yield* makeWriter(postgres, PostgresChanges.notify(postgres)).discard(agency)
-}, Effect.scoped)
+/** Opens an existing store for an operator's command, even while servers write it. */
+export const makeExisting = (options: Options) =>
+  Effect.map(openToRead(options), (postgres) =>
+    makeWriter(postgres, PostgresChanges.notify(postgres))
+  )

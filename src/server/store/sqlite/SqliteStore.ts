@@ -3,7 +3,7 @@
  * that the event loop never waits for the disk. Requests to the worker are plain values.
  */
 import { Worker } from "node:worker_threads"
-import { Deferred, Effect, Option } from "effect"
+import { Deferred, Effect, Option, Stream } from "effect"
 import type { Agency } from "../../../domain/Agency.ts"
 import { BetBatch } from "../../../domain/BetBatch.ts"
 import {
@@ -15,7 +15,6 @@ import {
   StoreOpenError,
   StoreUnavailable
 } from "../BetStore.ts"
-import * as DiscardRequest from "../embedded/DiscardRequest.ts"
 import { makeWriter } from "../embedded/GroupCommit.ts"
 import { checkFiles } from "../embedded/StoreFiles.ts"
 import { canonicalPath, lock } from "../embedded/StoreLock.ts"
@@ -181,7 +180,6 @@ const makeBooks = ({ call }: Started) => {
 /** Opens the store at the canonical `path` for writing. The caller holds its lock. */
 export const open = Effect.fnUntraced(function* (options: Options, path: string) {
   const { drawId } = options
-  yield* DiscardRequest.clear(path)
   const worker = yield* startWorker(options, path, false)
   const { breakNow, ...writer } = yield* makeWriter(drawId, worker.commit)
   // The worker can die, or a sync can fail, while no commit is waiting.
@@ -189,7 +187,7 @@ export const open = Effect.fnUntraced(function* (options: Options, path: string)
   return BetStore.of({
     ...makeBooks(worker),
     ...writer,
-    changes: yield* DiscardRequest.serve(path, drawId, writer.discard)
+    changes: Stream.never
   })
 })
 
@@ -204,12 +202,7 @@ export const makeReader = Effect.fnUntraced(function* (options: Options) {
   return BetStoreReader.of(makeBooks(yield* startWorker(options, path, true)))
 })
 
-/**
- * Discards an agency's book in an existing store, directly or through the server that has the store
- * open. Returns the number of discarded bets.
- */
-export const discard = Effect.fnUntraced(function* (options: Options, agency: Agency) {
+/** Locks an existing store and opens it for writing. */
+export const makeExisting = (options: Options) =>
   // Opens a reader first: opening for writing would create the store and accept a missing draw.
-  yield* Effect.scoped(makeReader(options))
-  return yield* DiscardRequest.discard(make(options), { ...options, agency })
-})
+  Effect.andThen(Effect.scoped(makeReader(options)), make(options))

@@ -319,7 +319,11 @@ it.live("a reader that opens a CSV store just before a discard reads the new fil
       const opened = yield* node.open(file, flags)
       if (file === path && !isDiscarded) {
         isDiscarded = true
-        yield* Effect.orDie(CsvStore.discard(options(path), 1))
+        yield* CsvStore.make(options(path)).pipe(
+          Effect.flatMap((store) => store.discard(1)),
+          Effect.scoped,
+          Effect.orDie
+        )
       }
       return opened
     })

@@ -14,17 +14,13 @@ import {
   rmSync,
   statSync,
   symlinkSync,
-  utimesSync,
   writeFileSync
 } from "node:fs"
 import { dirname, join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Logger } from "effect"
-import { TestClock } from "effect/testing"
+import { Effect } from "effect"
 import { BetStoreReader } from "../../../../src/server/store/BetStore.ts"
 import * as CsvStore from "../../../../src/server/store/csv/CsvStore.ts"
-import * as DiscardRequest from "../../../../src/server/store/embedded/DiscardRequest.ts"
-import * as RequestFile from "../../../../src/server/store/embedded/RequestFile.ts"
 import * as StoreLock from "../../../../src/server/store/embedded/StoreLock.ts"
 import * as StoreUrl from "../../../../src/server/store/StoreUrl.ts"
 import * as SqliteStore from "../../../../src/server/store/sqlite/SqliteStore.ts"
@@ -40,7 +36,6 @@ const isRoot = process.geteuid?.() === 0
 const describeAsRoot = (name: string, tests: () => void) =>
   describe.skipIf(!isRoot)(`${name} (as root)`, tests)
 const OTHER = 12_345
-const GROUP = 54_321
 
 const newStore = Effect.map(temporaryFolder, (folder) => join(folder, "store"))
 
@@ -223,177 +218,8 @@ for (const [name, stores] of Object.entries({ SqliteStore, CsvStore })) {
   })
 }
 
-/** Advances the test clock and lets file operations run. */
-const advance = Effect.andThen(
-  TestClock.adjust("100 millis"),
-  Effect.promise(() => new Promise<void>((resolve) => setTimeout(resolve, 5)))
-)
-
-const request = (agency: number) =>
-  new RequestFile.Request({ agency, draw: "default", token: `token-${agency}` })
-
-const writeRequest = (file: string, agency: number, more = "") =>
-  Effect.clockWith((clock) =>
-    Effect.sync(() => {
-      writeFileSync(file, `${JSON.stringify(request(agency))}${more}`)
-      const seconds = clock.currentTimeMillisUnsafe() / 1000
-      utimesSync(file, seconds, seconds)
-    })
-  )
-
-/** Serves the requests to a store. `asked` lists the agencies whose books it discarded. */
-const serving = Effect.gen(function* () {
-  const path = yield* newStore
-  writeFileSync(path, "")
-  const asked: Array<number> = []
-  const lines: Array<string> = []
-  const logger = Logger.make(({ message }) => {
-    lines.push([message].flat().map(String).join(" "))
-  })
-  const layer = Logger.layer([logger])
-  const drop = (agency: number) => Effect.sync(() => asked.push(agency))
-  yield* DiscardRequest.clear(path)
-  yield* Effect.provide(DiscardRequest.serve(path, "default", drop), layer)
-  return { path, file: `${path}.discard`, asked, lines }
-})
-
-/** Expects one warning and no discard for the file, and that a later request is served. */
-const expectIgnored = ({ asked, file, lines }: Effect.Success<typeof serving>, why: string) =>
-  Effect.gen(function* () {
-    for (let looks = 0; looks < 25; looks++) yield* advance
-    expect(lines).toEqual([`requests to discard a book cannot be served: ${file} ${why}`])
-    expect(asked).toEqual([])
-    rmSync(file, { recursive: true })
-    yield* writeRequest(file, 2)
-    for (let looks = 0; looks < 100 && asked.length === 0; looks++) yield* advance
-    expect(asked).toEqual([2])
-  })
-
-const NOT_A_FILE = "is not a regular file; remove it"
-
-describe("a request to discard a book", () => {
-  it.effect.each(Object.entries(KINDS))("is never %s", ([, make]) =>
-    Effect.gen(function* () {
-      const server = yield* serving
-      make(server.file)
-      // Neither by a server that starts nor by a process that asks.
-      yield* DiscardRequest.clear(server.path)
-      yield* StoreLock.acquire(server.path, server.path)
-      const asking = DiscardRequest.ask({ path: server.path, drawId: "default", agency: 1 })
-      expect((yield* Effect.flip(asking)).message).toBe(
-        `the store's server cannot be asked: ${server.file} ${NOT_A_FILE}`
-      )
-      yield* expectIgnored(server, NOT_A_FILE)
-    })
-  )
-
-  it.effect("is removed with a warning if it is too long", () =>
-    Effect.gen(function* () {
-      const { asked, file, lines } = yield* serving
-      yield* writeRequest(file, 1, " ".repeat(64 * 1024))
-      for (let looks = 0; looks < 100 && lines.length === 0; looks++) yield* advance
-      expect(lines).toEqual([`${file} was not a request to discard a book, and was removed`])
-      expect(asked).toEqual([])
-    })
-  )
-
-  it.effect("is accessible only to its owner, and not answered through a link", () =>
-    Effect.gen(function* () {
-      const path = yield* newStore
-      symlinkSync("nowhere", `${path}.discard.tmp`)
-      yield* RequestFile.create(path, request(1))
-      yield* RequestFile.answer(`${path}.discard`, request(1), { discarded: 7 })
-      expect(readFileSync(`${path}.discard`, "utf8")).toContain('"discarded":7')
-      expect(readdirSync(dirname(path)).sort()).toEqual(["store.discard", "store.discard.tmp"])
-      expect(statSync(`${path}.discard`).mode & 0o777).toBe(0o600)
-    })
-  )
-})
-
-describeAsRoot("a request to discard a book", () => {
-  it.effect("of a user who cannot write the store is refused and kept", () =>
-    Effect.gen(function* () {
-      const server = yield* serving
-      yield* writeRequest(server.file, 1)
-      chownSync(server.file, OTHER, OTHER)
-      yield* DiscardRequest.clear(server.path)
-      const asking = DiscardRequest.ask({ path: server.path, drawId: "default", agency: 1 })
-      expect((yield* Effect.flip(asking)).message).toBe(
-        `the store's server cannot be asked: ${server.file} ${FOREIGN}`
-      )
-      yield* expectIgnored(server, FOREIGN)
-    })
-  )
-
-  it.effect("of the store's owner is served", () =>
-    Effect.gen(function* () {
-      const { asked, file, path } = yield* serving
-      chownSync(path, OTHER, OTHER)
-      yield* writeRequest(file, 1)
-      chownSync(file, OTHER, OTHER)
-      for (let looks = 0; looks < 100 && asked.length === 0; looks++) yield* advance
-      expect(asked).toEqual([1])
-    })
-  )
-
-  it.effect("of root can be read and answered by the server's user", () =>
-    Effect.gen(function* () {
-      const path = yield* newStore
-      yield* StoreLock.acquire(path, path)
-      chownSync(`${path}.lock`, OTHER, OTHER)
-      yield* RequestFile.create(path, request(1))
-      expect(statSync(`${path}.discard`).uid).toBe(OTHER)
-      yield* RequestFile.answer(`${path}.discard`, request(1), { discarded: 7 })
-      expect(statSync(`${path}.discard`)).toMatchObject({ uid: OTHER, gid: OTHER })
-    })
-  )
-})
-
 const modulePath = (name: string): string =>
   join(import.meta.dirname, "../../../../src/server/store", name)
-
-/** One user sends a request, and another of the same group answers it. */
-const COLLEAGUES = `
-  const [path, module] = process.argv.slice(1)
-  const { Effect } = await import("effect")
-  const { answer, create, read, Request } = await import(module)
-  process.setgroups([${GROUP}])
-  const become = (user) => Effect.sync(() => {
-    process.seteuid(0)
-    process.setegid(user)
-    process.seteuid(user)
-  })
-  const request = new Request({ agency: 1, draw: "default", token: "mine" })
-  await Effect.runPromise(Effect.scoped(Effect.gen(function* () {
-    yield* become(${OTHER + 1})
-    yield* create(path, request)
-    yield* become(${OTHER})
-    yield* answer(path + ".discard", request, { discarded: 7 })
-    yield* become(${OTHER + 1})
-    console.log((yield* read(path + ".discard")).request.answer.discarded)
-  })))
-`
-
-describeAsRoot("a request to discard a book", () => {
-  it.live("is read and answered by another user who may use the lock", () =>
-    Effect.gen(function* () {
-      const path = yield* newStore
-      yield* Effect.scoped(SqliteStore.make({ path, drawId: "default" }))
-      for (const file of [dirname(path), path, `${path}.lock`]) chownSync(file, OTHER, GROUP)
-      chmodSync(dirname(path), 0o2770)
-      for (const file of [path, `${path}.lock`]) chmodSync(file, 0o660)
-      const args = [
-        "--input-type=module",
-        "-e",
-        COLLEAGUES,
-        path,
-        modulePath("embedded/RequestFile.ts")
-      ]
-      const { stderr, stdout } = spawnSync(process.execPath, args, { encoding: "utf8" })
-      expect(stdout, stderr).toBe("7\n")
-    })
-  )
-})
 
 /** Opens a store as another user and prints the error. Loads its modules before it drops root. */
 const STRANGER = `
@@ -518,7 +344,7 @@ describe.skipIf(!isRoot || process.platform !== "linux")("a lock (as root, on Li
           `its lock is held by process ${intruder.pid} of user ${OTHER}, who cannot write the ` +
           `store; end that process, and let only the owner open the lock: chmod 600 ${lock}`
       })
-      // Otherwise that process would be asked to discard books.
+      // Otherwise a command would wait until that process answers.
       expect(error.inUse).not.toBe(true)
       chmodSync(path, 0o606)
       expect(yield* Effect.flip(Effect.scoped(StoreLock.acquire(path, path)))).toMatchObject({

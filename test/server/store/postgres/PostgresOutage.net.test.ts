@@ -10,6 +10,7 @@ import { expect, it } from "@effect/vitest"
 import { Clock, Effect, Exit, Fiber, Logger, Redacted, Schema, Scope, Stream } from "effect"
 import * as Reactivity from "effect/reactivity/Reactivity"
 import { TestClock } from "effect/testing"
+import * as ControlClient from "../../../../src/server/operator/ControlClient.ts"
 import { BetStore, BetStoreReader } from "../../../../src/server/store/BetStore.ts"
 import * as PostgresStore from "../../../../src/server/store/postgres/PostgresStore.ts"
 import * as StoreUrl from "../../../../src/server/store/StoreUrl.ts"
@@ -817,7 +818,7 @@ describeCluster("PostgresStore, in a PostgreSQL with other settings,", (shared) 
       yield* store.openDraw(drawOf([1]))
       yield* store.append(1, 0, bets(1, 0, 3))
       yield* store.discard(1)
-      yield* PostgresStore.discard(optionsOf(url), 1)
+      yield* (yield* PostgresStore.makeExisting(optionsOf(url))).discard(1)
       yield* store.finish(1, 0, whole())
       yield* store.recordDraw
       yield* store.told(1)
@@ -880,7 +881,8 @@ describeCluster("PostgresStore, in a PostgreSQL with other settings,", (shared) 
         yield* change
         yield* hasSeen(text)
       }
-      expect(yield* Effect.flip(PostgresStore.discard(options, 1))).toMatchObject({
+      const existing = yield* PostgresStore.makeExisting(options)
+      expect(yield* Effect.flip(existing.discard(1))).toMatchObject({
         _tag: "DrawAlreadyHeld"
       })
       yield* store.append(3, 0, bets(3, 0, 30))
@@ -931,7 +933,10 @@ describeCluster("PostgresStore, in a PostgreSQL with other settings,", (shared) 
       const read = Effect.flatMap(BetStoreReader, ({ progress }) => progress)
       const progress = yield* Effect.provide(read, StoreUrl.layerReader(decoded, "default"))
       expect(progress.get(1)?.bets).toBe(3)
-      expect(yield* StoreUrl.discard(decoded, "default", 1)).toBe(3)
+      const discarded = ControlClient.act(decoded, "default", (control, to) =>
+        control.Discard({ ...to, agency: 1 })
+      )
+      expect(yield* discarded).toBe(3)
     })
   )
 })

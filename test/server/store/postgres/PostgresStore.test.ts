@@ -225,7 +225,7 @@ describePostgres("PostgresStore", (database) => {
       const opening: ReadonlyArray<Effect.Effect<unknown, unknown, Scope.Scope>> = [
         PostgresStore.make(options),
         PostgresStore.makeReader(options),
-        PostgresStore.discard(options, 1)
+        PostgresStore.makeExisting(options)
       ]
       for (const attempt of opening) {
         expect(yield* Effect.flip(attempt)).toMatchObject({
@@ -244,8 +244,8 @@ describePostgres("PostgresStore", (database) => {
       const reason = "no lottery tables yet; start a server with this store first"
       const reading = PostgresStore.makeReader(optionsOf(url))
       expect(yield* Effect.flip(reading)).toMatchObject({ _tag: "StoreOpenError", reason })
-      const discarding = PostgresStore.discard(optionsOf(url), 1)
-      expect(yield* Effect.flip(discarding)).toMatchObject({ _tag: "StoreOpenError", reason })
+      const existing = PostgresStore.makeExisting(optionsOf(url))
+      expect(yield* Effect.flip(existing)).toMatchObject({ _tag: "StoreOpenError", reason })
       expect(yield* contents(url)).toEqual([])
     })
   )
@@ -502,7 +502,11 @@ describePostgres("PostgresStore", (database) => {
       const changes: ReadonlyArray<Effect.Effect<unknown, unknown>> = [
         other.append(1, 0, bets(1, 0, 2), { last: whole(bets(1, 0, 2)) }),
         other.finish(2, 0, whole()),
-        PostgresStore.discard(optionsOf(url, "today"), 1),
+        Effect.scoped(
+          Effect.flatMap(PostgresStore.makeExisting(optionsOf(url, "today")), (store) =>
+            store.discard(1)
+          )
+        ),
         other.finish(1, 0, whole()),
         other.finish(3, 0, whole()),
         other.recordDraw,

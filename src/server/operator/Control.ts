@@ -1,0 +1,59 @@
+/**
+ * The control channel: what an operator may do to a draw, as an `RpcGroup`. A server answers on a
+ * Unix socket next to its store. If no server has the store open, a command executes the same acts
+ * itself. A new act needs an entry here and one in `ControlActs.ts`.
+ */
+import { Schema } from "effect"
+import * as Rpc from "effect/rpc/Rpc"
+import * as RpcGroup from "effect/rpc/RpcGroup"
+import { Agency } from "../../domain/Agency.ts"
+import { DrawId } from "../../domain/Draw.ts"
+
+/** The server that has the store open serves another draw of that store. */
+export class WrongDraw extends Schema.TaggedError<WrongDraw>()("WrongDraw", {
+  served: DrawId,
+  asked: DrawId
+}) {
+  override get message(): string {
+    return `the server that has the store open serves the draw ${this.served}, not ${this.asked}`
+  }
+}
+
+/** The act is not possible, and changed nothing. `code` is the tag of the store's error. */
+export class Refused extends Schema.TaggedError<Refused>()("Refused", {
+  code: Schema.String,
+  reason: Schema.String
+}) {
+  override get message(): string {
+    return this.reason
+  }
+}
+
+/** The store could not be read or written. */
+export class StoreFailed extends Schema.TaggedError<StoreFailed>()("StoreFailed", {
+  code: Schema.Literals(["StoreUnavailable", "StoreBroken"]),
+  reason: Schema.String
+}) {
+  override get message(): string {
+    return this.reason
+  }
+}
+
+const failures = Schema.Union([WrongDraw, Refused, StoreFailed])
+export type ActFailure = typeof failures.Type
+
+/** Which draw an act is for, and the random id of the act: repeating an id repeats no act. */
+const to = { draw: DrawId, id: Schema.String.check(Schema.isUUID(4)) }
+export type To = Schema.Struct.Type<typeof to>
+
+export const Control = RpcGroup.make(
+  /** Answered once the store is open. A command sends nothing else before. */
+  Rpc.make("Ready"),
+  /** Discards the book of an agency; returns the number of discarded bets. */
+  Rpc.make("Discard", {
+    payload: { ...to, agency: Agency },
+    success: Schema.Int,
+    error: failures
+  })
+)
+export type Acts = RpcGroup.Rpcs<typeof Control>

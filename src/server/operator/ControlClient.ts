@@ -1,0 +1,122 @@
+/**
+ * Executes an operator's act on a draw: through the server that has the store open, or, if there is
+ * none, on the store itself under its lock. PostgreSQL has no such server: an act is a transaction.
+ */
+import { randomUUID } from "node:crypto"
+import * as NodeSocket from "@effect/platform-node/NodeSocket"
+import { Data, Effect, Layer, Option, Schedule } from "effect"
+import * as RpcClient from "effect/rpc/RpcClient"
+import type { RpcClientError } from "effect/rpc/RpcClientError"
+import * as RpcSerialization from "effect/rpc/RpcSerialization"
+import * as RpcTest from "effect/rpc/RpcTest"
+import * as Socket from "effect/socket/Socket"
+import type { DrawId } from "../../domain/Draw.ts"
+import { StoreOpenError } from "../store/BetStore.ts"
+import { canonicalPath } from "../store/embedded/StoreLock.ts"
+import * as StoreUrl from "../store/StoreUrl.ts"
+import { type ActFailure, type Acts, Control, type To } from "./Control.ts"
+import * as ControlActs from "./ControlActs.ts"
+import * as ControlSocket from "./ControlSocket.ts"
+
+/** One act. Asking again with the same `to` does not repeat it. */
+export type Ask<A> = (
+  control: RpcClient.RpcClient<Acts, RpcClientError>,
+  to: To
+) => Effect.Effect<A, ActFailure | RpcClientError>
+
+type EmbeddedUrl = Exclude<StoreUrl.StoreUrl, { readonly _tag: "postgres" }>
+
+/** How long a command tries to reach a process that has the lock. A server listens at once. */
+const REACH_TIMEOUT = "5 seconds"
+const REACH_INTERVAL = "50 millis"
+/** A server answers pings even while it executes an act, but not before its store is open. */
+const SERVER_TIMEOUT = "30 seconds"
+/** How often a command asks again after it lost the answer. */
+const REPEATS = 3
+
+/** No server answers on the socket, and nothing has been asked. */
+class Unreachable extends Data.TaggedError("Unreachable") {}
+
+/** The connection broke after the command had asked. */
+class AnswerLost extends Data.TaggedError("AnswerLost")<{ readonly store: string }> {
+  override get message(): string {
+    return (
+      `the server that has ${this.store} open is gone or hangs: ` +
+      "it is unknown whether it did what the command asked; " +
+      "if lottery status shows that it did not, give the command again"
+    )
+  }
+}
+
+/** Acts on the store itself. Fails with `inUse` if another process has its lock. */
+const withoutServer = Effect.fnUntraced(function* <A>(url: StoreUrl.StoreUrl, ask: Ask<A>, to: To) {
+  const store = yield* StoreUrl.makeExisting(url, to.draw)
+  const acts = ControlActs.make({ draw: to.draw, store, acted: () => Effect.void })
+  // In spite of its name: a client whose server is in the same process.
+  const control = yield* Effect.provide(RpcTest.makeClient(Control), Control.toLayer(acts))
+  // The connection of such a client does not break.
+  return yield* Effect.catchTag(ask(control, to), "RpcClientError", Effect.die)
+}, Effect.scoped)
+
+/** Asks the server that listens on a socket. */
+const throughServer = <A>(socket: string, store: string, ask: Ask<A>, to: To) =>
+  Effect.gen(function* () {
+    const control = yield* RpcClient.make(Control)
+    yield* Effect.mapError(control.Ready(), () => new Unreachable())
+    const lost = new AnswerLost({ store })
+    return yield* Effect.catchTag(ask(control, to), "RpcClientError", () => Effect.fail(lost))
+  }).pipe(
+    Effect.scoped,
+    Effect.provide(
+      RpcClient.layerProtocolSocket({ pingTimeout: SERVER_TIMEOUT }).pipe(
+        Layer.provide(Layer.effect(Socket.Socket, NodeSocket.makeNet({ path: socket }))),
+        Layer.provide(RpcSerialization.layerNdjson)
+      )
+    )
+  )
+
+/** Acts through the server if one can be reached, and on the store itself otherwise. */
+const once = Effect.fnUntraced(function* <A>(url: EmbeddedUrl, ask: Ask<A>, to: To) {
+  const canonical = yield* canonicalPath(url.path)
+  const alone = withoutServer(url, ask, to)
+  const socket = yield* ControlSocket.find(url.path, canonical)
+  if (Option.isNone(socket)) return yield* alone
+  const asked = throughServer(socket.value, url.path, ask, to)
+  return yield* Effect.catchTag(asked, "Unreachable", () => alone)
+})
+
+const isInUse = (error: { readonly _tag: string }): error is StoreOpenError =>
+  error instanceof StoreOpenError && error.inUse === true
+
+const onEmbedded = Effect.fnUntraced(function* <A>(url: EmbeddedUrl, ask: Ask<A>, to: To) {
+  let lost: AnswerLost | undefined
+  return yield* once(url, ask, to).pipe(
+    // A server that starts or stops has the lock for a moment without listening.
+    Effect.retry({
+      while: isInUse,
+      schedule: Schedule.upTo(Schedule.spaced(REACH_INTERVAL), { duration: REACH_TIMEOUT })
+    }),
+    Effect.tapErrorTag("AnswerLost", (error) =>
+      Effect.sync(() => {
+        lost = error
+      })
+    ),
+    Effect.retry({ while: (error) => error._tag === "AnswerLost", times: REPEATS }),
+    Effect.mapError((error) => {
+      if (!isInUse(error)) return error
+      const reason = `${error.reason}, which does not answer on its control socket`
+      return lost ?? new StoreOpenError({ store: url.path, reason, inUse: true })
+    })
+  )
+})
+
+/** Executes an act on a draw of an existing store, even while a server has the store open. */
+export const act = <A>(
+  url: StoreUrl.StoreUrl,
+  draw: DrawId,
+  ask: Ask<A>
+): Effect.Effect<A, ActFailure | StoreOpenError | AnswerLost> =>
+  Effect.suspend(() => {
+    const to = { draw, id: randomUUID() }
+    return url._tag === "postgres" ? withoutServer(url, ask, to) : onEmbedded(url, ask, to)
+  })
