@@ -1,11 +1,14 @@
 /** `lottery discard`: discards an agency's stored book, so that a corrected one can be sent. */
+import { randomUUID } from "node:crypto"
 import { Effect, Option } from "effect"
-import { CliError, Command } from "effect/cli"
+import { Command } from "effect/cli"
 import { logAction } from "../../domain/ActionLog.ts"
 import type { Agency } from "../../domain/Agency.ts"
 import * as ControlClient from "../../server/operator/ControlClient.ts"
-import { BetStoreReader, DrawAlreadyHeld } from "../../server/store/BetStore.ts"
+import { BetStoreReader } from "../../server/store/BetStore.ts"
+import { BookKept } from "../../server/store/StoredDraw.ts"
 import * as StoreUrl from "../../server/store/StoreUrl.ts"
+import * as ActPreview from "../files/ActPreview.ts"
 import * as StoredAgency from "../files/StoredAgency.ts"
 import * as Setting from "../settings/Setting.ts"
 import * as SettingText from "../settings/SettingText.ts"
@@ -23,14 +26,14 @@ const askToConfirm = Effect.fnUntraced(function* (
     return { stored: yield* stored, progress: yield* StoredAgency.progressOf(store, agency) }
   })
   const { progress, stored } = yield* Effect.provide(look, StoreUrl.layerReader(store, draw))
-  if (Option.exists(stored, ({ recorded }) => recorded)) {
-    return yield* new DrawAlreadyHeld({ agency, drawId: draw })
+  const { bets, excluded, finished } = progress
+  const { drawn, winningNumber } = Option.getOrUndefined(stored) ?? {}
+  if (winningNumber !== undefined || excluded) {
+    const because = drawn ? "drawn" : excluded ? "excluded" : "numbered"
+    return yield* new BookKept({ agency, drawId: draw, because })
   }
-  const { bets, finished } = progress
   const book = `the ${finished ? "finished " : ""}book of agency ${agency} with ${bets} bets`
-  return yield* new CliError.ValidationError({
-    message: `this would discard ${book} from ${StoreUrl.show(store)}; add --yes to do it`
-  })
+  return yield* ActPreview.askToConfirm(`discard ${book} from ${StoreUrl.show(store)}`)
 })
 
 export const settings = {
@@ -48,8 +51,9 @@ export const discard = Command.make(
   settings,
   Effect.fnUntraced(function* ({ agency, draw, store, yes }) {
     if (!yes) return yield* askToConfirm(store, draw, agency)
-    const bets = yield* ControlClient.act(store, draw, (control, to) =>
-      control.Discard({ ...to, agency })
+    const act = randomUUID()
+    const bets = yield* ControlClient.act(store, draw, (control) =>
+      control.Discard({ draw, agency, act })
     )
     if (bets === 0) {
       const reader = StoreUrl.layerReader(store, draw)

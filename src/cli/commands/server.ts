@@ -3,7 +3,7 @@ import { Effect, Layer, Option } from "effect"
 import { CliError, Command } from "effect/cli"
 import { logAction } from "../../domain/ActionLog.ts"
 import { NumberFromDigits } from "../../domain/Bet.ts"
-import { DEFAULT_WINNING_NUMBER, Draw } from "../../domain/Draw.ts"
+import { DEFAULT_WINNING_NUMBER, Draw, fixedNumber, showTime } from "../../domain/Draw.ts"
 import { loggedResource } from "../../domain/LoggedResource.ts"
 import { CurrentTls } from "../../server/admission/Certificates.ts"
 import { Identity } from "../../server/admission/Identity.ts"
@@ -61,10 +61,21 @@ export const settings = {
   agencies: sharedSettings.agencies,
   store: StoreSetting.store,
   draw: sharedSettings.draw,
-  winningNumber: Setting.withDefault("winning-number", "<number>", {
-    description: "Winning number",
+  numberFrom: Setting.withDefault("number-from", "<source>", {
+    description:
+      "Source of the winning number: fixed, or announced with lottery draw once every book is closed",
+    schema: SettingText.oneOf(["fixed", "announced"]),
+    default: "fixed"
+  }),
+  winningNumber: Setting.optional("winning-number", "<number>", {
+    description: "Winning number, if it is fixed",
     schema: NumberFromDigits,
-    default: DEFAULT_WINNING_NUMBER
+    shownDefault: String(DEFAULT_WINNING_NUMBER)
+  }),
+  closeAt: Setting.optional("close-at", "<time>", {
+    description:
+      "Exclude the agencies that have not finished by this time, such as 2026-12-01T21:00:00-03:00",
+    schema: SettingText.TimeFromText
   }),
   once: Setting.flag("once", "Exit when every agency has its winners"),
   identity: ServerIdentity.settings,
@@ -87,6 +98,25 @@ const portsOf = Effect.fnUntraced(function* ({ backlog, host, port, ...given }: 
   return { host, port, winnersPort, backlog }
 })
 
+/** The draw to open. A number given for another source would be ignored, so it is refused. */
+const drawOf = Effect.fnUntraced(function* ({ agencies, closeAt, numberFrom, ...given }: Given) {
+  const winningNumber = Option.getOrUndefined(given.winningNumber)
+  if (numberFrom !== "fixed" && winningNumber !== undefined) {
+    const message = `winning-number ${winningNumber} cannot be used with number-from ${numberFrom}`
+    return yield* new CliError.ValidationError({ message })
+  }
+  const source =
+    numberFrom === "fixed"
+      ? fixedNumber(winningNumber ?? DEFAULT_WINNING_NUMBER)
+      : { _tag: numberFrom }
+  return new Draw({
+    id: given.draw,
+    agencies,
+    source,
+    ...(Option.isSome(closeAt) && { closeAt: closeAt.value })
+  })
+})
+
 /** The lottery, what it answers to operators, and its store, which closes last. */
 const lotteryLayer = (draw: Draw, store: StoreUrl.StoreUrl) => {
   const layer = ControlServer.layer(draw.id).pipe(
@@ -102,7 +132,8 @@ export const server = Command.make(
   "server",
   settings,
   Effect.fnUntraced(function* (given) {
-    const { agencies, host, once, store, winningNumber } = given
+    const { agencies, host, numberFrom, once, store } = given
+    const draw = yield* drawOf(given)
     const ports = yield* portsOf(given)
     const { identity, tls } = yield* ServerIdentity.make(given.identity)
     const limits = yield* withinOpenFiles({ ...defaultLimits, ...given.limits })
@@ -116,7 +147,9 @@ export const server = Command.make(
       agencies: SettingText.showAgencies(agencies),
       store: StoreUrl.show(store),
       draw: given.draw,
-      winning_number: winningNumber,
+      number_from: numberFrom,
+      winning_number: draw.source._tag === "fixed" ? draw.source.number : undefined,
+      close_at: draw.closeAt === undefined ? undefined : showTime(draw.closeAt),
       once,
       tls: tls !== undefined,
       certificates: identity.certificates,
@@ -129,7 +162,6 @@ export const server = Command.make(
       Layer.succeed(CurrentTls, tls),
       Layer.succeed(ServerLimits, limits)
     )
-    const draw = new Draw({ id: given.draw, agencies, winningNumber })
     const listening = Server.Server.layer(ports).pipe(
       Layer.provideMerge(lotteryLayer(draw, store)),
       Layer.provide(admission)

@@ -2,13 +2,10 @@
 import { Console, Effect, Option } from "effect"
 import { Command } from "effect/cli"
 import type { Agency } from "../../domain/Agency.ts"
-import { describeAgencies } from "../../domain/Draw.ts"
-import {
-  type AgencyProgress,
-  BetStoreReader,
-  NO_PROGRESS,
-  type StoredDraw
-} from "../../server/store/BetStore.ts"
+import { describeAgencies, describeSource } from "../../domain/Draw.ts"
+import { type AgencyProgress, BetStoreReader, NO_PROGRESS } from "../../server/store/BetStore.ts"
+import { numberOf } from "../../server/store/Closing.ts"
+import type { StoredDraw } from "../../server/store/StoredDraw.ts"
 import * as StoreUrl from "../../server/store/StoreUrl.ts"
 import { textTable } from "../log/TextTable.ts"
 import * as Setting from "../settings/Setting.ts"
@@ -27,8 +24,8 @@ const rowsOf = (
   [...new Set([...(draw?.agencies ?? []), ...progress.keys()])]
     .sort((one, other) => one - other)
     .map((agency) => {
-      const { bets, finished, told } = progress.get(agency) ?? NO_PROGRESS
-      return { agency, bets, finished, told }
+      const { bets, excluded, finished, told } = progress.get(agency) ?? NO_PROGRESS
+      return { agency, bets, excluded, finished, told }
     })
 
 const yesOrNo = (value: boolean): string => (value ? "yes" : "no")
@@ -42,13 +39,16 @@ const table = (rows: ReadonlyArray<Row>): ReadonlyArray<string> =>
 const drawLine = (id: string, stored: StoredDraw | undefined): string => {
   if (stored === undefined) return `draw ${id}: not opened yet`
   const agencies = `agencies ${describeAgencies(stored.agencies)}`
-  const drawn = stored.recorded ? "drawn" : "not drawn yet"
-  return `draw ${id}: ${agencies}, winning number ${stored.winningNumber}, ${drawn}`
+  const drawn = stored.drawn ? "drawn" : "not drawn yet"
+  const number = numberOf(stored)
+  const winning = number === undefined ? describeSource(stored.source) : `winning number ${number}`
+  return `draw ${id}: ${agencies}, ${winning}, ${drawn}`
 }
 
 const json = (id: string, stored: StoredDraw | undefined, rows: ReadonlyArray<Row>): string => {
   if (stored === undefined) return JSON.stringify({ draw: null, agencies: rows })
-  const { agencies, recorded: held, winningNumber } = stored
+  const { agencies, drawn: held } = stored
+  const winningNumber = numberOf(stored) ?? null
   return JSON.stringify({ draw: { id, agencies, winningNumber, held }, agencies: rows })
 }
 

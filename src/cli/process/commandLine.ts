@@ -20,6 +20,8 @@ const DESCRIPTIONS = {
   generate: "Write books of random bets, one agency-N.csv per agency",
   export: "Print the stored bets as CSV: the agency number and the five fields of each bet",
   status: "Show the draw and the progress of each agency",
+  close: "Hold the draw without agencies that have not finished, or move its close time",
+  draw: "Announce the winning number once every book is closed",
   discard: "Discard an agency's stored book before the draw, so that a corrected one can be sent",
   compose: "Write a Compose file for servers and clients, one container each",
   keys:
@@ -48,6 +50,8 @@ const SUBCOMMANDS = [
   subcommand("generate", async () => (await import("../commands/generate.ts")).generate),
   subcommand("export", async () => (await import("../commands/export.ts")).exportCommand),
   subcommand("status", async () => (await import("../commands/status.ts")).status),
+  subcommand("close", async () => (await import("../commands/close.ts")).close),
+  subcommand("draw", async () => (await import("../commands/draw.ts")).draw),
   subcommand("discard", async () => (await import("../commands/discard.ts")).discard),
   subcommand("compose", async () => (await import("../commands/compose.ts")).compose),
   subcommand("keys", async () => (await import("../commands/keys.ts")).keys)

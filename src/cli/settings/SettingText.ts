@@ -148,6 +148,35 @@ export const AgencyFromText = fromText(
   fromDigits
 )
 
+/** Agencies by number, such as `3,5`. */
+export const AgencyListFromText = fromText(
+  'expected agency numbers such as "3" or "3,5"',
+  (text): ExpectedAgencies | undefined =>
+    text.includes(",") || !COUNT.test(text) ? parseAgencies(text) : parseAgencies(`${text},`)
+)
+
+const TIME = /^(\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(?::\d{2})?)(?:Z|[+-]\d{2}:\d{2})$/
+
+/** A time with its offset from UTC, in milliseconds since the epoch. */
+const parseTime = (text: string): number | undefined => {
+  const [, local] = TIME.exec(text) ?? []
+  const millis = Date.parse(text)
+  if (local === undefined || Number.isNaN(millis)) return undefined
+  // `Date` turns February 30 into March 2.
+  const written = new Date(Date.parse(`${local}Z`)).toISOString()
+  return written.startsWith(local) ? millis : undefined
+}
+
+const EXPECTED_TIME = "expected a time with its offset, such as 2026-12-01T21:00:00-03:00"
+
+export const TimeFromText = fromText(EXPECTED_TIME, parseTime)
+
+export const NEVER = "never"
+
+export const TimeOrNever = fromText(`${EXPECTED_TIME}, or ${NEVER}`, (text) =>
+  text === NEVER ? text : parseTime(text)
+)
+
 /** One of `words`, or one of their `aliases`, in upper or lower case. */
 export const oneOf = <const Word extends string>(
   words: ReadonlyArray<Word>,

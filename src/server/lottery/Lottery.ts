@@ -29,6 +29,7 @@ import {
   type StoreBroken,
   type StoreUnavailable
 } from "../store/BetStore.ts"
+import { numberOf } from "../store/Closing.ts"
 import type { DrawMismatch, StoredDraw } from "../store/StoredDraw.ts"
 import { Book, type BookConnection } from "./Book.ts"
 import { MAX_COMPARISONS } from "./Comparison.ts"
@@ -89,16 +90,13 @@ export class Lottery extends Context.Service<
     /** Waits for the draw, then returns the agency's own winners. */
     readonly winnersOf: (agency: Agency) => Effect.Effect<Winners, DamagedBet>
 
-    /** Reads the store again soon, after an operator has changed it. */
-    readonly lookAgain: Effect.Effect<void>
-
     /** Records that an agency received its winners; retries while the store is unavailable. */
     readonly told: (agency: Agency) => Effect.Effect<void, StoreBroken>
 
     /** Completes when every agency has received its winners, in this run or an earlier one. */
     readonly allTold: Effect.Effect<void>
 
-    /** Reads the store again, because an operator changed the draw. Returns at once. */
+    /** Reads the store again soon, after an operator has changed it. */
     readonly lookAgain: Effect.Effect<void>
   }
 >()("lottery/server/Lottery") {
@@ -218,9 +216,8 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
   })
 
   /** Records the number, if it is known, and the draw; then lets the agencies have their winners. */
-  const holdDraw = Effect.fn("Lottery.draw")(function* ({ source, ...stored }: StoredDraw) {
-    const winningNumber =
-      stored.winningNumber ?? (source._tag === "fixed" ? source.number : undefined)
+  const holdDraw = Effect.fn("Lottery.draw")(function* (stored: StoredDraw) {
+    const winningNumber = numberOf(stored)
     if (winningNumber === undefined) {
       if (!isNumberAwaited) yield* DrawLog.waitingForNumber
       isNumberAwaited = true
@@ -326,9 +323,8 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
           ? Effect.fail(documents)
           : Effect.succeed({ documents, winningNumber })
       }),
-    lookAgain: Effect.asVoid(lookRequested.open),
     told,
     allTold: everyoneTold.await,
-    lookAgain: lookRequested.open
+    lookAgain: Effect.asVoid(lookRequested.open)
   })
 })

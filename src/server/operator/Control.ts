@@ -7,6 +7,7 @@ import { Schema } from "effect"
 import * as Rpc from "effect/rpc/Rpc"
 import * as RpcGroup from "effect/rpc/RpcGroup"
 import { Agency } from "../../domain/Agency.ts"
+import { BetNumber } from "../../domain/Bet.ts"
 import { DrawId } from "../../domain/Draw.ts"
 
 /** The server that has the store open serves another draw of that store. */
@@ -42,18 +43,33 @@ export class StoreFailed extends Schema.TaggedError<StoreFailed>()("StoreFailed"
 const failures = Schema.Union([WrongDraw, Refused, StoreFailed])
 export type ActFailure = typeof failures.Type
 
-/** Which draw an act is for, and the random id of the act: repeating an id repeats no act. */
-const to = { draw: DrawId, id: Schema.String.check(Schema.isUUID(4)) }
-export type To = Schema.Struct.Type<typeof to>
+/** Which draw an act is for. */
+const to = { draw: DrawId }
 
 export const Control = RpcGroup.make(
   /** Answered once the store is open. A command sends nothing else before. */
   Rpc.make("Ready"),
-  /** Discards the book of an agency; returns the number of discarded bets. */
+  /**
+   * Discards the book of an agency; returns the number of discarded bets. The same random `act`
+   * again discards nothing and returns the same number. The other acts can be repeated as they are.
+   */
   Rpc.make("Discard", {
-    payload: { ...to, agency: Agency },
+    payload: { ...to, agency: Agency, act: Schema.String.check(Schema.isUUID(4)) },
     success: Schema.Int,
     error: failures
-  })
+  }),
+  /** Excludes agencies from the draw; returns the ones that were not excluded yet. */
+  Rpc.make("Exclude", {
+    payload: { ...to, agencies: Schema.NonEmptyArray(Agency) },
+    success: Schema.Array(Schema.Struct({ agency: Agency, bets: Schema.Int })),
+    error: failures
+  }),
+  /** Moves the close time, in milliseconds since the epoch; null removes it. */
+  Rpc.make("MoveClose", {
+    payload: { ...to, closesAt: Schema.NullOr(Schema.Int) },
+    error: failures
+  }),
+  /** Records the winning number once every book is closed. */
+  Rpc.make("Announce", { payload: { ...to, winningNumber: BetNumber }, error: failures })
 )
 export type Acts = RpcGroup.Rpcs<typeof Control>

@@ -1,34 +1,33 @@
 /** Executes the acts of the control channel on an open store, in a server or in a command. */
 import { Effect } from "effect"
 import { type ActionFields, ActionLine } from "../../domain/ActionLog.ts"
-import type { DrawId } from "../../domain/Draw.ts"
-import type { StoreBroken, StoreUnavailable } from "../store/BetStore.ts"
+import { type DrawId, showTime } from "../../domain/Draw.ts"
 import type { OperatorWrites } from "../store/StoreUrl.ts"
-import { type ActFailure, Control, Refused, StoreFailed, type To, WrongDraw } from "./Control.ts"
+import { type ActFailure, Control, Refused, StoreFailed, WrongDraw } from "./Control.ts"
 
 export interface Place {
   readonly draw: DrawId
   readonly store: OperatorWrites
-  /** Runs after each act, and before its answer, with the line for the server's log. */
-  readonly acted: (line: ActionLine) => Effect.Effect<void>
+  /** Logs an act. Runs after it and before its answer. */
+  readonly log: (line: ActionLine) => Effect.Effect<void>
+  /** Lets the lottery see what changed. Runs before the answer. */
+  readonly changed: Effect.Effect<void>
 }
 
-/** What the store may answer besides success. */
-type Failure =
-  | StoreUnavailable
-  | StoreBroken
-  | { readonly _tag: "DrawAlreadyHeld"; readonly message: string }
+/** A failure of the store. */
+interface Failure {
+  readonly _tag: string
+  readonly message: string
+}
 
 interface Act<A> {
   readonly action: string
+  /** What the act is about, for the log. */
   readonly fields: ActionFields
   readonly run: Effect.Effect<A, Failure>
-  /** What changed, for the log. */
-  readonly changed: (result: A) => ActionFields
+  /** What it changed, for the log; undefined if the lottery logs that itself. */
+  readonly result?: (changed: A) => ActionFields
 }
-
-/** The number of acts whose outcome is kept for a command that asks again. */
-const KEPT_OUTCOMES = 64
 
 const toActFailure = ({ _tag: code, message: reason }: Failure): ActFailure =>
   code === "StoreUnavailable" || code === "StoreBroken"
@@ -36,45 +35,50 @@ const toActFailure = ({ _tag: code, message: reason }: Failure): ActFailure =>
     : new Refused({ code, reason })
 
 /** The handlers of the control channel. Provide them with `Control.toLayer`. */
-export const make = ({ acted, draw, store }: Place) => {
-  const outcomes = new Map<string, Effect.Effect<unknown, ActFailure>>()
-
-  /** Runs an act once. A request that repeats its id gets the same outcome. */
-  const once = <A>(id: string, act: Effect.Effect<A, ActFailure>) =>
-    Effect.suspend(() => {
-      const known = outcomes.get(id)
-      // The id belongs to this act, and so the result has its type.
-      if (known !== undefined) return known as Effect.Effect<A, ActFailure>
-      return Effect.flatMap(Effect.cached(act), (outcome) => {
-        outcomes.set(id, outcome)
-        for (const [oldest] of outcomes) if (outcomes.size > KEPT_OUTCOMES) outcomes.delete(oldest)
-        return outcome
-      })
-    })
-
-  const execute = <A>({ draw: asked, id }: To, { action, changed, fields, run }: Act<A>) => {
+export const make = ({ changed, draw, log, store }: Place) => {
+  const execute = <A>(asked: DrawId, { action, fields, result, run }: Act<A>) => {
+    const line = (outcome: "success" | "fail", more: ActionFields) =>
+      log(new ActionLine(action, outcome, { ...fields, ...more }))
     const act: Effect.Effect<A, ActFailure> =
       asked === draw
-        ? Effect.mapError(run, toActFailure)
+        ? Effect.mapError(Effect.tap(run, changed), toActFailure)
         : Effect.fail(new WrongDraw({ served: draw, asked }))
-    const log = (result: "success" | "fail", more: ActionFields) =>
-      acted(new ActionLine(action, result, { ...fields, ...more }))
-    const logged = Effect.tapError(
-      Effect.tap(act, (result) => log("success", changed(result))),
-      ({ message }) => log("fail", { error: message })
+    return act.pipe(
+      Effect.tap((done) => (result === undefined ? Effect.void : line("success", result(done)))),
+      Effect.tapError(({ message }) => line("fail", { error: message })),
+      // A command that goes away must not leave an act without its log line.
+      Effect.uninterruptible
     )
-    // A command that goes away must not leave an act without its log line.
-    return once(id, Effect.uninterruptible(logged))
   }
 
   return Control.of({
     Ready: () => Effect.void,
-    Discard: ({ agency, ...to }) =>
-      execute(to, {
+    Discard: ({ act, agency, draw: asked }) =>
+      execute(asked, {
         action: "book_discarded",
         fields: { agencia: agency },
-        run: store.discard(agency),
-        changed: (bets) => ({ cantidad: bets })
+        run: store.discard(agency, act),
+        result: (bets) => ({ cantidad: bets })
+      }),
+    Exclude: ({ agencies, draw: asked }) =>
+      execute(asked, {
+        action: "agency_excluded",
+        fields: { agencia: agencies.join() },
+        run: store.exclude(agencies)
+      }),
+    MoveClose: ({ closesAt, draw: asked }) =>
+      execute(asked, {
+        action: "close_moved",
+        fields: { closes_at: closesAt === null ? "never" : showTime(closesAt) },
+        run: store.moveClose(closesAt ?? undefined),
+        result: () => ({})
+      }),
+    Announce: ({ draw: asked, winningNumber }) =>
+      execute(asked, {
+        action: "number_announced",
+        fields: { winning_number: winningNumber },
+        run: Effect.asVoid(store.recordNumber(winningNumber)),
+        result: () => ({})
       })
   })
 }

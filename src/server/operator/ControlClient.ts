@@ -2,7 +2,6 @@
  * Executes an operator's act on a draw: through the server that has the store open, or, if there is
  * none, on the store itself under its lock. PostgreSQL has no such server: an act is a transaction.
  */
-import { randomUUID } from "node:crypto"
 import * as NodeSocket from "@effect/platform-node/NodeSocket"
 import { Data, Effect, Layer, Option, Schedule } from "effect"
 import * as RpcClient from "effect/rpc/RpcClient"
@@ -14,14 +13,13 @@ import type { DrawId } from "../../domain/Draw.ts"
 import { StoreOpenError } from "../store/BetStore.ts"
 import { canonicalPath } from "../store/embedded/StoreLock.ts"
 import * as StoreUrl from "../store/StoreUrl.ts"
-import { type ActFailure, type Acts, Control, type To } from "./Control.ts"
+import { type ActFailure, type Acts, Control } from "./Control.ts"
 import * as ControlActs from "./ControlActs.ts"
 import * as ControlSocket from "./ControlSocket.ts"
 
-/** One act. Asking again with the same `to` does not repeat it. */
+/** One act, which can be asked for again if its answer is lost. */
 export type Ask<A> = (
-  control: RpcClient.RpcClient<Acts, RpcClientError>,
-  to: To
+  control: RpcClient.RpcClient<Acts, RpcClientError>
 ) => Effect.Effect<A, ActFailure | RpcClientError>
 
 type EmbeddedUrl = Exclude<StoreUrl.StoreUrl, { readonly _tag: "postgres" }>
@@ -49,22 +47,27 @@ class AnswerLost extends Data.TaggedError("AnswerLost")<{ readonly store: string
 }
 
 /** Acts on the store itself. Fails with `inUse` if another process has its lock. */
-const withoutServer = Effect.fnUntraced(function* <A>(url: StoreUrl.StoreUrl, ask: Ask<A>, to: To) {
-  const store = yield* StoreUrl.makeExisting(url, to.draw)
-  const acts = ControlActs.make({ draw: to.draw, store, acted: () => Effect.void })
+const withoutServer = Effect.fnUntraced(function* <A>(
+  url: StoreUrl.StoreUrl,
+  draw: DrawId,
+  ask: Ask<A>
+) {
+  const store = yield* StoreUrl.makeExisting(url, draw)
+  // The command logs the act itself.
+  const acts = ControlActs.make({ draw, store, log: () => Effect.void, changed: Effect.void })
   // In spite of its name: a client whose server is in the same process.
   const control = yield* Effect.provide(RpcTest.makeClient(Control), Control.toLayer(acts))
   // The connection of such a client does not break.
-  return yield* Effect.catchTag(ask(control, to), "RpcClientError", Effect.die)
+  return yield* Effect.catchTag(ask(control), "RpcClientError", Effect.die)
 }, Effect.scoped)
 
 /** Asks the server that listens on a socket. */
-const throughServer = <A>(socket: string, store: string, ask: Ask<A>, to: To) =>
+const throughServer = <A>(socket: string, store: string, ask: Ask<A>) =>
   Effect.gen(function* () {
     const control = yield* RpcClient.make(Control)
     yield* Effect.mapError(control.Ready(), () => new Unreachable())
     const lost = new AnswerLost({ store })
-    return yield* Effect.catchTag(ask(control, to), "RpcClientError", () => Effect.fail(lost))
+    return yield* Effect.catchTag(ask(control), "RpcClientError", () => Effect.fail(lost))
   }).pipe(
     Effect.scoped,
     Effect.provide(
@@ -76,21 +79,21 @@ const throughServer = <A>(socket: string, store: string, ask: Ask<A>, to: To) =>
   )
 
 /** Acts through the server if one can be reached, and on the store itself otherwise. */
-const once = Effect.fnUntraced(function* <A>(url: EmbeddedUrl, ask: Ask<A>, to: To) {
+const once = Effect.fnUntraced(function* <A>(url: EmbeddedUrl, draw: DrawId, ask: Ask<A>) {
   const canonical = yield* canonicalPath(url.path)
-  const alone = withoutServer(url, ask, to)
+  const alone = withoutServer(url, draw, ask)
   const socket = yield* ControlSocket.find(url.path, canonical)
   if (Option.isNone(socket)) return yield* alone
-  const asked = throughServer(socket.value, url.path, ask, to)
+  const asked = throughServer(socket.value, url.path, ask)
   return yield* Effect.catchTag(asked, "Unreachable", () => alone)
 })
 
 const isInUse = (error: { readonly _tag: string }): error is StoreOpenError =>
   error instanceof StoreOpenError && error.inUse === true
 
-const onEmbedded = Effect.fnUntraced(function* <A>(url: EmbeddedUrl, ask: Ask<A>, to: To) {
+const onEmbedded = Effect.fnUntraced(function* <A>(url: EmbeddedUrl, draw: DrawId, ask: Ask<A>) {
   let lost: AnswerLost | undefined
-  return yield* once(url, ask, to).pipe(
+  return yield* once(url, draw, ask).pipe(
     // A server that starts or stops has the lock for a moment without listening.
     Effect.retry({
       while: isInUse,
@@ -116,7 +119,4 @@ export const act = <A>(
   draw: DrawId,
   ask: Ask<A>
 ): Effect.Effect<A, ActFailure | StoreOpenError | AnswerLost> =>
-  Effect.suspend(() => {
-    const to = { draw, id: randomUUID() }
-    return url._tag === "postgres" ? withoutServer(url, ask, to) : onEmbedded(url, ask, to)
-  })
+  url._tag === "postgres" ? withoutServer(url, draw, ask) : onEmbedded(url, draw, ask)

@@ -78,8 +78,9 @@ const layerActs = (draw: DrawId) =>
       return ControlActs.make({
         draw,
         store,
-        // The lottery looks before the answer, after which another book may arrive at once.
-        acted: (line) => Effect.andThen(Effect.logWarning(line), lookAgain)
+        log: Effect.logWarning,
+        // Before the answer, after which another book may arrive at once.
+        changed: lookAgain
       })
     })
   )

@@ -1,6 +1,6 @@
 /**
- * Decides which agencies a draw can go without. Imports no library, because SQLite's worker loads
- * it.
+ * Decides which agencies a draw can go without, and when its number can be recorded. Imports no
+ * library, because SQLite's worker loads it.
  */
 import type { Agency } from "../../domain/Agency.ts"
 import type { AgencyProgress } from "./BetStore.ts"
@@ -47,3 +47,14 @@ export const dueExclusionsOf = (
     return excluded || finished ? [] : [{ agency, bets }]
   })
 }
+
+/** Returns the agencies that the draw still waits for. */
+export const awaitedIn = (draw: StoredDraw, progressOf: ProgressOf): ReadonlyArray<Agency> =>
+  draw.agencies.filter((agency) => {
+    const { excluded, finished } = progressOf(agency)
+    return !(finished || excluded)
+  })
+
+/** The only number that can win; undefined if it is not known yet. */
+export const numberOf = ({ source, winningNumber }: StoredDraw): number | undefined =>
+  winningNumber ?? (source._tag === "fixed" ? source.number : undefined)

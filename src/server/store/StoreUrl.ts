@@ -135,7 +135,10 @@ export const layerReader = (
   )
 
 /** The writes of a store that a command of an operator may need. */
-export type OperatorWrites = Pick<BetStore["Service"], "discard">
+export type OperatorWrites = Pick<
+  BetStore["Service"],
+  "discard" | "exclude" | "moveClose" | "recordNumber"
+>
 
 /** Opens an existing store for an operator, locked if it is an embedded one. */
 export const makeExisting = (

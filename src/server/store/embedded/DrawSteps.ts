@@ -2,7 +2,7 @@
  * Plans the steps of a draw in an embedded store: who is excluded, when it closes, which number
  * wins. Imports no library, because SQLite's worker loads it.
  */
-import { dueExclusionsOf, exclusionsOf, type ProgressOf } from "../Closing.ts"
+import { awaitedIn, dueExclusionsOf, exclusionsOf, numberOf, type ProgressOf } from "../Closing.ts"
 import type { DrawTerms, StoredDraw } from "../StoredDraw.ts"
 import type { Outcome, Write } from "./Write.ts"
 
@@ -78,14 +78,10 @@ const recordNumber = (
   progressOf: ProgressOf
 ): Planned => {
   if (draw === undefined) return { outcome: { kind: "missing", agencies: [] } }
-  const { source, winningNumber: recorded } = draw
-  const only = recorded ?? (source._tag === "fixed" ? source.number : winningNumber)
+  const only = numberOf(draw) ?? winningNumber
   if (only !== winningNumber) return { outcome: { kind: "otherNumber", winningNumber: only } }
-  if (recorded !== undefined) return { outcome: { kind: "alreadyRecorded" } }
-  const agencies = draw.agencies.filter((agency) => {
-    const { excluded, finished } = progressOf(agency)
-    return !(finished || excluded)
-  })
+  if (draw.winningNumber !== undefined) return { outcome: { kind: "alreadyRecorded" } }
+  const agencies = awaitedIn(draw, progressOf)
   if (agencies.length > 0) return { outcome: { kind: "missing", agencies } }
   return { outcome: { kind: "done" }, draw: { ...draw, winningNumber } }
 }

@@ -1,0 +1,114 @@
+/** `lottery close`: lets the draw go without stragglers, or moves the time at which it does. */
+import { Clock, Effect, Option } from "effect"
+import { CliError, Command } from "effect/cli"
+import { logAction } from "../../domain/ActionLog.ts"
+import { describeAgencies, type ExpectedAgencies, showTime } from "../../domain/Draw.ts"
+import * as ControlClient from "../../server/operator/ControlClient.ts"
+import { planStep } from "../../server/store/embedded/DrawSteps.ts"
+import { CloseNotMoved, NotExcluded } from "../../server/store/StoredDraw.ts"
+import * as ActPreview from "../files/ActPreview.ts"
+import * as Setting from "../settings/Setting.ts"
+import * as SettingText from "../settings/SettingText.ts"
+import * as StoreSetting from "../settings/StoreSetting.ts"
+import * as sharedSettings from "../settings/sharedSettings.ts"
+
+const previewExclusion = Effect.fnUntraced(function* (
+  target: ActPreview.Target,
+  agencies: ExpectedAgencies
+) {
+  const { draw, progressOf } = yield* ActPreview.read(target)
+  const { outcome } = planStep({ kind: "exclude", agencies }, draw, progressOf)
+  if (outcome.kind === "notExcluded") return yield* new NotExcluded(outcome.problem)
+  const books = agencies.map(
+    (agency) => `agency ${agency} (${progressOf(agency).bets} stored bets)`
+  )
+  return yield* ActPreview.askToConfirm(`exclude ${books.join(", ")} from the draw`)
+})
+
+const exclude = Effect.fnUntraced(function* (
+  target: ActPreview.Target,
+  agencies: ExpectedAgencies
+) {
+  const excluded = yield* ControlClient.act(target.store, target.draw, (control) =>
+    control.Exclude({ draw: target.draw, agencies })
+  )
+  for (const { agency, bets } of excluded) {
+    yield* logAction("agency_excluded", "success", { agencia: agency, cantidad: bets })
+  }
+  if (excluded.length > 0) return
+  const hint = `agencies ${describeAgencies(agencies)} were excluded before`
+  yield* logAction("agency_excluded", "success", { cantidad: 0, hint })
+})
+
+const show = (closesAt: number | undefined): string =>
+  closesAt === undefined ? SettingText.NEVER : showTime(closesAt)
+
+const previewMove = Effect.fnUntraced(function* (
+  target: ActPreview.Target,
+  closesAt: number | undefined
+) {
+  const now = yield* Clock.currentTimeMillis
+  const { draw, progressOf } = yield* ActPreview.read(target)
+  const { outcome } = planStep({ kind: "moveClose", closesAt, now }, draw, progressOf)
+  if (outcome.kind === "notMoved") return yield* new CloseNotMoved(outcome.problem)
+  const change = `move the close time of the draw from ${show(draw?.closesAt)} to ${show(closesAt)}`
+  return yield* ActPreview.askToConfirm(change)
+})
+
+const move = Effect.fnUntraced(function* (target: ActPreview.Target, closesAt: number | undefined) {
+  yield* ControlClient.act(target.store, target.draw, (control) =>
+    control.MoveClose({ draw: target.draw, closesAt: closesAt ?? null })
+  )
+  yield* logAction("close_moved", "success", { closes_at: show(closesAt) })
+})
+
+/** A time that has passed would exclude agencies without naming them. */
+const ensureFuture = Effect.fnUntraced(function* (at: number | typeof SettingText.NEVER) {
+  if (at === SettingText.NEVER) return undefined
+  if (at > (yield* Clock.currentTimeMillis)) return at
+  const message = `at ${showTime(at)}: expected a time in the future; name agencies with --without`
+  return yield* new CliError.ValidationError({ message })
+})
+
+export const settings = {
+  store: StoreSetting.store,
+  draw: sharedSettings.draw,
+  without: Setting.optional("without", "<agencies>", {
+    description: 'Agencies that the draw goes without, such as "3" or "3,5"',
+    schema: SettingText.AgencyListFromText,
+    flagOnly: true
+  }),
+  at: Setting.optional("at", "<time>", {
+    description:
+      "New close time, such as 2026-12-01T21:00:00-03:00, or never; possible until the old one",
+    schema: SettingText.TimeOrNever,
+    flagOnly: true
+  }),
+  yes: Setting.flag("yes", "Do it; without this flag, only show what would be done")
+}
+
+export const close = Command.make(
+  "close",
+  settings,
+  Effect.fnUntraced(function* ({ at, draw, store, without, yes }) {
+    const target = { store, draw }
+    if (Option.isSome(without) === Option.isSome(at)) {
+      const message = "expected either --without with agencies, or --at with a time"
+      return yield* new CliError.ValidationError({ message })
+    }
+    if (Option.isSome(without)) {
+      const run = yes ? exclude : previewExclusion
+      return yield* run(target, without.value)
+    }
+    const closesAt = yield* ensureFuture(Option.getOrThrow(at))
+    const run = yes ? move : previewMove
+    return yield* run(target, closesAt)
+  })
+).pipe(
+  Command.withExamples([
+    {
+      command: "lottery close --store sqlite:lottery.db --without 3,5 --yes",
+      description: "Hold the draw without agencies 3 and 5, which have not finished"
+    }
+  ])
+)
