@@ -6,7 +6,8 @@ import { type Duration, Effect, PubSub, Queue, Stream } from "effect"
 import { ActionLine, logAction } from "../../../domain/ActionLog.ts"
 import { type Postgres, reasonOf } from "./PostgresClient.ts"
 
-const CHANNEL = "lottery"
+/** Not the channel of servers of version 1, which a migration recognizes by it. */
+const CHANNEL = "lottery_draws"
 const POLL_INTERVAL = "2 seconds"
 /** Limits the cost when many agencies finish at once: each tick reads the progress of all. */
 const MIN_TICK_INTERVAL = "200 millis"
@@ -54,11 +55,12 @@ export const make = Effect.fnUntraced(function* (
   const poll = Effect.gen(function* () {
     // This value differs after every change and costs only one row.
     const [found] = yield* read(sql<{ readonly seen: string }>`
-      select concat_ws(' ', draws.recorded_by,
-        count(*) filter (where finished), count(*) filter (where told), sum(edition)) as seen
+      select concat_ws(' ', recorded_by, numbered_by, closes_at, sum(edition),
+        count(*) filter (where finished), count(*) filter (where excluded),
+        count(*) filter (where told)) as seen
       from draws join agencies on agencies.draw = draws.id
       where draws.name = ${drawId}
-      group by draws.recorded_by`)
+      group by draws.id`)
     if (found === undefined || found.seen === seen) return
     seen = found.seen
     yield* tick

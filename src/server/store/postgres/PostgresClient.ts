@@ -3,14 +3,23 @@
  * statement is retried or abandoned.
  */
 import * as PgClient from "@effect/sql-pg/PgClient"
-import { Data, Effect, Option, type Redacted, Schedule, type Scope, Semaphore } from "effect"
+import {
+  Data,
+  Duration,
+  Effect,
+  Option,
+  type Redacted,
+  Schedule,
+  type Scope,
+  Semaphore
+} from "effect"
 import * as Reactivity from "effect/reactivity/Reactivity"
 import { SqlError } from "effect/sql/SqlError"
 import type { Fragment } from "effect/sql/Statement"
 import { boundedWait } from "../../../domain/LoggedResource.ts"
 import { StoreUnavailable } from "../BetStore.ts"
 import { makeTypes } from "./PostgresColumns.ts"
-import { hostWithoutTls, requiresTls } from "./PostgresUrl.ts"
+import { hasParameter, hostWithoutTls, requiresTls } from "./PostgresUrl.ts"
 
 /** Concurrent writes; more are no faster, and PostgreSQL has few connections (100 by default). */
 const WRITERS = 4
@@ -34,6 +43,9 @@ const SESSION = {
   synchronous_commit: "on",
   default_transaction_isolation: "read committed"
 }
+
+/** The name of sessions in `pg_stat_activity`, unless the URL gives another. */
+export const APPLICATION = "lottery"
 
 /** The database cannot be used as a store; the reason is one line. */
 export class NotUsable extends Data.TaggedError("NotUsable")<{ readonly reason: string }> {}
@@ -86,10 +98,13 @@ export const toUnavailable = <E>(error: E): Exclude<E, SqlError> | StoreUnavaila
       (error as Exclude<E, SqlError>)
 
 /** Retries an idempotent statement while PostgreSQL is unavailable, within the limits above. */
-const withRetries: Postgres["read"] = (statement) => {
-  const duration = `${STATEMENT_SECONDS} seconds` as const
+const withRetries = <A, E>(
+  statement: Effect.Effect<A, E>,
+  seconds = STATEMENT_SECONDS
+): Effect.Effect<A, Exclude<E, SqlError> | StoreUnavailable> => {
+  const duration = Duration.seconds(seconds)
   const fail = () => {
-    const reason = `PostgreSQL did not answer within ${STATEMENT_SECONDS} seconds`
+    const reason = `PostgreSQL did not answer within ${seconds} seconds`
     return Effect.fail(new StoreUnavailable({ reason }))
   }
   const work = statement.pipe(
@@ -126,6 +141,8 @@ export interface Postgres {
   ) => Effect.Effect<A, Exclude<E, SqlError> | StoreUnavailable>
   /** Like `read`, for an idempotent write: it may run again after a lost answer. */
   readonly write: Postgres["read"]
+  /** Like `write`, without a deadline, for a statement that may read or delete any number of bets. */
+  readonly writeSlowly: Postgres["read"]
 }
 
 /** Mentions the password because any server may ask for it in clear text. */
@@ -152,6 +169,7 @@ export const make = Effect.fnUntraced(function* (
     types: makeTypes(),
     startupParameters: {
       ...SESSION,
+      ...(!hasParameter(url, "application_name") && { application_name: APPLICATION }),
       // A plan cached for an empty table is bad for a full one.
       plan_cache_mode: "force_custom_plan",
       // Releases the row locks of a server that lost its network.
@@ -166,7 +184,8 @@ export const make = Effect.fnUntraced(function* (
     key: sql`(select id from draws where name = ${drawId})`,
     // The deadline starts with the statement, not while it queues for a permit.
     read: (statement) => readers.withPermit(withRetries(statement)),
-    write: (statement) => writers.withPermit(withRetries(statement))
+    write: (statement) => writers.withPermit(withRetries(statement)),
+    writeSlowly: (statement) => writers.withPermit(withRetries(statement, Number.POSITIVE_INFINITY))
   }
 })
 

@@ -4,51 +4,12 @@ import { Effect } from "effect"
 import * as Migrator from "effect/sql/Migrator"
 import { SqlClient } from "effect/sql/SqlClient"
 import { SqlError } from "effect/sql/SqlError"
+import type { Fragment } from "effect/sql/Statement"
 import { NotUsable, orRolledBack, type Postgres, reasonOf, settingOf } from "./PostgresClient.ts"
+import { migrations, VERSION_1_AS_2 } from "./PostgresMigrations.ts"
 
 const MIGRATIONS_TABLE = "lottery_migrations"
 
-const createTables = Effect.gen(function* () {
-  const sql = yield* SqlClient
-  yield* sql`
-    create table draws (
-      id integer generated always as identity primary key,
-      name text not null unique,
-      agencies integer[],
-      winning_number smallint,
-      -- The server that recorded the draw; null before the draw.
-      recorded_by text,
-      recorded_at timestamptz
-    )`
-  // Rows are never deleted, so a statement that waited for a row's lock still finds the row. The
-  // fill factor leaves room for frequent updates in place.
-  yield* sql`
-    create table agencies (
-      draw integer not null references draws,
-      agency integer not null,
-      bets integer not null default 0,
-      finished boolean not null default false,
-      told boolean not null default false,
-      edition integer not null default 0,
-      -- The last append: a server that lost the answer finds out here that it was stored.
-      last_write uuid,
-      primary key (draw, agency)
-    ) with (fillfactor = 50)`
-  yield* sql`
-    create table bets (
-      draw integer not null,
-      agency integer not null,
-      position integer not null,
-      birthdate date not null,
-      number smallint not null,
-      first_name text not null,
-      last_name text not null,
-      document text not null,
-      primary key (draw, agency, position)
-    )`
-})
-
-const migrations = { "1_tables": createTables }
 const LATEST = Object.keys(migrations).length
 
 const migrate = Migrator.make({})({
@@ -77,7 +38,7 @@ const versionOf = Effect.fnUntraced(function* (sql: PgClient.PgClient) {
  */
 const checkNames = Effect.fnUntraced(function* (sql: PgClient.PgClient) {
   const taken = yield* sql<{ name: string }>`
-    select name from unnest(array['draws', 'agencies', 'bets']) as name
+    select name from unnest(array['draws', 'agencies', 'bets', 'winners', 'discards']) as name
     where to_regclass(name) is not null`
   if (taken.length === 0 || (yield* versionOf(sql)) > 0) return
   const names = taken.map(({ name }) => name).join(", ")
@@ -98,22 +59,42 @@ export const prepare = Effect.fnUntraced(function* (sql: PgClient.PgClient) {
     Effect.provideService(SqlClient, sql),
     orRolledBack,
     Effect.catchTag("MigrationError", ({ cause, message }) => {
-      const isOfSql = cause instanceof SqlError
-      const reason = isOfSql ? `cannot create its tables: ${reasonOf(cause)}` : message
+      if (cause instanceof NotUsable) return Effect.fail(cause)
+      const failed = `cannot ${version === 0 ? "create" : "update"} its tables`
+      const reason = cause instanceof SqlError ? `${failed}: ${reasonOf(cause)}` : message
       return Effect.fail(new NotUsable({ reason }))
     })
   )
 })
 
-/** Fails if there are no tables, or if the draw is not in them. */
-export const check = Effect.fnUntraced(function* ({ drawId, sql }: Postgres) {
-  if ((yield* versionOf(sql)) === 0) {
+/** Fails if there are no tables, or if the draw is not in them. Returns their version. */
+const check = Effect.fnUntraced(function* ({ drawId, sql }: Postgres) {
+  const version = yield* versionOf(sql)
+  if (version === 0) {
     const reason = "no lottery tables yet; start a server with this store first"
     return yield* new NotUsable({ reason })
   }
   const draws = yield* sql<{ name: string }>`select name from draws order by id`
   // A store that a server has just created has no draw yet.
-  if (draws.length === 0 || draws.some(({ name }) => name === drawId)) return
+  if (draws.length === 0 || draws.some(({ name }) => name === drawId)) return version
   const names = draws.map(({ name }) => name).join(", ")
   return yield* new NotUsable({ reason: `it holds no draw ${drawId}, only ${names}` })
+})
+
+/**
+ * Checks tables that are only read; they may have any earlier version. Returns what every statement
+ * on them begins with.
+ */
+export const checkToRead = (postgres: Postgres) =>
+  Effect.map(
+    check(postgres),
+    (version): Fragment => postgres.sql.literal(version === LATEST ? "" : VERSION_1_AS_2)
+  )
+
+/** Checks tables that a command changes: only a server updates them. */
+export const checkToAct = Effect.fnUntraced(function* (postgres: Postgres) {
+  const version = yield* check(postgres)
+  if (version === LATEST) return
+  const reason = `its tables have version ${version}: start a server of this release, to update them`
+  return yield* new NotUsable({ reason })
 })

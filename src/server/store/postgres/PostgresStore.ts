@@ -10,6 +10,7 @@ import { makeBooks } from "./PostgresBooks.ts"
 import * as PostgresChanges from "./PostgresChanges.ts"
 import * as PostgresClient from "./PostgresClient.ts"
 import * as PostgresSchema from "./PostgresSchema.ts"
+import { makeSteps } from "./PostgresSteps.ts"
 import { showPostgresUrl } from "./PostgresUrl.ts"
 import { makeWriter } from "./PostgresWriter.ts"
 
@@ -59,28 +60,30 @@ export const make = Effect.fnUntraced(function* (options: Options) {
     )
   }
   const scope = yield* Effect.scope
+  // Writes do not wait for the notification: if it is lost, the other servers still poll.
+  const notify = Effect.asVoid(Effect.forkIn(PostgresChanges.notify(postgres), scope))
   return BetStore.of({
-    ...makeBooks(postgres),
-    // Writes do not wait for the notification: if it is lost, the other servers still poll.
-    ...makeWriter(postgres, Effect.asVoid(Effect.forkIn(PostgresChanges.notify(postgres), scope))),
+    ...makeBooks(postgres, sql.literal("")),
+    ...makeWriter(postgres, notify),
+    ...makeSteps(postgres, notify),
     changes: yield* PostgresChanges.make(postgres, options.pollInterval),
     // PostgreSQL itself stops after a failed sync and recovers from its log.
     broken: Effect.never
   })
 }, opening)
 
-const openToRead = Effect.fnUntraced(function* ({ drawId, url }: Options) {
-  const postgres = yield* PostgresClient.make(url, drawId)
-  yield* PostgresSchema.check(postgres)
-  return postgres
+/** Opens the store for reading, even while servers write it, or before they update its tables. */
+export const makeReader = Effect.fnUntraced(function* (options: Options) {
+  const postgres = yield* PostgresClient.make(options.url, options.drawId)
+  return BetStoreReader.of(makeBooks(postgres, yield* PostgresSchema.checkToRead(postgres)))
 }, opening)
 
-/** Opens the store for reading, even while servers write it. */
-export const makeReader = (options: Options) =>
-  Effect.map(openToRead(options), (postgres) => BetStoreReader.of(makeBooks(postgres)))
-
-/** Opens an existing store for an operator's command, even while servers write it. */
-export const makeExisting = (options: Options) =>
-  Effect.map(openToRead(options), (postgres) =>
-    makeWriter(postgres, PostgresChanges.notify(postgres))
-  )
+/**
+ * Opens an existing store for an operator's acts on the draw, even while servers run: they are
+ * notified. The draw must have been opened.
+ */
+export const makeExisting = Effect.fnUntraced(function* (options: Options) {
+  const postgres = yield* PostgresClient.make(options.url, options.drawId)
+  yield* PostgresSchema.checkToAct(postgres)
+  return makeSteps(postgres, PostgresChanges.notify(postgres))
+}, opening)

@@ -41,6 +41,9 @@ export const parsePostgresUrl = (text: string): Result.Result<Redacted.Redacted,
 const parameterOf = ({ searchParams }: URL, name: string): string | undefined =>
   searchParams.getAll(name).at(-1)
 
+export const hasParameter = (url: Redacted.Redacted, name: string): boolean =>
+  parameterOf(new URL(Redacted.value(url)), name) !== undefined
+
 /** Formats the URL for messages, without its password and parameters. */
 export const showPostgresUrl = (url: Redacted.Redacted): string => {
   const parsed = new URL(Redacted.value(url))

@@ -1,0 +1,145 @@
+/** The versions of the tables. Each migration runs in a transaction that locks the migrations. */
+import { Effect } from "effect"
+import { SqlClient } from "effect/sql/SqlClient"
+import { APPLICATION, NotUsable } from "./PostgresClient.ts"
+
+const createTables = Effect.gen(function* () {
+  const sql = yield* SqlClient
+  yield* sql`
+    create table draws (
+      id integer generated always as identity primary key,
+      name text not null unique,
+      agencies integer[],
+      winning_number smallint,
+      -- The server that recorded the draw; null before the draw.
+      recorded_by text,
+      recorded_at timestamptz
+    )`
+  // Rows are never deleted, so a statement that waited for a row's lock still finds the row. The
+  // fill factor leaves room for frequent updates in place.
+  yield* sql`
+    create table agencies (
+      draw integer not null references draws,
+      agency integer not null,
+      bets integer not null default 0,
+      finished boolean not null default false,
+      told boolean not null default false,
+      edition integer not null default 0,
+      -- The last append, or the server that excluded the agency: a server that lost the answer
+      -- finds out here that it was stored.
+      last_write uuid,
+      primary key (draw, agency)
+    ) with (fillfactor = 50)`
+  yield* sql`
+    create table bets (
+      draw integer not null,
+      agency integer not null,
+      position integer not null,
+      birthdate date not null,
+      number smallint not null,
+      first_name text not null,
+      last_name text not null,
+      document text not null,
+      primary key (draw, agency, position)
+    )`
+})
+
+/** What a server of version 1 always has: a session whose last statement is this one. */
+const VERSION_1_LISTENS = 'LISTEN "lottery"'
+const VERSION_1_APPLICATION = "@effect/sql-pg"
+
+/**
+ * Fails if servers of version 1 are running, even for another schema. PostgreSQL hides the
+ * statements of other roles. Of those, a session counts if it has version 1's name, or if its role
+ * may add bets and is no superuser: a person or a monitor often is one.
+ */
+const checkStopped = Effect.gen(function* () {
+  const sql = yield* SqlClient
+  const found = yield* sql<{ pid: number }>`
+    select pid from pg_stat_activity join pg_roles on pg_roles.oid = usesysid
+    where datname = current_database() and (
+      query = ${VERSION_1_LISTENS}
+      or query = '<insufficient privilege>' and (
+        application_name = ${VERSION_1_APPLICATION}
+        or application_name <> ${APPLICATION} and not rolsuper
+          and has_table_privilege(usesysid, 'bets', 'insert')
+      )
+    )
+    order by pid`
+  if (found.length === 0) return
+  const pids = found.map(({ pid }) => pid).join(", ")
+  return yield* new NotUsable({
+    reason:
+      `servers of an earlier release use it (PostgreSQL processes ${pids}): ` +
+      "stop all of them, and start this server again, which then updates the tables"
+  })
+})
+
+/** Lets agencies be excluded and the number come later; records winners and discards. */
+const closeInSteps = Effect.gen(function* () {
+  const sql = yield* SqlClient
+  // Servers that begin to use the tables wait for this transaction, and then see its version.
+  yield* sql`lock table draws, agencies, bets in access exclusive mode`
+  if ((yield* sql`select from draws limit 1`).length > 0) yield* checkStopped
+  yield* sql`
+    alter table draws
+      -- 'fixed' or 'announced'
+      add number_from text,
+      add fixed_number smallint,
+      -- The close time when the draw was opened, and now.
+      add close_at timestamptz,
+      add closes_at timestamptz,
+      -- The server that recorded the winning number.
+      add numbered_by text,
+      add numbered_at timestamptz`
+  yield* sql`
+    update draws set
+      number_from = 'fixed', fixed_number = winning_number,
+      winning_number = case when recorded_by is not null then winning_number end,
+      numbered_by = recorded_by, numbered_at = recorded_at
+    where agencies is not null`
+  // A server of version 1 that was not found fails on these instead of skipping a step.
+  yield* sql`
+    alter table draws
+      add check ((winning_number is null) = (numbered_by is null)),
+      add check (recorded_by is null or numbered_by is not null)`
+  yield* sql`
+    alter table agencies
+      add excluded boolean not null default false,
+      add check (not (excluded and finished))`
+  yield* sql`create table winners (like bets, primary key (draw, agency, position))`
+  yield* sql`
+    create table discards (
+      id text primary key,
+      draw integer not null,
+      agency integer not null,
+      bets integer not null
+    )`
+  yield* sql`
+    insert into winners
+    select bets.* from bets join draws on id = draw and winning_number = number`
+  // Version 1 had an index for each winning number. From now on the number may be unknown.
+  const indexes = yield* sql<{ name: string }>`
+    select indexrelid::regclass::text as name
+    from pg_index join pg_class on pg_class.oid = indexrelid
+    where indrelid = 'bets'::regclass and relname ~ '^bets_on_[0-9]+$'`
+  for (const { name } of indexes) yield* sql`drop index ${sql.literal(name)}`
+})
+
+export const migrations = { "1_tables": createTables, "2_steps": closeInSteps }
+
+/**
+ * Begins a statement that reads tables of version 1 as if they had version 2. The inner `draws` and
+ * `agencies` are the tables.
+ */
+export const VERSION_1_AS_2 = `
+  with draws as (
+    select id, name, agencies, winning_number as fixed_number, recorded_by,
+      null::timestamptz as close_at, null::timestamptz as closes_at,
+      case when recorded_by is not null then winning_number end as winning_number
+    from draws
+  ), agencies as (
+    select *, false as excluded from agencies
+  ), winners as (
+    select bets.* from bets join draws on id = draw and winning_number = number
+  )`

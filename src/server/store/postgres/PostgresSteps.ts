@@ -1,0 +1,247 @@
+/**
+ * The steps of a draw in PostgreSQL. Each is one transaction that first locks the draw's row, so
+ * that steps follow each other across all servers, and can be repeated if its answer is lost.
+ */
+import { randomUUID } from "node:crypto"
+import { hostname } from "node:os"
+import { Data, Effect } from "effect"
+import type { Agency } from "../../../domain/Agency.ts"
+import { type AgencyProgress, NO_PROGRESS } from "../BetStore.ts"
+import {
+  dueExclusionsOf,
+  type ExclusionProblem,
+  exclusionsOf,
+  type ProgressOf
+} from "../Closing.ts"
+import {
+  BookKept,
+  CloseNotMoved,
+  type DrawTerms,
+  type Exclusion,
+  ensureSameTerms,
+  NotAllFinished,
+  NotExcluded,
+  NotNumbered,
+  OtherNumber,
+  type StoredDraw
+} from "../StoredDraw.ts"
+import { integers, makeAgencies } from "./PostgresAgencies.ts"
+import { orRolledBack, type Postgres } from "./PostgresClient.ts"
+import { type DrawRow, drawColumns, millis, toDraw } from "./PostgresDrawRow.ts"
+
+interface LockedRow extends DrawRow {
+  readonly numbered_by: string | null
+  readonly recorded_by: string | null
+  readonly now: number
+}
+
+type AgencyRow = Pick<AgencyProgress, "bets" | "finished" | "excluded"> & {
+  readonly agency: Agency
+  readonly is_own: boolean
+}
+
+/** Decides which agencies are excluded at this time. */
+type Decide = (
+  draw: StoredDraw | undefined,
+  progressOf: ProgressOf,
+  now: number
+) => ReadonlyArray<Exclusion> | ExclusionProblem
+
+/** An agency finished while it was about to be excluded. */
+class Overtaken extends Data.TaggedError("Overtaken") {}
+
+/** Makes the steps of a draw. `notify` informs the other servers of a change. */
+export const makeSteps = (postgres: Postgres, notify: Effect.Effect<void>) => {
+  const { drawId, key, sql, write, writeSlowly } = postgres
+  const mark = randomUUID()
+  /** Identifies this server in the database, for people and for retries after a lost answer. */
+  const server = `${hostname()} ${process.pid} ${mark}`
+
+  /**
+   * What this server has reported of what it did. It reports each thing once, even if the answer to
+   * the call that did it was lost.
+   */
+  const reported = new Set<Agency | "number" | "draw">()
+  const isNews = (done: Agency | "number" | "draw"): boolean =>
+    !reported.has(done) && reported.add(done).has(done)
+
+  const toTime = (time: number | undefined) => sql`to_timestamp(${time ?? null}::float8 / 1000)`
+
+  /** Locks the draw; undefined if it has not been opened. */
+  const lock = Effect.map(
+    sql<LockedRow>`
+      select ${drawColumns(sql)}, numbered_by, recorded_by,
+        ${millis(sql, "clock_timestamp()")} as now
+      from draws where name = ${drawId} and agencies is not null for update`,
+    ([row]) => row && { draw: toDraw(row), ...row }
+  )
+
+  const openDraw = Effect.fnUntraced(function* (requested: DrawTerms) {
+    const { agencies, closeAt, source } = requested
+    const number = source._tag === "fixed" ? source.number : null
+    const open = sql`
+      insert into draws (name, agencies, number_from, fixed_number, close_at, closes_at)
+      values (${drawId}, ${integers(agencies)}, ${source._tag}, ${number},
+        ${toTime(closeAt)}, ${toTime(closeAt)})
+      on conflict (name) do update set
+        agencies = excluded.agencies, number_from = excluded.number_from,
+        fixed_number = excluded.fixed_number,
+        close_at = excluded.close_at, closes_at = excluded.closes_at
+      where draws.agencies is null`
+    const read = sql<DrawRow>`select ${drawColumns(sql)} from draws where name = ${drawId}`
+    const [row] = yield* write(Effect.andThen(open, read))
+    const stored = yield* ensureSameTerms(drawId, toDraw(row!), requested)
+    yield* write(makeAgencies(postgres, agencies))
+    return stored
+  })
+
+  const excludeIn = Effect.fnUntraced(
+    function* (decide: Decide) {
+      const locked = yield* lock
+      const rows = yield* sql<AgencyRow>`
+        select agency, bets, finished, excluded, coalesce(last_write = ${mark}, false) as is_own
+        from agencies where draw = ${key}`
+      const byAgency = new Map(rows.map((row) => [row.agency, row]))
+      const progressOf = (agency: Agency) => byAgency.get(agency) ?? NO_PROGRESS
+      const found = decide(locked?.draw, progressOf, locked?.now ?? 0)
+      if ("why" in found) return yield* new NotExcluded(found)
+      const earlier = rows.filter((row) => row.excluded && row.is_own)
+      if (found.length === 0) return earlier
+      const agencies = found.map(({ agency }) => agency)
+      yield* makeAgencies(postgres, agencies)
+      // Waits for an append or a finish of another server, and then sees what it did.
+      const excluded = yield* sql<Exclusion>`
+        update agencies set excluded = true, last_write = ${mark}
+        where draw = ${key} and agency = any(${integers(agencies)}) and not finished
+        returning agency, bets`
+      if (excluded.length < found.length) return yield* new Overtaken()
+      return [...earlier, ...excluded].sort((one, other) => one.agency - other.agency)
+    },
+    sql.withTransaction,
+    orRolledBack,
+    Effect.retry({ while: (error): error is Overtaken => error instanceof Overtaken })
+  )
+
+  const excludeBy = Effect.fnUntraced(function* (decide: Decide) {
+    const excluded = yield* write(excludeIn(decide))
+    const news = excluded.filter(({ agency }) => isNews(agency))
+    if (news.length > 0) yield* notify
+    return news.map(({ agency, bets }): Exclusion => ({ agency, bets }))
+  }, Effect.uninterruptible)
+
+  const exclude = (agencies: ReadonlyArray<Agency>) =>
+    excludeBy((draw, progressOf) => exclusionsOf(draw, progressOf, agencies))
+
+  // Only a request for certain agencies can be refused.
+  const closeIfDue = Effect.catchTag(excludeBy(dueExclusionsOf), "NotExcluded", Effect.die)
+
+  const moveClose = Effect.fnUntraced(function* (closesAt: number | undefined) {
+    const move = Effect.gen(function* () {
+      const locked = yield* lock
+      if (locked === undefined) return yield* new CloseNotMoved({ why: "unopened" })
+      const { draw, now } = locked
+      if (draw.closesAt === closesAt) return
+      if (draw.winningNumber !== undefined) return yield* new CloseNotMoved({ why: "numbered" })
+      if (draw.closesAt !== undefined && draw.closesAt <= now) {
+        return yield* new CloseNotMoved({ why: "passed", closesAt: draw.closesAt })
+      }
+      yield* sql`update draws set closes_at = ${toTime(closesAt)} where name = ${drawId}`
+    })
+    yield* write(orRolledBack(sql.withTransaction(move)))
+    yield* notify
+  }, Effect.uninterruptible)
+
+  const recordNumber = Effect.fnUntraced(function* (winningNumber: number) {
+    const record = Effect.gen(function* () {
+      const locked = yield* lock
+      if (locked === undefined) return yield* new NotAllFinished({ missing: [] })
+      const { draw, numbered_by } = locked
+      const fixed = draw.source._tag === "fixed" ? draw.source.number : undefined
+      const only = draw.winningNumber ?? fixed ?? winningNumber
+      if (only !== winningNumber) return yield* new OtherNumber({ winningNumber: only })
+      if (numbered_by !== null) return numbered_by
+      // Only a discard can reopen a finished book, and it waits for the lock.
+      const missing = yield* sql<{ agency: Agency }>`
+        select agency from unnest(${integers(draw.agencies)}) as agency
+        except select agency from agencies where draw = ${key} and (finished or excluded)
+        order by agency`
+      if (missing.length > 0) {
+        return yield* new NotAllFinished({ missing: missing.map(({ agency }) => agency) })
+      }
+      yield* sql`
+        update draws set
+          winning_number = ${winningNumber}, numbered_by = ${server}, numbered_at = now()
+        where name = ${drawId}`
+      return server
+    })
+    const numberedBy = yield* write(orRolledBack(sql.withTransaction(record)))
+    if (numberedBy !== server || !isNews("number")) return false
+    yield* notify
+    return true
+  }, Effect.uninterruptible)
+
+  const recordDraw = Effect.gen(function* () {
+    const record = Effect.gen(function* () {
+      const locked = yield* lock
+      const winningNumber = locked?.draw.winningNumber
+      if (locked === undefined || winningNumber === undefined) return yield* new NotNumbered()
+      if (locked.recorded_by !== null) return locked.recorded_by
+      yield* sql`
+        insert into winners
+        select * from bets
+        where draw = ${key} and number = ${winningNumber} and not exists (
+          select from agencies
+          where draw = ${key} and agency = bets.agency and excluded
+        )`
+      yield* sql`
+        update draws set recorded_by = ${server}, recorded_at = now() where name = ${drawId}`
+      return server
+    })
+    const recordedBy = yield* writeSlowly(orRolledBack(sql.withTransaction(record)))
+    if (recordedBy !== server || !isNews("draw")) return false
+    yield* notify
+    return true
+  })
+
+  const discardBook = Effect.fnUntraced(
+    function* (agency: Agency, act: string) {
+      // A shared lock: discards do not wait for each other, but other steps wait for all of them.
+      const [draw] = yield* sql<{ drawn: boolean; numbered: boolean }>`
+        select recorded_by is not null as drawn, numbered_by is not null as numbered
+        from draws where name = ${drawId} for share`
+      // Waits for the same act on a connection that was lost.
+      const begun = yield* sql`
+        insert into discards (id, draw, agency, bets) values (${act}, ${key}, ${agency}, 0)
+        on conflict do nothing returning id`
+      if (begun.length === 0) {
+        const [done] = yield* sql<{ bets: number }>`select bets from discards where id = ${act}`
+        return done?.bets ?? 0
+      }
+      const kept = (because: BookKept["because"]) => new BookKept({ agency, drawId, because })
+      if (draw?.drawn === true) return yield* kept("drawn")
+      if (draw?.numbered === true) return yield* kept("numbered")
+      const reset = yield* sql`
+        update agencies set bets = 0, finished = false, told = false, edition = edition + 1
+        where draw = ${key} and agency = ${agency} and not excluded returning agency`
+      if (reset.length === 0) return yield* kept("excluded")
+      const [discarded] = yield* sql<{ bets: number }>`
+        with deleted as (
+          delete from bets where draw = ${key} and agency = ${agency} returning 1
+        )
+        update discards set bets = (select count(*) from deleted)
+        where id = ${act} returning bets`
+      return discarded?.bets ?? 0
+    },
+    sql.withTransaction,
+    orRolledBack
+  )
+
+  const discard = Effect.fnUntraced(function* (agency: Agency, act: string) {
+    const discarding = Effect.andThen(makeAgencies(postgres, [agency]), discardBook(agency, act))
+    const bets = yield* writeSlowly(discarding)
+    yield* notify
+    return bets
+  })
+
+  return { openDraw, exclude, closeIfDue, moveClose, recordNumber, recordDraw, discard }
+}
