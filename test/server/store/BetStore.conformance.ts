@@ -2,6 +2,7 @@
  * The contract of BetStore, as tests. The test of each kind of store calls `conformance` with its
  * layers. Each test has its own store.
  */
+import { randomUUID } from "node:crypto"
 import { describe, expect, it } from "@effect/vitest"
 import {
   Cause,
@@ -17,7 +18,7 @@ import {
 } from "effect"
 import { Bet } from "../../../src/domain/Bet.ts"
 import { BetBatch, BetBatchSchema } from "../../../src/domain/BetBatch.ts"
-import { Draw, type ExpectedAgencies } from "../../../src/domain/Draw.ts"
+import { Draw, type ExpectedAgencies, fixedNumber } from "../../../src/domain/Draw.ts"
 import {
   BetStore,
   BetStoreReader,
@@ -25,6 +26,7 @@ import {
   type StoreOpenError
 } from "../../../src/server/store/BetStore.ts"
 import * as GroupCommit from "../../../src/server/store/embedded/GroupCommit.ts"
+import type { StoredDraw } from "../../../src/server/store/StoredDraw.ts"
 import { whole } from "../../support/wholeBook.ts"
 
 export interface Stores {
@@ -62,13 +64,20 @@ export const bets = (agency: number, from: number, count: number): BetBatch =>
   )
 
 export const drawOf = (agencies: ExpectedAgencies, winningNumber = 7574, id = "default") =>
-  new Draw({ id, agencies, winningNumber })
+  new Draw({ id, agencies, source: fixedNumber(winningNumber) })
 
-export const storedDraw = ({ agencies, winningNumber }: Draw, recorded = false) => ({
+export const storedDraw = ({ agencies, closeAt, source }: Draw, drawn = false): StoredDraw => ({
   agencies,
-  winningNumber,
-  recorded
+  source,
+  closeAt,
+  closesAt: closeAt,
+  winningNumber: drawn && source._tag === "fixed" ? source.number : undefined,
+  drawn
 })
+
+/** Records a number and the draw. Returns true if this call recorded the draw. */
+export const holdDraw = (store: BetStore["Service"], winningNumber = 7574) =>
+  Effect.andThen(store.recordNumber(winningNumber), store.recordDraw)
 
 export const bytesOf = (batches: ReadonlyArray<BetBatch>): string =>
   Buffer.concat(batches.map((batch) => batch.bytes)).toString("utf8")
@@ -79,6 +88,15 @@ export const bookOf = (agency: number, from = 0) =>
     const batches = yield* Stream.runCollect(store.book(agency, from))
     return { text: bytesOf(batches), batches }
   })
+
+/** The recorded winners as rows, by agency. */
+export const winnersIn = (store: BetStore["Service"]) =>
+  Effect.map(store.winners, (winners) =>
+    [...winners].map(([agency, won]) => [
+      agency,
+      won instanceof BetBatch ? bytesOf([won]) : won.message
+    ])
+  )
 
 export const errorOf = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<E, A, R> =>
   Effect.flip(effect)
@@ -115,6 +133,7 @@ export const conformance = (name: string, stores: Stores): void => {
           expect(yield* store.progressOf(1)).toEqual({
             bets: 123,
             finished: false,
+            excluded: false,
             told: false,
             edition: 0
           })
@@ -137,7 +156,7 @@ export const conformance = (name: string, stores: Stores): void => {
           expect(yield* page(1, 150, 500)).toBe("")
           expect(yield* page(3, 0, 1)).toBe("")
           expect(yield* page(1, 0, 1, 1)).toBe("")
-          yield* store.discard(1)
+          yield* store.discard(1, randomUUID())
           expect(yield* page(1, 0, 1)).toBe("")
           yield* store.append(1, 0, bets(1, 70_000, 9))
           expect(yield* page(1, 0, 1)).toBe("")
@@ -170,7 +189,10 @@ export const conformance = (name: string, stores: Stores): void => {
           yield* store.append(1, 0, one)
           yield* store.append(1, 1, one)
           expect((yield* bookOf(1)).text).toBe(bytesOf([one, one]))
-          expect((yield* store.winners(7574)).get(1)).toEqual(["000100003", "000100003"])
+          yield* store.openDraw(drawOf([1]))
+          yield* store.finish(1, 2, whole(one, one))
+          yield* holdDraw(store)
+          expect(yield* winnersIn(store)).toEqual([[1, bytesOf([one, one])]])
         })
       )
     )
@@ -178,7 +200,7 @@ export const conformance = (name: string, stores: Stores): void => {
     it.live("tells the reader of another draw which draw it holds", () =>
       Effect.gen(function* () {
         const place = yield* stores.place
-        const draw = new Draw({ id: "one", agencies: [1], winningNumber: 1 })
+        const draw = drawOf([1], 1, "one")
         yield* within(
           place,
           Effect.flatMap(BetStore, (store) => store.openDraw(draw)),
@@ -204,6 +226,7 @@ export const conformance = (name: string, stores: Stores): void => {
           expect(yield* store.progressOf(1)).toEqual({
             bets: 3,
             finished: false,
+            excluded: false,
             told: false,
             edition: 0
           })
@@ -211,6 +234,7 @@ export const conformance = (name: string, stores: Stores): void => {
           expect(yield* store.progressOf(1)).toEqual({
             bets: 5,
             finished: true,
+            excluded: false,
             told: false,
             edition: 0
           })
@@ -248,6 +272,7 @@ export const conformance = (name: string, stores: Stores): void => {
           expect(yield* store.progressOf(2)).toEqual({
             bets: 11,
             finished: true,
+            excluded: false,
             told: false,
             edition: 0
           })
@@ -269,6 +294,7 @@ export const conformance = (name: string, stores: Stores): void => {
           expect(yield* store.progressOf(3)).toEqual({
             bets: 0,
             finished: true,
+            excluded: false,
             told: false,
             edition: 0
           })
@@ -285,8 +311,8 @@ export const conformance = (name: string, stores: Stores): void => {
           yield* store.told(4)
           yield* store.told(4)
           expect([...(yield* store.progress)]).toEqual([
-            [4, { bets: 1, finished: true, told: true, edition: 0 }],
-            [30, { bets: 2, finished: false, told: false, edition: 0 }]
+            [4, { bets: 1, finished: true, excluded: false, told: true, edition: 0 }],
+            [30, { bets: 2, finished: false, excluded: false, told: false, edition: 0 }]
           ])
           expect(yield* store.progressOf(5)).toEqual(NO_PROGRESS)
         })
@@ -317,40 +343,29 @@ export const conformance = (name: string, stores: Stores): void => {
       )
     )
 
-    it.live("finds the same winning bets as a check of each bet", () =>
-      withStore((store) =>
-        Effect.gen(function* () {
-          const batch = bets(1, 0, 300)
-          yield* store.append(1, 0, batch)
-          for (const number of [0, 7, 7574, 9999]) {
-            const won = [...batch].filter((bet) => bet.number === number)
+    it.live.each([0, 4, 7, 7574, 9999])(
+      "finds the same winning bets as a check of each bet: %i",
+      (number) =>
+        withStore((store) =>
+          Effect.gen(function* () {
+            yield* store.openDraw(drawOf([1, 2, 3], number))
+            const books = [bets(1, 0, 300), bets(2, 0, 25), bets(3, 0, 2)]
+            yield* store.append(2, 0, books[1]!)
+            yield* store.append(1, 0, bets(1, 0, 3))
+            yield* store.append(1, 3, bets(1, 3, 297))
+            yield* store.append(3, 0, books[2]!)
+            for (const [index, book] of books.entries()) {
+              yield* store.finish(index + 1, book.count, whole(book))
+            }
+            expect(yield* winnersIn(store)).toEqual([])
+            expect(yield* holdDraw(store, number)).toBe(true)
+            const won = books
+              .map((book) => BetBatch.fromBets([...book].filter((bet) => bet.number === number)))
+              .flatMap((of, index) => (of.count === 0 ? [] : [[index + 1, bytesOf([of])]]))
             expect(won.length > 0).toBe(number !== 9999)
-            expect((yield* store.winners(number)).get(1) ?? []).toEqual(
-              won.map(({ document }) => document)
-            )
-          }
-        })
-      )
-    )
-
-    it.live("finds the winners of each agency in book order", () =>
-      withStore((store) =>
-        Effect.gen(function* () {
-          yield* store.openDraw(drawOf([1, 2, 3]))
-          yield* store.append(2, 0, bets(2, 0, 25))
-          yield* store.append(1, 0, bets(1, 0, 3))
-          yield* store.append(1, 3, bets(1, 3, 12))
-          expect([...(yield* store.winners(7574))]).toEqual([
-            [1, ["000100003", "000100013"]],
-            [2, ["000200003", "000200013", "000200023"]]
-          ])
-          expect([...(yield* store.winners(4))]).toEqual([
-            [1, ["000100004"]],
-            [2, ["000200004"]]
-          ])
-          expect([...(yield* store.winners(9999))]).toEqual([])
-        })
-      )
+            expect(yield* winnersIn(store)).toEqual(won)
+          })
+        )
     )
 
     it.live("stores the draw when it is first opened, and refuses other terms later", () =>
@@ -381,17 +396,17 @@ export const conformance = (name: string, stores: Stores): void => {
           yield* store.append(1, 0, bets(1, 0, 4))
           yield* store.finish(1, 4, whole(bets(1, 0, 4)))
           yield* store.finish(7, 0, whole())
-          expect(yield* errorOf(store.recordDraw)).toMatchObject({
+          expect(yield* errorOf(store.recordNumber(7574))).toMatchObject({
             _tag: "NotAllFinished",
             missing: [2, 3]
           })
           yield* store.finish(2, 0, whole())
           yield* store.finish(3, 0, whole())
-          const both = yield* Effect.all([store.recordDraw, store.recordDraw], {
+          const both = yield* Effect.all([holdDraw(store), holdDraw(store)], {
             concurrency: "unbounded"
           })
           expect(both.toSorted()).toEqual([false, true])
-          expect(yield* store.recordDraw).toBe(false)
+          expect(yield* holdDraw(store)).toBe(false)
           expect(yield* store.draw).toEqual(Option.some(storedDraw(draw, true)))
           expect(yield* errorOf(store.append(1, 4, bets(1, 4, 1)))).toMatchObject({
             _tag: "AlreadyFinished"
@@ -423,7 +438,7 @@ export const conformance = (name: string, stores: Stores): void => {
             expect((yield* bookOf(1)).text).toBe(bytesOf([bets(1, 0, 733)]))
             yield* store.append(2, 7, bets(2, 7, 1))
             yield* store.finish(2, 8, whole(bets(2, 0, 8)))
-            expect(yield* store.recordDraw).toBe(true)
+            expect(yield* holdDraw(store)).toBe(true)
             yield* store.told(2)
           })
         )
@@ -433,8 +448,8 @@ export const conformance = (name: string, stores: Stores): void => {
             const store = yield* BetStore
             expect(yield* store.openDraw(draw)).toEqual(storedDraw(draw, true))
             expect([...(yield* store.progress)]).toEqual([
-              [1, { bets: 733, finished: true, told: false, edition: 0 }],
-              [2, { bets: 8, finished: true, told: true, edition: 0 }]
+              [1, { bets: 733, finished: true, excluded: false, told: false, edition: 0 }],
+              [2, { bets: 8, finished: true, excluded: false, told: true, edition: 0 }]
             ])
             expect((yield* bookOf(2)).text).toBe(bytesOf([bets(2, 0, 8)]))
           })
@@ -509,7 +524,9 @@ export const conformance = (name: string, stores: Stores): void => {
         }).pipe(Effect.provide(stores.layerReader(place, "default")))
         const seen = {
           text: bytesOf([bets(1, 2, 1)]),
-          progress: new Map([[1, { bets: 3, finished: true, told: true, edition: 0 }]]),
+          progress: new Map([
+            [1, { bets: 3, finished: true, excluded: false, told: true, edition: 0 }]
+          ]),
           draw: Option.some(storedDraw(drawOf([1]), true))
         }
         yield* within(
@@ -519,7 +536,7 @@ export const conformance = (name: string, stores: Stores): void => {
             yield* store.openDraw(drawOf([1]))
             yield* store.append(1, 0, bets(1, 0, 3))
             yield* store.finish(1, 3, whole(bets(1, 0, 3)))
-            yield* store.recordDraw
+            yield* holdDraw(store)
             yield* store.told(1)
             expect(yield* look).toEqual(seen)
           })
@@ -588,17 +605,16 @@ export const conformance = (name: string, stores: Stores): void => {
               yield* store.append(2, from, bets(2, from, 100))
             }
             yield* store.append(3, 0, bets(3, 0, 9), { last: whole(bets(3, 0, 9)) })
-            expect(yield* store.discard(1)).toBe(400)
+            expect(yield* store.discard(1, randomUUID())).toBe(400)
             expect(yield* store.progressOf(1)).toEqual({ ...NO_PROGRESS, edition: 1 })
             expect([...(yield* store.progress)]).toEqual([
               [1, { ...NO_PROGRESS, edition: 1 }],
-              [2, { bets: 400, finished: false, told: false, edition: 0 }],
-              [3, { bets: 9, finished: true, told: false, edition: 0 }]
+              [2, { bets: 400, finished: false, excluded: false, told: false, edition: 0 }],
+              [3, { bets: 9, finished: true, excluded: false, told: false, edition: 0 }]
             ])
             expect((yield* bookOf(1)).text).toBe("")
             expect((yield* bookOf(2)).text).toBe(bytesOf([bets(2, 0, 400)]))
             expect((yield* bookOf(3)).text).toBe(bytesOf([bets(3, 0, 9)]))
-            expect([...(yield* store.winners(7574)).keys()]).toEqual([2, 3])
             yield* store.append(2, 400, bets(2, 400, 5), { last: whole(bets(2, 0, 405)) })
             yield* store.append(1, 0, other)
           })
@@ -613,9 +629,9 @@ export const conformance = (name: string, stores: Stores): void => {
             expect((yield* bookOf(2)).text).toBe(bytesOf([bets(2, 0, 405)]))
             expect((yield* bookOf(2, 399)).text).toBe(bytesOf([bets(2, 399, 6)]))
             expect((yield* bookOf(3)).text).toBe(bytesOf([bets(3, 0, 9)]))
-            expect(yield* store.recordDraw).toBe(true)
-            const won = [...other].filter((bet) => bet.number === 7574)
-            expect((yield* store.winners(7574)).get(1)).toEqual(won.map(({ document }) => document))
+            expect(yield* holdDraw(store)).toBe(true)
+            const won = BetBatch.fromBets([...other].filter((bet) => bet.number === 7574))
+            expect((yield* winnersIn(store))[0]).toEqual([1, bytesOf([won])])
           })
         )
       })
@@ -628,7 +644,7 @@ export const conformance = (name: string, stores: Stores): void => {
           const store = yield* BetStore
           yield* store.append(1, 0, bets(1, 0, 20), { last: whole(bets(1, 0, 20)) })
           yield* store.append(2, 0, bets(2, 0, 20), { last: whole(bets(2, 0, 20)) })
-          expect(yield* store.discard(1)).toBe(20)
+          expect(yield* store.discard(1, randomUUID())).toBe(20)
         })
         yield* within(place, discarding)
         const seen = within(
@@ -648,19 +664,23 @@ export const conformance = (name: string, stores: Stores): void => {
     it.live("counts the editions of a book, even when no bets are stored", () =>
       withStore((store) =>
         Effect.gen(function* () {
-          expect(yield* store.discard(1)).toBe(0)
+          expect(yield* store.discard(1, randomUUID())).toBe(0)
           const { edition } = yield* store.progressOf(1)
           expect(yield* store.progress).toEqual(new Map([[1, { ...NO_PROGRESS, edition }]]))
           for (const more of [1, 2]) {
             yield* store.append(1, 0, bets(1, 0, more))
             expect((yield* store.progress).get(1)?.edition).toBe(edition + more - 1)
-            expect(yield* store.discard(1)).toBe(more)
+            expect(yield* store.discard(1, randomUUID())).toBe(more)
             expect((yield* store.progressOf(1)).edition).toBe(edition + more)
           }
           yield* store.finish(1, 0, whole())
           yield* store.told(1)
-          expect(yield* store.discard(1)).toBe(0)
-          expect(yield* store.progressOf(1)).toMatchObject({ finished: false, told: false })
+          expect(yield* store.discard(1, randomUUID())).toBe(0)
+          expect(yield* store.progressOf(1)).toMatchObject({
+            finished: false,
+            excluded: false,
+            told: false
+          })
           expect((yield* store.progressOf(2)).edition).toBe(0)
         })
       )
@@ -671,7 +691,7 @@ export const conformance = (name: string, stores: Stores): void => {
         Effect.gen(function* () {
           const { edition } = yield* store.progressOf(1)
           yield* store.append(1, 0, bets(1, 0, 5), { edition })
-          yield* store.discard(1)
+          yield* store.discard(1, randomUUID())
           const next = { edition: (yield* store.progressOf(1)).edition }
           // Late batches at, below and above the length of the next book.
           yield* store.append(1, 0, bets(1, 70_000, 5), next)
@@ -699,15 +719,16 @@ export const conformance = (name: string, stores: Stores): void => {
         Effect.gen(function* () {
           yield* store.openDraw(drawOf([1]))
           yield* store.append(1, 0, bets(1, 0, 5), { last: whole(bets(1, 0, 5)) })
-          expect(yield* store.recordDraw).toBe(true)
-          expect(yield* errorOf(store.discard(1))).toMatchObject({
-            _tag: "DrawAlreadyHeld",
+          expect(yield* holdDraw(store)).toBe(true)
+          expect(yield* errorOf(store.discard(1, randomUUID()))).toMatchObject({
+            _tag: "BookKept",
             agency: 1,
             drawId: "default"
           })
           expect(yield* store.progressOf(1)).toEqual({
             bets: 5,
             finished: true,
+            excluded: false,
             told: false,
             edition: 0
           })
@@ -724,8 +745,8 @@ export const conformance = (name: string, stores: Stores): void => {
           for (let round = 0; round < 20; round++) {
             yield* store.append(1, 0, bets(1, 0, 50), { last: whole(bets(1, 0, 50)) })
             const asked = [
-              Effect.result(store.recordDraw),
-              Effect.result(store.discard(1))
+              Effect.result(holdDraw(store)),
+              Effect.result(store.discard(1, randomUUID()))
             ] as const
             const [draw, discard] = yield* round % 2 === 0
               ? Effect.all(asked, { concurrency: "unbounded" })
@@ -734,7 +755,7 @@ export const conformance = (name: string, stores: Stores): void => {
                   ([dropped, held]) => [held, dropped] as const
                 )
             if (Result.isSuccess(draw)) {
-              expect(discard).toMatchObject({ failure: { _tag: "DrawAlreadyHeld" } })
+              expect(discard).toMatchObject({ failure: { _tag: "BookKept" } })
               expect((yield* bookOf(1)).text).toBe(bytesOf([bets(1, 0, 50)]))
               return
             }
@@ -751,10 +772,10 @@ export const conformance = (name: string, stores: Stores): void => {
           yield* store.openDraw(drawOf([1, 2]))
           yield* store.finish(1, 0, whole())
           yield* store.append(2, 0, bets(2, 0, 2), { last: whole(bets(2, 0, 2)) })
-          yield* store.discard(2)
-          expect(yield* errorOf(store.recordDraw)).toMatchObject({ missing: [2] })
+          yield* store.discard(2, randomUUID())
+          expect(yield* errorOf(store.recordNumber(7574))).toMatchObject({ missing: [2] })
           yield* store.append(2, 0, bets(2, 9, 1), { last: whole(bets(2, 9, 1)) })
-          expect(yield* store.recordDraw).toBe(true)
+          expect(yield* holdDraw(store)).toBe(true)
         })
       )
     )
@@ -771,13 +792,13 @@ export const conformance = (name: string, stores: Stores): void => {
               store.append(1, 5, bets(1, 5, 5), { last: whole(bets(1, 0, 10)) }),
               store.append(2, 0, bets(2, 0, 3)),
               errorOf(store.append(1, 10, bets(1, 10, 1))),
-              store.discard(1),
+              store.discard(1, randomUUID()),
               errorOf(store.append(1, 10, bets(1, 10, 1))),
               errorOf(store.append(1, 0, bets(1, 80, 4), { edition: 0 })),
               store.append(1, 0, bets(1, 80, 4), { edition: 1 }),
               store.append(2, 3, bets(2, 3, 3), { last: whole(bets(2, 0, 6)) }),
-              store.discard(3),
-              store.discard(1),
+              store.discard(3, randomUUID()),
+              store.discard(1, randomUUID()),
               store.append(1, 0, bets(1, 90, 2), { last: whole(bets(1, 90, 2)) }),
               store.append(3, 0, bets(3, 0, 1))
             ],
@@ -791,10 +812,10 @@ export const conformance = (name: string, stores: Stores): void => {
           expect(all[5]).toMatchObject({ _tag: "Conflict", expected: 0 })
           expect(all[6]).toMatchObject({ _tag: "Discarded", agency: 1 })
           expect([...(yield* store.progress)]).toEqual([
-            [1, { bets: 2, finished: true, told: false, edition: 2 }],
-            [2, { bets: 6, finished: true, told: false, edition: 0 }],
-            [3, { bets: 1, finished: false, told: false, edition: 1 }],
-            [9, { bets: 1, finished: false, told: false, edition: 0 }]
+            [1, { bets: 2, finished: true, excluded: false, told: false, edition: 2 }],
+            [2, { bets: 6, finished: true, excluded: false, told: false, edition: 0 }],
+            [3, { bets: 1, finished: false, excluded: false, told: false, edition: 1 }],
+            [9, { bets: 1, finished: false, excluded: false, told: false, edition: 0 }]
           ])
           expect((yield* bookOf(1)).text).toBe(bytesOf([bets(1, 90, 2)]))
           expect((yield* bookOf(2)).text).toBe(bytesOf([bets(2, 0, 6)]))
@@ -814,7 +835,7 @@ export const conformance = (name: string, stores: Stores): void => {
               Effect.gen(function* () {
                 read.push(batch)
                 if (read.length > 1) return
-                yield* store.discard(1)
+                yield* store.discard(1, randomUUID())
                 // Rows of the same length, from both agencies, now take the place of the old rows.
                 yield* store.append(1, 0, bets(1, 70_000, total))
                 yield* store.append(2, 0, bets(2, 0, total))
@@ -843,7 +864,7 @@ export const conformance = (name: string, stores: Stores): void => {
           Effect.gen(function* () {
             const reader = yield* BetStoreReader
             yield* Stream.runForEach(reader.book(1, 0), (batch) =>
-              read.push(batch) > 1 ? Effect.void : store.discard(1)
+              read.push(batch) > 1 ? Effect.void : store.discard(1, randomUUID())
             )
           }).pipe(Effect.provide(stores.layerReader(place, "default")), Effect.exit)
         const exit = yield* within(
