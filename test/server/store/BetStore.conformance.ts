@@ -23,6 +23,7 @@ import {
   BetStore,
   BetStoreReader,
   NO_PROGRESS,
+  type StoredBooks,
   type StoreOpenError
 } from "../../../src/server/store/BetStore.ts"
 import * as GroupCommit from "../../../src/server/store/embedded/GroupCommit.ts"
@@ -90,9 +91,9 @@ export const bookOf = (agency: number, from = 0) =>
   })
 
 /** The recorded winners as rows, by agency. */
-export const winnersIn = (store: BetStore["Service"]) =>
-  Effect.map(store.winners, (winners) =>
-    [...winners].map(([agency, won]) => [
+export const winnersIn = ({ winners }: Pick<StoredBooks, "winners">) =>
+  Effect.map(winners, (all) =>
+    [...all].map(([agency, won]) => [
       agency,
       won instanceof BetBatch ? bytesOf([won]) : won.message
     ])

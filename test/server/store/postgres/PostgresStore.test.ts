@@ -4,6 +4,7 @@
  * schema per test. If the order of two servers' transactions matters, the test holds one open on
  * its own connection until PostgreSQL reports that the store waits for it.
  */
+import { randomUUID } from "node:crypto"
 import { expect, it } from "@effect/vitest"
 import { Effect, Fiber, Layer, Redacted, type Scope, Stream } from "effect"
 import { BetStore, BetStoreReader } from "../../../../src/server/store/BetStore.ts"
@@ -11,14 +12,23 @@ import * as PostgresStore from "../../../../src/server/store/postgres/PostgresSt
 import { showPostgresUrl } from "../../../../src/server/store/postgres/PostgresUrl.ts"
 import { hold, until } from "../../../support/stores/HeldTransaction.ts"
 import {
-  describeCluster,
   describePostgres,
   freshSchema,
   query,
   type TestDatabase
 } from "../../../support/stores/PostgresCluster.ts"
 import { whole } from "../../../support/wholeBook.ts"
-import { bets, bookOf, bytesOf, conformance, drawOf, storedDraw } from "../BetStore.conformance.ts"
+import {
+  bets,
+  bookOf,
+  bytesOf,
+  conformance,
+  drawOf,
+  holdDraw,
+  type Stores,
+  storedDraw
+} from "../BetStore.conformance.ts"
+import { closingConformance } from "../Closing.conformance.ts"
 
 const optionsOf = (url: string, drawId = "default"): PostgresStore.Options => ({
   url: Redacted.make(url),
@@ -48,10 +58,10 @@ const DISCARD = [
   "delete from bets where agency = 1"
 ]
 
-/** The effect of recording the draw. */
+/** The effect of recording the number. */
 const RECORD = [
   "select id from draws for update",
-  "update draws set recorded_by = 'another server', recorded_at = now()"
+  "update draws set winning_number = 7574, numbered_by = 'another server', numbered_at = now()"
 ]
 
 const contents = (url: string) =>
@@ -64,14 +74,16 @@ const contents = (url: string) =>
 describePostgres("PostgresStore", (database) => {
   const schema = Effect.flatMap(database, ({ url }: TestDatabase) => freshSchema(url))
 
-  conformance("PostgresStore", {
+  const stores: Stores = {
     place: Effect.orDie(schema),
     layer: (url, drawId) => Layer.effect(BetStore, PostgresStore.make(optionsOf(url, drawId))),
     layerReader: (url, drawId) =>
       Layer.effect(BetStoreReader, PostgresStore.makeReader(optionsOf(url, drawId))),
     manyDraws: true,
     isEmbedded: false
-  })
+  }
+  conformance("PostgresStore", stores)
+  closingConformance("PostgresStore", stores)
 
   /** A store with an open draw of agencies 1 and 2, and with three bets of agency 1. */
   const withThreeBets = Effect.gen(function* () {
@@ -135,7 +147,8 @@ describePostgres("PostgresStore", (database) => {
           concurrency: "unbounded"
         })
         expect(yield* query(url, "select migration_id, name from lottery_migrations")).toEqual([
-          { migration_id: 1, name: "tables" }
+          { migration_id: 1, name: "tables" },
+          { migration_id: 2, name: "steps" }
         ])
         for (const [index, store] of three.entries()) {
           yield* store.append(1, index, bets(1, index, 1), {
@@ -164,27 +177,12 @@ describePostgres("PostgresStore", (database) => {
     })
   )
 
-  it.live("a draw opens while another server creates the index for its number", () =>
-    Effect.gen(function* () {
-      const url = yield* schema
-      const store = yield* open(url)
-      const held = yield* hold(
-        url,
-        `create index bets_on_7574 on bets (draw, agency, position) include (document)
-          where number = 7574`
-      )
-      const opening = yield* held.keepsWaiting(store.openDraw(drawOf([1])))
-      yield* held.commit
-      expect((yield* Fiber.join(opening)).recorded).toBe(false)
-    })
-  )
-
   it.live("reopening a draw does not wait for locks on the tables", () =>
     Effect.gen(function* () {
       const { url } = yield* withThreeBets
       const held = yield* hold(url, ADD_EVA, "select from lottery_migrations")
       const another = yield* open(url)
-      expect((yield* another.openDraw(drawOf([1, 2]))).recorded).toBe(false)
+      expect((yield* another.openDraw(drawOf([1, 2]))).drawn).toBe(false)
       yield* held.rollback
     })
   )
@@ -231,7 +229,7 @@ describePostgres("PostgresStore", (database) => {
         expect(yield* Effect.flip(attempt)).toMatchObject({
           _tag: "StoreOpenError",
           reason:
-            "its tables have version 7, but this release supports at most 1: use a newer release"
+            "its tables have version 7, but this release supports at most 2: use a newer release"
         })
       }
       expect(yield* query(url, "select count(*)::int4 as bets from bets")).toEqual([{ bets: 3 }])
@@ -365,6 +363,7 @@ describePostgres("PostgresStore", (database) => {
       expect(yield* store.progressOf(1)).toEqual({
         bets: 0,
         finished: false,
+        excluded: false,
         told: false,
         edition: 1
       })
@@ -386,7 +385,7 @@ describePostgres("PostgresStore", (database) => {
     Effect.gen(function* () {
       const { url, store } = yield* withThreeBets
       const held = yield* hold(url, ...APPEND)
-      const discarding = yield* held.keepsWaiting(store.discard(1))
+      const discarding = yield* held.keepsWaiting(store.discard(1, randomUUID()))
       yield* held.commit
       expect(yield* Fiber.join(discarding)).toBe(4)
       expect(yield* query(url, "select * from bets")).toEqual([])
@@ -397,19 +396,19 @@ describePostgres("PostgresStore", (database) => {
     Effect.gen(function* () {
       const { url, store } = yield* withFinishedBooks
       const taken = yield* hold(url, ...DISCARD)
-      const recording = yield* taken.keepsWaiting(store.recordDraw)
+      const recording = yield* taken.keepsWaiting(store.recordNumber(7574))
       yield* taken.rollback
       expect(yield* Fiber.join(recording)).toBe(true)
 
       const { url: second, store: other } = yield* withFinishedBooks
       const held = yield* hold(second, ...DISCARD)
-      const refused = yield* held.keepsWaiting(other.recordDraw)
+      const refused = yield* held.keepsWaiting(other.recordNumber(7574))
       yield* held.commit
       expect(yield* Effect.flip(Fiber.join(refused))).toMatchObject({
         _tag: "NotAllFinished",
         missing: [1]
       })
-      expect(yield* query(second, "select recorded_by from draws")).toEqual([{ recorded_by: null }])
+      expect(yield* query(second, "select numbered_by from draws")).toEqual([{ numbered_by: null }])
     })
   )
 
@@ -417,20 +416,20 @@ describePostgres("PostgresStore", (database) => {
     Effect.gen(function* () {
       const { url, store } = yield* withFinishedBooks
       const held = yield* hold(url, ...RECORD)
-      const discarding = yield* held.keepsWaiting(store.discard(1))
+      const discarding = yield* held.keepsWaiting(store.discard(1, randomUUID()))
       yield* held.commit
       expect(yield* Effect.flip(Fiber.join(discarding))).toMatchObject({
-        _tag: "DrawAlreadyHeld",
+        _tag: "BookKept",
         agency: 1,
         drawId: "default"
       })
       expect(yield* textOf(store, 1)).toBe(bytesOf([bets(1, 0, 3)]))
       expect(yield* store.progressOf(1)).toMatchObject({ bets: 3, finished: true, edition: 0 })
-      expect(yield* store.recordDraw).toBe(false)
+      expect(yield* store.recordNumber(7574)).toBe(false)
 
       const { url: second, store: other } = yield* withFinishedBooks
       const taken = yield* hold(second, ...RECORD)
-      const dropped = yield* taken.keepsWaiting(other.discard(1))
+      const dropped = yield* taken.keepsWaiting(other.discard(1, randomUUID()))
       yield* taken.rollback
       expect(yield* Fiber.join(dropped)).toBe(3)
     })
@@ -442,18 +441,22 @@ describePostgres("PostgresStore", (database) => {
         const { url, store } = yield* withFinishedBooks
         const servers = [store, yield* open(url), yield* open(url), yield* open(url)]
         const recorded = yield* Effect.all(
-          [...servers, ...servers].map(({ recordDraw }) => recordDraw),
+          [...servers, ...servers].map((server) =>
+            Effect.all([server.recordNumber(7574), server.recordDraw])
+          ),
           { concurrency: "unbounded" }
         )
-        expect(recorded.filter((isFirst) => isFirst)).toHaveLength(1)
+        for (const step of [0, 1]) {
+          expect(recorded.filter((isFirst) => isFirst[step])).toHaveLength(1)
+        }
       }
     })
   )
 
   const withRefusedDiscard = Effect.gen(function* () {
     const { store } = yield* withFinishedBooks
-    yield* store.recordDraw
-    expect(yield* Effect.flip(store.discard(9))).toMatchObject({ _tag: "DrawAlreadyHeld" })
+    yield* holdDraw(store)
+    expect(yield* Effect.flip(store.discard(9, randomUUID()))).toMatchObject({ _tag: "BookKept" })
     return store
   })
 
@@ -476,7 +479,7 @@ describePostgres("PostgresStore", (database) => {
   it.live("the store starts over if the tables are emptied while it runs", () =>
     Effect.gen(function* () {
       const { url, store } = yield* withThreeBets
-      yield* query(url, "truncate draws, agencies, bets")
+      yield* query(url, "truncate draws, agencies, bets, winners, discards")
       expect(yield* Effect.flip(store.append(1, 3, bets(1, 3, 1)))).toMatchObject({
         _tag: "Conflict",
         expected: 0
@@ -508,7 +511,9 @@ describePostgres("PostgresStore", (database) => {
           )
         ),
         other.finish(1, 0, whole()),
-        other.finish(3, 0, whole()),
+        other.moveClose(Date.now() + 3_600_000),
+        other.exclude([3]),
+        other.recordNumber(7574),
         other.recordDraw,
         other.told(1)
       ]
@@ -521,49 +526,10 @@ describePostgres("PostgresStore", (database) => {
       const another = yield* open(url, "tomorrow")
       yield* another.openDraw(drawOf([1], 1, "tomorrow"))
       yield* another.finish(1, 0, whole())
-      yield* another.recordDraw
+      yield* holdDraw(another, 1)
       // Time for a tick that the other draw would cause.
       yield* Effect.sleep("500 millis")
       expect(ticks).toBe(expected)
-    })
-  )
-})
-
-/** Makes PostgreSQL log the plans of a server's statements. */
-const PLANS = "-csession_preload_libraries=auto_explain -cauto_explain.log_min_duration=0"
-
-describeCluster("PostgresStore", (shared) => {
-  it.live("winners are read in order from their index only", () =>
-    Effect.gen(function* () {
-      const cluster = yield* shared
-      const url = yield* freshSchema(cluster.url())
-      const explained = new URL(url)
-      explained.search = explained.search.replace("options=", `options=${encodeURI(PLANS)}%20`)
-      yield* Effect.scoped(
-        Effect.gen(function* () {
-          const store = yield* open(url)
-          yield* store.openDraw(drawOf([1, 2]))
-          for (let from = 0; from < 20_000; from += 2_000) {
-            for (const agency of [1, 2]) {
-              yield* store.append(agency, from, bets(agency, from, 2_000))
-            }
-          }
-        })
-      )
-      yield* query(url, "vacuum analyze bets")
-      const store = yield* open(explained.href)
-      const before = (yield* cluster.log).length
-      // PostgreSQL considers a generic plan after five executions.
-      for (let times = 0; times < 8; times++) {
-        expect((yield* store.winners(7574)).get(2)).toHaveLength(2_000)
-      }
-      const log = (yield* cluster.log).slice(before)
-      const plans = log.split("Query Text: ").filter((text) => text.includes("order by agency"))
-      expect(plans).toHaveLength(8)
-      for (const plan of plans) {
-        expect(plan).toContain("Index Only Scan using bets_on_7574 on bets")
-        expect(plan).not.toContain("Sort")
-      }
     })
   )
 })
