@@ -150,7 +150,7 @@ const watch = (server: TestServer.TestServer, parties: ReadonlyArray<Party>) =>
   Effect.gen(function* () {
     for (const party of parties) yield* expectHeld(server, party)
     const draw = yield* Effect.orDie(server.store.draw)
-    if (Option.getOrThrow(draw).recorded) yield* expectAllFinished(server, parties)
+    if (Option.getOrThrow(draw).drawn) yield* expectAllFinished(server, parties)
     yield* Effect.sleep("20 millis")
   }).pipe(Effect.forever)
 

@@ -6,6 +6,7 @@ import { it } from "@effect/vitest"
 import { Effect, Fiber, Latch } from "effect"
 import { TestClock } from "effect/testing"
 import { describe, expect } from "vitest"
+import { BetBatch } from "../../src/domain/BetBatch.ts"
 import { type Dialect, ModelMachine, type ModelPeer } from "../support/model/ModelMachine.ts"
 import * as M from "../support/peers/messages.ts"
 
@@ -364,8 +365,10 @@ describe("the winners", () => {
   it.effect("that just fill a message are sent in one, which is the last", () =>
     Effect.gen(function* () {
       const documents = Array.from({ length: 50_000 }, (_, index) => String(1_000_000_000 + index))
+      const rows = M.rowsOf(documents.map((document) => M.fields(Number(document))))
+      const winning = new BetBatch(Buffer.from(rows), documents.length)
       const machine = new ModelMachine([1], 7574, {
-        store: (store) => ({ ...store, winners: () => Effect.succeed(new Map([[1, documents]])) })
+        store: (store) => ({ ...store, winners: Effect.succeed(new Map([[1, winning]])) })
       })
       const asks = [M.helloOf(1), M.finishOf([]), M.AWAIT_WINNERS]
       const peer = yield* begin(machine, "native", asks)

@@ -3,6 +3,7 @@
  * specified (docs/wire.md, "Native"). Method: the conversation within this process, on the test
  * clock.
  */
+import { randomUUID } from "node:crypto"
 import { it } from "@effect/vitest"
 import { Effect, Latch } from "effect"
 import { TestClock } from "effect/testing"
@@ -101,7 +102,7 @@ describe("an agency whose book is no longer finished", () => {
       const peer = yield* finished(machine, 1)
       peer.send(M.AWAIT_WINNERS)
       yield* machine.settle
-      yield* machine.store.discard(1)
+      yield* machine.store.discard(1, randomUUID())
       yield* finished(machine, 2)
       expect((yield* heardBy(machine, peer)).at(-1)).toMatchObject(REFUSED)
       yield* finished(machine, 1)
@@ -125,7 +126,7 @@ describe("an agency whose book is no longer finished", () => {
       peer.send(M.AWAIT_WINNERS)
       yield* machine.settle
       isHalfway = true
-      yield* machine.tick
+      yield* machine.lookAgain
       expect((yield* heardBy(machine, peer)).at(-1)).toMatchObject(REFUSED)
     })
   )
@@ -179,7 +180,7 @@ describe("a draw that is due", () => {
       yield* finished(machine, 2)
       yield* finished(machine, 3)
       peer.send(M.AWAIT_WINNERS)
-      for (let times = 0; times < 3; times++) yield* machine.tick
+      for (let times = 0; times < 3; times++) yield* machine.lookAgain
       expect(draws).toBe(1)
       yield* free.open
       expect((yield* heardBy(machine, peer)).at(-1)).toMatchObject({ _tag: "Winners" })
@@ -198,7 +199,7 @@ describe("a draw that is due", () => {
         const flawed = {
           progress: unlessAway(store.progress),
           recordDraw: unlessAway(store.recordDraw),
-          winners: (number: number) => unlessAway(store.winners(number))
+          winners: unlessAway(store.winners)
         }
         return { ...store, [asked]: flawed[asked] }
       }
@@ -210,7 +211,7 @@ describe("a draw that is due", () => {
       expect(yield* heardBy(machine, peer)).toEqual([waiting(2)])
       yield* machine.store.append(3, 0, BetBatch.empty, { last: whole(BetBatch.empty) })
       failures = 2
-      yield* machine.tick
+      yield* machine.lookAgain
       for (const left of [1, 0]) {
         expect(failures).toBe(left)
         yield* TestClock.adjust("1 second")

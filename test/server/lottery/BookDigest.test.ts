@@ -1,4 +1,5 @@
 /** Goal: the digest covers all stored bets, even those that were stored without its knowledge. */
+import { randomUUID } from "node:crypto"
 import { it } from "@effect/vitest"
 import { Effect, Fiber, Semaphore } from "effect"
 import { describe, expect } from "vitest"
@@ -49,7 +50,7 @@ describe("the digest of a book", () => {
       const { append, current, digest, store } = yield* setUp
       yield* append(0, one)
       expect(yield* current).toBe(whole(one).sha256)
-      yield* store.discard(1)
+      yield* store.discard(1, randomUUID())
       yield* append(0, two)
       expect(yield* current).toBe(whole(two).sha256)
       // A late addition to the discarded book.

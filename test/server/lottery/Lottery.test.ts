@@ -1,14 +1,20 @@
 /** Goal: the lottery's rules for writers, the barrier and sent winners, on a real store. */
+import { randomUUID } from "node:crypto"
 import { it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Latch, Layer, Logger, PubSub, Stream } from "effect"
 import { describe, expect } from "vitest"
 import { Bet } from "../../../src/domain/Bet.ts"
 import { BetBatch } from "../../../src/domain/BetBatch.ts"
-import { Draw, type ExpectedAgencies } from "../../../src/domain/Draw.ts"
+import { Draw, type ExpectedAgencies, fixedNumber } from "../../../src/domain/Draw.ts"
 import type { Superseded } from "../../../src/server/lottery/Book.ts"
 import { Lottery } from "../../../src/server/lottery/Lottery.ts"
 import type { StoredBatch } from "../../../src/server/lottery/Upload.ts"
-import { BetStore, type Discarded, StoreUnavailable } from "../../../src/server/store/BetStore.ts"
+import {
+  BetStore,
+  type Discarded,
+  type Excluded,
+  StoreUnavailable
+} from "../../../src/server/store/BetStore.ts"
 import * as CsvStore from "../../../src/server/store/csv/CsvStore.ts"
 import { Disk, DiskError } from "../../../src/server/store/embedded/Disk.ts"
 import { temporaryFolder } from "../../support/TemporaryFolder.ts"
@@ -33,7 +39,7 @@ const withLottery = <A, E>(
 ) =>
   Effect.gen(function* () {
     const folder = yield* temporaryFolder
-    const draw = new Draw({ id: "default", agencies, winningNumber: 7574 })
+    const draw = new Draw({ id: "default", agencies, source: fixedNumber(7574) })
     const layer = Lottery.layer(draw).pipe(
       Layer.provideMerge(csvStore(folder)),
       Layer.provideMerge(Logger.layer([]))
@@ -55,7 +61,7 @@ const withOthers = <A, E>(
     const ticks = yield* PubSub.sliding<void>({ capacity: 1, replay: 1 })
     const log: Array<string> = []
     const logger = Logger.make<unknown, void>(({ message }) => void log.push(String(message)))
-    const draw = new Draw({ id: "default", agencies, winningNumber: 7574 })
+    const draw = new Draw({ id: "default", agencies, source: fixedNumber(7574) })
     const shared = Layer.effect(
       BetStore,
       Effect.map(BetStore, (store) => flaw({ ...store, changes: Stream.fromPubSub(ticks) }))
@@ -69,7 +75,7 @@ const withOthers = <A, E>(
 
 const come = Effect.fnUntraced(function* (agency: number, ip: string) {
   const lottery = yield* Lottery
-  const mustLeave = yield* Deferred.make<never, Superseded | Discarded>()
+  const mustLeave = yield* Deferred.make<never, Superseded | Discarded | Excluded>()
   return { upload: yield* lottery.upload(agency, { ip, mustLeave, lost: Effect.never }), mustLeave }
 })
 
@@ -217,7 +223,7 @@ describe("once the draw is held", () => {
   it.live("a request for winners does not read the store", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
-      const draw = new Draw({ id: "default", agencies: [1], winningNumber: 7574 })
+      const draw = new Draw({ id: "default", agencies: [1], source: fixedNumber(7574) })
       let reads = 0
       const counted = Layer.effect(
         BetStore,
@@ -239,7 +245,7 @@ describe("once the draw is held", () => {
         yield* upload.store(batchOf(bet(1)), true)
         yield* lottery.winnersOf(1)
         const before = reads
-        const mustLeave = yield* Deferred.make<never, Superseded | Discarded>()
+        const mustLeave = yield* Deferred.make<never, Superseded | Discarded | Excluded>()
         yield* lottery.watch(1, { ip: "10.0.0.1", mustLeave, lost: Effect.never })
         expect([before > 0, reads - before]).toEqual([true, 0])
       })
@@ -252,7 +258,7 @@ describe("if the store cannot be read", () => {
   it.live("an upload is refused, and an agency that waits for the draw continues to wait", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
-      const draw = new Draw({ id: "default", agencies: [1], winningNumber: 7574 })
+      const draw = new Draw({ id: "default", agencies: [1], source: fixedNumber(7574) })
       const unread = Layer.effect(
         BetStore,
         Effect.map(BetStore, (store) => ({
@@ -266,7 +272,7 @@ describe("if the store cannot be read", () => {
       )
       const arrive = Effect.gen(function* () {
         const lottery = yield* Lottery
-        const mustLeave = yield* Deferred.make<never, Superseded | Discarded>()
+        const mustLeave = yield* Deferred.make<never, Superseded | Discarded | Excluded>()
         yield* lottery.watch(1, { ip: "10.0.0.1", mustLeave, lost: Effect.never })
         expect(yield* Effect.flip(uploadOf(1))).toMatchObject({ _tag: "StoreUnavailable" })
         expect(Deferred.isDoneUnsafe(mustLeave)).toBe(false)
@@ -357,7 +363,7 @@ describe("with another server on the same store", () => {
         const store = yield* BetStore
         yield* store.append(1, 0, batchOf(bet(10)), { last: whole(batchOf(bet(10))) })
         const before = yield* resumeOf(1)
-        yield* store.discard(1)
+        yield* store.discard(1, randomUUID())
         yield* store.append(1, 0, batchOf(bet(11)), { last: whole(batchOf(bet(11))) })
         const after = yield* resumeOf(1)
         expect(yield* Effect.flip(Deferred.await(before.mustLeave))).toMatchObject({
@@ -367,7 +373,7 @@ describe("with another server on the same store", () => {
         const lottery = yield* Lottery
         expect(lottery.standings.now()).toEqual({ finished: 1, expected: 2 })
         expect(Deferred.isDoneUnsafe(after.mustLeave)).toBe(false)
-        yield* store.discard(1)
+        yield* store.discard(1, randomUUID())
         yield* tick
         expect(yield* Effect.flip(Deferred.await(after.mustLeave))).toMatchObject({
           _tag: "Discarded"
@@ -386,8 +392,8 @@ describe("with another server on the same store", () => {
           yield* store.append(1, 0, batchOf(bet(10)), { last: whole(batchOf(bet(10))) })
           const before = yield* resumeOf(1)
           expect(lottery.standings.hasFinished(1)).toBe(true)
-          yield* store.discard(1)
-          const mustLeave = yield* Deferred.make<never, Superseded | Discarded>()
+          yield* store.discard(1, randomUUID())
+          const mustLeave = yield* Deferred.make<never, Superseded | Discarded | Excluded>()
           yield* lottery[way](1, { ip: "10.0.0.1", mustLeave, lost: Effect.never })
           expect(Deferred.isDoneUnsafe(before.mustLeave)).toBe(true)
           expect(lottery.standings.hasFinished(1)).toBe(false)

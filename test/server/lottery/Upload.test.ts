@@ -1,4 +1,5 @@
 /** Goal: the effects of an upload on other connections to the same book, and on the store. */
+import { randomUUID } from "node:crypto"
 import { it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Latch, Semaphore } from "effect"
 import { describe, expect } from "vitest"
@@ -10,6 +11,7 @@ import * as Upload from "../../../src/server/lottery/Upload.ts"
 import {
   type BetStore,
   type Discarded,
+  type Excluded,
   StoreUnavailable
 } from "../../../src/server/store/BetStore.ts"
 import * as CsvStore from "../../../src/server/store/csv/CsvStore.ts"
@@ -52,7 +54,7 @@ const setUp = Effect.gen(function* () {
     lost: PeerConnection["lost"],
     onFinished = Effect.void
   ) {
-    const mustLeave = yield* Deferred.make<never, Superseded | Discarded>()
+    const mustLeave = yield* Deferred.make<never, Superseded | Discarded | Excluded>()
     const connection = { ip: "10.0.0.1", mustLeave, lost }
     yield* book.enter(connection)
     const upload = Upload.make(book, connection, yield* store.progressOf(1), onFinished)
@@ -180,7 +182,7 @@ describe("an upload", () => {
       yield* (yield* come).send(batchOf("1"))
       const { send } = yield* come
       yield* send(batchOf("1"))
-      yield* store.discard(1)
+      yield* store.discard(1, randomUUID())
       expect((yield* Effect.flip(send(batchOf("2"))))._tag).toBe("Discarded")
       expect((yield* store.progressOf(1)).bets).toBe(0)
     }).pipe(Effect.scoped)
@@ -192,7 +194,7 @@ describe("an upload", () => {
       const { send, upload } = yield* come
       yield* send(batchOf("1"))
       // Another process discards the book, and another server stores as many bets of the next one.
-      yield* store.discard(1)
+      yield* store.discard(1, randomUUID())
       yield* store.append(1, 0, batchOf("7"))
       expect((yield* Effect.flip(send(batchOf("2"))))._tag).toBe("Discarded")
       expect((yield* Effect.flip(send(batchOf(), true)))._tag).toBe("Discarded")
@@ -209,7 +211,7 @@ describe("an upload", () => {
       yield* send(batchOf("1"), true)
       const sha256 = whole(batchOf("1")).sha256
       yield* upload.finish(1, sha256)
-      yield* store.discard(1)
+      yield* store.discard(1, randomUUID())
       expect((yield* Effect.flip(upload.finish(1, sha256)))._tag).toBe("Discarded")
     }).pipe(Effect.scoped)
   )
@@ -275,7 +277,7 @@ describe("an upload", () => {
       const { come, store } = yield* setUp
       yield* (yield* come).send(batchOf("1"))
       const { send } = yield* come
-      yield* store.discard(1)
+      yield* store.discard(1, randomUUID())
       expect((yield* Effect.flip(send(batchOf("1"))))._tag).toBe("Discarded")
     }).pipe(Effect.scoped)
   )
@@ -284,7 +286,7 @@ describe("an upload", () => {
     Effect.gen(function* () {
       const { come, disk, store } = yield* setUp
       yield* (yield* come).send(batchOf("1"), true)
-      yield* store.discard(1)
+      yield* store.discard(1, randomUUID())
       const corrected = yield* come
       yield* corrected.send(batchOf("2"))
       yield* corrected.send(batchOf("3"), true)

@@ -2,7 +2,7 @@
 import { Duration, Effect, Logger } from "effect"
 import { describe, expect, it } from "vitest"
 import type { ActionLine } from "../../../src/domain/ActionLog.ts"
-import { Draw } from "../../../src/domain/Draw.ts"
+import { Draw, fixedNumber } from "../../../src/domain/Draw.ts"
 import { BadMessage } from "../../../src/protocol/BytesCodec.ts"
 import { FrameTooLarge } from "../../../src/protocol/native/NativeFrames.ts"
 import { isRetryable } from "../../../src/protocol/native/NativeMessages.ts"
@@ -16,7 +16,7 @@ import { logRefusal, Refusal, toRejected } from "../../../src/server/session/Ref
 import * as BetStore from "../../../src/server/store/BetStore.ts"
 
 const agency = 1
-const draw = new Draw({ id: "default", agencies: [2], winningNumber: 1 })
+const draw = new Draw({ id: "default", agencies: [2], source: fixedNumber(1) })
 const slow = { expected: "a byte", timeout: Duration.seconds(1), bytes: 0, shown: "" }
 
 /** Refusals that may be gone on a retry. */

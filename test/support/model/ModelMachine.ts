@@ -3,9 +3,10 @@
  * and the CSV store on a disk in memory. It waits for neither time nor anything external, so it has
  * settled once nothing moves.
  */
-import { Cause, Context, Effect, Exit, Layer, Logger, PubSub, Scope, Stream } from "effect"
+import { randomUUID } from "node:crypto"
+import { Cause, Context, Effect, Exit, Layer, Logger, Scope } from "effect"
 import { ActionLine } from "../../../src/domain/ActionLog.ts"
-import { Draw, type ExpectedAgencies } from "../../../src/domain/Draw.ts"
+import { Draw, type ExpectedAgencies, fixedNumber } from "../../../src/domain/Draw.ts"
 import { Identity } from "../../../src/server/admission/Identity.ts"
 import { Memory, MessageMemory } from "../../../src/server/admission/MessageMemory.ts"
 import { defaultLimits } from "../../../src/server/admission/ServerLimits.ts"
@@ -58,10 +59,9 @@ export class ModelMachine {
   /** The defects that ended a session. A peer cannot see them. */
   readonly defects: Array<Cause.Cause<unknown>> = []
   readonly log: Array<string> = []
-  private changed: PubSub.PubSub<void> | undefined
 
   constructor(agencies: ExpectedAgencies, winningNumber: number, flaws: Flaws = {}) {
-    this.draw = new Draw({ id: "default", agencies, winningNumber })
+    this.draw = new Draw({ id: "default", agencies, source: fixedNumber(winningNumber) })
     this.flaws = flaws
     this.disk = CrashDisk.make(FOLDER, flaws.ignoreSyncs)
   }
@@ -73,14 +73,11 @@ export class ModelMachine {
   /** Starts the server with the disk's content. */
   readonly start = Effect.gen({ self: this }, function* () {
     this.scope = Scope.makeUnsafe()
-    this.changed = yield* PubSub.sliding<void>(1)
     const opened = openStore(this.disk.attach(), PATH, { path: PATH, drawId: this.draw.id })
-    const { changed, flaws } = this
+    const { flaws } = this
     const storeLayer = Layer.effect(
       BetStore,
-      Effect.map(opened, (store) =>
-        (flaws.store ?? same)({ ...store, changes: Stream.fromPubSub(changed) })
-      )
+      Effect.map(opened, (store) => (flaws.store ?? same)(store))
     )
     const lotteryLayer = Layer.effect(
       Lottery,
@@ -153,14 +150,14 @@ export class ModelMachine {
   /** Discards an agency's book, as `lottery discard` does while a server runs. */
   readonly discard = (agency: number) =>
     Effect.gen({ self: this }, function* () {
-      const result = yield* Effect.exit(this.store.discard(agency))
-      yield* this.tick
+      const result = yield* Effect.exit(this.store.discard(agency, randomUUID()))
+      yield* this.lookAgain
       return result
     })
 
-  /** Signals that another process changed the store. */
-  readonly tick = Effect.suspend(() =>
-    Effect.andThen(PubSub.publish(this.changed!, undefined), this.settle)
+  /** Lets the lottery see what an operator changed. */
+  readonly lookAgain = Effect.suspend(() =>
+    Effect.andThen(Context.get(this.services!, Lottery).lookAgain, this.settle)
   )
 
   /** Waits until nothing moves. */

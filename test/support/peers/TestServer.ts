@@ -1,7 +1,7 @@
 /** An in-process server on free ports with a real store. */
 import { Context, Duration, Effect, Layer, Logger } from "effect"
 import { ActionLine } from "../../../src/domain/ActionLog.ts"
-import { Draw, type ExpectedAgencies } from "../../../src/domain/Draw.ts"
+import { Draw, type ExpectedAgencies, fixedNumber } from "../../../src/domain/Draw.ts"
 import { CurrentTls, type ServerTls } from "../../../src/server/admission/Certificates.ts"
 import { Identity } from "../../../src/server/admission/Identity.ts"
 import { defaultLimits, ServerLimits } from "../../../src/server/admission/ServerLimits.ts"
@@ -57,7 +57,7 @@ export const start = Effect.fnUntraced(function* (
       log.push(part instanceof ActionLine ? part.toString() : String(part))
     }
   })
-  const draw = new Draw({ id: "default", agencies, winningNumber })
+  const draw = new Draw({ id: "default", agencies, source: fixedNumber(winningNumber) })
   const options = { host, port: 0, winnersPort: 0, backlog: 511 }
   const layer = Server.layer(options).pipe(
     Layer.provideMerge(Lottery.layer(draw)),

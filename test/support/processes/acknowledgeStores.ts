@@ -3,16 +3,17 @@
  * stores and prints how many bets each has. In an empty store it performs every kind of write. Then
  * it kills itself.
  */
+import { randomUUID } from "node:crypto"
 import { writeSync } from "node:fs"
 import { Context, Effect, Layer, Schema } from "effect"
 import { Bet } from "../../../src/domain/Bet.ts"
 import { BetBatch } from "../../../src/domain/BetBatch.ts"
-import { Draw } from "../../../src/domain/Draw.ts"
+import { Draw, fixedNumber } from "../../../src/domain/Draw.ts"
 import { BetStore } from "../../../src/server/store/BetStore.ts"
 import * as StoreUrl from "../../../src/server/store/StoreUrl.ts"
 import { whole } from "../wholeBook.ts"
 
-const draw = new Draw({ id: "default", agencies: [1, 2], winningNumber: 7574 })
+const draw = new Draw({ id: "default", agencies: [1, 2], source: fixedNumber(7574) })
 const batch = BetBatch.fromBets([
   new Bet({
     firstName: "Ana",
@@ -43,9 +44,10 @@ const acknowledge = Effect.fnUntraced(function* ({
     ["the draw", store.openDraw(draw)],
     ["bets", store.append(1, 0, batch)],
     ["bets of another", store.append(2, 0, batch)],
-    ["a discard", store.discard(2)],
+    ["a discard", store.discard(2, randomUUID())],
     ["the last bets", store.append(1, 1, batch, { last: whole(batch, batch) })],
     ["the end of a book", store.finish(2, 0, whole())],
+    ["the number", store.recordNumber(7574)],
     ["the held draw", store.recordDraw],
     ["who was told", store.told(1)]
   ]

@@ -108,9 +108,19 @@ const withoutState = (
     return isStored ? outcome : { kind: "unavailable", reason }
   })
 
+/**
+ * Whether rows are for a discarded book while the state says that the discard is under way. After a
+ * crash they would look like the book's old rows, and the discard as if it had not happened.
+ */
+const beginsDiscardedBook = (
+  { state: { discarded, discarding } }: OpenCsv,
+  writes: ReadonlyArray<GroupedWrite>
+): boolean =>
+  discarding &&
+  writes.some((write) => write.kind === "append" && write.agency === discarded.at(-1)?.agency)
+
 const add = Effect.fnUntraced(function* (store: OpenCsv, writes: ReadonlyArray<GroupedWrite>) {
-  // Otherwise, after a crash, new rows of a discarded book would look like the old ones.
-  if (store.state.discarding) yield* saveState(store, store.state)
+  if (beginsDiscardedBook(store, writes)) yield* saveState(store, store.state)
   const { outcomes, rows, state } = planOf(store, writes)
   yield* cutTail(store)
   if (rows.length > 0) {

@@ -7,17 +7,13 @@ import { hostname } from "node:os"
 import { Data, Effect } from "effect"
 import type { Agency } from "../../../domain/Agency.ts"
 import { type AgencyProgress, NO_PROGRESS } from "../BetStore.ts"
-import {
-  dueExclusionsOf,
-  type ExclusionProblem,
-  exclusionsOf,
-  type ProgressOf
-} from "../Closing.ts"
+import { dueExclusionsOf, exclusionsOf, type ProgressOf } from "../Closing.ts"
 import {
   BookKept,
   CloseNotMoved,
   type DrawTerms,
   type Exclusion,
+  type ExclusionProblem,
   ensureSameTerms,
   NotAllFinished,
   NotExcluded,

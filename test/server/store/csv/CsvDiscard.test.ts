@@ -3,6 +3,7 @@
  * Method: each disk operation in turn fails, once or forever, or is the last before a power cut.
  * Then the store is opened again from the disk.
  */
+import { randomUUID } from "node:crypto"
 import { chmodSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs"
 import { basename, dirname, join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
@@ -70,7 +71,7 @@ it.live("a discard keeps the permissions of the file", () =>
   Effect.gen(function* () {
     const path = yield* filled
     chmodSync(path, 0o600)
-    yield* using(path, (store) => store.discard(1))
+    yield* using(path, (store) => store.discard(1, randomUUID()))
     expect(statSync(path).mode & 0o777).toBe(0o600)
   })
 )
@@ -105,7 +106,7 @@ describe("a discard in a CSV store", () => {
           path,
           (store) => {
             failAt(operation)
-            return Effect.exit(store.discard(1))
+            return Effect.exit(store.discard(1, randomUUID()))
           },
           disk
         )
@@ -115,7 +116,7 @@ describe("a discard in a CSV store", () => {
         else expect(hasFailed()).toBe(true)
         if (!hasFailed()) break
         // Leftovers do not prevent the next discard.
-        yield* using(path, (store) => store.discard(1))
+        yield* using(path, (store) => store.discard(1, randomUUID()))
         expect(yield* using(path, checkBooks)).toBe("gone")
       }
       expect(seen.length).toBeGreaterThan(10)
@@ -141,7 +142,7 @@ describe("a discard in a CSV store", () => {
             (store) =>
               Effect.gen(function* () {
                 failAt(operation)
-                const exit = yield* Effect.result(store.discard(1))
+                const exit = yield* Effect.result(store.discard(1, randomUUID()))
                 if (failed() === undefined) return
                 if (exit._tag === "Success") {
                   expect(yield* checkBooks(store)).toBe("gone")
@@ -150,7 +151,7 @@ describe("a discard in a CSV store", () => {
                 if (exit.failure._tag === "StoreBroken") {
                   isBroken = true
                   expect([0, 30]).toContain((yield* store.progressOf(1)).bets)
-                  expect(yield* Effect.flip(store.discard(1))).toMatchObject({
+                  expect(yield* Effect.flip(store.discard(1, randomUUID()))).toMatchObject({
                     _tag: "StoreBroken"
                   })
                   return
@@ -162,7 +163,7 @@ describe("a discard in a CSV store", () => {
                 expect(exit.failure.message.includes("but its book is not finished")).toBe(isKept)
                 expect(["finished", "unfinished"]).toContain(yield* checkBooks(store))
                 yield* store.append(3, 30, bets(3, 30, 1))
-                expect(yield* store.discard(1)).toBe(30)
+                expect(yield* store.discard(1, randomUUID())).toBe(30)
                 yield* store.append(1, 0, bets(1, 90, 2))
                 expect((yield* bookOf(1)).text).toBe(bytesOf([bets(1, 90, 2)]))
                 expect((yield* bookOf(3)).text).toBe(bytesOf([bets(3, 0, 31)]))
@@ -190,7 +191,7 @@ describe("a discard in a CSV store", () => {
         Effect.gen(function* () {
           const rows = readFileSync(path, "utf8")
           writeFileSync(path, rows.replace(/^1,/, "3,"))
-          const refused = yield* Effect.flip(store.discard(1))
+          const refused = yield* Effect.flip(store.discard(1, randomUUID()))
           expect(refused.message).toContain(
             "the bets of agency 1 were changed after the file was opened"
           )
@@ -229,7 +230,7 @@ describe("a discard in a CSV store", () => {
               [
                 store.append(3, 30, bets(3, 30, 1)),
                 store.append(3, 31, bets(3, 31, 1)),
-                Effect.flip(store.discard(1)),
+                Effect.flip(store.discard(1, randomUUID())),
                 store.append(3, 32, bets(3, 32, 1), { last: whole(bets(3, 0, 33)) })
               ],
               { concurrency: "unbounded" }
@@ -243,6 +244,7 @@ describe("a discard in a CSV store", () => {
             expect(yield* store.progressOf(1)).toEqual({
               bets: 30,
               finished: false,
+              excluded: false,
               told: false,
               edition: 0
             })
@@ -250,7 +252,7 @@ describe("a discard in a CSV store", () => {
           }),
         disk
       )
-      expect(yield* using(path, (store) => store.discard(1))).toBe(30)
+      expect(yield* using(path, (store) => store.discard(1, randomUUID()))).toBe(30)
     })
   )
 
@@ -270,7 +272,7 @@ describe("a discard in a CSV store", () => {
       expect(statSync(path).size).toBeGreaterThan(3 * 2 ** 20)
       yield* using(path, (store) =>
         Effect.gen(function* () {
-          expect(yield* store.discard(2)).toBe(45_000)
+          expect(yield* store.discard(2, randomUUID())).toBe(45_000)
           expect((yield* bookOf(1, 44_999)).text).toBe(bytesOf([bets(1, 44_999, 1)]))
         })
       )
@@ -287,7 +289,7 @@ describe("a discard in a CSV store", () => {
           const whole = readFileSync(path)
           whole[whole.length - 3] = 0x78
           writeFileSync(path, whole)
-          return yield* Effect.flip(store.discard(1))
+          return yield* Effect.flip(store.discard(1, randomUUID()))
         })
       )
       expect(error.message).toMatch(/damaged at byte \d+:/)
@@ -310,7 +312,7 @@ it.effect("a discard is durable even if its end could not be noted", () =>
     yield* fill(store)
     // Room only for the state at the start of the discard.
     states = 1
-    expect(yield* store.discard(1)).toBe(30)
+    expect(yield* store.discard(1, randomUUID())).toBe(30)
     yield* store.append(3, 30, bets(3, 30, 5))
     machine.cut(0)
     const again = yield* openOn(machine.attach())
@@ -340,7 +342,7 @@ it.effect(
           const discarding = yield* Effect.forkDetach(
             run((store) => {
               machine.stopAfter(operation)
-              return store.discard(1)
+              return store.discard(1, randomUUID())
             })
           )
           while (!machine.hasStopped() && discarding.pollUnsafe() === undefined) {
@@ -352,7 +354,7 @@ it.effect(
           // Readers no longer wait for the interrupted discard.
           const state = yield* readFile(machine.attach(), "/there/bets.csv.state.json")
           expect(JSON.parse(Buffer.from(state!).toString()).discarding).toBe(false)
-          yield* run((store) => store.discard(1))
+          yield* run((store) => store.discard(1, randomUUID()))
           machine.cut(0)
           expect(yield* run(checkBooks)).toBe("gone")
         }

@@ -1,4 +1,5 @@
 import { spawnSync } from "node:child_process"
+import { randomUUID } from "node:crypto"
 import { appendFileSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
@@ -10,19 +11,31 @@ import * as CsvStore from "../../../../src/server/store/csv/CsvStore.ts"
 import { Disk, DiskError } from "../../../../src/server/store/embedded/Disk.ts"
 import { temporaryFolder } from "../../../support/TemporaryFolder.ts"
 import { whole } from "../../../support/wholeBook.ts"
-import { bets, bookOf, bytesOf, conformance } from "../BetStore.conformance.ts"
+import {
+  bets,
+  bookOf,
+  bytesOf,
+  conformance,
+  drawOf,
+  holdDraw,
+  type Stores,
+  winnersIn
+} from "../BetStore.conformance.ts"
+import { closingConformance } from "../Closing.conformance.ts"
 
 const reading = (path: string, drawId = "default") =>
   Layer.effect(BetStoreReader, makeReader({ path, drawId }))
 
-conformance("CsvStore", {
+const stores: Stores = {
   place: temporaryFolder,
   layer: (folder, drawId) =>
     Layer.effect(BetStore, CsvStore.make({ path: join(folder, "bets.csv"), drawId })),
   layerReader: (folder, drawId) => reading(join(folder, "bets.csv"), drawId),
   manyDraws: false,
   isEmbedded: true
-})
+}
+conformance("CsvStore", stores)
+closingConformance("CsvStore", stores)
 
 const inFolder = Effect.map(temporaryFolder, (folder) => join(folder, "bets.csv"))
 
@@ -210,11 +223,13 @@ describe("CsvStore", () => {
         const path = yield* filled
         const error = yield* using(at(path), (store) =>
           Effect.gen(function* () {
-            const whole = readFileSync(path)
-            const first = whole.indexOf(0x0a)
-            whole[offset === -1 ? first : offset] = byte
-            writeFileSync(path, whole)
-            return yield* Effect.flip(store.winners(7574))
+            const file = readFileSync(path)
+            const first = file.indexOf(0x0a)
+            file[offset === -1 ? first : offset] = byte
+            writeFileSync(path, file)
+            yield* store.openDraw(drawOf([1]))
+            yield* store.finish(1, 15, whole(bets(1, 0, 15)))
+            return yield* Effect.flip(holdDraw(store))
           })
         )
         expect(error.message).toContain(message)
@@ -268,8 +283,11 @@ describe("CsvStore", () => {
       yield* using(at(path), (store) =>
         Effect.gen(function* () {
           expect((yield* bookOf(1)).text).toBe(bytesOf([bets(1, 0, 15)]))
-          expect(yield* store.discard(2)).toBe(9)
-          expect((yield* store.winners(7574)).get(1)).toHaveLength(2)
+          expect(yield* store.discard(2, randomUUID())).toBe(9)
+          yield* store.openDraw(drawOf([1]))
+          yield* store.finish(1, 15, whole(bets(1, 0, 15)))
+          yield* holdDraw(store)
+          expect(yield* winnersIn(store)).toEqual([[1, bytesOf([bets(1, 3, 1), bets(1, 13, 1)])]])
         })
       ).pipe(Effect.provideService(Disk, { ...node, read }))
     })
@@ -374,6 +392,7 @@ describe("CsvStore", () => {
           expect(yield* store.progressOf(1)).toEqual({
             bets: 6,
             finished: true,
+            excluded: false,
             told: false,
             edition: 0
           })

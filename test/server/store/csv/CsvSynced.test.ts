@@ -1,4 +1,5 @@
 /** How the state of a CSV store notes synced bytes, and what readers see while a server writes. */
+import { randomUUID } from "node:crypto"
 import {
   copyFileSync,
   readdirSync,
@@ -225,7 +226,7 @@ describe("a reader of a CSV store", () => {
         const store = yield* CsvStore.make(options(path))
         yield* store.append(1, 0, bets(1, 0, 5))
         yield* store.append(2, 0, bets(2, 0, 7))
-        const discarding = yield* Effect.forkScoped(store.discard(1))
+        const discarding = yield* Effect.forkScoped(store.discard(1, randomUUID()))
         yield* Deferred.await(reached)
         const reading = yield* Effect.forkScoped(progressIn(path))
         yield* Effect.sleep("100 millis")
@@ -297,7 +298,7 @@ describe("a reader of a CSV store", () => {
       yield* store.told(2)
       const reader = yield* makeReader(options(path))
       const before = yield* reader.progress
-      yield* store.discard(1)
+      yield* store.discard(1, randomUUID())
       yield* store.append(2, 7, bets(2, 7, 1), { last: whole(bets(2, 0, 8)) })
       expect(yield* reader.progress).toEqual(before)
       expect(bytesOf(yield* Stream.runCollect(reader.book(1, 0)))).toBe(bytesOf([bets(1, 0, 5)]))
@@ -320,7 +321,7 @@ it.live("a reader that opens a CSV store just before a discard reads the new fil
       if (file === path && !isDiscarded) {
         isDiscarded = true
         yield* CsvStore.make(options(path)).pipe(
-          Effect.flatMap((store) => store.discard(1)),
+          Effect.flatMap((store) => store.discard(1, randomUUID())),
           Effect.scoped,
           Effect.orDie
         )
@@ -365,16 +366,16 @@ it.live.runIf(process.platform === "linux")(
         Effect.provideService(Disk, { ...node, rename })
       )
       yield* store.append(2, 0, bets(2, 0, 5))
-      expect((yield* Effect.flip(store.discard(2))).message).toContain("full")
+      expect((yield* Effect.flip(store.discard(2, randomUUID()))).message).toContain("full")
       expect(replacedFiles(path)).toBe(0)
       isFull = false
-      yield* store.discard(2)
+      yield* store.discard(2, randomUUID())
       const total = 24_000
       const book = new BetBatch(Buffer.alloc(total * ROW.length, ROW), total)
       yield* store.append(1, 0, book)
       for (let times = 0; times < 3; times++) {
         yield* store.append(2, 0, bets(2, 0, 5))
-        yield* store.discard(2)
+        yield* store.discard(2, randomUUID())
       }
       expect(replacedFiles(path)).toBe(0)
       const read: Array<BetBatch> = []
@@ -382,7 +383,7 @@ it.live.runIf(process.platform === "linux")(
         Effect.gen(function* () {
           if (read.push(batch) > 1) return
           yield* store.append(2, 0, bets(2, 0, 5))
-          yield* store.discard(2)
+          yield* store.discard(2, randomUUID())
           expect(replacedFiles(path)).toBe(0)
         })
       )

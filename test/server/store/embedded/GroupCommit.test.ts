@@ -10,10 +10,9 @@ import {
 import {
   type CommitFailure,
   MAX_GROUP_BYTES,
-  makeWriter,
-  type Outcome,
-  type Write
+  makeWriter
 } from "../../../../src/server/store/embedded/GroupCommit.ts"
+import type { Outcome, Write } from "../../../../src/server/store/embedded/Write.ts"
 
 /** Records commits and notes in order. Each commit ends with `outcome`. */
 const gated = Effect.fnUntraced(function* (outcome: Effect.Effect<void, CommitFailure>) {
@@ -81,7 +80,7 @@ describe("the writer of an embedded store", () => {
     Effect.gen(function* () {
       const { groups, gate, discard, finish } = yield* gatedFinishes
       const before = [yield* start(finish(1)), yield* start(finish(2))]
-      const discarding = yield* start(discard(4))
+      const discarding = yield* start(discard(4, "act"))
       const after = [yield* start(finish(5)), yield* start(finish(6))]
       yield* Deferred.succeed(gate, undefined)
       yield* Fiber.joinAll([...before, ...after])

@@ -2,7 +2,9 @@
  * Goal: another user of the machine cannot read a store, or affect it with a file next to it.
  * Method: real files of every kind; those of another user only if the tests run as root.
  */
+
 import { spawn, spawnSync } from "node:child_process"
+import { randomUUID } from "node:crypto"
 import {
   chmodSync,
   chownSync,
@@ -101,7 +103,7 @@ for (const [name, stores] of Object.entries({ SqliteStore, CsvStore })) {
         yield* Effect.scoped(
           Effect.gen(function* () {
             const store = yield* stores.make(at(path))
-            yield* store.discard(1)
+            yield* store.discard(1, randomUUID())
             yield* store.append(1, 0, bets(1, 0, 1))
           })
         )
@@ -146,7 +148,7 @@ for (const [name, stores] of Object.entries({ SqliteStore, CsvStore })) {
           Effect.gen(function* () {
             const store = yield* stores.make(at(path))
             for (const rest of ["", ".state.json"]) symlinkSync(victim, `${path}${rest}.tmp`)
-            expect(yield* store.discard(1)).toBe(5)
+            expect(yield* store.discard(1, randomUUID())).toBe(5)
           })
         )
         expect(readFileSync(victim, "utf8")).toBe("mine")
@@ -206,7 +208,7 @@ for (const [name, stores] of Object.entries({ SqliteStore, CsvStore })) {
           yield* Effect.scoped(
             Effect.gen(function* () {
               const store = yield* stores.make(at(path))
-              yield* store.discard(1)
+              yield* store.discard(1, randomUUID())
               yield* store.append(1, 0, bets(1, 0, 1))
               expect([...new Set(owners())]).toEqual([OTHER])
             })

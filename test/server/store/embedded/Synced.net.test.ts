@@ -52,7 +52,7 @@ describe.skipIf(!canTrace)("the embedded stores under strace", () => {
 
       const first = run(folder, urls)
       expect(first.stderr).toBe("")
-      expect(first.said).toHaveLength(18)
+      expect(first.said).toHaveLength(20)
       expect(tooEarly(first.calls)).toEqual([])
       // Checks the check: without its syncs, the trace must fail at each line.
       expect(tooEarly(first.calls.replaceAll(/.*sync.*\n/g, "")).length).toBeGreaterThan(17)

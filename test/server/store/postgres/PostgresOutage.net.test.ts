@@ -950,8 +950,8 @@ describeCluster("PostgresStore, in a PostgreSQL with other settings,", (shared) 
       const read = Effect.flatMap(BetStoreReader, ({ progress }) => progress)
       const progress = yield* Effect.provide(read, StoreUrl.layerReader(decoded, "default"))
       expect(progress.get(1)?.bets).toBe(3)
-      const discarded = ControlClient.act(decoded, "default", (control, to) =>
-        control.Discard({ ...to, agency: 1 })
+      const discarded = ControlClient.act(decoded, "default", (control) =>
+        control.Discard({ draw: "default", agency: 1, act: randomUUID() })
       )
       expect(yield* discarded).toBe(3)
     })

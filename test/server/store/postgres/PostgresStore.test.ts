@@ -507,7 +507,7 @@ describePostgres("PostgresStore", (database) => {
         other.finish(2, 0, whole()),
         Effect.scoped(
           Effect.flatMap(PostgresStore.makeExisting(optionsOf(url, "today")), (store) =>
-            store.discard(1)
+            store.discard(1, randomUUID())
           )
         ),
         other.finish(1, 0, whole()),
