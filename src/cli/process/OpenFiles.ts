@@ -6,7 +6,7 @@ import type { ServerLimits } from "../../server/admission/ServerLimits.ts"
 const LIMITS_FILE = "/proc/self/limits"
 const OPEN_FILES = /^Max open files\s+(\d+)\s/m
 
-/** Files for the store, its workers, Node itself and connections that are being refused. */
+/** Files for the store, its workers, Node, commands of operators and refused connections. */
 export const RESERVED_FILES = 64
 
 export const withinOpenFiles = Effect.fn("OpenFiles.withinOpenFiles")(function* (

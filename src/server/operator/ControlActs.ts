@@ -1,5 +1,6 @@
 /** Executes the acts of the control channel on an open store, in a server or in a command. */
 import { Effect } from "effect"
+import * as Rpc from "effect/rpc/Rpc"
 import { type ActionFields, ActionLine } from "../../domain/ActionLog.ts"
 import { type DrawId, showTime } from "../../domain/Draw.ts"
 import type { OperatorWrites } from "../store/StoreUrl.ts"
@@ -41,14 +42,14 @@ export const make = ({ changed, draw, log, store }: Place) => {
       log(new ActionLine(action, outcome, { ...fields, ...more }))
     const act: Effect.Effect<A, ActFailure> =
       asked === draw
-        ? Effect.mapError(Effect.tap(run, changed), toActFailure)
+        ? Effect.mapError(Effect.ensuring(run, changed), toActFailure)
         : Effect.fail(new WrongDraw({ served: draw, asked }))
-    return act.pipe(
+    const logged = act.pipe(
       Effect.tap((done) => (result === undefined ? Effect.void : line("success", result(done)))),
-      Effect.tapError(({ message }) => line("fail", { error: message })),
-      // A command that goes away must not leave an act without its log line.
-      Effect.uninterruptible
+      Effect.tapError(({ message }) => line("fail", { error: message }))
     )
+    // A command that goes away or a stop of the server must not end an act before its answer.
+    return Rpc.uninterruptible(logged)
   }
 
   return Control.of({

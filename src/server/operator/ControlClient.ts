@@ -3,7 +3,7 @@
  * none, on the store itself under its lock. PostgreSQL has no such server: an act is a transaction.
  */
 import * as NodeSocket from "@effect/platform-node/NodeSocket"
-import { Data, Effect, Layer, Option, Schedule } from "effect"
+import { Cause, Data, Effect, Layer, Option, Schedule } from "effect"
 import * as RpcClient from "effect/rpc/RpcClient"
 import type { RpcClientError } from "effect/rpc/RpcClientError"
 import * as RpcSerialization from "effect/rpc/RpcSerialization"
@@ -66,8 +66,12 @@ const throughServer = <A>(socket: string, store: string, ask: Ask<A>) =>
   Effect.gen(function* () {
     const control = yield* RpcClient.make(Control)
     yield* Effect.mapError(control.Ready(), () => new Unreachable())
-    const lost = new AnswerLost({ store })
-    return yield* Effect.catchTag(ask(control), "RpcClientError", () => Effect.fail(lost))
+    const lost = Effect.fail(new AnswerLost({ store }))
+    return yield* ask(control).pipe(
+      Effect.catchTag("RpcClientError", () => lost),
+      // A server that stops interrupts what it has not answered.
+      Effect.catchCauseIf(Cause.hasInterruptsOnly, () => lost)
+    )
   }).pipe(
     Effect.scoped,
     Effect.provide(
@@ -104,7 +108,11 @@ const onEmbedded = Effect.fnUntraced(function* <A>(url: EmbeddedUrl, draw: DrawI
         lost = error
       })
     ),
-    Effect.retry({ while: (error) => error._tag === "AnswerLost", times: REPEATS }),
+    Effect.retry({
+      while: (error) => error._tag === "AnswerLost",
+      schedule: Schedule.spaced(REACH_INTERVAL),
+      times: REPEATS
+    }),
     Effect.mapError((error) => {
       if (!isInUse(error)) return error
       const reason = `${error.reason}, which does not answer on its control socket`

@@ -2,7 +2,9 @@
  * Answers the commands of operators on the control socket of the store. Who can connect may write
  * the store, so the limits are for programs that misbehave.
  */
-import { Deferred, Effect, Exit, Layer, Option, References } from "effect"
+import type * as Net from "node:net"
+import * as NodeSocket from "@effect/platform-node/NodeSocket"
+import { Effect, Layer, Option, References } from "effect"
 import * as RpcSerialization from "effect/rpc/RpcSerialization"
 import * as RpcServer from "effect/rpc/RpcServer"
 import * as Socket from "effect/socket/Socket"
@@ -18,15 +20,29 @@ import { ControlSocket } from "./ControlSocket.ts"
 const MAX_CONNECTIONS = 16
 /** A command that waits for an answer sends something every five seconds. */
 const SILENCE_TIMEOUT = "30 seconds"
+/** How long an answer waits for a peer that does not read. */
+const READ_TIMEOUT = "1 second"
 /** Maximum bytes that a connection may send; an act takes some hundred. */
 const MAX_RECEIVED_BYTES = 1024 * 1024
 
 const CLOSED = new Socket.SocketError({ reason: new Socket.SocketCloseError({ code: 1000 }) })
 
-/** Ends a connection that is silent or sends too much, as if its peer had closed it. */
-const bounded = (socket: Socket.Socket): Socket.Socket =>
+/** Ends a connection that is silent, sends too much or does not read what is sent to it. */
+const bounded = (socket: Socket.Socket, net: Net.Socket): Socket.Socket =>
   Socket.make({
-    writer: socket.writer,
+    writer: Effect.map(socket.writer, ({ write, writeAll }) => {
+      const giveUp = Effect.delay(
+        Effect.sync(() => {
+          net.destroy()
+        }),
+        READ_TIMEOUT
+      )
+      // An act answers without interruption, and so a stop of the server waits for this.
+      return {
+        write: (chunk) => Effect.raceFirst(write(chunk), Effect.interruptible(giveUp)),
+        writeAll
+      }
+    }),
     reader: Effect.map(socket.reader, (reader) => {
       let received = 0
       const pull = Effect.timeoutOrElse(reader.pull, {
@@ -48,22 +64,31 @@ const bounded = (socket: Socket.Socket): Socket.Socket =>
   })
 
 const limited = ({ address, run }: SocketServer["Service"]): SocketServer["Service"] => {
-  /** Completed to end a connection; the oldest is first. */
-  const connections = new Set<Deferred.Deferred<void>>()
+  /** The oldest is first. */
+  const connections = new Set<Net.Socket>()
+  const enter = (net: Net.Socket) => {
+    const [oldest] = connections
+    if (oldest !== undefined && connections.size >= MAX_CONNECTIONS) leave(oldest)
+    connections.add(net)
+  }
+  // A peer that does not read must not hold up the shutdown.
+  const leave = (net: Net.Socket) => {
+    connections.delete(net)
+    net.destroy()
+  }
   return SocketServer.of({
     address,
     run: (handler) =>
-      run((socket) =>
-        Effect.suspend(() => {
-          const [oldest] = connections
-          if (oldest !== undefined && connections.size >= MAX_CONNECTIONS) {
-            connections.delete(oldest)
-            Deferred.doneUnsafe(oldest, Exit.void)
-          }
-          const ended = Deferred.makeUnsafe<void>()
-          connections.add(ended)
-          return Effect.raceFirst(handler(bounded(socket)), Deferred.await(ended)).pipe(
-            Effect.ensuring(Effect.sync(() => connections.delete(ended)))
+      run(
+        Effect.fnUntraced(function* (socket) {
+          // `run` provides it to each handler, although its type does not say so.
+          const net = Option.getOrThrow(yield* Effect.serviceOption(NodeSocket.NetSocket))
+          enter(net)
+          // Each answer that waits for its peer adds listeners.
+          net.setMaxListeners(0)
+          yield* Effect.ensuring(
+            handler(bounded(socket, net)),
+            Effect.sync(() => leave(net))
           )
         })
       )

@@ -1,8 +1,9 @@
 /**
  * Goal: a discarded book does not come back from a client that still waits, and the corrected book
- * enters the draw. Method: the built command, in each dialect.
+ * enters the draw; a discard is done whatever state the server is in. Method: the built command, in
+ * each dialect.
  */
-import { writeFileSync } from "node:fs"
+import { existsSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { it } from "@effect/vitest"
 import { Effect } from "effect"
@@ -14,6 +15,7 @@ import {
   exported,
   generate,
   inFolder,
+  launchServer,
   STORES,
   startServer,
   winnersOf
@@ -48,6 +50,78 @@ describe.each(["native", "binary", "json"])("a discard while a %s client waits",
       expect(yield* corrected.outcome).toMatchObject({ code: 0, stdout: winnersOf(right) })
       expect(yield* wrong.outcome).toMatchObject({ code: 1, stdout: "" })
       expect(yield* exported(url, 1)).toBe(right)
+    })
+  )
+})
+
+const discardArgs = (store: string, agency: number) => [
+  ...["discard", "--store", store, "--agency", `${agency}`, "--yes"]
+]
+
+/** Two finished books in a store, and the server that has it open. */
+const withBooks = Effect.fnUntraced(function* (store: string) {
+  const folder = yield* temporaryFolder
+  yield* generate(folder, 50)
+  const url = inFolder(folder, store)
+  const server = yield* startServer({ store: url, more: ["--agencies", "3"] })
+  for (const agency of [1, 2]) {
+    const client = yield* startLottery({ args: clientArgs(folder, agency, server, "native") })
+    yield* client.logged(/waiting_for_draw/)
+    yield* client.signal("SIGKILL")
+  }
+  return { url, server, socket: `${url.slice(url.indexOf(":") + 1)}.sock` }
+})
+
+describe.each(STORES)("a discard from %s", (store) => {
+  it.live(
+    "is done by the command if the server was killed, whose socket the next one replaces",
+    () =>
+      Effect.gen(function* () {
+        const { server, socket, url } = yield* withBooks(store)
+        yield* server.signal("SIGKILL")
+        yield* server.outcome
+        expect(existsSync(socket)).toBe(true)
+        const alone = yield* runLottery({ args: discardArgs(url, 1) })
+        expect(alone.stderr).toMatch(
+          /book_discarded \| result: success \| agencia: 1 \| cantidad: 50/
+        )
+        const next = yield* startServer({ store: url, more: ["--agencies", "3"] })
+        const asked = yield* runLottery({ args: discardArgs(url, 2) })
+        expect(asked.stderr).toMatch(
+          /book_discarded \| result: success \| agencia: 2 \| cantidad: 50/
+        )
+        yield* next.logged(/book_discarded \| result: success \| agencia: 2/)
+      })
+  )
+
+  it.live("is done by the command if the server is killed while the command waits", () =>
+    Effect.gen(function* () {
+      const { server, url } = yield* withBooks(store)
+      yield* server.signal("SIGSTOP")
+      const waiting = yield* startLottery({ args: discardArgs(url, 1) })
+      yield* Effect.sleep("1 second")
+      expect(waiting.child.exitCode).toBe(null)
+      yield* server.signal("SIGKILL")
+      const { code, stderr } = yield* waiting.outcome
+      expect(code, stderr).toBe(0)
+      expect(stderr).toMatch(/book_discarded \| result: success \| agencia: 1 \| cantidad: 50/)
+    })
+  )
+
+  it.live("waits for a server that starts, with other commands", () =>
+    Effect.gen(function* () {
+      const { server, socket, url } = yield* withBooks(store)
+      yield* server.signal("SIGTERM")
+      yield* server.outcome
+      const next = yield* launchServer({ store: url, more: ["--agencies", "3"] })
+      while (!existsSync(socket)) yield* Effect.sleep("1 millis")
+      const outcomes = yield* Effect.all(
+        [1, 2, 3].map((agency) => runLottery({ args: discardArgs(url, agency) })),
+        { concurrency: 3 }
+      )
+      for (const { code, stderr } of outcomes) expect(code, stderr).toBe(0)
+      yield* next.logged(/agencia: 1 \| cantidad: 50/)
+      yield* next.logged(/agencia: 2 \| cantidad: 50/)
     })
   )
 })
