@@ -55,10 +55,6 @@ export const discard = Command.make(
     const bets = yield* ControlClient.act(store, draw, (control) =>
       control.Discard({ draw, agency, act })
     )
-    if (bets === 0) {
-      const reader = StoreUrl.layerReader(store, draw)
-      yield* Effect.provide(StoredAgency.progressOf(store, agency), reader)
-    }
     const hint = bets === 0 ? "this agency had no stored bets" : undefined
     yield* logAction("book_discarded", "success", { agencia: agency, cantidad: bets, hint })
   })

@@ -1,8 +1,9 @@
 /** Executes the acts of the control channel on an open store, in a server or in a command. */
-import { Effect } from "effect"
+import { Data, Effect, Option } from "effect"
 import * as Rpc from "effect/rpc/Rpc"
 import { type ActionFields, ActionLine } from "../../domain/ActionLog.ts"
-import { type DrawId, showTime } from "../../domain/Draw.ts"
+import type { Agency } from "../../domain/Agency.ts"
+import { type DrawId, describeAgencies, showTime } from "../../domain/Draw.ts"
 import type { OperatorWrites } from "../store/StoreUrl.ts"
 import { type ActFailure, Control, Refused, StoreFailed, WrongDraw } from "./Control.ts"
 
@@ -19,6 +20,20 @@ export interface Place {
 interface Failure {
   readonly _tag: string
   readonly message: string
+}
+
+/** The agency is not in the draw and had no stored bets. */
+class NoSuchAgency extends Data.TaggedError("NoSuchAgency")<{
+  readonly agency: Agency
+  readonly draw: DrawId
+  /** The agencies in the draw; none before it has been opened. */
+  readonly agencies: ReadonlyArray<Agency>
+}> {
+  override get message(): string {
+    const { agencies, agency, draw } = this
+    const known = describeAgencies(agencies)
+    return `the draw ${draw} has no agency ${agency}; its agencies are ${known}`
+  }
 }
 
 interface Act<A> {
@@ -52,13 +67,21 @@ export const make = ({ changed, draw, log, store }: Place) => {
     return Rpc.uninterruptible(logged)
   }
 
+  const ensureKnown = Effect.fnUntraced(function* (agency: Agency) {
+    const stored = yield* store.draw
+    const agencies = Option.isSome(stored) ? stored.value.agencies : []
+    if (!agencies.includes(agency)) return yield* new NoSuchAgency({ agency, draw, agencies })
+  })
+
   return Control.of({
     Ready: () => Effect.void,
     Discard: ({ act, agency, draw: asked }) =>
-      execute(asked, {
+      execute<number>(asked, {
         action: "book_discarded",
         fields: { agencia: agency },
-        run: store.discard(agency, act),
+        run: Effect.tap(store.discard(agency, act), (bets) =>
+          bets === 0 ? ensureKnown(agency) : Effect.void
+        ),
         result: (bets) => ({ cantidad: bets })
       }),
     Exclude: ({ agencies, draw: asked }) =>

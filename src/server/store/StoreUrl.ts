@@ -134,10 +134,10 @@ export const layerReader = (
       : EMBEDDED[url._tag].makeReader({ path: url.path, drawId })
   )
 
-/** The writes of a store that a command of an operator may need. */
+/** What a command of an operator may need of a store. */
 export type OperatorWrites = Pick<
   BetStore["Service"],
-  "discard" | "exclude" | "moveClose" | "recordNumber"
+  "draw" | "discard" | "exclude" | "moveClose" | "recordNumber"
 >
 
 /** Opens an existing store for an operator, locked if it is an embedded one. */

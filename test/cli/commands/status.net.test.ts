@@ -146,7 +146,9 @@ for (const scheme of ["sqlite", "csv"] as const) {
         const none = yield* lottery("export", "--agency", "200")
         const noBook = yield* lottery("discard", "--agency", "200", "--yes")
         expect([none.code, none.stdout, noBook.code]).toEqual([1, "", 1])
-        expect(noBook.stderr).toContain("CRITICAL")
+        expect(noBook.stderr).toMatch(
+          /^.* CRITICAL the draw default has no agency 200; its agencies are 1, 2, 7\n$/
+        )
         expect(none.stderr).toMatch(
           /^.* CRITICAL \S+ has no agency 200; its agencies are 1, 2, 7\n$/
         )

@@ -85,5 +85,6 @@ export const makeReader = Effect.fnUntraced(function* (options: Options) {
 export const makeExisting = Effect.fnUntraced(function* (options: Options) {
   const postgres = yield* PostgresClient.make(options.url, options.drawId)
   yield* PostgresSchema.checkToAct(postgres)
-  return makeSteps(postgres, PostgresChanges.notify(postgres))
+  const { draw } = makeBooks(postgres, postgres.sql.literal(""))
+  return { ...makeSteps(postgres, PostgresChanges.notify(postgres)), draw }
 }, opening)
