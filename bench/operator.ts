@@ -23,6 +23,8 @@ const CLIENTS = 5
 const EMPTY = CLIENTS + 1
 const SMALL = CLIENTS + 2
 const SMALL_BETS = 1000
+/** How often an agency without bets is discarded per round. */
+const EMPTY_TIMES = 5
 
 const inMillis = (seconds: ReadonlyArray<number>): string => {
   const millis = seconds.map((each) => each * 1000)
@@ -65,7 +67,7 @@ const measure = Effect.fnUntraced(function* (folder: string, scheme: "csv" | "sq
   const plain: Array<number> = []
   for (let round = 0; round < ROUNDS; round++) {
     yield* sendSmall
-    seconds.empty.push(yield* timed(EMPTY))
+    for (let times = 0; times < EMPTY_TIMES; times++) seconds.empty.push(yield* timed(EMPTY))
     seconds.small.push(yield* timed(SMALL))
     seconds.command.push(yield* command)
     plain.push(yield* nodeSeconds("-e", "0"))
