@@ -36,7 +36,8 @@ const SLOW = new Set([
   "node:net",
   "node:readline",
   "node:tls",
-  "node:worker_threads"
+  "node:worker_threads",
+  "node:zlib"
 ])
 
 /** Loads a Node module when one of its properties is first read. */

@@ -1,14 +1,14 @@
 /** The book that `lottery client` sends: a file, standard input, or a single bet. */
-import { fstatSync } from "node:fs"
-import { Effect, FileSystem, Option, Stdio, Stream } from "effect"
+import { Effect, FileSystem, Option } from "effect"
 import * as Book from "../../client/book/Book.ts"
 import * as BookFile from "../../client/book/BookFile.ts"
+import * as NotABook from "../../client/book/NotABook.ts"
 import * as Rejects from "../../client/book/Rejects.ts"
 import { today } from "../../client/book/Today.ts"
 import type { Conversation } from "../../client/conversation/Conversation.ts"
 import { ActionLine } from "../../domain/ActionLog.ts"
 import type { Agency } from "../../domain/Agency.ts"
-import { FileUnavailable, fileUnavailable, TEMPORARY_FILES } from "../../domain/FileUnavailable.ts"
+import * as StandardInput from "../files/StandardInput.ts"
 import type * as Setting from "./Setting.ts"
 import * as SingleBet from "./SingleBet.ts"
 import { bookName } from "./sharedSettings.ts"
@@ -24,25 +24,6 @@ export interface Settings {
   readonly allowEmpty: boolean
 }
 
-const STANDARD_INPUT = "-"
-
-/** Copies standard input to a file, because it is read twice: to check the book and to send it. */
-const spoolStandardInput = Effect.fnUntraced(
-  function* (name: string) {
-    const fs = yield* FileSystem.FileSystem
-    const { stdin } = yield* Stdio.Stdio
-    // Node would read either of these as empty input.
-    const found = fstatSync(0)
-    if (found.isDirectory() || found.isBlockDevice()) {
-      return yield* new FileUnavailable({ file: name, reason: "is neither a file nor a stream" })
-    }
-    const file = yield* fs.makeTempFileScoped({ prefix: "lottery-book-" })
-    yield* Stream.run(Stream.mapError(stdin, fileUnavailable(name)), fs.sink(file))
-    return file
-  },
-  Effect.catchTag("PlatformError", (error) => Effect.fail(fileUnavailable(TEMPORARY_FILES)(error)))
-)
-
 const defaultBook = (agency: Agency): string => `.data/${bookName(agency)}`
 
 interface Opened {
@@ -51,20 +32,32 @@ interface Opened {
   readonly badLines: number
 }
 
+const warnOfForm = Effect.flatMap((form: NotABook.NotABook | undefined) =>
+  form === undefined ? Effect.void : Effect.logWarning(form.message)
+)
+
 const openFile = Effect.fnUntraced(function* (
   { agency, batchSize, bets, ...settings }: Settings,
   { check, maxBatchBytes }: Conversation
 ) {
   const given = Option.getOrElse(bets, () => defaultBook(agency))
-  const isSpooled = given === STANDARD_INPUT
-  const name = isSpooled ? "standard input" : given
+  const isSpooled = given === StandardInput.NAME
+  const name = isSpooled ? StandardInput.SHOWN_NAME : given
   const rejects = Option.isNone(settings.rejects)
     ? undefined
     : { agency, file: settings.rejects.value, maxRejects: yield* settings.maxRejects.value }
   if (isSpooled && rejects !== undefined) yield* Rejects.check(rejects.file, undefined)
-  const file = isSpooled ? yield* spoolStandardInput(name) : given
+  const file = isSpooled ? yield* StandardInput.spool : given
   const options = { name, batchSize, maxBatchBytes, check, rejects, today: yield* today }
-  const { badLines, book, unended } = yield* BookFile.open(file, options)
+  const look = (line: number) =>
+    NotABook.recognise(file, { ...options, isStandardInput: isSpooled }, line)
+  const { badLines, book, unended } = yield* BookFile.open(file, options).pipe(
+    Effect.catchTag("BadLine", (bad) =>
+      Effect.flatMap(look(bad.line), (form) => Effect.fail(form ?? bad))
+    ),
+    Effect.tapErrorTag("NotSent", () => warnOfForm(look(1)))
+  )
+  if (book.total === 0 && badLines > 0) yield* warnOfForm(look(1))
   if (unended !== undefined) {
     const warning = "no line ending; the file may have been cut off"
     const fields = { agencia: agency, file: name, line: unended.line, warning, text: unended.text }

@@ -13,7 +13,7 @@ const CHUNK_BYTES = 256 * 1024
 const MAX_KEPT_BYTES = 4 * 1024 * 1024
 
 /** Streams a file's bytes. Each piece is valid only until the next one is read. */
-const piecesOf = (file: string, name: string) =>
+export const piecesOf = (file: string, name: string) =>
   Stream.unwrap(
     Effect.gen(function* () {
       const fs = yield* FileSystem.FileSystem
@@ -52,7 +52,7 @@ const read = (file: string, options: BookOptions) =>
   })
 
 /** Returns a value that changes when the file is written. Fails if it cannot be read twice. */
-const versionOf = Effect.fnUntraced(function* (file: string, name: string) {
+export const versionOf = Effect.fnUntraced(function* (file: string, name: string) {
   const fs = yield* FileSystem.FileSystem
   const { dev, ino, mtime, size, type } = yield* Effect.mapError(
     fs.stat(file),
