@@ -15,6 +15,7 @@ import { runMain } from "./run.ts"
 const DESCRIPTIONS = {
   server: "Take bets from the agencies, hold the draw and send each agency its winners",
   client: "Upload an agency's book, wait for the draw and print the winners",
+  check: "Check whole books without sending them: every error, and how to correct it",
   demo: "Run a whole draw with random bets and leave no files behind",
   ping: "Send a text line to a server and check that it comes back",
   generate: "Write books of random bets, one agency-N.csv per agency",
@@ -45,6 +46,7 @@ const subcommand =
 const SUBCOMMANDS = [
   subcommand("server", async () => (await import("../commands/server.ts")).server),
   subcommand("client", async () => (await import("../commands/client.ts")).client),
+  subcommand("check", async () => (await import("../commands/check.ts")).check),
   subcommand("demo", async () => (await import("../commands/demo.ts")).demo),
   subcommand("ping", async () => (await import("../commands/ping.ts")).ping),
   subcommand("generate", async () => (await import("../commands/generate.ts")).generate),

@@ -54,6 +54,8 @@ export interface BookOptions {
   readonly check?: DialectCheck | undefined
   /** Whether bad lines are skipped; otherwise parsing stops at the first one. */
   readonly skipBadLines: boolean
+  /** How many skipped lines `BookParser.shownBadLines` gets at most; the default is 20. */
+  readonly shownBadLines?: number
   /** The agency's local date as YYYY-MM-DD, the same in every pass over a book. */
   readonly today: string
 }
@@ -88,11 +90,15 @@ export class BookParser {
   private emptyLine: Uint8Array | undefined
 
   /** `take` must empty the builder, which holds the bets of one batch. */
-  constructor(options: BookOptions, take: (builder: BetBatchBuilder) => void) {
+  constructor(
+    options: BookOptions,
+    take: (builder: BetBatchBuilder) => void,
+    builder = new BetBatchBuilder(Math.min(options.maxBatchBytes, INITIAL_BUILDER_BYTES))
+  ) {
     this.options = options
     this.take = take
     this.year = Number(options.today.slice(0, 4))
-    this.builder = new BetBatchBuilder(Math.min(options.maxBatchBytes, INITIAL_BUILDER_BYTES))
+    this.builder = builder
   }
 
   /** Parses the next piece of the book. The caller may reuse its memory afterwards. */
@@ -255,12 +261,14 @@ export class BookParser {
 
   /** A bad line without a line ending is never skipped: the rest of the book may be missing. */
   private badLine({ field, message }: BetProblem, { line = this.line, isUnended = false } = {}) {
-    const { name: file, skipBadLines } = this.options
+    const { name: file, shownBadLines = SHOWN_BAD_LINES, skipBadLines } = this.options
+    this.badLines++
+    const isSkipped = skipBadLines && !isUnended
+    if (isSkipped && this.badLines > shownBadLines) return
     const reason = isUnended ? `${message}; ${MAY_BE_CUT_OFF}` : message
     const bad = new BadLine({ file, line, field, reason })
-    this.badLines++
-    if (isUnended || !skipBadLines) this.failure = bad
-    else if (this.badLines <= SHOWN_BAD_LINES) this.shownBadLines.push(bad)
+    if (isSkipped) this.shownBadLines.push(bad)
+    else this.failure = bad
   }
 }
 

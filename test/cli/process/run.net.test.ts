@@ -65,6 +65,7 @@ describe("exit code 0", () => {
     ["demo"],
     ["ping"],
     ["generate"],
+    ["check"],
     ["export"],
     ["status"],
     ["discard"],

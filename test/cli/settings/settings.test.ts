@@ -12,6 +12,7 @@ import { it } from "@effect/vitest"
 import { Duration, Effect, Option, Result } from "effect"
 import type * as Flag from "effect/cli/Flag"
 import { afterAll, describe, expect } from "vitest"
+import * as check from "../../../src/cli/commands/check.ts"
 import * as client from "../../../src/cli/commands/client.ts"
 import * as compose from "../../../src/cli/commands/compose.ts"
 import * as demo from "../../../src/cli/commands/demo.ts"
@@ -428,6 +429,15 @@ const CASES: Readonly<Record<string, Readonly<Record<string, Case>>>> = {
     },
     seed: SEED
   },
+  check: {
+    maxErrors: {
+      fallback: 20,
+      name: "max-errors",
+      text: "5",
+      value: 5,
+      wrong: ["-1", `${WHOLE} 0 to 1000000`]
+    }
+  },
   export: {
     store: STORE,
     draw: DRAW,
@@ -457,6 +467,7 @@ const SETTINGS: Readonly<Record<string, Settings>> = {
   ping: { ...pingSettings, ...pingTls },
   compose: composeSettings,
   generate: generate.settings,
+  check: check.settings,
   keys: keys.settings,
   demo: demo.settings,
   export: exportCommand.settings,
