@@ -14,7 +14,12 @@ export interface Contents {
   readonly hasUtf8: boolean
   /** Whether its bytes above 127 are all letters, or other characters of names, in Windows-1252. */
   readonly isWindows1252: boolean
+  /** The last bytes: `END_BYTES`, or all if there are fewer. */
+  readonly end: Uint8Array
 }
+
+/** The size of the record at the end of a zip archive. */
+const END_BYTES = 22
 
 export interface Sample {
   readonly bytes: Uint8Array
@@ -74,8 +79,10 @@ class Look {
   hasCommaOrQuote = false
   hasUtf8 = false
   isWindows1252 = true
+  end: Uint8Array = new Uint8Array(0)
 
   take(bytes: Uint8Array): void {
+    this.end = Buffer.concat([this.end, bytes.subarray(-END_BYTES)]).subarray(-END_BYTES)
     let previous = ASCII
     for (let at = 0; at < bytes.length; at++) {
       const kind = KINDS[bytes[at]!]!

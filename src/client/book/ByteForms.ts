@@ -17,6 +17,8 @@ const sampleOf = (content: Uint8Array): Sample => ({
   contents: { ...contentsOf(content), hasCommaOrQuote: true }
 })
 
+const NOTHING = sampleOf(new Uint8Array(0))
+
 /** Expands the beginning of compressed data; returns nothing if it is damaged. */
 const expand = (bytes: Uint8Array, expandSync: typeof gunzipSync): Sample => {
   const options = { finishFlush: constants.Z_SYNC_FLUSH }
@@ -41,17 +43,25 @@ const gzip: Form = ({ bytes }) =>
 const DEFLATED = 8
 const ZIP_HEADER_BYTES = 30
 
-const zip: Form = ({ bytes }) => {
+/** Returns the number of files in a zip archive; 1 if its end has a comment. */
+const filesInZip = (end: Uint8Array): number =>
+  startsWith(end, 0x50, 0x4b, 0x05, 0x06) ? end[10]! + 256 * end[11]! : 1
+
+const zip: Form = ({ bytes, contents }) => {
   if (!startsWith(bytes, 0x50, 0x4b, 0x03, 0x04) || bytes.length < ZIP_HEADER_BYTES) {
     return undefined
+  }
+  const files = filesInZip(contents.end)
+  if (files > 1) {
+    const advice = "unpack it with unzip, and check each book"
+    return { clause: `it is a zip archive of ${files} files`, advice, sample: NOTHING }
   }
   const header = new DataView(bytes.buffer, bytes.byteOffset)
   const method = header.getUint16(8, true)
   const nameBytes = header.getUint16(26, true)
   const content = bytes.subarray(ZIP_HEADER_BYTES + nameBytes + header.getUint16(28, true))
   const sample = method === DEFLATED ? expand(content, inflateRawSync) : sampleOf(content)
-  const clause = "it is a zip archive (this assumes that it has one file)"
-  return { clause, filter: UNZIP, sample }
+  return { clause: "it is a zip archive", filter: UNZIP, sample }
 }
 
 /** The first names in the archives that Excel and LibreOffice write, and Excel's older format. */
@@ -64,7 +74,7 @@ const spreadsheet: Form = (sample) => {
     ? {
         clause: "it is a spreadsheet",
         advice: "open it in Excel or LibreOffice and save it as CSV, in UTF-8",
-        sample: sampleOf(new Uint8Array(0))
+        sample: NOTHING
       }
     : undefined
 }
