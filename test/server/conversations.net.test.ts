@@ -581,21 +581,31 @@ describe("an agency's writer", () => {
     })
   )
 
-  it.live("that is superseded between two packets is logged once", () =>
-    Effect.gen(function* () {
-      const server = yield* startServer([1, 2])
-      const first = yield* RawPeer.connect(server.port)
-      yield* first.send(M.chunkOf(1, book, false))
-      yield* first.receive(M.CHUNK_PROCESSED.length)
-      const second = yield* RawPeer.connect(server.port)
-      yield* second.send(M.packetOf(1, [...book, M.fields(99)], true))
-      expect(yield* second.receive(2)).toEqual(M.STORED)
-      expect(M.readJson(yield* first.rest)).toMatchObject({ type_message: 3 })
-      const said = server.log.filter((line) => line.includes("took over"))
-      expect(said).toEqual([
-        expect.stringContaining("| ip: 127.0.0.1 | superseded_by: 127.0.0.1 |")
-      ])
-    })
+  const uploads = [
+    ["binary", M.packetOf(1, book, true), M.STORED.length],
+    ["json", M.chunkOf(1, book, false), M.CHUNK_PROCESSED.length],
+    ["native", Buffer.concat([M.helloOf(1), M.betsOf(0, book)]), undefined]
+  ] as const
+  it.live.each(uploads)(
+    "that is superseded is logged once, with both addresses: %s",
+    ([, bytes, answer]) =>
+      Effect.gen(function* () {
+        const server = yield* startServer([1, 2])
+        const first = yield* RawPeer.connect(server.port, { from: "127.0.0.2" })
+        yield* first.send(bytes)
+        yield* answer === undefined
+          ? Effect.andThen(first.control, first.control)
+          : first.receive(answer)
+        const second = yield* RawPeer.connect(server.port, { from: "127.0.0.3" })
+        yield* second.send(M.packetOf(1, [...book, M.fields(99)], true))
+        expect(yield* second.receive(2)).toEqual(M.STORED)
+        yield* first.halfClose
+        yield* first.rest
+        expect(server.log.filter((line) => line.includes("took over"))).toEqual([
+          "action: apuesta_recibida | result: fail | agencia: 1 | posicion: 2 | ip: 127.0.0.2 | " +
+            "superseded_by: 127.0.0.3 | error: another connection took over agency 1"
+        ])
+      })
   )
 })
 
