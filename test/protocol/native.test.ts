@@ -2,10 +2,12 @@
 import { it } from "@effect/vitest"
 import { Effect, Result } from "effect"
 import { describe, expect } from "vitest"
+import { MAX_AGENCY } from "../../src/domain/Agency.ts"
 import { Bet } from "../../src/domain/Bet.ts"
 import { BetBatch } from "../../src/domain/BetBatch.ts"
 import { make } from "../../src/protocol/ByteReader.ts"
 import { decoder } from "../../src/protocol/BytesCodec.ts"
+import { MAX_HELLO_BYTES, MAX_TOKEN_BYTES } from "../../src/protocol/Limits.ts"
 import * as Frames from "../../src/protocol/native/NativeFrames.ts"
 import * as Native from "../../src/protocol/native/NativeMessages.ts"
 import { betsFrame, controlFrame, readControl } from "../support/peers/messages.ts"
@@ -83,6 +85,18 @@ describe("a control message", () => {
     )
   })
 
+  it("that is a Hello fits in its limit, however long its values are", () => {
+    const hello = new Native.Hello({
+      draw: "d".repeat(64),
+      agency: MAX_AGENCY,
+      token: "t".repeat(MAX_TOKEN_BYTES),
+      book: { bets: Number.MAX_SAFE_INTEGER }
+    })
+    const frame = Result.getOrThrow(Frames.encodeNativeRequest(hello))
+    expect(frame.length - 4).toBeLessThanOrEqual(MAX_HELLO_BYTES)
+    expect(Result.getOrThrow(decodeRequest(frame))).toEqual(hello)
+  })
+
   it("is JSON with its tag", () => {
     const frame = Result.getOrThrow(Frames.encodeNativeReply(new Native.Ack({ bets: 12 })))
     expect(readControl(frame)).toEqual({ _tag: "Ack", bets: 12 })
@@ -94,6 +108,9 @@ describe("a control message", () => {
     ["a server's message", { _tag: "Ack", bets: 1 }],
     ["an agency as text", { _tag: "Hello", draw: "default", agency: "3" }],
     ["agency 0", { _tag: "Hello", draw: "default", agency: 0 }],
+    ["half a bet in a book", { _tag: "Hello", draw: "d", agency: 3, book: { bets: 0.5 } }],
+    ["a book without its number of bets", { _tag: "Hello", draw: "d", agency: 3, book: {} }],
+    ["a book that is a number", { _tag: "Hello", draw: "d", agency: 3, book: 5 }],
     ["a digest in capitals", { _tag: "Finish", bets: 1, sha256: "A".repeat(64) }],
     ["a digest of 63 digits", { _tag: "Finish", bets: 1, sha256: "a".repeat(63) }],
     ["a count below 0", { _tag: "Finish", bets: -1, sha256: "a".repeat(64) }],

@@ -149,6 +149,10 @@ describe("native", () => {
     .sha256!
   const requests = [
     ["Hello of agency 3 for the draw default", new Native.Hello({ draw: "default", agency: 3 })],
+    [
+      "Hello of agency 3 for the draw default, with a book of 27000 bets",
+      new Native.Hello({ draw: "default", agency: 3, book: { bets: 27_000 } })
+    ],
     ["Finish with those two bets", new Native.Finish({ bets: 2, sha256 })]
   ] as const
   const decodeRequest = decoder(NativeRequestFromBytes)

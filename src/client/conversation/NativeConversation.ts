@@ -88,7 +88,9 @@ export const converse = Effect.fn("NativeConversation.converse")(function* (
 ) {
   const { agency, book, draw, progress, token } = participation
   const server = NativeServer.make(connection)
-  yield* server.greet(new Native.Hello({ draw, agency, ...(token !== undefined && { token }) }))
+  const proof = token !== undefined && { token }
+  const { total } = book
+  yield* server.greet(new Native.Hello({ draw, agency, ...proof, book: { bets: total } }))
   const welcome = yield* server.receiveOnly(Native.Welcome)
   if (welcome.draw !== draw) {
     const reason = `its draw is ${welcome.draw}, expected ${draw}`

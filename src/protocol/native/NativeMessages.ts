@@ -31,7 +31,9 @@ const Text = Schema.String.check(
 export class Hello extends Schema.TaggedClass<Hello>()("Hello", {
   draw: Text,
   agency: Agency,
-  token: Schema.optionalKey(Text)
+  token: Schema.optionalKey(Text),
+  /** The size of the agency's book, with which a server can show the upload's progress. */
+  book: Schema.optionalKey(Schema.Struct({ bets: Count }))
 }) {}
 
 /** Bets of the agency's book; `position` bets come before them. Sent as rows, not as JSON. */

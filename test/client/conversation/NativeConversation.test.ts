@@ -58,7 +58,12 @@ describe("a whole conversation", () => {
     Effect.gen(function* () {
       const book = bookOf([rows(0, 3), rows(3, 5)])
       const { documents, isFinished, log, server, told } = yield* begin(book)
-      expect(yield* Agency.hello(server)).toEqual({ _tag: "Hello", draw: "default", agency: 3 })
+      expect(yield* Agency.hello(server)).toEqual({
+        _tag: "Hello",
+        draw: "default",
+        agency: 3,
+        book: { bets: 5 }
+      })
       yield* Agency.say(server, Agency.welcome())
       expect(yield* Agency.bets(server)).toEqual({ position: 0, count: 3, rows: rows(0, 3) })
       expect(yield* Agency.bets(server)).toEqual({ position: 3, count: 2, rows: rows(3, 5) })
