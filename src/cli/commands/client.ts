@@ -48,9 +48,8 @@ export const settings = {
     schema: SettingText.Text,
     shownDefault: ".data/agency-N.csv"
   }),
-  dialect: Setting.withDefault("dialect", "<dialect>", {
-    description: "Dialect to speak: native, binary or json",
-    schema: SettingText.oneOf(DIALECTS),
+  dialect: Setting.choice("dialect", "<dialect>", DIALECTS, {
+    description: "Dialect to speak",
     default: "native"
   }),
   draw: sharedSettings.drawWhenUsed,

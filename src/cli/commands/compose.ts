@@ -19,9 +19,8 @@ export const settings = {
   }),
   oneBet: Setting.flag("one-bet", "Give each client one random bet instead of a book"),
   seed: sharedSettings.seedWhenUsed,
-  store: Setting.withDefault("store", "<store>", {
-    description: "Bet store: sqlite or postgres; the bets are kept in a volume",
-    schema: SettingText.oneOf(STORES),
+  store: Setting.choice("store", "<store>", STORES, {
+    description: "Bet store; the bets are kept in a volume",
     // LOTTERY_STORE is the URL of a server's own store.
     flagOnly: true,
     // A user may pass a URL with a password by mistake.

@@ -9,6 +9,7 @@ import { type LogChoice, MINIMUM_LEVELS } from "../log/LogFormat.ts"
 import * as ConfigFile from "../settings/ConfigFile.ts"
 import { LogFormatFlag, LogLevelFlag } from "../settings/LogSettings.ts"
 import * as SettingKeys from "../settings/SettingKeys.ts"
+import { GLOBAL_SETTINGS } from "./Completions.ts"
 import * as ProcessServices from "./ProcessServices.ts"
 import { runMain } from "./run.ts"
 
@@ -83,7 +84,7 @@ export const makeLottery = async (choice: LogChoice, args: ReadonlyArray<string>
         return MINIMUM_LEVELS[choice.level]
       })
     ),
-    Command.withGlobalFlags([ConfigFile.ConfigFlag, LogLevelFlag, LogFormatFlag])
+    Command.withGlobalFlags(GLOBAL_SETTINGS)
   )
 
 export const start = async (): Promise<void> => {

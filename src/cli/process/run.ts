@@ -12,6 +12,7 @@ import { ClosingFailed } from "../../domain/LoggedResource.ts"
 import { escapeControls, type LogChoice, makeLogger, showCause } from "../log/LogFormat.ts"
 import { LogOutput } from "../log/LogOutput.ts"
 import { CurrentStatusLine, StatusLine } from "../log/StatusLine.ts"
+import { CompletionsFlag } from "./Completions.ts"
 import { CurrentPurpose, type Purpose } from "./Purpose.ts"
 import { type Signal, whenFirst } from "./Signals.ts"
 
@@ -101,7 +102,7 @@ const presenter: CliOutput.Presenter = {
 
 const cliLayer = Layer.mergeAll(
   CliConfig.layer({
-    builtIns: [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.Completions]
+    builtIns: [GlobalFlag.Help, GlobalFlag.Version, CompletionsFlag]
   }),
   CliOutput.layerPresenter(presenter)
 )

@@ -7,6 +7,7 @@ import { CliError, Flag, GlobalFlag } from "effect/cli"
 import { fileUnavailable } from "../../domain/FileUnavailable.ts"
 import { parseIni, parseYaml } from "./ConfigText.ts"
 import * as SettingKeys from "./SettingKeys.ts"
+import * as TextFlag from "./TextFlag.ts"
 
 export interface ConfigFile {
   readonly name: string
@@ -113,9 +114,8 @@ export const layer = Layer.effect(
 
 /** The flag as the help shows it. Parsing it fails if the file cannot be read. */
 export const ConfigFlag = GlobalFlag.Setting(NAME)({
-  flag: Flag.String(NAME).pipe(
+  flag: TextFlag.make(NAME, "<file>").pipe(
     Flag.withDescription(`Settings file, .ini or .yaml (env ${VARIABLE})`),
-    Flag.withMetavar("<file>"),
     Flag.optional,
     Flag.mapEffect((name) => Effect.as(Effect.flatten(CurrentConfigFile), name))
   )

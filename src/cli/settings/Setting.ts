@@ -7,11 +7,14 @@ import { Effect, type FileSystem, Option, Schema } from "effect"
 import { CliError, Flag } from "effect/cli"
 import { CurrentConfigFile } from "./ConfigFile.ts"
 import * as SettingKeys from "./SettingKeys.ts"
-import { BooleanFromText, Text, type TextSchema } from "./SettingText.ts"
+import { BooleanFromText, oneOf, Text, type TextSchema } from "./SettingText.ts"
+import * as TextFlag from "./TextFlag.ts"
 
 export interface SettingOptions<A> {
   readonly description: string
   readonly schema: TextSchema<A>
+  /** The values that the help lists and shells complete, if the schema accepts few others. */
+  readonly choices?: ReadonlyArray<string>
   /** Keys in the environment and in files, looked up in order and before `LOTTERY_NAME`. */
   readonly keys?: ReadonlyArray<string>
   /** Further keys in files, such as `log.level`. */
@@ -26,6 +29,11 @@ export interface SettingOptions<A> {
 
 interface DefaultOptions<A> extends SettingOptions<A> {
   readonly default: NoInfer<A>
+}
+
+interface ChoiceOptions<Word> extends Omit<DefaultOptions<Word>, "schema" | "choices"> {
+  /** Accepts the words and perhaps others. */
+  readonly schema?: TextSchema<Word>
 }
 
 const environmentKeys = <A>(name: string, { flagOnly, keys = [] }: SettingOptions<A>) =>
@@ -115,9 +123,8 @@ export const optionalWhenUsed = <A>(
   options: SettingOptions<A>
 ) =>
   fromFlag(
-    Flag.String(name).pipe(
-      Flag.withDescription(describe(name, options)),
-      Flag.withMetavar(placeholder)
+    TextFlag.make(name, placeholder, options.choices).pipe(
+      Flag.withDescription(describe(name, options))
     ),
     name,
     options
@@ -142,6 +149,17 @@ export const file = (name: string, description: string) =>
 
 export const withDefault = <A>(name: string, placeholder: string, options: DefaultOptions<A>) =>
   use(whenUsed(name, placeholder, options))
+
+/** One of a few words, in upper or lower case. */
+export const choice = <Word extends string>(
+  name: string,
+  placeholder: string,
+  words: ReadonlyArray<Word>,
+  { schema = oneOf(words), ...options }: ChoiceOptions<Word>
+) => {
+  const choices = words.map((word) => word.toLowerCase())
+  return withDefault(name, placeholder, { ...options, schema, choices })
+}
 
 export const required = <A>(
   name: string,

@@ -114,7 +114,7 @@ describe("an agency", () => {
   it.live("can use all dialects, native by default", () =>
     Effect.gen(function* () {
       const { stdout } = yield* runLottery({ args: ["client", "--help"] })
-      expect(stdout).toMatch(/--dialect .*native, binary or json \(default native;/)
+      expect(stdout).toMatch(/--dialect .*\(default native; .*\) \(choices: native, binary, json\)/)
       expect(stdout).toMatch(/--draw /)
     })
   )

@@ -118,7 +118,7 @@ describe("the servers' store", () => {
     Effect.gen(function* () {
       const { stdout } = yield* runLottery(compose("--help"))
       const lineOf = (flag: string) => stdout.split("\n").find((line) => line.includes(flag))
-      expect(lineOf("--store <")).toMatch(/sqlite or postgres.*\(default sqlite\)$/)
+      expect(lineOf("--store <")).toMatch(/\(default sqlite\) \(choices: sqlite, postgres\)$/)
       expect(lineOf("--servers <")).toContain("(default 1; env LOTTERY_SERVERS)")
     })
   )
