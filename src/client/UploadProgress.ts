@@ -1,5 +1,6 @@
 /** An agency's progress over all its connections, for display and for reconnection. */
 import { Effect } from "effect"
+import { monotonicMillis } from "../domain/MonotonicTime.ts"
 
 /** How many of the draw's agencies have finished. Not every dialect reports it. */
 export interface Waiting {
@@ -14,7 +15,14 @@ export class UploadProgress {
   acknowledged = 0
   /** How many of those were stored before this run sent them; they do not count for the speed. */
   resumed = 0
-  isFinished = false
+  /** How many were stored before this run, if the dialect reports it. */
+  before: number | undefined
+  /** Whether the server has answered, so that `acknowledged` is known. */
+  isKnown = false
+  /** When the book was finished, or found to be. */
+  finishedMillis: number | undefined
+  /** Whether a person sees the progress; the log of each batch is then only for debugging. */
+  isShown = false
   waiting: Waiting | undefined
   /** Why there is no connection; undefined while there is one. */
   interruption: string | undefined
@@ -27,10 +35,22 @@ export class UploadProgress {
     this.total = total
   }
 
+  get isFinished(): boolean {
+    return this.finishedMillis !== undefined
+  }
+
+  /** Records that the server has answered again. */
+  reconnect(): Effect.Effect<void> {
+    return Effect.sync(() => {
+      this.interruption = undefined
+    })
+  }
+
   /** Records that the first `bets` bets of the book are stored. */
   acknowledge(bets: number): Effect.Effect<void> {
     return Effect.sync(() => {
       this.interruption = undefined
+      this.isKnown = true
       if (bets <= this.acknowledged) return
       this.acknowledged = bets
       this.failures = 0
@@ -40,14 +60,16 @@ export class UploadProgress {
   /** Records that the first `bets` bets were stored before this connection. */
   resume(bets: number): Effect.Effect<void> {
     return Effect.suspend(() => {
+      this.before ??= bets
       this.resumed += Math.max(0, bets - this.acknowledged)
       return this.acknowledge(bets)
     })
   }
 
   finish(): Effect.Effect<void> {
-    return Effect.sync(() => {
-      this.isFinished = true
+    return Effect.map(monotonicMillis, (now) => {
+      this.isKnown = true
+      this.finishedMillis ??= now
     })
   }
 

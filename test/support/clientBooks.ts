@@ -55,11 +55,14 @@ export const recordProgress = (total = 2) => new RecordedProgress(total)
 /** Returns a logger that collects its lines, warnings with the prefix WARNING. */
 export const keepLog = () => {
   const lines: Array<string> = []
+  /** The level of each line. */
+  const levels: Array<string> = []
   const logger = Logger.make<unknown, void>(({ logLevel, message }) => {
     for (const part of Array.isArray(message) ? message : [message]) {
       const text = part instanceof ActionLine ? part.toString() : String(part)
       lines.push(logLevel === "Warn" ? `WARNING ${text}` : text)
+      levels.push(logLevel)
     }
   })
-  return { lines, layer: Logger.layer([logger]) }
+  return { levels, lines, layer: Logger.layer([logger]) }
 }

@@ -1,5 +1,5 @@
 /** `lottery client`: uploads an agency's book and waits for its winners. */
-import { Console, Effect, Option } from "effect"
+import { Effect, Option } from "effect"
 import { CliError, Command } from "effect/cli"
 import type { Book } from "../../client/book/Book.ts"
 import * as BinaryConversation from "../../client/conversation/BinaryConversation.ts"
@@ -9,6 +9,7 @@ import * as NativeConversation from "../../client/conversation/NativeConversatio
 import { logAction } from "../../domain/ActionLog.ts"
 import { isLoopback } from "../../protocol/Loopback.ts"
 import * as ClientProgress from "../log/ClientProgress.ts"
+import { whileDrawn } from "../log/StatusLine.ts"
 import * as Purpose from "../process/Purpose.ts"
 import * as AgencyBook from "../settings/AgencyBook.ts"
 import * as ClientTls from "../settings/ClientTls.ts"
@@ -150,15 +151,18 @@ const findWinnersServer = Effect.fnUntraced(function* ({ dialect, server, winner
   return { host, port: yield* sharedSettings.nextPort(port, "winners-server") }
 })
 
-/** Runs the conversation, at most until the timeout, and shows its progress. */
+/**
+ * Runs the conversation, at most until the timeout, and shows its progress. Returns an effect that
+ * prints the winners.
+ */
 const holdConversation = Effect.fnUntraced(function* (
   { agency, timeout }: Given,
   conversation: Conversation,
   book: Book,
   servers: Servers
 ) {
-  const progress = yield* ClientProgress.make(agency, book.total)
-  const winners = conversation.hold(book, servers, progress)
+  const { printWinners, progress } = yield* ClientProgress.make(agency, book.total)
+  const winners = Effect.map(conversation.hold(book, servers, progress), printWinners)
   if (Option.isNone(timeout)) return yield* winners
   const duration = timeout.value
   return yield* Effect.timeoutOrElse(winners, {
@@ -166,12 +170,6 @@ const holdConversation = Effect.fnUntraced(function* (
     orElse: () => Effect.fail(new ClientProgress.TimedOut({ timeout: duration, progress }))
   })
 }, Effect.scoped)
-
-const printWinners = Effect.fnUntraced(function* (documents: ReadonlyArray<string>) {
-  yield* Purpose.fulfilled
-  yield* logAction("consulta_ganadores", "success", { cant_ganadores: documents.length })
-  for (const document of documents) yield* Console.log(document)
-})
 
 export const client = Command.make(
   "client",
@@ -194,11 +192,14 @@ export const client = Command.make(
       draw: isNative ? yield* given.draw.value : undefined,
       tls: tls !== undefined
     })
-    const book = yield* AgencyBook.open({ ...given, batchSize }, conversation)
+    const opening = AgencyBook.open({ ...given, batchSize }, conversation)
+    const book = yield* whileDrawn("reading the book", opening)
     const servers = { server: { ...server, tls }, winnersServer: { ...winnersServer, tls } }
     // A signal stops the wait for the winners, but not the printing of them.
     yield* Effect.uninterruptibleMask((restore) =>
-      Effect.flatMap(restore(holdConversation(given, conversation, book, servers)), printWinners)
+      Effect.flatMap(restore(holdConversation(given, conversation, book, servers)), (print) =>
+        Effect.andThen(Purpose.fulfilled, print)
+      )
     )
   }, Effect.scoped)
 ).pipe(

@@ -74,7 +74,7 @@ const makeProgress = Effect.fnUntraced(function* ({ bets, clients }: DemoSetting
       Effect.map(monotonicMillis, (now) => {
         const acknowledged = [...counts.values()].reduce((sum, one) => sum + one, 0)
         meter.sample(now, acknowledged - resumed)
-        if (acknowledged === total) return waitingText(undefined)
+        if (acknowledged === total) return waitingText(undefined, width)
         return uploadText({ acknowledged, total, perSecond: meter.perSecond }, width)
       })
     )

@@ -1,11 +1,12 @@
 /** Shows a client's progress: on a terminal in the status line, otherwise in the log. */
-import { Data, type Duration, Effect, Schedule } from "effect"
+import { Console, Data, type Duration, Effect, Schedule } from "effect"
 import { UploadProgress, type Waiting } from "../../client/UploadProgress.ts"
-import { logAction } from "../../domain/ActionLog.ts"
+import { ActionLine, logAction } from "../../domain/ActionLog.ts"
 import type { Agency } from "../../domain/Agency.ts"
+import type { WinningDocuments } from "../../domain/Draw.ts"
 import { monotonicMillis } from "../../domain/MonotonicTime.ts"
 import * as SettingText from "../settings/SettingText.ts"
-import { RateMeter, uploadText, waitingText } from "./ProgressText.ts"
+import { RateMeter, uploadedText, uploadText, waitingText, winnersText } from "./ProgressText.ts"
 import { CurrentStatusLine, keepDrawn } from "./StatusLine.ts"
 
 /** The agency did not get its winners in time. Its stored bets are not lost. */
@@ -29,12 +30,20 @@ export class TimedOut extends Data.TaggedError("TimedOut")<{
 const LOG_PERIOD_MILLIS = 10_000
 const LOOK_PERIOD = "1 second"
 
+const progressText = (progress: UploadProgress, perSecond: number, width: number): string => {
+  const { acknowledged, interruption, isFinished, isKnown, total, waiting } = progress
+  const isConnected = interruption === undefined
+  // Without a connection the last rate and the last number of finished agencies may be wrong.
+  if (isFinished) return waitingText(isConnected ? waiting : undefined, width)
+  if (!isKnown) return isConnected ? "connecting" : "trying again"
+  return uploadText({ acknowledged, total, perSecond: isConnected ? perSecond : undefined }, width)
+}
+
+const NO_CONNECTION = "no connection; "
+
 const textOf = (progress: UploadProgress, perSecond: number, width: number): string => {
-  const { acknowledged, interruption, total, waiting } = progress
-  const prefix = interruption === undefined ? "" : "no connection; "
-  return waiting === undefined && acknowledged < total
-    ? prefix + uploadText({ acknowledged, total, perSecond }, width - prefix.length)
-    : prefix + waitingText(waiting)
+  const prefix = progress.interruption === undefined ? "" : NO_CONNECTION
+  return prefix + progressText(progress, perSecond, width - prefix.length)
 }
 
 /**
@@ -73,19 +82,35 @@ const makeLook = Effect.fnUntraced(function* (
   })
 })
 
-export const make = Effect.fnUntraced(function* (agency: Agency, total: number) {
+/**
+ * Makes a client's progress and shows it until the scope closes. `printWinners` prints the winning
+ * documents and logs the end; on a terminal the end is one line below the documents.
+ */
+export const make = Effect.fnUntraced(function* (agencia: Agency, total: number) {
   const progress = new UploadProgress(total)
+  const startedMillis = yield* monotonicMillis
   const meter = new RateMeter()
   const sample = Effect.map(monotonicMillis, (now) => {
     meter.sample(now, progress.acknowledged - progress.resumed)
     return now
   })
-  const { isTerminal } = yield* CurrentStatusLine
-  if (isTerminal) {
+  const status = yield* CurrentStatusLine
+  progress.isShown = status.isTerminal
+  if (progress.isShown) {
     yield* keepDrawn((width) => Effect.map(sample, () => textOf(progress, meter.perSecond, width)))
   } else {
-    progress.onWait = yield* makeLook(agency, progress, meter, sample)
+    progress.onWait = yield* makeLook(agencia, progress, meter, sample)
     yield* Effect.forkScoped(Effect.repeat(progress.onWait, Schedule.spaced(LOOK_PERIOD)))
   }
-  return progress
+  const printWinners = Effect.fnUntraced(function* (documents: WinningDocuments) {
+    const fields = { cant_ganadores: documents.length, agencia }
+    const line = new ActionLine("consulta_ganadores", "success", fields)
+    yield* progress.isShown ? Effect.logDebug(line) : Effect.logInfo(line)
+    for (const document of documents) yield* Console.log(document)
+    if (!progress.isShown) return
+    const { before = 0, finishedMillis = startedMillis } = progress
+    const uploaded = uploadedText({ total, before, millis: finishedMillis - startedMillis })
+    status.writeAbove(`agency ${agencia}: ${uploaded}; ${winnersText(documents.length)}\n`)
+  })
+  return { progress, printWinners }
 })

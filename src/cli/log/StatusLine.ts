@@ -1,5 +1,5 @@
 /** The last line of a terminal, which shows a command's progress below the log. */
-import { Context, Effect, Schedule } from "effect"
+import { Context, Effect, Schedule, Scope } from "effect"
 
 export interface Terminal {
   /** Whether a line can be redrawn. */
@@ -8,8 +8,10 @@ export interface Terminal {
   readonly write: (text: string) => void
 }
 
-const ERASE_LINE = "\r\u001b[2K"
-const ERASE_REST = "\u001b[K"
+const ERASE_REST = "\u001b[J"
+
+/** Room for the `^C` that a terminal shows, which would otherwise wrap. */
+const RESERVED_COLUMNS = 3
 
 export class StatusLine {
   private readonly terminal: Terminal
@@ -24,29 +26,44 @@ export class StatusLine {
     return this.terminal.isTerminal
   }
 
-  /** One column less than the terminal has, so that it does not wrap. */
+  /** Less than the terminal has, so that the text does not wrap. */
   get width(): number {
-    return Math.max(0, this.terminal.columns() - 1)
+    return Math.max(0, this.terminal.columns() - RESERVED_COLUMNS)
   }
 
   /** Replaces the shown text; cuts the new one to the width. */
   show(text: string): void {
-    const fitting = text.slice(0, this.width)
+    const fitting = this.cut(text)
     if (fitting === this.drawn || !this.isTerminal) return
+    this.terminal.write(`${this.toStart()}${fitting}${ERASE_REST}`)
     this.drawn = fitting
-    this.terminal.write(`\r${fitting}${ERASE_REST}`)
   }
 
   /** Writes a line, which ends in LF, above the shown text. */
   writeAbove(line: string): void {
-    if (this.drawn === "") this.terminal.write(line)
-    else this.terminal.write(`${ERASE_LINE}${line}${this.drawn}`)
+    const fitting = this.cut(this.drawn)
+    const start = this.drawn === "" ? "" : `${this.toStart()}${ERASE_REST}`
+    this.terminal.write(start + line + fitting)
+    this.drawn = fitting
   }
 
   clear(): void {
     if (this.drawn === "") return
+    this.terminal.write(`${this.toStart()}${ERASE_REST}`)
     this.drawn = ""
-    this.terminal.write(ERASE_LINE)
+  }
+
+  private cut(text: string): string {
+    return text.slice(0, this.width)
+  }
+
+  /**
+   * Moves the cursor to the start of the shown text. A terminal that has become narrower has
+   * wrapped the text into several rows.
+   */
+  private toStart(): string {
+    const rows = Math.ceil(this.drawn.length / Math.max(1, this.terminal.columns()))
+    return rows > 1 ? `\u001b[${rows - 1}A\r` : "\r"
   }
 }
 
@@ -69,3 +86,15 @@ export const keepDrawn = Effect.fnUntraced(function* (
   yield* Effect.addFinalizer(() => Effect.sync(() => status.clear()))
   yield* Effect.forkScoped(Effect.repeat(draw, Schedule.spaced(DRAW_PERIOD)))
 })
+
+/** Shows a text on a terminal while an effect runs. */
+export const whileDrawn = <A, E, R>(text: string, effect: Effect.Effect<A, E, R>) =>
+  Effect.scopedWith((scope) =>
+    Effect.andThen(
+      Scope.provide(
+        keepDrawn(() => Effect.succeed(text)),
+        scope
+      ),
+      effect
+    )
+  )

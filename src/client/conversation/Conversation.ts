@@ -1,6 +1,6 @@
 /** The interface of all client dialects: send a book, then receive the agency's winners. */
 import { Effect, type FileSystem } from "effect"
-import { logAction } from "../../domain/ActionLog.ts"
+import { ActionLine, logAction } from "../../domain/ActionLog.ts"
 import type { Agency } from "../../domain/Agency.ts"
 import type { WinningDocuments } from "../../domain/Draw.ts"
 import type { BadMessage } from "../../protocol/BytesCodec.ts"
@@ -51,7 +51,8 @@ export const reportAcknowledged = Effect.fnUntraced(function* (
   progress: UploadProgress
 ) {
   const { batch } = sent
-  yield* logAction("apuestas_enviadas", "success", { agencia, cantidad: batch.count })
+  const line = new ActionLine("apuestas_enviadas", "success", { agencia, cantidad: batch.count })
+  yield* progress.isShown ? Effect.logDebug(line) : Effect.logInfo(line)
   if (progress.total === 1) {
     for (const { document, number } of batch) {
       yield* logAction("apuesta_enviada", "success", { dni: document, numero: number })

@@ -96,6 +96,8 @@ export const converse = Effect.fn("NativeConversation.converse")(function* (
     const reason = `its draw is ${welcome.draw}, expected ${draw}`
     return yield* new BadAnswer({ reason })
   }
+  // Comparing large books takes time.
+  yield* progress.reconnect()
   yield* StoredBook.check(server, agency, book, welcome, progress.acknowledged)
   yield* progress.resume(welcome.bets)
   if (!welcome.finished) yield* deliver(server, participation, welcome)

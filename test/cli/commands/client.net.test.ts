@@ -120,10 +120,10 @@ describe("an agency", () => {
   )
 })
 
-/** Runs a command on a terminal of this width and returns its output. */
-const onTerminal = (columns: number, args: ReadonlyArray<string>): string => {
+/** Runs a command on a terminal of this width and returns what the terminal gets. */
+const onTerminal = (columns: number, args: ReadonlyArray<string>, stdout = "/dev/tty"): string => {
   const command = [process.execPath, COMMAND, ...args].map((word) => `'${word}'`).join(" ")
-  const shell = `stty cols ${columns}; ${command}`
+  const shell = `stty cols ${columns}; ${command} > '${stdout}'`
   const env = { PATH: process.env.PATH, TERM: "xterm", TZ: "UTC" }
   return spawnSync("script", ["-qec", shell, "/dev/null"], { encoding: "utf8", env }).stdout
 }
@@ -137,16 +137,60 @@ describe.skipIf(!hasTerminals)("on a terminal", () => {
       yield* writeBook(folder, 1)
       const nowhere = clientArgs(folder, 1, { port: 1, winnersPort: 1 }, "native")
       const args = [...nowhere, "--timeout", "500ms"]
-      const shown = onTerminal(30, args)
-      expect(shown).toContain("\r0 of 1 bets, 0%, 0/s\u001b[K")
+      const shown = onTerminal(20, args)
+      expect(shown).toContain("\rconnecting\u001b[J")
+      expect(shown).toContain("\rno connection; tr\u001b[J")
       // The warning is written above the line, which is redrawn.
-      expect(shown).toMatch(/\r\u001b\[2K\S+ \S+ WARNING .*\r?\n0 of 1 bets/)
-      expect(shown).toMatch(/\r\u001b\[2K\S+ \S+ CRITICAL no winners after 500ms.*\s+$/)
-      const wide = onTerminal(80, args)
-      expect(wide).toContain(`\r[${"-".repeat(40)}] 0 of 1 bets, 0%, 0/s\u001b[K`)
+      expect(shown).toMatch(/\r\u001b\[J\S+ \S+ WARNING .*\r?\nconnecting/)
+      expect(shown).toMatch(/\r\u001b\[J\S+ \S+ CRITICAL no winners after 500ms.*\s+$/)
+      expect(onTerminal(80, args)).toContain("\rno connection; trying again\u001b[J")
+    })
+  )
+
+  it.live("a client shows one line at the end instead of a line for each batch", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      const book = yield* writeBook(folder, 3000)
+      const server = yield* startServer({ store: inFolder(folder, STORES[0]), more: AGENCY_1 })
+      const args = [...clientArgs(folder, 1, server, "native"), "--batch", "100"]
+      const winners = winnersOf(book)
+      const count = winners.split("\n").length - 1
+      const shown = onTerminal(80, args)
+      expect(shown).not.toContain("apuestas_enviadas")
+      expect(shown).not.toContain("consulta_ganadores")
+      const documents = winners.replaceAll("\n", "\r?\n")
+      const end = `agency 1: 3000 bets in .* s, \\d+/s; ${count} winners?\r?\n$`
+      expect(shown).toMatch(new RegExp(documents + end))
+      // Only standard error needs to be a terminal.
+      const file = join(folder, "winners")
+      const again = onTerminal(80, [...args, "--log-level", "debug"], file)
+      expect(again).toContain(
+        `consulta_ganadores | result: success | cant_ganadores: ${count} | agencia: 1`
+      )
+      expect(again).toMatch(/agency 1: 3000 bets, stored before; \d+ winners?\r?\n$/)
+      expect(readFileSync(file, "utf8")).toBe(winners)
     })
   )
 })
+
+it.live.each(DIALECTS)("nothing of that appears in a log: %s", (dialect) =>
+  Effect.gen(function* () {
+    const folder = yield* temporaryFolder
+    const book = yield* writeBook(folder, 3000)
+    const server = yield* startServer({ store: inFolder(folder, STORES[0]), more: AGENCY_1 })
+    const args = [...clientArgs(folder, 1, server, dialect), "--batch", "100"]
+    const { stderr, stdout } = yield* runLottery({ args })
+    const winners = winnersOf(book)
+    expect(stdout).toBe(winners)
+    expect(stderr).not.toMatch(/\u001b|\r|agency 1:/)
+    const action = "action: apuestas_enviadas | result: success | agencia: 1 | cantidad: 100\n"
+    expect(stderr.split(action)).toHaveLength(31)
+    const count = winners.split("\n").length - 1
+    expect(stderr).toContain(
+      `consulta_ganadores | result: success | cant_ganadores: ${count} | agencia: 1\n`
+    )
+  })
+)
 
 it.live("--rejects neither empties a book on standard input nor makes it look empty", () =>
   Effect.gen(function* () {

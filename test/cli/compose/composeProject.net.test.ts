@@ -60,7 +60,7 @@ describe("a Compose project", () => {
             expect(stderr).toContain(
               `action: consulta_ganadores | result: success | cant_ganadores`
             )
-            expect(stderr).toContain(`cant_ganadores: ${count}\n`)
+            expect(stderr).toContain(`cant_ganadores: ${count} |`)
             if (RealBooks.areAtHand) expect(count).toBe(RealBooks.EXPECTED[agency - 1]!.winners)
           }
           const [stopped] = yield* stop([server!])

@@ -1,6 +1,6 @@
 /** Goal: when a client shows its progress, in the log and on a terminal. On the test clock. */
 import { it } from "@effect/vitest"
-import { Duration, Effect } from "effect"
+import { Duration, Effect, References } from "effect"
 import { TestClock } from "effect/testing"
 import { describe, expect } from "vitest"
 import * as ClientProgress from "../../../src/cli/log/ClientProgress.ts"
@@ -21,11 +21,9 @@ const logOf = Effect.fnUntraced(function* (
   status = makeStatus(false).status
 ) {
   const { layer, lines } = keepLog()
-  yield* Effect.flatMap(ClientProgress.make(1, 27_000), (progress) => use(progress, lines)).pipe(
-    Effect.scoped,
-    Effect.provide(layer),
-    Effect.provideService(CurrentStatusLine, status)
-  )
+  yield* Effect.flatMap(ClientProgress.make(1, 27_000), ({ progress }) =>
+    use(progress, lines)
+  ).pipe(Effect.scoped, Effect.provide(layer), Effect.provideService(CurrentStatusLine, status))
   return lines
 })
 
@@ -130,30 +128,115 @@ describe("in the log", () => {
   )
 })
 
-it.effect("on a terminal the progress is drawn, not logged, and erased at the end", () =>
-  Effect.gen(function* () {
-    const { status, writes } = makeStatus(true)
-    const log = yield* logOf(
-      Effect.fnUntraced(function* (progress) {
-        yield* progress.acknowledge(0)
-        yield* TestClock.adjust("1 second")
-        yield* progress.acknowledge(13_500)
-        yield* TestClock.adjust("1 second")
-        expect(writes.at(-1)).toContain("13500 of 27000 bets, 50%, 6750/s, 0:02 left")
-        yield* TestClock.adjust("30 seconds")
-        yield* progress.acknowledge(27_000)
-        yield* TestClock.adjust("1 second")
-        expect(writes.at(-1)).toContain("waiting for the draw\u001b[K")
-        yield* progress.wait({ finished: 3, expected: 5 })
-        yield* TestClock.adjust("1 second")
-        expect(writes.at(-1)).toContain("waiting for the draw: 3 of 5 agencies have finished")
-      }),
-      status
+describe("on a terminal", () => {
+  /** What a person sees, without what moves the cursor. */
+  const shown = (writes: ReadonlyArray<string>) => /^\r(.*)\u001b\[J$/s.exec(writes.at(-1)!)?.[1]
+
+  it.effect("the progress is drawn, not logged, and erased at the end", () =>
+    Effect.gen(function* () {
+      const { status, writes } = makeStatus(true)
+      const log = yield* logOf(
+        Effect.fnUntraced(function* (progress) {
+          yield* TestClock.adjust("1 second")
+          expect(shown(writes)).toBe("connecting")
+          yield* progress.acknowledge(0)
+          yield* TestClock.adjust("1 second")
+          yield* progress.acknowledge(13_500)
+          yield* TestClock.adjust("1 second")
+          expect(shown(writes)).toContain("13500 of 27000 bets, 50%, 4500/s, 0:03 left")
+          yield* TestClock.adjust("30 seconds")
+          yield* progress.acknowledge(27_000)
+          yield* TestClock.adjust("1 second")
+          expect(shown(writes)).toContain("27000 of 27000 bets, 100%")
+          yield* progress.finish()
+          yield* TestClock.adjust("1 second")
+          expect(shown(writes)).toBe("waiting for the draw")
+          yield* progress.wait({ finished: 3, expected: 5 })
+          yield* TestClock.adjust("1 second")
+          expect(shown(writes)).toBe("waiting for the draw: 3 of 5 agencies have finished")
+        }),
+        status
+      )
+      expect(log).toEqual([])
+      expect(shown(writes)).toBe("")
+    })
+  )
+
+  it.effect("a lost connection is shown, without what may have changed since", () =>
+    Effect.gen(function* () {
+      const { status, writes } = makeStatus(true)
+      yield* logOf(
+        Effect.fnUntraced(function* (progress) {
+          const shownAfter = Effect.fnUntraced(function* (change: Effect.Effect<void>) {
+            yield* change
+            yield* TestClock.adjust("1 second")
+            return shown(writes)
+          })
+          const lose = progress.interrupt("lost")
+          expect(yield* shownAfter(lose)).toBe("no connection; trying again")
+          yield* shownAfter(progress.resume(13_500))
+          expect(yield* shownAfter(lose)).toMatch(
+            /^no connection; \[#+-+\] 13500 of 27000 bets, 50%$/
+          )
+          expect(yield* shownAfter(progress.reconnect())).toMatch(/^\[#+-+\] 13500 of .*, 0\/s$/)
+          yield* progress.acknowledge(27_000)
+          yield* progress.finish()
+          yield* progress.wait({ finished: 3, expected: 5 })
+          expect(yield* shownAfter(lose)).toBe("no connection; waiting for the draw")
+        }),
+        status
+      )
+    })
+  )
+})
+
+describe("the end", () => {
+  /** Sends a book, of which `before` bets were stored before, in 9 s and prints two winners. */
+  const endOf = Effect.fnUntraced(function* (isTerminal: boolean, before?: number) {
+    const { status, writes } = makeStatus(isTerminal)
+    const { layer, levels, lines } = keepLog()
+    yield* Effect.gen(function* () {
+      const { printWinners, progress } = yield* ClientProgress.make(7, 27_000)
+      if (before !== undefined) yield* progress.resume(before)
+      yield* TestClock.adjust("9 seconds")
+      // After a reconnection the server has more bets than were acknowledged.
+      if (before !== undefined) yield* progress.resume(20_000)
+      yield* progress.acknowledge(27_000)
+      yield* progress.finish()
+      yield* TestClock.adjust("1 hour")
+      yield* progress.finish()
+      yield* printWinners(["1", "2"])
+    }).pipe(
+      Effect.scoped,
+      Effect.provide(layer),
+      Effect.provideService(References.MinimumLogLevel, "All"),
+      Effect.provideService(CurrentStatusLine, status)
     )
-    expect(log).toEqual([])
-    expect(writes.at(-1)).toBe("\r\u001b[2K")
+    const ends = writes.flatMap((text) => /agency 7: .*\n/.exec(text) ?? [])
+    return { ends, level: levels.at(-1), line: lines.at(-1) }
   })
-)
+  const line = "action: consulta_ganadores | result: success | cant_ganadores: 2 | agencia: 7"
+
+  it.effect("is a line of the log", () =>
+    Effect.gen(function* () {
+      expect(yield* endOf(false)).toEqual({ ends: [], level: "Info", line })
+    })
+  )
+
+  it.effect("is one line for a person on a terminal", () =>
+    Effect.gen(function* () {
+      const ends = ["agency 7: 27000 bets in 9.0 s, 3000/s; 2 winners\n"]
+      expect(yield* endOf(true)).toEqual({ ends, level: "Debug", line })
+    })
+  )
+
+  it.effect("does not count the bets of an earlier run", () =>
+    Effect.gen(function* () {
+      const { ends } = yield* endOf(true, 18_000)
+      expect(ends).toEqual(["agency 7: 27000 bets, 9000 of them in 9.0 s, 1000/s; 2 winners\n"])
+    })
+  )
+})
 
 it.effect("a client that gives up reports what is stored", () =>
   logOf(

@@ -5,33 +5,42 @@ import { TestClock } from "effect/testing"
 import { describe, expect } from "vitest"
 import { CurrentStatusLine, keepDrawn, StatusLine } from "../../../src/cli/log/StatusLine.ts"
 
-/** Keeps the visible text: the lines above, and the one under the cursor. */
+/** The escape sequences of a status line: erase to the end, and move up. */
+const ERASE = "\u001b[J"
+const UP = /^\u001b\[(\d+)A$/
+
+/** Keeps the rows of a terminal, which wraps lines, also when it becomes narrower. */
 const makeScreen = (columns = 80, isTerminal = true) => {
-  const lines = [""]
+  let rows = [""]
   const writes: Array<string> = []
-  let column = 0
+  let [at, column] = [0, 0]
   const put = (character: string) => {
-    const line = lines.at(-1)!
-    lines[lines.length - 1] =
-      line.slice(0, column).padEnd(column) + character + line.slice(column + 1)
+    if (column === columns) [at, column] = [at + 1, 0]
+    const row = rows[at] ?? ""
+    rows[at] = row.slice(0, column).padEnd(column) + character + row.slice(column + 1)
     column++
-    if (column > columns) throw new Error("the line was wrapped")
   }
   const write = (text: string) => {
     writes.push(text)
-    for (const [token] of text.matchAll(/\u001b\[2?K|./gs)) {
-      if (token === "\r") column = 0
-      else if (token === "\n") {
-        lines.push("")
-        column = 0
-      } else if (token === "\u001b[2K") lines[lines.length - 1] = ""
-      else if (token === "\u001b[K") lines[lines.length - 1] = lines.at(-1)!.slice(0, column)
+    for (const [token] of text.matchAll(/\u001b\[\d*[AJ]|./gs)) {
+      const up = UP.exec(token)?.[1]
+      if (up !== undefined) at -= Number(up)
+      else if (token === "\r") column = 0
+      else if (token === "\n") [at, column] = [at + 1, 0]
+      else if (token === ERASE) rows = [...rows.slice(0, at), (rows[at] ?? "").slice(0, column)]
       else put(token)
+      rows[at] ??= ""
     }
   }
-  const size = { columns }
-  const status = new StatusLine({ isTerminal, columns: () => size.columns, write })
-  return { status, lines, writes, size }
+  /** Makes the terminal narrower; the cursor stays at the end. */
+  const narrow = (to: number) => {
+    columns = to
+    rows = rows.flatMap((row) => row.match(new RegExp(`.{1,${to}}`, "g")) ?? [""])
+    at = rows.length - 1
+    column = rows[at]!.length
+  }
+  const status = new StatusLine({ isTerminal, columns: () => columns, write })
+  return { status, lines: () => rows, writes, narrow }
 }
 
 describe("a status line", () => {
@@ -42,11 +51,11 @@ describe("a status line", () => {
     status.writeAbove("second\n")
     status.show("all")
     status.writeAbove("third line, longer\n")
-    expect(lines).toEqual(["first", "second", "third line, longer", "all"])
+    expect(lines()).toEqual(["first", "second", "third line, longer", "all"])
     status.clear()
-    expect(lines).toEqual(["first", "second", "third line, longer", ""])
+    expect(lines()).toEqual(["first", "second", "third line, longer", ""])
     status.writeAbove("fourth\n")
-    expect(lines.slice(3)).toEqual(["fourth", ""])
+    expect(lines().slice(3)).toEqual(["fourth", ""])
   })
 
   it("is written together with a log line, so that nothing comes between", () => {
@@ -60,16 +69,30 @@ describe("a status line", () => {
     expect(writes).toHaveLength(3)
   })
 
-  it("never fills the last column, even if the width changes", () => {
-    const { lines, size, status } = makeScreen(20)
+  it("leaves room for ^C in its row, at every width", () => {
+    const { lines, narrow, status } = makeScreen(20)
     status.show("x".repeat(50))
-    expect(lines).toEqual(["x".repeat(19)])
-    size.columns = 10
+    expect(lines()).toEqual(["x".repeat(17)])
+    narrow(10)
     status.show("y".repeat(50))
-    expect(lines).toEqual(["y".repeat(9)])
-    size.columns = 0
+    expect(lines()).toEqual(["y".repeat(7)])
+    narrow(2)
     status.show("z")
-    expect(lines).toEqual([""])
+    expect(lines()).toEqual([""])
+  })
+
+  it.each<[string, (status: StatusLine) => void, ReadonlyArray<string>]>([
+    ["shown", (status) => status.show("all"), ["all"]],
+    ["logged", (status) => status.writeAbove("second\n"), ["second", "hal"]],
+    ["cleared", (status) => status.clear(), [""]]
+  ])("leaves nothing in a narrower terminal that wrapped it: %s", (_what, change, left) => {
+    const { lines, narrow, status } = makeScreen(20)
+    status.writeAbove("first\n")
+    status.show("half of it is do")
+    narrow(6)
+    expect(lines()).toEqual(["first", "half o", "f it i", "s do"])
+    change(status)
+    expect(lines()).toEqual(["first", ...left])
   })
 
   it("does not exist if standard error is not a terminal", () => {
@@ -87,9 +110,9 @@ describe("a status line", () => {
         let drawn = 0
         yield* keepDrawn(() => Effect.sync(() => `drawn ${++drawn}`))
         yield* TestClock.adjust("1 second")
-        expect(lines).toEqual(["drawn 11"])
+        expect(lines()).toEqual(["drawn 11"])
       }).pipe(Effect.scoped, Effect.provideService(CurrentStatusLine, status))
-      expect(lines).toEqual([""])
+      expect(lines()).toEqual([""])
       yield* TestClock.adjust("1 second")
       expect(writes).toHaveLength(12)
     })

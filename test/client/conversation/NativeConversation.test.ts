@@ -27,7 +27,8 @@ const begin = Effect.fnUntraced(function* (book: Book) {
   const documents = Fiber.join(fiber)
   const { told } = progress
   const isFinished = () => progress.isFinished
-  return { server, log: log.lines, told, isFinished, documents, fails: Effect.flip(documents) }
+  const fails = Effect.flip(documents)
+  return { server, log: log.lines, progress, told, isFinished, documents, fails }
 })
 
 /** Begins a conversation, and answers the Hello with `welcome`. */
@@ -347,6 +348,17 @@ describe("an invalid answer", () => {
 describe("a different stored book", () => {
   const mine = rows(0, 6)
   const book = bookOf([rows(0, 3), rows(3, 6)])
+
+  it.effect("is compared with a connection, which is shown as such", () =>
+    Effect.gen(function* () {
+      const { progress, server } = yield* begin(book)
+      yield* progress.interrupt("lost")
+      yield* Agency.hello(server)
+      yield* Agency.say(server, Agency.welcome(rows(5, 9)))
+      expect(yield* Agency.control(server)).toEqual({ _tag: "Compare" })
+      expect(progress.interruption).toBeUndefined()
+    })
+  )
 
   /** Runs a conversation that leads to Compare, and returns its AnotherBook error. */
   const compared = Effect.fnUntraced(function* (
