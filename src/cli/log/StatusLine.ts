@@ -4,11 +4,15 @@ import { Context, Effect, Schedule, Scope } from "effect"
 export interface Terminal {
   /** Whether a line can be redrawn. */
   readonly isTerminal: boolean
+  /** Called only if it is a terminal, because Node's own stream changes a pipe. */
   readonly columns: () => number
   readonly write: (text: string) => void
 }
 
 const ERASE_REST = "\u001b[J"
+
+/** A terminal may become narrower some time before the process learns of it. */
+const [NO_WRAP, WRAP] = ["\u001b[?7l", "\u001b[?7h"]
 
 /** Room for the `^C` that a terminal shows, which would otherwise wrap. */
 const RESERVED_COLUMNS = 3
@@ -33,33 +37,32 @@ export class StatusLine {
 
   /** Replaces the shown text; cuts the new one to the width. */
   show(text: string): void {
-    const fitting = this.cut(text)
-    if (fitting === this.drawn || !this.isTerminal) return
-    this.terminal.write(`${this.toStart()}${fitting}${ERASE_REST}`)
-    this.drawn = fitting
+    const { drawn, isTerminal } = this
+    if (!isTerminal || text.slice(0, this.width) === drawn) return
+    this.terminal.write(this.toStart() + this.draw(text) + ERASE_REST)
   }
 
   /** Writes a line, which ends in LF, above the shown text. */
   writeAbove(line: string): void {
-    const fitting = this.cut(this.drawn)
-    const start = this.drawn === "" ? "" : `${this.toStart()}${ERASE_REST}`
-    this.terminal.write(start + line + fitting)
-    this.drawn = fitting
+    if (this.drawn === "") this.terminal.write(line)
+    else this.terminal.write(this.toStart() + ERASE_REST + line + this.draw(this.drawn))
   }
 
   clear(): void {
     if (this.drawn === "") return
-    this.terminal.write(`${this.toStart()}${ERASE_REST}`)
+    this.terminal.write(this.toStart() + ERASE_REST)
     this.drawn = ""
   }
 
-  private cut(text: string): string {
-    return text.slice(0, this.width)
+  /** Returns what draws a text at the cursor. */
+  private draw(text: string): string {
+    this.drawn = text.slice(0, this.width)
+    return NO_WRAP + this.drawn + WRAP
   }
 
   /**
-   * Moves the cursor to the start of the shown text. A terminal that has become narrower has
-   * wrapped the text into several rows.
+   * Returns what moves the cursor to the start of the shown text. A terminal that has become
+   * narrower has wrapped the text into several rows.
    */
   private toStart(): string {
     const rows = Math.ceil(this.drawn.length / Math.max(1, this.terminal.columns()))
@@ -74,11 +77,12 @@ export const CurrentStatusLine = Context.Reference<StatusLine>("lottery/cli/Stat
 
 const DRAW_PERIOD = "100 millis"
 
-/** Redraws a text until the scope closes; `textFor` gets the current width. */
+/** Redraws a text on a terminal until the scope closes; `textFor` gets the current width. */
 export const keepDrawn = Effect.fnUntraced(function* (
   textFor: (width: number) => Effect.Effect<string>
 ) {
   const status = yield* CurrentStatusLine
+  if (!status.isTerminal) return
   const draw = Effect.flatMap(
     Effect.suspend(() => textFor(status.width)),
     (text) => Effect.sync(() => status.show(text))

@@ -130,6 +130,8 @@ const onTerminal = (columns: number, args: ReadonlyArray<string>, stdout = "/dev
 const hasTerminals = spawnSync("script", ["-qec", "true", "/dev/null"]).status === 0
 if (!hasTerminals) console.warn("skipped: there is no `script` here to run a terminal")
 
+const drawn = (text: string): string => `\r\u001b[?7l${text}\u001b[?7h\u001b[J`
+
 describe.skipIf(!hasTerminals)("on a terminal", () => {
   it.live("a client draws its progress in the last line, within the width, and erases it", () =>
     Effect.gen(function* () {
@@ -138,12 +140,12 @@ describe.skipIf(!hasTerminals)("on a terminal", () => {
       const nowhere = clientArgs(folder, 1, { port: 1, winnersPort: 1 }, "native")
       const args = [...nowhere, "--timeout", "500ms"]
       const shown = onTerminal(20, args)
-      expect(shown).toContain("\rconnecting\u001b[J")
-      expect(shown).toContain("\rno connection; tr\u001b[J")
+      expect(shown).toContain(drawn("connecting"))
+      expect(shown).toContain(drawn("no connection; tr"))
       // The warning is written above the line, which is redrawn.
-      expect(shown).toMatch(/\r\u001b\[J\S+ \S+ WARNING .*\r?\nconnecting/)
+      expect(shown).toMatch(/\r\u001b\[J\S+ \S+ WARNING .*\r?\n\u001b\[\?7lconnecting/)
       expect(shown).toMatch(/\r\u001b\[J\S+ \S+ CRITICAL no winners after 500ms.*\s+$/)
-      expect(onTerminal(80, args)).toContain("\rno connection; trying again\u001b[J")
+      expect(onTerminal(80, args)).toContain(drawn("no connection; trying again"))
     })
   )
 
