@@ -44,6 +44,32 @@ const send = (store: Store, agency: number, count: number, from = 0) => {
 
 const excludedWith = (stored: number) => ({ ...NO_PROGRESS, bets: stored, excluded: true })
 
+/** Requests both at once of two servers: one succeeds, and the other says why not. */
+export const finishOrExclude = Effect.fnUntraced(function* (
+  agency: number,
+  one: Store,
+  other: Store
+) {
+  const finish = Effect.result(one.finish(agency, 0, whole()))
+  const exclude = Effect.result(other.exclude([agency]))
+  const [finished, excluded] = yield* agency % 2 === 0
+    ? Effect.all([finish, exclude], { concurrency: "unbounded" })
+    : Effect.map(
+        Effect.all([exclude, finish], { concurrency: "unbounded" }),
+        ([second, first]) => [first, second] as const
+      )
+  const progress = yield* one.progressOf(agency)
+  const isFinished = Result.isSuccess(finished)
+  expect(progress).toEqual({ ...NO_PROGRESS, finished: isFinished, excluded: !isFinished })
+  if (isFinished) {
+    expect(excluded).toMatchObject({ failure: { why: "finished", agencies: [agency] } })
+  } else {
+    expect(finished).toMatchObject({ failure: { _tag: "Excluded", agency } })
+    expect(excluded).toMatchObject({ success: [{ agency, bets: 0 }] })
+  }
+  return isFinished
+})
+
 type Run<A, E> = (store: Store) => Effect.Effect<A, E, BetStore | Scope.Scope>
 
 export const closingConformance = (name: string, stores: Stores): void => {
@@ -140,25 +166,7 @@ export const closingConformance = (name: string, stores: Stores): void => {
         Effect.fnUntraced(function* (store) {
           const agencies = Array.from({ length: 40 }, (_, index) => index + 1)
           yield* store.openDraw(drawOf([...agencies, 99] as unknown as ExpectedAgencies))
-          for (const agency of agencies) {
-            const finish = Effect.result(store.finish(agency, 0, whole()))
-            const exclude = Effect.result(store.exclude([agency]))
-            const [finished, excluded] = yield* agency % 2 === 0
-              ? Effect.all([finish, exclude], { concurrency: "unbounded" })
-              : Effect.map(
-                  Effect.all([exclude, finish], { concurrency: "unbounded" }),
-                  ([one, other]) => [other, one] as const
-                )
-            const progress = yield* store.progressOf(agency)
-            if (Result.isSuccess(finished)) {
-              expect(excluded).toMatchObject({ failure: { why: "finished", agencies: [agency] } })
-              expect(progress).toMatchObject({ finished: true, excluded: false })
-            } else {
-              expect(finished.failure).toMatchObject({ _tag: "Excluded", agency })
-              expect(excluded).toMatchObject({ success: [{ agency, bets: 0 }] })
-              expect(progress).toMatchObject({ finished: false, excluded: true })
-            }
-          }
+          for (const agency of agencies) yield* finishOrExclude(agency, store, store)
         })
       )
     )

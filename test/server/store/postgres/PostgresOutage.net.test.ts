@@ -310,6 +310,25 @@ describeCluster("PostgresStore, while PostgreSQL or the network fails,", (shared
       })
   )
 
+  it.live("reports an exclusion with the next call if its own answers are all lost", () =>
+    Effect.gen(function* () {
+      const way = yield* proxied
+      const [store, other] = [yield* open(way.url), yield* open(way.direct)]
+      yield* other.openDraw(drawOf([1, 2]))
+      let isShut = false
+      way.judges((answer) => {
+        isShut ||= answer.includes(DONE.commit)
+        return isShut ? "cut" : "pass"
+      })
+      expect(yield* Effect.flip(store.exclude([2]))).toMatchObject({ _tag: "StoreUnavailable" })
+      expect((yield* other.progressOf(2)).excluded).toBe(true)
+      way.judges(() => "pass")
+      expect(yield* other.closeIfDue).toEqual([])
+      expect(yield* store.closeIfDue).toEqual([{ agency: 2, bets: 0 }])
+      expect(yield* store.closeIfDue).toEqual([])
+    })
+  )
+
   it.live("fails to open if the connection is lost while tables are created, then opens", () =>
     Effect.gen(function* () {
       const way = yield* proxied

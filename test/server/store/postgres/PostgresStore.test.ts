@@ -7,6 +7,7 @@
 import { randomUUID } from "node:crypto"
 import { expect, it } from "@effect/vitest"
 import { Effect, Fiber, Layer, Redacted, type Scope, Stream } from "effect"
+import type { ExpectedAgencies } from "../../../../src/domain/Draw.ts"
 import { BetStore, BetStoreReader } from "../../../../src/server/store/BetStore.ts"
 import * as PostgresStore from "../../../../src/server/store/postgres/PostgresStore.ts"
 import { showPostgresUrl } from "../../../../src/server/store/postgres/PostgresUrl.ts"
@@ -28,7 +29,7 @@ import {
   type Stores,
   storedDraw
 } from "../BetStore.conformance.ts"
-import { closingConformance } from "../Closing.conformance.ts"
+import { closingConformance, finishOrExclude } from "../Closing.conformance.ts"
 
 const optionsOf = (url: string, drawId = "default"): PostgresStore.Options => ({
   url: Redacted.make(url),
@@ -449,6 +450,120 @@ describePostgres("PostgresStore", (database) => {
         for (const step of [0, 1]) {
           expect(recorded.filter((isFirst) => isFirst[step])).toHaveLength(1)
         }
+      }
+    })
+  )
+
+  it.live("an exclusion waits for a running append, and reports its bets", () =>
+    Effect.gen(function* () {
+      const { url, store } = yield* withThreeBets
+      const held = yield* hold(url, ...APPEND)
+      const excluding = yield* held.keepsWaiting(store.exclude([1]))
+      yield* held.commit
+      expect(yield* Fiber.join(excluding)).toEqual([{ agency: 1, bets: 4 }])
+    })
+  )
+
+  it.live("no agency of a request is excluded if one of them finishes meanwhile", () =>
+    Effect.gen(function* () {
+      const { url, store } = yield* withThreeBets
+      const other = yield* open(url, "large")
+      yield* other.openDraw(drawOf([1, 2, 3], 7574, "large"))
+      const finish = (agency: number) =>
+        `update agencies set finished = true
+          where agency = ${agency} and draw = (select id from draws where name = 'large')`
+      const held = yield* hold(url, finish(2))
+      const excluding = yield* held.keepsWaiting(other.exclude([1, 2]))
+      yield* held.commit
+      expect(yield* Effect.flip(Fiber.join(excluding))).toMatchObject({
+        _tag: "NotExcluded",
+        why: "finished",
+        agencies: [2]
+      })
+      expect([...(yield* other.progress).keys()]).toEqual([2])
+      const taken = yield* hold(url, finish(3))
+      const again = yield* taken.keepsWaiting(other.exclude([1, 3]))
+      yield* taken.rollback
+      expect(yield* Fiber.join(again)).toEqual([
+        { agency: 1, bets: 0 },
+        { agency: 3, bets: 0 }
+      ])
+      expect((yield* store.progressOf(1)).excluded).toBe(false)
+    })
+  )
+
+  it.live("bets and finishes that waited for an exclusion are refused", () =>
+    Effect.gen(function* () {
+      const { url, store } = yield* withThreeBets
+      for (const write of [
+        store.append(1, 3, bets(1, 3, 2)),
+        store.append(1, 3, bets(1, 3, 2), { last: whole(bets(1, 0, 5)) }),
+        store.finish(1, 3, whole(bets(1, 0, 3)))
+      ] as ReadonlyArray<Effect.Effect<void, unknown>>) {
+        yield* query(url, "update agencies set excluded = false")
+        const held = yield* hold(url, "update agencies set excluded = true where agency = 1")
+        const writing = yield* held.keepsWaiting(write)
+        yield* held.commit
+        expect(yield* Effect.flip(Fiber.join(writing))).toMatchObject({
+          _tag: "Excluded",
+          agency: 1
+        })
+      }
+      expect(yield* store.progressOf(1)).toMatchObject({ bets: 3, finished: false })
+    })
+  )
+
+  it.live("PostgreSQL's clock closes the draw for every server, before any of them acts", () =>
+    Effect.gen(function* () {
+      const { url, store } = yield* withThreeBets
+      const other = yield* open(url)
+      yield* store.moveClose(Date.now() - 1)
+      // No book is finished yet, so the draw waits for one.
+      yield* other.append(1, 3, bets(1, 3, 2))
+      yield* other.append(2, 0, bets(2, 0, 2))
+      yield* other.finish(2, 2, whole(bets(2, 0, 2)))
+      const late: ReadonlyArray<Effect.Effect<void, unknown>> = [
+        store.append(1, 5, bets(1, 5, 1)),
+        store.append(1, 5, bets(1, 5, 1), { last: whole(bets(1, 0, 6)) }),
+        store.finish(1, 5, whole(bets(1, 0, 5)))
+      ]
+      for (const write of late) {
+        expect(yield* Effect.flip(write)).toMatchObject({ _tag: "Excluded", agency: 1 })
+      }
+      expect(yield* store.progressOf(1)).toMatchObject({ bets: 5, excluded: false })
+      expect(yield* Effect.flip(other.append(2, 2, bets(2, 2, 1)))).toMatchObject({
+        _tag: "AlreadyFinished"
+      })
+      yield* other.finish(2, 2, whole(bets(2, 0, 2)))
+      const closed = yield* Effect.all([store.closeIfDue, other.closeIfDue], {
+        concurrency: "unbounded"
+      })
+      expect(closed.flat()).toEqual([{ agency: 1, bets: 5 }])
+    })
+  )
+
+  it.live("an agency finishes at one of three servers or is excluded at another", () =>
+    Effect.gen(function* () {
+      const agencies = Array.from({ length: 1_000 }, (_, index) => index + 1)
+      const url = yield* schema
+      const servers = [yield* open(url), yield* open(url), yield* open(url)]
+      yield* servers[0]!.openDraw(drawOf([...agencies, 2_000] as unknown as ExpectedAgencies))
+      const finished = yield* Effect.forEach(
+        agencies,
+        (agency) => finishOrExclude(agency, servers[agency % 3]!, servers[(agency + 1) % 3]!),
+        { concurrency: 6 }
+      )
+      // Each side won sometimes, so both were really tried at once.
+      expect(new Set(finished)).toEqual(new Set([true, false]))
+      yield* servers[0]!.finish(2_000, 0, whole())
+      for (const step of ["recordNumber", "recordDraw"] as const) {
+        const isFirst = yield* Effect.forEach(
+          servers,
+          (server): Effect.Effect<boolean, unknown> =>
+            step === "recordDraw" ? server.recordDraw : server.recordNumber(7574),
+          { concurrency: "unbounded" }
+        )
+        expect(isFirst.toSorted()).toEqual([false, false, true])
       }
     })
   )
