@@ -1,4 +1,4 @@
-/** The draw: the agencies that take part, where the winning number comes from, and when it closes. */
+/** The draw: its agencies, where the winning number comes from, and when the books are closed. */
 import { Schema } from "effect"
 import { Agency } from "./Agency.ts"
 import { BetNumber } from "./Bet.ts"

@@ -79,8 +79,7 @@ export const settings = {
     flagOnly: true
   }),
   at: Setting.optional("at", "<time>", {
-    description:
-      "New close time, such as 2026-12-01T21:00:00-03:00, or never; possible until the old one",
+    description: "New close time, such as 2026-12-01T21:00:00-03:00, or never",
     schema: SettingText.TimeOrNever,
     flagOnly: true
   }),

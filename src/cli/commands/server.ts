@@ -61,20 +61,17 @@ export const settings = {
   agencies: sharedSettings.agencies,
   store: StoreSetting.store,
   draw: sharedSettings.draw,
-  numberFrom: Setting.withDefault("number-from", "<source>", {
-    description:
-      "Source of the winning number: fixed, or announced with lottery draw once every book is closed",
-    schema: SettingText.oneOf(["fixed", "announced"]),
+  numberFrom: Setting.choice("number-from", "<source>", ["fixed", "announced"], {
+    description: "Source of the winning number: --winning-number, or lottery draw later",
     default: "fixed"
   }),
   winningNumber: Setting.optional("winning-number", "<number>", {
-    description: "Winning number, if it is fixed",
+    description: "Winning number of a draw whose number is fixed",
     schema: NumberFromDigits,
     shownDefault: String(DEFAULT_WINNING_NUMBER)
   }),
   closeAt: Setting.optional("close-at", "<time>", {
-    description:
-      "Exclude the agencies that have not finished by this time, such as 2026-12-01T21:00:00-03:00",
+    description: "Exclude agencies that are unfinished then; such as 2026-12-01T21:00:00-03:00",
     schema: SettingText.TimeFromText
   }),
   once: Setting.flag("once", "Exit when every agency has its winners"),

@@ -215,7 +215,7 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
     yield* Deferred.succeed(barrier, { winningNumber, documents })
   })
 
-  /** Records the number, if it is known, and the draw; then lets the agencies have their winners. */
+  /** Records the number, if it is known, and the draw; then opens the barrier. */
   const holdDraw = Effect.fn("Lottery.draw")(function* (stored: StoredDraw) {
     const winningNumber = numberOf(stored)
     if (winningNumber === undefined) {

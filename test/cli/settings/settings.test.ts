@@ -14,9 +14,11 @@ import type * as Flag from "effect/cli/Flag"
 import { afterAll, describe, expect } from "vitest"
 import * as check from "../../../src/cli/commands/check.ts"
 import * as client from "../../../src/cli/commands/client.ts"
+import * as close from "../../../src/cli/commands/close.ts"
 import * as compose from "../../../src/cli/commands/compose.ts"
 import * as demo from "../../../src/cli/commands/demo.ts"
 import * as discard from "../../../src/cli/commands/discard.ts"
+import * as draw from "../../../src/cli/commands/draw.ts"
 import * as exportCommand from "../../../src/cli/commands/export.ts"
 import * as generate from "../../../src/cli/commands/generate.ts"
 import * as keys from "../../../src/cli/commands/keys.ts"
@@ -173,12 +175,26 @@ const CASES: Readonly<Record<string, Readonly<Record<string, Case>>>> = {
     agencies: AGENCIES,
     store: STORE,
     draw: DRAW,
+    numberFrom: {
+      fallback: "fixed",
+      name: "number-from",
+      text: "announced",
+      value: "announced",
+      wrong: ["drums", "expected one of fixed, announced"]
+    },
     winningNumber: {
-      fallback: 7574,
+      fallback: NONE,
       name: "winning-number",
       text: "42",
-      value: 42,
+      value: Option.some(42),
       wrong: ["10000", "expected 1 to 4 digits"]
+    },
+    closeAt: {
+      fallback: NONE,
+      name: "close-at",
+      text: "2026-12-01T21:00:00-03:00",
+      value: Option.some(Date.UTC(2026, 11, 2)),
+      wrong: ["2026-12-01T21:00:00", "expected a time with its offset"]
     },
     once: { fallback: false, name: "once", ...SWITCH },
     tlsCert: { name: "tls-cert", ...FILE },
@@ -444,6 +460,8 @@ const CASES: Readonly<Record<string, Readonly<Record<string, Case>>>> = {
     agency: { fallback: NONE, name: "agency", value: Option.some(3), ...AGENCY }
   },
   status: { store: STORE, draw: DRAW, json: { fallback: false, name: "json", ...SWITCH } },
+  close: { store: STORE, draw: DRAW, yes: { fallback: false, name: "yes", ...SWITCH } },
+  draw: { store: STORE, draw: DRAW, yes: { fallback: false, name: "yes", ...SWITCH } },
   discard: {
     store: STORE,
     draw: DRAW,
@@ -457,8 +475,10 @@ type Settings = Readonly<Record<string, Flag.Flag<unknown>>>
 const { identity, limits, ...serverSettings } = server.settings
 const { bet, tls: clientTls, ...clientSettings } = client.settings
 const { tls: pingTls, ...pingSettings } = ping.settings
-// Only a flag; it has its own test.
+// Only flags; they have their own tests.
 const { store: composeStore, ...composeSettings } = compose.settings
+const { at, without, ...closeSettings } = close.settings
+const { number: announcedNumber, ...drawSettings } = draw.settings
 
 const SETTINGS: Readonly<Record<string, Settings>> = {
   lottery: { logLevel: LogSettings.LogLevelFlag.flag, logFormat: LogSettings.LogFormatFlag.flag },
@@ -472,6 +492,8 @@ const SETTINGS: Readonly<Record<string, Settings>> = {
   demo: demo.settings,
   export: exportCommand.settings,
   status: status.settings,
+  close: closeSettings,
+  draw: drawSettings,
   discard: discard.settings
 }
 

@@ -49,7 +49,7 @@ const openFile = (disk: Disk, path: string, state: FoundState | undefined) =>
     )
   )
 
-/** Returns the discards that happened: a crash may have kept the last one from replacing the file. */
+/** Returns the discards that happened: a crash may have prevented the last one. */
 const discardedIn = ({ discarded, discarding }: FoundState, index: CsvIndex) =>
   discarding && index.bets(discarded.at(-1)?.agency ?? 0) > 0 ? discarded.slice(0, -1) : discarded
 

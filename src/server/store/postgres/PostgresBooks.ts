@@ -43,7 +43,8 @@ export const makeBooks = ({ drawId, key, read, sql }: Postgres, view: Fragment) 
   const page = (agency: Agency, { edition, from, until }: PageRange) => {
     // Stops at a gap: if another program deleted a bet, the remaining positions are wrong.
     const rows = sql<{ count: number; rows: string }>`
-      ${view} select count(*)::int4 as count, coalesce(string_agg(row, '' order by position), '') as rows
+      ${view} select count(*)::int4 as count,
+        coalesce(string_agg(row, '' order by position), '') as rows
       from (
         select position, row_number() over (order by position) - 1 as index,
           ${quoted("first_name")} || ',' || ${quoted("last_name")} || ','

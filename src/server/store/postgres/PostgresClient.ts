@@ -141,7 +141,7 @@ export interface Postgres {
   ) => Effect.Effect<A, Exclude<E, SqlError> | StoreUnavailable>
   /** Like `read`, for an idempotent write: it may run again after a lost answer. */
   readonly write: Postgres["read"]
-  /** Like `write`, without a deadline, for a statement that may read or delete any number of bets. */
+  /** Like `write`, without a deadline: the statement may read or delete any number of bets. */
   readonly writeSlowly: Postgres["read"]
 }
 

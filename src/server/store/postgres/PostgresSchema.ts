@@ -95,6 +95,6 @@ export const checkToRead = (postgres: Postgres) =>
 export const checkToAct = Effect.fnUntraced(function* (postgres: Postgres) {
   const version = yield* check(postgres)
   if (version === LATEST) return
-  const reason = `its tables have version ${version}: start a server of this release, to update them`
+  const reason = `its tables have version ${version}: start a server of this release to update them`
   return yield* new NotUsable({ reason })
 })

@@ -1,7 +1,7 @@
 /**
  * Writes books to PostgreSQL. An append or a finish is a single statement and therefore a
  * transaction. It updates the agency's row only if the row is in the state that the writer expects.
- * PostgreSQL allows one such update at a time across all servers. Every write can be repeated if its
+ * PostgreSQL allows one such update at a time across all servers. Each write can be repeated if its
  * answer is lost.
  */
 import { randomUUID } from "node:crypto"
@@ -83,7 +83,8 @@ export const makeWriter = (postgres: Postgres, notify: Effect.Effect<void>) => {
         return sql`
           with moved as (
             update agencies
-            set bets = bets + ${batch.count}, finished = ${last !== undefined}, last_write = ${token}
+            set bets = bets + ${batch.count}, finished = ${last !== undefined},
+              last_write = ${token}
             where draw = ${openKey} and agency = ${agency} and bets = ${position}
               and not finished and not excluded
               and edition = coalesce(${edition ?? null}::integer, edition)

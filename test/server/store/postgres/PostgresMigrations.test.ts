@@ -152,7 +152,8 @@ describeCluster("PostgresStore, with tables of version 1,", (shared) => {
       expect(
         yield* query(
           url,
-          "select indexrelid::regclass::text as name from pg_index where indrelid = 'bets'::regclass"
+          "select indexrelid::regclass::text as name " +
+            "from pg_index where indrelid = 'bets'::regclass"
         )
       ).toEqual([{ name: "bets_pkey" }])
       expect(yield* query(url, "select numbered_by = recorded_by as same from draws")).toEqual([
