@@ -15,7 +15,7 @@ import * as ControlClient from "../../../src/server/operator/ControlClient.ts"
 import * as ControlServer from "../../../src/server/operator/ControlServer.ts"
 import { ControlSocket } from "../../../src/server/operator/ControlSocket.ts"
 import { BetStore } from "../../../src/server/store/BetStore.ts"
-import { Disk } from "../../../src/server/store/embedded/Disk.ts"
+import { Disk, DiskError } from "../../../src/server/store/embedded/Disk.ts"
 import * as StoreUrl from "../../../src/server/store/StoreUrl.ts"
 import { temporaryFolder } from "../../support/TemporaryFolder.ts"
 import { whole } from "../../support/wholeBook.ts"
@@ -181,6 +181,28 @@ const advance = (seconds: number) =>
       Effect.promise(() => new Promise<void>((resolve) => setTimeout(resolve, 5)))
     )
   )
+
+it.live("a discard that fails halfway is answered, and the lottery takes notice", () =>
+  Effect.gen(function* () {
+    const disk = yield* Disk
+    const full = new DiskError({ operation: "rename", code: "ENOSPC", reason: "full" })
+    const rename: Disk["rename"] = (from, to) =>
+      to.endsWith("store") ? Effect.fail(full) : disk.rename(from, to)
+    const { lines, lottery, store, url } = yield* serving("csv").pipe(
+      Effect.provideService(Disk, { ...disk, rename })
+    )
+    yield* lottery.lookAgain
+    yield* until(() => lottery.standings.hasFinished(1))
+    expect(yield* Effect.flip(discard(url, 1))).toMatchObject({
+      _tag: "StoreFailed",
+      code: "StoreUnavailable",
+      message: expect.stringContaining("the bets of agency 1 are still stored")
+    })
+    yield* until(() => !lottery.standings.hasFinished(1))
+    expect((yield* store.progressOf(1)).bets).toBe(7)
+    expect(lines).toEqual([expect.stringContaining("book_discarded | result: fail | agencia: 1")])
+  })
+)
 
 const MANY = 100
 const MIB = 1024 * 1024
