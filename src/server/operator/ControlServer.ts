@@ -1,6 +1,6 @@
 /**
- * Answers the commands of operators on the control socket of the store. Who can connect may write
- * the store, so the limits are for programs that misbehave.
+ * Answers the commands of operators on the control socket of the store. A user who can connect can
+ * also write the store, so the limits are for programs that misbehave.
  */
 import type * as Net from "node:net"
 import * as NodeSocket from "@effect/platform-node/NodeSocket"

@@ -8,7 +8,7 @@ import { existsSync, readdirSync } from "node:fs"
 import { createServer, type Server, type Socket } from "node:net"
 import { dirname, join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Scope } from "effect"
+import { Cause, Effect, Exit, Fiber, Scope } from "effect"
 import { fixedNumber } from "../../../src/domain/Draw.ts"
 import * as ControlClient from "../../../src/server/operator/ControlClient.ts"
 import { BetStore } from "../../../src/server/store/BetStore.ts"
@@ -47,7 +47,7 @@ const hold = Effect.fnUntraced(function* (url: Url) {
 interface Asked {
   readonly id: number
   readonly tag: string
-  readonly payload: { readonly act: string } | null
+  readonly payload: { readonly act: string }
 }
 
 /** A server that answers `Ready`; `obey` decides about acts. Returns the ids of the acts. */
@@ -60,7 +60,7 @@ const scripted = Effect.fnUntraced(function* (
     if (line === "") return
     const asked = JSON.parse(line) as Asked
     if (asked.tag === "Ready") peer.write(answerTo(asked, null))
-    if (asked.payload === null) return
+    if (asked.tag !== "Discard") return
     acts.push(asked.payload.act)
     obey(peer, asked)
   }
@@ -143,6 +143,21 @@ describe.concurrent.each(["sqlite", "csv"] as const)("a command on a %s store", 
       expect(yield* discard(url, 1)).toBe(7)
       expect(ids).toHaveLength(3)
       expect(new Set(ids).size).toBe(1)
+    })
+  )
+
+  it.live("does not ask again once it is interrupted", () =>
+    Effect.gen(function* () {
+      const url = yield* filled(scheme)
+      yield* hold(url)
+      const asked = yield* scripted(url, () => {})
+      const waiting = yield* Effect.forkChild(discard(url, 1))
+      while (asked.length === 0) yield* Effect.sleep("10 millis")
+      yield* Fiber.interrupt(waiting)
+      yield* Effect.sleep("200 millis")
+      expect(asked).toHaveLength(1)
+      const exit = yield* Fiber.await(waiting)
+      expect(Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause)).toBe(true)
     })
   )
 
