@@ -96,7 +96,9 @@ describe("binary packets", () => {
       )
       expect(yield* peer.rest).toEqual(M.winnersOf(10, 12))
       expect(yield* documents(server, 1)).toEqual(["10", "11", "12"])
-      expect(linesAbout(server, "sorteo")).toEqual(["action: sorteo | result: success"])
+      expect(linesAbout(server, "sorteo")).toEqual([
+        "action: sorteo | result: success | cantidad: 5 | cant_ganadores: 3"
+      ])
       expect(server.log).toContain(
         "action: apuestas_almacenadas | result: success | agencia: 1 | cantidad: 2"
       )

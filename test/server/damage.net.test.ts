@@ -39,7 +39,8 @@ describe("a winning bet that another program changed", () => {
       expect(yield* first.rest).toEqual(Buffer.alloc(0))
       const json = yield* RawPeer.connect(server.port)
       yield* json.send(M.consultOf(1))
-      const why = "agency 1: the stored bet at position 1 was changed: expected a document"
+      const why =
+        "agency 1: the stored bet at position 1 was changed: document: expected 1 to 10 digits"
       expect(M.readJson(yield* json.rest)).toMatchObject({
         type_message: 3,
         payload: expect.stringContaining(why)

@@ -122,13 +122,16 @@ export class DrawMismatch extends Data.TaggedError("DrawMismatch")<{
   readonly requested: DrawTerms
 }> {
   override get message(): string {
+    const { drawId, requested, stored } = this
+    const isTimed = stored.closeAt !== undefined || requested.closeAt !== undefined
     const describe = ({ agencies, closeAt, source }: DrawTerms) => {
-      const close = closeAt === undefined ? "no close time" : `close time ${showTime(closeAt)}`
-      return `agencies ${describeAgencies(agencies)}, ${describeSource(source)} and ${close}`
+      const time = closeAt === undefined ? "no close time" : `close time ${showTime(closeAt)}`
+      const terms = `agencies ${describeAgencies(agencies)} and ${describeSource(source)}`
+      return isTimed ? `${terms}, ${time}` : terms
     }
     return (
-      `the draw ${this.drawId} was opened with ${describe(this.stored)}, ` +
-      `but this server was started with ${describe(this.requested)}; ` +
+      `the draw ${drawId} was opened with ${describe(stored)}, ` +
+      `but this server was started with ${describe(requested)}; ` +
       "use the same terms, or start another draw with --draw or --store"
     )
   }

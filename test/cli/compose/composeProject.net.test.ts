@@ -70,7 +70,7 @@ describe("a Compose project", () => {
         }).pipe(Effect.scoped)
 
         const first = yield* drawAndGoDown
-        expect(first.server).toContain("action: sorteo | result: success\n")
+        expect(first.server).toContain("action: sorteo | result: success | cantidad: ")
         expect(first.server).toContain("| listen_backlog: 5 | logging_level: INFO |")
         expect(first.client).toContain("| log_level: INFO | batch_max_amount: 100 |")
         expect(first.client).toContain("agencia: 1 | cantidad: 100\n")

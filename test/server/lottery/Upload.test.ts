@@ -52,7 +52,7 @@ const setUp = Effect.gen(function* () {
   const book = new Book(1, store, { comparing, digesting })
   const comeOn = Effect.fnUntraced(function* (
     lost: PeerConnection["lost"],
-    onFinished = Effect.void
+    onFinished: (bets?: number) => Effect.Effect<void> = () => Effect.void
   ) {
     const mustLeave = yield* Deferred.make<never, Superseded | Discarded | Excluded>()
     const connection = { ip: "10.0.0.1", mustLeave, lost }
@@ -109,7 +109,7 @@ describe("a commit", () => {
     Effect.gen(function* () {
       const { comeOn, disk } = yield* setUp
       const noted = yield* Latch.make()
-      const { upload } = yield* comeOn(Effect.never, Effect.asVoid(noted.open))
+      const { upload } = yield* comeOn(Effect.never, () => Effect.asVoid(noted.open))
       const { begun, free } = yield* holdWrites(disk)
       const finishing = yield* Effect.forkChild(upload.finish(0, whole().sha256))
       yield* begun

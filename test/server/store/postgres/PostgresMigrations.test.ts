@@ -8,7 +8,7 @@ import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import * as PgClient from "@effect/sql-pg/PgClient"
 import { expect, it } from "@effect/vitest"
-import { Effect, Fiber, Option, Redacted, type Scope } from "effect"
+import { Effect, Fiber, Option, Redacted } from "effect"
 import * as Reactivity from "effect/reactivity/Reactivity"
 import { BetStore } from "../../../../src/server/store/BetStore.ts"
 import * as PostgresStore from "../../../../src/server/store/postgres/PostgresStore.ts"
@@ -203,13 +203,9 @@ describeCluster("PostgresStore, with tables of version 1,", (shared) => {
   it.live("is only read by a command", () =>
     Effect.gen(function* () {
       const url = yield* sample("open")
-      const acting: Effect.Effect<unknown, unknown, Scope.Scope> = PostgresStore.discard(
-        optionsOf(url),
-        2
-      )
-      expect(yield* Effect.flip(acting)).toMatchObject({
+      expect(yield* Effect.flip(PostgresStore.makeExisting(optionsOf(url)))).toMatchObject({
         _tag: "StoreOpenError",
-        reason: "its tables have version 1: start a server of this release, to update them"
+        reason: "its tables have version 1: start a server of this release to update them"
       })
       expect(yield* versions(url)).toEqual([1])
     })
