@@ -6,16 +6,10 @@ import { Effect, type Scope } from "effect"
 import type { Agency } from "../../../domain/Agency.ts"
 import { StoreBroken, StoreUnavailable } from "../BetStore.ts"
 import { DiskError, writeAll } from "../embedded/Disk.ts"
-import {
-  type GroupedWrite,
-  isAlone,
-  type LoneWrite,
-  type Outcome,
-  type Write
-} from "../embedded/Write.ts"
+import type { Outcome, Write } from "../embedded/Write.ts"
 import type { KnownBooks } from "./CsvBook.ts"
 import { lengthWithout, release, rewriteWithout, type SharedFile } from "./CsvDiscard.ts"
-import { planOf } from "./CsvPlan.ts"
+import { type PlannedWrite, planOf } from "./CsvPlan.ts"
 import { type Rows, sizeOf, writeRows } from "./CsvRow.ts"
 import { type CsvState, type DiscardedBook, withoutAgency, writeState } from "./CsvState.ts"
 import { scanWinners, writeWinners } from "./CsvWinners.ts"
@@ -98,7 +92,7 @@ const note = (store: OpenCsv) =>
  * its rows are stored: when it is sent again they are compared, and the book is finished.
  */
 const withoutState = (
-  writes: ReadonlyArray<GroupedWrite>,
+  writes: ReadonlyArray<PlannedWrite>,
   outcomes: ReadonlyArray<Outcome>,
   reason: string
 ) =>
@@ -114,12 +108,12 @@ const withoutState = (
  */
 const beginsDiscardedBook = (
   { state: { discarded, discarding } }: OpenCsv,
-  writes: ReadonlyArray<GroupedWrite>
+  writes: ReadonlyArray<PlannedWrite>
 ): boolean =>
   discarding &&
   writes.some((write) => write.kind === "append" && write.agency === discarded.at(-1)?.agency)
 
-const add = Effect.fnUntraced(function* (store: OpenCsv, writes: ReadonlyArray<GroupedWrite>) {
+const add = Effect.fnUntraced(function* (store: OpenCsv, writes: ReadonlyArray<PlannedWrite>) {
   if (beginsDiscardedBook(store, writes)) yield* saveState(store, store.state)
   const { outcomes, rows, state } = planOf(store, writes)
   yield* cutTail(store)
@@ -179,7 +173,7 @@ const KEPT_DISCARDS = 100
 
 const discard = Effect.fnUntraced(function* (
   store: OpenCsv,
-  { act, agency }: Extract<LoneWrite, { kind: "discard" }>
+  { act, agency }: Extract<Write, { kind: "discard" }>
 ): Effect.fn.Return<Outcome, DiskError> {
   const { csv, editions, state } = store
   const done = state.discarded.find((book) => book.act === act)
@@ -210,23 +204,23 @@ const holdDraw = Effect.fnUntraced(function* (
   return { kind: "done" }
 })
 
-const commitAlone = (store: OpenCsv, write: LoneWrite) =>
-  write.kind === "discard" ? discard(store, write) : holdDraw(store)
+const isPlanned = (write: Write): write is PlannedWrite =>
+  write.kind !== "discard" && write.kind !== "recordDraw"
 
-const isGrouped = (write: Write): write is GroupedWrite => !isAlone(write)
+/** A discard and the draw are alone in their commits. */
+const run = (store: OpenCsv, writes: ReadonlyArray<Write>) => {
+  const [first] = writes
+  if (first?.kind === "discard") return Effect.map(discard(store, first), (done) => [done])
+  if (first?.kind === "recordDraw") return Effect.map(holdDraw(store), (done) => [done])
+  return add(store, writes.filter(isPlanned))
+}
 
 const toFailure = (error: DiskError) => {
   const { reason } = error
   return isRecoverable(error) ? new StoreUnavailable({ reason }) : new StoreBroken({ reason })
 }
 
-export const commit = (store: OpenCsv, writes: ReadonlyArray<Write>) => {
-  const [first] = writes
-  const committed =
-    first !== undefined && isAlone(first)
-      ? Effect.map(commitAlone(store, first), (outcome) => [outcome])
-      : add(store, writes.filter(isGrouped))
-  return Effect.mapError(committed, toFailure)
-}
+export const commit = (store: OpenCsv, writes: ReadonlyArray<Write>) =>
+  Effect.mapError(run(store, writes), toFailure)
 
 export const noteSynced = (store: OpenCsv) => Effect.mapError(note(store), toFailure)

@@ -1,11 +1,13 @@
 /** Plans a group of writes to a CSV store, before any of it is written. */
 import type { Agency } from "../../../domain/Agency.ts"
 import { type DrawStep, isStep, planStep } from "../embedded/DrawSteps.ts"
-import type { GroupedWrite, Outcome, Write } from "../embedded/Write.ts"
+import type { Outcome, Write } from "../embedded/Write.ts"
 import type { KnownBooks } from "./CsvBook.ts"
 import type { Rows } from "./CsvRow.ts"
 import type { CsvState, FinishedBook } from "./CsvState.ts"
 
+/** A write that only adds rows or changes the state. */
+export type PlannedWrite = Exclude<Write, { readonly kind: "discard" | "recordDraw" }>
 type Append = Extract<Write, { kind: "append" }>
 
 const DONE = { kind: "done" } as const
@@ -13,7 +15,7 @@ const DONE = { kind: "done" } as const
 /** Returns the rows to append, the state to write after them, and the outcome of each write. */
 export const planOf = (
   { csv, editions, state }: KnownBooks & { readonly state: CsvState },
-  writes: ReadonlyArray<GroupedWrite>
+  writes: ReadonlyArray<PlannedWrite>
 ) => {
   const rows: Array<Rows> = []
   const bets = new Map<Agency, number>()
@@ -53,7 +55,7 @@ export const planOf = (
     if (draw !== undefined) opened = draw
     return outcome
   }
-  const outcomeOf = (write: GroupedWrite): Outcome => {
+  const outcomeOf = (write: PlannedWrite): Outcome => {
     if (isStep(write)) return takeStep(write)
     if (write.kind === "told") {
       if (!state.told.has(write.agency)) told.add(write.agency)

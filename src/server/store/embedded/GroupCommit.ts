@@ -1,6 +1,7 @@
 /**
  * The writing half of both embedded stores, with group commit: writes that arrive during a commit
- * share the next one, so that a thousand small agencies cost only a few syncs.
+ * share the next one, so that a thousand small agencies cost only a few syncs. Operators' acts are
+ * committed alone, and overtake the writes that wait.
  */
 import { Clock, Deferred, Effect, Metric, Semaphore } from "effect"
 import type { Agency } from "../../../domain/Agency.ts"
@@ -27,7 +28,7 @@ import {
   OtherNumber
 } from "../StoredDraw.ts"
 import { newDraw } from "./DrawSteps.ts"
-import { isAlone, type Outcome, type Write } from "./Write.ts"
+import type { Act, GroupedWrite, Outcome, Write } from "./Write.ts"
 
 /** Maximum bytes of writes per commit. A single larger write is committed alone. */
 export const MAX_GROUP_BYTES = 8 * 1024 * 1024
@@ -37,8 +38,6 @@ const WRITE_OVERHEAD_BYTES = 64
 const ROW_OVERHEAD_BYTES = 12
 
 const sizeOf = (write: Write): number => {
-  // It fills a whole group, so that it is committed alone.
-  if (isAlone(write)) return MAX_GROUP_BYTES
   const rows = write.kind === "append" ? write.size + write.count * ROW_OVERHEAD_BYTES : 0
   return WRITE_OVERHEAD_BYTES + rows
 }
@@ -69,6 +68,8 @@ export const makeWriter = Effect.fnUntraced(function* (
   const brokenBy = yield* Deferred.make<never, StoreBroken>()
   /** The group that still accepts writes. Its first write waits for the permit. */
   let forming: Group | undefined
+  /** Acts that wait for the permit. */
+  const acts: Array<Group> = []
 
   const unlessBroken = <A>(write: Effect.Effect<A, CommitFailure>) =>
     Effect.suspend(() => (Deferred.isDoneUnsafe(brokenBy) ? Deferred.await(brokenBy) : write)).pipe(
@@ -79,10 +80,30 @@ export const makeWriter = Effect.fnUntraced(function* (
     Effect.suspend(() => {
       if (forming === group) forming = undefined
       return Effect.andThen(Metric.update(commits, 1), unlessBroken(commit(group.writes)))
-    })
+    }).pipe(Deferred.into(group.outcomes))
+
+  /** Acts come before any group that waits, so that an operator waits for one commit at most. */
+  const commitActs = Effect.whileLoop({
+    while: () => acts.length > 0,
+    body: () => commitGroup(acts.shift()!),
+    step: () => {}
+  })
+
+  const submitAct = Effect.fnUntraced(function* (act: Act) {
+    const group: Group = { writes: [act], outcomes: Deferred.makeUnsafe(), bytes: 0 }
+    acts.push(group)
+    yield* permit.withPermit(commitActs)
+    return yield* outcomeIn(group, 0)
+  }, Effect.uninterruptible)
+
+  const outcomeIn = Effect.fnUntraced(function* ({ outcomes }: Group, index: number) {
+    const outcome = (yield* Deferred.await(outcomes))[index]!
+    if (outcome.kind !== "unavailable") return outcome
+    return yield* new StoreUnavailable({ reason: outcome.reason })
+  })
 
   /** Commits a write. Once submitted, it runs to completion. */
-  const submit = Effect.fnUntraced(function* (write: Write) {
+  const submit = Effect.fnUntraced(function* (write: GroupedWrite) {
     const bytes = sizeOf(write)
     const isFirst = forming === undefined || forming.bytes + bytes > MAX_GROUP_BYTES
     if (isFirst) forming = { writes: [], outcomes: Deferred.makeUnsafe(), bytes: 0 }
@@ -92,10 +113,8 @@ export const makeWriter = Effect.fnUntraced(function* (
     // The first write commits the group. However it ends, the others end with it, so that none is
     // left waiting. They get their outcomes before the next group begins, so that their next writes
     // can join that group.
-    if (isFirst) yield* permit.withPermit(Deferred.into(commitGroup(group), group.outcomes))
-    const outcome = (yield* Deferred.await(group.outcomes))[index]!
-    if (outcome.kind !== "unavailable") return outcome
-    return yield* new StoreUnavailable({ reason: outcome.reason })
+    if (isFirst) yield* permit.withPermit(Effect.andThen(commitActs, commitGroup(group)))
+    return yield* outcomeIn(group, index)
   }, Effect.uninterruptible)
 
   const append = Effect.fnUntraced(function* (
@@ -138,7 +157,7 @@ export const makeWriter = Effect.fnUntraced(function* (
   const exclusionsIn = (outcome: Outcome) => (outcome.kind === "excluded" ? outcome.exclusions : [])
 
   const exclude = Effect.fnUntraced(function* (agencies: ReadonlyArray<Agency>) {
-    const outcome = yield* submit({ kind: "exclude", agencies })
+    const outcome = yield* submitAct({ kind: "exclude", agencies })
     if (outcome.kind === "notExcluded") return yield* new NotExcluded(outcome.problem)
     return exclusionsIn(outcome)
   })
@@ -150,12 +169,12 @@ export const makeWriter = Effect.fnUntraced(function* (
 
   const moveClose = Effect.fnUntraced(function* (closesAt: number | undefined) {
     const now = yield* Clock.currentTimeMillis
-    const outcome = yield* submit({ kind: "moveClose", closesAt, now })
+    const outcome = yield* submitAct({ kind: "moveClose", closesAt, now })
     if (outcome.kind === "notMoved") return yield* new CloseNotMoved(outcome.problem)
   })
 
   const recordNumber = Effect.fnUntraced(function* (winningNumber: number) {
-    const outcome = yield* submit({ kind: "recordNumber", winningNumber })
+    const outcome = yield* submitAct({ kind: "recordNumber", winningNumber })
     if (outcome.kind === "missing") return yield* new NotAllFinished({ missing: outcome.agencies })
     if (outcome.kind === "otherNumber") {
       return yield* new OtherNumber({ winningNumber: outcome.winningNumber })
@@ -164,7 +183,7 @@ export const makeWriter = Effect.fnUntraced(function* (
   })
 
   const recordDraw = Effect.gen(function* () {
-    const outcome = yield* submit({ kind: "recordDraw" })
+    const outcome = yield* submitAct({ kind: "recordDraw" })
     if (outcome.kind === "notNumbered") return yield* new NotNumbered()
     return outcome.kind === "done"
   })
@@ -172,7 +191,7 @@ export const makeWriter = Effect.fnUntraced(function* (
   const told = (agency: Agency) => Effect.asVoid(submit({ kind: "told", agency }))
 
   const discard = Effect.fnUntraced(function* (agency: Agency, act: string) {
-    const outcome = yield* submit({ kind: "discard", agency, act })
+    const outcome = yield* submitAct({ kind: "discard", agency, act })
     if (outcome.kind === "kept") {
       return yield* new BookKept({ agency, drawId, because: outcome.because })
     }

@@ -13,7 +13,7 @@ import type {
   StoredDraw
 } from "../StoredDraw.ts"
 
-/** The writes of a commit succeed or fail independently. `ALONE` are the only ones in theirs. */
+/** The writes of a commit succeed or fail independently. */
 export type Write =
   | {
       readonly kind: "append"
@@ -46,14 +46,12 @@ export type Write =
   | { readonly kind: "recordDraw" }
   | { readonly kind: "discard"; readonly agency: Agency; readonly act: string }
 
-/** Writes that replace or read whole files. */
-const ALONE = ["recordDraw", "discard"] as const
-type Alone = (typeof ALONE)[number]
-
-export type LoneWrite = Extract<Write, { readonly kind: Alone }>
-export type GroupedWrite = Exclude<Write, LoneWrite>
-
-export const isAlone = (write: Write): write is LoneWrite => ALONE.includes(write.kind as Alone)
+/** What operators do, and the draw itself: each is committed alone. */
+export type Act = Extract<
+  Write,
+  { readonly kind: "exclude" | "moveClose" | "recordNumber" | "recordDraw" | "discard" }
+>
+export type GroupedWrite = Exclude<Write, Act>
 
 /** The outcome of a write. Every refusal is final: that write stored nothing. */
 export type Outcome =
