@@ -78,8 +78,7 @@ const checkStopped = Effect.gen(function* () {
 /** Lets agencies be excluded and the number come later; records winners and discards. */
 const closeInSteps = Effect.gen(function* () {
   const sql = yield* SqlClient
-  // Servers that begin to use the tables wait for this transaction, and then see its version.
-  yield* sql`lock table draws, agencies, bets in access exclusive mode`
+  // A server that starts now waits for the lock on the migrations, and then sees the new version.
   if ((yield* sql`select from draws limit 1`).length > 0) yield* checkStopped
   yield* sql`
     alter table draws

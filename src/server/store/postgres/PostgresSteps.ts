@@ -68,7 +68,7 @@ export const makeSteps = (postgres: Postgres, notify: Effect.Effect<void>) => {
     sql<LockedRow>`
       select ${drawColumns(sql)}, numbered_by, recorded_by,
         ${millis(sql, "clock_timestamp()")} as now
-      from draws where name = ${drawId} and agencies is not null for update`,
+      from draws where name = ${drawId} and agencies is not null for no key update`,
     ([row]) => row && { draw: toDraw(row), ...row }
   )
 
