@@ -1,10 +1,10 @@
 /**
- * Decides which agencies a draw can go without, and when its number can be recorded. Imports no
- * library, because SQLite's worker loads it.
+ * Decides which agencies a draw can go without, when its close time can be moved, and which number
+ * can win. Imports no library, because SQLite's worker loads it.
  */
 import type { Agency } from "../../domain/Agency.ts"
 import type { AgencyProgress } from "./BetStore.ts"
-import type { Exclusion, ExclusionProblem, StoredDraw } from "./StoredDraw.ts"
+import type { CloseProblem, Exclusion, ExclusionProblem, StoredDraw } from "./StoredDraw.ts"
 
 type Progress = Pick<AgencyProgress, "bets" | "finished" | "excluded">
 export type ProgressOf = (agency: Agency) => Progress
@@ -54,6 +54,19 @@ export const awaitedIn = (draw: StoredDraw, progressOf: ProgressOf): ReadonlyArr
     const { excluded, finished } = progressOf(agency)
     return !(finished || excluded)
   })
+
+/** Returns why the close time cannot be moved; undefined if it can, or is the same already. */
+export const closeProblem = (
+  draw: StoredDraw | undefined,
+  closesAt: number | undefined,
+  now: number
+): CloseProblem | undefined => {
+  if (draw === undefined) return { why: "unopened" }
+  if (draw.closesAt === closesAt) return undefined
+  if (draw.winningNumber !== undefined) return { why: "numbered" }
+  if (draw.closesAt === undefined || draw.closesAt > now) return undefined
+  return { why: "passed", closesAt: draw.closesAt }
+}
 
 /** The only number that can win; undefined if it is not known yet. */
 export const numberOf = ({ source, winningNumber }: StoredDraw): number | undefined =>

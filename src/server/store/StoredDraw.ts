@@ -98,12 +98,15 @@ export class NotExcluded extends Data.TaggedError("NotExcluded")<ExclusionProble
   }
 }
 
-/** The close time stays as it was. */
-export class CloseNotMoved extends Data.TaggedError("CloseNotMoved")<{
+/** Why the close time cannot be moved. */
+export interface CloseProblem {
   readonly why: "unopened" | "numbered" | "passed"
   /** The close time that has passed. */
-  readonly closesAt?: number | undefined
-}> {
+  readonly closesAt?: number
+}
+
+/** The close time stays as it was. */
+export class CloseNotMoved extends Data.TaggedError("CloseNotMoved")<CloseProblem> {
   override get message(): string {
     const { closesAt = 0, why } = this
     const reasons = {

@@ -2,7 +2,14 @@
  * Plans the steps of a draw in an embedded store: who is excluded, when it closes, which number
  * wins. Imports no library, because SQLite's worker loads it.
  */
-import { awaitedIn, dueExclusionsOf, exclusionsOf, numberOf, type ProgressOf } from "../Closing.ts"
+import {
+  awaitedIn,
+  closeProblem,
+  dueExclusionsOf,
+  exclusionsOf,
+  numberOf,
+  type ProgressOf
+} from "../Closing.ts"
 import type { DrawTerms, StoredDraw } from "../StoredDraw.ts"
 import type { Outcome, Write } from "./Write.ts"
 
@@ -60,14 +67,9 @@ const moveClose = (
   { closesAt, now }: Extract<Write, { kind: "moveClose" }>,
   draw: StoredDraw | undefined
 ): Planned => {
-  if (draw === undefined) return { outcome: { kind: "notMoved", problem: { why: "unopened" } } }
-  if (draw.closesAt === closesAt) return { outcome: { kind: "done" } }
-  if (draw.winningNumber !== undefined) {
-    return { outcome: { kind: "notMoved", problem: { why: "numbered" } } }
-  }
-  if (draw.closesAt !== undefined && draw.closesAt <= now) {
-    const problem = { why: "passed", closesAt: draw.closesAt } as const
-    return { outcome: { kind: "notMoved", problem } }
+  const problem = closeProblem(draw, closesAt, now)
+  if (draw === undefined || problem !== undefined) {
+    return { outcome: { kind: "notMoved", problem: problem ?? { why: "unopened" } } }
   }
   return { outcome: { kind: "done" }, draw: { ...draw, closesAt } }
 }

@@ -6,7 +6,7 @@ import type { Agency } from "../../../domain/Agency.ts"
 import type { WholeBook } from "../BetStore.ts"
 import type {
   BookKept,
-  CloseNotMoved,
+  CloseProblem,
   DrawTerms,
   Exclusion,
   ExclusionProblem,
@@ -73,5 +73,3 @@ export type Outcome =
   | { readonly kind: "discarded"; readonly bets: number }
   /** This write could not be made durable, although others in its group may have been. */
   | { readonly kind: "unavailable"; readonly reason: string }
-
-type CloseProblem = Pick<CloseNotMoved, "why" | "closesAt">

@@ -7,7 +7,13 @@ import { hostname } from "node:os"
 import { Data, Effect } from "effect"
 import type { Agency } from "../../../domain/Agency.ts"
 import { type AgencyProgress, NO_PROGRESS } from "../BetStore.ts"
-import { dueExclusionsOf, exclusionsOf, type ProgressOf } from "../Closing.ts"
+import {
+  closeProblem,
+  dueExclusionsOf,
+  exclusionsOf,
+  numberOf,
+  type ProgressOf
+} from "../Closing.ts"
 import {
   BookKept,
   CloseNotMoved,
@@ -134,13 +140,8 @@ export const makeSteps = (postgres: Postgres, notify: Effect.Effect<void>) => {
   const moveClose = Effect.fnUntraced(function* (closesAt: number | undefined) {
     const move = Effect.gen(function* () {
       const locked = yield* lock
-      if (locked === undefined) return yield* new CloseNotMoved({ why: "unopened" })
-      const { draw, now } = locked
-      if (draw.closesAt === closesAt) return
-      if (draw.winningNumber !== undefined) return yield* new CloseNotMoved({ why: "numbered" })
-      if (draw.closesAt !== undefined && draw.closesAt <= now) {
-        return yield* new CloseNotMoved({ why: "passed", closesAt: draw.closesAt })
-      }
+      const problem = closeProblem(locked?.draw, closesAt, locked?.now ?? 0)
+      if (problem !== undefined) return yield* new CloseNotMoved(problem)
       yield* sql`update draws set closes_at = ${toTime(closesAt)} where name = ${drawId}`
     })
     yield* write(orRolledBack(sql.withTransaction(move)))
@@ -152,8 +153,7 @@ export const makeSteps = (postgres: Postgres, notify: Effect.Effect<void>) => {
       const locked = yield* lock
       if (locked === undefined) return yield* new NotAllFinished({ missing: [] })
       const { draw, numbered_by } = locked
-      const fixed = draw.source._tag === "fixed" ? draw.source.number : undefined
-      const only = draw.winningNumber ?? fixed ?? winningNumber
+      const only = numberOf(draw) ?? winningNumber
       if (only !== winningNumber) return yield* new OtherNumber({ winningNumber: only })
       if (numbered_by !== null) return numbered_by
       // Only a discard can reopen a finished book, and it waits for the lock.
