@@ -1,13 +1,14 @@
 /**
- * Measures how long operators wait for a server that is at work: `lottery discard` of an agency
- * without bets and of a small book, while five clients upload at full speed. The time from
- * connecting to the answer is measured in this process, and the whole command next to `node -e 0`.
+ * Measures how long operators wait for a server that is at work, while five clients upload at full
+ * speed: `lottery close` of an agency, `lottery draw` (refused, as books are unfinished), `lottery
+ * discard` of an agency without bets and of a small book. The time from connecting to the answer is
+ * measured in this process, and the whole command next to `node -e 0`.
  *
  * node_modules/.bin/node bench/operator.ts [bets per client] [rounds]
  */
 import { randomUUID } from "node:crypto"
 import { join } from "node:path"
-import { Effect } from "effect"
+import { Effect, Result } from "effect"
 import * as ControlClient from "../src/server/operator/ControlClient.ts"
 import { COMMAND } from "../test/support/processes/lotteryCommand.ts"
 import { temporaryFolder } from "../test/support/TemporaryFolder.ts"
@@ -20,11 +21,15 @@ import { report } from "./Turns.ts"
 const BETS = Number(process.argv[2] ?? 4_000_000)
 const ROUNDS = Number(process.argv[3] ?? 10)
 const CLIENTS = 5
+const DRAW = "default"
 const EMPTY = CLIENTS + 1
 const SMALL = CLIENTS + 2
 const SMALL_BETS = 1000
-/** How often an agency without bets is discarded per round. */
-const EMPTY_TIMES = 5
+/** How often each act without bets is timed per round. */
+const TIMES = 5
+/** The agencies that are excluded, one after the other. */
+const FIRST_EXCLUDED = SMALL + 1
+const AGENCIES = SMALL + ROUNDS * TIMES
 
 const inMillis = (seconds: ReadonlyArray<number>): string => {
   const millis = seconds.map((each) => each * 1000)
@@ -36,7 +41,7 @@ const measure = Effect.fnUntraced(function* (folder: string, scheme: "csv" | "sq
   const store = `${scheme}:${path}`
   const large = yield* books(folder, CLIENTS, BETS)
   const small = yield* books(folder, SMALL, SMALL_BETS)
-  const server = yield* startServer(folder, store, SMALL)
+  const server = yield* startServer(folder, store, AGENCIES)
   const clientOf = (agency: number, from: string) =>
     startClient(folder, server, { agency, book: join(from, `agency-${agency}.csv`) })
   /** Stores the small book; its client ends with the discard. */
@@ -44,17 +49,35 @@ const measure = Effect.fnUntraced(function* (folder: string, scheme: "csv" | "sq
     const client = yield* clientOf(SMALL, small)
     yield* Program.awaitText(client, client.log, /waiting_for_draw/)
   })
-  const timed = (agency: number) =>
+  const timed = <A>(ask: ControlClient.Ask<A>) =>
     Effect.gen(function* () {
       const begin = performance.now()
-      const asked = { draw: "default", agency, act: randomUUID() }
-      const bets = yield* ControlClient.act({ _tag: scheme, path }, "default", (control) =>
-        control.Discard(asked)
-      )
-      const expected = agency === SMALL ? SMALL_BETS : 0
-      if (bets !== expected) throw new Error(`${bets} bets were discarded, not ${expected}`)
-      return (performance.now() - begin) / 1000
+      const result = yield* Effect.result(ControlClient.act({ _tag: scheme, path }, DRAW, ask))
+      return { result, seconds: (performance.now() - begin) / 1000 }
     })
+  const timedDiscard = (agency: number) =>
+    Effect.gen(function* () {
+      const asked = { draw: DRAW, agency, act: randomUUID() }
+      const { result, seconds } = yield* timed((control) => control.Discard(asked))
+      const expected = agency === SMALL ? SMALL_BETS : 0
+      const bets = Result.getOrThrow(result)
+      if (bets !== expected) throw new Error(`${bets} bets were discarded, not ${expected}`)
+      return seconds
+    })
+  const timedClose = (agency: number) =>
+    Effect.gen(function* () {
+      const asked = { draw: DRAW, agencies: [agency] as const }
+      const { result, seconds } = yield* timed((control) => control.Exclude(asked))
+      if (Result.getOrThrow(result).length !== 1) throw new Error("the agency was not excluded")
+      return seconds
+    })
+  const timedDraw = Effect.gen(function* () {
+    const { result, seconds } = yield* timed((control) =>
+      control.Announce({ draw: DRAW, winningNumber: 7574 })
+    )
+    if (Result.isSuccess(result)) throw new Error("the number was recorded")
+    return seconds
+  })
   const command = nodeSeconds(
     ...[COMMAND, "discard", "--store", store, "--agency", `${EMPTY}`, "--yes"]
   )
@@ -62,24 +85,36 @@ const measure = Effect.fnUntraced(function* (folder: string, scheme: "csv" | "sq
   const clients = yield* Effect.forEach(Array.from({ length: CLIENTS }), (_, index) =>
     clientOf(index + 1, large)
   )
-  yield* Effect.sleep("1 second")
-  const seconds = { empty: [] as number[], small: [] as number[], command: [] as number[] }
-  const plain: Array<number> = []
+  // A client checks its book before it sends anything.
+  for (const client of clients) yield* Program.awaitText(client, client.log, /apuestas_enviadas/)
+  const seconds = {
+    close: [] as Array<number>,
+    draw: [] as Array<number>,
+    "discard of an agency without bets": [] as Array<number>,
+    [`discard of ${SMALL_BETS} bets`]: [] as Array<number>,
+    "the whole command lottery discard": [] as Array<number>,
+    "node -e 0": [] as Array<number>
+  }
+  const [close, draw, empty, smallBook, whole, plain] = Object.values(seconds)
+  let excluded = FIRST_EXCLUDED
   for (let round = 0; round < ROUNDS; round++) {
     yield* sendSmall
-    for (let times = 0; times < EMPTY_TIMES; times++) seconds.empty.push(yield* timed(EMPTY))
-    seconds.small.push(yield* timed(SMALL))
-    seconds.command.push(yield* command)
-    plain.push(yield* nodeSeconds("-e", "0"))
+    for (let times = 0; times < TIMES; times++) {
+      close!.push(yield* timedClose(excluded++))
+      draw!.push(yield* timedDraw)
+      empty!.push(yield* timedDiscard(EMPTY))
+    }
+    smallBook!.push(yield* timedDiscard(SMALL))
+    whole!.push(yield* command)
+    plain!.push(yield* nodeSeconds("-e", "0"))
   }
   for (const { log } of clients) {
     if (!log().includes('"action":"waiting_for_draw"')) continue
     yield* Effect.fail(new Program.ProgramFailed({ message: "the books are too small" }))
   }
-  yield* report(`${scheme}: discard of an agency without bets: ${inMillis(seconds.empty)}`)
-  yield* report(`${scheme}: discard of ${SMALL_BETS} bets: ${inMillis(seconds.small)}`)
-  yield* report(`${scheme}: the whole command: ${inMillis(seconds.command)}`)
-  yield* report(`${scheme}: node -e 0: ${inMillis(plain)}`)
+  for (const [what, took] of Object.entries(seconds)) {
+    yield* report(`${scheme}: ${what}: ${inMillis(took)}`)
+  }
 }, Effect.scoped)
 
 const main = Effect.gen(function* () {

@@ -56,9 +56,10 @@ const UNLESS_BROKEN = {
   while: (error: { readonly _tag: string }) => error._tag !== "StoreBroken"
 }
 
-/** How often an open draw with a close time is looked at: within a minute of a change of clocks. */
+/** Maximum time until the next look at a draw with a close time: the clock may be changed. */
 const MAX_LOOK_INTERVAL_MILLIS = 60_000
-const MIN_LOOK_INTERVAL_MILLIS = 1000
+/** Time until the next look after the close time, while no book is finished yet. */
+const OVERDUE_LOOK_INTERVAL_MILLIS = 1000
 
 /** An agency's own winners. */
 export interface Winners {
@@ -299,8 +300,8 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
   const untilNextLook = Effect.gen(function* () {
     if (closesAt === undefined || standings.allFinished()) return yield* lookRequested.await
     const left = closesAt - (yield* Clock.currentTimeMillis)
-    const clamped = Math.min(Math.max(left, MIN_LOOK_INTERVAL_MILLIS), MAX_LOOK_INTERVAL_MILLIS)
-    yield* Effect.raceFirst(lookRequested.await, Effect.sleep(clamped))
+    const wait = left > 0 ? Math.min(left, MAX_LOOK_INTERVAL_MILLIS) : OVERDUE_LOOK_INTERVAL_MILLIS
+    yield* Effect.raceFirst(lookRequested.await, Effect.sleep(wait))
   })
   yield* untilNextLook.pipe(
     Effect.andThen(lookRequested.close),

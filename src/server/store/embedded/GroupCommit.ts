@@ -62,7 +62,8 @@ interface Group {
  */
 export const makeWriter = Effect.fnUntraced(function* (
   drawId: string,
-  commit: (writes: ReadonlyArray<Write>) => Effect.Effect<ReadonlyArray<Outcome>, CommitFailure>
+  commit: (writes: ReadonlyArray<Write>) => Effect.Effect<ReadonlyArray<Outcome>, CommitFailure>,
+  maxGroupBytes = MAX_GROUP_BYTES
 ) {
   const permit = yield* Semaphore.make(1)
   const brokenBy = yield* Deferred.make<never, StoreBroken>()
@@ -105,7 +106,7 @@ export const makeWriter = Effect.fnUntraced(function* (
   /** Commits a write. Once submitted, it runs to completion. */
   const submit = Effect.fnUntraced(function* (write: GroupedWrite) {
     const bytes = sizeOf(write)
-    const isFirst = forming === undefined || forming.bytes + bytes > MAX_GROUP_BYTES
+    const isFirst = forming === undefined || forming.bytes + bytes > maxGroupBytes
     if (isFirst) forming = { writes: [], outcomes: Deferred.makeUnsafe(), bytes: 0 }
     const group = forming!
     const index = group.writes.push(write) - 1

@@ -24,6 +24,8 @@ import { winnersOf } from "../WinningRows.ts"
 import type { Calls, Reply, Request, Settings } from "./SqliteWorker.ts"
 
 const BUSY_TIMEOUT_MILLIS = 5_000
+/** SQLite takes some 40 ms to insert as many rows; an operator's act waits for one commit. */
+const MAX_GROUP_BYTES = 1024 * 1024
 /** How long a worker may take to close; a commit and a checkpoint may be pending. */
 const CLOSE_TIMEOUT = "10 seconds"
 
@@ -181,7 +183,7 @@ const makeBooks = ({ call }: Started) => {
 export const open = Effect.fnUntraced(function* (options: Options, path: string) {
   const { drawId } = options
   const worker = yield* startWorker(options, path, false)
-  const { breakNow, ...writer } = yield* makeWriter(drawId, worker.commit)
+  const { breakNow, ...writer } = yield* makeWriter(drawId, worker.commit, MAX_GROUP_BYTES)
   // The worker can die, or a sync can fail, while no commit is waiting.
   yield* worker.broken.pipe(Effect.catchTag("StoreBroken", breakNow), Effect.forkScoped)
   return BetStore.of({
