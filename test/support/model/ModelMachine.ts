@@ -5,12 +5,16 @@
  */
 import { randomUUID } from "node:crypto"
 import { Cause, Context, Effect, Exit, Layer, Logger, Scope } from "effect"
+import type * as RpcClient from "effect/rpc/RpcClient"
+import * as RpcTest from "effect/rpc/RpcTest"
 import { ActionLine } from "../../../src/domain/ActionLog.ts"
 import { Draw, type ExpectedAgencies, fixedNumber } from "../../../src/domain/Draw.ts"
 import { Identity } from "../../../src/server/admission/Identity.ts"
 import { Memory, MessageMemory } from "../../../src/server/admission/MessageMemory.ts"
 import { defaultLimits } from "../../../src/server/admission/ServerLimits.ts"
 import { Lottery } from "../../../src/server/lottery/Lottery.ts"
+import * as ControlChannel from "../../../src/server/operator/Control.ts"
+import * as ControlActs from "../../../src/server/operator/ControlActs.ts"
 import * as BinarySession from "../../../src/server/session/BinarySession.ts"
 import * as JsonSession from "../../../src/server/session/JsonSession.ts"
 import * as NativeSession from "../../../src/server/session/NativeSession.ts"
@@ -26,6 +30,8 @@ export type Dialect = (typeof DIALECTS)[number]
 export type Stop = CrashDisk.Kept | "killed"
 
 type Store = BetStore["Service"]
+/** The client of the control channel. */
+export type Control = RpcClient.RpcClient<ControlChannel.Acts>
 type LotteryService = Lottery["Service"]
 
 /** Deliberate bugs, so that a test can prove that it would detect them. */
@@ -60,8 +66,13 @@ export class ModelMachine {
   readonly defects: Array<Cause.Cause<unknown>> = []
   readonly log: Array<string> = []
 
-  constructor(agencies: ExpectedAgencies, winningNumber: number, flaws: Flaws = {}) {
-    this.draw = new Draw({ id: "default", agencies, source: fixedNumber(winningNumber) })
+  constructor(
+    agencies: ExpectedAgencies,
+    winningNumber: number,
+    flaws: Flaws = {},
+    terms: Partial<Pick<Draw, "source" | "closeAt">> = {}
+  ) {
+    this.draw = new Draw({ id: "default", agencies, source: fixedNumber(winningNumber), ...terms })
     this.flaws = flaws
     this.disk = CrashDisk.make(FOLDER, flaws.ignoreSyncs)
   }
@@ -147,11 +158,35 @@ export class ModelMachine {
       return peer
     })
 
+  /** Executes an operator's act, as the control channel does. */
+  readonly act = <A, E>(ask: (control: Control) => Effect.Effect<A, E>) =>
+    Effect.gen({ self: this }, function* () {
+      const draw = this.draw.id
+      const { lookAgain } = Context.get(this.services!, Lottery)
+      const place = { draw, store: this.store, log: Effect.logWarning, changed: lookAgain }
+      const handlers = ControlChannel.Control.toLayer(ControlActs.make(place))
+      const control = yield* Effect.provide(RpcTest.makeClient(ControlChannel.Control), handlers)
+      return yield* ask(control)
+    }).pipe(Effect.scoped, Effect.provideContext(this.services!))
+
+  /** Executes an act until it ends or the machine stops; returns its outcome if there is one. */
+  readonly actUntilStopped = <A, E>(ask: (control: Control) => Effect.Effect<A, E>) =>
+    Effect.gen({ self: this }, function* () {
+      // Detached, because it waits forever once the disk has stopped.
+      const acting = yield* Effect.forkDetach(this.act(ask))
+      while (!this.hasStopped() && acting.pollUnsafe() === undefined) yield* Effect.yieldNow
+      yield* this.settle
+      return acting.pollUnsafe()
+    })
+
   /** Discards an agency's book, as `lottery discard` does while a server runs. */
   readonly discard = (agency: number) =>
     Effect.gen({ self: this }, function* () {
-      const result = yield* Effect.exit(this.store.discard(agency, randomUUID()))
-      yield* this.lookAgain
+      const discarding = this.act(({ Discard }) =>
+        Discard({ draw: this.draw.id, agency, act: randomUUID() })
+      )
+      const result = yield* Effect.exit(discarding)
+      yield* this.settle
       return result
     })
 
