@@ -321,6 +321,35 @@ it.effect("a discard is durable even if its end could not be noted", () =>
   })
 )
 
+it.effect("a discard whose end could not be noted does not drop the corrected book later", () =>
+  Effect.gen(function* () {
+    const machine = CrashDisk.make("/there")
+    const disk = machine.attach()
+    let states = Number.POSITIVE_INFINITY
+    const open: Disk["open"] = (path, flags) =>
+      /\.state\.json\.\d+\.tmp$/.test(path) && --states < 0
+        ? Effect.fail(new DiskError({ operation: "open", code: "ENOSPC", reason: "full" }))
+        : disk.open(path, flags)
+    const openOn = (on: Disk) =>
+      Scope.provide(CsvStore.openStore(on, "/there/bets.csv", at), Scope.makeUnsafe())
+    const store = yield* openOn({ ...disk, open })
+    yield* fill(store)
+    states = 1
+    const act = randomUUID()
+    expect(yield* store.discard(1, act)).toBe(30)
+    // After a crash its rows would look like those of the discarded book.
+    const corrected = bets(1, 50, 5)
+    expect(yield* Effect.flip(store.append(1, 0, corrected))).toMatchObject({ reason: "full" })
+    states = Number.POSITIVE_INFINITY
+    yield* store.append(1, 0, corrected)
+    machine.cut(0)
+    const again = yield* openOn(machine.attach())
+    expect(yield* again.discard(1, act)).toBe(30)
+    const { text } = yield* Effect.provideService(bookOf(1), BetStore, again)
+    expect(text).toBe(bytesOf([corrected]))
+  })
+)
+
 it.effect(
   "a discard keeps the other books, whenever the power is cut and whatever is on the disk",
   () =>
