@@ -337,6 +337,16 @@ const ask = (index: number) =>
     })
   )
 
+/** A new JSON connection requests the winners of an agency, before or after the draw. */
+const askAtOnce = (agency: number) =>
+  command(`askAtOnce(${agency})`, (model, real) =>
+    Effect.gen(function* () {
+      yield* Effect.promise(() => connect(agency, "json", "right").run(model, real))
+      const last = model.connections.filter((one) => one.alive && !one.waits).length - 1
+      yield* Effect.promise(() => ask(last).run(model, real))
+    })
+  )
+
 const drop = (index: number) =>
   command(`drop(${index})`, (model, real) =>
     Effect.gen(function* () {
@@ -710,6 +720,7 @@ const ofAgencies = (agency: fc.Arbitrary<number>): Array<fc.Arbitrary<Command>> 
   fc.tuple(agency, fc.constantFrom(...DIALECTS)).map((args) => rival(...args)),
   fc.tuple(index, fc.boolean(), fc.boolean()).map((args) => finishCommand(...args)),
   index.map(ask),
+  agency.map(askAtOnce),
   index.map(drop),
   fc.tuple(index, count, fc.boolean()).map((args) => loseAnswer(...args)),
   fc.constantFrom(...STOPS).map(restart),
