@@ -15,8 +15,9 @@ import { type BatchDialect, sendBook } from "./SendBook.ts"
 
 /** The dialect cannot give a reason. */
 const REFUSED =
-  "its log has the reason (the agency does not take part or is not authorized, a bet is invalid, " +
-  "the stored book is different, the agency has another client, or the server has no room)"
+  "its log has the reason (the agency does not take part, was excluded or is not authorized, " +
+  "a bet is invalid, the stored book is different, the agency has another client, " +
+  "or the server has no room)"
 
 /** `packetBytes` limits a whole packet, including its size and `continue`. */
 export const make = (agency: Agency, packetBytes: number): Conversation => {

@@ -89,7 +89,7 @@ export class Lottery extends Context.Service<
     readonly standings: Pick<Standings, "now" | "changedFrom" | "hasFinished">
 
     /** Waits for the draw, then returns the agency's own winners. */
-    readonly winnersOf: (agency: Agency) => Effect.Effect<Winners, DamagedBet>
+    readonly winnersOf: (agency: Agency) => Effect.Effect<Winners, DamagedBet | Excluded>
 
     /** Records that an agency received its winners; retries while the store is unavailable. */
     readonly told: (agency: Agency) => Effect.Effect<void, StoreBroken>
@@ -194,8 +194,9 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
     for (const agency of draw.agencies) {
       const { bets, edition, finished, told, ...found } = progress.get(agency) ?? NO_PROGRESS
       if (told) untold.delete(agency)
-      yield* noteEdition(agency, edition)
+      // First the exclusion, which is final and therefore the better reason to disconnect.
       if (found.excluded && (yield* noteExcluded(agency))) yield* DrawLog.excluded(agency, bets)
+      yield* noteEdition(agency, edition)
       if (finished) {
         yield* standings.finish(agency)
       } else if (standings.hasFinished(agency) && !finishedMeanwhile.has(agency)) {
@@ -225,6 +226,8 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
       return
     }
     yield* store.recordNumber(winningNumber)
+    // From now on no book changes, but one may have been discarded and its agency excluded.
+    yield* applyProgress(yield* store.progress)
     if (yield* store.recordDraw) hasRecordedDraw = true
     yield* openBarrier(winningNumber)
   })
@@ -248,6 +251,7 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
   )
 
   const upload = Effect.fnUntraced(function* (agency: Agency, connection: BookConnection) {
+    yield* refuseExcluded(agency)
     const seen = yield* noteCurrentEdition(agency)
     if (seen.excluded) return yield* new Excluded({ agency })
     const book = bookOf(agency)
@@ -287,7 +291,9 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
   })
 
   // A server that starts after the close time closes the books before it accepts.
-  if (closesAt !== undefined) yield* store.closeIfDue
+  if (closesAt !== undefined) {
+    for (const { agency, bets } of yield* store.closeIfDue) yield* DrawLog.excluded(agency, bets)
+  }
   const progress = yield* store.progress
   for (const [agency, found] of progress) if (found.excluded) yield* noteExcluded(agency)
   yield* applyProgress(progress)
@@ -317,13 +323,15 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
     upload,
     watch,
     standings,
-    winnersOf: (agency) =>
-      Effect.flatMap(Deferred.await(barrier), ({ documents: all, winningNumber }) => {
-        const documents = all.get(agency) ?? []
-        return documents instanceof DamagedBet
-          ? Effect.fail(documents)
-          : Effect.succeed({ documents, winningNumber })
-      }),
+    winnersOf: Effect.fnUntraced(function* (agency) {
+      const { documents: all, winningNumber } = yield* Deferred.await(barrier)
+      // An empty list would mean that the agency took part and has no winners.
+      yield* refuseExcluded(agency)
+      const documents = all.get(agency) ?? []
+      return yield* documents instanceof DamagedBet
+        ? Effect.fail(documents)
+        : Effect.succeed({ documents, winningNumber })
+    }),
     told,
     allTold: everyoneTold.await,
     lookAgain: Effect.asVoid(lookRequested.open)

@@ -176,6 +176,9 @@ const admit = Effect.fnUntraced(function* ({ peer, upload }: Conversation, agenc
   return yield* new BadMessage({ reason: `${own}, got a message for agency ${agency}`, agency })
 })
 
+/** Reasons that an excluded agency can get: if the store fails, nobody knows whether it is one. */
+const MAY_BE_EXCLUDED = new Set(["Excluded", "StoreUnavailable", "StoreBroken"])
+
 /**
  * Sends the refusal if the dialect has a message for it. Without one, a peer that was superseded or
  * whose book was discarded stays connected until the draw: it would mistake a close for a broken
@@ -188,7 +191,7 @@ const refuse = Effect.fnUntraced(function* (
 ) {
   // A message without bets may be a request for winners, and a refusal would say that there are
   // none.
-  const mayBeQuestion = reason._tag === "Excluded" && count === 0
+  const mayBeQuestion = count === 0 && MAY_BE_EXCLUDED.has(reason._tag)
   const answer = dialect.refused(reason.message, isFinished || mayBeQuestion)
   if (answer !== undefined) return yield* peer.connection.write(answer)
   if (reason._tag !== "Superseded" && reason._tag !== "Discarded") return

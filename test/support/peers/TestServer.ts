@@ -1,7 +1,12 @@
 /** An in-process server on free ports with a real store. */
 import { Context, Duration, Effect, Layer, Logger } from "effect"
 import { ActionLine } from "../../../src/domain/ActionLog.ts"
-import { Draw, type ExpectedAgencies, fixedNumber } from "../../../src/domain/Draw.ts"
+import {
+  Draw,
+  type ExpectedAgencies,
+  fixedNumber,
+  type NumberSource
+} from "../../../src/domain/Draw.ts"
 import { CurrentTls, type ServerTls } from "../../../src/server/admission/Certificates.ts"
 import { Identity } from "../../../src/server/admission/Identity.ts"
 import { defaultLimits, ServerLimits } from "../../../src/server/admission/ServerLimits.ts"
@@ -34,6 +39,11 @@ export interface Options {
   readonly tls?: ServerTls
   /** By default peers need no identity. */
   readonly identity?: Identity["Service"]
+  /** By default the winning number is fixed. */
+  readonly source?: NumberSource
+  /** By default the draw has no close time. */
+  readonly closeAt?: number
+  readonly drawId?: string
   /** Wraps the store to add a deliberate bug. */
   readonly flaw?: (store: BetStore["Service"]) => BetStore["Service"]
 }
@@ -44,10 +54,13 @@ export const start = Effect.fnUntraced(function* (
   agencies: ExpectedAgencies,
   winningNumber = 7574,
   {
+    closeAt,
+    drawId = "default",
     flaw = (flawless) => flawless,
     host = "127.0.0.1",
     identity = { certificates: false, tokens: undefined },
     limits = {},
+    source = fixedNumber(winningNumber),
     tls
   }: Options = {}
 ) {
@@ -57,7 +70,8 @@ export const start = Effect.fnUntraced(function* (
       log.push(part instanceof ActionLine ? part.toString() : String(part))
     }
   })
-  const draw = new Draw({ id: "default", agencies, source: fixedNumber(winningNumber) })
+  const terms = { agencies, source, ...(closeAt !== undefined && { closeAt }) }
+  const draw = new Draw({ id: drawId, ...terms })
   const options = { host, port: 0, winnersPort: 0, backlog: 511 }
   const layer = Server.layer(options).pipe(
     Layer.provideMerge(Lottery.layer(draw)),
