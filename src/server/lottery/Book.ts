@@ -7,6 +7,7 @@ import { Data, Deferred, Effect, type Scope, Semaphore } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
 import type { PeerConnection } from "../../protocol/PeerConnection.ts"
 import type { BetStore, Discarded, Excluded } from "../store/BetStore.ts"
+import { BookActivity } from "./BookActivity.ts"
 import { BookDigest } from "./BookDigest.ts"
 
 export class Superseded extends Data.TaggedError("Superseded")<{
@@ -39,6 +40,7 @@ export class Book {
   readonly store: BetStore["Service"]
   readonly comparing: Semaphore.Semaphore
   readonly digest: BookDigest
+  readonly activity = new BookActivity()
   /** Held during a commit, so that a resuming connection waits for the result. */
   readonly commit = Semaphore.makeUnsafe(1)
   private readonly connections = new Set<BookConnection>()
@@ -49,6 +51,10 @@ export class Book {
     this.store = store
     this.comparing = comparing
     this.digest = new BookDigest(agency, store, digesting)
+  }
+
+  get connectionCount(): number {
+    return this.connections.size
   }
 
   /** Adds a connection until the scope closes. */

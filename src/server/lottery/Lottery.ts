@@ -74,9 +74,11 @@ export class Lottery extends Context.Service<
 
     readonly admit: (agency: Agency) => Effect.Effect<void, UnknownAgency>
 
+    /** Begins an upload; `announced` is the size of the whole book, if the agency said it. */
     readonly upload: (
       agency: Agency,
-      connection: BookConnection
+      connection: BookConnection,
+      announced?: number
     ) => Effect.Effect<Upload.Upload, StoreUnavailable | Excluded, Scope.Scope>
 
     /** Adds a connection that only reads; a discard of the book disconnects it. */
@@ -87,6 +89,9 @@ export class Lottery extends Context.Service<
 
     /** Which agencies have finished; a discard makes an agency unfinished again. */
     readonly standings: Pick<Standings, "now" | "changedFrom" | "hasFinished">
+
+    /** What an agency does at this server; undefined if it has not connected. */
+    readonly activityOf: (agency: Agency) => Pick<Book, "activity" | "connectionCount"> | undefined
 
     /** Waits for the draw, then returns the agency's own winners. */
     readonly winnersOf: (agency: Agency) => Effect.Effect<Winners, DamagedBet | Excluded>
@@ -250,12 +255,17 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
     )
   )
 
-  const upload = Effect.fnUntraced(function* (agency: Agency, connection: BookConnection) {
+  const upload = Effect.fnUntraced(function* (
+    agency: Agency,
+    connection: BookConnection,
+    announced?: number
+  ) {
     yield* refuseExcluded(agency)
     const seen = yield* noteCurrentEdition(agency)
     if (seen.excluded) return yield* new Excluded({ agency })
     const book = bookOf(agency)
     yield* book.enter(connection)
+    book.activity.announced = announced
     return Upload.make(book, connection, seen, (bets) => noteFinished(agency, bets))
   })
 
@@ -323,6 +333,7 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
     upload,
     watch,
     standings,
+    activityOf: (agency) => books.get(agency),
     winnersOf: Effect.fnUntraced(function* (agency) {
       const { documents: all, winningNumber } = yield* Deferred.await(barrier)
       // An empty list would mean that the agency took part and has no winners.

@@ -9,6 +9,7 @@
 import { Data, Deferred, Effect } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
 import type { BetBatch } from "../../domain/BetBatch.ts"
+import { monotonicMillis } from "../../domain/MonotonicTime.ts"
 import {
   type AgencyProgress,
   AlreadyFinished,
@@ -56,7 +57,7 @@ export const make = (
   progress: AgencyProgress,
   onFinished: (finishedBets?: number) => Effect.Effect<void>
 ) => {
-  const { agency, digest, store } = book
+  const { activity, agency, digest, store } = book
   /** The progress at the last read; another connection may have stored more since. */
   let seen = progress
   /** The position in the book of this connection's next bet. */
@@ -77,6 +78,9 @@ export const make = (
     digest.add(edition, from, repeated)
     return known
   })
+
+  const noteActivity = (stored: number) =>
+    Effect.map(monotonicMillis, (now) => activity.note(now, stored))
 
   /** Reads the progress again, except for the writer: no other connection adds bets. */
   const refreshProgress = Effect.gen(function* () {
@@ -145,6 +149,7 @@ export const make = (
             : yield* book.commit.withPermit(storeRest(batch, compared, last))
         }
         position += batch.count
+        yield* noteActivity(stored.stored)
         yield* answer(stored)
       })
     )
@@ -176,6 +181,7 @@ export const make = (
   ) {
     if (seen.finished) return yield* new AlreadyFinished({ agency, bets: seen.bets })
     yield* appendAt(at, batch)
+    yield* noteActivity(batch.count)
     yield* answer({ stored: batch.count, repeated: 0 })
   }, Effect.uninterruptible)
 
@@ -198,6 +204,7 @@ export const make = (
       if (sha256 !== (yield* digest.of(seen))) return yield* new DigestMismatch({ agency, bets })
       if (!seen.finished) yield* recordFinish(sha256)
       position = bets
+      yield* noteActivity(0)
       yield* end
     },
     book.commit.withPermit,

@@ -9,6 +9,7 @@ import * as RpcGroup from "effect/rpc/RpcGroup"
 import { Agency } from "../../domain/Agency.ts"
 import { BetNumber } from "../../domain/Bet.ts"
 import { DrawId } from "../../domain/Draw.ts"
+import { DrawStanding } from "./DrawStanding.ts"
 
 /** The server that has the store open serves another draw of that store. */
 export class WrongDraw extends Schema.TaggedError<WrongDraw>()("WrongDraw", {
@@ -73,3 +74,13 @@ export const Control = RpcGroup.make(
   Rpc.make("Announce", { payload: { ...to, winningNumber: BetNumber }, error: failures })
 )
 export type Acts = RpcGroup.Rpcs<typeof Control>
+
+/** What a server answers besides the acts; a command without a server looks at the store itself. */
+export const Served = Control.add(
+  /** How far the draw has got; null if it has more agencies than one message should hold. */
+  Rpc.make("Standing", {
+    payload: to,
+    success: Schema.NullOr(DrawStanding),
+    error: Schema.Union([WrongDraw, StoreFailed])
+  })
+)

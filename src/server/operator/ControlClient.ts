@@ -13,9 +13,10 @@ import type { DrawId } from "../../domain/Draw.ts"
 import { StoreOpenError } from "../store/BetStore.ts"
 import { canonicalPath } from "../store/embedded/StoreLock.ts"
 import * as StoreUrl from "../store/StoreUrl.ts"
-import { type ActFailure, type Acts, Control } from "./Control.ts"
+import { type ActFailure, type Acts, Control, Served } from "./Control.ts"
 import * as ControlActs from "./ControlActs.ts"
 import * as ControlSocket from "./ControlSocket.ts"
+import type { DrawStanding } from "./DrawStanding.ts"
 
 /** One act, which can be asked for again if its answer is lost. */
 export type Ask<A> = (
@@ -29,6 +30,8 @@ const REACH_TIMEOUT = "5 seconds"
 const REACH_INTERVAL = "50 millis"
 /** A server answers pings even while it executes an act, but not before its store is open. */
 const SERVER_TIMEOUT = "30 seconds"
+/** How long a command waits for the standing before it looks at the store itself. */
+const STANDING_TIMEOUT = "2 seconds"
 /** How often a command asks again after it lost the answer. */
 const REPEATS = 3
 
@@ -61,6 +64,13 @@ const withoutServer = Effect.fnUntraced(function* <A>(
   return yield* Effect.catchTag(ask(control), "RpcClientError", Effect.die)
 }, Effect.scoped)
 
+/** Connects to the server that listens on a socket. */
+const layerSocket = (path: string) =>
+  RpcClient.layerProtocolSocket({ pingTimeout: SERVER_TIMEOUT }).pipe(
+    Layer.provide(Layer.effect(Socket.Socket, NodeSocket.makeNet({ path }))),
+    Layer.provide(RpcSerialization.layerNdjson)
+  )
+
 /** Asks the server that listens on a socket. */
 const throughServer = <A>(socket: string, store: string, ask: Ask<A>) =>
   Effect.gen(function* () {
@@ -72,15 +82,7 @@ const throughServer = <A>(socket: string, store: string, ask: Ask<A>) =>
       // A server that stops interrupts what it has not answered.
       Effect.catchCauseIf(Cause.hasInterruptsOnly, () => lost)
     )
-  }).pipe(
-    Effect.scoped,
-    Effect.provide(
-      RpcClient.layerProtocolSocket({ pingTimeout: SERVER_TIMEOUT }).pipe(
-        Layer.provide(Layer.effect(Socket.Socket, NodeSocket.makeNet({ path: socket }))),
-        Layer.provide(RpcSerialization.layerNdjson)
-      )
-    )
-  )
+  }).pipe(Effect.scoped, Effect.provide(layerSocket(socket)))
 
 /** Acts through the server if one can be reached, and on the store itself otherwise. */
 const once = Effect.fnUntraced(function* <A>(url: EmbeddedUrl, draw: DrawId, ask: Ask<A>) {
@@ -128,3 +130,34 @@ export const act = <A>(
   ask: Ask<A>
 ): Effect.Effect<A, ActFailure | StoreOpenError | AnswerLost> =>
   url._tag === "postgres" ? withoutServer(url, draw, ask) : onEmbedded(url, draw, ask)
+
+/**
+ * Asks the server that has the store open how far the draw has got. None if there is no server, it
+ * does not answer in time, or this user may not ask it.
+ */
+export const standing = (
+  url: StoreUrl.StoreUrl,
+  draw: DrawId
+): Effect.Effect<Option.Option<DrawStanding>> => {
+  if (url._tag === "postgres") return Effect.succeedNone
+  const ask = Effect.gen(function* () {
+    const canonical = yield* canonicalPath(url.path)
+    const socket = yield* ControlSocket.find(url.path, canonical)
+    if (Option.isNone(socket)) return undefined
+    // Each time a new connection, because a server bounds what one may send.
+    const asked = Effect.flatMap(RpcClient.make(Served), (server) => server.Standing({ draw }))
+    return yield* asked.pipe(
+      // A server that stops interrupts what it has not answered.
+      Effect.catchCauseIf(Cause.hasInterruptsOnly, () => Effect.succeed(null)),
+      // A server of another version may not know the question, or answer something else.
+      Effect.catchDefect(() => Effect.succeed(null)),
+      Effect.scoped,
+      Effect.provide(layerSocket(socket.value))
+    )
+  })
+  return ask.pipe(
+    Effect.timeoutOption(STANDING_TIMEOUT),
+    Effect.map(Option.flatMap(Option.fromNullishOr)),
+    Effect.orElseSucceed(() => Option.none())
+  )
+}

@@ -12,9 +12,10 @@ import { SocketServer } from "effect/socket/SocketServer"
 import type { DrawId } from "../../domain/Draw.ts"
 import { Lottery } from "../lottery/Lottery.ts"
 import { BetStore } from "../store/BetStore.ts"
-import { Control } from "./Control.ts"
+import { Served, StoreFailed, WrongDraw } from "./Control.ts"
 import * as ControlActs from "./ControlActs.ts"
 import { ControlSocket } from "./ControlSocket.ts"
+import * as ServerStanding from "./ServerStanding.ts"
 
 /** A new connection takes the place of the oldest one, whose command can ask again. */
 const MAX_CONNECTIONS = 16
@@ -24,6 +25,8 @@ const SILENCE_TIMEOUT = "30 seconds"
 const READ_TIMEOUT = "1 second"
 /** Maximum bytes that a connection may send; an act takes some hundred. */
 const MAX_RECEIVED_BYTES = 1024 * 1024
+/** Maximum agencies of a standing, which takes some 150 bytes for each. */
+const MAX_STANDING_AGENCIES = 10_000
 
 const CLOSED = new Socket.SocketError({ reason: new Socket.SocketCloseError({ code: 1000 }) })
 
@@ -95,17 +98,29 @@ const limited = ({ address, run }: SocketServer["Service"]): SocketServer["Servi
   })
 }
 
-const layerActs = (draw: DrawId) =>
-  Control.toLayer(
+const layerHandlers = (draw: DrawId) =>
+  Served.toLayer(
     Effect.gen(function* () {
       const store = yield* BetStore
-      const { lookAgain } = yield* Lottery
-      return ControlActs.make({
+      const { lookAgain, ...lottery } = yield* Lottery
+      const standing = Effect.mapError(
+        yield* ServerStanding.make,
+        ({ _tag: code, message: reason }) => new StoreFailed({ code, reason })
+      )
+      const acts = ControlActs.make({
         draw,
         store,
         log: Effect.logWarning,
         // Before the answer, after which another book may arrive at once.
         changed: lookAgain
+      })
+      return Served.of({
+        ...acts,
+        Standing: ({ draw: asked }) => {
+          if (asked !== draw) return Effect.fail(new WrongDraw({ served: draw, asked }))
+          const isBounded = lottery.draw.agencies.length <= MAX_STANDING_AGENCIES
+          return isBounded ? standing : Effect.succeed(null)
+        }
       })
     })
   )
@@ -120,8 +135,8 @@ export const layer = (
       Option.match({
         onNone: () => Layer.empty,
         onSome: (socket) =>
-          RpcServer.layer(Control).pipe(
-            Layer.provide(layerActs(draw)),
+          RpcServer.layer(Served).pipe(
+            Layer.provide(layerHandlers(draw)),
             Layer.provide(RpcServer.layerProtocolSocketServer),
             Layer.provide(RpcSerialization.layerNdjson),
             Layer.provide(Layer.succeed(SocketServer, limited(socket))),

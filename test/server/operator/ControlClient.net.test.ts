@@ -8,7 +8,7 @@ import { existsSync, readdirSync } from "node:fs"
 import { createServer, type Server, type Socket } from "node:net"
 import { dirname, join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
-import { Cause, Effect, Exit, Fiber, Scope } from "effect"
+import { Cause, Effect, Exit, Fiber, Option, Scope } from "effect"
 import { fixedNumber } from "../../../src/domain/Draw.ts"
 import * as ControlClient from "../../../src/server/operator/ControlClient.ts"
 import { BetStore } from "../../../src/server/store/BetStore.ts"
@@ -50,7 +50,7 @@ interface Asked {
   readonly payload: { readonly act: string }
 }
 
-/** A server that answers `Ready`; `obey` decides about acts. Returns the ids of the acts. */
+/** A server that answers `Ready`; `obey` decides about the rest. Returns the ids of the acts. */
 const scripted = Effect.fnUntraced(function* (
   url: Url,
   obey: (peer: Socket, asked: Asked) => void
@@ -60,7 +60,7 @@ const scripted = Effect.fnUntraced(function* (
     if (line === "") return
     const asked = JSON.parse(line) as Asked
     if (asked.tag === "Ready") peer.write(answerTo(asked, null))
-    if (asked.tag !== "Discard") return
+    if (asked.tag !== "Discard" && asked.tag !== "Standing") return
     acts.push(asked.payload.act)
     obey(peer, asked)
   }
@@ -80,6 +80,11 @@ const scripted = Effect.fnUntraced(function* (
   )
   return acts
 })
+
+const defectTo = ({ id: requestId }: Asked, defect: string) => {
+  const cause = [{ _tag: "Die", defect }]
+  return `${JSON.stringify({ _tag: "Exit", requestId, exit: { _tag: "Failure", cause } })}\n`
+}
 
 const answerTo = ({ id: requestId }: Asked, value: unknown) =>
   `${JSON.stringify({ _tag: "Exit", requestId, exit: { _tag: "Success", value } })}\n`
@@ -208,6 +213,33 @@ describe.concurrent.each(["sqlite", "csv"] as const)("a command on a %s store", 
         })
       )
       expect((yield* Fiber.join(waiting))._tag).toBe("AnswerLost")
+    })
+  )
+})
+
+describe.each(["sqlite", "csv"] as const)("the standing of a %s store", (scheme) => {
+  it.live.each<[string, (peer: Socket, asked: Asked) => void]>([
+    ["does not answer", () => {}],
+    ["breaks the connection", (peer) => peer.destroy()],
+    ["answers something else", (peer, asked) => peer.write(answerTo(asked, { bets: 3 }))],
+    ["has no answer", (peer, asked) => peer.write(defectTo(asked, "Unknown request tag"))],
+    ["answers that it is too large", (peer, asked) => peer.write(answerTo(asked, null))]
+  ])("is unknown if the server %s", ([_what, obey]) =>
+    Effect.gen(function* () {
+      const url = yield* filled(scheme)
+      yield* hold(url)
+      const asked = yield* scripted(url, obey)
+      const standing = yield* ControlClient.standing(url, "default")
+      expect(standing).toEqual(Option.none())
+      expect(asked).toHaveLength(1)
+    })
+  )
+
+  it.live("is unknown without a server, and without a store", () =>
+    Effect.gen(function* () {
+      for (const url of [yield* filled(scheme), yield* newUrl(scheme)]) {
+        expect(yield* ControlClient.standing(url, "default")).toEqual(Option.none())
+      }
     })
   )
 })

@@ -6,7 +6,7 @@ import { randomUUID } from "node:crypto"
 import { connect, type Socket } from "node:net"
 import { join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
-import { Context, Effect, Exit, Fiber, Latch, Layer, Logger, Scope } from "effect"
+import { Context, Effect, Exit, Fiber, Latch, Layer, Logger, Option, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { ActionLine } from "../../../src/domain/ActionLog.ts"
 import { Draw, fixedNumber } from "../../../src/domain/Draw.ts"
@@ -28,10 +28,10 @@ type Scheme = "sqlite" | "csv"
 const urlIn = (folder: string, scheme: Scheme) => ({ _tag: scheme, path: join(folder, "store") })
 
 /** What a server builds for its store, in two steps. */
-const layers = (url: ReturnType<typeof urlIn>) => ({
+const layers = (url: ReturnType<typeof urlIn>, served = draw) => ({
   bound: Layer.provideMerge(ControlSocket.layer, StoreUrl.layerLock(url)),
   open: ControlServer.layer("default").pipe(
-    Layer.provideMerge(Lottery.layer(draw)),
+    Layer.provideMerge(Lottery.layer(served)),
     Layer.provideMerge(StoreUrl.layerLocked("default"))
   )
 })
@@ -49,9 +49,9 @@ const logging = () => {
 }
 
 /** A server without ports, with one finished book. */
-const serving = Effect.fnUntraced(function* (scheme: Scheme) {
+const serving = Effect.fnUntraced(function* (scheme: Scheme, served = draw) {
   const url = urlIn(yield* temporaryFolder, scheme)
-  const { bound, open } = layers(url)
+  const { bound, open } = layers(url, served)
   const { layer, lines } = logging()
   const services = yield* Layer.build(open.pipe(Layer.provide(bound), Layer.provideMerge(layer)))
   const store = Context.get(services, BetStore)
@@ -137,6 +137,38 @@ describe.each(["sqlite", "csv"] as const)("the control server of a %s store", (s
       expect(lines).toHaveLength(2)
       expect(lines[1]).toBe(
         `Warn action: book_discarded | result: fail | agencia: 1 | error: ${held}`
+      )
+    })
+  )
+
+  it.live("answers how far its draw has got, and does not log it", () =>
+    Effect.gen(function* () {
+      const { lines, lottery, url } = yield* serving(scheme)
+      yield* lottery.lookAgain
+      const found = Option.getOrThrow(yield* ControlClient.standing(url, "default"))
+      expect(found).toMatchObject({
+        draw: { id: "default", agencies: [1, 2], phase: "taking bets" },
+        agencies: [
+          { agency: 1, bets: 7, state: "finished" },
+          { agency: 2, bets: 0, state: "away", connections: 0 }
+        ]
+      })
+      expect(yield* ControlClient.standing(url, "monday")).toEqual(Option.none())
+      expect(lines).toEqual([])
+    })
+  )
+
+  it.live.each<[number, boolean]>([
+    [10_000, true],
+    [10_001, false]
+  ])("of %i agencies answers how far the draw has got: %s", ([count, isAnswered]) =>
+    Effect.gen(function* () {
+      const [first, ...others] = Array.from({ length: count }, (_, index) => index + 1)
+      const served = new Draw({ ...draw, agencies: [first!, ...others] })
+      const { url } = yield* serving(scheme, served)
+      const found = yield* ControlClient.standing(url, "default")
+      expect(Option.map(found, ({ agencies }) => agencies.length)).toEqual(
+        isAnswered ? Option.some(count) : Option.none()
       )
     })
   )

@@ -76,8 +76,8 @@ export const controlFrame = (message: unknown): Buffer =>
   frame(1, Buffer.from(typeof message === "string" ? message : JSON.stringify(message)))
 
 /** The preface and a Hello. */
-export const helloOf = (agency: number, draw = "default"): Buffer =>
-  Buffer.concat([PREFACE, controlFrame({ _tag: "Hello", draw, agency })])
+export const helloOf = (agency: number, draw = "default", more: object = {}): Buffer =>
+  Buffer.concat([PREFACE, controlFrame({ _tag: "Hello", draw, agency, ...more })])
 
 export const rowsOf = (bets: ReadonlyArray<ReadonlyArray<string>>): string =>
   bets.map((bet) => `${bet.join(",")}\n`).join("")

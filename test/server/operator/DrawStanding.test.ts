@@ -1,0 +1,101 @@
+/** Goal: the phase of a draw, the state of each agency and the totals follow from what is known. */
+import { Schema } from "effect"
+import { describe, expect, it } from "vitest"
+import type { Agency } from "../../../src/domain/Agency.ts"
+import { fixedNumber } from "../../../src/domain/Draw.ts"
+import * as DrawStanding from "../../../src/server/operator/DrawStanding.ts"
+import { type AgencyProgress, NO_PROGRESS } from "../../../src/server/store/BetStore.ts"
+import type { StoredDraw } from "../../../src/server/store/StoredDraw.ts"
+
+const OPEN: StoredDraw = {
+  agencies: [1, 2],
+  source: fixedNumber(7574),
+  closesAt: undefined,
+  winningNumber: undefined,
+  drawn: false
+}
+const DONE: Partial<AgencyProgress> = { bets: 10, finished: true }
+const AT = 1_000_000
+
+const make = (
+  draw: StoredDraw | undefined,
+  progress: Readonly<Record<Agency, Partial<AgencyProgress>>> = {},
+  live: Readonly<Record<Agency, Partial<DrawStanding.Live>>> = {}
+) => {
+  const stored = Object.entries(progress).map(
+    ([agency, own]) => [Number(agency), { ...NO_PROGRESS, ...own }] as const
+  )
+  return DrawStanding.make({ id: "d", draw, progress: new Map(stored) }, AT, (agency) => ({
+    ...DrawStanding.NOT_LIVE,
+    ...live[agency]
+  }))
+}
+
+describe("the phase", () => {
+  const bothDone = { 1: DONE, 2: { excluded: true } }
+  it.each<[DrawStanding.Phase, StoredDraw, Parameters<typeof make>[1]]>([
+    ["taking bets", OPEN, { 1: DONE }],
+    ["closed", OPEN, bothDone],
+    ["waiting for the number", { ...OPEN, source: { _tag: "announced" } }, bothDone],
+    ["closed", { ...OPEN, source: { _tag: "announced" }, winningNumber: 3 }, bothDone],
+    ["drawn", { ...OPEN, winningNumber: 7574, drawn: true }, bothDone]
+  ])("is %s", (phase, draw, progress) => {
+    expect(make(draw, progress).draw).toMatchObject({ phase, held: phase === "drawn" })
+  })
+
+  it("does not exist before the draw is opened; the stored bets do", () => {
+    const { agencies, draw, total } = make(undefined, { 4: { bets: 2 } })
+    expect(draw).toBeNull()
+    expect(agencies).toMatchObject([{ agency: 4, bets: 2 }])
+    expect(total).toMatchObject({ bets: 2, agencies: 0 })
+  })
+})
+
+describe("the state of an agency", () => {
+  it.each<[string | null, Partial<AgencyProgress>, Partial<DrawStanding.Live>]>([
+    ["sending", { bets: 1 }, { connections: 1 }],
+    ["away", { bets: 1 }, { connections: 0, perSecond: 100 }],
+    [null, { bets: 1 }, {}],
+    [null, { bets: 1 }, { perSecond: 0 }],
+    ["sending", { bets: 1 }, { perSecond: 0.5 }],
+    ["finished", DONE, { connections: 1 }],
+    ["winners sent", { ...DONE, told: true }, {}],
+    ["excluded", { bets: 1, excluded: true, told: true }, { connections: 1 }]
+  ])("is %s", (state, progress, live) => {
+    const [standing] = make(OPEN, { 1: progress }, { 1: live }).agencies
+    expect(standing?.state).toBe(state)
+    const isAwaited = state === null || state === "sending" || state === "away"
+    expect(standing && DrawStanding.isAwaited(standing)).toBe(isAwaited)
+  })
+})
+
+describe("the total", () => {
+  const served = { perSecond: 1.26, connections: 2, bookBets: 40, lastActivity: AT - 5 }
+
+  it("adds up what is known of every agency, in ascending order", () => {
+    const { agencies, total } = make(
+      { ...OPEN, agencies: [1, 2, 3] },
+      { 3: { bets: 7, excluded: true }, 1: DONE, 2: { bets: 20 } },
+      { 1: served, 2: { ...served, lastActivity: AT - 1 }, 3: { ...served, lastActivity: null } }
+    )
+    expect(agencies.map(({ agency }) => agency)).toEqual([1, 2, 3])
+    // The book of a finished or excluded agency is what is stored of it.
+    expect(agencies.map(({ bookBets }) => bookBets)).toEqual([10, 40, 7])
+    expect(total).toEqual({
+      ...{ bets: 37, agencies: 3, finished: 1, excluded: 1, told: 0 },
+      ...{ perSecond: 3.9, connections: 6, bookBets: 57, lastActivity: AT - 1 }
+    })
+  })
+
+  it("is unknown if it is unknown of one agency", () => {
+    const { total } = make(OPEN, { 1: DONE }, { 1: served })
+    expect(total).toMatchObject({ perSecond: null, connections: null, bookBets: null })
+    expect(total.lastActivity).toBe(AT - 5)
+  })
+})
+
+it("is the JSON that its Schema describes", () => {
+  const standing = make({ ...OPEN, closesAt: AT }, { 1: DONE }, { 1: { perSecond: 0.123 } })
+  const json: unknown = JSON.parse(JSON.stringify(standing))
+  expect(Schema.decodeUnknownSync(DrawStanding.DrawStanding)(json)).toEqual(standing)
+})
