@@ -123,7 +123,7 @@ const FLAG_LINE = /^ {2}(--\S+(?: <\S+>)?)\s{2,}(.+?)(?: \((?:default|env|choice
 
 const COMMANDS = [
   ...["server", "client", "ping", "status", "export", "discard", "generate", "compose", "keys"],
-  ...["check", "demo", "close", "draw"]
+  ...["check", "demo", "close", "draw", "winners"]
 ].map((command) => [command] as const)
 /** Flags of the library, which every command has. */
 const BUILT_IN = /^--(help|version|completions)/

@@ -2,31 +2,14 @@
 import { Effect, Option, Stdio, Stream } from "effect"
 import { Command } from "effect/cli"
 import type { Agency } from "../../domain/Agency.ts"
-import type { BetBatch } from "../../domain/BetBatch.ts"
-import { LF } from "../../domain/BetRow.ts"
 import { BetStoreReader } from "../../server/store/BetStore.ts"
 import * as StoreUrl from "../../server/store/StoreUrl.ts"
+import { withAgency } from "../files/AgencyRows.ts"
 import * as StoredAgency from "../files/StoredAgency.ts"
 import * as Setting from "../settings/Setting.ts"
 import * as SettingText from "../settings/SettingText.ts"
 import * as StoreSetting from "../settings/StoreSetting.ts"
 import * as sharedSettings from "../settings/sharedSettings.ts"
-
-/** Puts the agency in front of each row of a batch. */
-const withAgency = (agency: number, { bytes, count }: BetBatch): Uint8Array => {
-  const prefix = Buffer.from(`${agency},`)
-  const rows = Buffer.alloc(bytes.length + count * prefix.length)
-  let at = 0
-  let start = 0
-  while (start < bytes.length) {
-    const end = bytes.indexOf(LF, start) + 1
-    at += prefix.copy(rows, at)
-    rows.set(bytes.subarray(start, end), at)
-    at += end - start
-    start = end
-  }
-  return rows
-}
 
 /** Warns if the agency has sent nothing: an empty file would look like a whole book. */
 const bookOf = Effect.fnUntraced(function* (store: StoreUrl.StoreUrl, agency: Agency) {

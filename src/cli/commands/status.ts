@@ -1,83 +1,158 @@
 /** `lottery status`: shows the draw and the progress of each agency. */
-import { Console, Effect, Option } from "effect"
-import { Command } from "effect/cli"
-import type { Agency } from "../../domain/Agency.ts"
-import { describeAgencies, describeSource } from "../../domain/Draw.ts"
-import { type AgencyProgress, BetStoreReader, NO_PROGRESS } from "../../server/store/BetStore.ts"
-import { numberOf } from "../../server/store/Closing.ts"
-import type { StoredDraw } from "../../server/store/StoredDraw.ts"
+import { Clock, Console, Duration, Effect, Schedule, Stdio, Stream } from "effect"
+import { CliError, Command } from "effect/cli"
+import { type DrawStanding, isAwaited } from "../../server/operator/DrawStanding.ts"
 import * as StoreUrl from "../../server/store/StoreUrl.ts"
-import { textTable } from "../log/TextTable.ts"
+import type { Target } from "../files/ActPreview.ts"
+import * as StandingLook from "../files/StandingLook.ts"
+import * as Screen from "../log/Screen.ts"
+import { drawTable, standingLines, WHOLE } from "../log/StandingText.ts"
+import { fulfilled } from "../process/Purpose.ts"
 import * as Setting from "../settings/Setting.ts"
+import * as SettingText from "../settings/SettingText.ts"
 import * as StoreSetting from "../settings/StoreSetting.ts"
 import * as sharedSettings from "../settings/sharedSettings.ts"
 
-interface Row extends Omit<AgencyProgress, "edition"> {
-  readonly agency: Agency
-}
+/** How often the screen is drawn, if there is something new such as the seconds of a countdown. */
+const DRAW_PERIOD = "250 millis"
 
-/** Lists every agency that takes part or has something stored. */
-const rowsOf = (
-  draw: StoredDraw | undefined,
-  progress: ReadonlyMap<Agency, AgencyProgress>
-): ReadonlyArray<Row> =>
-  [...new Set([...(draw?.agencies ?? []), ...progress.keys()])]
-    .sort((one, other) => one - other)
-    .map((agency) => {
-      const { bets, excluded, finished, told } = progress.get(agency) ?? NO_PROGRESS
-      return { agency, bets, excluded, finished, told }
+const NO_SERVER = "no server answers; the store was read"
+
+type Look = Effect.Success<ReturnType<typeof StandingLook.make>>
+
+/** Waits until the output has taken a line. */
+const print = Effect.fnUntraced(function* (line: string) {
+  const { stdout } = yield* Stdio.Stdio
+  yield* Stream.run(Stream.succeed(`${line}\n`), stdout({ endOnDone: false }))
+})
+
+const isEmbedded = ({ store }: Target): boolean => store._tag !== "postgres"
+
+/** Redraws the screen until the command is interrupted, which leaves the last standing. */
+const watchOnScreen = Effect.fnUntraced(function* (
+  screen: Screen.Screen,
+  target: Target,
+  look: Look,
+  every: Duration.Duration
+) {
+  let last = yield* look
+  let failure: string | undefined
+  const noteOf = () => failure ?? (isEmbedded(target) && !last.isServed ? NO_SERVER : undefined)
+  const linesAt = (at: number) => {
+    const { columns: width, rows: height } = screen
+    return standingLines(last.standing, { id: target.draw, at, width, height, note: noteOf() })
+  }
+  const draw = Effect.map(Clock.currentTimeMillis, (at) => screen.show(linesAt(at)))
+  yield* Effect.addFinalizer(() =>
+    Effect.suspend(() => {
+      screen.leave()
+      return Console.log(linesAt(last.standing.at).join("\n"))
     })
-
-const yesOrNo = (value: boolean): string => (value ? "yes" : "no")
-
-const table = (rows: ReadonlyArray<Row>): ReadonlyArray<string> =>
-  textTable(
-    ["agency", "bets", "finished", "winners sent"],
-    rows.map(({ agency, bets, finished, told }) => [agency, bets, yesOrNo(finished), yesOrNo(told)])
   )
+  yield* Effect.forkScoped(Effect.repeat(draw, Schedule.spaced(DRAW_PERIOD)))
+  const tick = Effect.match(look, {
+    onSuccess: (found) => {
+      last = found
+      failure = undefined
+    },
+    onFailure: ({ message }) => {
+      failure = `trying again: ${message}`
+    }
+  })
+  yield* Effect.forever(Effect.delay(tick, every))
+}, Effect.scoped)
 
-const drawLine = (id: string, stored: StoredDraw | undefined): string => {
-  if (stored === undefined) return `draw ${id}: not opened yet`
-  const agencies = `agencies ${describeAgencies(stored.agencies)}`
-  const drawn = stored.drawn ? "drawn" : "not drawn yet"
-  const number = numberOf(stored)
-  const winning = number === undefined ? describeSource(stored.source) : `winning number ${number}`
-  return `draw ${id}: ${agencies}, ${winning}, ${drawn}`
-}
+/** Prints a line for each look until the command is interrupted. */
+const watchInLines = Effect.fnUntraced(function* (look: Look, every: Duration.Duration) {
+  const line = Effect.flatMap(look, ({ standing }) => print(JSON.stringify(standing)))
+  yield* line
+  // What is unavailable now may be there at the next look.
+  const tick = Effect.catchTag(line, ["StoreOpenError", "StoreUnavailable"], ({ message }) =>
+    Effect.logWarning(`${message}; trying again`)
+  )
+  yield* Effect.forever(Effect.delay(tick, every))
+})
 
-const json = (id: string, stored: StoredDraw | undefined, rows: ReadonlyArray<Row>): string => {
-  if (stored === undefined) return JSON.stringify({ draw: null, agencies: rows })
-  const { agencies, drawn: held } = stored
-  const winningNumber = numberOf(stored) ?? null
-  return JSON.stringify({ draw: { id, agencies, winningNumber, held }, agencies: rows })
-}
+const showAll = Effect.fnUntraced(function* (store: StoreUrl.StoreUrl, json: boolean) {
+  const draws: Array<{ readonly id: string; readonly standing: DrawStanding }> = []
+  for (const id of yield* StoreUrl.listDraws(store)) {
+    const look = yield* StandingLook.make({ store, draw: id })
+    draws.push({ id, standing: (yield* look).standing })
+  }
+  if (!json) return yield* print(drawTable(draws).join("\n"))
+  const shown = draws.map(({ id, standing: { draw, total } }) => ({ id, draw, total }))
+  yield* print(JSON.stringify({ draws: shown }))
+}, Effect.scoped)
 
 export const settings = {
   store: StoreSetting.store,
-  draw: sharedSettings.draw,
-  json: Setting.flag("json", "Print one JSON object instead of a table")
+  draw: sharedSettings.drawWhenUsed,
+  json: Setting.flag("json", "Print one JSON object instead of a table"),
+  missing: Setting.flag("missing", "Show only the agencies that the draw waits for"),
+  watch: Setting.flag(
+    "watch",
+    "Keep showing it: redrawn on a terminal, elsewhere one JSON object per line"
+  ),
+  every: Setting.whenUsed("every", "<duration>", {
+    description: "How often --watch looks",
+    schema: SettingText.SomeTime,
+    default: Duration.seconds(2),
+    shownDefault: "2s"
+  }),
+  all: Setting.flag("all", "Show every draw of the store, one line each")
 }
+
+type Given = Command.Command.Config.Infer<typeof settings>
+
+/** Refuses settings that would be ignored. */
+const ensureUsed = Effect.fnUntraced(function* ({ all, draw, every, missing, watch }: Given) {
+  const refuse = (message: string) => Effect.fail(new CliError.ValidationError({ message }))
+  if (every.hasFlag && !watch) return yield* refuse("--every needs --watch")
+  if (!all) return
+  const other = { "--draw": draw.hasFlag, "--missing": missing, "--watch": watch }
+  const [used] = Object.entries(other).filter(([, isUsed]) => isUsed)
+  if (used !== undefined) return yield* refuse(`--all cannot be used with ${used[0]}`)
+})
 
 export const status = Command.make(
   "status",
   settings,
   Effect.fnUntraced(function* (given) {
-    const { draw, progress } = yield* Effect.flatMap(BetStoreReader, (books) =>
-      Effect.all({ draw: books.draw, progress: books.progress })
-    ).pipe(Effect.provide(StoreUrl.layerReader(given.store, given.draw)))
-    const stored = Option.getOrUndefined(draw)
-    const rows = rowsOf(stored, progress)
-    yield* Console.log(
-      given.json
-        ? json(given.draw, stored, rows)
-        : [drawLine(given.draw, stored), ...table(rows)].join("\n")
-    )
-  })
+    const { all, json, missing, store, watch } = given
+    yield* ensureUsed(given)
+    if (all) return yield* showAll(store, json)
+    const target = { store, draw: yield* given.draw.value }
+    const whole = yield* StandingLook.make(target)
+    const look = missing
+      ? Effect.map(whole, ({ standing, ...of }) => {
+          const agencies = standing.agencies.filter(isAwaited)
+          return { ...of, standing: { ...standing, agencies } }
+        })
+      : whole
+    if (!watch) {
+      const { standing } = yield* look
+      const { at } = standing
+      const shown = { id: target.draw, at, ...WHOLE }
+      return yield* print(
+        json ? JSON.stringify(standing) : standingLines(standing, shown).join("\n")
+      )
+    }
+    yield* fulfilled
+    const every = yield* given.every.value
+    const screen = json ? undefined : Screen.ofStandardOutput()
+    return yield* screen === undefined
+      ? watchInLines(look, every)
+      : watchOnScreen(screen, target, look, every)
+  }, Effect.scoped)
 ).pipe(
   Command.withExamples([
     {
       command: "lottery status --store sqlite:lottery.db",
       description: "Show the progress of each agency, even while a server is running"
+    },
+    {
+      command: "lottery status --store sqlite:lottery.db --watch",
+      description: "Watch it until Ctrl-C"
     }
   ])
 )

@@ -36,7 +36,7 @@ const MAX_BAR = 40
 const twoDigits = (value: number): string => String(value).padStart(2, "0")
 
 /** Seconds as `0:08`, `12:00` or `1:00:00`. */
-const clockText = (seconds: number): string => {
+export const clockText = (seconds: number): string => {
   const minutes = Math.floor(seconds / 60)
   const rest = twoDigits(seconds % 60)
   if (minutes < 60) return `${minutes}:${rest}`
@@ -84,7 +84,8 @@ export const waitingText = (waiting: Waiting | undefined, width: number): string
   return fitting(width, `${text}: ${counts} agencies have finished`, `${text}: ${counts}`, counts)
 }
 
-const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? "" : "s"}`
+export const counted = (count: number, what: string): string =>
+  `${count} ${what}${count === 1 ? "" : "s"}`
 
 interface Uploaded {
   readonly total: number

@@ -1,11 +1,49 @@
+/** Scripts and emoji that a terminal shows two columns wide. */
+const WIDE = new RegExp(
+  "[\\u1100-\\u115f\\u2e80-\\u303e\\u3041-\\ua4cf\\uac00-\\ud7a3\\uf900-\\ufaff\\ufe30-\\ufe6f" +
+    "\\uff01-\\uff60\\uffe0-\\uffe6\\u{1f300}-\\u{1f64f}\\u{1f900}-\\u{1f9ff}" +
+    "\\u{20000}-\\u{3fffd}]",
+  "gu"
+)
+/** Marks on the letter before them, and characters that are not shown. */
+const WITHOUT_WIDTH = /[\p{Mn}\p{Me}\p{Cf}]/gu
+const ASCII = /^[ -~]*$/
+
+/** The columns that a terminal needs for a text without controls. */
+export const widthOf = (text: string): number => {
+  if (ASCII.test(text)) return text.length
+  const shown = text.replace(WITHOUT_WIDTH, "")
+  return [...shown].length + (shown.match(WIDE)?.length ?? 0)
+}
+
+type Row = ReadonlyArray<string | number>
+type Align = "left" | "right"
+
+/** The widths that columns need for these rows and those before. */
+export const growWidths = (widths: ReadonlyArray<number>, row: Row): ReadonlyArray<number> =>
+  row.map((cell, column) => Math.max(widths[column] ?? 0, widthOf(String(cell))))
+
+/** Lays out a row in columns of these widths, to the right if `aligns` does not say otherwise. */
+export const textRow = (
+  row: Row,
+  widths: ReadonlyArray<number>,
+  aligns: ReadonlyArray<Align> = []
+): string =>
+  row
+    .map((cell, column) => {
+      const text = String(cell)
+      const room = " ".repeat(widths[column]! - widthOf(text))
+      return aligns[column] === "left" ? text + room : room + text
+    })
+    .join("  ")
+    .trimEnd()
+
 /** Lays out rows as lines of right-aligned columns, with headings in the first line. */
 export const textTable = (
   heads: ReadonlyArray<string>,
-  rows: ReadonlyArray<ReadonlyArray<string | number>>
+  rows: ReadonlyArray<Row>
 ): ReadonlyArray<string> => {
-  const lines = [heads, ...rows.map((row) => row.map(String))]
-  const widths = heads.map((_, column) =>
-    lines.reduce((width, line) => Math.max(width, line[column]!.length), 0)
-  )
-  return lines.map((line) => line.map((cell, column) => cell.padStart(widths[column]!)).join("  "))
+  const all = [heads, ...rows]
+  const widths = all.reduce(growWidths, [])
+  return all.map((row) => textRow(row, widths))
 }

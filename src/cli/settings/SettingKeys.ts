@@ -6,13 +6,13 @@ import { ConfigProvider, Effect } from "effect"
 
 /** The flags that also have a `LOTTERY_` key. */
 const FLAGS = (
-  "agencies agency allow-empty backlog batch bets birthdate client-id clients close-at count " +
-  "days dialect dialect-timeout document draw expect first-byte-timeout first-name " +
-  "handshake-timeout host idle-timeout json keep-alive last-name log-format log-level " +
-  "max-connections max-errors max-memory max-rejects max-unidentified message message-timeout " +
-  "names number number-from once one-bet out packet-bytes period port rejects seed server " +
-  "server-ip servers store timeout tls tls-ca tls-cert tls-client-ca tls-key token tokens " +
-  "wait winners-port winners-server winning-number write-timeout yes"
+  "agencies agency all allow-empty backlog batch bets birthdate client-id clients close-at " +
+  "count csv days dialect dialect-timeout document draw every expect first-byte-timeout " +
+  "first-name handshake-timeout host idle-timeout json keep-alive last-name log-format " +
+  "log-level max-connections max-errors max-memory max-rejects max-unidentified message " +
+  "message-timeout missing names number number-from once one-bet out packet-bytes period port " +
+  "rejects seed server server-ip servers store timeout tls tls-ca tls-cert tls-client-ca " +
+  "tls-key token tokens wait watch winners-port winners-server winning-number write-timeout yes"
 ).split(" ")
 
 /** The course's keys; its `lapse` is accepted but has no effect. */

@@ -13,7 +13,7 @@ import {
   SchemaTransformation,
   type Scope
 } from "effect"
-import { BetStore, BetStoreReader, type StoreOpenError } from "./BetStore.ts"
+import { BetStore, BetStoreReader, type StoreOpenError, type StoreUnavailable } from "./BetStore.ts"
 import * as CsvReader from "./csv/CsvReader.ts"
 import * as CsvStore from "./csv/CsvStore.ts"
 import { lock } from "./embedded/StoreLock.ts"
@@ -71,7 +71,8 @@ const EMBEDDED = {
     open: CsvStore.open,
     make: CsvStore.make,
     makeExisting: CsvStore.makeExisting,
-    makeReader: CsvReader.makeReader
+    makeReader: CsvReader.makeReader,
+    listDraws: CsvReader.listDraws
   }
 }
 
@@ -133,6 +134,14 @@ export const layerReader = (
       ? Effect.flatMap(loadPostgresStore, ({ makeReader }) => makeReader({ url: url.url, drawId }))
       : EMBEDDED[url._tag].makeReader({ path: url.path, drawId })
   )
+
+/** Lists the draws of a store, oldest first. */
+export const listDraws = (
+  url: StoreUrl
+): Effect.Effect<ReadonlyArray<string>, StoreOpenError | StoreUnavailable> =>
+  url._tag === "postgres"
+    ? Effect.flatMap(loadPostgresStore, (store) => store.listDraws(url.url))
+    : EMBEDDED[url._tag].listDraws(url.path)
 
 /** What a command of an operator may need of a store. */
 export type OperatorWrites = Pick<

@@ -24,16 +24,31 @@ const holdDraw = Effect.gen(function* () {
   const store = yield* BetStore
   yield* store.finish(2, 0, whole())
   yield* store.finish(7, 30, whole(bets(7, 0, 30)))
+  yield* store.recordNumber(7574)
   yield* store.recordDraw
   yield* store.told(7)
 })
 
-const TABLE = `draw default: agencies 1, 2, 7, winning number 7574, not drawn yet
-agency  bets  finished  winners sent
-     1  1200       yes            no
-     2     0        no            no
-     7    30        no            no
+/** What the store shows if no server answers. */
+const TABLE = `draw default: agencies 1, 2, 7, winning number 7574, taking bets
+total: 1230 bets, 1 of 3 agencies finished
+agency  bets     %  bets/s  last activity     state
+     1  1200  100%       –              –  finished
+     2     0     –       –              –         –
+     7    30     –       –              –         –
 `
+
+/** What a server adds before an agency has connected. */
+const SERVED = `draw default: agencies 1, 2, 7, winning number 7574, taking bets
+total: 1230 bets, 0/s, 1 of 3 agencies finished, 0 connections
+agency  bets     %  bets/s  last activity     state
+     1  1200  100%       0              –  finished
+     2     0     –       0              –      away
+     7    30     –       0              –      away
+`
+
+/** The keys of `--json` that only a server knows. */
+const UNKNOWN = { perSecond: null, lastActivity: null, connections: null }
 
 const canMount = spawnSync("unshare", ["--mount", "true"]).status === 0
 /** Runs a command with the folder mounted read-only. */
@@ -94,15 +109,28 @@ for (const scheme of ["sqlite", "csv"] as const) {
         yield* use(fill)
         expect(yield* statusOf()).toBe(TABLE)
         const draw = { id: "default", agencies: [1, 2, 7], winningNumber: 7574 }
+        const none = { finished: false, told: false, excluded: false, state: null }
+        const unfinished = { ...none, ...UNKNOWN, bookBets: null }
+        const finished = { finished: true, state: "finished" }
         const json = yield* statusOf("--json")
         expect(json.trimEnd().split("\n")).toHaveLength(1)
         expect(JSON.parse(json)).toEqual({
-          draw: { ...draw, held: false },
+          draw: { ...draw, held: false, phase: "taking bets", closesAt: null },
           agencies: [
-            { agency: 1, bets: 1200, finished: true, told: false },
-            { agency: 2, bets: 0, finished: false, told: false },
-            { agency: 7, bets: 30, finished: false, told: false }
-          ]
+            { ...unfinished, agency: 1, bets: 1200, ...finished, bookBets: 1200 },
+            { ...unfinished, agency: 2, bets: 0 },
+            { ...unfinished, agency: 7, bets: 30 }
+          ],
+          total: {
+            ...{ ...UNKNOWN, bets: 1230, agencies: 3, finished: 1, excluded: 0, told: 0 },
+            bookBets: null
+          },
+          at: expect.any(Number)
+        })
+        const missing = yield* statusOf("--missing", "--json")
+        expect(JSON.parse(missing)).toMatchObject({
+          agencies: [{ agency: 2 }, { agency: 7 }],
+          total: { bets: 1230 }
         })
         yield* use(holdDraw)
         expect(yield* statusOf()).toMatch(/^draw default: .*, drawn\n/)
@@ -113,10 +141,40 @@ for (const scheme of ["sqlite", "csv"] as const) {
       })
     )
 
+    it.live("shows every draw of the store with --all", () =>
+      Effect.gen(function* () {
+        const { path, statusOf, use } = yield* made
+        yield* use(Effect.andThen(fill, holdDraw))
+        const heads = "draw     bets  agencies  finished  excluded  winners sent  number"
+        const first = "default  1230         3         3         0             1    7574"
+        if (scheme === "csv") {
+          expect(yield* statusOf("--all")).toBe(`${heads}  phase\n${first}  drawn\n`)
+          return
+        }
+        const open = Effect.flatMap(BetStore, (store) => store.openDraw(drawOf([4, 5])))
+        yield* Effect.provide(open, StoreUrl.layer({ _tag: scheme, path }, "sunday"))
+        expect(yield* statusOf("--all")).toBe(
+          [
+            `${heads}        phase`,
+            `${first}        drawn`,
+            "sunday      0         2         0         0             0    7574  taking bets",
+            ""
+          ].join("\n")
+        )
+        expect(JSON.parse(yield* statusOf("--all", "--json"))).toMatchObject({
+          draws: [
+            { id: "default", draw: { held: true }, total: { bets: 1230, told: 1 } },
+            { id: "sunday", draw: { agencies: [4, 5] }, total: { bets: 0 } }
+          ]
+        })
+      })
+    )
+
     it.live("reports a draw that has not been opened, and a missing store", () =>
       Effect.gen(function* () {
         const { lottery, path, statusOf, use } = yield* made
         const missing = yield* lottery("status")
+        expect(yield* lottery("status", "--all")).toMatchObject({ code: 1, stdout: "" })
         expect(missing).toMatchObject({ code: 1, stdout: "" })
         expect(missing.stderr).toMatch(/^.* CRITICAL .*there is no such file.*\n$/)
         expect(existsSync(path)).toBe(false)
@@ -125,12 +183,13 @@ for (const scheme of ["sqlite", "csv"] as const) {
         expect(yield* statusOf()).toBe(
           [
             "draw default: not opened yet",
-            "agency  bets  finished  winners sent",
-            "     4     2        no            no",
+            "total: 2 bets",
+            "agency  bets  %  bets/s  last activity  state",
+            "     4     2  –       –              –      –",
             ""
           ].join("\n")
         )
-        expect(JSON.parse(yield* statusOf("--json"))).toEqual({
+        expect(JSON.parse(yield* statusOf("--json"))).toMatchObject({
           draw: null,
           agencies: [{ agency: 4, bets: 2, finished: false, told: false }]
         })
@@ -184,7 +243,7 @@ for (const scheme of ["sqlite", "csv"] as const) {
         expect(stderr).toMatch(
           /^.* INFO +action: book_discarded \| result: success \| agencia: 1 \| cantidad: 1200\n$/
         )
-        expect(yield* statusOf()).toMatch(/^ +1 +0 +no +no$/m)
+        expect(yield* statusOf()).toMatch(/^ +1 +0 +– .* –$/m)
       })
     )
 
@@ -221,14 +280,14 @@ for (const scheme of ["sqlite", "csv"] as const) {
     it.live("lets the server that has the store open discard the book", () =>
       Effect.gen(function* () {
         const { lottery, path, server, statusOf } = yield* withServer
-        expect(yield* statusOf()).toBe(TABLE)
+        expect(yield* statusOf()).toBe(SERVED)
         const { code, stderr, stdout } = yield* lottery("discard", "--agency", "1", "--yes")
         expect({ code, stdout }).toEqual({ code: 0, stdout: "" })
         const line = /book_discarded \| result: success \| agencia: 1 \| cantidad: 1200\n/
         expect(stderr).toMatch(line)
         yield* server.logged(/ WARNING +action: book_discarded \| result: success/)
         yield* server.logged(line)
-        expect(yield* statusOf()).toMatch(/^ +1 +0 +no +no$/m)
+        expect(yield* statusOf()).toMatch(/^ +1 +0 +– .* away$/m)
         expect(statSync(`${path}.sock`).mode & 0o777).toBe(0o600)
 
         const other = yield* lottery("discard", "--agency", "7", "--yes", "--log-level", "error")

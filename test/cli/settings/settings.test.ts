@@ -25,6 +25,7 @@ import * as keys from "../../../src/cli/commands/keys.ts"
 import * as ping from "../../../src/cli/commands/ping.ts"
 import * as server from "../../../src/cli/commands/server.ts"
 import * as status from "../../../src/cli/commands/status.ts"
+import * as winners from "../../../src/cli/commands/winners.ts"
 import * as ConfigFile from "../../../src/cli/settings/ConfigFile.ts"
 import * as LogSettings from "../../../src/cli/settings/LogSettings.ts"
 import type * as Setting from "../../../src/cli/settings/Setting.ts"
@@ -459,7 +460,22 @@ const CASES: Readonly<Record<string, Readonly<Record<string, Case>>>> = {
     draw: DRAW,
     agency: { fallback: NONE, name: "agency", value: Option.some(3), ...AGENCY }
   },
-  status: { store: STORE, draw: DRAW, json: { fallback: false, name: "json", ...SWITCH } },
+  status: {
+    store: STORE,
+    draw: DRAW,
+    json: { fallback: false, name: "json", ...SWITCH },
+    missing: { fallback: false, name: "missing", ...SWITCH },
+    watch: { fallback: false, name: "watch", ...SWITCH },
+    every: timeOf("every", Duration.seconds(2)),
+    all: { fallback: false, name: "all", ...SWITCH }
+  },
+  winners: {
+    store: STORE,
+    draw: DRAW,
+    agency: { fallback: NONE, name: "agency", value: Option.some(3), ...AGENCY },
+    csv: { fallback: false, name: "csv", ...SWITCH },
+    json: { fallback: false, name: "json", ...SWITCH }
+  },
   close: { store: STORE, draw: DRAW, yes: { fallback: false, name: "yes", ...SWITCH } },
   draw: { store: STORE, draw: DRAW, yes: { fallback: false, name: "yes", ...SWITCH } },
   discard: {
@@ -492,6 +508,7 @@ const SETTINGS: Readonly<Record<string, Settings>> = {
   demo: demo.settings,
   export: exportCommand.settings,
   status: status.settings,
+  winners: winners.settings,
   close: closeSettings,
   draw: drawSettings,
   discard: discard.settings

@@ -13,7 +13,7 @@ import type { FinishedBook, FoundState } from "./CsvState.ts"
 const RESTORE = "(restore it and its state file from the same backup)"
 
 /** The draw of a `bets.csv` that Python left without a state file. */
-const PYTHONS_DRAW = "default"
+export const PYTHONS_DRAW = "default"
 
 export interface Found {
   readonly disk: Disk

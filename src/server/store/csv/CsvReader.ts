@@ -10,7 +10,7 @@ import { MAX_GROUP_BYTES } from "../embedded/GroupCommit.ts"
 import { checkFiles } from "../embedded/StoreFiles.ts"
 import { canonicalPath, isInUse } from "../embedded/StoreLock.ts"
 import { readPage, storedBooks, toOpenError } from "./CsvBook.ts"
-import { readRows } from "./CsvDamage.ts"
+import { PYTHONS_DRAW, readRows } from "./CsvDamage.ts"
 import { newState, readState } from "./CsvState.ts"
 
 /** Waits up to 20 seconds for a server that is replacing the file. */
@@ -68,3 +68,11 @@ export const makeReader = Effect.fnUntraced(
   },
   (effect, { path }) => Effect.mapError(effect, toOpenError(path))
 )
+
+/** Returns the one draw of the store. */
+export const listDraws = Effect.fnUntraced(function* (store: string) {
+  const path = yield* canonicalPath(store)
+  yield* checkFiles(store, path)
+  const state = yield* Effect.mapError(readState(yield* Disk, path), toOpenError(path))
+  return [state?.draw ?? PYTHONS_DRAW]
+})

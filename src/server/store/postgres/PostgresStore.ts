@@ -5,6 +5,7 @@
 import { type Duration, Effect, Option, type Redacted, Scope } from "effect"
 import type { SqlError } from "effect/sql/SqlError"
 import { boundedWait } from "../../../domain/LoggedResource.ts"
+import { ANY_DRAW } from "../AnyDraw.ts"
 import { BetStore, BetStoreReader, StoreOpenError } from "../BetStore.ts"
 import { makeBooks } from "./PostgresBooks.ts"
 import * as PostgresChanges from "./PostgresChanges.ts"
@@ -29,7 +30,7 @@ const CLOSE_TIMEOUT = "2 seconds"
  */
 const opening = <A>(
   open: Effect.Effect<A, SqlError | PostgresClient.NotUsable, Scope.Scope>,
-  { url }: Options
+  { url }: Pick<Options, "url">
 ) =>
   Effect.gen(function* () {
     const scope = yield* Scope.make()
@@ -77,6 +78,15 @@ export const makeReader = Effect.fnUntraced(function* (options: Options) {
   const postgres = yield* PostgresClient.make(options.url, options.drawId)
   return BetStoreReader.of(makeBooks(postgres, yield* PostgresSchema.checkToRead(postgres)))
 }, opening)
+
+/** Lists the draws of the store, oldest first. */
+export const listDraws = (url: Redacted.Redacted) =>
+  Effect.gen(function* () {
+    const postgres = yield* PostgresClient.make(url, ANY_DRAW)
+    yield* PostgresSchema.checkToRead(postgres)
+    const rows = yield* postgres.sql<{ name: string }>`select name from draws order by id`
+    return rows.map(({ name }) => name)
+  }).pipe((list) => opening(list, { url }), Effect.scoped)
 
 /**
  * Opens an existing store for an operator's acts on the draw, even while servers run: they are

@@ -239,6 +239,11 @@ export class SqliteBooks {
     if (ofBook) this.database.exec("begin")
   }
 
+  /** Lists the draws of the store, oldest first. */
+  draws(): ReadonlyArray<string> {
+    return this.sql.all`select name from draws order by id`.map(({ name }) => String(name))
+  }
+
   draw(): StoredDraw | undefined {
     this.takeSnapshot(false)
     const row = this.sql.get`select * from draws

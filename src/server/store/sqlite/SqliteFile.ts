@@ -15,6 +15,7 @@ import {
 import { dirname } from "node:path"
 import type { DatabaseSync } from "node:sqlite"
 import { pathToFileURL } from "node:url"
+import { ANY_DRAW } from "../AnyDraw.ts"
 import { createPrivate, foreign, mayWrite } from "../embedded/PrivateFile.ts"
 import { checkTables, NotUsable, prepareTables, prepareToRead } from "./SqliteSchema.ts"
 
@@ -96,7 +97,7 @@ const openToRead = (database: DatabaseSync, drawId: string): void => {
   prepareToRead(database)
   const names = database.prepare("select name from draws order by id").all()
   // A store that a server has just created has no draw yet.
-  if (names.length === 0 || names.some(({ name }) => name === drawId)) return
+  if (drawId === ANY_DRAW || names.length === 0 || names.some(({ name }) => name === drawId)) return
   throw new NotUsable(
     `it holds no draw ${drawId}, only ${names.map(({ name }) => name).join(", ")}`
   )

@@ -6,6 +6,7 @@ import { Worker } from "node:worker_threads"
 import { Deferred, Effect, Option, Stream } from "effect"
 import type { Agency } from "../../../domain/Agency.ts"
 import { BetBatch } from "../../../domain/BetBatch.ts"
+import { ANY_DRAW } from "../AnyDraw.ts"
 import {
   BetStore,
   BetStoreReader,
@@ -197,12 +198,21 @@ export const open = Effect.fnUntraced(function* (options: Options, path: string)
 export const make = (options: Options) =>
   Effect.flatMap(lock(options.path), (path) => open(options, path))
 
-/** Opens the store for reading, even while a server writes it. */
-export const makeReader = Effect.fnUntraced(function* (options: Options) {
+const startReader = Effect.fnUntraced(function* (options: Options) {
   const path = yield* canonicalPath(options.path)
   yield* checkFiles(options.path, path)
-  return BetStoreReader.of(makeBooks(yield* startWorker(options, path, true)))
+  return yield* startWorker(options, path, true)
 })
+
+/** Opens the store for reading, even while a server writes it. */
+export const makeReader = (options: Options) =>
+  Effect.map(startReader(options), (worker) => BetStoreReader.of(makeBooks(worker)))
+
+/** Lists the draws of the store, oldest first. */
+export const listDraws = Effect.fnUntraced(function* (path: string) {
+  const { call } = yield* startReader({ path, drawId: ANY_DRAW })
+  return yield* call("draws", [])
+}, Effect.scoped)
 
 /** Locks an existing store and opens it for writing. */
 export const makeExisting = (options: Options) =>

@@ -1,0 +1,163 @@
+/** `lottery winners`: shows the winning bets of a draw that has been held. */
+import { Data, Effect, Option, Stdio, Stream } from "effect"
+import { CliError, Command } from "effect/cli"
+import type { Agency } from "../../domain/Agency.ts"
+import { type Bet, FIELDS, textsOf } from "../../domain/Bet.ts"
+import type { BetBatch } from "../../domain/BetBatch.ts"
+import { describeAgencies } from "../../domain/Draw.ts"
+import {
+  type AgencyProgress,
+  BetStoreReader,
+  DamagedBet,
+  NO_PROGRESS
+} from "../../server/store/BetStore.ts"
+import { awaitedIn, numberOf } from "../../server/store/Closing.ts"
+import type { StoredDraw } from "../../server/store/StoredDraw.ts"
+import * as StoreUrl from "../../server/store/StoreUrl.ts"
+import { withAgency } from "../files/AgencyRows.ts"
+import * as StoredAgency from "../files/StoredAgency.ts"
+import { counted } from "../log/ProgressText.ts"
+import { growWidths, textRow } from "../log/TextTable.ts"
+import * as Setting from "../settings/Setting.ts"
+import * as SettingText from "../settings/SettingText.ts"
+import * as StoreSetting from "../settings/StoreSetting.ts"
+import * as sharedSettings from "../settings/sharedSettings.ts"
+
+type Progress = ReadonlyMap<Agency, AgencyProgress>
+
+const whyNotDrawn = (draw: StoredDraw | undefined, progress: Progress): string => {
+  if (draw === undefined) return "it has not been opened yet; start a server with this store first"
+  const awaited = awaitedIn(draw, (agency) => progress.get(agency) ?? NO_PROGRESS)
+  if (awaited.length > 0) return `it is waiting for agencies ${describeAgencies(awaited)}`
+  return numberOf(draw) === undefined
+    ? "it is waiting for its winning number; announce it with lottery draw"
+    : "every book is closed; a running server holds it now, or the next server that starts"
+}
+
+/** There are no winners yet. */
+class NotDrawn extends Data.TaggedError("NotDrawn")<{
+  readonly id: string
+  readonly draw: StoredDraw | undefined
+  readonly progress: Progress
+}> {
+  override get message(): string {
+    const { draw, id, progress } = this
+    return `the draw ${id} has not been held: ${whyNotDrawn(draw, progress)}`
+  }
+}
+
+/** The winning bets to show, by agency in ascending order. */
+interface Found {
+  readonly id: string
+  readonly winningNumber: number
+  readonly excluded: ReadonlyArray<Agency>
+  readonly winners: ReadonlyMap<Agency, BetBatch>
+  /** Only this agency was asked for. */
+  readonly only: Agency | undefined
+}
+
+const find = Effect.fnUntraced(function* (
+  id: string,
+  store: StoreUrl.StoreUrl,
+  only: Agency | undefined
+) {
+  const books = yield* BetStoreReader
+  const progress = yield* books.progress
+  const draw = Option.getOrUndefined(yield* books.draw)
+  if (only !== undefined) yield* StoredAgency.progressOf(store, only)
+  if (!draw?.drawn) return yield* new NotDrawn({ id, draw, progress })
+  const isAsked = (agency: Agency) => only === undefined || agency === only
+  const winners = new Map<Agency, BetBatch>()
+  for (const [agency, bets] of yield* books.winners) {
+    if (!isAsked(agency)) continue
+    if (bets instanceof DamagedBet) return yield* bets
+    winners.set(agency, bets)
+  }
+  const excluded = draw.agencies.filter((one) => isAsked(one) && progress.get(one)?.excluded)
+  const { winningNumber = 0 } = draw
+  return { id, winningNumber, excluded, winners, only } satisfies Found
+})
+
+const warnOfExcluded = ({ excluded }: Found): Effect.Effect<void> =>
+  excluded.length === 0
+    ? Effect.void
+    : Effect.logWarning(
+        `the draw went without agencies ${describeAgencies(excluded)}: none of their bets can win`
+      )
+
+/** The rows as `lottery export` prints them. */
+function* csvOf({ only, winners }: Found): Generator<Uint8Array> {
+  for (const [agency, batch] of winners) {
+    yield only === undefined ? withAgency(agency, batch) : batch.bytes
+  }
+}
+
+function* betsOf({ winners }: Found): Generator<readonly [Agency, Bet]> {
+  for (const [agency, batch] of winners) for (const bet of batch) yield [agency, bet]
+}
+
+function* jsonOf(found: Found): Generator<string> {
+  const { excluded, id, winningNumber } = found
+  const head = JSON.stringify({ draw: { id, winningNumber, excluded } })
+  yield `${head.slice(0, -1)},"winners":[`
+  let separator = ""
+  for (const [agency, { birthdate, document, firstName, lastName, number }] of betsOf(found)) {
+    const row = { agency, firstName, lastName, document, birthdate, number }
+    yield separator + JSON.stringify(row)
+    separator = ","
+  }
+  yield "]}\n"
+}
+
+const HEADS = ["agency", ...FIELDS.map(({ label }) => label)]
+const ALIGNS = ["right", "left", "left", "right", "left", "right"] as const
+
+function* tableOf(found: Found): Generator<string> {
+  const { id, winners, winningNumber } = found
+  const count = Array.from(winners.values()).reduce((sum, batch) => sum + batch.count, 0)
+  yield `draw ${id}: winning number ${winningNumber}, ${counted(count, "winner")}\n`
+  if (count === 0) return
+  let widths = growWidths([], HEADS)
+  for (const [agency, bet] of betsOf(found)) widths = growWidths(widths, [agency, ...textsOf(bet)])
+  yield `${textRow(HEADS, widths, ALIGNS)}\n`
+  for (const [agency, bet] of betsOf(found)) {
+    yield `${textRow([agency, ...textsOf(bet)], widths, ALIGNS)}\n`
+  }
+}
+
+export const settings = {
+  store: StoreSetting.store,
+  draw: sharedSettings.draw,
+  agency: Setting.optional("agency", "<number>", {
+    description: "Show only this agency's winners; with --csv, without the agency number",
+    schema: SettingText.AgencyFromText
+  }),
+  csv: Setting.flag("csv", "Print rows as lottery export does instead of a table"),
+  json: Setting.flag("json", "Print one JSON object instead of a table")
+}
+
+export const winners = Command.make(
+  "winners",
+  settings,
+  Effect.fnUntraced(function* ({ agency, csv, draw, json, store }) {
+    if (csv && json) {
+      const message = "expected either --csv or --json"
+      return yield* new CliError.ValidationError({ message })
+    }
+    const found = yield* Effect.provide(
+      find(draw, store, Option.getOrUndefined(agency)),
+      StoreUrl.layerReader(store, draw)
+    )
+    yield* warnOfExcluded(found)
+    const { stdout } = yield* Stdio.Stdio
+    const printed: Iterable<Uint8Array | string> = (csv ? csvOf : json ? jsonOf : tableOf)(found)
+    yield* Stream.run(Stream.fromIterable(printed), stdout({ endOnDone: false }))
+  })
+).pipe(
+  Command.withExamples([
+    {
+      command: "lottery winners --store sqlite:lottery.db --agency 3",
+      description: "Show the winning bets of agency 3"
+    }
+  ])
+)

@@ -1,0 +1,77 @@
+/** Looks at how far a draw has got: asks the server that has the store open, or reads the store. */
+import { Clock, Context, Effect, Layer, Option, RcRef } from "effect"
+import type { Agency } from "../../domain/Agency.ts"
+import { monotonicMillis } from "../../domain/MonotonicTime.ts"
+import * as ControlClient from "../../server/operator/ControlClient.ts"
+import * as DrawStanding from "../../server/operator/DrawStanding.ts"
+import { type AgencyProgress, BetStoreReader } from "../../server/store/BetStore.ts"
+import * as StoreUrl from "../../server/store/StoreUrl.ts"
+import { RateMeter } from "../log/ProgressText.ts"
+import type { Target } from "./ActPreview.ts"
+
+/** What several looks at a book show. */
+interface Seen {
+  readonly meter: RateMeter
+  bets: number
+  lastActivity: number | null
+}
+
+/** Remembers the books of earlier looks, and so finds what happens between them. */
+const makeLive = () => {
+  const seen = new Map<Agency, Seen>()
+  return (at: number, monotonic: number) =>
+    (agency: Agency, { bets }: AgencyProgress): DrawStanding.Live => {
+      const before = seen.get(agency)
+      // Another book, if there are fewer bets than before.
+      if (before === undefined || bets < before.bets) {
+        const meter = new RateMeter()
+        meter.sample(monotonic, bets)
+        seen.set(agency, { meter, bets, lastActivity: null })
+        return DrawStanding.NOT_LIVE
+      }
+      before.meter.sample(monotonic, bets)
+      if (bets > before.bets) before.lastActivity = at
+      before.bets = bets
+      const { lastActivity, meter } = before
+      return { ...DrawStanding.NOT_LIVE, perSecond: meter.perSecond, lastActivity }
+    }
+}
+
+/** Reads the draw and the progress of its agencies. */
+const read = (books: BetStoreReader["Service"]) =>
+  Effect.all({ draw: books.draw, progress: books.progress })
+
+export interface Look {
+  readonly standing: DrawStanding.DrawStanding
+  /** A server answered. */
+  readonly isServed: boolean
+}
+
+/** Makes a look that can be repeated. */
+export const make = Effect.fnUntraced(function* ({ draw, store }: Target) {
+  const liveOf = makeLive()
+  // Only a connection to PostgreSQL is worth keeping. A reader of a CSV store shows the store as it
+  // was opened, and so does one of an SQLite store that this user may not write to.
+  const reader = yield* RcRef.make({
+    acquire: Effect.map(Layer.build(StoreUrl.layerReader(store, draw)), (context) =>
+      Context.get(context, BetStoreReader)
+    ),
+    idleTimeToLive: store._tag === "postgres" ? "Infinity" : undefined
+  })
+  const readStore = Effect.gen(function* () {
+    const stored = yield* RcRef.get(reader).pipe(
+      Effect.flatMap(read),
+      Effect.tapError(() => RcRef.invalidate(reader)),
+      Effect.scoped
+    )
+    const at = yield* Clock.currentTimeMillis
+    const { progress } = stored
+    const found = { id: draw, draw: Option.getOrUndefined(stored.draw), progress }
+    return DrawStanding.make(found, at, liveOf(at, yield* monotonicMillis))
+  })
+  return Effect.gen(function* () {
+    const answer = yield* ControlClient.standing(store, draw)
+    if (Option.isSome(answer)) return { standing: answer.value, isServed: true } satisfies Look
+    return { standing: yield* readStore, isServed: false } satisfies Look
+  })
+})

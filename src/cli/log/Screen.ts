@@ -1,0 +1,62 @@
+/** The whole screen of a terminal, which a command redraws until it ends. */
+import { isatty } from "node:tty"
+
+export interface ScreenTerminal {
+  readonly columns: () => number
+  readonly rows: () => number
+  readonly write: (text: string) => void
+}
+
+/** The alternate screen, which leaves what the terminal showed before as it was. */
+const [ENTER, LEAVE] = ["\u001b[?1049h\u001b[?25l", "\u001b[?25h\u001b[?1049l"]
+const [NO_WRAP, WRAP] = ["\u001b[?7l", "\u001b[?7h"]
+const [HOME, ERASE_LINE, ERASE_REST] = ["\u001b[H", "\u001b[K", "\u001b[J"]
+
+export class Screen {
+  private readonly terminal: ScreenTerminal
+  private drawn: string | undefined
+
+  constructor(terminal: ScreenTerminal) {
+    this.terminal = terminal
+  }
+
+  get columns(): number {
+    return this.terminal.columns()
+  }
+
+  get rows(): number {
+    return this.terminal.rows()
+  }
+
+  /** Replaces what is shown; lines that do not fit are cut off. */
+  show(lines: ReadonlyArray<string>): void {
+    const { columns, drawn, rows, terminal } = this
+    const text = lines.slice(0, rows).join(`${ERASE_LINE}\r\n`)
+    // After a change of its size a terminal may show anything.
+    const key = `${columns} ${rows} ${text}`
+    if (key === drawn) return
+    const enter = drawn === undefined ? ENTER : ""
+    this.drawn = key
+    terminal.write(`${enter}${NO_WRAP}${HOME}${text}${ERASE_LINE}${ERASE_REST}${WRAP}`)
+  }
+
+  /** Shows again what the terminal showed before. */
+  leave(): void {
+    if (this.drawn !== undefined) this.terminal.write(LEAVE)
+    this.drawn = undefined
+  }
+}
+
+const STDOUT = 1
+/** For a terminal that does not report its size. */
+const [DEFAULT_COLUMNS, DEFAULT_ROWS] = [80, 24]
+
+/** The screen of standard output; undefined if it cannot be redrawn. */
+export const ofStandardOutput = (): Screen | undefined =>
+  isatty(STDOUT) && process.env.TERM !== "dumb"
+    ? new Screen({
+        columns: () => process.stdout.columns || DEFAULT_COLUMNS,
+        rows: () => process.stdout.rows || DEFAULT_ROWS,
+        write: (text) => process.stdout.write(text)
+      })
+    : undefined

@@ -1,0 +1,217 @@
+/** Shows how far a draw has got as lines of text. */
+import { describeAgencies, showTime } from "../../domain/Draw.ts"
+import {
+  type AgencyStanding,
+  type DrawStanding,
+  isAwaited
+} from "../../server/operator/DrawStanding.ts"
+import { clockText, counted } from "./ProgressText.ts"
+import { growWidths, textRow, textTable, widthOf } from "./TextTable.ts"
+
+/** Stands for what is not known. */
+const UNKNOWN = "–"
+
+const orUnknown = (text: string | number | null): string | number => text ?? UNKNOWN
+
+const DAY_SECONDS = 24 * 60 * 60
+
+const ageText = (at: number, millis: number | null): string | null => {
+  if (millis === null) return null
+  const seconds = Math.max(0, Math.round((at - millis) / 1000))
+  if (seconds < 60) return `${seconds} s ago`
+  if (seconds < DAY_SECONDS) return `${clockText(seconds)} ago`
+  return `${Math.floor(seconds / DAY_SECONDS)} d ago`
+}
+
+const percentText = ({
+  bets,
+  bookBets
+}: {
+  readonly bets: number
+  readonly bookBets: number | null
+}) => {
+  if (bookBets === null) return null
+  // Only a complete book is at 100%.
+  const percent = bookBets === 0 ? 100 : Math.floor((100 * bets) / bookBets)
+  return `${Math.min(100, percent)}%`
+}
+
+const rateText = (perSecond: number | null): string | null =>
+  perSecond === null ? null : String(Math.round(perSecond))
+
+const closeText = (at: number, closesAt: number | null): ReadonlyArray<string> => {
+  if (closesAt === null) return []
+  const seconds = Math.ceil((closesAt - at) / 1000)
+  return [
+    seconds > 0
+      ? `closes at ${showTime(closesAt)}, in ${clockText(seconds)}`
+      : `closes once a book is finished`
+  ]
+}
+
+/** `draw default: agencies 1, 2, winning number 7574, taking bets`, in pieces. */
+const drawPieces = (id: string, { draw }: DrawStanding, at: number): ReadonlyArray<string> => {
+  if (draw === null) return [`draw ${id}: not opened yet`]
+  const { agencies, closesAt, phase, winningNumber } = draw
+  return [
+    `draw ${id}: agencies ${describeAgencies(agencies)}`,
+    winningNumber === null ? "an announced winning number" : `winning number ${winningNumber}`,
+    ...(phase === "taking bets" ? closeText(at, closesAt) : []),
+    phase
+  ]
+}
+
+/** `total: 1230 bets, 30%, 1500/s`, in pieces, without what is not known. */
+const totalPieces = ({ draw, total }: DrawStanding, at: number): ReadonlyArray<string> => {
+  const { agencies, connections, excluded, finished, told } = total
+  const percent = percentText(total)
+  const rate = rateText(total.perSecond)
+  const age = ageText(at, total.lastActivity)
+  const isTakingBets = draw?.phase === "taking bets"
+  return [
+    `total: ${counted(total.bets, "bet")}`,
+    ...(percent === null ? [] : [percent]),
+    ...(rate === null || !isTakingBets ? [] : [`${rate}/s`]),
+    ...(draw === null ? [] : [`${finished} of ${agencies - excluded} agencies finished`]),
+    ...(excluded === 0 ? [] : [`${excluded} excluded`]),
+    ...(told === 0 ? [] : [`winners sent to ${told}`]),
+    ...(connections === null ? [] : [counted(connections, "connection")]),
+    ...(age === null ? [] : [`last activity ${age}`])
+  ]
+}
+
+/** Joins pieces with commas into as few lines as the width allows. */
+const flow = (pieces: ReadonlyArray<string>, width: number): ReadonlyArray<string> => {
+  const lines: Array<string> = []
+  for (const piece of pieces) {
+    const joined = `${lines.at(-1)}, ${piece}`
+    if (lines.length > 0 && widthOf(joined) <= width) lines[lines.length - 1] = joined
+    else lines.push(piece)
+  }
+  return lines
+}
+
+interface Column {
+  readonly head: string
+  readonly cell: (row: AgencyStanding, at: number) => string | number | null
+}
+
+const COLUMNS = {
+  agency: { head: "agency", cell: ({ agency }) => agency },
+  bets: { head: "bets", cell: ({ bets }) => bets },
+  percent: { head: "%", cell: (row) => (row.excluded ? null : percentText(row)) },
+  rate: { head: "bets/s", cell: ({ perSecond }) => rateText(perSecond) },
+  last: { head: "last activity", cell: ({ lastActivity }, at) => ageText(at, lastActivity) },
+  state: { head: "state", cell: ({ state }) => state }
+} satisfies Readonly<Record<string, Column>>
+
+const { agency, bets, last, percent, rate, state } = COLUMNS
+/** The columns to show, the first that fit. */
+const LAYOUTS: ReadonlyArray<ReadonlyArray<Column>> = [
+  [agency, bets, percent, rate, last, state],
+  [agency, bets, percent, rate, state],
+  [agency, bets, percent, state],
+  [agency, bets, state]
+]
+
+const tableOf = (
+  rows: ReadonlyArray<AgencyStanding>,
+  at: number,
+  width: number
+): ReadonlyArray<string> => {
+  let lines: ReadonlyArray<string> = []
+  for (const columns of LAYOUTS) {
+    lines = textTable(
+      columns.map(({ head }) => head),
+      rows.map((row) => columns.map(({ cell }) => orUnknown(cell(row, at))))
+    )
+    if (lines.every((line) => widthOf(line) <= width)) break
+  }
+  return lines
+}
+
+/** `… and 4980 more: 3000 sending, 1980 away`. */
+const restText = (rows: ReadonlyArray<AgencyStanding>): string => {
+  const counts = new Map<string, number>()
+  for (const row of rows) {
+    const name = row.state ?? "unfinished"
+    counts.set(name, (counts.get(name) ?? 0) + 1)
+  }
+  const named = Array.from(counts, ([name, count]) => `${count} ${name}`)
+  return `… and ${rows.length} more: ${named.join(", ")}`
+}
+
+export interface Shown {
+  /** The id of the draw, which a standing has only if the draw is opened. */
+  readonly id: string
+  /** The time that ages and the countdown are for. */
+  readonly at: number
+  readonly width: number
+  readonly height: number
+  /** A line below the total. */
+  readonly note?: string | undefined
+}
+
+/** Everything in one line each, with all agencies in ascending order. */
+export const WHOLE = { width: Number.POSITIVE_INFINITY, height: Number.POSITIVE_INFINITY }
+
+const rankOf = (row: AgencyStanding): number =>
+  isAwaited(row) ? (row.state === "sending" ? 0 : 1) : row.state === "finished" ? 2 : 3
+
+/** Unfinished agencies first, and of these the ones that are sending. */
+const byUrgency = (rows: ReadonlyArray<AgencyStanding>): ReadonlyArray<AgencyStanding> =>
+  rows.toSorted((one, other) => rankOf(one) - rankOf(other))
+
+/**
+ * The draw, a total, and the agencies in ascending order. If the height does not allow all of them,
+ * unfinished ones are first and the last line counts the rest.
+ */
+export const standingLines = (
+  standing: DrawStanding,
+  { at, height, id, note, width }: Shown
+): ReadonlyArray<string> => {
+  const top = [
+    ...flow(drawPieces(id, standing, at), width),
+    ...flow(totalPieces(standing, at), width),
+    ...(note === undefined ? [] : [note])
+  ]
+  const { agencies } = standing
+  const room = height - top.length - 1
+  if (agencies.length <= room) return [...top, ...tableOf(agencies, at, width)]
+  const rows = byUrgency(agencies)
+  const shown = Math.max(0, room - 1)
+  return [...top, ...tableOf(rows.slice(0, shown), at, width), restText(rows.slice(shown))]
+}
+
+/** A line for each of several draws. */
+export const drawTable = (
+  draws: ReadonlyArray<{ readonly id: string; readonly standing: DrawStanding }>
+): ReadonlyArray<string> => {
+  const heads = [
+    "draw",
+    "bets",
+    "agencies",
+    "finished",
+    "excluded",
+    "winners sent",
+    "number",
+    "phase"
+  ]
+  const rows = draws.map(({ id, standing: { draw, total } }) => [
+    id,
+    total.bets,
+    ...(draw === null
+      ? [UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, "not opened yet"]
+      : [
+          total.agencies,
+          total.finished,
+          total.excluded,
+          total.told,
+          orUnknown(draw.winningNumber),
+          draw.phase
+        ])
+  ])
+  const all = [heads, ...rows]
+  const widths = all.reduce<ReadonlyArray<number>>(growWidths, [])
+  return all.map((row) => textRow(row, widths, ["left"]))
+}
