@@ -21,6 +21,7 @@ import {
   startServer,
   winnersOf
 } from "../../support/processes/lotteryParties.ts"
+import { describePostgres, freshSchema } from "../../support/stores/PostgresCluster.ts"
 import { temporaryFolder } from "../../support/TemporaryFolder.ts"
 
 const DIALECTS = ["native", "binary", "json"] as const
@@ -64,62 +65,64 @@ const withOneFinished = Effect.fnUntraced(function* (
 ) {
   const folder = yield* temporaryFolder
   yield* generate(folder, 500, 7, 3)
-  const url = inFolder(folder, store)
+  // PostgreSQL needs no folder.
+  const url = store.startsWith("postgres") ? store : inFolder(folder, store)
   const server = yield* startServer({ store: url, more: ["--agencies", "3", "--once", ...more] })
   const first = yield* startLottery({ args: clientArgs(folder, 1, server, "native") })
   yield* first.logged(/waiting_for_draw/)
   return { folder, url, server, first, winners: winnersOf(bookOf(folder, 1)) }
 })
 
-describe.each(STORES)("lottery close on %s", (store) => {
-  it.live("excludes agencies, and the draw is held without them", () =>
-    Effect.gen(function* () {
-      const { first, folder, server, url, winners } = yield* withOneFinished(store)
-      const asked = expectOneLine(yield* close(url, "--without", "2,3"), 2)
-      expect(asked).toContain(
-        "this would exclude agency 2 (0 stored bets), agency 3 (0 stored bets) from the draw; " +
-          "add --yes to do it"
-      )
-      for (const yes of [[], ["--yes"]]) {
-        for (const [agencies, reason] of [
-          ["1,2", "the books of agencies 1 are finished"],
-          ["2,9", "agencies 9 do not take part in the draw"]
-        ] as const) {
-          const line = expectOneLine(yield* close(url, "--without", agencies, ...yes), 1)
-          expect(line).toContain(`no agency was excluded: ${reason}`)
-        }
-      }
-      const done = yield* close(url, "--without", "2", "--yes")
-      expect(done.code, done.stderr).toBe(0)
-      const line = /agency_excluded \| result: success \| agencia: 2 \| cantidad: 0/
-      expect(done.stderr).toMatch(line)
-      yield* server.logged(line)
-      expect(first.stderr()).not.toContain("consulta_ganadores")
-      yield* Effect.forEach(
-        DIALECTS,
-        (dialect) =>
-          Effect.map(runLottery({ args: clientArgs(folder, 2, server, dialect) }), (outcome) =>
-            expectExcluded(outcome, dialect, 2)
-          ),
-        { discard: true }
-      )
-      yield* close(url, "--without", "3,2", "--yes")
-      expect(yield* first.outcome).toMatchObject({ code: 0, stdout: winners })
-      yield* server.logged(/action: sorteo \| result: success .* excluidas: 2,3/)
-      // Excluded agencies count as told.
-      expect(yield* server.outcome).toMatchObject({ code: 0 })
-
-      const again = yield* close(url, "--without", "2", "--yes")
-      expect(again.code, again.stderr).toBe(0)
-      expect(again.stderr).toContain("agencies 2 were excluded before")
-      const late = expectOneLine(yield* close(url, "--without", "1", "--yes"), 1)
-      expect(late).toContain("no agency was excluded: the winning number of the draw is known")
-      const discard = ["discard", "--store", url, "--agency", "2", "--yes"]
-      expectOneLine(yield* runLottery({ args: discard }), 1)
-      const status = yield* runLottery({ args: ["status", "--store", url, "--json"] })
-      expect(JSON.parse(status.stdout).agencies[1]).toMatchObject({ agency: 2, excluded: true })
-    })
+/** A draw without agencies 2 and 3, which are named in two steps. */
+const excludes = Effect.fnUntraced(function* (store: string) {
+  const { first, folder, server, url, winners } = yield* withOneFinished(store)
+  const asked = expectOneLine(yield* close(url, "--without", "2,3"), 2)
+  expect(asked).toContain(
+    "this would exclude agency 2 (0 stored bets), agency 3 (0 stored bets) from the draw; " +
+      "add --yes to do it"
   )
+  for (const yes of [[], ["--yes"]]) {
+    for (const [agencies, reason] of [
+      ["1,2", "the books of agencies 1 are finished"],
+      ["2,9", "agencies 9 do not take part in the draw"]
+    ] as const) {
+      const line = expectOneLine(yield* close(url, "--without", agencies, ...yes), 1)
+      expect(line).toContain(`no agency was excluded: ${reason}`)
+    }
+  }
+  const done = yield* close(url, "--without", "2", "--yes")
+  expect(done.code, done.stderr).toBe(0)
+  const line = /agency_excluded \| result: success \| agencia: 2 \| cantidad: 0/
+  expect(done.stderr).toMatch(line)
+  yield* server.logged(line)
+  expect(first.stderr()).not.toContain("consulta_ganadores")
+  yield* Effect.forEach(
+    DIALECTS,
+    (dialect) =>
+      Effect.map(runLottery({ args: clientArgs(folder, 2, server, dialect) }), (outcome) =>
+        expectExcluded(outcome, dialect, 2)
+      ),
+    { discard: true }
+  )
+  yield* close(url, "--without", "3,2", "--yes")
+  expect(yield* first.outcome).toMatchObject({ code: 0, stdout: winners })
+  yield* server.logged(/action: sorteo \| result: success .* excluidas: 2,3/)
+  // Excluded agencies count as told.
+  expect(yield* server.outcome).toMatchObject({ code: 0 })
+
+  const again = yield* close(url, "--without", "2", "--yes")
+  expect(again.code, again.stderr).toBe(0)
+  expect(again.stderr).toContain("agencies 2 were excluded before")
+  const late = expectOneLine(yield* close(url, "--without", "1", "--yes"), 1)
+  expect(late).toContain("no agency was excluded: the winning number of the draw is known")
+  const discard = ["discard", "--store", url, "--agency", "2", "--yes"]
+  expectOneLine(yield* runLottery({ args: discard }), 1)
+  const status = yield* runLottery({ args: ["status", "--store", url, "--json"] })
+  expect(JSON.parse(status.stdout).agencies[1]).toMatchObject({ agency: 2, excluded: true })
+})
+
+describe.each(STORES)("lottery close on %s", (store) => {
+  it.live("excludes agencies, and the draw is held without them", () => excludes(store))
 
   it.live.each(DIALECTS)("ends a client in the middle of its upload: %s", (dialect) =>
     Effect.gen(function* () {
@@ -319,5 +322,11 @@ describe("lottery close", () => {
         }
       }
     })
+  )
+})
+
+describePostgres("lottery close on PostgreSQL", (database) => {
+  it.live("excludes agencies, and the draw is held without them", () =>
+    Effect.flatMap(database, ({ url }) => Effect.flatMap(freshSchema(url), excludes))
   )
 })

@@ -41,6 +41,10 @@ const winningRows = (agency: number) => bookOf(agency).filter((bet) => bet[4] ==
 const documentsOf = (agency: number) => winningRows(agency).map((bet) => bet[2])
 
 const WINNERS = [1, 2].map((agency) => [agency, M.rowsOf(winningRows(agency))])
+/** What `lottery winners --csv` prints. */
+const WINNING_ROWS = M.rowsOf(
+  [1, 2].flatMap((agency) => winningRows(agency).map((bet) => [`${agency}`, ...bet]))
+)
 const finished = { ...NO_PROGRESS, bets: 60, finished: true }
 const FOUND: Readonly<
   Record<
@@ -160,6 +164,9 @@ describe.each(SCHEMES)("a %s store of the version before", (kind) => {
       const exported = yield* runLottery({ args: ["export", "--store", store, "--agency", "2"] })
       const rows = M.rowsOf(bookOf(2).slice(0, FOUND[state].bets[1]))
       expect(exported).toMatchObject({ code: 0, stdout: rows })
+      const winners = yield* runLottery({ args: ["winners", "--store", store, "--csv"] })
+      if (state === "open") expect(winners).toMatchObject({ code: 1, stdout: "" })
+      else expect(winners.stdout).toBe(WINNING_ROWS)
       expect(contentOf(folder)).toEqual(before)
       expect(versionOf(kind, url.path)).toBe(KINDS[kind].version)
     })
@@ -175,6 +182,8 @@ describe.each(SCHEMES)("a %s store of the version before", (kind) => {
       }).pipe(Effect.scoped)
       expect(versionOf(kind, url.path)).toBe(KINDS[kind].current)
       yield* read(url, (reader) => expectFound(reader, "drawn"))
+      const args = ["winners", "--store", StoreUrl.show(url), "--csv"]
+      expect(yield* runLottery({ args })).toMatchObject({ code: 0, stdout: WINNING_ROWS })
       // A restart finds the draw.
       const server = yield* TestServer.start(url, [1, 2, 3])
       expect(server.log[0]).toContain("action: draw_held")
