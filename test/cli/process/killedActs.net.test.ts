@@ -137,7 +137,8 @@ const tracing = (to: string | Kill) => [
     ? ["-o", to]
     : ["-o", "/dev/null", "-e", `inject=${to[0]}:signal=SIGKILL:when=${to[1]}`])
 ]
-const canTrace = spawnSync("strace", [...tracing(["fsync", 9]), "true"]).status === 0
+/** Whether strace may attach to a process that it has not started. */
+const canTrace = spawnSync("sh", ["-c", "sleep 0.1 & strace -qq -o /dev/null -p $!"]).status === 0
 
 /** Strace counts the calls of each thread, so that there must be one for the disk. */
 const env = { UV_THREADPOOL_SIZE: "1" }
@@ -178,6 +179,7 @@ const startTraced = Effect.fnUntraced(function* (url: string, to: string | Kill)
     tracer.stderr.on("data", (text) => {
       if (/attached/.test(`${text}`)) resume(Effect.void)
     })
+    tracer.once("exit", () => resume(Effect.die(new Error("strace did not attach"))))
   })
   return server
 })

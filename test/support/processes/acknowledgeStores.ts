@@ -13,7 +13,7 @@ import { BetStore } from "../../../src/server/store/BetStore.ts"
 import * as StoreUrl from "../../../src/server/store/StoreUrl.ts"
 import { whole } from "../wholeBook.ts"
 
-const draw = new Draw({ id: "default", agencies: [1, 2], source: fixedNumber(7574) })
+const draw = new Draw({ id: "default", agencies: [1, 2, 3], source: fixedNumber(7574) })
 const batch = BetBatch.fromBets([
   new Bet({
     firstName: "Ana",
@@ -47,6 +47,8 @@ const acknowledge = Effect.fnUntraced(function* ({
     ["a discard", store.discard(2, randomUUID())],
     ["the last bets", store.append(1, 1, batch, { last: whole(batch, batch) })],
     ["the end of a book", store.finish(2, 0, whole())],
+    ["a moved close", store.moveClose(Date.parse("2099-12-01"))],
+    ["an exclusion", store.exclude([3])],
     ["the number", store.recordNumber(7574)],
     ["the held draw", store.recordDraw],
     ["who was told", store.told(1)]

@@ -52,10 +52,10 @@ describe.skipIf(!canTrace)("the embedded stores under strace", () => {
 
       const first = run(folder, urls)
       expect(first.stderr).toBe("")
-      expect(first.said).toHaveLength(20)
+      expect(first.said).toHaveLength(24)
       expect(tooEarly(first.calls)).toEqual([])
       // Checks the check: without its syncs, the trace must fail at each line.
-      expect(tooEarly(first.calls.replaceAll(/.*sync.*\n/g, "")).length).toBeGreaterThan(17)
+      expect(tooEarly(first.calls.replaceAll(/.*sync.*\n/g, "")).length).toBeGreaterThan(21)
 
       // The process was killed, possibly between a write and its sync.
       const left = [sqlite, csv, `${sqlite}/lottery.db-wal`, `${csv}/bets.csv`]
