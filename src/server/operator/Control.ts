@@ -47,6 +47,9 @@ export type ActFailure = typeof failures.Type
 /** Which draw an act is for. */
 const to = { draw: DrawId }
 
+/** A time that a date can have. */
+const Time = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 8_640_000_000_000_000 }))
+
 export const Control = RpcGroup.make(
   /** Answered once the store is open. A command sends nothing else before. */
   Rpc.make("Ready"),
@@ -67,7 +70,7 @@ export const Control = RpcGroup.make(
   }),
   /** Moves the close time, in milliseconds since the epoch; null removes it. */
   Rpc.make("MoveClose", {
-    payload: { ...to, closesAt: Schema.NullOr(Schema.Int) },
+    payload: { ...to, closesAt: Schema.NullOr(Time) },
     error: failures
   }),
   /** Records the winning number once every book is closed. */
