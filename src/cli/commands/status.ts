@@ -18,7 +18,7 @@ const DRAW_PERIOD = "250 millis"
 
 const NO_SERVER = "no server answers; the store was read"
 
-type Look = Effect.Success<ReturnType<typeof StandingLook.make>>
+type Look = Effect.Success<ReturnType<typeof StandingLook.make>>["look"]
 
 /** Waits until the output has taken a line. */
 const print = Effect.fnUntraced(function* (line: string) {
@@ -76,13 +76,16 @@ const watchInLines = Effect.fnUntraced(function* (look: Look, every: Duration.Du
 const showAll = Effect.fnUntraced(function* (store: StoreUrl.StoreUrl, json: boolean) {
   const draws: Array<{ readonly id: string; readonly standing: DrawStanding }> = []
   for (const id of yield* StoreUrl.listDraws(store)) {
-    const look = yield* StandingLook.make({ store, draw: id })
-    draws.push({ id, standing: (yield* look).standing })
+    const read = Effect.flatMap(
+      StandingLook.make({ store, draw: id }),
+      ({ readStore }) => readStore
+    )
+    draws.push({ id, standing: yield* Effect.scoped(read) })
   }
   if (!json) return yield* print(drawTable(draws).join("\n"))
   const shown = draws.map(({ id, standing: { draw, total } }) => ({ id, draw, total }))
   yield* print(JSON.stringify({ draws: shown }))
-}, Effect.scoped)
+})
 
 export const settings = {
   store: StoreSetting.store,
@@ -122,7 +125,7 @@ export const status = Command.make(
     yield* ensureUsed(given)
     if (all) return yield* showAll(store, json)
     const target = { store, draw: yield* given.draw.value }
-    const whole = yield* StandingLook.make(target)
+    const { look: whole } = yield* StandingLook.make(target)
     const look = missing
       ? Effect.map(whole, ({ standing, ...of }) => {
           const agencies = standing.agencies.filter(isAwaited)

@@ -47,7 +47,7 @@ export interface Look {
   readonly isServed: boolean
 }
 
-/** Makes a look that can be repeated. */
+/** Makes a look that can be repeated. `readStore` does not ask the server. */
 export const make = Effect.fnUntraced(function* ({ draw, store }: Target) {
   const liveOf = makeLive()
   // Only a connection to PostgreSQL is worth keeping. A reader of a CSV store shows the store as it
@@ -69,9 +69,10 @@ export const make = Effect.fnUntraced(function* ({ draw, store }: Target) {
     const found = { id: draw, draw: Option.getOrUndefined(stored.draw), progress }
     return DrawStanding.make(found, at, liveOf(at, yield* monotonicMillis))
   })
-  return Effect.gen(function* () {
+  const look = Effect.gen(function* () {
     const answer = yield* ControlClient.standing(store, draw)
     if (Option.isSome(answer)) return { standing: answer.value, isServed: true } satisfies Look
     return { standing: yield* readStore, isServed: false } satisfies Look
   })
+  return { look, readStore }
 })

@@ -1,6 +1,6 @@
 /** `lottery status`, `export` and `discard` as processes, with a running server and without. */
 import { spawnSync } from "node:child_process"
-import { copyFileSync, existsSync, statSync } from "node:fs"
+import { copyFileSync, existsSync, rmSync, statSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { describe, expect, it } from "@effect/vitest"
@@ -149,6 +149,9 @@ for (const scheme of ["sqlite", "csv"] as const) {
         const first = "default  1230         3         3         0             1    7574"
         if (scheme === "csv") {
           expect(yield* statusOf("--all")).toBe(`${heads}  phase\n${first}  drawn\n`)
+          // As Python's program leaves it.
+          rmSync(`${path}.state.json`)
+          expect(yield* statusOf("--all")).toMatch(/\ndefault +1230 .* not opened yet\n$/)
           return
         }
         const open = Effect.flatMap(BetStore, (store) => store.openDraw(drawOf([4, 5])))

@@ -3,7 +3,8 @@
  * Method: real processes, with standard output as a pipe and as a pseudo-terminal.
  */
 import { spawnSync } from "node:child_process"
-import { join } from "node:path"
+import { renameSync } from "node:fs"
+import { dirname, join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
 import { Context, Effect, Layer, Schema } from "effect"
 import type { DrawStanding } from "../../../src/server/operator/DrawStanding.ts"
@@ -111,6 +112,24 @@ describe.each(["sqlite", "csv"] as const)("watching a %s store", (scheme) => {
     })
   )
 
+  it.live("continues when the store is away for a while, and says so", () =>
+    Effect.gen(function* () {
+      const url = yield* newUrl
+      const path = url.slice(scheme.length + 1)
+      const layer = StoreUrl.layer({ _tag: scheme, path }, "default")
+      const open = Effect.flatMap(BetStore, (store) => store.openDraw(drawOf([1, 2])))
+      yield* Effect.provide(open, layer)
+      const { output, watch } = yield* watching(url)
+      yield* nextWith(output, () => true)
+      const [folder, away] = [dirname(path), `${dirname(path)}-away`]
+      renameSync(folder, away)
+      yield* watch.logged(/ WARNING +cannot open .*: there is no such file.*; trying again\n/)
+      renameSync(away, folder)
+      yield* nextWith(output, () => true)
+      yield* stopWith(watch, "SIGINT")
+    })
+  )
+
   it.live("fails if there is no store at its first look", () =>
     Effect.gen(function* () {
       const { output, watch } = yield* watching(yield* newUrl)
@@ -158,7 +177,8 @@ const [ENTER, LEAVE, HOME] = ["\u001b[?1049h", "\u001b[?1049l", "\u001b[H"]
 describe.skipIf(!hasTerminals)("watching on a terminal", () => {
   it.live("redraws what fits, and leaves the last of it when Ctrl-C ends it", () =>
     Effect.gen(function* () {
-      const url = `sqlite:${join(yield* temporaryFolder, "store")}`
+      const path = join(yield* temporaryFolder, "store")
+      const url = `sqlite:${path}`
       const server = yield* newServer(url)
       const watch = yield* startLottery({
         args: ["status", "--store", url, "--watch", "--every", "50ms"],
@@ -168,6 +188,10 @@ describe.skipIf(!hasTerminals)("watching on a terminal", () => {
       yield* until((shown) => shown.includes("0 connections"))
       yield* server.signal("SIGKILL")
       yield* until((shown) => shown.includes("no server answers"))
+      const [folder, away] = [dirname(path), `${dirname(path)}-away`]
+      renameSync(folder, away)
+      yield* until((shown) => shown.includes("trying again: cannot open"))
+      renameSync(away, folder)
       watch.child.stdin!.write("\u0003")
       const { code } = yield* watch.outcome
       expect(code, text()).toBe(0)
