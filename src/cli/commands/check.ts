@@ -8,7 +8,7 @@ import { escapeControls } from "../log/LogFormat.ts"
 import * as Setting from "../settings/Setting.ts"
 import * as SettingText from "../settings/SettingText.ts"
 
-const MAX_ERRORS = 1_000_000
+const MAX_ERRORS = 10_000
 
 export const settings = {
   maxErrors: Setting.withDefault("max-errors", "<number>", {

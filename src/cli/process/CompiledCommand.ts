@@ -36,8 +36,7 @@ const SLOW = new Set([
   "node:net",
   "node:readline",
   "node:tls",
-  "node:worker_threads",
-  "node:zlib"
+  "node:worker_threads"
 ])
 
 /** Loads a Node module when one of its properties is first read. */

@@ -5,7 +5,7 @@ import { fileUnavailable, TEMPORARY_FILES } from "../../domain/FileUnavailable.t
 import * as BookFile from "./BookFile.ts"
 import { type BadLine, BookParser } from "./BookParser.ts"
 import * as NotABook from "./NotABook.ts"
-import { CHUNK_BYTES, type Repeated, RepeatedBets, RepeatedCount } from "./RepeatedBets.ts"
+import { CHUNK_BYTES, PARTITIONS, Repeated, RepeatedBets } from "./RepeatedBets.ts"
 
 export interface Options extends NotABook.Options {
   /** The number of errors to return; all are counted. */
@@ -27,76 +27,74 @@ export interface Checked {
 /** There are no batches: the bets are only counted. */
 const WHOLE = { batchSize: Number.POSITIVE_INFINITY, maxBatchBytes: MAX_ROW_BYTES }
 
-/** The file for the chunks of `RepeatedBets`, which is created for the first of them. */
-const makeChunkFile = Effect.gen(function* () {
+/** Bets whose full chunks go to a file, which is created for the first of them. */
+const makeBets = Effect.gen(function* () {
   const fs = yield* FileSystem.FileSystem
+  const unusable = Effect.mapError(fileUnavailable(TEMPORARY_FILES))
+  const bets = new RepeatedBets(0)
   const opened = yield* Effect.cached(
     Effect.flatMap(fs.makeTempFileScoped({ prefix: "lottery-check-" }), (file) =>
       fs.open(file, { flag: "w+" })
     )
   )
-  const append = Effect.fnUntraced(function* (bets: RepeatedBets) {
-    const file = yield* opened
-    for (const { buffer } of bets.full) yield* file.writeAll(new Uint8Array(buffer))
-    bets.reuse()
-  })
+
+  const moveFull = Effect.gen(function* () {
+    for (const { buffer } of bets.full.splice(0)) {
+      const file = yield* opened
+      yield* file.writeAll(new Uint8Array(buffer))
+    }
+  }).pipe(unusable)
+
   const read = Effect.fnUntraced(function* (chunk: number, into: Uint8Array) {
     const file = yield* opened
     yield* file.seek(BigInt(chunk * CHUNK_BYTES), "start")
-    for (let at = 0; at < CHUNK_BYTES; ) at += yield* file.read(into.subarray(at))
+    for (let at = 0; at < into.length; ) at += yield* file.read(into.subarray(at))
   })
-  return { append, read }
-})
 
-const count = Effect.fnUntraced(function* (
-  bets: RepeatedBets,
-  readChunk: Effect.Success<typeof makeChunkFile>["read"]
-) {
-  const counted = new RepeatedCount()
-  const chunk = new Uint32Array(CHUNK_BYTES / 4)
-  for (const { chunks, rest } of bets.partitions()) {
-    counted.startPartition()
-    for (const index of chunks) {
-      yield* readChunk(index, new Uint8Array(chunk.buffer))
-      counted.take(chunk)
+  const repeated = Effect.gen(function* () {
+    const counted = new Repeated()
+    for (let index = 0; index < PARTITIONS; index++) {
+      const { full, rest } = bets.partition(index)
+      const bytes = new Uint8Array(full.length * CHUNK_BYTES + rest.byteLength)
+      for (const [at, chunk] of full.entries()) {
+        yield* read(chunk, bytes.subarray(at * CHUNK_BYTES, (at + 1) * CHUNK_BYTES))
+      }
+      const records = new Uint32Array(bytes.buffer)
+      records.set(rest, records.length - rest.length)
+      counted.take(records)
     }
-    counted.take(rest)
-  }
-  return counted
+    return counted
+  }).pipe(unusable)
+
+  return { bets, moveFull, repeated }
 })
 
 /** Fails only if the file, or a temporary one, cannot be used. */
 export const check = Effect.fn("BookCheck.check")(function* (file: string, options: Options) {
   const { maxErrors, name, today } = options
   yield* BookFile.versionOf(file, name)
-  const unusable = Effect.mapError(fileUnavailable(TEMPORARY_FILES))
-  const chunkFile = yield* makeChunkFile
-  const bets = new RepeatedBets(0)
+  const { bets, moveFull, repeated } = yield* makeBets
   const parser = new BookParser(
     { ...WHOLE, name, skipBadLines: true, shownBadLines: Math.max(1, maxErrors), today },
     () => {},
     bets
   )
-  const appendFull = Effect.suspend(() =>
-    bets.full.length === 0 ? Effect.void : unusable(chunkFile.append(bets))
-  )
   yield* Stream.runForEach(BookFile.piecesOf(file, name), (piece) => {
     parser.push(piece)
     parser.rejected.length = 0
-    return appendFull
+    return moveFull
   })
   parser.finish()
-  yield* appendFull
+  yield* moveFull
   const { badLines: errors, failure, shownBadLines, unended } = parser
   const found = failure === undefined ? shownBadLines : [...shownBadLines, failure]
   const [first] = found
-  const form = first && (yield* NotABook.recognise(file, options, first.line))
   return {
     bets: bets.count,
     errors,
     firstErrors: found.slice(0, maxErrors),
-    form,
+    form: first && (yield* NotABook.recognise(file, options, first.line)),
     unended: failure === undefined ? unended : undefined,
-    repeated: yield* unusable(count(bets, chunkFile.read))
+    repeated: yield* repeated
   } satisfies Checked
 }, Effect.scoped)

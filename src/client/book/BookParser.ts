@@ -117,7 +117,12 @@ export class BookParser {
   /** Parses the end of the book. The last line needs no line ending. */
   finish(): void {
     if (this.failure !== undefined) return
-    if (this.inLongLine) this.badLine(LINE_TOO_LONG, { isUnended: true })
+    if (this.inLongLine) {
+      // It has been counted and shown as a line that is skipped.
+      this.badLines--
+      if (this.shownBadLines.at(-1)?.line === this.line) this.shownBadLines.pop()
+      this.badLine(LINE_TOO_LONG, { isUnended: true })
+    }
     const last = this.carried
     if (last.length > 0) {
       const text = shownEnd(last)

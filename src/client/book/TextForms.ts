@@ -1,29 +1,32 @@
 /** The forms of a file's text: other separators and dates, and lines that are not bets. */
-import { FIELD_COUNT, LF } from "../../domain/BetRow.ts"
-import type { Form, Sample } from "./BookSample.ts"
+import { FIELD_COUNT } from "../../domain/BetRow.ts"
+import { type BadLine, BookParser } from "./BookParser.ts"
+import type { Form } from "./ByteForms.ts"
 
-const utf8 = new TextDecoder()
+/** The first bad line of a text; `rest` is the text from there on. */
+interface Bad extends Pick<BadLine, "field" | "line"> {
+  readonly rest: string
+}
 
-const withText = ({ contents }: Sample, text: string): Sample => ({
-  bytes: Buffer.from(text),
-  contents
-})
+/** What the forms depend on. */
+interface Options {
+  readonly today: string
+  /** Whether the whole file, of which the text is a sample, has a comma or a quote. */
+  readonly hasCommaOrQuote: boolean
+}
 
-const withoutFirstLine = ({ bytes, contents }: Sample): Sample => ({
-  bytes: bytes.subarray(bytes.indexOf(LF) + 1),
-  contents
-})
+type Recognise = (text: string, bad: Bad, options: Options) => Form | undefined
 
-const WITHOUT_FIRST_LINE = "tail -n +2"
+const firstLine =
+  (clause: string, isRecognised: (text: string) => boolean): Recognise =>
+  (text, { line }) =>
+    line === 1 && isRecognised(text)
+      ? { clause, filter: "tail -n +2", text: text.slice(text.indexOf("\n") + 1) }
+      : undefined
 
-const separatorLine: Form = (sample, bad) =>
-  bad.line === 1 && /^\ufeff?"?sep=.?"?\r?\n/i.test(bad.text)
-    ? {
-        clause: "its first line is Excel's sep=",
-        filter: WITHOUT_FIRST_LINE,
-        sample: withoutFirstLine(sample)
-      }
-    : undefined
+const separatorLine = firstLine("its first line is Excel's sep=", (text) =>
+  /^"?sep=.?"?\r?\n/i.test(text)
+)
 
 type Fields = ReadonlyArray<string>
 
@@ -47,8 +50,13 @@ const readRecords = (text: string, separator: string): ReadonlyArray<Fields> => 
   return records
 }
 
-const oneLine = (field: string): string => field.split(/\r?\n/).join(" ")
-const inQuotes = (field: string): string => `"${field.replaceAll('"', '""')}"`
+const header = firstLine("its first line is a header", (text) => {
+  const [first = []] = readRecords(text, ",")
+  return first.length === FIELD_COUNT && first.slice(2).every((field) => /^\s*\p{L}/u.test(field))
+})
+
+const inQuotes = (field: string): string =>
+  `"${field.replaceAll(/\r?\n/g, " ").replaceAll('"', '""')}"`
 
 /** Only a CSV reader is right for fields with commas, quotes and line breaks. */
 const csvFilter = (separator: string): string =>
@@ -57,99 +65,102 @@ const csvFilter = (separator: string): string =>
   '[" ".join(f.splitlines()) for f in r] for r in ' +
   `csv.reader(open(0, encoding="utf-8-sig", newline=""), delimiter="${separator}") if r)'`
 
-const SEPARATORS = [
-  { separator: ";", shown: ";", name: "semicolons" },
-  { separator: "\t", shown: "\\t", name: "tabs" },
-  { separator: ",", shown: ",", name: "" }
-] as const
-
-const separated: Form = (sample, bad) => {
-  const text = utf8.decode(sample.bytes)
-  for (const { name, separator, shown } of SEPARATORS) {
-    const [first] = readRecords(bad.text, separator)
-    if (first?.length !== FIELD_COUNT) continue
+const separated =
+  (separator: string, shown: string, clause: string): Recognise =>
+  (text, { rest }, { hasCommaOrQuote }) => {
+    const [first = []] = readRecords(rest, separator)
+    if (first.length !== FIELD_COUNT) return undefined
+    // Commas separate the fields of a book as well.
+    if (separator === "," && !first.some((field) => field.includes("\n"))) return undefined
     const records = readRecords(text, separator)
     const bets = records.filter(({ length }) => length === FIELD_COUNT)
     // An odd line does not make another form of the file.
-    if (2 * bets.length <= records.length) continue
-    const hasBreaks = (separator === "," ? [first] : bets).flat().some((field) => /\n/.test(field))
-    if (separator === "," && !hasBreaks) continue
-    const isPlain = separator !== "," && !sample.contents.hasCommaOrQuote
-    const breaks = hasBreaks ? "it has line breaks inside quotes" : ""
-    const clause = [name && `its fields are separated by ${name}`, breaks].filter(Boolean)
+    if (2 * bets.length <= records.length) return undefined
     return {
-      clause: clause.join(", "),
-      filter: isPlain ? `tr '${shown}' ','` : csvFilter(shown),
-      sample: withText(
-        sample,
-        records.map((record) => `${record.map(oneLine).map(inQuotes)}\n`).join("")
-      )
+      clause,
+      filter: hasCommaOrQuote ? csvFilter(shown) : `tr '${shown}' ','`,
+      text: records.map((record) => `${record.map(inQuotes)}\n`).join("")
     }
   }
-  return undefined
-}
 
 /** Excel writes an empty row as commas. */
 const BLANK_LINE = /^[ \t\v\f\r,]*$/
 
-const blankLines: Form = (sample, bad) => {
-  const lines = utf8.decode(sample.bytes).split("\n")
-  if (!BLANK_LINE.test(bad.text.split("\n", 1)[0]!)) return undefined
+const blankLines: Recognise = (text, { rest }) => {
+  if (!BLANK_LINE.test(rest.split("\n", 1)[0]!)) return undefined
+  const lines = text.split("\n").filter((line) => !BLANK_LINE.test(line))
   return {
     clause: "it has blank lines",
     filter: "sed '/^[[:space:],]*$/d'",
-    sample: withText(sample, lines.filter((line) => !BLANK_LINE.test(line)).join("\n"))
+    text: lines.join("\n")
   }
-}
-
-const header: Form = (sample, bad) => {
-  const [first = []] = readRecords(bad.text, ",")
-  const isHeader = first.slice(2).every((field) => /^\s*\p{L}/u.test(field))
-  return bad.line === 1 && first.length === FIELD_COUNT && isHeader
-    ? {
-        clause: "its first line is a header",
-        filter: WITHOUT_FIRST_LINE,
-        sample: withoutFirstLine(sample)
-      }
-    : undefined
 }
 
 /** A birthdate with the year at its end, then the number, up to the end of a line. */
-const YEAR_LAST = /(\d{1,2})([/-])(\d{1,2})[/-](\d{4})("?,[^,\n]*)$/gm
+const YEAR_LAST = /(\d{1,2})[/-](\d{1,2})[/-](\d{4})("?,[^,\n]*)$/gm
 
 /** The first expression gives each part two digits or three, the second takes the last two. */
-const dateFilter = (order: string): string =>
+const DATE_FILTER =
   `sed -E 's#([0-9]{1,2})[/-]([0-9]{1,2})[/-]([0-9]{4})("?,[^,]*)$#0\\1-0\\2-\\3\\4#; ` +
-  `s#0?([0-9]{2})-0?([0-9]{2})-([0-9]{4})("?,[^,]*)$#${order}\\4#'`
+  `s#0?([0-9]{2})-0?([0-9]{2})-([0-9]{4})("?,[^,]*)$#\\3-\\2-\\1\\4#'`
 
-const yearLast: Form = (sample, bad) => {
-  const text = utf8.decode(sample.bytes)
+/** Most countries write the day first. */
+const dayFirst: Recognise = (text, { field, rest }) => {
+  const [shown] = rest.split("\n", 1)[0]!.match(/\d+[/-]\d+[/-]\d{4}(?="?,)/) ?? []
+  if (field !== "birthdate" || shown === undefined) return undefined
   const dates = [...text.matchAll(YEAR_LAST)]
-  const isAbove12 = (at: number) => dates.some((date) => Number(date[at]) > 12)
-  const [date] = bad.field === "birthdate" ? [...bad.text.matchAll(YEAR_LAST)] : []
-  const monthFirst = isAbove12(3)
-  if (date?.index === undefined || bad.text.slice(0, date.index).includes("\n")) return undefined
-  if (monthFirst && isAbove12(1)) return undefined
+  if (dates.some(([, , month]) => Number(month) > 12)) return undefined
+  const verb = dates.some(([, day]) => Number(day) > 12) ? "are" : "seem to be"
   const twoDigits = (digits: string) => digits.padStart(2, "0")
-  const changed = text.replace(YEAR_LAST, (_, one, _mark, two, year, rest) => {
-    const [day, month] = monthFirst ? [two, one] : [one, two]
-    return `${year}-${twoDigits(month)}-${twoDigits(day)}${rest}`
-  })
-  const [, one, mark, two, year] = date
-  const parts = monthFirst ? "month, day and year" : "day, month and year"
-  // Most countries write the day first.
-  const verb = monthFirst || isAbove12(1) ? "are" : "seem to be"
   return {
-    clause: `its birthdates ${verb} ${parts}, as in ${[one, two, year].join(mark)}`,
-    filter: dateFilter(monthFirst ? "\\3-\\1-\\2" : "\\3-\\2-\\1"),
-    sample: withText(sample, changed)
+    clause: `its birthdates ${verb} day, month and year, as in ${shown}`,
+    filter: DATE_FILTER,
+    text: text.replace(
+      YEAR_LAST,
+      (_, day, month, year, rest) => `${year}-${twoDigits(month)}-${twoDigits(day)}${rest}`
+    )
   }
 }
 
-export const TEXT_FORMS: ReadonlyArray<Form> = [
+const FORMS: ReadonlyArray<Recognise> = [
   separatorLine,
-  separated,
+  separated(";", ";", "its fields are separated by semicolons"),
+  separated("\t", "\\t", "its fields are separated by tabs"),
+  separated(",", ",", "it has line breaks inside quotes"),
   blankLines,
   header,
-  yearLast
+  dayFirst
 ]
+
+const firstBadLine = (text: string, today: string): Bad | undefined => {
+  const options = {
+    batchSize: 1000,
+    maxBatchBytes: 64 * 1024,
+    name: "",
+    skipBadLines: false,
+    today
+  }
+  const parser = new BookParser(options, (builder) => builder.clear())
+  parser.push(Buffer.from(text))
+  parser.finish()
+  if (parser.failure === undefined) return undefined
+  const { field, line } = parser.failure
+  const rest = text
+    .split("\n")
+    .slice(line - 1)
+    .join("\n")
+  return { field, line, rest }
+}
+
+/** Returns the forms of a text in the order of their filters; no form is found twice. */
+export const formsOf = (text: string, options: Options, forms = FORMS): ReadonlyArray<Form> => {
+  const bad = firstBadLine(text, options.today)
+  if (bad === undefined) return []
+  for (const recognise of forms) {
+    const form = recognise(text, bad, options)
+    if (form?.text === undefined) continue
+    const others = forms.filter((other) => other !== recognise)
+    return [form, ...formsOf(form.text, options, others)]
+  }
+  return []
+}

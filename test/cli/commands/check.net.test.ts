@@ -162,13 +162,6 @@ const CASES: ReadonlyArray<Case> = [
     command: /^sed -E /
   },
   {
-    what: "dates as 3/17/1999",
-    python: encoded("utf-8", 're.sub(r"(\\d+)-0?(\\d+)-0?(\\d+)", r"\\2/\\3/\\1", text)'),
-    lines: ALL,
-    says: "its birthdates are month, day and year, as in 3/17/1999;",
-    command: /^sed -E /
-  },
-  {
     what: "blank lines in the middle",
     python: encoded("utf-8", 'text.replace("\\r\\n", "\\r\\n\\r\\n \\n,,,,\\r\\n")'),
     lines: ALL,

@@ -42,6 +42,24 @@ const fieldsOf = (line: typeof Line.Type): ReadonlyArray<string> => {
 const repeatedOf = (keys: ReadonlyArray<string>) => keys.length - new Set(keys).size
 
 layer(NodeServices.layer)("BookCheck", (it) => {
+  it.effect("tells each document and number from the others", () =>
+    Effect.gen(function* () {
+      const lines = Array.from({ length: 8 * 300 }, (_, index) =>
+        GOOD.replace("01234567", String(index % 8)).replace("7574", String(Math.floor(index / 8)))
+      )
+      const { bets, repeated } = yield* check(lines.join(""))
+      expect({ bets, ...repeated }).toEqual({ bets: 2400, rows: 0, documents: 0 })
+    })
+  )
+
+  it.effect("counts names with commas at other places as different", () =>
+    Effect.gen(function* () {
+      const rest = "1,1999-03-17,7574\n"
+      const { repeated } = yield* check(`"Ana,Luz",Paz,${rest}Ana,"Luz,Paz",${rest}`)
+      expect(repeated).toMatchObject({ rows: 0, documents: 1 })
+    })
+  )
+
   it.effect.prop("counts the bets that repeat earlier ones", [Schema.Array(Line)], ([lines]) =>
     Effect.gen(function* () {
       const content = lines.map((line) => `${line.join(",")}\r\n`).join("")
@@ -58,15 +76,15 @@ layer(NodeServices.layer)("BookCheck", (it) => {
   it.effect("counts more bets of one partition than stay in memory", () =>
     Effect.gen(function* () {
       const lines = Array.from({ length: 40_000 }, (_, index) =>
-        GOOD.replace("Ana", `Ana ${index % 20_000}`)
+        GOOD.replace("Ana", `Ana ${index % 200}`)
       )
       const one = yield* check(lines.join(""))
-      expect(one.repeated).toMatchObject({ rows: 20_000, documents: 39_999 })
+      expect(one.repeated).toMatchObject({ rows: 39_800, documents: 39_999 })
       const all = Array.from({ length: 60_000 }, (_, index) => GOOD.replace("01234567", `${index}`))
       const other = yield* check([...lines, ...all, ...lines, ...all].join(""))
       expect(other).toMatchObject({
         bets: 200_000,
-        repeated: { rows: 120_000, documents: 139_999 }
+        repeated: { rows: 139_800, documents: 139_999 }
       })
     })
   )
@@ -87,6 +105,16 @@ layer(NodeServices.layer)("BookCheck", (it) => {
       const none = yield* check(content, { maxErrors: 0 })
       expect(none.firstErrors).toEqual([])
       expect(none.errors).toBe(33)
+    })
+  )
+
+  it.effect("counts a long line without a line ending once", () =>
+    Effect.gen(function* () {
+      const { errors, firstErrors } = yield* check(GOOD + "x".repeat(2000))
+      expect(errors).toBe(1)
+      expect(firstErrors.map(({ message }) => message)).toEqual([
+        expect.stringMatching(/^b.csv:2: line: expected at most 1024 bytes; it has no line ending/)
+      ])
     })
   )
 

@@ -51,11 +51,14 @@ layer(NodeServices.layer)("a file is not converted", (it) => {
       0x82,
       ...Buffer.from(ASCII)
     ]),
+    "if the month comes first in a date":
+      ASCII.replace("1999-03-17", "03/04/1999") + ASCII.replace("1999-03-17", "3/17/1999"),
     "if its dates contradict each other":
       ASCII.replace("1999-03-17", "17/03/1999") + ASCII.replace("1999-03-17", "03/17/1999"),
     "if a year has two digits": ASCII.replace("1999-03-17", "17/03/99"),
     "if its first line is a bad bet": ASCII.replace("01234567", "1234567a"),
-    "if it is damaged": Buffer.alloc(5000)
+    "if it is damaged": Buffer.alloc(5000),
+    "if it is one zero byte": Buffer.alloc(1)
   }
   for (const [what, content] of Object.entries(cases)) {
     it.effect(what, () =>
@@ -135,6 +138,13 @@ layer(NodeServices.layer)("a form is recognised", (it) => {
         "standard input: its fields are separated by semicolons; " +
           "make a book of it: tr ';' ',' < FILE > FILE.book.csv"
       )
+    })
+  )
+
+  it.effect("with a word for a file whose name would be escaped", () =>
+    Effect.gen(function* () {
+      const text = yield* textOf(ASCII.replaceAll(",", ";"), "a\nb.csv")
+      expect(text).toContain(" < FILE > FILE.book.csv")
     })
   )
 
