@@ -36,6 +36,10 @@ export const describeAgencies = (agencies: ReadonlyArray<Agency>): string => {
   return `${named} and ${agencies.length - NAMED_AGENCIES} more`
 }
 
+/** Describes agencies as `agency 3` or `agencies 1 to 3000`. */
+export const nameAgencies = (agencies: ReadonlyArray<Agency>): string =>
+  `${agencies.length === 1 ? "agency" : "agencies"} ${describeAgencies(agencies)}`
+
 /**
  * Where the winning number comes from: fixed when the draw is opened, or announced once every book
  * is closed.

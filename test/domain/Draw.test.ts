@@ -1,7 +1,7 @@
 /** Goal: the rules of a draw's name and agencies, and the description of agencies. */
 import { Schema } from "effect"
 import { describe, expect, it } from "vitest"
-import { DrawId, describeAgencies, ExpectedAgencies } from "../../src/domain/Draw.ts"
+import { DrawId, describeAgencies, ExpectedAgencies, nameAgencies } from "../../src/domain/Draw.ts"
 
 describe("a draw", () => {
   it("has a name of 1 to 64 letters, digits, dots, dashes or underscores", () => {
@@ -27,5 +27,6 @@ describe("a draw", () => {
     expect(describeAgencies(upTo(10))).toBe("1, 2, 3, 4, 5, 6, 7, 8, 9, 10")
     expect(describeAgencies(upTo(11))).toBe("1 to 11")
     expect(describeAgencies([...upTo(10), 12])).toBe("1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 1 more")
+    expect([nameAgencies([3]), nameAgencies([3, 5])]).toEqual(["agency 3", "agencies 3, 5"])
   })
 })

@@ -2,9 +2,9 @@
 import { Clock, Effect, Option } from "effect"
 import { CliError, Command } from "effect/cli"
 import { logAction } from "../../domain/ActionLog.ts"
-import { describeAgencies, type ExpectedAgencies, showTime } from "../../domain/Draw.ts"
+import { type ExpectedAgencies, nameAgencies, showTime } from "../../domain/Draw.ts"
 import * as ControlClient from "../../server/operator/ControlClient.ts"
-import { planStep } from "../../server/store/embedded/DrawSteps.ts"
+import { closeProblem, exclusionsOf } from "../../server/store/Closing.ts"
 import { CloseNotMoved, NotExcluded } from "../../server/store/StoredDraw.ts"
 import * as ActPreview from "../files/ActPreview.ts"
 import * as Setting from "../settings/Setting.ts"
@@ -12,16 +12,21 @@ import * as SettingText from "../settings/SettingText.ts"
 import * as StoreSetting from "../settings/StoreSetting.ts"
 import * as sharedSettings from "../settings/sharedSettings.ts"
 
+const nothingToExclude = (agencies: ExpectedAgencies) => {
+  const verb = agencies.length === 1 ? "was" : "were"
+  const hint = `${nameAgencies(agencies)} ${verb} excluded before`
+  return logAction("agency_excluded", "success", { cantidad: 0, hint })
+}
+
 const previewExclusion = Effect.fnUntraced(function* (
   target: ActPreview.Target,
   agencies: ExpectedAgencies
 ) {
   const { draw, progressOf } = yield* ActPreview.read(target)
-  const { outcome } = planStep({ kind: "exclude", agencies }, draw, progressOf)
-  if (outcome.kind === "notExcluded") return yield* new NotExcluded(outcome.problem)
-  const books = agencies.map(
-    (agency) => `agency ${agency} (${progressOf(agency).bets} stored bets)`
-  )
+  const exclusions = exclusionsOf(draw, progressOf, agencies)
+  if ("why" in exclusions) return yield* new NotExcluded(exclusions)
+  if (exclusions.length === 0) return yield* nothingToExclude(agencies)
+  const books = exclusions.map(({ agency, bets }) => `agency ${agency} (${bets} stored bets)`)
   return yield* ActPreview.askToConfirm(`exclude ${books.join(", ")} from the draw`)
 })
 
@@ -35,9 +40,7 @@ const exclude = Effect.fnUntraced(function* (
   for (const { agency, bets } of excluded) {
     yield* logAction("agency_excluded", "success", { agencia: agency, cantidad: bets })
   }
-  if (excluded.length > 0) return
-  const hint = `agencies ${describeAgencies(agencies)} were excluded before`
-  yield* logAction("agency_excluded", "success", { cantidad: 0, hint })
+  if (excluded.length === 0) yield* nothingToExclude(agencies)
 })
 
 const show = (closesAt: number | undefined): string =>
@@ -48,9 +51,9 @@ const previewMove = Effect.fnUntraced(function* (
   closesAt: number | undefined
 ) {
   const now = yield* Clock.currentTimeMillis
-  const { draw, progressOf } = yield* ActPreview.read(target)
-  const { outcome } = planStep({ kind: "moveClose", closesAt, now }, draw, progressOf)
-  if (outcome.kind === "notMoved") return yield* new CloseNotMoved(outcome.problem)
+  const { draw } = yield* ActPreview.read(target)
+  const problem = closeProblem(draw, closesAt, now)
+  if (problem !== undefined) return yield* new CloseNotMoved(problem)
   const change = `move the close time of the draw from ${show(draw?.closesAt)} to ${show(closesAt)}`
   return yield* ActPreview.askToConfirm(change)
 })

@@ -1,7 +1,7 @@
 /** The draw as a store holds it, its terms and steps, and why a step is refused. */
 import { Data, Effect } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
-import { describeAgencies, describeSource, type NumberSource, showTime } from "../../domain/Draw.ts"
+import { describeSource, type NumberSource, nameAgencies, showTime } from "../../domain/Draw.ts"
 
 /** The terms that a draw is opened with. Its id is a parameter of the store's layer instead. */
 export interface DrawTerms {
@@ -40,7 +40,7 @@ export class NotAllFinished extends Data.TaggedError("NotAllFinished")<{
   override get message(): string {
     return this.missing.length === 0
       ? UNOPENED
-      : `the draw is waiting for agencies ${describeAgencies(this.missing)}`
+      : `the draw is waiting for ${nameAgencies(this.missing)}`
   }
 }
 
@@ -86,11 +86,12 @@ export interface ExclusionProblem {
 /** No agency was excluded, because one of them, or the draw, does not allow it. */
 export class NotExcluded extends Data.TaggedError("NotExcluded")<ExclusionProblem> {
   override get message(): string {
-    const agencies = describeAgencies(this.agencies)
+    const who = nameAgencies(this.agencies)
+    const isOne = this.agencies.length === 1
     const reasons = {
       unopened: UNOPENED,
-      unknown: `no agency was excluded: agencies ${agencies} do not take part in the draw`,
-      finished: `no agency was excluded: the books of agencies ${agencies} are finished`,
+      unknown: `no agency was excluded: ${who} ${isOne ? "is" : "are"} not in the draw`,
+      finished: `no agency was excluded: ${who} ${isOne ? "has" : "have"} finished`,
       numbered: "no agency was excluded: the winning number of the draw is known",
       last: "no agency was excluded: at least one must be left in the draw"
     }
@@ -129,7 +130,7 @@ export class DrawMismatch extends Data.TaggedError("DrawMismatch")<{
     const isTimed = stored.closeAt !== undefined || requested.closeAt !== undefined
     const describe = ({ agencies, closeAt, source }: DrawTerms) => {
       const time = closeAt === undefined ? "no close time" : `close time ${showTime(closeAt)}`
-      const terms = `agencies ${describeAgencies(agencies)} and ${describeSource(source)}`
+      const terms = `${nameAgencies(agencies)} and ${describeSource(source)}`
       return isTimed ? `${terms}, ${time}` : terms
     }
     return (
