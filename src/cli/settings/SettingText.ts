@@ -149,10 +149,8 @@ export const AgencyFromText = fromText(
 )
 
 /** Agencies by number, such as `3,5`. */
-export const AgencyListFromText = fromText(
-  'expected agency numbers such as "3" or "3,5"',
-  (text): ExpectedAgencies | undefined =>
-    text.includes(",") || !COUNT.test(text) ? parseAgencies(text) : parseAgencies(`${text},`)
+export const AgencyListFromText = fromText('expected agency numbers such as "3" or "3,5"', (text) =>
+  parseAgencies(text.includes(",") ? text : `${text},`)
 )
 
 const TIME = /^(\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(?::\d{2})?)(?:Z|[+-]\d{2}:\d{2})$/

@@ -69,7 +69,6 @@ const EMBEDDED = {
   sqlite: SqliteStore,
   csv: {
     open: CsvStore.open,
-    make: CsvStore.make,
     makeExisting: CsvStore.makeExisting,
     makeReader: CsvReader.makeReader,
     listDraws: CsvReader.listDraws
@@ -78,15 +77,6 @@ const EMBEDDED = {
 
 /** Loaded on demand: PostgreSQL's client is slow to load. */
 const loadPostgresStore = Effect.promise(() => import("./postgres/PostgresStore.ts"))
-
-/** The store at a URL, locked, opened for writing and created if it does not exist. */
-export const layer = (url: StoreUrl, drawId: string): Layer.Layer<BetStore, StoreOpenError> =>
-  Layer.effect(
-    BetStore,
-    url._tag === "postgres"
-      ? Effect.flatMap(loadPostgresStore, ({ make }) => make({ url: url.url, drawId }))
-      : EMBEDDED[url._tag].make({ path: url.path, drawId })
-  )
 
 /** A store whose lock this process holds; any number of servers may open PostgreSQL. */
 export class LockedStore extends Context.Service<
@@ -122,6 +112,10 @@ export const layerLocked = (drawId: string): Layer.Layer<BetStore, StoreOpenErro
     BetStore,
     Effect.flatMap(LockedStore, ({ open }) => open(drawId))
   )
+
+/** The store at a URL, locked, opened for writing and created if it does not exist. */
+export const layer = (url: StoreUrl, drawId: string): Layer.Layer<BetStore, StoreOpenError> =>
+  Layer.provide(layerLocked(drawId), layerLock(url))
 
 /** The store at a URL, opened for reading, even while a server writes it. */
 export const layerReader = (

@@ -130,6 +130,31 @@ describe("values", () => {
     expect(SettingText.showAgencies([1])).toBe("1")
   })
 
+  it("reads one agency, also a number too high for a count, or several", () => {
+    expect(read(SettingText.AgencyListFromText, "3")).toEqual([3])
+    expect(read(SettingText.AgencyListFromText, "2147483647")).toEqual([2_147_483_647])
+    expect(read(SettingText.AgencyListFromText, "5,3,5")).toEqual([3, 5])
+    for (const wrong of ["", "0", ",", "3,,5", "3-5", "all", "2147483648"]) {
+      expect(read(SettingText.AgencyListFromText, wrong), wrong).toBeUndefined()
+    }
+  })
+
+  it("reads times that exist and have an offset", () => {
+    const evening = Date.UTC(2026, 11, 2)
+    for (const same of [
+      "2026-12-01T21:00:00-03:00",
+      "2026-12-01T21:00-03:00",
+      "2026-12-02T00:00Z"
+    ]) {
+      expect(read(SettingText.TimeFromText, same), same).toBe(evening)
+    }
+    expect(read(SettingText.TimeOrNever, "never")).toBe("never")
+    const wrongs = ["2026-12-01T21:00", "2026-02-30T00:00Z", "2026-12-01T24:00Z", "21:00Z", "never"]
+    for (const wrong of wrongs) {
+      expect(read(SettingText.TimeFromText, wrong), wrong).toBeUndefined()
+    }
+  })
+
   it("reads addresses, IPv6 in brackets", () => {
     expect(read(SettingText.AddressFromText, "localhost:80")).toEqual({
       host: "localhost",
