@@ -68,7 +68,6 @@ export class UploadProgress {
 
   finish(): Effect.Effect<void> {
     return Effect.map(monotonicMillis, (now) => {
-      this.isKnown = true
       this.finishedMillis ??= now
     })
   }
