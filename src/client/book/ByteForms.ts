@@ -17,6 +17,8 @@ export interface Form {
 /** The only filter that cannot read standard input. */
 export const UNZIP = "unzip -p"
 
+const latin1 = (bytes: Uint8Array): string => Buffer.from(bytes).toString("latin1")
+
 const GZIP = /^\x1f\x8b/
 const ZIP = /^PK\x03\x04/
 const END_OF_ZIP = /^PK\x05\x06/
@@ -32,14 +34,13 @@ const zip = (end: Uint8Array): Form => {
   return { clause: `it is a zip archive of ${files} files`, advice }
 }
 
+/** With a byte order mark, or with the zeros of four Latin characters. */
 const UTF_16 = [
   { start: /^\xff\xfe/, encoding: "UTF-16LE", from: "UTF-16" },
   { start: /^\xfe\xff/, encoding: "UTF-16BE", from: "UTF-16" },
   { start: /^(?:[^\0]\0){4}/, encoding: "UTF-16LE", from: "UTF-16LE" },
   { start: /^(?:\0[^\0]){4}/, encoding: "UTF-16BE", from: "UTF-16BE" }
 ]
-
-const latin1 = (bytes: Uint8Array): string => Buffer.from(bytes).toString("latin1")
 
 const decoded = (bytes: Uint8Array, clause: string, encoding: string, from = encoding): Form => ({
   clause: `it is in ${clause}, not in UTF-8`,

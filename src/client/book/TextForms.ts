@@ -17,6 +17,7 @@ interface Options {
 
 type Recognise = (text: string, bad: Bad, options: Options) => Form | undefined
 
+/** A first line that must be removed. */
 const firstLine =
   (clause: string, isRecognised: (text: string) => boolean): Recognise =>
   (text, { line }) =>
@@ -65,6 +66,7 @@ const csvFilter = (separator: string): string =>
   '[" ".join(f.splitlines()) for f in r] for r in ' +
   `csv.reader(open(0, encoding="utf-8-sig", newline=""), delimiter="${separator}") if r)'`
 
+/** Fields that have this separator, or, if it is a comma, line breaks in quotes. */
 const separated =
   (separator: string, shown: string, clause: string): Recognise =>
   (text, { rest }, { hasCommaOrQuote }) => {
