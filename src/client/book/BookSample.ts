@@ -15,6 +15,10 @@ const add = (sample: Uint8Array, bytes: Uint8Array): Uint8Array =>
 const wholeLines = (sample: Uint8Array): Uint8Array =>
   sample.length < SAMPLE_BYTES ? sample : sample.subarray(0, sample.lastIndexOf(LF) + 1)
 
+/** Returns a text with one character for each byte. */
+export const latin1 = ({ buffer, byteLength, byteOffset }: Uint8Array): string =>
+  Buffer.from(buffer, byteOffset, byteLength).toString("latin1")
+
 const NOTHING: Uint8Array = new Uint8Array(0)
 const UTF_8 = /[\xc3-\xf4][\x80-\xbf]/
 /** Neither ASCII nor a character of a name in Windows-1252, such as á, Š, ’ or º. */
@@ -46,7 +50,7 @@ export class BookSample {
   }
 
   take(piece: Uint8Array): void {
-    const text = Buffer.from(piece).toString("latin1")
+    const text = latin1(piece)
     this.hasCommaOrQuote ||= /[,"]/.test(text)
     this.hasUtf8 ||= UTF_8.test(text)
     this.isWindows1252 &&= !NO_WINDOWS_1252.test(text)

@@ -1,6 +1,6 @@
 /** The forms of a file's bytes: compressed, a spreadsheet, or text in another encoding. */
 import { decodeUtf8 } from "../../domain/BetCheck.ts"
-import type { BookSample } from "./BookSample.ts"
+import { type BookSample, latin1 } from "./BookSample.ts"
 
 /** A form that a file has instead of that of a book. */
 export interface Form {
@@ -16,8 +16,6 @@ export interface Form {
 
 /** The only filter that cannot read standard input. */
 export const UNZIP = "unzip -p"
-
-const latin1 = (bytes: Uint8Array): string => Buffer.from(bytes).toString("latin1")
 
 const GZIP = /^\x1f\x8b/
 const ZIP = /^PK\x03\x04/
