@@ -452,7 +452,7 @@ const CASES: Readonly<Record<string, Readonly<Record<string, Case>>>> = {
       name: "max-errors",
       text: "5",
       value: 5,
-      wrong: ["-1", `${WHOLE} 0 to 1000000`]
+      wrong: ["10001", `${WHOLE} 0 to 10000`]
     }
   },
   export: {
