@@ -83,8 +83,8 @@ const excludes = Effect.fnUntraced(function* (store: string) {
   )
   for (const yes of [[], ["--yes"]]) {
     for (const [agencies, reason] of [
-      ["1,2", "the books of agencies 1 are finished"],
-      ["2,9", "agencies 9 do not take part in the draw"]
+      ["1,2", "agency 1 has finished"],
+      ["2,9", "agency 9 is not in the draw"]
     ] as const) {
       const line = expectOneLine(yield* close(url, "--without", agencies, ...yes), 1)
       expect(line).toContain(`no agency was excluded: ${reason}`)
@@ -112,7 +112,7 @@ const excludes = Effect.fnUntraced(function* (store: string) {
 
   const again = yield* close(url, "--without", "2", "--yes")
   expect(again.code, again.stderr).toBe(0)
-  expect(again.stderr).toContain("agencies 2 were excluded before")
+  expect(again.stderr).toContain("agency 2 was excluded before")
   const late = expectOneLine(yield* close(url, "--without", "1", "--yes"), 1)
   expect(late).toContain("no agency was excluded: the winning number of the draw is known")
   const discard = ["discard", "--store", url, "--agency", "2", "--yes"]

@@ -69,7 +69,7 @@ const announces = Effect.fnUntraced(function* (store: string) {
   yield* first.logged(/waiting_for_draw/)
   const second = yield* startLottery({ args: clientArgs(folder, 2, server, "binary") })
   yield* server.logged(/agency_finished .* agencia: 2/)
-  yield* expectRefused(store, "42", "the draw is waiting for agencies 3")
+  yield* expectRefused(store, "42", "the draw is waiting for agency 3")
   const third = yield* startLottery({
     args: [...clientArgs(folder, 3, server, "json"), "--allow-empty"]
   })
@@ -146,7 +146,7 @@ describe.each(STORES)("lottery draw on %s", (store) => {
       const server = yield* startServer({ store: url, more: ["--agencies", "1,", "--once"] })
       const fixed = "the winning number of the draw is 7574, which cannot be changed"
       yield* expectRefused(url, "1234", fixed)
-      yield* expectRefused(url, "7574", "the draw is waiting for agencies 1")
+      yield* expectRefused(url, "7574", "the draw is waiting for agency 1")
       const client = yield* runLottery({ args: clientArgs(folder, 1, server, "native") })
       expect(client).toMatchObject({ code: 0, stdout: winnersOf(bookOf(folder, 1)) })
       yield* server.outcome
