@@ -47,8 +47,9 @@ export type ActFailure = typeof failures.Type
 /** Which draw an act is for. */
 const to = { draw: DrawId }
 
-/** A time that a date can have. */
-const Time = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 8_640_000_000_000_000 }))
+/** The first and the last time that a date can have, in milliseconds from the epoch. */
+const MAX_TIME = 8_640_000_000_000_000
+const Time = Schema.Int.check(Schema.isBetween({ minimum: -MAX_TIME, maximum: MAX_TIME }))
 
 export const Control = RpcGroup.make(
   /** Answered once the store is open. A command sends nothing else before. */

@@ -919,8 +919,8 @@ describeCluster("PostgresStore, in a PostgreSQL with other settings,", (shared) 
       yield* user.grant
       const options = optionsOf(user.url)
       const [store, other] = [yield* open(user.url), yield* open(user.url)]
-      const hasSeen = yield* watch(store)
       yield* store.openDraw(drawOf([1, 2, 3]))
+      const hasSeen = yield* watch(store)
       for (const [change, text] of changesBy(other)) {
         yield* change
         yield* hasSeen(text)
