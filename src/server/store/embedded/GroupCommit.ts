@@ -93,7 +93,8 @@ export const makeWriter = Effect.fnUntraced(function* (
   const submitAct = Effect.fnUntraced(function* (act: Act) {
     const group: Group = { writes: [act], outcomes: Deferred.makeUnsafe(), bytes: 0 }
     acts.push(group)
-    yield* permit.withPermit(commitActs)
+    // The next write that gets the permit commits the act, or this fiber if there is none before.
+    yield* Effect.forkDetach(permit.withPermit(commitActs))
     return yield* outcomeIn(group, 0)
   }, Effect.uninterruptible)
 
