@@ -149,13 +149,15 @@ const recordedWinners = (real: Real) =>
   )
 
 /** Expects that each connection was disconnected, with a refusal if its dialect has one. */
-const expectDisconnected = (connections: ReadonlyArray<ModelledConnection>) => {
+const expectDisconnected = (model: Model, connections: ReadonlyArray<ModelledConnection>) => {
   for (const connection of connections) {
     const heard = connection.peer.heard()
-    // Binary packets have no refusal after the last packet, so the connection stays open.
-    const isKept = connection.dialect === "binary" && connection.finished
-    expect(connection.peer.isClosed(), "disconnected").toBe(!isKept)
-    if (isKept) expect(heard.length).toBe(0)
+    // Binary packets have no refusal after the last packet, so the connection stays open, unless
+    // the agency was excluded at the same time.
+    const isSilent = connection.dialect === "binary" && connection.finished
+    const { excluded } = model.books.get(connection.agency)!
+    expect(connection.peer.isClosed(), "disconnected").toBe(!isSilent || excluded)
+    if (isSilent) expect(heard.length).toBe(0)
     else expect(isRefused(connection, heard), "refused").toBe(true)
   }
 }
@@ -235,7 +237,7 @@ const send = (index: number, count: number, shift: number, last: boolean) =>
       const heard = connection.peer.heard()
       if (outcome === "stored") {
         expect(isStored(connection, heard, position + rows.length), "stored").toBe(true)
-        expectDisconnected(applyStored(model, connection, position, rows, saysLast))
+        expectDisconnected(model, applyStored(model, connection, position, rows, saysLast))
       } else {
         // Binary packets have no refusal after the last packet, nor of a possible request.
         const isSilent = connection.finished || (book.excluded && rows.length === 0)
@@ -289,7 +291,7 @@ const sayFinish = (connection: ModelledConnection, right: boolean) =>
       const said = M.controlsIn(connection.peer.heard()).at(-1)
       if (outcomeOfFinish(book, rows) === "stored") {
         expect(said).toMatchObject({ _tag: "Finished", bets: rows.length })
-        if (!book.finished) expectDisconnected(becomeWriter(model, connection))
+        if (!book.finished) expectDisconnected(model, becomeWriter(model, connection))
         finish(model, connection)
       } else {
         expect(said).toMatchObject({ _tag: "Rejected", code: "BookMismatch" })
@@ -374,7 +376,7 @@ const loseAnswer = (index: number, count: number, last: boolean) =>
       yield* real.settle
       connection.peer.drop()
       if (outcome === "stored") {
-        expectDisconnected(applyStored(model, connection, position, rows, saysLast))
+        expectDisconnected(model, applyStored(model, connection, position, rows, saysLast))
       }
       leave(model, connection)
       yield* real.settle
@@ -462,7 +464,7 @@ const wait = (seconds: number) =>
     Effect.gen(function* () {
       yield* TestClock.adjust(`${seconds} seconds`)
       yield* real.settle
-      expectDisconnected(look(model, yield* Clock.currentTimeMillis))
+      expectDisconnected(model, look(model, yield* Clock.currentTimeMillis))
     })
   )
 
@@ -547,7 +549,7 @@ const perform = Effect.fnUntraced(function* (model: Model, real: Real, act: Act)
   yield* real.settle
   expectOutcome(plan, outcome)
   const gone = "apply" in plan ? plan.apply() : []
-  expectDisconnected([...gone, ...look(model, yield* Clock.currentTimeMillis)])
+  expectDisconnected(model, [...gone, ...look(model, yield* Clock.currentTimeMillis)])
 })
 
 /** Makes an act from what the model and the clock say. */
@@ -652,7 +654,7 @@ const race = (index: number, count: number, ends: boolean, turns: number) =>
       const rest = afterStored(connection, heard, end)
       if (rest !== undefined) {
         expect(outcome).toBe("stored")
-        expectDisconnected(applyStored(model, connection, position, rows, ends))
+        expectDisconnected(model, applyStored(model, connection, position, rows, ends))
       } else if (outcome === "stored") happened("an exclusion came before the bets")
       const plan = act.plan(model)
       expectOutcome(plan, excluded)
@@ -661,7 +663,10 @@ const race = (index: number, count: number, ends: boolean, turns: number) =>
       }
       const gone = "apply" in plan ? plan.apply() : []
       const all = [...gone, ...look(model, yield* Clock.currentTimeMillis)]
-      expectDisconnected(all.filter((one) => one !== connection))
+      expectDisconnected(
+        model,
+        all.filter((one) => one !== connection)
+      )
       const left = rest ?? heard
       if (rest === undefined) leave(model, connection)
       if (rest !== undefined && connection.alive) return expect(left.length).toBe(0)
