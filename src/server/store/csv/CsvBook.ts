@@ -53,7 +53,7 @@ const winnersOf = ({ csv, path, state }: KnownBooks) => {
   // An earlier version did not record the winners.
   return state.version < VERSION
     ? scanWinners(csv, winningNumber!, state.excluded)
-    : readWinners(csv.disk, path)
+    : readWinners(csv.disk, path, state.winners)
 }
 
 /** Each answer reflects the books at the time of the call. */

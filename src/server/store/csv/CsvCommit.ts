@@ -199,8 +199,9 @@ const holdDraw = Effect.fnUntraced(function* (
   const { excluded, opened } = state
   if (opened?.winningNumber === undefined) return { kind: "notNumbered" }
   if (opened.drawn) return { kind: "alreadyRecorded" }
-  yield* writeWinners(csv, path, yield* scanWinners(csv, opened.winningNumber, excluded))
-  yield* saveState(store, { ...state, opened: { ...opened, drawn: true } })
+  const found = yield* scanWinners(csv, opened.winningNumber, excluded)
+  const winners = yield* writeWinners(csv, path, found)
+  yield* saveState(store, { ...state, winners, opened: { ...opened, drawn: true } })
   return { kind: "done" }
 })
 

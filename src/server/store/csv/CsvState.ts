@@ -27,6 +27,8 @@ export interface FoundState {
   readonly excluded: ReadonlySet<Agency>
   readonly finished: ReadonlyMap<Agency, { readonly bets: number; readonly sha256?: string }>
   readonly told: ReadonlySet<Agency>
+  /** The SHA-256 of the winners file, which is written before the draw is recorded. */
+  readonly winners: string | undefined
   /** Bytes of `bets.csv` that are known to be synced and are never cut. */
   readonly synced: number | undefined
   /** How many discards have replaced `bets.csv`. */
@@ -52,6 +54,7 @@ export const newState = (draw: DrawId): CsvState => ({
   excluded: new Set(),
   finished: new Map(),
   told: new Set(),
+  winners: undefined,
   synced: 0,
   discards: 0,
   discarding: false,
@@ -138,6 +141,7 @@ const State = Schema.Struct({
   ),
   excluded: Schema.Array(Agency),
   told: Schema.Array(Agency),
+  winners: orUndefined(Sha256),
   ...laterFields,
   discarded: Schema.Array(Schema.Struct({ act: Schema.String, agency: Agency, bets: Count }))
 })
@@ -171,6 +175,7 @@ const fromEarlier = ({ opened, recorded, ...state }: EarlierState) => ({
           drawn: recorded
         },
   excluded: [],
+  winners: undefined,
   discarded: []
 })
 

@@ -74,12 +74,14 @@ const openToWrite = Effect.fnUntraced(
     const synced = csv.length
     const known = found ?? newState(drawId)
     const discarded = discardedIn(known, csv.index)
-    const state = { ...known, version: VERSION, finished, synced, discarding: false, discarded }
     const { drawn, winningNumber } = known.opened ?? {}
     // An earlier version did not record the winners.
-    if (drawn && known.version < VERSION) {
-      yield* writeWinners(csv, path, yield* scanWinners(csv, winningNumber!, known.excluded))
-    }
+    const winners =
+      drawn && known.version < VERSION
+        ? yield* writeWinners(csv, path, yield* scanWinners(csv, winningNumber!, known.excluded))
+        : known.winners
+    const noted = { version: VERSION, finished, synced, winners, discarding: false, discarded }
+    const state = { ...known, ...noted }
     const isCurrent = found?.version === VERSION && found.synced === synced && !found.discarding
     if (!isCurrent) yield* writeState(csv, path, state)
     yield* syncFolderOf(disk, path)

@@ -2,6 +2,7 @@
  * The winners of a CSV store: finds them in `bets.csv` and records them in `bets.csv.winners.csv`,
  * whose rows have the same form.
  */
+import { createHash } from "node:crypto"
 import { Effect } from "effect"
 import type { Agency } from "../../../domain/Agency.ts"
 import { type BetBatch, BetBatchBuilder } from "../../../domain/BetBatch.ts"
@@ -53,7 +54,12 @@ export const scanWinners = Effect.fnUntraced(function* (
   return winners.build()
 })
 
-/** Durably records the winners of the `bets.csv` at `path`, with its permissions. */
+const sha256Of = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex")
+
+/**
+ * Durably records the winners of the `bets.csv` at `path`, with its permissions. Returns the
+ * SHA-256 of the file.
+ */
 export const writeWinners = Effect.fnUntraced(function* (
   { disk, file }: CsvFile,
   path: string,
@@ -72,20 +78,25 @@ export const writeWinners = Effect.fnUntraced(function* (
     end += sizeOf(rows)
   }
   yield* replaceFile(disk, winnersPath(path), bytes, file)
+  return sha256Of(bytes)
 })
 
-/** Reads the recorded winners. */
-export const readWinners = Effect.fnUntraced(function* (disk: Disk, path: string) {
+/** Reads the recorded winners, which must be the ones of the draw. */
+export const readWinners = Effect.fnUntraced(function* (
+  disk: Disk,
+  path: string,
+  sha256: string | undefined
+) {
   const file = winnersPath(path)
   const bytes = yield* readFile(disk, file)
   const restore = "(restore it and the store from the same backup)"
   if (bytes === undefined) return yield* unusable(`its winners file ${file} is missing ${restore}`)
+  if (sha256Of(bytes) !== sha256) {
+    return yield* unusable(`its winners file ${file} is not the one of its draw ${restore}`)
+  }
   const winners = new WinningRows()
   const row = new CsvRowReader()
-  for (let at = 0; at < bytes.length; at = row.end) {
-    if (!row.read(bytes, at, bytes.length)) {
-      return yield* unusable(`its winners file ${file} is damaged at byte ${at} ${restore}`)
-    }
+  for (let at = 0; at < bytes.length && row.read(bytes, at, bytes.length); at = row.end) {
     winners.add(row)
   }
   return winners.build()
