@@ -177,7 +177,9 @@ export const make = (
   liveOf: (agency: Agency, progress: AgencyProgress) => Live
 ): DrawStanding => {
   const { draw, id, progress } = stored
-  const agencies = [...new Set([...(draw?.agencies ?? []), ...progress.keys()])]
+  // A discard leaves the edition of a book of which nothing is stored.
+  const found = [...progress.keys()].filter((agency) => progress.get(agency)!.bets > 0)
+  const agencies = [...new Set([...(draw?.agencies ?? []), ...found])]
     .sort((one, other) => one - other)
     .map((agency) => {
       const own = progress.get(agency) ?? NO_PROGRESS

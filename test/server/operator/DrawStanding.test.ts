@@ -69,6 +69,12 @@ describe("the state of an agency", () => {
   })
 })
 
+it("has agencies outside the draw only if bets of them are stored", () => {
+  // The book of agency 8 was discarded.
+  const { agencies } = make(OPEN, { 2: { edition: 1 }, 8: { edition: 1 }, 9: { bets: 1 } })
+  expect(agencies.map(({ agency }) => agency)).toEqual([1, 2, 9])
+})
+
 describe("the total", () => {
   const served = { perSecond: 1.26, connections: 2, bookBets: 40, lastActivity: AT - 5 }
 
