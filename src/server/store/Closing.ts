@@ -16,14 +16,16 @@ export const exclusionsOf = (
   agencies: ReadonlyArray<Agency>
 ): ReadonlyArray<Exclusion> | ExclusionProblem => {
   if (draw === undefined) return { why: "unopened", agencies: [] }
-  const unknown = agencies.filter((agency) => !draw.agencies.includes(agency))
+  const asked = new Set(agencies)
+  const expected = new Set(draw.agencies)
+  const unknown = [...asked].filter((agency) => !expected.has(agency))
   if (unknown.length > 0) return { why: "unknown", agencies: unknown }
-  const included = [...new Set(agencies)].filter((agency) => !progressOf(agency).excluded)
+  const included = [...asked].filter((agency) => !progressOf(agency).excluded)
   if (included.length === 0) return []
   if (draw.winningNumber !== undefined) return { why: "numbered", agencies: [] }
   const finished = included.filter((agency) => progressOf(agency).finished)
   if (finished.length > 0) return { why: "finished", agencies: finished }
-  const isLeft = (agency: Agency) => !included.includes(agency) && !progressOf(agency).excluded
+  const isLeft = (agency: Agency) => !asked.has(agency) && !progressOf(agency).excluded
   if (!draw.agencies.some(isLeft)) return { why: "last", agencies: [] }
   return included.map((agency) => ({ agency, bets: progressOf(agency).bets }))
 }
