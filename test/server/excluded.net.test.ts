@@ -271,6 +271,27 @@ describe("an agency that is excluded", () => {
     }
   }
 
+  it.live("is not told that it has no winners if its question is just being answered", () =>
+    Effect.gen(function* () {
+      const [isFinishing, mayFinish] = [yield* Latch.make(), yield* Latch.make()]
+      const finishLate =
+        (store: Store): Store["finish"] =>
+        (...book) =>
+          isFinishing.open.pipe(
+            Effect.andThen(mayFinish.await),
+            Effect.andThen(store.finish(...book))
+          )
+      const flaw = (store: Store): Store => ({ ...store, finish: finishLate(store) })
+      const server = yield* startServer([1, 2], { flaw })
+      const peer = yield* RawPeer.connect(server.port)
+      yield* peer.send(M.packet("2;", false))
+      yield* isFinishing.await
+      yield* exclude(server, [2])
+      yield* mayFinish.open
+      expect(yield* peer.rest).toEqual(NOTHING)
+    })
+  )
+
   it.live("is told so when it asks on a connection that it opened long before", () =>
     Effect.gen(function* () {
       const server = yield* startServer()

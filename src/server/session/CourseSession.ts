@@ -123,8 +123,11 @@ const storeTogether = (
   dialect: BookDialect,
   messages: ReadonlyArray<Bets>
 ) => {
-  const store = (together: ReadonlyArray<Bets>) =>
-    refusing(storeBets(conversation, dialect, together), together[0]!.batch.count)
+  const store = (together: ReadonlyArray<Bets>) => {
+    const { count } = together[0]!.batch
+    conversation.lastCount = count
+    return refusing(storeBets(conversation, dialect, together), count)
+  }
   return Effect.catchTag(store(messages), "Refusal", (refusal) =>
     messages.length > 1 && OF_ONE_MESSAGE.has(refusal.reason._tag)
       ? Effect.forEach(messages, (message) => store([message]), { discard: true })
@@ -185,12 +188,12 @@ const MAY_BE_EXCLUDED = new Set(["Excluded", "StoreUnavailable", "StoreBroken"])
  * connection and send its book again.
  */
 const refuse = Effect.fnUntraced(function* (
-  { isFinished, peer }: Conversation,
+  { isFinished, lastCount, peer }: Conversation,
   dialect: BookDialect,
-  { count, reason }: Refusal
+  { count = lastCount, reason }: Refusal
 ) {
   // A message without bets may be a request for winners, and a refusal would say that there are
-  // none.
+  // none. A peer can also be excluded while its message is being stored.
   const mayBeQuestion = count === 0 && MAY_BE_EXCLUDED.has(reason._tag)
   const answer = dialect.refused(reason.message, isFinished || mayBeQuestion)
   if (answer !== undefined) return yield* peer.connection.write(answer)
