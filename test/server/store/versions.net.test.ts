@@ -313,6 +313,27 @@ describe("an SQLite store of the version before", () => {
     })
   )
 
+  it.live("keeps people's own views after its migration, even broken ones", () =>
+    Effect.gen(function* () {
+      const { url } = yield* copyOf("sqlite", "drawn")
+      const views = (of: (database: DatabaseSync) => unknown) => {
+        const database = new DatabaseSync(url.path)
+        const found = of(database)
+        database.close()
+        return found
+      }
+      views((database) =>
+        database.exec(`
+          create view broken as select * from no_such_table;
+          create view sizes as select name, agency, bets from draws
+            join agencies on agencies.draw = draws.id`)
+      )
+      yield* Effect.scoped(Layer.build(StoreUrl.layer(url, "default")))
+      const found = views((database) => database.prepare("select * from sizes").all())
+      expect(found).toEqual([1, 2, 3].map((agency) => ({ name: "default", agency, bets: 60 })))
+    })
+  )
+
   it.live.each(STATES)("opens after a crash in the middle or at the end of it: %s", (state) =>
     Effect.gen(function* () {
       const { folder, url } = yield* copyOf("sqlite", state)

@@ -101,8 +101,12 @@ const OF_FIRST = {
     where draws.recorded and bets.number = draws.winning_number`
 }
 
-/** Copies the tables, because `alter table` would leave other definitions than ours. */
+/**
+ * Copies the tables, because `alter table` would leave other definitions than ours. The pragma
+ * keeps people's own views as they are: without it, they would follow the renamed tables.
+ */
 const FROM_FIRST = `
+  pragma legacy_alter_table = on;
   alter table draws rename to old_draws;
   alter table agencies rename to old_agencies;
   ${DRAWS}; ${AGENCIES}; ${ADDED};
@@ -111,6 +115,7 @@ const FROM_FIRST = `
   insert into winners ${OF_FIRST.winners("old_draws")};
   drop table old_draws;
   drop table old_agencies;
+  pragma legacy_alter_table = off;
 `
 
 /** Hides the tables of version 1 from this connection. */
