@@ -16,8 +16,15 @@ export interface DrawRow {
 const toText = (millis: number | undefined): string | null =>
   millis === undefined ? null : new Date(millis).toISOString()
 
-const toMillis = (text: string | null): number | undefined =>
-  text === null ? undefined : Date.parse(text)
+/** Throws if another program wrote something else: a time that is no number would have come. */
+const toMillis = (text: string | null): number | undefined => {
+  if (text === null) return undefined
+  const millis = Date.parse(text)
+  if (!Number.isNaN(millis)) return millis
+  throw new Error(
+    `expected a time such as 2026-12-02T00:00:00.000Z in the table draws, got ${text}`
+  )
+}
 
 export const drawOf = (row: DrawRow): StoredDraw => ({
   agencies: JSON.parse(row.agencies),

@@ -422,6 +422,19 @@ describe("SqliteStore", () => {
     database.close()
   })
 
+  it("a close time that another program damaged excludes nobody", () => {
+    const { books, database } = inMemory()
+    books.commit([{ kind: "openDraw", terms: { ...drawOf([1, 2]), closeAt: 1000 } }])
+    books.commit([{ kind: "finish", agency: 1, bets: 0, sha256: "", edition: undefined }])
+    database.exec("update draws set closes_at = 'tomorrow'")
+    expect(books.commit([{ kind: "closeIfDue", now: 500 }])).toMatchObject({
+      kind: "unavailable",
+      reason: expect.stringContaining("in the table draws, got tomorrow")
+    })
+    expect(books.progressOf(2).excluded).toBe(false)
+    database.close()
+  })
+
   it("a discard that could not be committed does not change the edition", () => {
     const { books, database, fails } = inMemory()
     books.commit([appendOf(bets(1, 0, 5))])
