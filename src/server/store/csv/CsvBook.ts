@@ -47,14 +47,15 @@ const progressOfAll = (books: KnownBooks): ReadonlyMap<Agency, AgencyProgress> =
   return new Map(ascending.map((agency) => [agency, progressOf(books, agency)]))
 }
 
-const winnersOf = ({ csv, path, state }: KnownBooks) => {
+const winnersOf = Effect.fnUntraced(function* ({ csv, path, state }: KnownBooks) {
   const { drawn, winningNumber } = state.opened ?? {}
-  if (!drawn) return Effect.succeed(new Map<Agency, BetBatch>())
-  // An earlier version did not record the winners.
-  return state.version < VERSION
-    ? scanWinners(csv, winningNumber!, state.excluded)
-    : readWinners(csv.disk, path, state.winners)
-}
+  if (!drawn) return new Map<Agency, BetBatch>()
+  // An earlier version did not record the winners, and a backup may be without their file. The
+  // finished books were checked when the file was opened.
+  const isRecorded = state.version === VERSION
+  const recorded = isRecorded ? yield* readWinners(csv.disk, path, state.winners) : undefined
+  return recorded ?? (yield* scanWinners(csv, winningNumber!, state.excluded))
+})
 
 /** Each answer reflects the books at the time of the call. */
 export const storedBooks = (

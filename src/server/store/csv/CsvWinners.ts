@@ -81,7 +81,7 @@ export const writeWinners = Effect.fnUntraced(function* (
   return sha256Of(bytes)
 })
 
-/** Reads the recorded winners, which must be the ones of the draw. */
+/** Reads the recorded winners, which must be the ones of the draw; undefined without a file. */
 export const readWinners = Effect.fnUntraced(function* (
   disk: Disk,
   path: string,
@@ -89,10 +89,10 @@ export const readWinners = Effect.fnUntraced(function* (
 ) {
   const file = winnersPath(path)
   const bytes = yield* readFile(disk, file)
-  const restore = "(restore it and the store from the same backup)"
-  if (bytes === undefined) return yield* unusable(`its winners file ${file} is missing ${restore}`)
+  if (bytes === undefined) return undefined
   if (sha256Of(bytes) !== sha256) {
-    return yield* unusable(`its winners file ${file} is not the one of its draw ${restore}`)
+    const cure = "(remove it: the winners are then found in the bets)"
+    return yield* unusable(`its winners file ${file} is not the one of its draw ${cure}`)
   }
   const winners = new WinningRows()
   const row = new CsvRowReader()

@@ -1,5 +1,5 @@
 /** Goal: the winners of a CSV store are the ones that its draw recorded, or none are shown. */
-import { readFileSync, writeFileSync } from "node:fs"
+import { readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
@@ -25,9 +25,13 @@ const drawn = Effect.gen(function* () {
 })
 
 describe("the winners file", () => {
-  it.live("is read again", () =>
+  it.live.each([
+    ["is read again", false],
+    ["is not needed: the winners are found in the bets", true]
+  ])("%s", ([_, isMissing]) =>
     Effect.gen(function* () {
       const path = yield* drawn
+      if (isMissing) rmSync(`${path}.winners.csv`)
       const expected = [[1, bytesOf([bets(1, 3, 1), bets(1, 13, 1)])]]
       const store = yield* CsvStore.make(at(path))
       expect(yield* winnersIn(store)).toEqual(expected)
