@@ -4,6 +4,7 @@ import { CliError, Command } from "effect/cli"
 import { logAction } from "../../domain/ActionLog.ts"
 import { type ExpectedAgencies, nameAgencies, showTime } from "../../domain/Draw.ts"
 import * as ControlClient from "../../server/operator/ControlClient.ts"
+import { progressIn } from "../../server/store/BetStore.ts"
 import { closeProblem, exclusionsOf } from "../../server/store/Closing.ts"
 import { CloseNotMoved, NotExcluded } from "../../server/store/StoredDraw.ts"
 import * as ActPreview from "../files/ActPreview.ts"
@@ -22,8 +23,8 @@ const previewExclusion = Effect.fnUntraced(function* (
   target: ActPreview.Target,
   agencies: ExpectedAgencies
 ) {
-  const { draw, progressOf } = yield* ActPreview.read(target)
-  const exclusions = exclusionsOf(draw, progressOf, agencies)
+  const { draw, progress } = yield* ActPreview.read(target)
+  const exclusions = exclusionsOf(draw, progressIn(progress), agencies)
   if ("why" in exclusions) return yield* new NotExcluded(exclusions)
   if (exclusions.length === 0) return yield* nothingToExclude(agencies)
   const books = exclusions.map(({ agency, bets }) => `agency ${agency} (${bets} stored bets)`)

@@ -1,39 +1,29 @@
 /** `lottery discard`: discards an agency's stored book, so that a corrected one can be sent. */
 import { randomUUID } from "node:crypto"
-import { Effect, Option } from "effect"
+import { Effect } from "effect"
 import { Command } from "effect/cli"
 import { logAction } from "../../domain/ActionLog.ts"
 import type { Agency } from "../../domain/Agency.ts"
 import * as ControlClient from "../../server/operator/ControlClient.ts"
-import { BetStoreReader } from "../../server/store/BetStore.ts"
+import { keptBecause } from "../../server/store/Closing.ts"
 import { BookKept } from "../../server/store/StoredDraw.ts"
 import * as StoreUrl from "../../server/store/StoreUrl.ts"
 import * as ActPreview from "../files/ActPreview.ts"
-import * as StoredAgency from "../files/StoredAgency.ts"
+import * as StoredState from "../files/StoredState.ts"
 import * as Setting from "../settings/Setting.ts"
 import * as SettingText from "../settings/SettingText.ts"
 import * as StoreSetting from "../settings/StoreSetting.ts"
 import * as sharedSettings from "../settings/sharedSettings.ts"
 
 /** Fails with what would be discarded and how to confirm it, or as the discard itself would. */
-const askToConfirm = Effect.fnUntraced(function* (
-  store: StoreUrl.StoreUrl,
-  draw: string,
-  agency: Agency
-) {
-  const look = Effect.gen(function* () {
-    const { draw: stored } = yield* BetStoreReader
-    return { stored: yield* stored, progress: yield* StoredAgency.progressOf(store, agency) }
-  })
-  const { progress, stored } = yield* Effect.provide(look, StoreUrl.layerReader(store, draw))
-  const { bets, excluded, finished } = progress
-  const { drawn, winningNumber } = Option.getOrUndefined(stored) ?? {}
-  if (winningNumber !== undefined || excluded) {
-    const because = drawn ? "drawn" : excluded ? "excluded" : "numbered"
-    return yield* new BookKept({ agency, drawId: draw, because })
-  }
+const preview = Effect.fnUntraced(function* (target: ActPreview.Target, agency: Agency) {
+  const state = yield* ActPreview.read(target)
+  const progress = yield* StoredState.progressOf(state, agency)
+  const because = keptBecause(state.draw, progress)
+  if (because !== undefined) return yield* new BookKept({ agency, drawId: state.id, because })
+  const { bets, finished } = progress
   const book = `the ${finished ? "finished " : ""}book of agency ${agency} with ${bets} bets`
-  return yield* ActPreview.askToConfirm(`discard ${book} from ${StoreUrl.show(store)}`)
+  return yield* ActPreview.askToConfirm(`discard ${book} from ${StoreUrl.show(target.store)}`)
 })
 
 export const settings = {
@@ -50,7 +40,7 @@ export const discard = Command.make(
   "discard",
   settings,
   Effect.fnUntraced(function* ({ agency, draw, store, yes }) {
-    if (!yes) return yield* askToConfirm(store, draw, agency)
+    if (!yes) return yield* preview({ store, draw }, agency)
     const act = randomUUID()
     const bets = yield* ControlClient.act(store, draw, (control) =>
       control.Discard({ draw, agency, act })

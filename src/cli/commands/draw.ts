@@ -4,6 +4,7 @@ import { CliError, Command } from "effect/cli"
 import { logAction } from "../../domain/ActionLog.ts"
 import { NumberFromDigits } from "../../domain/Bet.ts"
 import * as ControlClient from "../../server/operator/ControlClient.ts"
+import { progressIn } from "../../server/store/BetStore.ts"
 import { planStep } from "../../server/store/embedded/DrawSteps.ts"
 import { NotAllFinished, OtherNumber } from "../../server/store/StoredDraw.ts"
 import * as ActPreview from "../files/ActPreview.ts"
@@ -12,8 +13,9 @@ import * as StoreSetting from "../settings/StoreSetting.ts"
 import * as sharedSettings from "../settings/sharedSettings.ts"
 
 const preview = Effect.fnUntraced(function* (target: ActPreview.Target, winningNumber: number) {
-  const { draw, progressOf } = yield* ActPreview.read(target)
-  const { outcome } = planStep({ kind: "recordNumber", winningNumber }, draw, progressOf)
+  const { draw, progress } = yield* ActPreview.read(target)
+  const step = { kind: "recordNumber", winningNumber } as const
+  const { outcome } = planStep(step, draw, progressIn(progress))
   if (outcome.kind === "missing") return yield* new NotAllFinished({ missing: outcome.agencies })
   if (outcome.kind === "otherNumber") {
     return yield* new OtherNumber({ winningNumber: outcome.winningNumber })

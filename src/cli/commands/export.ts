@@ -5,16 +5,17 @@ import type { Agency } from "../../domain/Agency.ts"
 import { BetStoreReader } from "../../server/store/BetStore.ts"
 import * as StoreUrl from "../../server/store/StoreUrl.ts"
 import { withAgency } from "../files/AgencyRows.ts"
-import * as StoredAgency from "../files/StoredAgency.ts"
+import * as StoredState from "../files/StoredState.ts"
 import * as Setting from "../settings/Setting.ts"
 import * as SettingText from "../settings/SettingText.ts"
 import * as StoreSetting from "../settings/StoreSetting.ts"
 import * as sharedSettings from "../settings/sharedSettings.ts"
 
 /** Warns if the agency has sent nothing: an empty file would look like a whole book. */
-const bookOf = Effect.fnUntraced(function* (store: StoreUrl.StoreUrl, agency: Agency) {
+const bookOf = Effect.fnUntraced(function* (draw: string, agency: Agency) {
   const books = yield* BetStoreReader
-  const { bets, finished } = yield* StoredAgency.progressOf(store, agency)
+  const state = yield* StoredState.read(books, draw)
+  const { bets, finished } = yield* StoredState.progressOf(state, agency)
   if (bets === 0 && !finished) yield* Effect.logWarning(`agency ${agency} has sent no bets yet`)
   return Stream.map(books.book(agency, 0), ({ bytes }) => bytes)
 })
@@ -41,7 +42,7 @@ export const exportCommand = Command.make(
   settings,
   Effect.fnUntraced(function* ({ agency, draw, store }) {
     const { stdout } = yield* Stdio.Stdio
-    const rows = Option.isSome(agency) ? bookOf(store, agency.value) : everyBook
+    const rows = Option.isSome(agency) ? bookOf(draw, agency.value) : everyBook
     yield* Stream.unwrap(rows).pipe(
       Stream.run(stdout({ endOnDone: false })),
       Effect.provide(StoreUrl.layerReader(store, draw))

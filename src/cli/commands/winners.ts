@@ -5,17 +5,11 @@ import type { Agency } from "../../domain/Agency.ts"
 import { type Bet, FIELDS, textsOf } from "../../domain/Bet.ts"
 import type { BetBatch } from "../../domain/BetBatch.ts"
 import { describeAgencies } from "../../domain/Draw.ts"
-import {
-  type AgencyProgress,
-  BetStoreReader,
-  DamagedBet,
-  NO_PROGRESS
-} from "../../server/store/BetStore.ts"
+import { BetStoreReader, DamagedBet, progressIn } from "../../server/store/BetStore.ts"
 import { awaitedIn, numberOf } from "../../server/store/Closing.ts"
-import type { StoredDraw } from "../../server/store/StoredDraw.ts"
 import * as StoreUrl from "../../server/store/StoreUrl.ts"
 import { withAgency } from "../files/AgencyRows.ts"
-import * as StoredAgency from "../files/StoredAgency.ts"
+import * as StoredState from "../files/StoredState.ts"
 import { counted } from "../log/ProgressText.ts"
 import { growWidths, textRow } from "../log/TextTable.ts"
 import * as Setting from "../settings/Setting.ts"
@@ -23,11 +17,9 @@ import * as SettingText from "../settings/SettingText.ts"
 import * as StoreSetting from "../settings/StoreSetting.ts"
 import * as sharedSettings from "../settings/sharedSettings.ts"
 
-type Progress = ReadonlyMap<Agency, AgencyProgress>
-
-const whyNotDrawn = (draw: StoredDraw | undefined, progress: Progress): string => {
+const whyNotDrawn = ({ draw, progress }: StoredState.StoredState): string => {
   if (draw === undefined) return "it has not been opened yet; start a server with this store first"
-  const awaited = awaitedIn(draw, (agency) => progress.get(agency) ?? NO_PROGRESS)
+  const awaited = awaitedIn(draw, progressIn(progress))
   if (awaited.length > 0) return `it is waiting for agencies ${describeAgencies(awaited)}`
   return numberOf(draw) === undefined
     ? "it is waiting for its winning number; announce it with lottery draw"
@@ -35,14 +27,9 @@ const whyNotDrawn = (draw: StoredDraw | undefined, progress: Progress): string =
 }
 
 /** There are no winners yet. */
-class NotDrawn extends Data.TaggedError("NotDrawn")<{
-  readonly id: string
-  readonly draw: StoredDraw | undefined
-  readonly progress: Progress
-}> {
+class NotDrawn extends Data.TaggedError("NotDrawn")<StoredState.StoredState> {
   override get message(): string {
-    const { draw, id, progress } = this
-    return `the draw ${id} has not been held: ${whyNotDrawn(draw, progress)}`
+    return `the draw ${this.id} has not been held: ${whyNotDrawn(this)}`
   }
 }
 
@@ -56,16 +43,12 @@ interface Found {
   readonly only: Agency | undefined
 }
 
-const find = Effect.fnUntraced(function* (
-  id: string,
-  store: StoreUrl.StoreUrl,
-  only: Agency | undefined
-) {
+const find = Effect.fnUntraced(function* (id: string, only: Agency | undefined) {
   const books = yield* BetStoreReader
-  const progress = yield* books.progress
-  const draw = Option.getOrUndefined(yield* books.draw)
-  if (only !== undefined) yield* StoredAgency.progressOf(store, only)
-  if (!draw?.drawn) return yield* new NotDrawn({ id, draw, progress })
+  const state = yield* StoredState.read(books, id)
+  const { draw, progress } = state
+  if (only !== undefined) yield* StoredState.progressOf(state, only)
+  if (!draw?.drawn) return yield* new NotDrawn(state)
   const isAsked = (agency: Agency) => only === undefined || agency === only
   const winners = new Map<Agency, BetBatch>()
   for (const [agency, bets] of yield* books.winners) {
@@ -145,7 +128,7 @@ export const winners = Command.make(
       return yield* new CliError.ValidationError({ message })
     }
     const found = yield* Effect.provide(
-      find(draw, store, Option.getOrUndefined(agency)),
+      find(draw, Option.getOrUndefined(agency)),
       StoreUrl.layerReader(store, draw)
     )
     yield* warnOfExcluded(found)

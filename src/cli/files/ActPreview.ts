@@ -1,27 +1,22 @@
 /** What an operator's command shows without `--yes`: what it would do, or why it would refuse. */
-import { Effect, Option } from "effect"
+import { Effect } from "effect"
 import { CliError } from "effect/cli"
-import type { Agency } from "../../domain/Agency.ts"
-import { BetStoreReader, NO_PROGRESS } from "../../server/store/BetStore.ts"
+import type { DrawId } from "../../domain/Draw.ts"
+import { BetStoreReader } from "../../server/store/BetStore.ts"
 import * as StoreUrl from "../../server/store/StoreUrl.ts"
+import * as StoredState from "./StoredState.ts"
 
 /** The draw that a command acts on. */
 export interface Target {
   readonly store: StoreUrl.StoreUrl
-  readonly draw: string
+  readonly draw: DrawId
 }
 
 /** Reads the stored draw and the progress of its agencies. */
-export const read = Effect.fnUntraced(function* ({ draw, store }: Target) {
-  const look = Effect.flatMap(BetStoreReader, (books) =>
-    Effect.all({ draw: books.draw, progress: books.progress })
+export const read = ({ draw, store }: Target) =>
+  Effect.flatMap(BetStoreReader, (books) => StoredState.read(books, draw)).pipe(
+    Effect.provide(StoreUrl.layerReader(store, draw))
   )
-  const found = yield* Effect.provide(look, StoreUrl.layerReader(store, draw))
-  return {
-    draw: Option.getOrUndefined(found.draw),
-    progressOf: (agency: Agency) => found.progress.get(agency) ?? NO_PROGRESS
-  }
-})
 
 /** Fails with what the command would do and how to confirm it. */
 export const askToConfirm = (act: string) =>

@@ -8,6 +8,7 @@ import { type AgencyProgress, BetStoreReader } from "../../server/store/BetStore
 import * as StoreUrl from "../../server/store/StoreUrl.ts"
 import { RateMeter } from "../log/ProgressText.ts"
 import type { Target } from "./ActPreview.ts"
+import * as StoredState from "./StoredState.ts"
 
 /** What several looks at a book show. */
 interface Seen {
@@ -37,10 +38,6 @@ const makeLive = () => {
     }
 }
 
-/** Reads the draw and the progress of its agencies. */
-const read = (books: BetStoreReader["Service"]) =>
-  Effect.all({ draw: books.draw, progress: books.progress })
-
 export interface Look {
   readonly standing: DrawStanding.DrawStanding
   /** A server answered. */
@@ -60,14 +57,12 @@ export const make = Effect.fnUntraced(function* ({ draw, store }: Target) {
   })
   const readStore = Effect.gen(function* () {
     const stored = yield* RcRef.get(reader).pipe(
-      Effect.flatMap(read),
+      Effect.flatMap((books) => StoredState.read(books, draw)),
       Effect.tapError(() => RcRef.invalidate(reader)),
       Effect.scoped
     )
     const at = yield* Clock.currentTimeMillis
-    const { progress } = stored
-    const found = { id: draw, draw: Option.getOrUndefined(stored.draw), progress }
-    return DrawStanding.make(found, at, liveOf(at, yield* monotonicMillis))
+    return DrawStanding.make(stored, at, liveOf(at, yield* monotonicMillis))
   })
   const look = Effect.gen(function* () {
     const answer = yield* ControlClient.standing(store, draw)

@@ -1,9 +1,10 @@
 /** Executes the acts of the control channel on an open store, in a server or in a command. */
-import { Data, Effect, Option } from "effect"
+import { Effect, Option } from "effect"
 import * as Rpc from "effect/rpc/Rpc"
 import { type ActionFields, ActionLine } from "../../domain/ActionLog.ts"
 import type { Agency } from "../../domain/Agency.ts"
-import { type DrawId, describeAgencies, showTime } from "../../domain/Draw.ts"
+import { type DrawId, showTime } from "../../domain/Draw.ts"
+import { NoSuchAgency } from "../store/StoredDraw.ts"
 import type { OperatorWrites } from "../store/StoreUrl.ts"
 import { type ActFailure, Control, Refused, StoreFailed, WrongDraw } from "./Control.ts"
 
@@ -20,20 +21,6 @@ export interface Place {
 interface Failure {
   readonly _tag: string
   readonly message: string
-}
-
-/** The agency is not in the draw and had no stored bets. */
-class NoSuchAgency extends Data.TaggedError("NoSuchAgency")<{
-  readonly agency: Agency
-  readonly draw: DrawId
-  /** The agencies in the draw; none before it has been opened. */
-  readonly agencies: ReadonlyArray<Agency>
-}> {
-  override get message(): string {
-    const { agencies, agency, draw } = this
-    const known = describeAgencies(agencies)
-    return `the draw ${draw} has no agency ${agency}; its agencies are ${known}`
-  }
 }
 
 interface Act<A> {
@@ -68,9 +55,9 @@ export const make = ({ changed, draw, log, store }: Place) => {
   }
 
   const ensureKnown = Effect.fnUntraced(function* (agency: Agency) {
-    const stored = yield* store.draw
-    const agencies = Option.isSome(stored) ? stored.value.agencies : []
-    if (!agencies.includes(agency)) return yield* new NoSuchAgency({ agency, draw, agencies })
+    const stored = Option.getOrUndefined(yield* store.draw)
+    if (stored?.agencies.includes(agency)) return
+    return yield* new NoSuchAgency({ agency, drawId: draw, draw: stored })
   })
 
   return Control.of({

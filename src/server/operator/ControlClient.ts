@@ -11,7 +11,6 @@ import * as RpcTest from "effect/rpc/RpcTest"
 import * as Socket from "effect/socket/Socket"
 import type { DrawId } from "../../domain/Draw.ts"
 import { StoreOpenError } from "../store/BetStore.ts"
-import { canonicalPath } from "../store/embedded/StoreLock.ts"
 import * as StoreUrl from "../store/StoreUrl.ts"
 import { type ActFailure, type Acts, Control, Served } from "./Control.ts"
 import * as ControlActs from "./ControlActs.ts"
@@ -86,9 +85,8 @@ const throughServer = <A>(socket: string, store: string, ask: Ask<A>) =>
 
 /** Acts through the server if one can be reached, and on the store itself otherwise. */
 const once = Effect.fnUntraced(function* <A>(url: EmbeddedUrl, draw: DrawId, ask: Ask<A>) {
-  const canonical = yield* canonicalPath(url.path)
   const alone = withoutServer(url, draw, ask)
-  const socket = yield* ControlSocket.find(url.path, canonical)
+  const socket = yield* ControlSocket.find(url.path)
   if (Option.isNone(socket)) return yield* alone
   const asked = throughServer(socket.value, url.path, ask)
   return yield* Effect.catchTag(asked, "Unreachable", () => alone)
@@ -141,8 +139,7 @@ export const standing = (
 ): Effect.Effect<Option.Option<DrawStanding>> => {
   if (url._tag === "postgres") return Effect.succeedNone
   const ask = Effect.gen(function* () {
-    const canonical = yield* canonicalPath(url.path)
-    const socket = yield* ControlSocket.find(url.path, canonical)
+    const socket = yield* ControlSocket.find(url.path)
     if (Option.isNone(socket)) return undefined
     // Each time a new connection, because a server bounds what one may send.
     const asked = Effect.flatMap(RpcClient.make(Served), (server) => server.Standing({ draw }))

@@ -15,6 +15,7 @@ import { ActionLine } from "../../domain/ActionLog.ts"
 import { StoreOpenError } from "../store/BetStore.ts"
 import { foreign, mayWrite, OWNER_ONLY } from "../store/embedded/PrivateFile.ts"
 import { orUndefined } from "../store/embedded/StoreFiles.ts"
+import { canonicalPath } from "../store/embedded/StoreLock.ts"
 import { LockedStore } from "../store/StoreUrl.ts"
 
 /** Linux's limit. */
@@ -68,8 +69,8 @@ const check = Effect.fnUntraced(function* (
 })
 
 /** The path of a store's socket, if there is one. A killed server leaves its socket behind. */
-export const find = Effect.fnUntraced(function* (path: string, canonical: string) {
-  const place = yield* placeOf(canonical)
+export const find = Effect.fnUntraced(function* (path: string) {
+  const place = yield* placeOf(yield* canonicalPath(path))
   const exists = yield* check(path, place)
   return exists ? Option.some(place.path) : Option.none()
 })

@@ -6,7 +6,7 @@
 import { Schema } from "effect"
 import { Agency } from "../../domain/Agency.ts"
 import { DrawId } from "../../domain/Draw.ts"
-import { type AgencyProgress, NO_PROGRESS } from "../store/BetStore.ts"
+import { type AgencyProgress, progressIn } from "../store/BetStore.ts"
 import { awaitedIn, numberOf } from "../store/Closing.ts"
 import type { StoredDraw } from "../store/StoredDraw.ts"
 
@@ -92,17 +92,17 @@ export const NOT_LIVE: Live = {
   bookBets: null
 }
 
-interface Stored {
+/** What a store knows of a draw and its agencies. */
+export interface Stored {
   readonly id: DrawId
+  /** Undefined before the draw is opened. */
   readonly draw: StoredDraw | undefined
   readonly progress: ReadonlyMap<Agency, AgencyProgress>
 }
 
-const phaseOf = (draw: StoredDraw, { progress }: Stored): Phase => {
+const phaseOf = (draw: StoredDraw, progress: Stored["progress"]): Phase => {
   if (draw.drawn) return "drawn"
-  if (awaitedIn(draw, (agency) => progress.get(agency) ?? NO_PROGRESS).length > 0) {
-    return "taking bets"
-  }
+  if (awaitedIn(draw, progressIn(progress)).length > 0) return "taking bets"
   return numberOf(draw) === undefined ? "waiting for the number" : "closed"
 }
 
@@ -124,14 +124,11 @@ const rounded = (perSecond: number | null): number | null =>
 
 const agencyStanding = (agency: Agency, progress: AgencyProgress, live: Live): AgencyStanding => {
   const { bets, excluded, finished, told } = progress
-  const { connections, lastActivity, perSecond } = live
   // Nothing is added to these books.
   const bookBets = finished || excluded ? bets : live.bookBets
   const state = stateOf(progress, live)
-  return {
-    ...{ agency, bets, finished, told, excluded, state },
-    ...{ perSecond: rounded(perSecond), lastActivity, connections, bookBets }
-  }
+  const perSecond = rounded(live.perSecond)
+  return { agency, bets, finished, told, excluded, state, ...live, perSecond, bookBets }
 }
 
 /** The sum of a figure; null if it is unknown of one of them, or there are none. */
@@ -172,17 +169,17 @@ const totalOf = (rows: ReadonlyArray<AgencyStanding>, agencies: number): DrawSta
 
 /** Puts together what is stored and what is known besides. */
 export const make = (
-  stored: Stored,
+  { draw, id, progress }: Stored,
   at: number,
   liveOf: (agency: Agency, progress: AgencyProgress) => Live
 ): DrawStanding => {
-  const { draw, id, progress } = stored
+  const progressOf = progressIn(progress)
   // A discard leaves the edition of a book of which nothing is stored.
-  const found = [...progress.keys()].filter((agency) => progress.get(agency)!.bets > 0)
+  const found = [...progress.keys()].filter((agency) => progressOf(agency).bets > 0)
   const agencies = [...new Set([...(draw?.agencies ?? []), ...found])]
     .sort((one, other) => one - other)
     .map((agency) => {
-      const own = progress.get(agency) ?? NO_PROGRESS
+      const own = progressOf(agency)
       return agencyStanding(agency, own, liveOf(agency, own))
     })
   return {
@@ -194,7 +191,7 @@ export const make = (
             agencies: draw.agencies,
             winningNumber: numberOf(draw) ?? null,
             held: draw.drawn,
-            phase: phaseOf(draw, stored),
+            phase: phaseOf(draw, progress),
             closesAt: draw.closesAt ?? null
           },
     agencies,

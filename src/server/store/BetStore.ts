@@ -45,6 +45,12 @@ export const NO_PROGRESS: AgencyProgress = {
   edition: 0
 }
 
+/** Looks agencies up in what `progress` of a store returned. */
+export const progressIn =
+  (progress: ReadonlyMap<Agency, AgencyProgress>) =>
+  (agency: Agency): AgencyProgress =>
+    progress.get(agency) ?? NO_PROGRESS
+
 /** `position` is not the number of stored bets: another writer was first, or bets are missing. */
 export class Conflict extends Data.TaggedError("Conflict")<{
   readonly agency: Agency

@@ -1,10 +1,16 @@
 /**
- * Decides which agencies a draw can go without, when its close time can be moved, and which number
- * can win. Imports no library, because SQLite's worker loads it.
+ * Decides which agencies a draw can go without, when its close time can be moved, which number can
+ * win and which books are kept. Imports no library, because SQLite's worker loads it.
  */
 import type { Agency } from "../../domain/Agency.ts"
 import type { AgencyProgress } from "./BetStore.ts"
-import type { CloseProblem, Exclusion, ExclusionProblem, StoredDraw } from "./StoredDraw.ts"
+import type {
+  BookKept,
+  CloseProblem,
+  Exclusion,
+  ExclusionProblem,
+  StoredDraw
+} from "./StoredDraw.ts"
 
 type Progress = Pick<AgencyProgress, "bets" | "finished" | "excluded">
 export type ProgressOf = (agency: Agency) => Progress
@@ -68,6 +74,15 @@ export const closeProblem = (
   if (draw.winningNumber !== undefined) return { why: "numbered" }
   if (draw.closesAt === undefined || draw.closesAt > now) return undefined
   return { why: "passed", closesAt: draw.closesAt }
+}
+
+/** Returns why the book of an agency must be kept; undefined if it can be discarded. */
+export const keptBecause = (
+  draw: StoredDraw | undefined,
+  { excluded }: Pick<AgencyProgress, "excluded">
+): BookKept["because"] | undefined => {
+  if (draw?.winningNumber !== undefined) return draw.drawn ? "drawn" : "numbered"
+  return excluded ? "excluded" : undefined
 }
 
 /** The only number that can win; undefined if it is not known yet. */

@@ -1,7 +1,13 @@
 /** The draw as a store holds it, its terms and steps, and why a step is refused. */
 import { Data, Effect } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
-import { describeSource, type NumberSource, nameAgencies, showTime } from "../../domain/Draw.ts"
+import {
+  describeAgencies,
+  describeSource,
+  type NumberSource,
+  nameAgencies,
+  showTime
+} from "../../domain/Draw.ts"
 
 /** The terms that a draw is opened with. Its id is a parameter of the store's layer instead. */
 export interface DrawTerms {
@@ -32,6 +38,20 @@ export interface Exclusion {
 }
 
 const UNOPENED = "the draw has not been opened yet; start a server with this store first"
+
+/** The agency is not in the draw and has nothing stored. */
+export class NoSuchAgency extends Data.TaggedError("NoSuchAgency")<{
+  readonly agency: Agency
+  readonly drawId: string
+  /** Undefined before the draw is opened. */
+  readonly draw: StoredDraw | undefined
+}> {
+  override get message(): string {
+    const { agency, draw, drawId } = this
+    const known = draw && `; its agencies are ${describeAgencies(draw.agencies)}`
+    return `the draw ${drawId} has no agency ${agency}${known ?? ""}`
+  }
+}
 
 /** The winning number cannot be recorded because some agencies have not finished. */
 export class NotAllFinished extends Data.TaggedError("NotAllFinished")<{

@@ -203,18 +203,16 @@ for (const scheme of ["sqlite", "csv"] as const) {
   describe(`lottery export of an agency from a ${scheme} store`, () => {
     it.live("fails if there is no such agency, and warns if it has sent nothing yet", () =>
       Effect.gen(function* () {
-        const { lottery, url, use } = yield* made
+        const { lottery, use } = yield* made
         yield* use(fill)
         const none = yield* lottery("export", "--agency", "200")
         const noBook = yield* lottery("discard", "--agency", "200", "--yes")
         expect([none.code, none.stdout, noBook.code]).toEqual([1, "", 1])
-        expect(noBook.stderr).toMatch(
-          /^.* CRITICAL the draw default has no agency 200; its agencies are 1, 2, 7\n$/
-        )
-        expect(none.stderr).toMatch(
-          /^.* CRITICAL \S+ has no agency 200; its agencies are 1, 2, 7\n$/
-        )
-        expect(none.stderr).toContain(` ${url} has`)
+        for (const { stderr } of [none, noBook]) {
+          expect(stderr).toMatch(
+            /^.* CRITICAL the draw default has no agency 200; its agencies are 1, 2, 7\n$/
+          )
+        }
         const empty = yield* lottery("export", "--agency", "2")
         expect(empty).toMatchObject({ code: 0, stdout: "" })
         expect(empty.stderr).toMatch(/^.* WARNING +agency 2 has sent no bets yet\n$/)
@@ -231,7 +229,7 @@ for (const scheme of ["sqlite", "csv"] as const) {
         expect((yield* lottery("export", "--agency", "4")).code).toBe(0)
         const { code, stderr } = yield* lottery("export", "--agency", "1")
         expect(code).toBe(1)
-        expect(stderr).toMatch(/^.* CRITICAL \S+ has no agency 1\n$/)
+        expect(stderr).toMatch(/^.* CRITICAL the draw default has no agency 1\n$/)
       })
     )
   })

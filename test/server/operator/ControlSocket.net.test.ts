@@ -98,7 +98,7 @@ describe("the control socket", () => {
     Effect.gen(function* () {
       const path = yield* newStore
       yield* leaveSocket(`${path}.sock`)
-      expect(yield* find(path, path)).toEqual(Option.some(`${path}.sock`))
+      expect(yield* find(path)).toEqual(Option.some(`${path}.sock`))
       const refused = connectTo(`${path}.sock`)
       expect(yield* Effect.flip(refused)).toMatchObject({ code: "ECONNREFUSED" })
       yield* bind(path)
@@ -112,7 +112,7 @@ describe("the control socket", () => {
       make(`${path}.sock`)
       const error = { store: path, reason: `${path}.sock is not a socket; remove it` }
       expect(yield* Effect.flip(Effect.scoped(bind(path)))).toMatchObject(error)
-      expect(yield* Effect.flip(find(path, path))).toMatchObject(error)
+      expect(yield* Effect.flip(find(path))).toMatchObject(error)
       expect(lstatSync(`${path}.sock`, { throwIfNoEntry: false })).toBeDefined()
       expect(readdirSync(dirname(path))).not.toContain("nowhere")
     })
@@ -121,7 +121,7 @@ describe("the control socket", () => {
   it.live("does not exist for a folder without a server", () =>
     Effect.gen(function* () {
       const path = yield* newStore
-      expect(yield* find(path, path)).toEqual(Option.none())
+      expect(yield* find(path)).toEqual(Option.none())
     })
   )
 })
@@ -134,10 +134,10 @@ describe.skipIf(!isRoot)("the control socket (as root)", () => {
       chownSync(`${path}.sock`, OTHER, OTHER)
       const error = { store: path, reason: `${path}.sock ${FOREIGN}` }
       expect(yield* Effect.flip(Effect.scoped(bind(path)))).toMatchObject(error)
-      expect(yield* Effect.flip(find(path, path))).toMatchObject(error)
+      expect(yield* Effect.flip(find(path))).toMatchObject(error)
       writeFileSync(path, "")
       chownSync(path, OTHER, OTHER)
-      expect(yield* find(path, path)).toEqual(Option.some(`${path}.sock`))
+      expect(yield* find(path)).toEqual(Option.some(`${path}.sock`))
     })
   )
 

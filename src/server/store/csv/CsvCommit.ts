@@ -5,6 +5,7 @@
 import { Effect, type Scope } from "effect"
 import type { Agency } from "../../../domain/Agency.ts"
 import { StoreBroken, StoreUnavailable } from "../BetStore.ts"
+import { keptBecause } from "../Closing.ts"
 import { DiskError, writeAll } from "../embedded/Disk.ts"
 import type { Outcome, Write } from "../embedded/Write.ts"
 import type { KnownBooks } from "./CsvBook.ts"
@@ -178,9 +179,8 @@ const discard = Effect.fnUntraced(function* (
   const { csv, editions, state } = store
   const done = state.discarded.find((book) => book.act === act)
   if (done !== undefined) return { kind: "discarded", bets: done.bets }
-  const { drawn, winningNumber } = state.opened ?? {}
-  if (winningNumber !== undefined) return { kind: "kept", because: drawn ? "drawn" : "numbered" }
-  if (state.excluded.has(agency)) return { kind: "kept", because: "excluded" }
+  const because = keptBecause(state.opened, { excluded: state.excluded.has(agency) })
+  if (because !== undefined) return { kind: "kept", because }
   const bets = csv.index.bets(agency)
   const book: DiscardedBook = { act, agency, bets }
   const discarded = [...state.discarded, book].slice(-KEPT_DISCARDS)

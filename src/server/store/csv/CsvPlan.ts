@@ -1,6 +1,6 @@
 /** Plans a group of writes to a CSV store, before any of it is written. */
 import type { Agency } from "../../../domain/Agency.ts"
-import { type DrawStep, isStep, planStep } from "../embedded/DrawSteps.ts"
+import { type DrawStep, planStep } from "../embedded/DrawSteps.ts"
 import type { Outcome, Write } from "../embedded/Write.ts"
 import type { KnownBooks } from "./CsvBook.ts"
 import type { Rows } from "./CsvRow.ts"
@@ -56,11 +56,11 @@ export const planOf = (
     return outcome
   }
   const outcomeOf = (write: PlannedWrite): Outcome => {
-    if (isStep(write)) return takeStep(write)
     if (write.kind === "told") {
       if (!state.told.has(write.agency)) told.add(write.agency)
       return DONE
     }
+    if (write.kind !== "append" && write.kind !== "finish") return takeStep(write)
     const edition = editions.get(write.agency) ?? 0
     if ((write.edition ?? edition) !== edition) return { kind: "otherEdition" }
     if (isExcluded(write.agency)) return { kind: "isExcluded" }

@@ -13,15 +13,13 @@ import {
 import type { DrawTerms, StoredDraw } from "../StoredDraw.ts"
 import type { Outcome, Write } from "./Write.ts"
 
-const STEPS = ["openDraw", "exclude", "closeIfDue", "moveClose", "recordNumber"] as const
-
-type StepKind = (typeof STEPS)[number]
-export type DrawStep = Extract<Write, { readonly kind: StepKind }>
-
-export const isStep = (write: Write): write is DrawStep => STEPS.includes(write.kind as StepKind)
+export type DrawStep = Extract<
+  Write,
+  { readonly kind: "openDraw" | "exclude" | "closeIfDue" | "moveClose" | "recordNumber" }
+>
 
 /** The outcome of a step, and the draw after it if it changed. The outcome has the exclusions. */
-export interface Planned {
+interface Planned {
   readonly outcome: Outcome
   readonly draw?: StoredDraw
 }

@@ -6,6 +6,7 @@
 import type { DatabaseSync, SQLInputValue, SQLTagStore, StatementSync } from "node:sqlite"
 import { MAX_ROW_BYTES } from "../../../domain/BetRow.ts"
 import type { AgencyProgress, PageRange } from "../BetStore.ts"
+import { keptBecause } from "../Closing.ts"
 import { type DrawStep, planStep } from "../embedded/DrawSteps.ts"
 import type { Outcome, Write } from "../embedded/Write.ts"
 import type { StoredDraw } from "../StoredDraw.ts"
@@ -211,9 +212,8 @@ export class SqliteBooks {
   private discard({ act, agency }: Of<"discard">): Outcome {
     const done = this.sql.get`select bets from discards where id = ${act}`
     if (done !== undefined) return { kind: "discarded", bets: Number(done.bets) }
-    const { drawn, winningNumber } = this.draw() ?? {}
-    if (winningNumber !== undefined) return { kind: "kept", because: drawn ? "drawn" : "numbered" }
-    if (this.progressOf(agency).excluded) return { kind: "kept", because: "excluded" }
+    const because = keptBecause(this.draw(), this.progressOf(agency))
+    if (because !== undefined) return { kind: "kept", because }
     this.editions = new Map(this.editions).set(agency, this.edition(agency) + 1)
     const draw = this.drawKeyToWrite()
     const deleted = this.sql.run`delete from bets where draw = ${draw} and agency = ${agency}`
