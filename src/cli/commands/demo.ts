@@ -43,23 +43,18 @@ interface Row {
   readonly millis: number
 }
 
-/** The last column, the winning documents, is left-aligned. */
-const table = (rows: ReadonlyArray<Row>): string => {
-  const numbers = textTable(
-    ["agency", "bets", "winners", "time"],
+const table = (rows: ReadonlyArray<Row>): string =>
+  textTable(
+    ["agency", "bets", "winners", "time", "winning documents"],
     rows.map(({ agency, bets, documents, millis }) => [
       agency,
       bets,
       documents.length,
-      `${(millis / 1000).toFixed(2)} s`
-    ])
-  )
-  const documents = [
-    "winning documents",
-    ...rows.map(({ documents: all }) => all.slice(0, 3).join(" ") + (all.length > 3 ? " …" : ""))
-  ]
-  return numbers.map((line, index) => `${line}  ${documents[index]}`.trimEnd()).join("\n")
-}
+      `${(millis / 1000).toFixed(2)} s`,
+      documents.slice(0, 3).join(" ") + (documents.length > 3 ? " …" : "")
+    ]),
+    ["right", "right", "right", "right", "left"]
+  ).join("\n")
 
 /** Shows the acknowledged bets: continuously on a terminal, otherwise once per complete book. */
 const makeProgress = Effect.fnUntraced(function* ({ bets, clients }: DemoSettings) {

@@ -11,7 +11,7 @@ import * as StoreUrl from "../../server/store/StoreUrl.ts"
 import { withAgency } from "../files/AgencyRows.ts"
 import * as StoredState from "../files/StoredState.ts"
 import { counted } from "../log/ProgressText.ts"
-import { growWidths, textRow } from "../log/TextTable.ts"
+import { textTable } from "../log/TextTable.ts"
 import * as Setting from "../settings/Setting.ts"
 import * as SettingText from "../settings/SettingText.ts"
 import * as StoreSetting from "../settings/StoreSetting.ts"
@@ -96,16 +96,11 @@ const HEADS = ["agency", ...FIELDS.map(({ label }) => label)]
 const ALIGNS = ["right", "left", "left", "right", "left", "right"] as const
 
 function* tableOf(found: Found): Generator<string> {
-  const { id, winners, winningNumber } = found
-  const count = Array.from(winners.values()).reduce((sum, batch) => sum + batch.count, 0)
-  yield `draw ${id}: winning number ${winningNumber}, ${counted(count, "winner")}\n`
-  if (count === 0) return
-  let widths = growWidths([], HEADS)
-  for (const [agency, bet] of betsOf(found)) widths = growWidths(widths, [agency, ...textsOf(bet)])
-  yield `${textRow(HEADS, widths, ALIGNS)}\n`
-  for (const [agency, bet] of betsOf(found)) {
-    yield `${textRow([agency, ...textsOf(bet)], widths, ALIGNS)}\n`
-  }
+  const { id, winningNumber } = found
+  const rows = Array.from(betsOf(found), ([agency, bet]) => [agency, ...textsOf(bet)])
+  yield `draw ${id}: winning number ${winningNumber}, ${counted(rows.length, "winner")}\n`
+  if (rows.length === 0) return
+  for (const line of textTable(HEADS, rows, ALIGNS)) yield `${line}\n`
 }
 
 export const settings = {

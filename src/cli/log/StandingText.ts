@@ -6,7 +6,7 @@ import {
   isAwaited
 } from "../../server/operator/DrawStanding.ts"
 import { clockText, counted } from "./ProgressText.ts"
-import { growWidths, textRow, textTable, widthOf } from "./TextTable.ts"
+import { textTable, widthOf } from "./TextTable.ts"
 
 /** Stands for what is not known. */
 const UNKNOWN = "–"
@@ -23,13 +23,7 @@ const ageText = (at: number, millis: number | null): string | null => {
   return `${Math.floor(seconds / DAY_SECONDS)} d ago`
 }
 
-const percentText = ({
-  bets,
-  bookBets
-}: {
-  readonly bets: number
-  readonly bookBets: number | null
-}) => {
+const percentText = ({ bets, bookBets }: Pick<AgencyStanding, "bets" | "bookBets">) => {
   if (bookBets === null) return null
   // Only a complete book is at 100%.
   const percent = bookBets === 0 ? 100 : Math.floor((100 * bets) / bookBets)
@@ -96,16 +90,12 @@ interface Column {
   readonly cell: (row: AgencyStanding, at: number) => string | number | null
 }
 
-const COLUMNS = {
-  agency: { head: "agency", cell: ({ agency }) => agency },
-  bets: { head: "bets", cell: ({ bets }) => bets },
-  percent: { head: "%", cell: (row) => (row.excluded ? null : percentText(row)) },
-  rate: { head: "bets/s", cell: ({ perSecond }) => rateText(perSecond) },
-  last: { head: "last activity", cell: ({ lastActivity }, at) => ageText(at, lastActivity) },
-  state: { head: "state", cell: ({ state }) => state }
-} satisfies Readonly<Record<string, Column>>
-
-const { agency, bets, last, percent, rate, state } = COLUMNS
+const agency: Column = { head: "agency", cell: (row) => row.agency }
+const bets: Column = { head: "bets", cell: (row) => row.bets }
+const percent: Column = { head: "%", cell: (row) => (row.excluded ? null : percentText(row)) }
+const rate: Column = { head: "bets/s", cell: (row) => rateText(row.perSecond) }
+const last: Column = { head: "last activity", cell: (row, at) => ageText(at, row.lastActivity) }
+const state: Column = { head: "state", cell: (row) => row.state }
 /** The columns to show, the first that fit. */
 const LAYOUTS: ReadonlyArray<ReadonlyArray<Column>> = [
   [agency, bets, percent, rate, last, state],
@@ -132,16 +122,12 @@ const tableOf = (
 
 /** `… and 4980 more: 3000 sending, 1980 away`. */
 const restText = (rows: ReadonlyArray<AgencyStanding>): string => {
-  const counts = new Map<string, number>()
-  for (const row of rows) {
-    const name = row.state ?? "unfinished"
-    counts.set(name, (counts.get(name) ?? 0) + 1)
-  }
-  const named = Array.from(counts, ([name, count]) => `${count} ${name}`)
+  const byState = Map.groupBy(rows, (row) => row.state ?? "unfinished")
+  const named = Array.from(byState, ([name, own]) => `${own.length} ${name}`)
   return `… and ${rows.length} more: ${named.join(", ")}`
 }
 
-export interface Shown {
+interface Shown {
   /** The id of the draw, which a standing has only if the draw is opened. */
   readonly id: string
   /** The time that ages and the countdown are for. */
@@ -155,12 +141,9 @@ export interface Shown {
 /** Everything in one line each, with all agencies in ascending order. */
 export const WHOLE = { width: Number.POSITIVE_INFINITY, height: Number.POSITIVE_INFINITY }
 
+/** Unfinished agencies come first, and of these the ones that are sending. */
 const rankOf = (row: AgencyStanding): number =>
   isAwaited(row) ? (row.state === "sending" ? 0 : 1) : row.state === "finished" ? 2 : 3
-
-/** Unfinished agencies first, and of these the ones that are sending. */
-const byUrgency = (rows: ReadonlyArray<AgencyStanding>): ReadonlyArray<AgencyStanding> =>
-  rows.toSorted((one, other) => rankOf(one) - rankOf(other))
 
 /**
  * The draw, a total, and the agencies in ascending order. If the height does not allow all of them,
@@ -178,7 +161,7 @@ export const standingLines = (
   const { agencies } = standing
   const room = height - top.length - 1
   if (agencies.length <= room) return [...top, ...tableOf(agencies, at, width)]
-  const rows = byUrgency(agencies)
+  const rows = agencies.toSorted((one, other) => rankOf(one) - rankOf(other))
   const shown = Math.max(0, room - 1)
   return [...top, ...tableOf(rows.slice(0, shown), at, width), restText(rows.slice(shown))]
 }
@@ -211,7 +194,5 @@ export const drawTable = (
           draw.phase
         ])
   ])
-  const all = [heads, ...rows]
-  const widths = all.reduce<ReadonlyArray<number>>(growWidths, [])
-  return all.map((row) => textRow(row, widths, ["left"]))
+  return textTable(heads, rows, ["left"])
 }

@@ -19,31 +19,28 @@ export const widthOf = (text: string): number => {
 type Row = ReadonlyArray<string | number>
 type Align = "left" | "right"
 
-/** The widths that columns need for these rows and those before. */
-export const growWidths = (widths: ReadonlyArray<number>, row: Row): ReadonlyArray<number> =>
-  row.map((cell, column) => Math.max(widths[column] ?? 0, widthOf(String(cell))))
-
-/** Lays out a row in columns of these widths, to the right if `aligns` does not say otherwise. */
-export const textRow = (
-  row: Row,
-  widths: ReadonlyArray<number>,
+/**
+ * Lays out rows as lines of columns, with headings in the first line. Columns are aligned to the
+ * right if `aligns` does not say otherwise.
+ */
+export const textTable = (
+  heads: ReadonlyArray<string>,
+  rows: ReadonlyArray<Row>,
   aligns: ReadonlyArray<Align> = []
-): string =>
-  row
-    .map((cell, column) => {
+): ReadonlyArray<string> => {
+  const all = [heads, ...rows]
+  const widths: Array<number> = []
+  for (const row of all) {
+    for (const [column, cell] of row.entries()) {
+      widths[column] = Math.max(widths[column] ?? 0, widthOf(String(cell)))
+    }
+  }
+  return all.map((row) => {
+    const cells = row.map((cell, column) => {
       const text = String(cell)
       const room = " ".repeat(widths[column]! - widthOf(text))
       return aligns[column] === "left" ? text + room : room + text
     })
-    .join("  ")
-    .trimEnd()
-
-/** Lays out rows as lines of right-aligned columns, with headings in the first line. */
-export const textTable = (
-  heads: ReadonlyArray<string>,
-  rows: ReadonlyArray<Row>
-): ReadonlyArray<string> => {
-  const all = [heads, ...rows]
-  const widths = all.reduce(growWidths, [])
-  return all.map((row) => textRow(row, widths))
+    return cells.join("  ").trimEnd()
+  })
 }

@@ -11,18 +11,8 @@ import { BetNumber } from "../../domain/Bet.ts"
 import { DrawId } from "../../domain/Draw.ts"
 import { DrawStanding } from "./DrawStanding.ts"
 
-/** The server that has the store open serves another draw of that store. */
-export class WrongDraw extends Schema.TaggedError<WrongDraw>()("WrongDraw", {
-  served: DrawId,
-  asked: DrawId
-}) {
-  override get message(): string {
-    return `the server that has the store open serves the draw ${this.served}, not ${this.asked}`
-  }
-}
-
-/** The act is not possible, and changed nothing. `code` is the tag of the store's error. */
-export class Refused extends Schema.TaggedError<Refused>()("Refused", {
+/** The act is not possible, or the store failed. `code` is the tag of the error. */
+export class ActFailed extends Schema.TaggedError<ActFailed>()("ActFailed", {
   code: Schema.String,
   reason: Schema.String
 }) {
@@ -30,19 +20,6 @@ export class Refused extends Schema.TaggedError<Refused>()("Refused", {
     return this.reason
   }
 }
-
-/** The store could not be read or written. */
-export class StoreFailed extends Schema.TaggedError<StoreFailed>()("StoreFailed", {
-  code: Schema.Literals(["StoreUnavailable", "StoreBroken"]),
-  reason: Schema.String
-}) {
-  override get message(): string {
-    return this.reason
-  }
-}
-
-const failures = Schema.Union([WrongDraw, Refused, StoreFailed])
-export type ActFailure = typeof failures.Type
 
 /** Which draw an act is for. */
 const to = { draw: DrawId }
@@ -61,30 +38,32 @@ export const Control = RpcGroup.make(
   Rpc.make("Discard", {
     payload: { ...to, agency: Agency, act: Schema.String.check(Schema.isUUID(4)) },
     success: Schema.Int,
-    error: failures
+    error: ActFailed
   }),
   /** Excludes agencies from the draw; returns the ones that were not excluded yet. */
   Rpc.make("Exclude", {
     payload: { ...to, agencies: Schema.NonEmptyArray(Agency) },
     success: Schema.Array(Schema.Struct({ agency: Agency, bets: Schema.Int })),
-    error: failures
+    error: ActFailed
   }),
   /** Moves the close time, in milliseconds since the epoch; null removes it. */
   Rpc.make("MoveClose", {
     payload: { ...to, closesAt: Schema.NullOr(Time) },
-    error: failures
+    error: ActFailed
   }),
   /** Records the winning number once every book is closed. */
-  Rpc.make("Announce", { payload: { ...to, winningNumber: BetNumber }, error: failures })
+  Rpc.make("Announce", { payload: { ...to, winningNumber: BetNumber }, error: ActFailed })
 )
 export type Acts = RpcGroup.Rpcs<typeof Control>
 
 /** What a server answers besides the acts; a command without a server looks at the store itself. */
 export const Served = Control.add(
-  /** How far the draw has got; null if it has more agencies than one message should hold. */
+  /**
+   * How far the draw has got; null if the server serves another draw, its store fails, or the draw
+   * has more agencies than one message should hold.
+   */
   Rpc.make("Standing", {
     payload: to,
-    success: Schema.NullOr(DrawStanding),
-    error: Schema.Union([WrongDraw, StoreFailed])
+    success: Schema.NullOr(DrawStanding)
   })
 )

@@ -1,12 +1,12 @@
 /** Executes the acts of the control channel on an open store, in a server or in a command. */
-import { Effect, Option } from "effect"
+import { Data, Effect, Option } from "effect"
 import * as Rpc from "effect/rpc/Rpc"
 import { type ActionFields, ActionLine } from "../../domain/ActionLog.ts"
 import type { Agency } from "../../domain/Agency.ts"
 import { type DrawId, showTime } from "../../domain/Draw.ts"
 import { NoSuchAgency } from "../store/StoredDraw.ts"
 import type { OperatorWrites } from "../store/StoreUrl.ts"
-import { type ActFailure, Control, Refused, StoreFailed, WrongDraw } from "./Control.ts"
+import { ActFailed, Control } from "./Control.ts"
 
 export interface Place {
   readonly draw: DrawId
@@ -17,38 +17,38 @@ export interface Place {
   readonly changed: Effect.Effect<void>
 }
 
-/** A failure of the store. */
-interface Failure {
-  readonly _tag: string
-  readonly message: string
-}
-
 interface Act<A> {
   readonly action: string
   /** What the act is about, for the log. */
   readonly fields: ActionFields
-  readonly run: Effect.Effect<A, Failure>
+  readonly run: Effect.Effect<A, { readonly _tag: string; readonly message: string }>
   /** What it changed, for the log; undefined if the lottery logs that itself. */
   readonly result?: (changed: A) => ActionFields
 }
 
-const toActFailure = ({ _tag: code, message: reason }: Failure): ActFailure =>
-  code === "StoreUnavailable" || code === "StoreBroken"
-    ? new StoreFailed({ code, reason })
-    : new Refused({ code, reason })
+/** The server that has the store open serves another draw of that store. */
+class WrongDraw extends Data.TaggedError("WrongDraw")<{
+  readonly served: DrawId
+  readonly asked: DrawId
+}> {
+  override get message(): string {
+    return `the server that has the store open serves the draw ${this.served}, not ${this.asked}`
+  }
+}
 
 /** The handlers of the control channel. Provide them with `Control.toLayer`. */
 export const make = ({ changed, draw, log, store }: Place) => {
   const execute = <A>(asked: DrawId, { action, fields, result, run }: Act<A>) => {
     const line = (outcome: "success" | "fail", more: ActionFields) =>
       log(new ActionLine(action, outcome, { ...fields, ...more }))
-    const act: Effect.Effect<A, ActFailure> =
+    const act: Act<A>["run"] =
       asked === draw
-        ? Effect.mapError(Effect.ensuring(run, changed), toActFailure)
+        ? Effect.ensuring(run, changed)
         : Effect.fail(new WrongDraw({ served: draw, asked }))
     const logged = act.pipe(
       Effect.tap((done) => (result === undefined ? Effect.void : line("success", result(done)))),
-      Effect.tapError(({ message }) => line("fail", { error: message }))
+      Effect.mapError(({ _tag: code, message: reason }) => new ActFailed({ code, reason })),
+      Effect.tapError(({ reason }) => line("fail", { error: reason }))
     )
     // A command that goes away or a stop of the server must not end an act before its answer.
     return Rpc.uninterruptible(logged)

@@ -12,7 +12,7 @@ import * as Socket from "effect/socket/Socket"
 import type { DrawId } from "../../domain/Draw.ts"
 import { StoreOpenError } from "../store/BetStore.ts"
 import * as StoreUrl from "../store/StoreUrl.ts"
-import { type ActFailure, type Acts, Control, Served } from "./Control.ts"
+import { type ActFailed, type Acts, Control, Served } from "./Control.ts"
 import * as ControlActs from "./ControlActs.ts"
 import * as ControlSocket from "./ControlSocket.ts"
 import type { DrawStanding } from "./DrawStanding.ts"
@@ -20,7 +20,7 @@ import type { DrawStanding } from "./DrawStanding.ts"
 /** One act, which can be asked for again if its answer is lost. */
 export type Ask<A> = (
   control: RpcClient.RpcClient<Acts, RpcClientError>
-) => Effect.Effect<A, ActFailure | RpcClientError>
+) => Effect.Effect<A, ActFailed | RpcClientError>
 
 type EmbeddedUrl = Exclude<StoreUrl.StoreUrl, { readonly _tag: "postgres" }>
 
@@ -126,7 +126,7 @@ export const act = <A>(
   url: StoreUrl.StoreUrl,
   draw: DrawId,
   ask: Ask<A>
-): Effect.Effect<A, ActFailure | StoreOpenError | AnswerLost> =>
+): Effect.Effect<A, ActFailed | StoreOpenError | AnswerLost> =>
   url._tag === "postgres" ? withoutServer(url, draw, ask) : onEmbedded(url, draw, ask)
 
 /**

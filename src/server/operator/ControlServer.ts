@@ -12,7 +12,7 @@ import { SocketServer } from "effect/socket/SocketServer"
 import type { DrawId } from "../../domain/Draw.ts"
 import { Lottery } from "../lottery/Lottery.ts"
 import { BetStore } from "../store/BetStore.ts"
-import { Served, StoreFailed, WrongDraw } from "./Control.ts"
+import { Served } from "./Control.ts"
 import * as ControlActs from "./ControlActs.ts"
 import { ControlSocket } from "./ControlSocket.ts"
 import * as ServerStanding from "./ServerStanding.ts"
@@ -103,10 +103,7 @@ const layerHandlers = (draw: DrawId) =>
     Effect.gen(function* () {
       const store = yield* BetStore
       const { lookAgain, ...lottery } = yield* Lottery
-      const standing = Effect.mapError(
-        yield* ServerStanding.make,
-        ({ _tag: code, message: reason }) => new StoreFailed({ code, reason })
-      )
+      const standing = Effect.orElseSucceed(yield* ServerStanding.make, () => null)
       const acts = ControlActs.make({
         draw,
         store,
@@ -117,9 +114,8 @@ const layerHandlers = (draw: DrawId) =>
       return Served.of({
         ...acts,
         Standing: ({ draw: asked }) => {
-          if (asked !== draw) return Effect.fail(new WrongDraw({ served: draw, asked }))
           const isBounded = lottery.draw.agencies.length <= MAX_STANDING_AGENCIES
-          return isBounded ? standing : Effect.succeed(null)
+          return asked === draw && isBounded ? standing : Effect.succeed(null)
         }
       })
     })
