@@ -26,8 +26,6 @@ const print = Effect.fnUntraced(function* (line: string) {
   yield* Stream.run(Stream.succeed(`${line}\n`), stdout({ endOnDone: false }))
 })
 
-const isEmbedded = ({ store }: Target): boolean => store._tag !== "postgres"
-
 /** Redraws the screen until the command is interrupted, which leaves the last standing. */
 const watchOnScreen = Effect.fnUntraced(function* (
   screen: Screen.Screen,
@@ -37,7 +35,8 @@ const watchOnScreen = Effect.fnUntraced(function* (
 ) {
   let last = yield* look
   let failure: string | undefined
-  const noteOf = () => failure ?? (isEmbedded(target) && !last.isServed ? NO_SERVER : undefined)
+  const isEmbedded = target.store._tag !== "postgres"
+  const noteOf = () => failure ?? (isEmbedded && !last.isServed ? NO_SERVER : undefined)
   const linesAt = (at: number) => {
     const { columns: width, rows: height } = screen
     return standingLines(last.standing, { id: target.draw, at, width, height, note: noteOf() })

@@ -1,7 +1,8 @@
 /** The whole screen of a terminal, which a command redraws until it ends. */
 import { isatty } from "node:tty"
+import { ERASE_REST, NO_WRAP, WRAP } from "./StatusLine.ts"
 
-export interface ScreenTerminal {
+interface ScreenTerminal {
   readonly columns: () => number
   readonly rows: () => number
   readonly write: (text: string) => void
@@ -9,8 +10,7 @@ export interface ScreenTerminal {
 
 /** The alternate screen, which leaves what the terminal showed before as it was. */
 const [ENTER, LEAVE] = ["\u001b[?1049h\u001b[?25l", "\u001b[?25h\u001b[?1049l"]
-const [NO_WRAP, WRAP] = ["\u001b[?7l", "\u001b[?7h"]
-const [HOME, ERASE_LINE, ERASE_REST] = ["\u001b[H", "\u001b[K", "\u001b[J"]
+const [HOME, ERASE_LINE] = ["\u001b[H", "\u001b[K"]
 
 export class Screen {
   private readonly terminal: ScreenTerminal

@@ -33,14 +33,11 @@ const percentText = ({ bets, bookBets }: Pick<AgencyStanding, "bets" | "bookBets
 const rateText = (perSecond: number | null): string | null =>
   perSecond === null ? null : String(Math.round(perSecond))
 
-const closeText = (at: number, closesAt: number | null): ReadonlyArray<string> => {
-  if (closesAt === null) return []
+const closeText = (at: number, closesAt: number): string => {
   const seconds = Math.ceil((closesAt - at) / 1000)
-  return [
-    seconds > 0
-      ? `closes at ${showTime(closesAt)}, in ${clockText(seconds)}`
-      : `closes once a book is finished`
-  ]
+  return seconds > 0
+    ? `closes at ${showTime(closesAt)}, in ${clockText(seconds)}`
+    : "closes once a book is finished"
 }
 
 /** `draw default: agencies 1, 2, winning number 7574, taking bets`, in pieces. */
@@ -50,7 +47,7 @@ const drawPieces = (id: string, { draw }: DrawStanding, at: number): ReadonlyArr
   return [
     `draw ${id}: agencies ${describeAgencies(agencies)}`,
     winningNumber === null ? "an announced winning number" : `winning number ${winningNumber}`,
-    ...(phase === "taking bets" ? closeText(at, closesAt) : []),
+    ...(phase === "taking bets" && closesAt !== null ? [closeText(at, closesAt)] : []),
     phase
   ]
 }

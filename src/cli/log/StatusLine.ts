@@ -9,10 +9,10 @@ export interface Terminal {
   readonly write: (text: string) => void
 }
 
-const ERASE_REST = "\u001b[J"
+export const ERASE_REST = "\u001b[J"
 
 /** A terminal may become narrower some time before the process learns of it. */
-const [NO_WRAP, WRAP] = ["\u001b[?7l", "\u001b[?7h"]
+export const [NO_WRAP, WRAP] = ["\u001b[?7l", "\u001b[?7h"]
 
 /** Room for the `^C` that a terminal shows, which would otherwise wrap. */
 const RESERVED_COLUMNS = 3

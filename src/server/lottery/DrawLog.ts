@@ -13,9 +13,7 @@ const betsIn = (progress: Progress, counts: (found: AgencyProgress) => boolean):
 
 /** The excluded agencies as the log shows them, such as `3,5`. */
 const excludedIn = (progress: Progress): string | undefined =>
-  Array.from(progress, ([agency, found]) => (found.excluded ? [agency] : []))
-    .flat()
-    .join() || undefined
+  [...progress.keys()].filter((agency) => progress.get(agency)?.excluded).join() || undefined
 
 /** Logs what a server that starts finds in its store. */
 export const opened = (

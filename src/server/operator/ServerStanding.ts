@@ -6,12 +6,7 @@ import { Lottery } from "../lottery/Lottery.ts"
 import { BetStore } from "../store/BetStore.ts"
 import * as DrawStanding from "./DrawStanding.ts"
 
-const NEVER_SEEN: DrawStanding.Live = {
-  perSecond: 0,
-  lastActivity: null,
-  connections: 0,
-  bookBets: null
-}
+const NEVER_SEEN: DrawStanding.Live = { ...DrawStanding.NOT_LIVE, perSecond: 0, connections: 0 }
 
 export const make = Effect.gen(function* () {
   const store = yield* BetStore

@@ -1,5 +1,10 @@
-/**
- * The id with which a reader that only lists the draws of a store opens it; no draw has this id.
- * Imports no library, because SQLite's worker loads it.
- */
+/** Which draw a reader opens a store for. Imports no library, because SQLite's worker loads it. */
+
+/** The id with which a reader that only lists the draws opens the store; no draw has this id. */
 export const ANY_DRAW = ""
+
+/** Returns why the store cannot be read; a store that a server has just created has no draw yet. */
+export const missingDraw = (drawId: string, draws: ReadonlyArray<string>): string | undefined =>
+  drawId === ANY_DRAW || draws.length === 0 || draws.includes(drawId)
+    ? undefined
+    : `it holds no draw ${drawId}, only ${draws.join(", ")}`

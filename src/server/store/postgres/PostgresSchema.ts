@@ -5,7 +5,7 @@ import * as Migrator from "effect/sql/Migrator"
 import { SqlClient } from "effect/sql/SqlClient"
 import { SqlError } from "effect/sql/SqlError"
 import type { Fragment } from "effect/sql/Statement"
-import { ANY_DRAW } from "../AnyDraw.ts"
+import { missingDraw } from "../AnyDraw.ts"
 import { NotUsable, orRolledBack, type Postgres, reasonOf, settingOf } from "./PostgresClient.ts"
 import { migrations, VERSION_1_AS_2 } from "./PostgresMigrations.ts"
 
@@ -75,12 +75,10 @@ const check = Effect.fnUntraced(function* ({ drawId, sql }: Postgres) {
     const reason = "no lottery tables yet; start a server with this store first"
     return yield* new NotUsable({ reason })
   }
-  const draws = yield* sql<{ name: string }>`select name from draws order by id`
-  // A store that a server has just created has no draw yet.
-  const isThere = drawId === ANY_DRAW || draws.some(({ name }) => name === drawId)
-  if (isThere || draws.length === 0) return version
-  const names = draws.map(({ name }) => name).join(", ")
-  return yield* new NotUsable({ reason: `it holds no draw ${drawId}, only ${names}` })
+  const rows = yield* sql<{ name: string }>`select name from draws order by id`
+  const draws = rows.map(({ name }) => name)
+  const reason = missingDraw(drawId, draws)
+  return reason === undefined ? version : yield* new NotUsable({ reason })
 })
 
 /**

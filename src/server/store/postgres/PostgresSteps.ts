@@ -8,6 +8,7 @@ import { Data, Effect } from "effect"
 import type { Agency } from "../../../domain/Agency.ts"
 import { type AgencyProgress, NO_PROGRESS } from "../BetStore.ts"
 import {
+  awaitedIn,
   closeProblem,
   dueExclusionsOf,
   exclusionsOf,
@@ -67,6 +68,12 @@ export const makeSteps = (postgres: Postgres, notify: Effect.Effect<void>) => {
   const isNews = (done: Agency | "number" | "draw"): boolean =>
     !reported.has(done) && reported.add(done).has(done)
 
+  /** Returns whether this call did it. Notifies the other servers if so. */
+  const report = (what: "number" | "draw", doneBy: string) =>
+    doneBy === server && isNews(what) ? Effect.as(notify, true) : Effect.succeed(false)
+
+  const transaction = <A, E>(steps: Effect.Effect<A, E>) => orRolledBack(sql.withTransaction(steps))
+
   const toTime = (time: number | undefined) => sql`to_timestamp(${time ?? null}::float8 / 1000)`
 
   /** Locks the draw; undefined if it has not been opened. */
@@ -76,6 +83,17 @@ export const makeSteps = (postgres: Postgres, notify: Effect.Effect<void>) => {
         ${millis(sql, "clock_timestamp()")} as now
       from draws where name = ${drawId} and agencies is not null for no key update`,
     ([row]) => row && { draw: toDraw(row), ...row }
+  )
+
+  /** Reads the agencies of a locked draw: books may finish, but other steps wait for the lock. */
+  const readAgencies = Effect.map(
+    sql<AgencyRow>`
+      select agency, bets, finished, excluded, coalesce(last_write = ${mark}, false) as is_own
+      from agencies where draw = ${key}`,
+    (rows) => {
+      const byAgency = new Map(rows.map((row) => [row.agency, row]))
+      return { rows, progressOf: (agency: Agency) => byAgency.get(agency) ?? NO_PROGRESS }
+    }
   )
 
   const openDraw = Effect.fnUntraced(function* (requested: DrawTerms) {
@@ -100,11 +118,7 @@ export const makeSteps = (postgres: Postgres, notify: Effect.Effect<void>) => {
   const excludeIn = Effect.fnUntraced(
     function* (decide: Decide) {
       const locked = yield* lock
-      const rows = yield* sql<AgencyRow>`
-        select agency, bets, finished, excluded, coalesce(last_write = ${mark}, false) as is_own
-        from agencies where draw = ${key}`
-      const byAgency = new Map(rows.map((row) => [row.agency, row]))
-      const progressOf = (agency: Agency) => byAgency.get(agency) ?? NO_PROGRESS
+      const { progressOf, rows } = yield* readAgencies
       const found = decide(locked?.draw, progressOf, locked?.now ?? 0)
       if ("why" in found) return yield* new NotExcluded(found)
       const earlier = rows.filter((row) => row.excluded && row.is_own)
@@ -119,8 +133,7 @@ export const makeSteps = (postgres: Postgres, notify: Effect.Effect<void>) => {
       if (excluded.length < found.length) return yield* new Overtaken()
       return [...earlier, ...excluded].sort((one, other) => one.agency - other.agency)
     },
-    sql.withTransaction,
-    orRolledBack,
+    transaction,
     Effect.retry({ while: (error): error is Overtaken => error instanceof Overtaken })
   )
 
@@ -144,7 +157,7 @@ export const makeSteps = (postgres: Postgres, notify: Effect.Effect<void>) => {
       if (problem !== undefined) return yield* new CloseNotMoved(problem)
       yield* sql`update draws set closes_at = ${toTime(closesAt)} where name = ${drawId}`
     })
-    yield* write(orRolledBack(sql.withTransaction(move)))
+    yield* write(transaction(move))
     yield* notify
   }, Effect.uninterruptible)
 
@@ -157,23 +170,15 @@ export const makeSteps = (postgres: Postgres, notify: Effect.Effect<void>) => {
       if (only !== winningNumber) return yield* new OtherNumber({ winningNumber: only })
       if (numbered_by !== null) return numbered_by
       // Only a discard can reopen a finished book, and it waits for the lock.
-      const missing = yield* sql<{ agency: Agency }>`
-        select agency from unnest(${integers(draw.agencies)}) as agency
-        except select agency from agencies where draw = ${key} and (finished or excluded)
-        order by agency`
-      if (missing.length > 0) {
-        return yield* new NotAllFinished({ missing: missing.map(({ agency }) => agency) })
-      }
+      const missing = awaitedIn(draw, (yield* readAgencies).progressOf)
+      if (missing.length > 0) return yield* new NotAllFinished({ missing })
       yield* sql`
         update draws set
           winning_number = ${winningNumber}, numbered_by = ${server}, numbered_at = now()
         where name = ${drawId}`
       return server
     })
-    const numberedBy = yield* write(orRolledBack(sql.withTransaction(record)))
-    if (numberedBy !== server || !isNews("number")) return false
-    yield* notify
-    return true
+    return yield* report("number", yield* write(transaction(record)))
   }, Effect.uninterruptible)
 
   const recordDraw = Effect.gen(function* () {
@@ -193,10 +198,7 @@ export const makeSteps = (postgres: Postgres, notify: Effect.Effect<void>) => {
         update draws set recorded_by = ${server}, recorded_at = now() where name = ${drawId}`
       return server
     })
-    const recordedBy = yield* writeSlowly(orRolledBack(sql.withTransaction(record)))
-    if (recordedBy !== server || !isNews("draw")) return false
-    yield* notify
-    return true
+    return yield* report("draw", yield* writeSlowly(transaction(record)))
   })
 
   const discardBook = Effect.fnUntraced(

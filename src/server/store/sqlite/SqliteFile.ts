@@ -15,7 +15,7 @@ import {
 import { dirname } from "node:path"
 import type { DatabaseSync } from "node:sqlite"
 import { pathToFileURL } from "node:url"
-import { ANY_DRAW } from "../AnyDraw.ts"
+import { missingDraw } from "../AnyDraw.ts"
 import { createPrivate, foreign, mayWrite } from "../embedded/PrivateFile.ts"
 import { checkTables, NotUsable, prepareTables, prepareToRead } from "./SqliteSchema.ts"
 
@@ -95,12 +95,10 @@ const locationToRead = (path: string): string | URL => {
 
 const openToRead = (database: DatabaseSync, drawId: string): void => {
   prepareToRead(database)
-  const names = database.prepare("select name from draws order by id").all()
-  // A store that a server has just created has no draw yet.
-  if (drawId === ANY_DRAW || names.length === 0 || names.some(({ name }) => name === drawId)) return
-  throw new NotUsable(
-    `it holds no draw ${drawId}, only ${names.map(({ name }) => name).join(", ")}`
-  )
+  const rows = database.prepare("select name from draws order by id").all()
+  const draws = rows.map(({ name }) => String(name))
+  const problem = missingDraw(drawId, draws)
+  if (problem !== undefined) throw new NotUsable(problem)
 }
 
 const checkReadable = (path: string): void => {
