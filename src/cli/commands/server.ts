@@ -116,7 +116,7 @@ const drawOf = Effect.fnUntraced(function* ({ agencies, closeAt, numberFrom, ...
 
 /** The lottery, what it answers to operators, and its store, which closes last. */
 const lotteryLayer = (draw: Draw, store: StoreUrl.StoreUrl) => {
-  const layer = ControlServer.layer(draw.id).pipe(
+  const layer = ControlServer.layer.pipe(
     Layer.provideMerge(Lottery.layer(draw)),
     Layer.provideMerge(StoreUrl.layerLocked(draw.id)),
     Layer.provideMerge(ControlSocket.layer),

@@ -1,9 +1,9 @@
 /** `lottery status`: shows the draw and the progress of each agency. */
 import { Clock, Console, Duration, Effect, Schedule, Stdio, Stream } from "effect"
 import { CliError, Command } from "effect/cli"
-import { type DrawStanding, isAwaited } from "../../server/operator/DrawStanding.ts"
+import * as DrawStanding from "../../server/operator/DrawStanding.ts"
 import * as StoreUrl from "../../server/store/StoreUrl.ts"
-import type { Target } from "../files/ActPreview.ts"
+import * as ActPreview from "../files/ActPreview.ts"
 import * as StandingLook from "../files/StandingLook.ts"
 import * as Screen from "../log/Screen.ts"
 import { drawTable, standingLines, WHOLE } from "../log/StandingText.ts"
@@ -18,7 +18,7 @@ const DRAW_PERIOD = "250 millis"
 
 const NO_SERVER = "no server answers; the store was read"
 
-type Look = Effect.Success<ReturnType<typeof StandingLook.make>>["look"]
+type Look = Effect.Success<ReturnType<typeof StandingLook.make>>
 
 /** Waits until the output has taken a line. */
 const print = Effect.fnUntraced(function* (line: string) {
@@ -29,7 +29,7 @@ const print = Effect.fnUntraced(function* (line: string) {
 /** Redraws the screen until the command is interrupted, which leaves the last standing. */
 const watchOnScreen = Effect.fnUntraced(function* (
   screen: Screen.Screen,
-  target: Target,
+  target: ActPreview.Target,
   look: Look,
   every: Duration.Duration
 ) {
@@ -73,13 +73,11 @@ const watchInLines = Effect.fnUntraced(function* (look: Look, every: Duration.Du
 })
 
 const showAll = Effect.fnUntraced(function* (store: StoreUrl.StoreUrl, json: boolean) {
-  const draws: Array<{ readonly id: string; readonly standing: DrawStanding }> = []
+  const draws: Array<{ readonly id: string; readonly standing: DrawStanding.DrawStanding }> = []
   for (const id of yield* StoreUrl.listDraws(store)) {
-    const read = Effect.flatMap(
-      StandingLook.make({ store, draw: id }),
-      ({ readStore }) => readStore
-    )
-    draws.push({ id, standing: yield* Effect.scoped(read) })
+    const stored = yield* ActPreview.read({ store, draw: id })
+    const at = yield* Clock.currentTimeMillis
+    draws.push({ id, standing: DrawStanding.make(stored, at, () => DrawStanding.NOT_LIVE) })
   }
   if (!json) return yield* print(drawTable(draws).join("\n"))
   const shown = draws.map(({ id, standing: { draw, total } }) => ({ id, draw, total }))
@@ -124,10 +122,10 @@ export const status = Command.make(
     yield* ensureUsed(given)
     if (all) return yield* showAll(store, json)
     const target = { store, draw: yield* given.draw.value }
-    const { look: whole } = yield* StandingLook.make(target)
+    const whole = yield* StandingLook.make(target)
     const look = missing
       ? Effect.map(whole, ({ standing, ...of }) => {
-          const agencies = standing.agencies.filter(isAwaited)
+          const agencies = standing.agencies.filter(DrawStanding.isAwaited)
           return { ...of, standing: { ...standing, agencies } }
         })
       : whole

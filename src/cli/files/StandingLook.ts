@@ -38,20 +38,15 @@ const makeLive = () => {
     }
 }
 
-export interface Look {
-  readonly standing: DrawStanding.DrawStanding
-  /** A server answered. */
-  readonly isServed: boolean
-}
-
-/** Makes a look that can be repeated. `readStore` does not ask the server. */
+/** Makes a look that can be repeated. `isServed` tells whether a server answered. */
 export const make = Effect.fnUntraced(function* ({ draw, store }: Target) {
   const liveOf = makeLive()
   // Only a connection to PostgreSQL is worth keeping. A reader of a CSV store shows the store as it
   // was opened, and so does one of an SQLite store that this user may not write to.
   const reader = yield* RcRef.make({
-    acquire: Effect.map(Layer.build(StoreUrl.layerReader(store, draw)), (context) =>
-      Context.get(context, BetStoreReader)
+    acquire: Effect.map(
+      Layer.build(StoreUrl.layerReader(store, draw)),
+      Context.get(BetStoreReader)
     ),
     idleTimeToLive: store._tag === "postgres" ? "Infinity" : undefined
   })
@@ -64,10 +59,9 @@ export const make = Effect.fnUntraced(function* ({ draw, store }: Target) {
     const at = yield* Clock.currentTimeMillis
     return DrawStanding.make(stored, at, liveOf(at, yield* monotonicMillis))
   })
-  const look = Effect.gen(function* () {
+  return Effect.gen(function* () {
     const answer = yield* ControlClient.standing(store, draw)
-    if (Option.isSome(answer)) return { standing: answer.value, isServed: true } satisfies Look
-    return { standing: yield* readStore, isServed: false } satisfies Look
+    const isServed = Option.isSome(answer)
+    return { standing: isServed ? answer.value : yield* readStore, isServed }
   })
-  return { look, readStore }
 })

@@ -6,7 +6,7 @@ import type { Agency } from "../../domain/Agency.ts"
 import type { WinningDocuments } from "../../domain/Draw.ts"
 import { monotonicMillis } from "../../domain/MonotonicTime.ts"
 import * as SettingText from "../settings/SettingText.ts"
-import { RateMeter, uploadedText, uploadText, waitingText, winnersText } from "./ProgressText.ts"
+import { counted, RateMeter, uploadedText, uploadText, waitingText } from "./ProgressText.ts"
 import { CurrentStatusLine, keepDrawn } from "./StatusLine.ts"
 
 /** The agency did not get its winners in time. Its stored bets are not lost. */
@@ -110,7 +110,8 @@ export const make = Effect.fnUntraced(function* (agencia: Agency, total: number)
     if (!progress.isShown) return
     const { before = 0, finishedMillis = startedMillis } = progress
     const uploaded = uploadedText({ total, before, millis: finishedMillis - startedMillis })
-    status.writeAbove(`agency ${agencia}: ${uploaded}; ${winnersText(documents.length)}\n`)
+    const winners = counted(documents.length, "winner")
+    status.writeAbove(`agency ${agencia}: ${uploaded}; ${winners}\n`)
   })
   return { progress, printWinners }
 })

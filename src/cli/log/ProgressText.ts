@@ -108,5 +108,3 @@ export const uploadedText = ({ before, millis, total }: Uploaded): string => {
   const sent = before === 0 ? "" : `, ${total - before} of them`
   return `${bets}${sent} in ${time}, ${rate}/s`
 }
-
-export const winnersText = (winners: number): string => counted(winners, "winner")

@@ -339,9 +339,8 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
       // An empty list would mean that the agency took part and has no winners.
       yield* refuseExcluded(agency)
       const documents = all.get(agency) ?? []
-      return yield* documents instanceof DamagedBet
-        ? Effect.fail(documents)
-        : Effect.succeed({ documents, winningNumber })
+      if (documents instanceof DamagedBet) return yield* documents
+      return { documents, winningNumber }
     }),
     told,
     allTold: everyoneTold.await,

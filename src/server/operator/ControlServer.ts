@@ -9,7 +9,6 @@ import * as RpcSerialization from "effect/rpc/RpcSerialization"
 import * as RpcServer from "effect/rpc/RpcServer"
 import * as Socket from "effect/socket/Socket"
 import { SocketServer } from "effect/socket/SocketServer"
-import type { DrawId } from "../../domain/Draw.ts"
 import { Lottery } from "../lottery/Lottery.ts"
 import { BetStore } from "../store/BetStore.ts"
 import { Served } from "./Control.ts"
@@ -98,47 +97,40 @@ const limited = ({ address, run }: SocketServer["Service"]): SocketServer["Servi
   })
 }
 
-const layerHandlers = (draw: DrawId) =>
-  Served.toLayer(
-    Effect.gen(function* () {
-      const store = yield* BetStore
-      const { lookAgain, ...lottery } = yield* Lottery
-      const standing = Effect.orElseSucceed(yield* ServerStanding.make, () => null)
-      const acts = ControlActs.make({
-        draw,
-        store,
-        log: Effect.logWarning,
-        // Before the answer, after which another book may arrive at once.
-        changed: lookAgain
-      })
-      return Served.of({
-        ...acts,
-        Standing: ({ draw: asked }) => {
-          const isBounded = lottery.draw.agencies.length <= MAX_STANDING_AGENCIES
-          return asked === draw && isBounded ? standing : Effect.succeed(null)
-        }
-      })
+const layerHandlers = Served.toLayer(
+  Effect.gen(function* () {
+    const { draw, lookAgain } = yield* Lottery
+    const standing = Effect.orElseSucceed(yield* ServerStanding.make, () => null)
+    const acts = ControlActs.make({
+      draw: draw.id,
+      store: yield* BetStore,
+      log: Effect.logWarning,
+      // Before the answer, after which another book may arrive at once.
+      changed: lookAgain
     })
-  )
+    const isBounded = draw.agencies.length <= MAX_STANDING_AGENCIES
+    return Served.of({
+      ...acts,
+      Standing: (asked) => (asked.draw === draw.id && isBounded ? standing : Effect.succeed(null))
+    })
+  })
+)
 
 /** Serves the control socket, if there is one, until the scope closes. */
-export const layer = (
-  draw: DrawId
-): Layer.Layer<never, never, ControlSocket | BetStore | Lottery> =>
-  Layer.unwrap(
-    Effect.map(
-      ControlSocket,
-      Option.match({
-        onNone: () => Layer.empty,
-        onSome: (socket) =>
-          RpcServer.layer(Served).pipe(
-            Layer.provide(layerHandlers(draw)),
-            Layer.provide(RpcServer.layerProtocolSocketServer),
-            Layer.provide(RpcSerialization.layerNdjson),
-            Layer.provide(Layer.succeed(SocketServer, limited(socket))),
-            // What a peer sends must not fill the log.
-            Layer.provide(Layer.succeed(References.UnhandledLogLevel, "Debug"))
-          )
-      })
-    )
+export const layer: Layer.Layer<never, never, ControlSocket | BetStore | Lottery> = Layer.unwrap(
+  Effect.map(
+    ControlSocket,
+    Option.match({
+      onNone: () => Layer.empty,
+      onSome: (socket) =>
+        RpcServer.layer(Served).pipe(
+          Layer.provide(layerHandlers),
+          Layer.provide(RpcServer.layerProtocolSocketServer),
+          Layer.provide(RpcSerialization.layerNdjson),
+          Layer.provide(Layer.succeed(SocketServer, limited(socket))),
+          // What a peer sends must not fill the log.
+          Layer.provide(Layer.succeed(References.UnhandledLogLevel, "Debug"))
+        )
+    })
   )
+)

@@ -1,10 +1,10 @@
 import { describe, expect, it } from "vitest"
 import {
+  counted,
   RateMeter,
   uploadedText,
   uploadText,
-  waitingText,
-  winnersText
+  waitingText
 } from "../../../src/cli/log/ProgressText.ts"
 
 describe("an upload", () => {
@@ -88,7 +88,8 @@ describe("the end of an upload", () => {
   })
 
   it("shows the winners", () => {
-    expect([0, 1, 2].map(winnersText)).toEqual(["0 winners", "1 winner", "2 winners"])
+    const texts = [0, 1, 2].map((count) => counted(count, "winner"))
+    expect(texts).toEqual(["0 winners", "1 winner", "2 winners"])
   })
 })
 

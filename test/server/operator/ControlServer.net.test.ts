@@ -30,7 +30,7 @@ const urlIn = (folder: string, scheme: Scheme) => ({ _tag: scheme, path: join(fo
 /** What a server builds for its store, in two steps. */
 const layers = (url: ReturnType<typeof urlIn>, served = draw) => ({
   bound: Layer.provideMerge(ControlSocket.layer, StoreUrl.layerLock(url)),
-  open: ControlServer.layer("default").pipe(
+  open: ControlServer.layer.pipe(
     Layer.provideMerge(Lottery.layer(served)),
     Layer.provideMerge(StoreUrl.layerLocked("default"))
   )

@@ -54,22 +54,15 @@ export const planStep = (
       const exclusions = dueExclusionsOf(draw, progressOf, step.now)
       return { outcome: { kind: "excluded", exclusions } }
     }
-    case "moveClose":
-      return moveClose(step, draw)
+    case "moveClose": {
+      const { closesAt, now } = step
+      const problem = closeProblem(draw, closesAt, now)
+      if (problem !== undefined) return { outcome: { kind: "notMoved", problem } }
+      return { outcome: { kind: "done" }, draw: { ...draw!, closesAt } }
+    }
     case "recordNumber":
       return recordNumber(step.winningNumber, draw, progressOf)
   }
-}
-
-const moveClose = (
-  { closesAt, now }: Extract<Write, { kind: "moveClose" }>,
-  draw: StoredDraw | undefined
-): Planned => {
-  const problem = closeProblem(draw, closesAt, now)
-  if (draw === undefined || problem !== undefined) {
-    return { outcome: { kind: "notMoved", problem: problem ?? { why: "unopened" } } }
-  }
-  return { outcome: { kind: "done" }, draw: { ...draw, closesAt } }
 }
 
 const recordNumber = (

@@ -8,7 +8,7 @@ import { type AgencyProgress, NO_PROGRESS, type PageRange, type StoredBooks } fr
 import { pagedBook } from "../PagedBook.ts"
 import { type WinningRow, winnersOf } from "../WinningRows.ts"
 import type { Postgres } from "./PostgresClient.ts"
-import { type DrawRow, drawColumns, toDraw } from "./PostgresDrawRow.ts"
+import { type DrawRow, drawColumns, toDraw } from "./PostgresRows.ts"
 
 /** Rows per page; keeps a page below 1 MiB. */
 const PAGE_ROWS = Math.floor((1024 * 1024) / MAX_ROW_BYTES)

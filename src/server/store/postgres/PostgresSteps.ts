@@ -28,9 +28,15 @@ import {
   OtherNumber,
   type StoredDraw
 } from "../StoredDraw.ts"
-import { integers, makeAgencies } from "./PostgresAgencies.ts"
 import { orRolledBack, type Postgres } from "./PostgresClient.ts"
-import { type DrawRow, drawColumns, millis, toDraw } from "./PostgresDrawRow.ts"
+import {
+  type DrawRow,
+  drawColumns,
+  integers,
+  makeAgencies,
+  millis,
+  toDraw
+} from "./PostgresRows.ts"
 
 interface LockedRow extends DrawRow {
   readonly numbered_by: string | null

@@ -20,9 +20,9 @@ import {
   Excluded,
   type FinishOptions
 } from "../BetStore.ts"
-import { makeAgencies } from "./PostgresAgencies.ts"
 import type { Postgres } from "./PostgresClient.ts"
 import { columnsOf } from "./PostgresColumns.ts"
+import { makeAgencies } from "./PostgresRows.ts"
 
 type AgencyRow = AgencyProgress & {
   readonly last_write: string | null

@@ -1,9 +1,12 @@
-/** The draw's row in PostgreSQL. */
+/** The rows of the draw and of its agencies in PostgreSQL, which exist before the first bet. */
 import type * as PgClient from "@effect/sql-pg/PgClient"
+import * as PgTypes from "@effect/sql-pg/PgTypes"
+import { Effect, Result } from "effect"
 import type { Fragment } from "effect/sql/Statement"
 import type { Agency } from "../../../domain/Agency.ts"
 import { fixedNumber } from "../../../domain/Draw.ts"
 import type { StoredDraw } from "../StoredDraw.ts"
+import type { Postgres } from "./PostgresClient.ts"
 
 /** The columns that `drawColumns` selects. Times are in milliseconds since the epoch. */
 export interface DrawRow {
@@ -31,4 +34,20 @@ export const toDraw = (row: DrawRow): StoredDraw => ({
   closesAt: row.closes_at ?? undefined,
   winningNumber: row.winning_number ?? undefined,
   drawn: row.drawn
+})
+
+export const integers = (values: ReadonlyArray<number>) =>
+  // Cannot fail: int4 has an array type.
+  Result.getOrThrow(PgTypes.array(values, PgTypes.OID.int4))
+
+/** Creates the rows of agencies, and the draw's, unless they exist. */
+export const makeAgencies = Effect.fnUntraced(function* (
+  { drawId, key, sql }: Postgres,
+  agencies: ReadonlyArray<Agency>
+) {
+  yield* sql`insert into draws (name) values (${drawId}) on conflict do nothing`
+  yield* sql`
+    insert into agencies (draw, agency)
+    select ${key}, agency from unnest(${integers(agencies)}) as agency
+    on conflict do nothing`
 })
