@@ -65,9 +65,18 @@ export class Draw extends Schema.Class<Draw>("lottery/domain/Draw")({
   closeAt: Schema.optionalKey(Schema.Int)
 }) {}
 
-/** Shows a time in UTC, to the second: `2026-12-02T00:00:00Z`. */
-export const showTime = (millis: number): string =>
-  new Date(millis).toISOString().replace(/\.\d+Z$/, "Z")
+const MINUTE_MILLIS = 60_000
+
+/** Shows a time in this machine's time zone, to the second: `2026-12-01T21:00:00-03:00`. */
+export const showTime = (millis: number): string => {
+  const minutes = -new Date(millis).getTimezoneOffset()
+  const local = new Date(millis + minutes * MINUTE_MILLIS).toISOString().slice(0, -".000Z".length)
+  if (minutes === 0) return `${local}Z`
+  const twoDigits = (value: number) => String(Math.trunc(value)).padStart(2, "0")
+  const offset = Math.abs(minutes)
+  const sign = minutes < 0 ? "-" : "+"
+  return `${local}${sign}${twoDigits(offset / 60)}:${twoDigits(offset % 60)}`
+}
 
 /** The documents of an agency's winning bets, in book order, one per winning bet. */
 export type WinningDocuments = ReadonlyArray<string>

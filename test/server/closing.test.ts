@@ -140,7 +140,7 @@ describe("a close time", () => {
       yield* adjust(machine, 1)
       expect(yield* excludedIn(machine)).toEqual([2, 3])
       expect(yield* Effect.flip(machine.store.moveClose(9 * CLOSE))).toMatchObject({
-        message: expect.stringContaining("the winning number of the draw is known")
+        message: expect.stringContaining("every book of the draw is closed")
       })
     })
   )
@@ -161,7 +161,7 @@ describe("a close time", () => {
       yield* adjust(other, CLOSE)
       for (const closesAt of [99 * CLOSE, undefined]) {
         expect(yield* Effect.flip(other.store.moveClose(closesAt))).toMatchObject({
-          message: "the books were closed at 1970-01-01T00:08:30Z; the close time cannot be moved"
+          message: "the close time 1970-01-01T00:08:30Z has passed, so it cannot be moved"
         })
       }
     })

@@ -63,7 +63,7 @@ const MORE = [M.fields(12, 7574)]
 const NOTHING = Buffer.alloc(0)
 
 const reasonOf = (agency: number) =>
-  `the draw goes without agency ${agency}: it was excluded when the books were closed`
+  `agency ${agency} is excluded from the draw: its book was not finished in time`
 
 const excludedNatively = (agency: number) => [
   { _tag: "Rejected", code: "Excluded", message: reasonOf(agency) }
@@ -182,7 +182,7 @@ describe("an excluded agency", () => {
         }).pipe(Effect.scoped)
         const server = yield* TestServer.start(store, [1, 2, 3])
         yield* expectTold(server, [2, 3])
-        if (phase === "before") expect(server.log[0]).toContain("cantidad: 2 | excluidas: 2,3")
+        if (phase === "before") expect(server.log[0]).toContain("cantidad: 0 | excluidas: 2,3")
         else yield* server.lottery.allTold
         // Its exclusion was logged when it happened.
         expect(linesAbout(server, "agency_excluded")).toEqual([])

@@ -7,6 +7,7 @@ import * as StandardInput from "../files/StandardInput.ts"
 import { escapeControls } from "../log/LogFormat.ts"
 import * as Setting from "../settings/Setting.ts"
 import * as SettingText from "../settings/SettingText.ts"
+import * as TextFlag from "../settings/TextFlag.ts"
 
 const MAX_ERRORS = 10_000
 
@@ -70,7 +71,7 @@ const checkOne = Effect.fnUntraced(
 export const check = Command.make(
   "check",
   {
-    books: Argument.String("book").pipe(
+    books: TextFlag.fileArgument("book").pipe(
       Argument.withDescription("Book to check; - means standard input"),
       Argument.atLeast(1)
     ),

@@ -28,7 +28,9 @@ const previewExclusion = Effect.fnUntraced(function* (
   if ("why" in exclusions) return yield* new NotExcluded(exclusions)
   if (exclusions.length === 0) return yield* nothingToExclude(agencies)
   const books = exclusions.map(({ agency, bets }) => `agency ${agency} (${bets} stored bets)`)
-  return yield* ActPreview.askToConfirm(`exclude ${books.join(", ")} from the draw`)
+  return yield* ActPreview.askToConfirm(
+    `exclude ${books.join(", ")} from the draw, which cannot be undone`
+  )
 })
 
 const exclude = Effect.fnUntraced(function* (
@@ -70,7 +72,7 @@ const move = Effect.fnUntraced(function* (target: ActPreview.Target, closesAt: n
 const ensureFuture = Effect.fnUntraced(function* (at: number | typeof SettingText.NEVER) {
   if (at === SettingText.NEVER) return undefined
   if (at > (yield* Clock.currentTimeMillis)) return at
-  const message = `at ${showTime(at)}: expected a time in the future; name agencies with --without`
+  const message = `--at ${showTime(at)} has passed; to exclude agencies now, use --without`
   return yield* new CliError.ValidationError({ message })
 })
 
@@ -78,7 +80,7 @@ export const settings = {
   store: StoreSetting.store,
   draw: sharedSettings.draw,
   without: Setting.optional("without", "<agencies>", {
-    description: 'Agencies that the draw goes without, such as "3" or "3,5"',
+    description: 'Agencies to exclude, such as "3" or "3,5"',
     schema: SettingText.AgencyListFromText,
     flagOnly: true
   }),
@@ -87,7 +89,7 @@ export const settings = {
     schema: SettingText.TimeOrNever,
     flagOnly: true
   }),
-  yes: Setting.flag("yes", "Do it; without this flag, only show what would be done")
+  yes: Setting.flag("yes", "Make the change; without this flag, only show what it would be")
 }
 
 export const close = Command.make(

@@ -50,7 +50,7 @@ export const draw = Command.make(
     yield* ControlClient.act(store, draw, (control) => control.Announce({ draw, winningNumber }))
     yield* logAction("number_announced", "success", {
       winning_number: winningNumber,
-      hint: "a running server now holds the draw; without one, the next server that starts does"
+      hint: "a running server holds the draw, or the next one that starts; then see lottery winners"
     })
   })
 ).pipe(

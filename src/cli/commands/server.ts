@@ -71,7 +71,8 @@ export const settings = {
     shownDefault: String(DEFAULT_WINNING_NUMBER)
   }),
   closeAt: Setting.optional("close-at", "<time>", {
-    description: "Exclude agencies that are unfinished then; such as 2026-12-01T21:00:00-03:00",
+    description:
+      "Time at which unfinished agencies are excluded, such as 2026-12-01T21:00:00-03:00",
     schema: SettingText.TimeFromText
   }),
   once: Setting.flag("once", "Exit when every agency has its winners"),

@@ -4,7 +4,7 @@ import { CliError, Command } from "effect/cli"
 import type { Agency } from "../../domain/Agency.ts"
 import { type Bet, FIELDS, textsOf } from "../../domain/Bet.ts"
 import type { BetBatch } from "../../domain/BetBatch.ts"
-import { describeAgencies } from "../../domain/Draw.ts"
+import { nameAgencies } from "../../domain/Draw.ts"
 import { BetStoreReader, DamagedBet, progressIn } from "../../server/store/BetStore.ts"
 import { awaitedIn, numberOf } from "../../server/store/Closing.ts"
 import * as StoreUrl from "../../server/store/StoreUrl.ts"
@@ -20,7 +20,7 @@ import * as sharedSettings from "../settings/sharedSettings.ts"
 const whyNotDrawn = ({ draw, progress }: StoredState.StoredState): string => {
   if (draw === undefined) return "it has not been opened yet; start a server with this store first"
   const awaited = awaitedIn(draw, progressIn(progress))
-  if (awaited.length > 0) return `it is waiting for agencies ${describeAgencies(awaited)}`
+  if (awaited.length > 0) return `it is waiting for ${nameAgencies(awaited)}`
   return numberOf(draw) === undefined
     ? "it is waiting for its winning number; announce it with lottery draw"
     : "every book is closed; a running server holds it now, or the next server that starts"
@@ -65,7 +65,7 @@ const warnOfExcluded = ({ excluded }: Found): Effect.Effect<void> =>
   excluded.length === 0
     ? Effect.void
     : Effect.logWarning(
-        `the draw went without agencies ${describeAgencies(excluded)}: none of their bets can win`
+        `none of the bets of ${nameAgencies(excluded)} can win: excluded from the draw`
       )
 
 /** The rows as `lottery export` prints them. */

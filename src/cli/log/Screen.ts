@@ -31,13 +31,15 @@ export class Screen {
   /** Replaces what is shown; lines that do not fit are cut off. */
   show(lines: ReadonlyArray<string>): void {
     const { columns, drawn, rows, terminal } = this
-    const text = lines.slice(0, rows).join(`${ERASE_LINE}\r\n`)
+    // A line is erased first: after it, the cursor may still be on its last character.
+    const shown = lines.slice(0, rows).map((line) => ERASE_LINE + line)
+    const text = shown.join("\r\n") + (shown.length < rows ? `\r\n${ERASE_REST}` : "")
     // After a change of its size a terminal may show anything.
     const key = `${columns} ${rows} ${text}`
     if (key === drawn) return
     const enter = drawn === undefined ? ENTER : ""
     this.drawn = key
-    terminal.write(`${enter}${NO_WRAP}${HOME}${text}${ERASE_LINE}${ERASE_REST}${WRAP}`)
+    terminal.write(`${enter}${NO_WRAP}${HOME}${text}${WRAP}`)
   }
 
   /** Shows again what the terminal showed before. */

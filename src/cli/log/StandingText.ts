@@ -1,5 +1,5 @@
 /** Shows how far a draw has got as lines of text. */
-import { describeAgencies, showTime } from "../../domain/Draw.ts"
+import { nameAgencies, showTime } from "../../domain/Draw.ts"
 import {
   type AgencyStanding,
   type DrawStanding,
@@ -13,7 +13,15 @@ const UNKNOWN = "–"
 
 const orUnknown = (text: string | number | null): string | number => text ?? UNKNOWN
 
-const DAY_SECONDS = 24 * 60 * 60
+const HOUR_SECONDS = 60 * 60
+const DAY_SECONDS = 24 * HOUR_SECONDS
+
+/** `1:02:03`, or `2 d 15 h`. */
+const daysText = (seconds: number): string => {
+  if (seconds < DAY_SECONDS) return clockText(seconds)
+  const hours = Math.floor((seconds % DAY_SECONDS) / HOUR_SECONDS)
+  return `${Math.floor(seconds / DAY_SECONDS)} d ${hours} h`
+}
 
 const ageText = (at: number, millis: number | null): string | null => {
   if (millis === null) return null
@@ -33,11 +41,11 @@ const percentText = ({ bets, bookBets }: Pick<AgencyStanding, "bets" | "bookBets
 const rateText = (perSecond: number | null): string | null =>
   perSecond === null ? null : String(Math.round(perSecond))
 
-const closeText = (at: number, closesAt: number): string => {
+const closePieces = (at: number, closesAt: number): ReadonlyArray<string> => {
   const seconds = Math.ceil((closesAt - at) / 1000)
   return seconds > 0
-    ? `closes at ${showTime(closesAt)}, in ${clockText(seconds)}`
-    : "closes once a book is finished"
+    ? [`closes at ${showTime(closesAt)}`, `in ${daysText(seconds)}`]
+    : ["closes once a book is finished"]
 }
 
 /** `draw default: agencies 1, 2, winning number 7574, taking bets`, in pieces. */
@@ -45,9 +53,9 @@ const drawPieces = (id: string, { draw }: DrawStanding, at: number): ReadonlyArr
   if (draw === null) return [`draw ${id}: not opened yet`]
   const { agencies, closesAt, phase, winningNumber } = draw
   return [
-    `draw ${id}: agencies ${describeAgencies(agencies)}`,
-    winningNumber === null ? "an announced winning number" : `winning number ${winningNumber}`,
-    ...(phase === "taking bets" && closesAt !== null ? [closeText(at, closesAt)] : []),
+    `draw ${id}: ${nameAgencies(agencies)}`,
+    winningNumber === null ? "winning number not announced" : `winning number ${winningNumber}`,
+    ...(phase === "taking bets" && closesAt !== null ? closePieces(at, closesAt) : []),
     phase
   ]
 }
@@ -71,11 +79,15 @@ const totalPieces = ({ draw, total }: DrawStanding, at: number): ReadonlyArray<s
   ]
 }
 
-/** Joins pieces with commas into as few lines as the width allows. */
-const flow = (pieces: ReadonlyArray<string>, width: number): ReadonlyArray<string> => {
+/** Joins pieces into as few lines as the width allows. */
+const flow = (
+  pieces: ReadonlyArray<string>,
+  width: number,
+  separator = ", "
+): ReadonlyArray<string> => {
   const lines: Array<string> = []
   for (const piece of pieces) {
-    const joined = `${lines.at(-1)}, ${piece}`
+    const joined = lines.at(-1) + separator + piece
     if (lines.length > 0 && widthOf(joined) <= width) lines[lines.length - 1] = joined
     else lines.push(piece)
   }
@@ -153,7 +165,7 @@ export const standingLines = (
   const top = [
     ...flow(drawPieces(id, standing, at), width),
     ...flow(totalPieces(standing, at), width),
-    ...(note === undefined ? [] : [note])
+    ...(note === undefined ? [] : flow(note.split(" "), width, " "))
   ]
   const { agencies } = standing
   const room = height - top.length - 1

@@ -1,8 +1,8 @@
 /**
- * Flags with a value. The value is any text, because a setting's Schema checks it and explains the
- * error. The flag's type serves the shells' completion and the help.
+ * Flags and arguments with a value. The value is any text, because a Schema checks it later and
+ * explains the error. The type serves the shells' completion and the help.
  */
-import { type Flag, Param, Primitive } from "effect/cli"
+import { type Argument, type Flag, Param, Primitive } from "effect/cli"
 
 /** Gives a type's name to a flag of any text. */
 const unchecked = (type: Primitive.Primitive<string>): Primitive.Primitive<string> =>
@@ -32,3 +32,7 @@ export const make = (
     typeName: placeholder,
     primitiveType: typeOf(placeholder, choices)
   })
+
+/** Makes an argument, the name of a file. */
+export const fileArgument = (name: string): Argument.Argument<string> =>
+  Param.makeSingle({ kind: Param.argumentKind, name, primitiveType: typeOf("<file>") })

@@ -42,7 +42,7 @@ const cureOf = (forms: ReadonlyArray<ByteForms.Form>, file: string): string => {
   const word = shellWord(file)
   const reading = first === ByteForms.UNZIP ? `${first} ${word}` : `${first} < ${word}`
   const command = [reading, ...others].join(" | ")
-  return `make a book of it: ${command} > ${shellWord(bookFileOf(file))}`
+  return `convert it with: ${command} > ${shellWord(bookFileOf(file))}`
 }
 
 const formsOf = (sample: BookSample.BookSample, today: string): ReadonlyArray<ByteForms.Form> => {

@@ -1,7 +1,7 @@
 /** The story of a draw on the log: what a server finds, who finished or was excluded, the draw. */
 import { logAction } from "../../domain/ActionLog.ts"
 import type { Agency } from "../../domain/Agency.ts"
-import type { WinningDocuments } from "../../domain/Draw.ts"
+import { showTime, type WinningDocuments } from "../../domain/Draw.ts"
 import type { AgencyProgress } from "../store/BetStore.ts"
 import type { StoredDraw } from "../store/StoredDraw.ts"
 import type { Standing } from "./Standing.ts"
@@ -18,7 +18,7 @@ const excludedIn = (progress: Progress): string | undefined =>
 /** Logs what a server that starts finds in its store. */
 export const opened = (
   draw: string,
-  { drawn, winningNumber }: StoredDraw,
+  { closesAt, drawn, winningNumber }: StoredDraw,
   { expected, finished }: Standing,
   progress: Progress
 ) => {
@@ -26,8 +26,9 @@ export const opened = (
     draw,
     finished,
     expected,
-    cantidad: betsIn(progress, () => true),
+    cantidad: betsIn(progress, (found) => !found.excluded),
     excluidas: excludedIn(progress),
+    closes_at: closesAt === undefined || drawn ? undefined : showTime(closesAt),
     winning_number: winningNumber
   }
   if (!drawn) return logAction("draw_opened", "success", fields)

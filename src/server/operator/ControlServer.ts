@@ -18,6 +18,8 @@ import * as ServerStanding from "./ServerStanding.ts"
 
 /** A new connection takes the place of the oldest one, whose command can ask again. */
 const MAX_CONNECTIONS = 16
+/** Maximum requests that are executed or answered at once. A standing takes some megabytes. */
+const MAX_CONCURRENT = MAX_CONNECTIONS
 /** A command that waits for an answer sends something every five seconds. */
 const SILENCE_TIMEOUT = "30 seconds"
 /** How long an answer waits for a peer that does not read. */
@@ -123,7 +125,7 @@ export const layer: Layer.Layer<never, never, ControlSocket | BetStore | Lottery
     Option.match({
       onNone: () => Layer.empty,
       onSome: (socket) =>
-        RpcServer.layer(Served).pipe(
+        RpcServer.layer(Served, { concurrency: MAX_CONCURRENT }).pipe(
           Layer.provide(layerHandlers),
           Layer.provide(RpcServer.layerProtocolSocketServer),
           Layer.provide(RpcSerialization.layerNdjson),

@@ -155,7 +155,7 @@ const latestOf = (rows: ReadonlyArray<AgencyStanding>): number | null =>
 const totalOf = (rows: ReadonlyArray<AgencyStanding>, agencies: number): DrawStanding["total"] => {
   const count = (is: (row: AgencyStanding) => boolean) => rows.filter(is).length
   return {
-    bets: rows.reduce((sum, { bets }) => sum + bets, 0),
+    bets: rows.reduce((sum, { bets, excluded }) => sum + (excluded ? 0 : bets), 0),
     agencies,
     finished: count(({ finished }) => finished),
     excluded: count(({ excluded }) => excluded),

@@ -7,4 +7,4 @@ export const ANY_DRAW = ""
 export const missingDraw = (drawId: string, draws: ReadonlyArray<string>): string | undefined =>
   drawId === ANY_DRAW || draws.length === 0 || draws.includes(drawId)
     ? undefined
-    : `it holds no draw ${drawId}, only ${draws.join(", ")}`
+    : `it has no draw ${drawId}; its draws: ${draws.join(", ")}`

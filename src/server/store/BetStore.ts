@@ -84,7 +84,7 @@ export class AlreadyFinished extends Data.TaggedError("AlreadyFinished")<{
 /** The draw goes without the agency, so its bets are refused. */
 export class Excluded extends Data.TaggedError("Excluded")<{ readonly agency: Agency }> {
   override get message(): string {
-    return `the draw goes without agency ${this.agency}: it was excluded when the books were closed`
+    return `agency ${this.agency} is excluded from the draw: its book was not finished in time`
   }
 }
 

@@ -91,7 +91,7 @@ export class BookKept extends Data.TaggedError("BookKept")<{
     const reasons = {
       drawn: `the draw ${drawId} has been held`,
       numbered: `the winning number of the draw ${drawId} is known`,
-      excluded: `the draw ${drawId} goes without agency ${agency}`
+      excluded: `agency ${agency} is excluded from the draw ${drawId}`
     }
     return `${reasons[because]}: the book of agency ${agency} cannot be discarded`
   }
@@ -112,7 +112,7 @@ export class NotExcluded extends Data.TaggedError("NotExcluded")<ExclusionProble
       unopened: UNOPENED,
       unknown: `no agency was excluded: ${who} ${isOne ? "is" : "are"} not in the draw`,
       finished: `no agency was excluded: ${who} ${isOne ? "has" : "have"} finished`,
-      numbered: "no agency was excluded: the winning number of the draw is known",
+      numbered: "no agency was excluded: every book of the draw is closed",
       last: "no agency was excluded: at least one must be left in the draw"
     }
     return reasons[this.why]
@@ -132,8 +132,8 @@ export class CloseNotMoved extends Data.TaggedError("CloseNotMoved")<CloseProble
     const { closesAt = 0, why } = this
     const reasons = {
       unopened: UNOPENED,
-      numbered: "the winning number of the draw is known; its close time cannot be moved",
-      passed: `the books were closed at ${showTime(closesAt)}; the close time cannot be moved`
+      numbered: "every book of the draw is closed, so its close time cannot be moved",
+      passed: `the close time ${showTime(closesAt)} has passed, so it cannot be moved`
     }
     return reasons[why]
   }

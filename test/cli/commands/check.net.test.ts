@@ -217,9 +217,9 @@ describe.skipIf(missing.length > 0)("the named command makes a book of", () => {
         const { code, stderr, stdout } = yield* check(folder, name)
         expect({ code, stderr }).toEqual({ code: 1, stderr: "" })
         const [said = "", ...others] = stdout.split("\n")
-        expect(said).toMatch(/: [^:]+; make a book of it: /)
+        expect(said).toMatch(/: [^:]+; convert it with: /)
         expect(said.replace(/^[^:]+:(?:\d+:)? /, "").startsWith(one.says), said).toBe(true)
-        const command = said.slice(said.indexOf("make a book of it: ") + 19)
+        const command = said.slice(said.indexOf("convert it with: ") + "convert it with: ".length)
         expect(command).toMatch(one.command)
         expect(others.join("\n")).toMatch(/: bets: \d+; errors: [1-9]\d*; /)
 
@@ -355,7 +355,9 @@ describe("a client with --rejects", () => {
         const args = ["client", "--agency", "3", ...given]
         const { code, stderr } = yield* runLottery({ args, cwd: folder })
         expect(code).toBe(1)
-        expect(stderr).toMatch(/ WARNING +b\.csv: its fields are separated by semicolons; make a /)
+        expect(stderr).toMatch(
+          / WARNING +b\.csv: its fields are separated by semicolons; convert it /
+        )
       }
     })
   )

@@ -28,7 +28,9 @@ it.live("lottery close names only agencies that are not excluded yet", () =>
       runLottery({ args: ["close", "--store", `sqlite:${path}`, "--without", agencies] })
 
     const both = yield* close("2,3")
-    expect(both.stderr).toContain("this would exclude agency 3 (7 stored bets) from the draw; add")
+    expect(both.stderr).toContain(
+      "this would exclude agency 3 (7 stored bets) from the draw, which"
+    )
     expect(both.code).toBe(2)
     const none = yield* close("2")
     expect(none.stderr).toContain("cantidad: 0 | hint: agency 2 was excluded before")

@@ -15,13 +15,16 @@ const makeScreen = () => {
 
 const ENTER = "\u001b[?1049h\u001b[?25l"
 const LEAVE = "\u001b[?25h\u001b[?1049l"
-const drawn = (text: string) => `\u001b[?7l\u001b[H${text}\u001b[K\u001b[J\u001b[?7h`
+const drawn = (...lines: ReadonlyArray<string>) => {
+  const text = lines.map((line) => `\u001b[K${line}`).join("\r\n")
+  return `\u001b[?7l\u001b[H${text}${lines.length < 3 ? "\r\n\u001b[J" : ""}\u001b[?7h`
+}
 
 it("draws from the top, erases the rest of each line and below, and does not wrap", () => {
   const { screen, writes } = makeScreen()
   screen.show(["one", "two"])
   screen.show(["three"])
-  expect(writes).toEqual([ENTER + drawn("one\u001b[K\r\ntwo"), drawn("three")])
+  expect(writes).toEqual([ENTER + drawn("one", "two"), drawn("three")])
 })
 
 it("draws nothing again, unless the terminal has another size", () => {
@@ -36,7 +39,7 @@ it("draws nothing again, unless the terminal has another size", () => {
 it("cuts off the lines that would scroll the terminal", () => {
   const { screen, writes } = makeScreen()
   screen.show(["1", "2", "3", "4"])
-  expect(writes).toEqual([ENTER + drawn("1\u001b[K\r\n2\u001b[K\r\n3")])
+  expect(writes).toEqual([ENTER + drawn("1", "2", "3")])
 })
 
 it("leaves the terminal once, and only if it has drawn", () => {

@@ -50,7 +50,7 @@ describe("the standing of a draw", () => {
   it("has a line for the draw, one for the total and one for each agency", () => {
     expect(textOf(standing())).toEqual([
       "draw d: agencies 1, 2, 3, 10, winning number 7574, taking bets",
-      "total: 28240 bets, 52%, 1500/s, 1 of 3 agencies finished, 1 excluded, 2 connections, " +
+      "total: 28200 bets, 52%, 1500/s, 1 of 3 agencies finished, 1 excluded, 2 connections, " +
         "last activity 0 s ago",
       "agency   bets     %  bets/s  last activity     state",
       "     1  27000  100%       0    1:02:05 ago  finished",
@@ -100,7 +100,7 @@ describe("the standing of a draw", () => {
   it("says that the number is awaited", () => {
     const announced: StoredDraw = { ...OPEN, agencies: [1], source: { _tag: "announced" } }
     expect(textOf(standing(announced, { 1: { finished: true } }))[0]).toBe(
-      "draw d: agencies 1, an announced winning number, waiting for the number"
+      "draw d: agency 1, winning number not announced, waiting for the number"
     )
   })
 })
@@ -110,7 +110,7 @@ describe("on a terminal of forty columns", () => {
     expect(textOf(standing(), 40, 20, "no server answers")).toEqual([
       "draw d: agencies 1, 2, 3, 10",
       "winning number 7574, taking bets",
-      "total: 28240 bets, 52%, 1500/s",
+      "total: 28200 bets, 52%, 1500/s",
       "1 of 3 agencies finished, 1 excluded",
       "2 connections, last activity 0 s ago",
       "no server answers",
@@ -173,7 +173,7 @@ it("several draws are a line each", () => {
   ]
   expect(drawTable(draws)).toEqual([
     "draw     bets  agencies  finished  excluded  winners sent  number           phase",
-    "d       28240         4         1         1             0    7574     taking bets",
+    "d       28200         4         1         1             0    7574     taking bets",
     "sunday      5         1         1         0             1       3           drawn",
     "new         0         –         –         –             –       –  not opened yet"
   ])

@@ -126,7 +126,7 @@ layer(NodeServices.layer)("a form is recognised", (it) => {
       const gzip = Buffer.concat([Buffer.from("1f8b", "hex"), Buffer.alloc(100, 0xff)])
       expect(yield* textOf(gzip, "agency-3.csv.gz")).toBe(
         "agency-3.csv.gz: it is compressed with gzip; " +
-          "make a book of it: gunzip -c < agency-3.csv.gz > agency-3.book.csv"
+          "convert it with: gunzip -c < agency-3.csv.gz > agency-3.book.csv"
       )
     })
   )
@@ -136,7 +136,7 @@ layer(NodeServices.layer)("a form is recognised", (it) => {
       const found = yield* recognise(ASCII.replaceAll(",", ";"), "standard input", true)
       expect(found?.text).toBe(
         "standard input: its fields are separated by semicolons; " +
-          "make a book of it: tr ';' ',' < FILE > FILE.book.csv"
+          "convert it with: tr ';' ',' < FILE > FILE.book.csv"
       )
     })
   )
@@ -154,7 +154,7 @@ layer(NodeServices.layer)("a form is recognised", (it) => {
       const found = yield* recognise(content)
       const clauses = "its fields are separated by semicolons and its first line is a header"
       expect(found?.text).toBe(
-        `agency-3.csv: ${clauses}; make a book of it: ` +
+        `agency-3.csv: ${clauses}; convert it with: ` +
           "tr ';' ',' < agency-3.csv | tail -n +2 > agency-3.book.csv"
       )
       expect(found?.found.message).toMatch(

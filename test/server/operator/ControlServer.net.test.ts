@@ -27,12 +27,16 @@ type Scheme = "sqlite" | "csv"
 
 const urlIn = (folder: string, scheme: Scheme) => ({ _tag: scheme, path: join(folder, "store") })
 
+type Store = BetStore["Service"]
+type Flaw = (store: Store) => Store
+
 /** What a server builds for its store, in two steps. */
-const layers = (url: ReturnType<typeof urlIn>, served = draw) => ({
+const layers = (url: ReturnType<typeof urlIn>, served = draw, flaw: Flaw = (store) => store) => ({
   bound: Layer.provideMerge(ControlSocket.layer, StoreUrl.layerLock(url)),
   open: ControlServer.layer.pipe(
     Layer.provideMerge(Lottery.layer(served)),
-    Layer.provideMerge(StoreUrl.layerLocked("default"))
+    Layer.provideMerge(Layer.effect(BetStore, Effect.map(BetStore, flaw))),
+    Layer.provide(StoreUrl.layerLocked("default"))
   )
 })
 
@@ -49,9 +53,9 @@ const logging = () => {
 }
 
 /** A server without ports, with one finished book. */
-const serving = Effect.fnUntraced(function* (scheme: Scheme, served = draw) {
+const serving = Effect.fnUntraced(function* (scheme: Scheme, served = draw, flaw?: Flaw) {
   const url = urlIn(yield* temporaryFolder, scheme)
-  const { bound, open } = layers(url, served)
+  const { bound, open } = layers(url, served, flaw)
   const { layer, lines } = logging()
   const services = yield* Layer.build(open.pipe(Layer.provide(bound), Layer.provideMerge(layer)))
   const store = Context.get(services, BetStore)
@@ -282,6 +286,34 @@ describe("a peer on the control socket", () => {
       const peers = yield* Effect.forEach(Array.from({ length: MANY }), () => peerOf(socket))
       expect(yield* discard(url, 1)).toBe(7)
       yield* until(() => peers.filter((peer) => !peer.closed).length < 16)
+    })
+  )
+
+  it.live("gets no more than sixteen answers at once", () =>
+    Effect.gen(function* () {
+      const [isReleased, found] = [yield* Latch.make(true), { asked: 0 }]
+      const countAsked = Effect.sync(() => {
+        found.asked++
+      })
+      const flaw: Flaw = (store) => ({
+        ...store,
+        progress: countAsked.pipe(Effect.andThen(isReleased.await), Effect.andThen(store.progress))
+      })
+      const { socket } = yield* serving("sqlite", draw, flaw)
+      yield* isReleased.close
+      found.asked = 0
+      const peer = yield* peerOf(socket)
+      const ask = { _tag: "Request", tag: "Standing", payload: { draw: "default" }, headers: [] }
+      for (let id = 1; id <= MANY; id++) peer.write(`${JSON.stringify({ ...ask, id: `${id}` })}\n`)
+      yield* until(() => found.asked > 0)
+      // The server reads in order.
+      peer.write('{"_tag":"Ping"}\n')
+      yield* Effect.callback<void>((resume) => {
+        peer.once("data", () => resume(Effect.void))
+      })
+      expect(found.asked).toBe(16)
+      yield* isReleased.open
+      yield* until(() => found.asked === MANY)
     })
   )
 

@@ -34,7 +34,7 @@ export interface Found {
 const reasonAgainstFile = ({ drawId, size, state }: Found): string | undefined => {
   const draw = state?.draw ?? (size > 0 ? PYTHONS_DRAW : drawId)
   if (draw !== drawId) {
-    return `it holds the draw ${draw}, not ${drawId}; a CSV store holds one draw`
+    return `it contains the draw ${draw}, not ${drawId}; a CSV store contains one draw`
   }
   const synced = state?.synced ?? 0
   if (size >= synced) return undefined
