@@ -16,7 +16,6 @@ import {
 import * as Row from "../../../domain/BetRow.ts"
 
 const utf8 = new TextEncoder()
-const ascii = new TextDecoder()
 
 /** The longest valid row has two names made only of quotes, which are doubled and quoted. */
 export const MAX_ROW_BYTES = 512
@@ -153,10 +152,6 @@ export class CsvRowReader {
 
   get number(): number {
     return digitsValue(this.source, this.spans[8]!, this.spans[9]!)
-  }
-
-  get document(): string {
-    return ascii.decode(this.source.subarray(this.spans[4]!, this.spans[5]!))
   }
 }
 
