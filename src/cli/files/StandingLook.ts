@@ -40,7 +40,7 @@ const makeLive = () => {
 
 /** Makes a look that can be repeated. `isServed` tells whether a server answered. */
 export const make = Effect.fnUntraced(function* ({ draw, store }: Target) {
-  const liveOf = makeLive()
+  let liveOf = makeLive()
   // Only a connection to PostgreSQL is worth keeping. A reader of a CSV store shows the store as it
   // was opened, and so does one of an SQLite store that this user may not write to.
   const reader = yield* RcRef.make({
@@ -62,6 +62,8 @@ export const make = Effect.fnUntraced(function* ({ draw, store }: Target) {
   return Effect.gen(function* () {
     const answer = yield* ControlClient.standing(store, draw)
     const isServed = Option.isSome(answer)
+    // What earlier looks at the store found is too old for the next one.
+    if (isServed) liveOf = makeLive()
     return { standing: isServed ? answer.value : yield* readStore, isServed }
   })
 })

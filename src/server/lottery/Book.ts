@@ -40,7 +40,7 @@ export class Book {
   readonly store: BetStore["Service"]
   readonly comparing: Semaphore.Semaphore
   readonly digest: BookDigest
-  readonly activity = new BookActivity()
+  activity = new BookActivity()
   /** Held during a commit, so that a resuming connection waits for the result. */
   readonly commit = Semaphore.makeUnsafe(1)
   private readonly connections = new Set<BookConnection>()
@@ -92,6 +92,7 @@ export class Book {
   disconnectAll(reason: Discarded | Excluded): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.writer = undefined
+      this.activity = new BookActivity()
       return Effect.forEach(this.connections, ({ mustLeave }) => Deferred.fail(mustLeave, reason), {
         discard: true
       })

@@ -69,8 +69,9 @@ export const DrawStanding = Schema.Struct({
   /** Every agency that takes part or has something stored, in ascending order. */
   agencies: Schema.Array(AgencyStanding),
   total: Schema.Struct({
+    /** Without the bets of excluded agencies, which cannot win. */
     bets: Schema.Int,
-    /** Agencies that take part, those that the draw goes without included. */
+    /** Agencies that take part, excluded ones as well. */
     agencies: Schema.Int,
     finished: Schema.Int,
     excluded: Schema.Int,
@@ -153,9 +154,10 @@ const latestOf = (rows: ReadonlyArray<AgencyStanding>): number | null =>
   )
 
 const totalOf = (rows: ReadonlyArray<AgencyStanding>, agencies: number): DrawStanding["total"] => {
+  const included = rows.filter(({ excluded }) => !excluded)
   const count = (is: (row: AgencyStanding) => boolean) => rows.filter(is).length
   return {
-    bets: rows.reduce((sum, { bets, excluded }) => sum + (excluded ? 0 : bets), 0),
+    bets: included.reduce((sum, { bets }) => sum + bets, 0),
     agencies,
     finished: count(({ finished }) => finished),
     excluded: count(({ excluded }) => excluded),
@@ -163,7 +165,7 @@ const totalOf = (rows: ReadonlyArray<AgencyStanding>, agencies: number): DrawSta
     perSecond: rounded(sumOf(rows, "perSecond")),
     lastActivity: latestOf(rows),
     connections: sumOf(rows, "connections"),
-    bookBets: sumOf(rows, "bookBets")
+    bookBets: sumOf(included, "bookBets")
   }
 }
 

@@ -210,7 +210,7 @@ export const conformance = (name: string, stores: Stores): void => {
         const error = yield* errorOf(
           Effect.provide(BetStoreReader, stores.layerReader(place, "two"))
         )
-        expect(error.message).toMatch(/it holds .*draw (one|two).*, (not|only) (one|two)/)
+        expect(error.message).toMatch(/: it (contains the|has no) draw (one|two)(, not|; its draws:) (one|two)/)
       })
     )
 
