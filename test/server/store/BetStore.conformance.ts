@@ -210,7 +210,9 @@ export const conformance = (name: string, stores: Stores): void => {
         const error = yield* errorOf(
           Effect.provide(BetStoreReader, stores.layerReader(place, "two"))
         )
-        expect(error.message).toMatch(/: it (contains the|has no) draw (one|two)(, not|; its draws:) (one|two)/)
+        expect(error.message).toMatch(
+          /: it (contains the|has no) draw (one|two)(, not|; its draws:) (one|two)/
+        )
       })
     )
 
