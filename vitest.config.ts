@@ -1,5 +1,8 @@
 import { defineConfig } from "vitest/config"
 
+// Messages show times in the machine's time zone.
+process.env.TZ = "UTC"
+
 const TIMEOUT_MILLIS = process.env.LOTTERY_TEST_LONG ? 300_000 : 30_000
 
 export default defineConfig({

@@ -89,12 +89,9 @@ export const settings = {
   draw: sharedSettings.drawWhenUsed,
   json: Setting.flag("json", "Print one JSON object instead of a table"),
   missing: Setting.flag("missing", "Show only the agencies that the draw waits for"),
-  watch: Setting.flag(
-    "watch",
-    "Keep showing it: redrawn on a terminal, elsewhere one JSON object per line"
-  ),
+  watch: Setting.flag("watch", "Refresh until Ctrl-C; when piped, print one JSON object per line"),
   every: Setting.whenUsed("every", "<duration>", {
-    description: "How often --watch looks",
+    description: "Interval of --watch",
     schema: SettingText.SomeTime,
     default: Duration.seconds(2),
     shownDefault: "2s"

@@ -119,6 +119,7 @@ const tableOf = (
   width: number
 ): ReadonlyArray<string> => {
   let lines: ReadonlyArray<string> = []
+  if (rows.length === 0) return lines
   for (const columns of LAYOUTS) {
     lines = textTable(
       columns.map(({ head }) => head),

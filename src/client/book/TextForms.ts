@@ -64,7 +64,7 @@ const csvFilter = (separator: string): string =>
   "python3 -c 'import csv; " +
   'csv.writer(open(1, "w", encoding="utf-8", newline="")).writerows(' +
   '[" ".join(f.splitlines()) for f in r] for r in ' +
-  `csv.reader(open(0, encoding="utf-8-sig", newline=""), delimiter="${separator}") if r)'`
+  `csv.reader(open(0, encoding="utf-8-sig", newline=""), delimiter="${separator}") if any(r))'`
 
 /** Fields that have this separator, or, if it is a comma, line breaks in quotes. */
 const separated =
@@ -78,11 +78,13 @@ const separated =
     const bets = records.filter(({ length }) => length === FIELD_COUNT)
     // An odd line does not make another form of the file.
     if (2 * bets.length <= records.length) return undefined
-    return {
-      clause,
-      filter: hasCommaOrQuote ? csvFilter(shown) : `tr '${shown}' ','`,
-      text: records.map((record) => `${record.map(inQuotes)}\n`).join("")
-    }
+    return hasCommaOrQuote
+      ? {
+          clause,
+          filter: csvFilter(shown),
+          text: records.map((record) => `${record.map(inQuotes)}\n`).join("")
+        }
+      : { clause, filter: `tr '${shown}' ','`, text: text.replaceAll(separator, ",") }
   }
 
 /** Excel writes an empty row as commas. */

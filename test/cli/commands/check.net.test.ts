@@ -53,6 +53,12 @@ const CASES: ReadonlyArray<Case> = [
     command: /^tr ';' ','/
   },
   {
+    what: "semicolons, with blank lines and Excel's empty rows",
+    python: encoded("utf-8", 'text.replace(",", ";").replace("\\r\\n", "\\r\\n\\r\\n;;;;\\r\\n")'),
+    says: `${SEMICOLONS} and it has blank lines;`,
+    command: /^tr ';' ',' .* \| sed /
+  },
+  {
     what: "semicolons, and fields with commas, semicolons and quotes",
     python: withModule('delimiter=";"'),
     lines: ALL,

@@ -42,6 +42,7 @@ const CASES: ReadonlyArray<readonly [typed: string, args: ReadonlyArray<string>]
   ["status --conf^set^--he^", ["status", "--config", "settings.ini", "--help"]],
   ["compose --store p^", ["compose", "--store", "postgres"]],
   ["client --bets .da^^", ["client", "--bets", ".data/agency-3.csv"]],
+  ["check .da^^", ["check", ".data/agency-3.csv"]],
   ["client --rejects my\\ book.^", ["client", "--rejects", "my book.csv"]],
   ["server --tls-cert se^", ["server", "--tls-cert", "settings.ini"]],
   ["generate --out my^", ["generate", "--out", "my books/"]],
