@@ -14,8 +14,8 @@ export interface Conversation {
   readonly peer: Peer
   readonly bookConnection: BookConnection
   upload: Upload | undefined
-  /** The number of bets in the last message of bets, which may not be acknowledged yet. */
-  lastCount: number | undefined
+  /** The number of bets in the message that is being stored. */
+  storingCount: number | undefined
   /** The server has confirmed to the peer that its book is finished. */
   isFinished: boolean
   /** The peer has requested its winners. */
@@ -41,7 +41,7 @@ export const runConversation = Effect.fnUntraced(function* <R, R2>(
     peer,
     bookConnection: { ip, mustLeave, lost: connection.lost },
     upload: undefined,
-    lastCount: undefined,
+    storingCount: undefined,
     isFinished: false,
     isAsking: false
   }

@@ -125,7 +125,7 @@ const storeTogether = (
 ) => {
   const store = (together: ReadonlyArray<Bets>) => {
     const { count } = together[0]!.batch
-    conversation.lastCount = count
+    conversation.storingCount = count
     return refusing(storeBets(conversation, dialect, together), count)
   }
   return Effect.catchTag(store(messages), "Refusal", (refusal) =>
@@ -153,6 +153,7 @@ const storeBets = Effect.fnUntraced(function* (
     yield* logStored(agency, batch, stored)
     yield* peer.accepted
     conversation.isFinished = last
+    conversation.storingCount = undefined
     yield* peer.connection.write(Buffer.concat(Array(messages.length).fill(dialect.stored)))
   })
   yield* conversation.upload.storeFromStart(batch, last, answer)
@@ -188,9 +189,9 @@ const MAY_BE_EXCLUDED = new Set(["Excluded", "StoreUnavailable", "StoreBroken"])
  * connection and send its book again.
  */
 const refuse = Effect.fnUntraced(function* (
-  { isFinished, lastCount, peer }: Conversation,
+  { isFinished, peer, storingCount }: Conversation,
   dialect: BookDialect,
-  { count = lastCount, reason }: Refusal
+  { count = storingCount, reason }: Refusal
 ) {
   // A message without bets may be a request for winners, and a refusal would say that there are
   // none. A peer can also be excluded while its message is being stored.
