@@ -6,7 +6,7 @@ import { spawnSync } from "node:child_process"
 import { renameSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
-import { Context, Effect, Layer, Schema } from "effect"
+import { Context, Effect, Exit, Layer, Schema, Scope } from "effect"
 import type { DrawStanding } from "../../../src/server/operator/DrawStanding.ts"
 import { BetStore } from "../../../src/server/store/BetStore.ts"
 import * as StoreUrl from "../../../src/server/store/StoreUrl.ts"
@@ -108,6 +108,30 @@ describe.each(["sqlite", "csv"] as const)("watching a %s store", (scheme) => {
       })
       yield* store.finish(1, 30, whole(bets(1, 0, 30)))
       yield* nextWith(output, ({ agencies }) => agencies.length === 1 && agencies[0]!.agency === 2)
+      yield* stopWith(watch, "SIGTERM")
+    })
+  )
+
+  it.live("shows nothing of an earlier time without a server when the server is gone again", () =>
+    Effect.gen(function* () {
+      const url = yield* newUrl
+      const layer = StoreUrl.layer({ _tag: scheme, path: url.slice(scheme.length + 1) }, "default")
+      const scope = yield* Scope.make()
+      const store = Context.get(yield* Scope.provide(Layer.build(layer), scope), BetStore)
+      yield* store.openDraw(drawOf([1, 2]))
+      const { output, watch } = yield* watching(url)
+      yield* nextWith(output, ({ agencies }) => agencies[0]!.perSecond === 0)
+      yield* store.append(1, 0, bets(1, 0, 20))
+      yield* nextWith(output, ({ agencies }) => agencies[0]!.perSecond! > 0)
+      yield* Scope.close(scope, Exit.void)
+      const server = yield* newServer(url)
+      yield* nextWith(output, ({ total }) => total.connections === 0)
+      yield* server.signal("SIGKILL")
+      yield* nextWith(output, ({ total }) => total.connections === null)
+      const all = standingsIn(output.text())
+      const served = all.findLastIndex(({ total }) => total.connections !== null)
+      const gone = { perSecond: null, lastActivity: null, state: null }
+      expect(all[served + 1]!.agencies[0]).toMatchObject(gone)
       yield* stopWith(watch, "SIGTERM")
     })
   )

@@ -2,6 +2,7 @@
  * Goal: a server knows what each agency does there now, in every dialect. Method: scripted peers on
  * real sockets and a real store.
  */
+import { randomUUID } from "node:crypto"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Exit, Scope } from "effect"
 import { Lottery } from "../../../src/server/lottery/Lottery.ts"
@@ -27,7 +28,7 @@ const started = Effect.gen(function* () {
       yield* Effect.sleep("5 millis")
     }
   }, Effect.timeout("5 seconds"))
-  return { port, look, lookFor }
+  return { lottery, port, store, look, lookFor }
 })
 
 const book = [M.fields(10), M.fields(11), M.fields(12)]
@@ -87,6 +88,21 @@ describe("the standing at a server", () => {
         yield* Scope.close(scope, Exit.void)
         yield* lookFor("away")
       }
+    })
+  )
+
+  it.live("forgets what an agency did once its book is discarded", () =>
+    Effect.gen(function* () {
+      const { lookFor, lottery, port, store } = yield* started
+      const peer = yield* RawPeer.connect(port)
+      yield* peer.send(M.helloOf(1, "default", { book: { bets: 8 } }))
+      yield* peer.control
+      yield* peer.send(M.betsOf(0, book))
+      yield* peer.control
+      yield* store.discard(1, randomUUID())
+      yield* lottery.lookAgain
+      const unknown = { bets: 0, bookBets: null, perSecond: 0, lastActivity: null }
+      expect((yield* lookFor("away")).first).toMatchObject(unknown)
     })
   )
 
