@@ -92,7 +92,7 @@ export class Book {
   disconnectAll(reason: Discarded | Excluded): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.writer = undefined
-      this.activity = new BookActivity()
+      if (reason._tag === "Discarded") this.activity = new BookActivity()
       return Effect.forEach(this.connections, ({ mustLeave }) => Deferred.fail(mustLeave, reason), {
         discard: true
       })

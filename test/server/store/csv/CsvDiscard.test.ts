@@ -297,21 +297,27 @@ describe("a discard in a CSV store", () => {
   )
 })
 
+/** A filled store on a disk that has room for only so many further states. */
+const withRoomForStates = Effect.gen(function* () {
+  const machine = CrashDisk.make("/there")
+  const disk = machine.attach()
+  const room = { states: Number.POSITIVE_INFINITY }
+  const open: Disk["open"] = (path, flags) =>
+    /\.state\.json\.\d+\.tmp$/.test(path) && --room.states < 0
+      ? Effect.fail(new DiskError({ operation: "open", code: "ENOSPC", reason: "full" }))
+      : disk.open(path, flags)
+  const openOn = (on: Disk) =>
+    Scope.provide(CsvStore.openStore(on, "/there/bets.csv", at), Scope.makeUnsafe())
+  const store = yield* openOn({ ...disk, open })
+  yield* fill(store)
+  return { machine, openOn, room, store }
+})
+
 it.effect("a discard is durable even if its end could not be noted", () =>
   Effect.gen(function* () {
-    const machine = CrashDisk.make("/there")
-    const disk = machine.attach()
-    let states = Number.POSITIVE_INFINITY
-    const open: Disk["open"] = (path, flags) =>
-      /\.state\.json\.\d+\.tmp$/.test(path) && --states < 0
-        ? Effect.fail(new DiskError({ operation: "open", code: "ENOSPC", reason: "full" }))
-        : disk.open(path, flags)
-    const openOn = (on: Disk) =>
-      Scope.provide(CsvStore.openStore(on, "/there/bets.csv", at), Scope.makeUnsafe())
-    const store = yield* openOn({ ...disk, open })
-    yield* fill(store)
+    const { machine, openOn, room, store } = yield* withRoomForStates
     // Room only for the state at the start of the discard.
-    states = 1
+    room.states = 1
     expect(yield* store.discard(1, randomUUID())).toBe(30)
     yield* store.append(3, 30, bets(3, 30, 5))
     machine.cut(0)
@@ -323,24 +329,14 @@ it.effect("a discard is durable even if its end could not be noted", () =>
 
 it.effect("a discard whose end could not be noted does not drop the corrected book later", () =>
   Effect.gen(function* () {
-    const machine = CrashDisk.make("/there")
-    const disk = machine.attach()
-    let states = Number.POSITIVE_INFINITY
-    const open: Disk["open"] = (path, flags) =>
-      /\.state\.json\.\d+\.tmp$/.test(path) && --states < 0
-        ? Effect.fail(new DiskError({ operation: "open", code: "ENOSPC", reason: "full" }))
-        : disk.open(path, flags)
-    const openOn = (on: Disk) =>
-      Scope.provide(CsvStore.openStore(on, "/there/bets.csv", at), Scope.makeUnsafe())
-    const store = yield* openOn({ ...disk, open })
-    yield* fill(store)
-    states = 1
+    const { machine, openOn, room, store } = yield* withRoomForStates
+    room.states = 1
     const act = randomUUID()
     expect(yield* store.discard(1, act)).toBe(30)
     // After a crash its rows would look like those of the discarded book.
     const corrected = bets(1, 50, 5)
     expect(yield* Effect.flip(store.append(1, 0, corrected))).toMatchObject({ reason: "full" })
-    states = Number.POSITIVE_INFINITY
+    room.states = Number.POSITIVE_INFINITY
     yield* store.append(1, 0, corrected)
     machine.cut(0)
     const again = yield* openOn(machine.attach())
