@@ -9,7 +9,7 @@
 import { randomUUID } from "node:crypto"
 import { join } from "node:path"
 import { Effect, Result } from "effect"
-import * as ControlClient from "../src/server/operator/ControlClient.ts"
+import * as ControlClient from "../src/server/operator/control/ControlClient.ts"
 import { COMMAND } from "../test/support/processes/lotteryCommand.ts"
 import { temporaryFolder } from "../test/support/TemporaryFolder.ts"
 import { books, startClient, startServer } from "./Lottery.ts"

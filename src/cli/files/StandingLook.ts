@@ -2,7 +2,7 @@
 import { Clock, Context, Effect, Layer, Option, RcRef } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
 import { monotonicMillis } from "../../domain/MonotonicTime.ts"
-import * as ControlClient from "../../server/operator/ControlClient.ts"
+import * as ControlClient from "../../server/operator/control/ControlClient.ts"
 import * as DrawStanding from "../../server/operator/DrawStanding.ts"
 import { type AgencyProgress, BetStoreReader } from "../../server/store/BetStore.ts"
 import * as StoreUrl from "../../server/store/StoreUrl.ts"

@@ -6,10 +6,10 @@
 import { Schema } from "effect"
 import * as Rpc from "effect/rpc/Rpc"
 import * as RpcGroup from "effect/rpc/RpcGroup"
-import { Agency } from "../../domain/Agency.ts"
-import { BetNumber } from "../../domain/Bet.ts"
-import { DrawId } from "../../domain/Draw.ts"
-import { DrawStanding } from "./DrawStanding.ts"
+import { Agency } from "../../../domain/Agency.ts"
+import { BetNumber } from "../../../domain/Bet.ts"
+import { DrawId } from "../../../domain/Draw.ts"
+import { DrawStanding } from "../DrawStanding.ts"
 
 /** The act is not possible, or the store failed. `code` is the tag of the error. */
 export class ActFailed extends Schema.TaggedError<ActFailed>()("ActFailed", {

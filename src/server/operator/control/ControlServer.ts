@@ -9,12 +9,12 @@ import * as RpcSerialization from "effect/rpc/RpcSerialization"
 import * as RpcServer from "effect/rpc/RpcServer"
 import * as Socket from "effect/socket/Socket"
 import { SocketServer } from "effect/socket/SocketServer"
-import { Lottery } from "../lottery/Lottery.ts"
-import { BetStore } from "../store/BetStore.ts"
+import { Lottery } from "../../lottery/Lottery.ts"
+import { BetStore } from "../../store/BetStore.ts"
+import * as ServerStanding from "../ServerStanding.ts"
 import { Served } from "./Control.ts"
 import * as ControlActs from "./ControlActs.ts"
 import { ControlSocket } from "./ControlSocket.ts"
-import * as ServerStanding from "./ServerStanding.ts"
 
 /** A new connection takes the place of the oldest one, whose command can ask again. */
 const MAX_CONNECTIONS = 16

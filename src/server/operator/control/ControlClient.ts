@@ -9,13 +9,13 @@ import type { RpcClientError } from "effect/rpc/RpcClientError"
 import * as RpcSerialization from "effect/rpc/RpcSerialization"
 import * as RpcTest from "effect/rpc/RpcTest"
 import * as Socket from "effect/socket/Socket"
-import type { DrawId } from "../../domain/Draw.ts"
-import { StoreOpenError } from "../store/BetStore.ts"
-import * as StoreUrl from "../store/StoreUrl.ts"
+import type { DrawId } from "../../../domain/Draw.ts"
+import { StoreOpenError } from "../../store/BetStore.ts"
+import * as StoreUrl from "../../store/StoreUrl.ts"
+import type { DrawStanding } from "../DrawStanding.ts"
 import { type ActFailed, type Acts, Control, Served } from "./Control.ts"
 import * as ControlActs from "./ControlActs.ts"
 import * as ControlSocket from "./ControlSocket.ts"
-import type { DrawStanding } from "./DrawStanding.ts"
 
 /** One act, which can be asked for again if its answer is lost. */
 export type Ask<A> = (

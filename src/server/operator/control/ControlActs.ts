@@ -1,11 +1,11 @@
 /** Executes the acts of the control channel on an open store, in a server or in a command. */
 import { Data, Effect, Option } from "effect"
 import * as Rpc from "effect/rpc/Rpc"
-import { type ActionFields, ActionLine } from "../../domain/ActionLog.ts"
-import type { Agency } from "../../domain/Agency.ts"
-import { type DrawId, showTime } from "../../domain/Draw.ts"
-import { NoSuchAgency } from "../store/StoredDraw.ts"
-import type { OperatorWrites } from "../store/StoreUrl.ts"
+import { type ActionFields, ActionLine } from "../../../domain/ActionLog.ts"
+import type { Agency } from "../../../domain/Agency.ts"
+import { type DrawId, showTime } from "../../../domain/Draw.ts"
+import { NoSuchAgency } from "../../store/StoredDraw.ts"
+import type { OperatorWrites } from "../../store/StoreUrl.ts"
 import { ActFailed, Control } from "./Control.ts"
 
 export interface Place {

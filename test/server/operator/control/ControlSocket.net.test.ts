@@ -19,11 +19,11 @@ import { userInfo } from "node:os"
 import { dirname, join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Layer, Option } from "effect"
-import { ControlSocket, find } from "../../../src/server/operator/ControlSocket.ts"
-import * as StoreUrl from "../../../src/server/store/StoreUrl.ts"
-import { runLottery } from "../../support/processes/lotteryCommand.ts"
-import { startServer } from "../../support/processes/lotteryParties.ts"
-import { temporaryFolder } from "../../support/TemporaryFolder.ts"
+import { ControlSocket, find } from "../../../../src/server/operator/control/ControlSocket.ts"
+import * as StoreUrl from "../../../../src/server/store/StoreUrl.ts"
+import { runLottery } from "../../../support/processes/lotteryCommand.ts"
+import { startServer } from "../../../support/processes/lotteryParties.ts"
+import { temporaryFolder } from "../../../support/TemporaryFolder.ts"
 
 const isRoot = process.geteuid?.() === 0
 const OTHER = 12_345

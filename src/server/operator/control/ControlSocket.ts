@@ -11,12 +11,12 @@ import { join } from "node:path"
 import * as NodeSocketServer from "@effect/platform-node/NodeSocketServer"
 import { Context, Effect, Layer, Option } from "effect"
 import type { SocketServer, SocketServerError } from "effect/socket/SocketServer"
-import { ActionLine } from "../../domain/ActionLog.ts"
-import { StoreOpenError } from "../store/BetStore.ts"
-import { foreign, mayWrite, OWNER_ONLY } from "../store/embedded/PrivateFile.ts"
-import { orUndefined } from "../store/embedded/StoreFiles.ts"
-import { canonicalPath } from "../store/embedded/StoreLock.ts"
-import { LockedStore } from "../store/StoreUrl.ts"
+import { ActionLine } from "../../../domain/ActionLog.ts"
+import { StoreOpenError } from "../../store/BetStore.ts"
+import { foreign, mayWrite, OWNER_ONLY } from "../../store/embedded/PrivateFile.ts"
+import { orUndefined } from "../../store/embedded/StoreFiles.ts"
+import { canonicalPath } from "../../store/embedded/StoreLock.ts"
+import { LockedStore } from "../../store/StoreUrl.ts"
 
 /** Linux's limit. */
 const MAX_PATH_BYTES = 107
