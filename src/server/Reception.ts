@@ -12,6 +12,7 @@ import { Handshakes } from "./admission/Handshakes.ts"
 import type { Identity } from "./admission/Identity.ts"
 import { Memory, MessageMemory } from "./admission/MessageMemory.ts"
 import { EVICTED, type Place, Places, sourceOf } from "./admission/Places.ts"
+import { Refusals } from "./admission/Refusals.ts"
 import { ServerLimits } from "./admission/ServerLimits.ts"
 import { within } from "./admission/Timeouts.ts"
 import * as TlsHello from "./admission/TlsHello.ts"
@@ -30,13 +31,16 @@ export class Reception extends Context.Service<
     /** Serves a connection until it is closed. */
     readonly receive: (
       arrival: Arrival
-    ) => Effect.Effect<void, never, Lottery | Identity | CurrentTls>
+    ) => Effect.Effect<void, never, Lottery | Identity | CurrentTls | Refusals>
   }
 >()("lottery/server/Reception") {
   static readonly layer = Layer.effect(
     Reception,
     Effect.suspend(() => make)
-  ).pipe(Layer.provide([Places.layer, Handshakes.layer, Memory.layer]))
+  ).pipe(
+    Layer.provide(Handshakes.layer),
+    Layer.provideMerge(Layer.mergeAll(Places.layer, Memory.layer, Refusals.layer))
+  )
 }
 
 /** Runs the TLS handshake. It queues for a place once the peer's first byte has arrived. */
@@ -117,6 +121,7 @@ const make = Effect.gen(function* () {
   const memory = yield* Memory
   const places = yield* Places
   const handshakes = yield* Handshakes
+  const refusals = yield* Refusals
   /** One share of the memory for each address with open connections. */
   const shares = yield* RcMap.make({ lookup: (_: string) => Effect.sync(memory.makeShare) })
 
@@ -150,10 +155,14 @@ const make = Effect.gen(function* () {
       isEvicted = true
       net.destroy()
     }
-    const logRefused = (error: string) => logAction("accept_connections", "fail", { ip, error })
-    const refuse = (error: string) => {
+    const noteRefused = (reason: string, error: string) =>
+      Effect.andThen(
+        refusals.note({ reason }),
+        logAction("accept_connections", "fail", { ip, error })
+      )
+    const refuse = (reason: string, error: string) => {
       net.destroy()
-      return logRefused(error)
+      return noteRefused(reason, error)
     }
     const serve = Effect.gen(function* () {
       const place = yield* places.take({
@@ -168,14 +177,17 @@ const make = Effect.gen(function* () {
       yield* serveInPlace(arrival, ip, place)
     })
     yield* serve.pipe(
-      Effect.catchTag(["NoPlace", "HandshakeFailed", "HandshakeEvicted"], ({ message }) =>
-        refuse(message)
+      Effect.catchTag(["NoPlace", "HandshakeFailed", "HandshakeEvicted"], ({ _tag, message }) =>
+        refuse(_tag, message)
       ),
       Effect.catchTag("NotTls", (refusal) =>
-        Effect.andThen(logRefused(refusal.message), rejectPlaintext(net, refusal, lingerTimeout))
+        Effect.andThen(
+          noteRefused(refusal._tag, refusal.message),
+          rejectPlaintext(net, refusal, lingerTimeout)
+        )
       )
     )
-    if (isEvicted) yield* refuse(EVICTED)
+    if (isEvicted) yield* refuse("Evicted", EVICTED)
     yield* awaitClose(net, writeTimeout)
   }, Effect.scoped)
 

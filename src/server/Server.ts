@@ -13,6 +13,9 @@ import { logAction } from "../domain/ActionLog.ts"
 import { closable, loggedResource } from "../domain/LoggedResource.ts"
 import type { CurrentTls } from "./admission/Certificates.ts"
 import type { Identity } from "./admission/Identity.ts"
+import type { Memory } from "./admission/MessageMemory.ts"
+import type { Places } from "./admission/Places.ts"
+import type { Refusals } from "./admission/Refusals.ts"
 import { ServerLimits } from "./admission/ServerLimits.ts"
 import { Lottery } from "./lottery/Lottery.ts"
 import { Reception } from "./Reception.ts"
@@ -56,8 +59,11 @@ export class Server extends Context.Service<
 >()("lottery/server/Server") {
   static readonly layer = (
     options: ServerOptions
-  ): Layer.Layer<Server, ListenError, Lottery | Identity | CurrentTls> =>
-    Layer.effect(Server, make(options)).pipe(Layer.provide(Reception.layer))
+  ): Layer.Layer<
+    Server | Places | Memory | Refusals,
+    ListenError,
+    Lottery | Identity | CurrentTls
+  > => Layer.effect(Server, make(options)).pipe(Layer.provideMerge(Reception.layer))
 }
 
 /**

@@ -49,6 +49,8 @@ export class Memory extends Context.Service<
     readonly accepted: ByteBudget
     /** Makes one address's share of the budget of unidentified peers. */
     readonly makeShare: () => Semaphore.Semaphore
+    /** The bytes that all messages together have claimed. */
+    readonly held: Effect.Effect<number>
     /** Permits one large JSON message at a time to be parsed, in the memory reserved for it. */
     readonly largeJson: Semaphore.Semaphore
   }
@@ -56,9 +58,17 @@ export class Memory extends Context.Service<
   static readonly make = (maxMemoryBytes: number): Memory["Service"] => {
     const bytes = maxMemoryBytes - RESERVED_BYTES
     const unaccepted = Math.floor(bytes * UNACCEPTED_PART)
+    const budgets = {
+      unaccepted: PartitionedSemaphore.makeUnsafe<string>({ permits: unaccepted }),
+      accepted: PartitionedSemaphore.makeUnsafe<string>({ permits: bytes - unaccepted })
+    }
     return {
-      unaccepted: PartitionedSemaphore.makeUnsafe({ permits: unaccepted }),
-      accepted: PartitionedSemaphore.makeUnsafe({ permits: bytes - unaccepted }),
+      ...budgets,
+      held: Effect.zipWith(
+        budgets.unaccepted.available,
+        budgets.accepted.available,
+        (one, other) => bytes - one - other
+      ),
       makeShare: () => Semaphore.makeUnsafe(addressShareOf(unaccepted)),
       largeJson: Semaphore.makeUnsafe(1)
     }

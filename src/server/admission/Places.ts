@@ -51,7 +51,8 @@ export class Places extends Context.Service<
   {
     /** Takes a place until the scope closes. */
     readonly take: (newcomer: Newcomer) => Effect.Effect<Place, NoPlace, Scope.Scope>
-    readonly taken: () => number
+    /** Open connections: in the queue of their address, without an accepted message, and others. */
+    readonly counts: () => { queued: number; unidentified: number; identified: number }
   }
 >()("lottery/server/Places") {
   static readonly layer = Layer.effect(
@@ -123,5 +124,11 @@ export const makePlaces = ({
     }
   })
 
-  return { take, taken: () => present.size }
+  const counts = () => {
+    const queued = waiting.size
+    const unknown = unidentified.size
+    return { queued, unidentified: unknown - queued, identified: present.size - unknown }
+  }
+
+  return { take, counts }
 }

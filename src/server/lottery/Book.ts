@@ -20,6 +20,12 @@ export class Superseded extends Data.TaggedError("Superseded")<{
   }
 }
 
+/** Acknowledged bets: newly stored ones, and ones that equal those already stored. */
+export interface BetCounts {
+  stored: number
+  repeated: number
+}
+
 export interface BookConnection {
   readonly ip: string
   /** Fails when the server must disconnect the peer. */
@@ -41,6 +47,8 @@ export class Book {
   readonly comparing: Semaphore.Semaphore
   readonly digest: BookDigest
   activity = new BookActivity()
+  /** Since the server started, whatever was discarded. */
+  readonly counts: BetCounts = { stored: 0, repeated: 0 }
   /** Held during a commit, so that a resuming connection waits for the result. */
   readonly commit = Semaphore.makeUnsafe(1)
   private readonly connections = new Set<BookConnection>()
@@ -55,6 +63,13 @@ export class Book {
 
   get connectionCount(): number {
     return this.connections.size
+  }
+
+  /** Notes an acknowledgement; runs once a commit. */
+  note(monotonicMillis: number, stored: number, repeated: number): void {
+    this.activity.note(monotonicMillis, stored)
+    this.counts.stored += stored
+    this.counts.repeated += repeated
   }
 
   /** Adds a connection until the scope closes. */
@@ -98,4 +113,13 @@ export class Book {
       })
     })
   }
+}
+
+export const sumOfCounts = (books: Iterable<Book>): BetCounts => {
+  const sum = { stored: 0, repeated: 0 }
+  for (const { counts } of books) {
+    sum.stored += counts.stored
+    sum.repeated += counts.repeated
+  }
+  return sum
 }

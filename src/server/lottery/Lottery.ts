@@ -11,7 +11,6 @@ import {
   Latch,
   Layer,
   Option,
-  Schedule,
   type Scope,
   Semaphore,
   Stream
@@ -31,10 +30,13 @@ import {
 } from "../store/BetStore.ts"
 import { numberOf } from "../store/Closing.ts"
 import type { DrawMismatch, StoredDraw } from "../store/StoredDraw.ts"
-import { Book, type BookConnection } from "./Book.ts"
+import { type BetCounts, Book, type BookConnection, sumOfCounts } from "./Book.ts"
 import { MAX_COMPARISONS } from "./Comparison.ts"
 import * as DrawLog from "./DrawLog.ts"
+import type { Overview } from "./Overview.ts"
 import { Standings } from "./Standing.ts"
+import { UNLESS_BROKEN } from "./StoreRetry.ts"
+import * as Told from "./Told.ts"
 import * as Upload from "./Upload.ts"
 
 export class UnknownAgency extends Data.TaggedError("UnknownAgency")<{
@@ -49,12 +51,6 @@ export class UnknownAgency extends Data.TaggedError("UnknownAgency")<{
 
 /** Maximum books that are read for a digest at the same time. Each read takes up to 1 MiB. */
 const MAX_DIGESTING = 4
-
-/** Retries a failed store operation, except on a broken store, which stops the server. */
-const UNLESS_BROKEN = {
-  schedule: Schedule.spaced("1 second"),
-  while: (error: { readonly _tag: string }) => error._tag !== "StoreBroken"
-}
 
 /** Maximum time until the next look at a draw with a close time: the clock may be changed. */
 const MAX_LOOK_INTERVAL_MILLIS = 60_000
@@ -88,10 +84,17 @@ export class Lottery extends Context.Service<
     ) => Effect.Effect<void, Excluded, Scope.Scope>
 
     /** Which agencies have finished; a discard makes an agency unfinished again. */
-    readonly standings: Pick<Standings, "now" | "changedFrom" | "hasFinished">
+    readonly standings: Pick<Standings, "now" | "changedFrom" | "hasFinished" | "isAwaited">
+
+    readonly overview: () => Overview
 
     /** What an agency does at this server; undefined if it has not connected. */
-    readonly activityOf: (agency: Agency) => Pick<Book, "activity" | "connectionCount"> | undefined
+    readonly activityOf: (
+      agency: Agency
+    ) => Pick<Book, "activity" | "counts" | "connectionCount"> | undefined
+
+    /** Bets of all agencies that this server has acknowledged since it started. */
+    readonly counts: () => BetCounts
 
     /** Waits for the draw, then returns the agency's own winners. */
     readonly winnersOf: (agency: Agency) => Effect.Effect<Winners, DamagedBet | Excluded>
@@ -120,9 +123,7 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
   const standings = new Standings(draw.agencies)
   /** Agencies that finished in this process since the last read of the store. */
   const finishedMeanwhile = new Set<Agency>()
-  const untold = new Set(draw.agencies)
   const excluded = new Set<Agency>()
-  const recording = new Set<Agency>()
   const books = new Map<Agency, Book>()
   /** The latest known edition of each book; absent means 0. */
   const editions = new Map<Agency, number>()
@@ -139,8 +140,7 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
     readonly winningNumber: number
     readonly documents: ReadonlyMap<Agency, WinningDocuments | DamagedBet>
   }>()
-  const everyoneTold = yield* Latch.make()
-  const scope = yield* Effect.scope
+  const { allTold, noteAllTold, takeOff, told, untoldCount } = yield* Told.make(draw.agencies)
 
   const bookOf = (agency: Agency): Book => {
     const known = books.get(agency)
@@ -160,7 +160,7 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
   const noteExcluded = Effect.fnUntraced(function* (agency: Agency) {
     if (excluded.has(agency)) return false
     excluded.add(agency)
-    untold.delete(agency)
+    takeOff(agency)
     yield* standings.exclude(agency)
     yield* books.get(agency)?.disconnectAll(new Excluded({ agency })) ?? Effect.void
     return true
@@ -180,8 +180,6 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
   const refuseExcluded = (agency: Agency) =>
     excluded.has(agency) ? Effect.fail(new Excluded({ agency })) : Effect.void
 
-  const noteAllTold = Effect.suspend(() => (untold.size === 0 ? everyoneTold.open : Effect.void))
-
   const noteFinished = Effect.fnUntraced(function* (agency: Agency, finishedBets?: number) {
     if (!standings.hasFinished(agency)) {
       finishedMeanwhile.add(agency)
@@ -197,8 +195,8 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
     progress: ReadonlyMap<Agency, AgencyProgress>
   ) {
     for (const agency of draw.agencies) {
-      const { bets, edition, finished, told, ...found } = progress.get(agency) ?? NO_PROGRESS
-      if (told) untold.delete(agency)
+      const { bets, edition, finished, ...found } = progress.get(agency) ?? NO_PROGRESS
+      if (found.told) takeOff(agency)
       // First the exclusion, which is final and therefore the better reason to disconnect.
       if (found.excluded && (yield* noteExcluded(agency))) yield* DrawLog.excluded(agency, bets)
       yield* noteEdition(agency, edition)
@@ -280,26 +278,6 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
     yield* bookOf(agency).enter(connection)
   })
 
-  const recordTold = Effect.fnUntraced(function* (agency: Agency) {
-    yield* store.told(agency)
-    untold.delete(agency)
-    yield* noteAllTold
-  })
-
-  const told = Effect.fnUntraced(function* (agency: Agency) {
-    // An agency may ask again while the store is unavailable, but one fiber is enough to record it.
-    if (!untold.has(agency) || recording.has(agency)) return
-    recording.add(agency)
-    yield* Effect.catchTag(recordTold(agency), "StoreUnavailable", (error) =>
-      logAction("consulta_ganadores", "fail", { agencia: agency, error: error.message }).pipe(
-        // In the background, so that the agency does not have to wait.
-        Effect.andThen(Effect.retry(recordTold(agency), UNLESS_BROKEN)),
-        Effect.ignore,
-        Effect.forkIn(scope)
-      )
-    )
-  })
-
   // A server that starts after the close time closes the books before it accepts.
   if (closesAt !== undefined) {
     for (const { agency, bets } of yield* store.closeIfDue) yield* DrawLog.excluded(agency, bets)
@@ -333,7 +311,22 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
     upload,
     watch,
     standings,
+    overview: () => ({
+      state: Deferred.isDoneUnsafe(barrier)
+        ? "drawn"
+        : !standings.allFinished()
+          ? "taking bets"
+          : isNumberAwaited
+            ? "waiting for the number"
+            : "closed",
+      expected: draw.agencies.length,
+      finished: standings.now().finished,
+      excluded: excluded.size,
+      told: draw.agencies.length - excluded.size - untoldCount(),
+      closesAt
+    }),
     activityOf: (agency) => books.get(agency),
+    counts: () => sumOfCounts(books.values()),
     winnersOf: Effect.fnUntraced(function* (agency) {
       const { documents: all, winningNumber } = yield* Deferred.await(barrier)
       // An empty list would mean that the agency took part and has no winners.
@@ -343,7 +336,7 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
       return { documents, winningNumber }
     }),
     told,
-    allTold: everyoneTold.await,
+    allTold,
     lookAgain: Effect.asVoid(lookRequested.open)
   })
 })

@@ -33,6 +33,11 @@ export class Standings {
     return this.agencies.has(agency) && !this.unfinished.has(agency)
   }
 
+  /** Whether the draw waits for the agency. */
+  isAwaited(agency: Agency): boolean {
+    return this.unfinished.has(agency)
+  }
+
   readonly finish = (agency: Agency): Effect.Effect<unknown> =>
     Effect.suspend(() => (this.unfinished.delete(agency) ? this.announce : Effect.void))
 

@@ -57,7 +57,7 @@ export const make = (
   progress: AgencyProgress,
   onFinished: (finishedBets?: number) => Effect.Effect<void>
 ) => {
-  const { activity, agency, digest, store } = book
+  const { agency, digest, store } = book
   /** The progress at the last read; another connection may have stored more since. */
   let seen = progress
   /** The position in the book of this connection's next bet. */
@@ -79,8 +79,8 @@ export const make = (
     return known
   })
 
-  const noteActivity = (stored: number) =>
-    Effect.map(monotonicMillis, (now) => activity.note(now, stored))
+  const noteAcknowledged = ({ repeated, stored }: StoredBatch) =>
+    Effect.map(monotonicMillis, (now) => book.note(now, stored, repeated))
 
   /** Reads the progress again, except for the writer: no other connection adds bets. */
   const refreshProgress = Effect.gen(function* () {
@@ -149,7 +149,7 @@ export const make = (
             : yield* book.commit.withPermit(storeRest(batch, compared, last))
         }
         position += batch.count
-        yield* noteActivity(stored.stored)
+        yield* noteAcknowledged(stored)
         yield* answer(stored)
       })
     )
@@ -181,15 +181,18 @@ export const make = (
   ) {
     if (seen.finished) return yield* new AlreadyFinished({ agency, bets: seen.bets })
     yield* appendAt(at, batch)
-    yield* noteActivity(batch.count)
-    yield* answer({ stored: batch.count, repeated: 0 })
+    const stored = { stored: batch.count, repeated: 0 }
+    yield* noteAcknowledged(stored)
+    yield* answer(stored)
   }, Effect.uninterruptible)
 
   /** Compares the next batch, starting at position 0; returns how many bets are equal so far. */
   const compare = Effect.fnUntraced(function* (at: number, batch: BetBatch) {
     if (at !== comparedTo)
       return yield* new Conflict({ agency, position: at, expected: comparedTo })
-    comparedTo += yield* compareAt(at, batch)
+    const repeated = yield* compareAt(at, batch)
+    comparedTo += repeated
+    yield* noteAcknowledged({ stored: 0, repeated })
     if (comparedTo < at + batch.count) {
       return yield* new BookDiffers({ agency, position: comparedTo })
     }
@@ -204,7 +207,7 @@ export const make = (
       if (sha256 !== (yield* digest.of(seen))) return yield* new DigestMismatch({ agency, bets })
       if (!seen.finished) yield* recordFinish(sha256)
       position = bets
-      yield* noteActivity(0)
+      yield* noteAcknowledged({ stored: 0, repeated: 0 })
       yield* end
     },
     book.commit.withPermit,

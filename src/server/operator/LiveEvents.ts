@@ -39,7 +39,7 @@ export const ServerEvent = Schema.Struct({
 })
 export type ServerEvent = typeof ServerEvent.Type
 
-/** `rates`: newly stored bets a second, a point every `everyMillis`; the last one ends at `until`. */
+/** `rates`: newly stored bets a second, a point for each `everyMillis`, the last until `until`. */
 export const RatesEvent = Schema.Struct({
   everyMillis: Schema.Int,
   until: Schema.Int,

@@ -13,12 +13,14 @@ import { MAX_JSON_BYTES } from "../../protocol/Limits.ts"
 import * as PeerConnection from "../../protocol/PeerConnection.ts"
 import { beginsWithHandshake, NO_TLS_HERE } from "../../protocol/TlsRecord.ts"
 import { linger, type Peer } from "../admission/Peer.ts"
+import { Refusals } from "../admission/Refusals.ts"
 import { ServerLimits } from "../admission/ServerLimits.ts"
 import { showFirstBytes } from "../admission/ShownBytes.ts"
-import { inTime, writeInTime } from "../admission/Timeouts.ts"
+import { inTime, type TooSlow, writeInTime } from "../admission/Timeouts.ts"
 import * as BinarySession from "./BinarySession.ts"
 import * as JsonSession from "./JsonSession.ts"
 import * as NativeSession from "./NativeSession.ts"
+import { toRejected } from "./Refusal.ts"
 import * as TextLineSession from "./TextLineSession.ts"
 
 /** The port of a connection. A JSON client connects to `winners` long before it sends anything. */
@@ -35,7 +37,9 @@ export const serve = Effect.fn("Connection.serve")(
     const peer: Peer = { ...letIn, connection: { ...connection, write } }
     const detected = detectDialect(peer, port)
     yield* Effect.flatMap(detected, (dialect) => SESSIONS[dialect].run(peer)).pipe(
-      Effect.catchTag(["BadMessage", "TooSlow"], ({ message }) => logEnd(ip, message)),
+      Effect.catchTag(["BadMessage", "TooSlow"], (reason) =>
+        Effect.andThen(noteRefused(reason), logEnd(ip, reason.message))
+      ),
       Effect.catchTag("EndOfStream", ({ message, pending }) =>
         // A connection that ends between messages is a health check or a client that is done.
         pending === 0 ? Effect.logDebug(`${ip}: ${message}`) : logEnd(ip, message)
@@ -56,6 +60,11 @@ const SESSIONS = {
   json: JsonSession,
   native: NativeSession
 } as const satisfies Record<Dialect, unknown>
+
+/** Counts a peer that is refused before it has said for which agency it speaks. */
+const noteRefused = Effect.fnUntraced(function* (reason: BadMessage | TooSlow) {
+  yield* (yield* Refusals).note({ reason: toRejected(reason).code })
+})
 
 const logEnd = (ip: string, error: string) => logAction("receive_message", "fail", { ip, error })
 

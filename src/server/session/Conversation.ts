@@ -51,7 +51,7 @@ export const runConversation = Effect.fnUntraced(function* <R, R2>(
     Refusal.refusing,
     Effect.catchTag("Refusal", (refusal) =>
       Effect.andThen(
-        Refusal.logRefusal({ ...conversation, ip }, refusal),
+        Refusal.noteRefusal({ ...conversation, ip }, refusal),
         refuse(conversation, refusal)
       )
     ),

@@ -10,6 +10,7 @@ import type { BadMessage } from "../../protocol/BytesCodec.ts"
 import type { FrameTooLarge } from "../../protocol/native/NativeFrames.ts"
 import { Rejected, type RejectionCode } from "../../protocol/native/NativeMessages.ts"
 import type { Unauthorized } from "../admission/Identity.ts"
+import { Refusals } from "../admission/Refusals.ts"
 import type { TooSlow } from "../admission/Timeouts.ts"
 import type { Superseded } from "../lottery/Book.ts"
 import type { BookDiffers } from "../lottery/Comparison.ts"
@@ -149,20 +150,25 @@ interface Refused {
   readonly isAsking: boolean
 }
 
-/** Logs a refused request for winners, or refused bets with their agency, position and reason. */
-export const logRefusal = (
+/**
+ * Logs and counts a refused request for winners, or refused bets with their agency, position and
+ * reason.
+ */
+export const noteRefusal = Effect.fnUntraced(function* (
   { ip, isAsking, upload }: Refused,
   { count, reason }: Refusal
-): Effect.Effect<void> => {
+): Effect.fn.Return<void, never, Refusals> {
   const agency = "agency" in reason ? reason.agency : undefined
   const error = reason.message
+  const { code, position } = toRejected(reason)
+  yield* (yield* Refusals).note({ reason: code, agency: agency ?? upload?.agency, position })
   // An upload that is superseded or discarded is logged as such, even while it waits for winners.
   const isDisconnected = reason._tag === "Superseded" || reason._tag === "Discarded"
   if (isAsking && !(isDisconnected && upload !== undefined)) {
     const posicion = reason._tag === "DamagedBet" ? reason.position : undefined
-    return logAction("consulta_ganadores", "fail", { agencia: agency, posicion, ip, error })
+    return yield* logAction("consulta_ganadores", "fail", { agencia: agency, posicion, ip, error })
   }
-  return logAction("apuesta_recibida", "fail", {
+  yield* logAction("apuesta_recibida", "fail", {
     cantidad: isDisconnected ? undefined : (count ?? countOf(reason)),
     agencia: agency ?? upload?.agency,
     posicion: positionOf(reason, upload?.position() ?? 0),
@@ -170,4 +176,4 @@ export const logRefusal = (
     superseded_by: reason._tag === "Superseded" ? reason.by : undefined,
     error
   })
-}
+})

@@ -7,12 +7,13 @@ import { BadMessage } from "../../../src/protocol/BytesCodec.ts"
 import { FrameTooLarge } from "../../../src/protocol/native/NativeFrames.ts"
 import { isRetryable } from "../../../src/protocol/native/NativeMessages.ts"
 import { Unauthorized } from "../../../src/server/admission/Identity.ts"
+import { Refusals } from "../../../src/server/admission/Refusals.ts"
 import { TooSlow } from "../../../src/server/admission/Timeouts.ts"
 import { Superseded } from "../../../src/server/lottery/Book.ts"
 import { BookDiffers } from "../../../src/server/lottery/Comparison.ts"
 import { UnknownAgency } from "../../../src/server/lottery/Lottery.ts"
 import { DigestMismatch } from "../../../src/server/lottery/Upload.ts"
-import { logRefusal, Refusal, toRejected } from "../../../src/server/session/Refusal.ts"
+import { noteRefusal, Refusal, toRejected } from "../../../src/server/session/Refusal.ts"
 import * as BetStore from "../../../src/server/store/BetStore.ts"
 
 const agency = 1
@@ -62,8 +63,8 @@ describe("a refusal", () => {
     const refused = { ip: "10.0.0.2", upload: undefined, isAsking: false }
     const reasons = [new BetStore.BookMismatch({ agency, bets: 1, stored: 2 }), permanent.at(-1)!]
     for (const reason of reasons) {
-      const logged = logRefusal(refused, new Refusal({ reason, count: 5 }))
-      Effect.runSync(Effect.provide(logged, Logger.layer([logger])))
+      const logged = noteRefusal(refused, new Refusal({ reason, count: 5 }))
+      Effect.runSync(Effect.provide(logged, [Logger.layer([logger]), Refusals.layer]))
     }
     expect(lines.map((line) => line.includes("cantidad: 5"))).toEqual([true, false])
   })

@@ -11,6 +11,7 @@ import { ActionLine } from "../../../src/domain/ActionLog.ts"
 import { Draw, type ExpectedAgencies, fixedNumber } from "../../../src/domain/Draw.ts"
 import { Identity } from "../../../src/server/admission/Identity.ts"
 import { Memory, MessageMemory } from "../../../src/server/admission/MessageMemory.ts"
+import { Refusals } from "../../../src/server/admission/Refusals.ts"
 import { defaultLimits } from "../../../src/server/admission/ServerLimits.ts"
 import { Lottery } from "../../../src/server/lottery/Lottery.ts"
 import * as ControlChannel from "../../../src/server/operator/control/Control.ts"
@@ -61,7 +62,7 @@ export class ModelMachine {
   private readonly disk: CrashDisk.CrashDisk
   private readonly peers = new Set<ModelPeer>()
   private scope = Scope.makeUnsafe()
-  private services: Context.Context<BetStore | Lottery | Identity> | undefined
+  private services: Context.Context<BetStore | Lottery | Identity | Refusals> | undefined
   /** The defects that ended a session. A peer cannot see them. */
   readonly defects: Array<Cause.Cause<unknown>> = []
   readonly log: Array<string> = []
@@ -102,6 +103,7 @@ export class ModelMachine {
     this.services = yield* lotteryLayer.pipe(
       Layer.provideMerge(storeLayer),
       Layer.provideMerge(Layer.succeed(Identity, { certificates: false, tokens: undefined })),
+      Layer.provideMerge(Refusals.layer),
       Layer.provideMerge(Logger.layer([logger])),
       Layer.build,
       Scope.provide(this.scope)

@@ -3,7 +3,7 @@
  * share the next one, so that a thousand small agencies cost only a few syncs. Operators' acts are
  * committed alone, and overtake the writes that wait.
  */
-import { Clock, Deferred, Effect, Metric, Semaphore } from "effect"
+import { Clock, Deferred, Effect, Semaphore } from "effect"
 import type { Agency } from "../../../domain/Agency.ts"
 import type { BetBatch } from "../../../domain/BetBatch.ts"
 import {
@@ -17,6 +17,7 @@ import {
   type StoreBroken,
   StoreUnavailable
 } from "../BetStore.ts"
+import * as CommitMetrics from "../CommitMetrics.ts"
 import {
   BookKept,
   CloseNotMoved,
@@ -42,10 +43,7 @@ const sizeOf = (write: Write): number => {
   return WRITE_OVERHEAD_BYTES + rows
 }
 
-export const commits = Metric.counter("lottery_store_commits", {
-  description: "Commits of an embedded store, each with one sync",
-  incremental: true
-})
+const betsOf = (write: Write): number => (write.kind === "append" ? write.count : 0)
 
 export type CommitFailure = StoreUnavailable | StoreBroken
 
@@ -80,8 +78,9 @@ export const makeWriter = Effect.fnUntraced(function* (
   const commitGroup = (group: Group) =>
     Effect.suspend(() => {
       if (forming === group) forming = undefined
-      return Effect.andThen(Metric.update(commits, 1), unlessBroken(commit(group.writes)))
-    }).pipe(Deferred.into(group.outcomes))
+      const bets = group.writes.reduce((sum, write) => sum + betsOf(write), 0)
+      return unlessBroken(CommitMetrics.timed(bets, commit(group.writes)))
+    }).pipe(CommitMetrics.countingFailures, Deferred.into(group.outcomes))
 
   /** Acts come before any group that waits, so that an operator waits for one commit at most. */
   const commitActs = Effect.whileLoop({

@@ -20,6 +20,7 @@ import {
   Excluded,
   type FinishOptions
 } from "../BetStore.ts"
+import * as CommitMetrics from "../CommitMetrics.ts"
 import type { Postgres } from "./PostgresClient.ts"
 import { columnsOf } from "./PostgresColumns.ts"
 import { makeAgencies } from "./PostgresRows.ts"
@@ -109,7 +110,8 @@ export const makeWriter = (postgres: Postgres, notify: Effect.Effect<void>) => {
       if (bets !== position) return new Conflict({ agency, position, expected: bets })
       return "again"
     }
-    yield* write(update(agency, statement, diagnose))
+    const commit = CommitMetrics.timed(batch.count, update(agency, statement, diagnose))
+    yield* CommitMetrics.countingFailures(write(commit))
     if (last !== undefined) yield* notify
   }, Effect.uninterruptible)
 
