@@ -6,7 +6,7 @@ import { Clock, Effect, Metric } from "effect"
 
 const NANOS_PER_SECOND = 1e9
 
-const commits = Metric.counter("lottery_commits_total", {
+export const commits = Metric.counter("lottery_commits_total", {
   description: "Commits of bets and of the draw's steps, each durable when it is counted",
   incremental: true
 })

@@ -26,7 +26,7 @@ import {
   type StoredBooks,
   type StoreOpenError
 } from "../../../src/server/store/BetStore.ts"
-import * as GroupCommit from "../../../src/server/store/embedded/GroupCommit.ts"
+import * as CommitMetrics from "../../../src/server/store/CommitMetrics.ts"
 import type { StoredDraw } from "../../../src/server/store/StoredDraw.ts"
 import { whole } from "../../support/wholeBook.ts"
 
@@ -463,7 +463,7 @@ export const conformance = (name: string, stores: Stores): void => {
     itOfOneServer?.("commits the batches of 200 agencies together", () =>
       withStore((store) =>
         Effect.gen(function* () {
-          const before = yield* Metric.value(GroupCommit.commits)
+          const before = yield* Metric.value(CommitMetrics.commits)
           const agencies = Array.from({ length: 200 }, (_, index) => index + 1)
           yield* Effect.forEach(
             agencies,
@@ -477,7 +477,7 @@ export const conformance = (name: string, stores: Stores): void => {
             { concurrency: "unbounded", discard: true }
           )
           const commits =
-            Number((yield* Metric.value(GroupCommit.commits)).count) - Number(before.count)
+            Number((yield* Metric.value(CommitMetrics.commits)).count) - Number(before.count)
           expect(commits).toBeGreaterThan(0)
           // 1,200 writes.
           expect(commits).toBeLessThan(60)
@@ -787,7 +787,7 @@ export const conformance = (name: string, stores: Stores): void => {
       withStore((store) =>
         Effect.gen(function* () {
           yield* store.append(1, 0, bets(1, 0, 5))
-          const before = yield* Metric.value(GroupCommit.commits)
+          const before = yield* Metric.value(CommitMetrics.commits)
           const all = yield* Effect.all(
             [
               // Five commits: the first write, each discard, and all other writes together.
@@ -806,7 +806,7 @@ export const conformance = (name: string, stores: Stores): void => {
             { concurrency: "unbounded" }
           )
           const commits =
-            Number((yield* Metric.value(GroupCommit.commits)).count) - Number(before.count)
+            Number((yield* Metric.value(CommitMetrics.commits)).count) - Number(before.count)
           expect(commits).toBe(5)
           expect([all[3], all[7], all[8]]).toEqual([5, 0, 0])
           expect(all[1]).toMatchObject({ _tag: "Conflict", expected: 0 })
