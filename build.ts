@@ -34,6 +34,7 @@ const bundle = async (
     cwd: root,
     platform: "node",
     external: (id) => external !== undefined && id.endsWith(external),
+    resolve: { alias: { ws: join(sources, "NoWebSocket.ts") } },
     write: false,
     transform: {
       // A library reads `import.meta.env`, which Node does not have.

@@ -25,7 +25,7 @@ const MAY_IMPORT: Readonly<Record<string, ReadonlyArray<string>>> = {
   protocol: ["domain"],
   "server/store": ["protocol", "domain"],
   "server/lottery": ["server/store", "protocol", "domain"],
-  "server/operator": ["server/lottery", "server/store", "protocol", "domain"],
+  "server/operator": ["server/admission", "server/lottery", "server/store", "protocol", "domain"],
   "server/admission": ["protocol", "domain"],
   "server/session": ["server/admission", "server/lottery", "server/store", "protocol", "domain"],
   server: [

@@ -7,12 +7,13 @@
 import type * as Net from "node:net"
 import * as NodeSocket from "@effect/platform-node/NodeSocket"
 import * as NodeSocketServer from "@effect/platform-node/NodeSocketServer"
-import { Context, Data, Duration, Effect, Layer, Option, Schedule, type Scope } from "effect"
+import { Context, Duration, Effect, Layer, Option, Schedule, type Scope } from "effect"
 import type { SocketServer, SocketServerError } from "effect/socket/SocketServer"
 import { logAction } from "../domain/ActionLog.ts"
 import { closable, loggedResource } from "../domain/LoggedResource.ts"
 import type { CurrentTls } from "./admission/Certificates.ts"
 import type { Identity } from "./admission/Identity.ts"
+import { type ListenError, listenErrorOf } from "./admission/ListenError.ts"
 import type { Memory } from "./admission/MessageMemory.ts"
 import type { Places } from "./admission/Places.ts"
 import type { Refusals } from "./admission/Refusals.ts"
@@ -29,16 +30,6 @@ export interface ServerOptions {
   readonly winnersPort: number
   /** Maximum connections per port that wait in the kernel for `accept`. */
   readonly backlog: number
-}
-
-export class ListenError extends Data.TaggedError("ListenError")<{
-  readonly host: string
-  readonly port: number
-  readonly reason: string
-}> {
-  override get message(): string {
-    return `cannot listen on ${this.host}:${this.port}: ${this.reason}`
-  }
 }
 
 interface ListeningPort {
@@ -157,17 +148,8 @@ const listenOn = Effect.fnUntraced(function* (
 })
 
 /** The reason that helps an operator is in the error's cause. */
-const toListenError = ({ host, port }: Binding, error: SocketServerError): ListenError => {
-  const cause = "cause" in error.reason ? error.reason.cause : undefined
-  const code = cause instanceof Error && "code" in cause ? cause.code : undefined
-  const reason =
-    code === "EADDRINUSE"
-      ? "the port is in use"
-      : cause instanceof Error
-        ? cause.message
-        : error.message
-  return new ListenError({ host, port, reason })
-}
+const toListenError = (binding: Binding, { message, reason }: SocketServerError): ListenError =>
+  listenErrorOf(binding, "cause" in reason ? reason.cause : message)
 
 const handle = Effect.fnUntraced(function* (
   { connections, name: port }: ListeningPort,

@@ -1,6 +1,7 @@
 /** `lottery server`: takes the bets, holds the draw and sends the winners. */
 import { Effect, Layer, Option } from "effect"
 import { CliError, Command } from "effect/cli"
+import packageJson from "../../../package.json" with { type: "json" }
 import { logAction } from "../../domain/ActionLog.ts"
 import { NumberFromDigits } from "../../domain/Bet.ts"
 import { DEFAULT_WINNING_NUMBER, Draw, fixedNumber, showTime } from "../../domain/Draw.ts"
@@ -14,6 +15,7 @@ import { ControlSocket } from "../../server/operator/control/ControlSocket.ts"
 import * as Server from "../../server/Server.ts"
 import * as StoreUrl from "../../server/store/StoreUrl.ts"
 import { withinOpenFiles } from "../process/OpenFiles.ts"
+import * as HttpSettings from "../settings/HttpSettings.ts"
 import * as LimitSettings from "../settings/LimitSettings.ts"
 import { LogLevelFlag } from "../settings/LogSettings.ts"
 import * as ServerIdentity from "../settings/ServerIdentity.ts"
@@ -76,6 +78,7 @@ export const settings = {
     schema: SettingText.TimeFromText
   }),
   once: Setting.flag("once", "Exit when every agency has its winners"),
+  http: HttpSettings.settings,
   identity: ServerIdentity.settings,
   limits: LimitSettings.settings
 }
@@ -126,6 +129,9 @@ const lotteryLayer = (draw: Draw, store: StoreUrl.StoreUrl) => {
   return Layer.effectContext(loggedResource("store", Layer.build(layer), STORE_CLOSE_TIMEOUT))
 }
 
+/** Loaded on demand: Effect's HTTP server is slow to load. */
+const loadHttp = Effect.promise(() => import("../../server/operator/http/Http.ts"))
+
 export const server = Command.make(
   "server",
   settings,
@@ -134,7 +140,8 @@ export const server = Command.make(
     const draw = yield* drawOf(given)
     const ports = yield* portsOf(given)
     const { identity, tls } = yield* ServerIdentity.make(given.identity)
-    const limits = yield* withinOpenFiles({ ...defaultLimits, ...given.limits })
+    const http = Option.getOrUndefined(given.http.http)
+    const limits = yield* withinOpenFiles({ ...defaultLimits, ...given.limits }, http !== undefined)
     yield* logAction("config", "success", {
       port: ports.port,
       listen_backlog: ports.backlog,
@@ -149,6 +156,7 @@ export const server = Command.make(
       winning_number: draw.source._tag === "fixed" ? draw.source.number : undefined,
       close_at: draw.closeAt === undefined ? undefined : showTime(draw.closeAt),
       once,
+      http: http && SettingText.showAddress(http),
       tls: tls !== undefined,
       certificates: identity.certificates,
       tokens: identity.tokens !== undefined
@@ -164,7 +172,17 @@ export const server = Command.make(
       Layer.provideMerge(lotteryLayer(draw, store)),
       Layer.provide(admission)
     )
-    yield* Effect.provide(Server.untilDone(once), listening)
+    const watched =
+      http === undefined
+        ? listening
+        : (yield* loadHttp).around(listening, {
+            ...http,
+            hosts: HttpSettings.hostsOf(given.http.httpHost),
+            version: packageJson.version,
+            store: store._tag,
+            isShared: store._tag === "postgres"
+          })
+    yield* Effect.provide(Server.untilDone(once), watched)
   }, Effect.scoped)
 ).pipe(
   Command.withExamples([

@@ -1,46 +1,17 @@
 /** Looks at how far a draw has got: asks the server that has the store open, or reads the store. */
 import { Clock, Context, Effect, Layer, Option, RcRef } from "effect"
-import type { Agency } from "../../domain/Agency.ts"
 import { monotonicMillis } from "../../domain/MonotonicTime.ts"
 import * as ControlClient from "../../server/operator/control/ControlClient.ts"
 import * as DrawStanding from "../../server/operator/DrawStanding.ts"
-import { type AgencyProgress, BetStoreReader } from "../../server/store/BetStore.ts"
+import * as LookActivity from "../../server/operator/LookActivity.ts"
+import { BetStoreReader } from "../../server/store/BetStore.ts"
 import * as StoreUrl from "../../server/store/StoreUrl.ts"
-import { RateMeter } from "../log/ProgressText.ts"
 import type { Target } from "./ActPreview.ts"
 import * as StoredState from "./StoredState.ts"
 
-/** What several looks at a book show. */
-interface Seen {
-  readonly meter: RateMeter
-  bets: number
-  lastActivity: number | null
-}
-
-/** Remembers the books of earlier looks, and so finds what happens between them. */
-const makeLive = () => {
-  const seen = new Map<Agency, Seen>()
-  return (at: number, monotonic: number) =>
-    (agency: Agency, { bets }: AgencyProgress): DrawStanding.Live => {
-      const before = seen.get(agency)
-      // Another book, if there are fewer bets than before.
-      if (before === undefined || bets < before.bets) {
-        const meter = new RateMeter()
-        meter.sample(monotonic, bets)
-        seen.set(agency, { meter, bets, lastActivity: null })
-        return DrawStanding.NOT_LIVE
-      }
-      before.meter.sample(monotonic, bets)
-      if (bets > before.bets) before.lastActivity = at
-      before.bets = bets
-      const { lastActivity, meter } = before
-      return { ...DrawStanding.NOT_LIVE, perSecond: meter.perSecond, lastActivity }
-    }
-}
-
 /** Makes a look that can be repeated. `isServed` tells whether a server answered. */
 export const make = Effect.fnUntraced(function* ({ draw, store }: Target) {
-  let liveOf = makeLive()
+  let liveOf = LookActivity.make()
   // Only a connection to PostgreSQL is worth keeping. A reader of a CSV store shows the store as it
   // was opened, and so does one of an SQLite store that this user may not write to.
   const reader = yield* RcRef.make({
@@ -63,7 +34,7 @@ export const make = Effect.fnUntraced(function* ({ draw, store }: Target) {
     const answer = yield* ControlClient.standing(store, draw)
     const isServed = Option.isSome(answer)
     // What earlier looks at the store found is too old for the next one.
-    if (isServed) liveOf = makeLive()
+    if (isServed) liveOf = LookActivity.make()
     return { standing: isServed ? answer.value : yield* readStore, isServed }
   })
 })

@@ -5,8 +5,9 @@ import { ActionLine, logAction } from "../../domain/ActionLog.ts"
 import type { Agency } from "../../domain/Agency.ts"
 import type { WinningDocuments } from "../../domain/Draw.ts"
 import { monotonicMillis } from "../../domain/MonotonicTime.ts"
+import { RateMeter } from "../../domain/RateMeter.ts"
 import * as SettingText from "../settings/SettingText.ts"
-import { counted, RateMeter, uploadedText, uploadText, waitingText } from "./ProgressText.ts"
+import { counted, uploadedText, uploadText, waitingText } from "./ProgressText.ts"
 import { CurrentStatusLine, keepDrawn } from "./StatusLine.ts"
 
 /** The agency did not get its winners in time. Its stored bets are not lost. */

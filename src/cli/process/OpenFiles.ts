@@ -8,16 +8,20 @@ const OPEN_FILES = /^Max open files\s+(\d+)\s/m
 
 /** Files for the store, its workers, Node, commands of operators and refused connections. */
 export const RESERVED_FILES = 64
+/** Files for the connections of HTTP. */
+const HTTP_FILES = 512
 
 export const withinOpenFiles = Effect.fn("OpenFiles.withinOpenFiles")(function* (
-  limits: ServerLimits
+  limits: ServerLimits,
+  hasHttp: boolean
 ) {
   const fs = yield* FileSystem.FileSystem
   // Other systems have no such file.
   const text = yield* Effect.option(fs.readFileString(LIMITS_FILE))
   const [, digits] = OPEN_FILES.exec(Option.getOrElse(text, () => "")) ?? []
   if (digits === undefined) return limits
-  const room = Math.max(1, Number(digits) - RESERVED_FILES)
+  const reserved = hasHttp ? RESERVED_FILES + HTTP_FILES : RESERVED_FILES
+  const room = Math.max(1, Number(digits) - reserved)
   if (room >= limits.maxConnections) return limits
   yield* Effect.logWarning(
     `limited to ${room} connections: this process may have ${digits} files open (ulimit -n)`

@@ -71,12 +71,32 @@ export interface Address {
 export const showAddress = ({ host, port }: Address): string =>
   host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`
 
+const parseAddress = (text: string): Address | undefined => {
+  const address = Result.getOrUndefined(NetHost.hostPortFromString(text))
+  if (address === undefined || address.host === ROOT) return undefined
+  return { host: NetHost.formatHost(address.host), port: address.port }
+}
+
 export const AddressFromText = fromText(
   "expected host:port, such as localhost:12345 or [::1]:12345",
-  (text): Address | undefined => {
-    const address = Result.getOrUndefined(NetHost.hostPortFromString(text))
-    if (address === undefined || address.host === ROOT || address.port === 0) return undefined
-    return { host: NetHost.formatHost(address.host), port: address.port }
+  (text) => {
+    const address = parseAddress(text)
+    return address?.port === 0 ? undefined : address
+  }
+)
+
+/** An address to listen on; for port 0 the system chooses a free one. */
+export const ListenAddressFromText = fromText(
+  "expected host:port, such as 127.0.0.1:8080 or [::1]:8080",
+  parseAddress
+)
+
+/** Host names or IP addresses, separated by commas. */
+export const HostListFromText = fromText(
+  'expected host names such as "board.example" or "board.example,10.0.0.5"',
+  (text) => {
+    const hosts = text.split(",").flatMap((name) => parseHost(name.trim()) ?? [])
+    return hosts.length === text.split(",").length ? hosts : undefined
   }
 )
 

@@ -1,29 +1,40 @@
 /** The standing of the draw at a server, with what its agencies do there now. */
 import { Clock, Effect, Option } from "effect"
-import type { Agency } from "../../domain/Agency.ts"
 import { monotonicMillis } from "../../domain/MonotonicTime.ts"
 import { Lottery } from "../lottery/Lottery.ts"
 import { BetStore } from "../store/BetStore.ts"
 import * as DrawStanding from "./DrawStanding.ts"
+import * as LookActivity from "./LookActivity.ts"
 
 const NEVER_SEEN: DrawStanding.Live = { ...DrawStanding.NOT_LIVE, perSecond: 0, connections: 0 }
 
-export const make = Effect.gen(function* () {
+/** From look to look the clocks differ by a millisecond at most, unless the time is set. */
+const CLOCK_SET_MILLIS = 1000
+
+/**
+ * Makes a look that can be repeated. In a store that several servers share, an agency that is not
+ * connected here may be connected to another server, and repeated looks show what it sends there.
+ */
+export const make = Effect.fnUntraced(function* (isShared: boolean) {
   const store = yield* BetStore
   const { activityOf, draw } = yield* Lottery
+  const elsewhere = LookActivity.make()
+  let sinceEpoch = 0
   return Effect.gen(function* () {
     const stored = Option.getOrUndefined(yield* store.draw)
     const progress = yield* store.progress
     const now = yield* Clock.currentTimeMillis
     const monotonic = yield* monotonicMillis
-    const liveOf = (agency: Agency): DrawStanding.Live => {
+    if (Math.abs(now - monotonic - sinceEpoch) > CLOCK_SET_MILLIS) sinceEpoch = now - monotonic
+    const seen = isShared ? elsewhere(now, monotonic) : () => NEVER_SEEN
+    return DrawStanding.make({ id: draw.id, draw: stored, progress }, now, (agency, known) => {
+      const away = seen(agency, known)
       const found = activityOf(agency)
-      if (found === undefined) return NEVER_SEEN
+      if (found === undefined || (isShared && found.connectionCount === 0)) return away
       const { activity, connectionCount: connections } = found
       const { announced: bookBets = null, lastMillis } = activity
-      const lastActivity = lastMillis === undefined ? null : now - (monotonic - lastMillis)
+      const lastActivity = lastMillis === undefined ? null : sinceEpoch + lastMillis
       return { perSecond: activity.perSecond(monotonic), lastActivity, connections, bookBets }
-    }
-    return DrawStanding.make({ id: draw.id, draw: stored, progress }, now, liveOf)
+    })
   })
 })

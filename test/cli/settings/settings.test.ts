@@ -166,6 +166,20 @@ const CASES: Readonly<Record<string, Readonly<Record<string, Case>>>> = {
       keys: ["SERVER_LISTEN_BACKLOG"],
       wrong: ["0", `${WHOLE} 1 to 65535`]
     },
+    http: {
+      fallback: NONE,
+      name: "http",
+      text: "127.0.0.1:8080",
+      value: Option.some({ host: "127.0.0.1", port: 8080 }),
+      wrong: ["8080", "expected host:port, such as 127.0.0.1:8080"]
+    },
+    httpHost: {
+      fallback: NONE,
+      name: "http-host",
+      text: "board.example, 10.0.0.5",
+      value: Option.some(["board.example", "10.0.0.5"]),
+      wrong: ["a b", "expected host names"]
+    },
     serverIp: {
       fallback: NONE,
       name: "server-ip",
@@ -488,7 +502,7 @@ const CASES: Readonly<Record<string, Readonly<Record<string, Case>>>> = {
 
 type Settings = Readonly<Record<string, Flag.Flag<unknown>>>
 
-const { identity, limits, ...serverSettings } = server.settings
+const { http, identity, limits, ...serverSettings } = server.settings
 const { bet, tls: clientTls, ...clientSettings } = client.settings
 const { tls: pingTls, ...pingSettings } = ping.settings
 // Only flags; they have their own tests.
@@ -498,7 +512,7 @@ const { number: announcedNumber, ...drawSettings } = draw.settings
 
 const SETTINGS: Readonly<Record<string, Settings>> = {
   lottery: { logLevel: LogSettings.LogLevelFlag.flag, logFormat: LogSettings.LogFormatFlag.flag },
-  server: { ...serverSettings, ...identity, ...limits },
+  server: { ...serverSettings, ...http, ...identity, ...limits },
   client: { ...clientSettings, ...clientTls, ...bet },
   ping: { ...pingSettings, ...pingTls },
   compose: composeSettings,

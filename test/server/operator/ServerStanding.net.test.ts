@@ -16,7 +16,7 @@ import { temporaryFolder } from "../../support/TemporaryFolder.ts"
 const started = Effect.gen(function* () {
   const url = { _tag: "csv", path: `${yield* temporaryFolder}/bets.csv` } as const
   const { lottery, port, store } = yield* TestServer.start(url, [1, 2])
-  const look = yield* ServerStanding.make.pipe(
+  const look = yield* ServerStanding.make(false).pipe(
     Effect.provideService(BetStore, store),
     Effect.provideService(Lottery, lottery)
   )

@@ -102,7 +102,7 @@ const limited = ({ address, run }: SocketServer["Service"]): SocketServer["Servi
 const layerHandlers = Served.toLayer(
   Effect.gen(function* () {
     const { draw, lookAgain } = yield* Lottery
-    const standing = Effect.orElseSucceed(yield* ServerStanding.make, () => null)
+    const standing = Effect.orElseSucceed(yield* ServerStanding.make(false), () => null)
     const acts = ControlActs.make({
       draw: draw.id,
       store: yield* BetStore,

@@ -1,0 +1,97 @@
+/**
+ * Serves HTTP next to the ports of the agencies (docs/http.md): health, metrics, the standing and
+ * the live board. Loaded only if the server is asked for it.
+ */
+import * as NodeHttp from "node:http"
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import { Effect, Layer } from "effect"
+import { TracerDisabledWhen } from "effect/http/HttpMiddleware"
+import * as HttpRouter from "effect/http/HttpRouter"
+import * as HttpServer from "effect/http/HttpServer"
+import { logAction } from "../../../domain/ActionLog.ts"
+import { loggedResource } from "../../../domain/LoggedResource.ts"
+import { isLoopback } from "../../../protocol/Loopback.ts"
+import { listenErrorOf } from "../../admission/ListenError.ts"
+import * as BoardFiles from "./BoardFiles.ts"
+import * as HttpConnections from "./HttpConnections.ts"
+import { guard } from "./HttpGuard.ts"
+import * as HttpRoutes from "./HttpRoutes.ts"
+import * as Watched from "./Watched.ts"
+
+export interface Options extends Watched.Options {
+  readonly host: string
+  /** 0 picks a free port. */
+  readonly port: number
+  /** Names of the server besides loopback, in lower case. */
+  readonly hosts: ReadonlyArray<string>
+  /** The folder with the files of the board. */
+  readonly boardFolder?: string
+}
+
+/** Connections that HTTP may have open. More are closed as they arrive. */
+export const MAX_CONNECTIONS = 512
+
+/** What one connection may cost; times are in milliseconds. */
+const LIMITS = {
+  maxHeaderSize: 8 * 1024,
+  /** From the first byte to the end of the headers, and of the request. */
+  headersTimeout: 5000,
+  requestTimeout: 5000,
+  keepAliveTimeout: 5000,
+  connectionsCheckingInterval: 1000
+} satisfies NodeHttp.ServerOptions
+/** Closes a connection on which nothing moves, such as that of a board that does not read. */
+const SILENCE_MILLIS = 30_000
+
+const CLOSE_TIMEOUT = "1 second"
+
+const urlOf = (address: HttpServer.HttpServer["Service"]["address"]): string =>
+  HttpServer.formatAddress(address)
+
+const warnIfPublic = (host: string) =>
+  isLoopback(host)
+    ? Effect.void
+    : Effect.logWarning(
+        `HTTP listens on ${host}: all who can connect to it can watch the draw, without encryption`
+      )
+
+const makeServer = (): NodeHttp.Server => {
+  const server = NodeHttp.createServer(LIMITS)
+  server.maxConnections = MAX_CONNECTIONS
+  server.timeout = SILENCE_MILLIS
+  return server
+}
+
+const listen = Effect.fnUntraced(function* ({ boardFolder, host, hosts, port }: Options) {
+  const server = makeServer()
+  const http = HttpConnections.make(server)
+  const watched = Watched.Watched.of({ http, state: "opening" })
+  const routes = yield* HttpRouter.toHttpEffect(
+    HttpRoutes.layer(boardFolder ?? BoardFiles.COMMAND_FOLDER)
+  ).pipe(Effect.provideService(Watched.Watched, watched))
+  // With the library's own shutdown an open board would delay a stop by 20 s.
+  const options = { host, port, disablePreemptiveShutdown: true }
+  const listening = yield* NodeHttpServer.make(() => server, options).pipe(
+    Effect.mapError(({ cause }) => listenErrorOf({ host, port }, cause))
+  )
+  yield* listening
+    .serve(guard(routes, new Set(hosts)))
+    .pipe(Effect.provideService(TracerDisabledWhen, () => true))
+  yield* Effect.addFinalizer(() =>
+    Effect.sync(() => {
+      for (const socket of http.sockets) socket.destroy()
+    })
+  )
+  yield* logAction("listen_http", "success", { url: urlOf(listening.address) })
+  yield* warnIfPublic(host)
+  return watched
+})
+
+/** Serves HTTP around a server: from before it opens its store until after it has closed it. */
+export const around = <A, E, R>(server: Layer.Layer<Watched.Shown | A, E, R>, options: Options) =>
+  Watched.layer(options).pipe(
+    Layer.provideMerge(server),
+    Layer.provideMerge(
+      Layer.effect(Watched.Watched, loggedResource("http", listen(options), CLOSE_TIMEOUT))
+    )
+  )

@@ -1,0 +1,101 @@
+/** The paths of the HTTP server and their answers (docs/http.md). */
+import { Effect, Layer, Option, Schema } from "effect"
+import * as HttpRouter from "effect/http/HttpRouter"
+import type { HttpServerRequest } from "effect/http/HttpServerRequest"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import { DrawStanding } from "../DrawStanding.ts"
+import * as BoardFiles from "./BoardFiles.ts"
+import { type Serving, Watched } from "./Watched.ts"
+
+/** Boards that may be open at once. */
+const MAX_BOARDS = 128
+/** Agencies that a standing may list; a whole one takes some 200 bytes for each. */
+const MAX_LISTED_AGENCIES = 10_000
+
+const text = (status: number, line: string, contentType = "text/plain; charset=utf-8") =>
+  HttpServerResponse.text(`${line}\n`, { status, contentType })
+
+const unavailable = (reason: string) => text(503, reason)
+
+const encodeStanding = Schema.encodeSync(Schema.fromJsonString(DrawStanding))
+
+const standingOf = ({ lottery, standing }: Serving) =>
+  lottery.draw.agencies.length > MAX_LISTED_AGENCIES
+    ? Effect.succeed(
+        text(501, `a draw of more than ${MAX_LISTED_AGENCIES} agencies: use lottery status --json`)
+      )
+    : Effect.match(standing, {
+        onSuccess: (found) => text(200, encodeStanding(found), "application/json"),
+        onFailure: ({ message }) => unavailable(message)
+      })
+
+const readyOf = ({ problem }: Serving) =>
+  Effect.map(problem, Option.match({ onNone: () => text(200, "ready"), onSome: unavailable }))
+
+/** Sends a board its events until it disconnects. */
+const eventsOf = ({ feed }: Serving, boards: Set<object>, { method }: HttpServerRequest) => {
+  if (boards.size >= MAX_BOARDS) {
+    return Effect.succeed(unavailable(`${MAX_BOARDS} boards are open already`))
+  }
+  const contentType = "text/event-stream"
+  if (method === "HEAD")
+    return Effect.succeed(HttpServerResponse.empty({ headers: { "content-type": contentType } }))
+  const board = {}
+  return Effect.as(
+    Effect.acquireRelease(
+      Effect.sync(() => boards.add(board)),
+      () => Effect.sync(() => boards.delete(board))
+    ),
+    HttpServerResponse.stream(feed.events, { contentType })
+  )
+}
+
+export const layer = (boardFolder: string) =>
+  Layer.unwrap(
+    Effect.gen(function* () {
+      const watched = yield* Watched
+      /** Answers while the server serves; before and after it says why it does not. */
+      const whileServing =
+        <E, R>(
+          answer: (
+            serving: Serving,
+            request: HttpServerRequest
+          ) => Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>
+        ) =>
+        (request: HttpServerRequest) =>
+          Effect.suspend(() => {
+            const { state } = watched
+            return typeof state === "string"
+              ? Effect.succeed(unavailable(state))
+              : answer(state, request)
+          })
+      const health = Effect.sync(() => {
+        const { state } = watched
+        const isBroken = typeof state !== "string" && state.isBroken()
+        return isBroken ? unavailable("the store is broken") : text(200, "ok")
+      })
+      const files = yield* BoardFiles.read(boardFolder)
+      return Layer.mergeAll(
+        HttpRouter.add("GET", "/healthz", health),
+        HttpRouter.add("GET", "/readyz", whileServing(readyOf)),
+        HttpRouter.add(
+          "GET",
+          "/metrics",
+          whileServing(({ metrics }) =>
+            Effect.map(metrics, (lines) =>
+              HttpServerResponse.text(lines, {
+                contentType: "text/plain; version=0.0.4; charset=utf-8"
+              })
+            )
+          )
+        ),
+        HttpRouter.add("GET", "/api/standing", whileServing(standingOf)),
+        HttpRouter.add(
+          "GET",
+          "/api/events",
+          whileServing((serving, request) => eventsOf(serving, watched.http.boards, request))
+        ),
+        ...files.map(({ path, response }) => HttpRouter.add("GET", path, response))
+      )
+    })
+  )

@@ -1,0 +1,125 @@
+/**
+ * Looks at the draw and at this server again and again, and tells the boards that are open what
+ * changed. Looks are spaced so that they take a small part of the processor's time, however many
+ * agencies there are. A board that does not read gets only the newest data once it reads again.
+ */
+import { Clock, Effect, PubSub, Stream } from "effect"
+import { monotonicMillis } from "../../../domain/MonotonicTime.ts"
+import { Places } from "../../admission/Places.ts"
+import { Refusals } from "../../admission/Refusals.ts"
+import type { StoreUnavailable } from "../../store/BetStore.ts"
+import * as CommitMetrics from "../../store/CommitMetrics.ts"
+import type { DrawStanding } from "../DrawStanding.ts"
+import * as LiveEvents from "../LiveEvents.ts"
+import { StandingTopic, WholeTopic } from "./LiveTopics.ts"
+
+export interface LiveFeed {
+  /** What one board is sent, beginning with everything. */
+  readonly events: Stream.Stream<Uint8Array>
+}
+
+/** Time between two looks while a board is open. */
+const LOOK_MILLIS = 500
+/** A look is followed by this many times its own duration without one: at most 5 % of a core. */
+const REST_FACTOR = 19
+
+/** How soon a browser connects again. */
+const RETRY = Buffer.from("retry: 1000\n\n")
+
+/** Newly stored bets a second, over the last ten minutes; `at` is monotonic. */
+const makeRates = () => {
+  let perSecond: ReadonlyArray<number> = []
+  let before: { readonly bets: number; readonly at: number } | undefined
+  /** Returns the points if there is a new one. A late look adds one for each that is missing. */
+  return (bets: number, at: number): ReadonlyArray<number> | undefined => {
+    const millis = at - (before?.at ?? Number.NEGATIVE_INFINITY)
+    // A look may come a moment early.
+    const missing = Math.floor((millis + LOOK_MILLIS / 2) / LiveEvents.RATE_MILLIS)
+    if (missing === 0) return undefined
+    // Books that are discarded or excluded make the total smaller.
+    const added = before === undefined ? 0 : Math.max(0, bets - before.bets)
+    const rate = Math.round((1000 * added) / millis)
+    const points = before === undefined ? [] : Array(Math.min(missing, LiveEvents.MAX_RATES))
+    perSecond = [...perSecond, ...points.fill(rate)].slice(-LiveEvents.MAX_RATES)
+    before = { bets, at }
+    return perSecond
+  }
+}
+
+/** Makes the feed, which runs until the scope closes. `isWatched` tells if a board is open. */
+export const make = Effect.fnUntraced(function* (
+  look: Effect.Effect<DrawStanding, StoreUnavailable>,
+  version: string,
+  isWatched: () => boolean
+) {
+  const places = yield* Places
+  const refusals = yield* Refusals
+  const standings = new StandingTopic()
+  const server = new WholeTopic("server", LiveEvents.ServerEvent)
+  const rates = new WholeTopic("rates", LiveEvents.RatesEvent)
+  const refused = new WholeTopic("refusals", LiveEvents.RefusalsEvent)
+  const topics = [standings, server, rates, refused]
+  /** A tick says that there may be something new; the topics have it. */
+  const ticks = yield* PubSub.sliding<void>({ capacity: 1, replay: 1 })
+  const nextRate = makeRates()
+  let lastRefusal = 0
+  let told: LiveEvents.ServerEvent | undefined
+
+  const noteServer = (at: number): void => {
+    const { identified, queued, unidentified } = places.counts()
+    const connections = identified + queued + unidentified
+    const seconds = CommitMetrics.medianSeconds()
+    const commitMillis = seconds === undefined ? null : 1000 * seconds
+    const isSame = connections === told?.connections && commitMillis === told.commitMillis
+    if (isSame && at - told!.at < LiveEvents.MAX_SILENCE_MILLIS) return
+    told = { version, connections, commitMillis, at }
+    server.set(told)
+  }
+
+  const noteRefusals = (): void => {
+    const latest = refusals.latest()
+    const { id = 0 } = latest.at(-1) ?? {}
+    if (id === lastRefusal && refused.version() > 0) return
+    lastRefusal = id
+    refused.set(
+      latest.map(({ agency = null, at, id, position = null, reason }) => {
+        return { id, at, agency, reason, position }
+      })
+    )
+  }
+
+  const tick = Effect.gen(function* () {
+    const standing = yield* Effect.option(look)
+    const at = yield* Clock.currentTimeMillis
+    if (standing._tag === "Some") {
+      standings.set(standing.value)
+      const perSecond = nextRate(standing.value.total.bets, yield* monotonicMillis)
+      if (perSecond !== undefined) {
+        rates.set({ everyMillis: LiveEvents.RATE_MILLIS, until: at, perSecond })
+      }
+    }
+    noteServer(at)
+    noteRefusals()
+    yield* PubSub.publish(ticks, undefined)
+  })
+
+  yield* Effect.gen(function* () {
+    const start = yield* monotonicMillis
+    yield* tick
+    const took = (yield* monotonicMillis) - start
+    const pause = isWatched() ? LOOK_MILLIS : LiveEvents.RATE_MILLIS
+    yield* Effect.sleep(Math.max(pause - took, REST_FACTOR * took))
+  }).pipe(Effect.forever, Effect.forkScoped)
+
+  const events = Stream.fromPubSub(ticks).pipe(
+    Stream.mapAccum(
+      () => topics.map(() => 0),
+      (seen) => {
+        const changed = topics.filter((topic, index) => topic.version() > seen[index]!)
+        const frames = changed.map((topic) => topic.since(seen[topics.indexOf(topic)]!))
+        return [topics.map((topic) => topic.version()), frames] as const
+      }
+    )
+  )
+  return { events: Stream.concat(Stream.make(RETRY), events) } satisfies LiveFeed
+})
