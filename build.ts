@@ -1,12 +1,13 @@
 /**
- * Builds the shipped command: `dist/lottery.cjs`, a folder with the scripts that it loads, and the
- * notices of the bundled packages. The folder is named after a hash of its content and is complete
+ * Builds the shipped command: `dist/lottery.cjs`, a folder with the scripts that it loads and the
+ * files of the live board, and the notices of the bundled packages. The folder is named after a hash of its content and is complete
  * before `lottery.cjs` refers to it. Builds can therefore run concurrently, and the command never
  * starts with an incomplete build.
  */
 import { execFile } from "node:child_process"
 import { createHash } from "node:crypto"
 import { chmod, mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises"
+import { createRequire } from "node:module"
 import { join } from "node:path"
 import { promisify } from "node:util"
 import { build, type OutputChunk, type OutputOptions } from "rolldown"
@@ -15,6 +16,7 @@ import { SIGNALS, WORKER } from "./src/cli/process/CompiledCommand.ts"
 const root = import.meta.dirname
 const dist = join(root, "dist")
 const sources = join(root, "src", "cli", "process")
+const board = join(root, "src", "server", "operator", "board")
 
 // Large dependencies that nothing here needs; importing a library's index file pulls them in.
 const UNWANTED = /node_modules\/(undici|ws|ioredis|redis)\//
@@ -53,6 +55,36 @@ const bundle = async (
     if (unwanted !== undefined) throw new Error(`${unwanted} is in the bundle`)
   }
   return chunks
+}
+
+/** Bundles the script of the live board, which a browser loads. */
+const bundleBoard = async (): Promise<OutputChunk> => {
+  const {
+    output: [script, ...others]
+  } = await build({
+    input: join(board, "main.ts"),
+    cwd: root,
+    platform: "browser",
+    write: false,
+    // Each browser gets a copy, which the packages' licence comments must accompany.
+    output: { format: "esm", minify: true, comments: { legal: true } }
+  })
+  if (others.length > 0) throw new Error("the board is more than one script")
+  const unwanted = script.moduleIds.find((module) => module.includes("/effect/"))
+  if (unwanted !== undefined) throw new Error(`${unwanted} is in the board`)
+  return script
+}
+
+/** Returns the files of the live board, which the server sends to browsers as they are. */
+const boardFiles = async (script: OutputChunk): Promise<ReadonlyArray<[string, string]>> => {
+  const read = (file: string) => readFile(file, "utf8")
+  const plotStyle = createRequire(import.meta.url).resolve("uplot/dist/uPlot.min.css")
+  return [
+    ["board.html", await read(join(board, "index.html"))],
+    ["board.svg", await read(join(board, "board.svg"))],
+    ["board.css", `${await read(plotStyle)}\n${await read(join(board, "board.css"))}`],
+    ["board.js", script.code]
+  ]
 }
 
 const PACKAGE_FOLDER = /^.*\/node_modules\/(?:@[^/]+\/)?[^/]+(?=\/)/
@@ -139,6 +171,8 @@ const chunks = await bundle("entry.ts", { format: "cjs", ...scripts }, { externa
 const [worker] = await bundle("worker.ts", { format: "esm" })
 const files = new Map(chunks.map(({ code, fileName }) => [fileName, toScript(code)]))
 files.set(WORKER, worker.code)
+const boardScript = await bundleBoard()
+for (const [file, content] of await boardFiles(boardScript)) files.set(file, content)
 const hash = createHash("sha256")
   .update(process.version)
   .update(JSON.stringify([...files]))
@@ -153,7 +187,7 @@ if (!(await isThere())) {
 // Node starts a CommonJS module about 8 ms faster than an ES module.
 const define = { COMMAND_FOLDER: JSON.stringify(name) }
 const [main] = await bundle("main.ts", { format: "cjs" }, { define })
-await putFile("THIRD-PARTY-NOTICES", await noticesOf([...chunks, worker, main]), 0o644)
+await putFile("THIRD-PARTY-NOTICES", await noticesOf([...chunks, worker, boardScript, main]), 0o644)
 // Packs only this build, whatever earlier builds left in `dist`.
 await putFile(".npmignore", `/*\n!/${name}/\n!/lottery.cjs\n!/THIRD-PARTY-NOTICES\n`, 0o644)
 await putFile("lottery.cjs", `#!/usr/bin/env node\n${main.code}`, 0o755)

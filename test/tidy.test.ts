@@ -26,6 +26,7 @@ const MAY_IMPORT: Readonly<Record<string, ReadonlyArray<string>>> = {
   "server/store": ["protocol", "domain"],
   "server/lottery": ["server/store", "protocol", "domain"],
   "server/operator": ["server/admission", "server/lottery", "server/store", "protocol", "domain"],
+  "server/operator/board": ["server/operator"],
   "server/admission": ["protocol", "domain"],
   "server/session": ["server/admission", "server/lottery", "server/store", "protocol", "domain"],
   server: [

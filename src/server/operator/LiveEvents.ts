@@ -6,13 +6,7 @@ import { Schema } from "effect"
 import { Agency } from "../../domain/Agency.ts"
 import { AgencyStanding, DrawStanding } from "./DrawStanding.ts"
 
-/** Time between two points of `RatesEvent`, and how many of them a server keeps: ten minutes. */
-export const RATE_MILLIS = 2000
-export const MAX_RATES = 300
-/** How many refusals a server keeps. */
-export const MAX_REFUSALS = 50
-/** A board hears something at least this often, or the connection is broken. */
-export const MAX_SILENCE_MILLIS = 5000
+export { MAX_RATES, MAX_REFUSALS, MAX_SILENCE_MILLIS, RATE_MILLIS } from "./LiveLimits.ts"
 
 /** `standing`: the draw, its totals, and the agencies that changed. */
 export const StandingEvent = Schema.Struct({

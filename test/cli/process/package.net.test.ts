@@ -21,7 +21,8 @@ import { freshSchema, hasInitdb, testDatabase } from "../../support/stores/Postg
 import { temporaryFolder } from "../../support/TemporaryFolder.ts"
 
 const MAX_BYTES = 5 * 1024 * 1024
-const LOADED = /^dist\/command-[1-9a-f][0-9a-f]*\/([\w-]+\.cjs(\.compiled)?|worker\.mjs)$/
+const LOADED =
+  /^dist\/command-[1-9a-f][0-9a-f]*\/([\w-]+\.cjs(\.compiled)?|worker\.mjs|board\.(html|css|js|svg))$/
 /** Its licence requires its notice with every copy. */
 const BUNDLED = ["effect", "@effect/platform-node", "@effect/sql-pg", "@peculiar/x509", "asn1js"]
 const NOT_BUNDLED = ["rolldown", "vitest", "fast-check", "undici", "typescript"]

@@ -1,0 +1,104 @@
+/** The plot of bets a second, in the colours of the style sheet. */
+import uPlot from "uplot"
+import type { RatesEvent } from "../LiveEvents.ts"
+import { MAX_RATES, RATE_MILLIS } from "../LiveLimits.ts"
+import * as Words from "./Words.ts"
+
+const WINDOW_SECONDS = (MAX_RATES * RATE_MILLIS) / 1000
+const MINUTE_SECONDS = 60
+const HEIGHT_PX = 180
+const TICK_SECONDS = 2 * MINUTE_SECONDS
+/** The vertical axis reaches at least this far, so that an idle server shows a line at its foot. */
+const LEAST_TOP = 10
+
+const FONT = "12px system-ui, sans-serif"
+
+export class RatePlot {
+  readonly #plot: uPlot
+  #shown: RatesEvent | undefined
+
+  /** Draws into `place` and says in `reading` what is under the pointer. */
+  constructor(place: HTMLElement, reading: HTMLElement) {
+    const colour = (name: string) => () => getComputedStyle(place).getPropertyValue(name)
+    const axis: uPlot.Axis = {
+      stroke: colour("--muted"),
+      font: FONT,
+      grid: { stroke: colour("--line"), width: 1 },
+      ticks: { show: false }
+    }
+    const minutes = (seconds: number): string => {
+      const before = Math.round((this.#until - seconds) / MINUTE_SECONDS)
+      return before === 0 ? "now" : `−${before} min`
+    }
+    const say = ({ cursor: { idx }, data: [times, rates] }: uPlot): void => {
+      const time = idx === null || idx === undefined ? undefined : times[idx]
+      const rate = idx === null || idx === undefined ? undefined : rates?.[idx]
+      const isShown = time !== undefined && rate !== undefined && rate !== null
+      reading.textContent = isShown
+        ? `${Words.localTime(1000 * time, Date.now())}: ${Words.measure(rate)} a second`
+        : ""
+    }
+    this.#plot = new uPlot(
+      {
+        width: place.clientWidth,
+        height: HEIGHT_PX,
+        padding: [8, 16, 0, 0],
+        legend: { show: false },
+        cursor: { y: false, drag: { x: false, y: false }, points: { size: 7 } },
+        hooks: { setCursor: [say] },
+        scales: {
+          x: { time: false, range: () => [this.#until - WINDOW_SECONDS, this.#until] },
+          y: { range: (_, _low, high) => [0, Math.max(LEAST_TOP, 1.1 * (high ?? 0))] }
+        },
+        axes: [
+          {
+            ...axis,
+            size: 28,
+            splits: () => this.#ticks(),
+            values: (_, ticks) => ticks.map(minutes)
+          },
+          { ...axis, size: 52, values: (_, ticks) => ticks.map(Words.compact) }
+        ],
+        series: [
+          {},
+          {
+            stroke: colour("--plot"),
+            fill: colour("--plot-fill"),
+            width: 1.5,
+            points: { show: false }
+          }
+        ]
+      },
+      [[], []],
+      place
+    )
+    new ResizeObserver(() => {
+      this.#plot.setSize({ width: place.clientWidth, height: HEIGHT_PX })
+    }).observe(place)
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+      this.#plot.redraw(false)
+    })
+  }
+
+  get #until(): number {
+    return (this.#shown?.until ?? Date.now()) / 1000
+  }
+
+  /** The times of the labels, which keep their places as time passes. */
+  #ticks(): Array<number> {
+    const ticks: Array<number> = []
+    for (let before = WINDOW_SECONDS; before >= 0; before -= TICK_SECONDS) {
+      ticks.push(this.#until - before)
+    }
+    return ticks
+  }
+
+  show(rates: RatesEvent): void {
+    if (rates === this.#shown) return
+    this.#shown = rates
+    const { everyMillis, perSecond, until } = rates
+    const first = until - (perSecond.length - 1) * everyMillis
+    const times = perSecond.map((_, index) => (first + index * everyMillis) / 1000)
+    this.#plot.setData([times, [...perSecond]])
+  }
+}

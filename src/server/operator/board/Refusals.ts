@@ -1,0 +1,38 @@
+/** The refusals of the server, newest first. */
+import { html, nothing, type TemplateResult } from "lit-html"
+import { repeat } from "lit-html/directives/repeat.js"
+import type { LiveState } from "./LiveState.ts"
+import * as Words from "./Words.ts"
+
+type Refusal = LiveState["refusals"][number]
+
+const refusal = ({ agency, at, position, reason }: Refusal, serverMillis: number): TemplateResult =>
+  html`<li>
+    <time datetime=${new Date(at).toISOString()}>${Words.localTime(at, serverMillis)}</time>
+    <span data-field="agency" data-value=${agency ?? nothing}
+      >${agency === null ? "unknown agency" : `agency ${agency}`}</span
+    >
+    <span data-field="reason">${reason}</span>
+    <span data-field="position" data-value=${position ?? nothing}
+      >${position === null ? nothing : `bet ${Words.count(position)}`}</span
+    >
+  </li>`
+
+export const refusalSection = (
+  { aheadMillis, refusals }: LiveState,
+  nowMillis: number
+): TemplateResult =>
+  html`<section id="refusals" aria-labelledby="refusals-heading">
+    <h2 id="refusals-heading">Refusals</h2>
+    ${
+      refusals.length === 0
+        ? html`<p class="none">none so far</p>`
+        : html`<ol>
+            ${repeat(
+              [...refusals].reverse(),
+              ({ id }) => id,
+              (one) => refusal(one, nowMillis + aheadMillis)
+            )}
+          </ol>`
+    }
+  </section>`
