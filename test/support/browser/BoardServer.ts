@@ -12,6 +12,9 @@ const dist = join(import.meta.dirname, "..", "..", "..", "dist")
 const POLICY =
   "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'"
 
+/** How long a browser waits before it asks for a broken stream again. */
+const RETRY_MILLIS = 200
+
 const FILES: Readonly<Record<string, readonly [file: string, type: string]>> = {
   "/": ["board.html", "text/html; charset=utf-8"],
   "/board.css": ["board.css", "text/css"],
@@ -46,7 +49,7 @@ export const start = Effect.gen(function* () {
     if (mood === "away") return void response.destroy()
     if (mood === "refusing") return void response.writeHead(503).end()
     response.writeHead(200, { "content-type": "text/event-stream" })
-    response.flushHeaders()
+    response.write(`retry: ${RETRY_MILLIS}\n\n`)
     if (mood === "open") for (const event of latest.values()) response.write(event)
     streams.add(response)
     response.on("close", () => streams.delete(response))

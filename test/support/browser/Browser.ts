@@ -72,7 +72,9 @@ export const seriousFaults = (page: Page): Effect.Effect<ReadonlyArray<string>> 
   Effect.promise(async () => {
     // The protocol of the browser's tools, which a content security policy does not stop.
     await page.evaluate(readFileSync(AXE, "utf8"))
-    const faults: ReadonlyArray<Fault> = await page.evaluate("axe.run().then((all) => all.violations)")
+    const faults: ReadonlyArray<Fault> = await page.evaluate(
+      "axe.run().then((all) => all.violations)"
+    )
     return faults
       .filter(({ impact }) => impact === "serious" || impact === "critical")
       .flatMap(({ id, nodes }) => nodes.map((node) => `${id}: ${node.html} ${node.failureSummary}`))

@@ -11,8 +11,8 @@ const progress = ({ agency, bets, bookBets, excluded }: AgencyStanding): Templat
   if (bookBets === null) return html`<td role="cell" data-field="progress">length unknown</td>`
   const percent = Words.percent(bets, bookBets)
   return html`<td role="cell" data-field="progress" data-value=${percent}>
-    <progress max="100" .value=${percent} aria-label=${`Progress of agency ${agency}`}></progress>
-    <span><b>${percent}%</b> of ${Words.count(bookBets)}</span>
+    <progress max="100" .value=${percent} aria-label=${`Progress of agency ${agency}`}></progress
+    ><span><b>${percent}%</b> of ${Words.count(bookBets)}</span>
   </td>`
 }
 
@@ -26,7 +26,7 @@ const row = (one: AgencyStanding, serverMillis: number): TemplateResult => {
     <td role="cell" data-field="state">${state}</td>
     <td role="cell" data-field="bets" data-value=${bets}>${Words.count(bets)}</td>
     ${progress(one)}
-    <td role="cell" data-field="rate" data-value=${perSecond ?? nothing}>${Words.measure(perSecond)}</td>
+    <td role="cell" data-field="rate" data-value=${perSecond ?? nothing}>${Words.rate(perSecond)}</td>
     <td role="cell" data-field="last" data-value=${lastActivity ?? nothing}>${last}</td>
   </tr>`
 }
@@ -36,7 +36,7 @@ const HEADS = [
   ["state", "State"],
   ["bets", "Bets"],
   ["progress", "Progress"],
-  ["rate", "Bets a second"],
+  ["rate", "Rate"],
   ["last", "Last batch"]
 ] as const
 

@@ -10,51 +10,55 @@ const closing = (state: LiveState, nowMillis: number): Part => {
   const left = millisToClose(state, nowMillis)
   const closesAt = state.standing?.draw?.closesAt
   if (left === undefined || closesAt === undefined || closesAt === null) return nothing
-  const time = html`<time datetime=${new Date(closesAt).toISOString()}
-    >${Words.localTime(closesAt, nowMillis + state.aheadMillis)}</time
-  >`
-  return html`<p id="close" class="close" data-value=${closesAt}>
-    ${left > 0 ? html`closes in <b>${Words.duration(left)}</b>, at ${time}` : html`was to close at ${time}`}
-  </p>`
+  const text = Words.localTime(closesAt, nowMillis + state.aheadMillis)
+  const time = html`<time datetime=${new Date(closesAt).toISOString()}>${text}</time>`
+  const words =
+    left > 0
+      ? html`closes in <b>${Words.duration(left)}</b>, at ${time}`
+      : html`was to close at ${time}`
+  return html`<li id="close" data-value=${closesAt}>${words}</li>`
 }
 
-const agencies = ({ standing }: LiveState): Part => {
-  if (standing === undefined || standing.draw === null) return nothing
-  const { agencies, excluded, finished, told } = standing.total
-  return html`<p class="facts">
-    <span id="finished" data-value=${finished}>${Words.finished(finished, agencies)}</span>
+const facts = (state: LiveState, nowMillis: number): Part => {
+  const { draw, total } = state.standing ?? {}
+  if (draw === undefined || draw === null || total === undefined) return nothing
+  const { agencies, excluded, finished, told } = total
+  const { held, winningNumber } = draw
+  return html`<ul class="facts">
+    <li id="finished" data-value=${finished}>${Words.finished(finished, agencies)}</li>
     ${
       excluded > 0
-        ? html`<span id="excluded" data-value=${excluded}>${Words.count(excluded)} excluded</span>`
+        ? html`<li id="excluded" data-value=${excluded}>${Words.count(excluded)} excluded</li>`
         : nothing
     }
     ${
-      standing.draw.held
-        ? html`<span id="winners" data-value=${told}
-            >winners sent to ${Words.count(told)} of ${Words.count(finished)}</span
-          >`
+      held
+        ? html`<li id="winners" data-value=${told}>
+            winners sent to ${Words.count(told)} of ${Words.count(finished)}
+          </li>`
         : nothing
     }
-  </p>`
-}
-
-const number = ({ standing }: LiveState): Part => {
-  const winningNumber = standing?.draw?.winningNumber ?? null
-  if (winningNumber === null) return nothing
-  return html`<p class="number">
-    winning number <b id="number" data-value=${winningNumber}>${winningNumber}</b>
-  </p>`
+    ${
+      winningNumber === null
+        ? nothing
+        : html`<li>
+            winning number <b id="number" data-value=${winningNumber}>${winningNumber}</b>
+          </li>`
+    }
+    ${closing(state, nowMillis)}
+  </ul>`
 }
 
 export const drawHead = (state: LiveState, link: Link, nowMillis: number): TemplateResult => {
   const phase = phaseOf(state)
   const id = state.standing?.draw?.id
+  const name = id === undefined ? "Lottery" : html`Draw <span id="draw">${id}</span>`
   return html`<header>
     <h1>
-      <span class="draw">${id === undefined ? "Lottery" : html`Draw <span id="draw">${id}</span>`}</span>
+      <span class="draw">${name}</span>
       <span id="phase" data-value=${phase}>${phase}</span>
     </h1>
     <p id="live" data-value=${link}>${link}</p>
-    ${agencies(state)} ${number(state)} ${closing(state, nowMillis)}
+    ${facts(state, nowMillis)}
   </header>`
 }

@@ -7,7 +7,10 @@ import * as Words from "./Words.ts"
 const WINDOW_SECONDS = (MAX_RATES * RATE_MILLIS) / 1000
 const MINUTE_SECONDS = 60
 const HEIGHT_PX = 180
+/** Labels of the time axis, and fewer of them in a narrow window. */
 const TICK_SECONDS = 2 * MINUTE_SECONDS
+const NARROW_TICK_SECONDS = 5 * MINUTE_SECONDS
+const NARROW_PX = 500
 /** The vertical axis reaches at least this far, so that an idle server shows a line at its foot. */
 const LEAST_TOP = 10
 
@@ -53,7 +56,7 @@ export class RatePlot {
         axes: [
           {
             ...axis,
-            size: 28,
+            size: 24,
             splits: () => this.#ticks(),
             values: (_, ticks) => ticks.map(minutes)
           },
@@ -86,8 +89,9 @@ export class RatePlot {
 
   /** The times of the labels, which keep their places as time passes. */
   #ticks(): Array<number> {
+    const step = this.#plot.width < NARROW_PX ? NARROW_TICK_SECONDS : TICK_SECONDS
     const ticks: Array<number> = []
-    for (let before = WINDOW_SECONDS; before >= 0; before -= TICK_SECONDS) {
+    for (let before = WINDOW_SECONDS; before >= 0; before -= step) {
       ticks.push(this.#until - before)
     }
     return ticks

@@ -18,21 +18,25 @@ const refusal = ({ agency, at, position, reason }: Refusal, serverMillis: number
     >
   </li>`
 
-export const refusalSection = (
-  { aheadMillis, refusals }: LiveState,
+const list = (
+  { aheadMillis, refusals, standing }: LiveState,
   nowMillis: number
-): TemplateResult =>
+): TemplateResult => {
+  if (refusals.length === 0) {
+    return html`<p class="none">${standing === undefined ? "connecting…" : "none so far"}</p>`
+  }
+  const newestFirst = [...refusals].reverse()
+  return html`<ol>
+    ${repeat(
+      newestFirst,
+      ({ id }) => id,
+      (one) => refusal(one, nowMillis + aheadMillis)
+    )}
+  </ol>`
+}
+
+export const refusalSection = (state: LiveState, nowMillis: number): TemplateResult =>
   html`<section id="refusals" aria-labelledby="refusals-heading">
     <h2 id="refusals-heading">Refusals</h2>
-    ${
-      refusals.length === 0
-        ? html`<p class="none">none so far</p>`
-        : html`<ol>
-            ${repeat(
-              [...refusals].reverse(),
-              ({ id }) => id,
-              (one) => refusal(one, nowMillis + aheadMillis)
-            )}
-          </ol>`
-    }
+    ${list(state, nowMillis)}
   </section>`

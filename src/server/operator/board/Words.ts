@@ -20,6 +20,10 @@ export const measure = (value: number | null): string => {
   return (value < PRECISE_BELOW ? ONE_DIGIT : WHOLE).format(value)
 }
 
+/** `12,300/s`, bets a second. */
+export const rate = (perSecond: number | null): string =>
+  perSecond === null ? UNKNOWN : `${measure(perSecond)}/s`
+
 /** `12.3K` */
 export const compact = (value: number): string => COMPACT.format(value)
 

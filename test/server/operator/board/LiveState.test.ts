@@ -1,0 +1,105 @@
+/**
+ * Goal: a board knows what its server knows, whatever events it gets. Method: events of a made-up
+ * draw.
+ */
+import { describe, expect, it } from "vitest"
+import {
+  AFTER,
+  highestRate,
+  millisToClose,
+  NOTHING_KNOWN,
+  phaseOf,
+  rateOf
+} from "../../../../src/server/operator/board/LiveState.ts"
+import * as Events from "../../../support/browser/liveEvents.ts"
+
+const { agencyOf, finishedOf, sendingOf, standingOf } = Events
+const NOW = 1_800_000_000_000
+
+const known = (...standings: ReadonlyArray<ReturnType<typeof standingOf>>) =>
+  standings.reduce((state, event) => AFTER.standing(state, event, NOW), NOTHING_KNOWN)
+
+describe("a standing", () => {
+  const first = standingOf([agencyOf(1), sendingOf(2, 10), sendingOf(3, 20)], NOW)
+
+  it("replaces the agencies that it lists", () => {
+    const second = standingOf([finishedOf(2, 11)], NOW, {}, { whole: false })
+    const { agencies } = known(first, second)
+    expect([...agencies.keys()]).toEqual([1, 2, 3])
+    expect(agencies.get(2)).toEqual(finishedOf(2, 11))
+    expect(agencies.get(3)).toEqual(sendingOf(3, 20))
+  })
+
+  it("replaces all agencies if it is whole", () => {
+    expect([...known(first, standingOf([finishedOf(2, 11)], NOW)).agencies.keys()]).toEqual([2])
+  })
+
+  it("changes no earlier state", () => {
+    const before = known(first)
+    AFTER.standing(before, standingOf([finishedOf(2, 11)], NOW, {}, { whole: false }), NOW)
+    expect(before.agencies.get(2)).toEqual(sendingOf(2, 10))
+  })
+
+  it("brings the totals and the draw of its time", () => {
+    const { standing } = known(first, standingOf([], NOW, { phase: "closed" }, { whole: false }))
+    expect(standing?.draw?.phase).toBe("closed")
+    expect(standing?.total.agencies).toBe(0)
+  })
+})
+
+describe("the phase", () => {
+  it("is the word of the server, also an unknown one", () => {
+    expect(phaseOf(NOTHING_KNOWN)).toBe("connecting…")
+    expect(phaseOf(known(standingOf([], NOW, {}, { draw: null })))).toBe("the draw is not open yet")
+    for (const phase of ["taking bets", "waiting for the number", "sealed"]) {
+      // A later server may know more phases than this board.
+      const event = JSON.parse(
+        JSON.stringify(standingOf([], NOW, {})).replace("taking bets", phase)
+      )
+      expect(phaseOf(known(event))).toBe(phase)
+    }
+  })
+})
+
+describe("the time to the close", () => {
+  const closesAt = NOW + 60_000
+
+  it("follows the server's clock, however wrong the browser's is", () => {
+    for (const wrongBy of [-3_600_000, 0, 3_600_000]) {
+      const event = standingOf([], NOW, { closesAt })
+      const state = AFTER.standing(NOTHING_KNOWN, event, NOW + wrongBy)
+      expect(millisToClose(state, NOW + wrongBy)).toBe(60_000)
+      expect(millisToClose(state, NOW + wrongBy + 61_000)).toBe(-1000)
+      const server = Events.serverOf(NOW + 5000)
+      const later = AFTER.server(state, server, NOW + wrongBy + 4000)
+      expect(millisToClose(later, NOW + wrongBy + 4000)).toBe(55_000)
+    }
+  })
+
+  it("is there only while bets are taken until some time", () => {
+    expect(millisToClose(NOTHING_KNOWN, NOW)).toBeUndefined()
+    expect(millisToClose(known(standingOf([], NOW)), NOW)).toBeUndefined()
+    const drawn = standingOf([], NOW, { closesAt, phase: "drawn" })
+    expect(millisToClose(known(drawn), NOW)).toBeUndefined()
+  })
+})
+
+describe("the rate", () => {
+  const rates = { everyMillis: 2000, until: NOW, perSecond: [900, 30, 20] }
+
+  it("is that of all agencies, or else of this server", () => {
+    const standing = standingOf([sendingOf(1, 5, { perSecond: 12.5 })], NOW)
+    const unknown = { ...standing, total: { ...standing.total, perSecond: null } }
+    expect(rateOf(NOTHING_KNOWN)).toBeNull()
+    expect(rateOf(known(standing))).toBe(12.5)
+    expect(rateOf(AFTER.rates(known(standing), rates, NOW))).toBe(12.5)
+    expect(rateOf(AFTER.rates(known(unknown), rates, NOW))).toBe(20)
+  })
+
+  it("has a highest value, the present one included", () => {
+    expect(highestRate(NOTHING_KNOWN)).toBe(0)
+    expect(highestRate(AFTER.rates(NOTHING_KNOWN, rates, NOW))).toBe(900)
+    const fast = standingOf([sendingOf(1, 5, { perSecond: 1000 })], NOW)
+    expect(highestRate(AFTER.rates(known(fast), rates, NOW))).toBe(1000)
+  })
+})
