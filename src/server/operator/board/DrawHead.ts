@@ -49,7 +49,27 @@ const facts = (state: LiveState, nowMillis: number): Part => {
   </ul>`
 }
 
-export const drawHead = (state: LiveState, link: Link, nowMillis: number): TemplateResult => {
+/** What the board knows of its connection. */
+export interface Connected {
+  readonly link: Link
+  /** When the last event came; undefined before the first. */
+  readonly heardMillis: number | undefined
+}
+
+const connection = ({ heardMillis, link }: Connected, nowMillis: number): TemplateResult => {
+  const isOld = link === "reconnecting" && heardMillis !== undefined
+  const text = isOld ? `as of ${Words.localTime(heardMillis, nowMillis)}` : nothing
+  return html`<div class="connection">
+    <p id="live" data-value=${link}>${link}</p>
+    <p id="as-of">${text}</p>
+  </div>`
+}
+
+export const drawHead = (
+  state: LiveState,
+  connected: Connected,
+  nowMillis: number
+): TemplateResult => {
   const phase = phaseOf(state)
   const id = state.standing?.draw?.id
   const name = id === undefined ? "Lottery" : html`Draw <span id="draw">${id}</span>`
@@ -58,7 +78,6 @@ export const drawHead = (state: LiveState, link: Link, nowMillis: number): Templ
       <span class="draw">${name}</span>
       <span id="phase" data-value=${phase}>${phase}</span>
     </h1>
-    <p id="live" data-value=${link}>${link}</p>
-    ${facts(state, nowMillis)}
+    ${connection(connected, nowMillis)} ${facts(state, nowMillis)}
   </header>`
 }

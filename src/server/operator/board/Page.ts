@@ -1,16 +1,14 @@
 /** The page of the board, as a template of what is known. */
 import { html, nothing, type TemplateResult } from "lit-html"
 import { agencySection, type OnFilter } from "./AgencyTable.ts"
-import type { Link } from "./Announcement.ts"
-import { drawHead } from "./DrawHead.ts"
+import { type Connected, drawHead } from "./DrawHead.ts"
 import { figures } from "./Figures.ts"
 import { highestRate, type LiveState, phaseOf, rateOf } from "./LiveState.ts"
 import { refusalSection } from "./Refusals.ts"
 import * as Words from "./Words.ts"
 
-export interface View {
+export interface View extends Connected {
   readonly state: LiveState
-  readonly link: Link
   /** What a screen reader was told last. */
   readonly said: string
   readonly filter: string
@@ -33,9 +31,9 @@ const plotSection = (state: LiveState): TemplateResult => {
 }
 
 export const page = (view: View, onFilter: OnFilter): TemplateResult => {
-  const { filter, link, nowMillis, said, state } = view
+  const { filter, nowMillis, said, state } = view
   const { server } = state
-  return html`${drawHead(state, link, nowMillis)}
+  return html`${drawHead(state, view, nowMillis)}
     <p role="status" class="heard">${said}</p>
     ${figures(state)} ${plotSection(state)} ${agencySection(state, filter, nowMillis, onFilter)}
     ${refusalSection(state, nowMillis)}

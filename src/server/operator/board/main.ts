@@ -17,6 +17,7 @@ const find = (id: string): HTMLElement => {
 
 const board = find("board")
 let view: Omit<View, "nowMillis"> = {
+  heardMillis: undefined,
   state: NOTHING_KNOWN,
   link: "connecting",
   said: "",
@@ -52,6 +53,9 @@ const onFilter = (filter: string): void => update({ filter })
 show()
 setInterval(showSoon, TICK_MILLIS)
 connect("/api/events", {
-  event: (name, data) => update({ state: AFTER[name](view.state, data, Date.now()) }),
+  event: (name, data) => {
+    const heardMillis = Date.now()
+    update({ state: AFTER[name](view.state, data, heardMillis), heardMillis })
+  },
   link: (link: Link) => update({ link })
 })

@@ -159,6 +159,7 @@ describe.skipIf(!Browser.isThere)(Browser.titled("the board in Chromium"), () =>
       server.breakStreams("away")
       yield* sees("#live", "reconnecting")
       expect(yield* textOf('[role="status"]')).toBe("Connection lost, reconnecting.")
+      expect(yield* textOf("#as-of")).toMatch(/^as of .*\d\d:\d\d:\d\d$/)
       yield* sees("#bets", 1562)
       server.send("standing", standingOf([finishedOf(9, 77)], now))
       // A browser never tries again by itself after such an answer.
@@ -169,6 +170,7 @@ describe.skipIf(!Browser.isThere)(Browser.titled("the board in Chromium"), () =>
       yield* sees("#live", "live")
       yield* sees("#bets", 77)
       expect(yield* textOf('[role="status"]')).toBe("Connected again.")
+      expect(yield* textOf("#as-of")).toBe("")
     })
   )
 
