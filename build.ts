@@ -1,8 +1,8 @@
 /**
  * Builds the shipped command: `dist/lottery.cjs`, a folder with the scripts that it loads and the
- * files of the live board, and the notices of the bundled packages. The folder is named after a hash of its content and is complete
- * before `lottery.cjs` refers to it. Builds can therefore run concurrently, and the command never
- * starts with an incomplete build.
+ * files of the live board, and the notices of the bundled packages. The folder is named after a
+ * hash of its content and is complete before `lottery.cjs` refers to it. Builds can therefore run
+ * concurrently, and the command never starts with an incomplete build.
  */
 import { execFile } from "node:child_process"
 import { createHash } from "node:crypto"

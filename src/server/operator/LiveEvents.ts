@@ -6,8 +6,6 @@ import { Schema } from "effect"
 import { Agency } from "../../domain/Agency.ts"
 import { AgencyStanding, DrawStanding } from "./DrawStanding.ts"
 
-export { MAX_RATES, MAX_REFUSALS, MAX_SILENCE_MILLIS, RATE_MILLIS } from "./LiveLimits.ts"
-
 /** `standing`: the draw, its totals, and the agencies that changed. */
 export const StandingEvent = Schema.Struct({
   /** True if `agencies` are all of them, and false if they replace some of the known ones. */

@@ -6,7 +6,5 @@
 /** Time between two points of `RatesEvent`, and how many of them a server keeps: ten minutes. */
 export const RATE_MILLIS = 2000
 export const MAX_RATES = 300
-/** How many refusals a server keeps. */
-export const MAX_REFUSALS = 50
 /** A board hears something at least this often, or the connection is broken. */
 export const MAX_SILENCE_MILLIS = 5000

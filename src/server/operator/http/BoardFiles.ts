@@ -8,6 +8,7 @@ import { fileUnavailable } from "../../../domain/FileUnavailable.ts"
 const FILES = [
   { path: "/", file: "board.html", contentType: "text/html; charset=utf-8" },
   { path: "/board.css", file: "board.css", contentType: "text/css; charset=utf-8" },
+  { path: "/board.svg", file: "board.svg", contentType: "image/svg+xml" },
   { path: "/board.js", file: "board.js", contentType: "text/javascript; charset=utf-8" }
 ] as const
 

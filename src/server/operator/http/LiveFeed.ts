@@ -11,6 +11,7 @@ import type { StoreUnavailable } from "../../store/BetStore.ts"
 import * as CommitMetrics from "../../store/CommitMetrics.ts"
 import type { DrawStanding } from "../DrawStanding.ts"
 import * as LiveEvents from "../LiveEvents.ts"
+import { MAX_RATES, MAX_SILENCE_MILLIS, RATE_MILLIS } from "../LiveLimits.ts"
 import { StandingTopic, WholeTopic } from "./LiveTopics.ts"
 
 export interface LiveFeed {
@@ -34,13 +35,13 @@ const makeRates = () => {
   return (bets: number, at: number): ReadonlyArray<number> | undefined => {
     const millis = at - (before?.at ?? Number.NEGATIVE_INFINITY)
     // A look may come a moment early.
-    const missing = Math.floor((millis + LOOK_MILLIS / 2) / LiveEvents.RATE_MILLIS)
+    const missing = Math.floor((millis + LOOK_MILLIS / 2) / RATE_MILLIS)
     if (missing === 0) return undefined
     // Books that are discarded or excluded make the total smaller.
     const added = before === undefined ? 0 : Math.max(0, bets - before.bets)
     const rate = Math.round((1000 * added) / millis)
-    const points = before === undefined ? [] : Array(Math.min(missing, LiveEvents.MAX_RATES))
-    perSecond = [...perSecond, ...points.fill(rate)].slice(-LiveEvents.MAX_RATES)
+    const points = before === undefined ? [] : Array(Math.min(missing, MAX_RATES))
+    perSecond = [...perSecond, ...points.fill(rate)].slice(-MAX_RATES)
     before = { bets, at }
     return perSecond
   }
@@ -71,7 +72,7 @@ export const make = Effect.fnUntraced(function* (
     const seconds = CommitMetrics.medianSeconds()
     const commitMillis = seconds === undefined ? null : 1000 * seconds
     const isSame = connections === told?.connections && commitMillis === told.commitMillis
-    if (isSame && at - told!.at < LiveEvents.MAX_SILENCE_MILLIS) return
+    if (isSame && at - told!.at < MAX_SILENCE_MILLIS) return
     told = { version, connections, commitMillis, at }
     server.set(told)
   }
@@ -95,7 +96,7 @@ export const make = Effect.fnUntraced(function* (
       standings.set(standing.value)
       const perSecond = nextRate(standing.value.total.bets, yield* monotonicMillis)
       if (perSecond !== undefined) {
-        rates.set({ everyMillis: LiveEvents.RATE_MILLIS, until: at, perSecond })
+        rates.set({ everyMillis: RATE_MILLIS, until: at, perSecond })
       }
     }
     noteServer(at)
@@ -107,7 +108,7 @@ export const make = Effect.fnUntraced(function* (
     const start = yield* monotonicMillis
     yield* tick
     const took = (yield* monotonicMillis) - start
-    const pause = isWatched() ? LOOK_MILLIS : LiveEvents.RATE_MILLIS
+    const pause = isWatched() ? LOOK_MILLIS : RATE_MILLIS
     yield* Effect.sleep(Math.max(pause - took, REST_FACTOR * took))
   }).pipe(Effect.forever, Effect.forkScoped)
 
