@@ -49,3 +49,24 @@ it.each(KNOWN_KEYS)("docs/settings.md has the setting %s", (key) => {
   const flag = key.startsWith("LOTTERY_") ? key.slice(8).toLowerCase().replaceAll("_", "-") : ""
   expect(settings).toContain(flag === "" ? `\`${key}\`` : `\`--${flag}`)
 })
+
+describe("docs/metrics.md", () => {
+  const namesIn = (document: string, heading: string) =>
+    Documents.rowsOf(document, heading).map(([name]) => Documents.codeOf(name!)[0]!)
+
+  it("has every metric that an alert or a query uses", () => {
+    const metrics = namesIn("docs/metrics.md", "The metrics")
+    const queries = Documents.rowsOf("docs/metrics.md", "Several servers")
+    const text = `${Documents.textOf("docs/alerts.yaml")}${queries}`
+    const names = text.match(/\b(lottery|process|nodejs)_\w+/g) ?? []
+    expect(names.length).toBeGreaterThan(20)
+    for (const name of names) expect(metrics).toContain(name.replace(/_(bucket|sum|count)$/, ""))
+  })
+
+  it("has every rejection code, and the reasons to refuse a connection", () => {
+    const reasons = namesIn("docs/metrics.md", "Reasons of refusals")
+    const codes = namesIn("docs/wire.md", "Rejection codes")
+    const onArrival = ["NoPlace", "HandshakeFailed", "HandshakeEvicted", "NotTls", "Evicted"]
+    expect(reasons).toEqual([...codes, ...onArrival])
+  })
+})

@@ -24,6 +24,26 @@ export const headingsOf = (document: string): ReadonlyArray<string> =>
       .matchAll(/^#+ (.+)$/gm)
   ].map(([, heading]) => heading!)
 
+/** The rows of the first table below a heading, without its head: the cells of each. */
+export const rowsOf = (document: string, heading: string): ReadonlyArray<ReadonlyArray<string>> => {
+  const [, below = ""] = textOf(document).split(`\n## ${heading}\n`)
+  const [table = ""] = /(?:^\|.*\|\n)+/m.exec(below) ?? []
+  return table
+    .trim()
+    .split("\n")
+    .slice(2)
+    .map((row) =>
+      row
+        .split("|")
+        .slice(1, -1)
+        .map((cell) => cell.trim())
+    )
+}
+
+/** The words of a cell that are set as code. */
+export const codeOf = (cell: string): ReadonlyArray<string> =>
+  [...cell.matchAll(/`([^`]+)`/g)].map(([, word]) => word!)
+
 /** The part of a link after `#` that leads to a heading, as GitHub makes it. */
 export const anchorOf = (heading: string): string =>
   heading
