@@ -111,8 +111,11 @@ export const startLottery = Effect.fnUntraced(function* (run: Run) {
     Effect.callback<RegExpExecArray>((resume) => {
       look = () => {
         const match = pattern.exec(outcome.stderr)
-        if (match !== null) resume(Effect.succeed(match))
-        else if (Deferred.isDoneUnsafe(ended)) {
+        if (match !== null) {
+          // A process may log megabytes after this line.
+          look = () => {}
+          resume(Effect.succeed(match))
+        } else if (Deferred.isDoneUnsafe(ended)) {
           resume(Effect.die(new Error(`ended without ${pattern}: ${outcome.stderr}`)))
         }
       }
