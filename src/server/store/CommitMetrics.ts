@@ -20,6 +20,13 @@ const FAILURES = {
   StoreBroken: Metric.withAttributes(failures, { reason: "broken" })
 }
 
+/** Starts the failures at 0: Prometheus counts no increase up to the first value of a series. */
+export const noFailures = Effect.forEach(
+  Object.values(FAILURES),
+  (counter) => Metric.update(counter, 0),
+  { discard: true }
+)
+
 const durations = Metric.histogram("lottery_commit_duration_seconds", {
   description: "Duration of commits, with their data sync",
   boundaries: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]

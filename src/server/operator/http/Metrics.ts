@@ -9,6 +9,7 @@ import { Memory } from "../../admission/MessageMemory.ts"
 import { Places } from "../../admission/Places.ts"
 import { Refusals } from "../../admission/Refusals.ts"
 import { Lottery } from "../../lottery/Lottery.ts"
+import * as CommitMetrics from "../../store/CommitMetrics.ts"
 import type { HttpConnections } from "./HttpConnections.ts"
 import * as ProcessFigures from "./ProcessFigures.ts"
 
@@ -90,6 +91,7 @@ export const make = Effect.fnUntraced(function* (info: Labels, http: HttpConnect
   const places = yield* Places
   const memory = yield* Memory
   const refusals = yield* Refusals
+  yield* CommitMetrics.noFailures
   return Effect.gen(function* () {
     const held = yield* memory.held
     const registry = new Map(yield* Metric.MetricRegistry)
