@@ -22,7 +22,7 @@ import { temporaryFolder } from "../../support/TemporaryFolder.ts"
 
 const MAX_BYTES = 5 * 1024 * 1024
 const LOADED =
-  /^dist\/command-[1-9a-f][0-9a-f]*\/([\w-]+\.cjs(\.compiled)?|worker\.mjs|board\.(html|css|js|svg))$/
+  /^dist\/command-[1-9a-f][0-9a-f]*\/([\w-]+\.cjs(\.compiled)?|worker\.mjs|board\.\w+)$/
 /** Its licence requires its notice with every copy. */
 const BUNDLED = ["effect", "@effect/platform-node", "@effect/sql-pg", "@peculiar/x509", "asn1js"]
 const NOT_BUNDLED = ["rolldown", "vitest", "fast-check", "undici", "typescript"]

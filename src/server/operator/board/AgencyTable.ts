@@ -26,7 +26,9 @@ const row = (one: AgencyStanding, serverMillis: number): TemplateResult => {
     <td role="cell" data-field="state">${state}</td>
     <td role="cell" data-field="bets" data-value=${bets}>${Words.count(bets)}</td>
     ${progress(one)}
-    <td role="cell" data-field="rate" data-value=${perSecond ?? nothing}>${Words.rate(perSecond)}</td>
+    <td role="cell" data-field="rate" data-value=${perSecond ?? nothing}
+      >${Words.rate(perSecond)}</td
+    >
     <td role="cell" data-field="last" data-value=${lastActivity ?? nothing}>${last}</td>
   </tr>`
 }

@@ -18,11 +18,10 @@ export interface View extends Connected {
 const plotSection = (state: LiveState): TemplateResult => {
   const now = Words.measure(rateOf(state))
   const highest = Words.measure(highestRate(state))
+  const text = `now ${now} a second, highest ${highest} in the last ten minutes`
   return html`<section class="rates" aria-labelledby="rates-heading">
     <h2 id="rates-heading">Bets a second</h2>
-    <p id="rates-text">
-      ${state.rates === undefined ? nothing : `now ${now} a second, highest ${highest} in the last ten minutes`}
-    </p>
+    <p id="rates-text">${state.rates === undefined ? nothing : text}</p>
     <div aria-hidden="true">
       <p id="reading"></p>
       <div id="plot"></div>

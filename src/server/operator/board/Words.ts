@@ -34,7 +34,8 @@ export const percent = (done: number, all: number): number =>
 /** `3 of 5 agencies have finished` */
 export const finished = (done: number, all: number): string => {
   const agencies = all === 1 ? "agency" : "agencies"
-  return `${count(done)} of ${count(all)} ${agencies} ${done === 1 || all === 1 ? "has" : "have"} finished`
+  const have = done === 1 || all === 1 ? "has" : "have"
+  return `${count(done)} of ${count(all)} ${agencies} ${have} finished`
 }
 
 const SECOND = 1000
