@@ -32,8 +32,7 @@ const USER = "10001:10001"
 const ENTRYPOINT = ["node", "/app/lottery.cjs"]
 const CONTAINER = join(import.meta.dirname, "contained.sh")
 /** The files that the command loads. */
-const LOADED =
-  /^app\/command-[0-9a-f]{16}\/([\w-]+\.cjs(\.compiled)?|worker\.mjs|board\.\w+)$/
+const LOADED = /^app\/command-[0-9a-f]{16}\/([\w-]+\.cjs(\.compiled)?|worker\.mjs|board\.\w+)$/
 const BOOK = "Santiago,Lorca,30904465,1999-03-17,7574\nAgustina,Rojas,28337502,1980-01-02,1\n"
 
 /** Runs a program as process 1 of a new PID namespace, which ends when `unshare` is killed. */

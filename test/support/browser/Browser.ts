@@ -7,6 +7,9 @@ import { createRequire } from "node:module"
 import { Effect } from "effect"
 import { type Browser, chromium, type Page } from "playwright-core"
 
+/** How long a page may take to show what a test waits for. */
+const PATIENCE_MILLIS = 10_000
+
 const CHROMIUM = "/usr/bin/chromium"
 
 export const isThere = existsSync(CHROMIUM)
@@ -43,6 +46,7 @@ export const open = (browser: Browser, window: Window) =>
     Effect.promise(async (): Promise<WatchedPage> => {
       const { colorScheme, height, width } = window
       const page = await browser.newPage({ viewport: { height, width }, colorScheme })
+      page.setDefaultTimeout(PATIENCE_MILLIS)
       const complaints: Array<string> = []
       const origins = new Set<string>()
       page.on("console", (message) => {
