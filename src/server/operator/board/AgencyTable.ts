@@ -16,7 +16,7 @@ const progress = ({ agency, bets, bookBets, excluded }: AgencyStanding): Templat
   </td>`
 }
 
-// The roles keep the table one where the style sheet of a narrow window lays out its rows anew.
+// A style sheet that changes the display of rows takes their roles from them in some browsers.
 const row = (one: AgencyStanding, serverMillis: number): TemplateResult => {
   const { agency, bets, lastActivity, perSecond } = one
   const state = stateOf(one)

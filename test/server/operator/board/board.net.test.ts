@@ -1,6 +1,6 @@
 /**
  * Goal: in a real browser, the board shows what its server says and nothing else, keeps to the
- * server's security policy, comes back after an interruption, and is usable by everybody. Method:
+ * server's security policy, comes back after an interruption, and is accessible. Method:
  * Chromium loads the built board from a scripted server, which sends events of a made-up draw.
  */
 import { describe, expect, it } from "@effect/vitest"
@@ -219,7 +219,7 @@ describe.skipIf(!Browser.isThere)(Browser.titled("the board in Chromium"), () =>
     (["light", "dark"] as const).map((colorScheme) => ({ ...window, colorScheme }))
   )
 
-  it.live.each(windows)("is usable by everybody: $width pixels, $colorScheme", (window) =>
+  it.live.each(windows)("is accessible and fits: $width pixels, $colorScheme", (window) =>
     Effect.gen(function* () {
       const board = yield* start(window)
       for (const [name, play] of Object.entries(scenes)) {
@@ -234,7 +234,7 @@ describe.skipIf(!Browser.isThere)(Browser.titled("the board in Chromium"), () =>
     })
   )
 
-  it.live("draws its plot anew in another colour scheme and another width", () =>
+  it.live("draws its plot again in another colour scheme and another width", () =>
     Effect.gen(function* () {
       const { act, evaluate, load, page, sees, server } = yield* start()
       server.send("standing", taking)
@@ -275,7 +275,7 @@ describe.skipIf(!Browser.isThere)(Browser.titled("the board in Chromium"), () =>
       yield* act(() => page.locator("tbody tr").nth(1).waitFor({ state: "detached" }))
       expect(yield* textOf("tbody th")).toBe("9996")
       expect(yield* textOf("#shown")).toBe("1 of 10,000 match")
-      // What changes while somebody types disturbs neither the filter nor the focus.
+      // A change while a person types disturbs neither the filter nor the focus.
       server.send("standing", standingOf([finishedOf(9996, 91)], now, {}, { whole: false }))
       yield* sees('tr[data-agency="9996"] [data-field=bets]', 91)
       yield* act(() => page.keyboard.press("Backspace"))
