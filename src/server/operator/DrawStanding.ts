@@ -93,6 +93,9 @@ export const NOT_LIVE: Live = {
   bookBets: null
 }
 
+/** The agencies of one answer or event, which takes some 200 bytes for each. */
+export const MAX_LISTED_AGENCIES = 10_000
+
 /** What a store knows of a draw and its agencies. */
 export interface Stored {
   readonly id: DrawId

@@ -11,6 +11,7 @@ import * as Socket from "effect/socket/Socket"
 import { SocketServer } from "effect/socket/SocketServer"
 import { Lottery } from "../../lottery/Lottery.ts"
 import { BetStore } from "../../store/BetStore.ts"
+import { MAX_LISTED_AGENCIES } from "../DrawStanding.ts"
 import * as ServerStanding from "../ServerStanding.ts"
 import { Served } from "./Control.ts"
 import * as ControlActs from "./ControlActs.ts"
@@ -26,8 +27,6 @@ const SILENCE_TIMEOUT = "30 seconds"
 const READ_TIMEOUT = "1 second"
 /** Maximum bytes that a connection may send; an act takes some hundred. */
 const MAX_RECEIVED_BYTES = 1024 * 1024
-/** Maximum agencies of a standing, which takes some 150 bytes for each. */
-const MAX_STANDING_AGENCIES = 10_000
 
 const CLOSED = new Socket.SocketError({ reason: new Socket.SocketCloseError({ code: 1000 }) })
 
@@ -110,7 +109,7 @@ const layerHandlers = Served.toLayer(
       // Before the answer, after which another book may arrive at once.
       changed: lookAgain
     })
-    const isBounded = draw.agencies.length <= MAX_STANDING_AGENCIES
+    const isBounded = draw.agencies.length <= MAX_LISTED_AGENCIES
     return Served.of({
       ...acts,
       Standing: (asked) => (asked.draw === draw.id && isBounded ? standing : Effect.succeed(null))

@@ -28,9 +28,6 @@ export interface Options extends Watched.Options {
   readonly boardFolder?: string
 }
 
-/** Connections that HTTP may have open. More are closed as they arrive. */
-export const MAX_CONNECTIONS = 512
-
 /** What one connection may cost; times are in milliseconds. */
 const LIMITS = {
   maxHeaderSize: 8 * 1024,
@@ -57,7 +54,7 @@ const warnIfPublic = (host: string) =>
 
 const makeServer = (): NodeHttp.Server => {
   const server = NodeHttp.createServer(LIMITS)
-  server.maxConnections = MAX_CONNECTIONS
+  server.maxConnections = HttpConnections.MAX_CONNECTIONS
   server.timeout = SILENCE_MILLIS
   return server
 }

@@ -2,6 +2,9 @@
 import type * as Http from "node:http"
 import type * as Net from "node:net"
 
+/** Connections that HTTP may have open. More are closed as they arrive. */
+export const MAX_CONNECTIONS = 512
+
 export interface HttpConnections {
   readonly sockets: ReadonlySet<Net.Socket>
   /** The boards that are open, each by an object of its own. */

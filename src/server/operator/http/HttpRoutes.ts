@@ -3,14 +3,12 @@ import { Effect, Layer, Option, Schema } from "effect"
 import * as HttpRouter from "effect/http/HttpRouter"
 import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
-import { DrawStanding } from "../DrawStanding.ts"
+import { DrawStanding, MAX_LISTED_AGENCIES } from "../DrawStanding.ts"
 import * as BoardFiles from "./BoardFiles.ts"
 import { type Serving, Watched } from "./Watched.ts"
 
 /** Boards that may be open at once. */
 const MAX_BOARDS = 128
-/** Agencies that a standing may list; a whole one takes some 200 bytes for each. */
-const MAX_LISTED_AGENCIES = 10_000
 
 const text = (status: number, line: string, contentType = "text/plain; charset=utf-8") =>
   HttpServerResponse.text(`${line}\n`, { status, contentType })

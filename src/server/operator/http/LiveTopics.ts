@@ -4,7 +4,7 @@
  */
 import { Schema } from "effect"
 import type { Agency } from "../../../domain/Agency.ts"
-import type { AgencyStanding, DrawStanding } from "../DrawStanding.ts"
+import { type AgencyStanding, type DrawStanding, MAX_LISTED_AGENCIES } from "../DrawStanding.ts"
 import { StandingEvent } from "../LiveEvents.ts"
 
 export interface Topic {
@@ -37,9 +37,6 @@ export class WholeTopic<A> implements Topic {
   readonly version = (): number => this.changes
   readonly since = (): Uint8Array => this.event
 }
-
-/** Agencies that an event may list; a whole event takes some 200 bytes for each. */
-const MAX_LISTED_AGENCIES = 10_000
 
 const encodeStanding = Schema.encodeSync(Schema.fromJsonString(StandingEvent))
 
