@@ -71,7 +71,7 @@ export const tryPorts = Effect.fn("Server.tryPorts")(function* ({
 }, Effect.scoped)
 
 /** Waits forever or, with `once`, until every agency has its winners. Fails if the store breaks. */
-export const untilDone = Effect.fn("Server.untilDone")(function* (once: boolean) {
+export const untilDone = Effect.fnUntraced(function* (once: boolean) {
   yield* Server
   const lottery = yield* Lottery
   const store = yield* BetStore
@@ -80,7 +80,7 @@ export const untilDone = Effect.fn("Server.untilDone")(function* (once: boolean)
   yield* logAction("server_done", "success")
 })
 
-const make = Effect.fn("Server.make")(function* (options: ServerOptions) {
+const make = Effect.fnUntraced(function* (options: ServerOptions) {
   const { connectionsCloseTimeout } = yield* ServerLimits
   const { receive } = yield* Reception
   const bets = yield* listenOn(options, options.port, "bets")

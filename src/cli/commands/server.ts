@@ -10,6 +10,7 @@ import { CurrentTls } from "../../server/admission/Certificates.ts"
 import { Identity } from "../../server/admission/Identity.ts"
 import { defaultLimits, ServerLimits } from "../../server/admission/ServerLimits.ts"
 import { Lottery } from "../../server/lottery/Lottery.ts"
+import { EXPECTED_COLLECTOR, parseCollector } from "../../server/operator/Collector.ts"
 import * as ControlServer from "../../server/operator/control/ControlServer.ts"
 import { ControlSocket } from "../../server/operator/control/ControlSocket.ts"
 import * as Server from "../../server/Server.ts"
@@ -79,6 +80,12 @@ export const settings = {
   }),
   once: Setting.flag("once", "Exit when every agency has its winners"),
   http: HttpSettings.settings,
+  otlp: Setting.optional("otlp", "<url>", {
+    description: "Export traces to the OpenTelemetry collector at this URL, by OTLP over HTTP",
+    schema: SettingText.fromText(EXPECTED_COLLECTOR, parseCollector),
+    keys: ["OTEL_EXPORTER_OTLP_ENDPOINT"],
+    secret: true
+  }),
   identity: ServerIdentity.settings,
   limits: LimitSettings.settings
 }
@@ -132,6 +139,15 @@ const lotteryLayer = (draw: Draw, store: StoreUrl.StoreUrl) => {
 /** Loaded on demand: Effect's HTTP server is slow to load. */
 const loadHttp = Effect.promise(() => import("../../server/operator/http/Http.ts"))
 
+const NO_TRACES = { tracer: Layer.empty, flush: Layer.empty }
+
+/** Loads the exporter only if there is a collector: it is large. */
+const tracesOf = Effect.fnUntraced(function* ({ draw, otlp }: Given) {
+  if (Option.isNone(otlp)) return NO_TRACES
+  const { make } = yield* Effect.promise(() => import("../../server/operator/Traces.ts"))
+  return yield* make(otlp.value, draw)
+})
+
 export const server = Command.make(
   "server",
   settings,
@@ -159,7 +175,8 @@ export const server = Command.make(
       http: http && SettingText.showAddress(http),
       tls: tls !== undefined,
       certificates: identity.certificates,
-      tokens: identity.tokens !== undefined
+      tokens: identity.tokens !== undefined,
+      otlp: Option.getOrUndefined(given.otlp)?.url
     })
     yield* ServerIdentity.warnIfOpen(host, { identity, tls })
     yield* Server.tryPorts(ports)
@@ -168,9 +185,12 @@ export const server = Command.make(
       Layer.succeed(CurrentTls, tls),
       Layer.succeed(ServerLimits, limits)
     )
+    const traces = yield* tracesOf(given)
     const listening = Server.Server.layer(ports).pipe(
+      // The last spans are sent while the store closes, which has the longest timeout.
+      Layer.provideMerge(traces.flush),
       Layer.provideMerge(lotteryLayer(draw, store)),
-      Layer.provide(admission)
+      Layer.provide([admission, traces.tracer])
     )
     const watched =
       http === undefined

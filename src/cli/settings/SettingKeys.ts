@@ -10,7 +10,7 @@ const FLAGS = (
   "count csv days dialect dialect-timeout document draw every expect first-byte-timeout " +
   "first-name handshake-timeout host http http-host idle-timeout json keep-alive last-name " +
   "log-format log-level max-connections max-errors max-memory max-rejects max-unidentified " +
-  "message message-timeout missing names number number-from once one-bet out packet-bytes " +
+  "message message-timeout missing names number number-from once one-bet otlp out packet-bytes " +
   "period port rejects seed server server-ip servers store timeout tls tls-ca tls-cert " +
   "tls-client-ca tls-key token tokens wait watch winners-port winners-server winning-number " +
   "write-timeout yes"
@@ -25,11 +25,18 @@ const COURSE_KEYS = (
   "server.consult_address"
 ).split(" ")
 
+/** The keys of OpenTelemetry. */
+const OTEL_KEYS = ["OTEL_EXPORTER_OTLP_ENDPOINT"]
+
 /** `LOTTERY_WINNERS_PORT` for `winners-port`. */
 export const environmentName = (flag: string): string =>
   `LOTTERY_${flag.toUpperCase().replaceAll("-", "_")}`
 
-export const KNOWN_KEYS: ReadonlyArray<string> = [...FLAGS.map(environmentName), ...COURSE_KEYS]
+export const KNOWN_KEYS: ReadonlyArray<string> = [
+  ...FLAGS.map(environmentName),
+  ...COURSE_KEYS,
+  ...OTEL_KEYS
+]
 
 /** The keys that are not settings, in a form that is safe to show. */
 export const unknownOf = (keys: ReadonlyArray<string>): ReadonlyArray<string> => {

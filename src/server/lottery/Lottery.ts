@@ -3,7 +3,6 @@
  * barrier until every agency has finished, holds the draw once and returns each agency's winners.
  */
 import {
-  Clock,
   Context,
   Data,
   Deferred,
@@ -31,6 +30,7 @@ import {
 import { numberOf } from "../store/Closing.ts"
 import type { DrawMismatch, StoredDraw } from "../store/StoredDraw.ts"
 import { type BetCounts, Book, type BookConnection, sumOfCounts } from "./Book.ts"
+import { closeIfDue, untilDue } from "./CloseTime.ts"
 import { MAX_COMPARISONS } from "./Comparison.ts"
 import * as DrawLog from "./DrawLog.ts"
 import type { Overview } from "./Overview.ts"
@@ -51,11 +51,6 @@ export class UnknownAgency extends Data.TaggedError("UnknownAgency")<{
 
 /** Maximum books that are read for a digest at the same time. Each read takes up to 1 MiB. */
 const MAX_DIGESTING = 4
-
-/** Maximum time until the next look at a draw with a close time: the clock may be changed. */
-const MAX_LOOK_INTERVAL_MILLIS = 60_000
-/** Time until the next look after the close time, while no book is finished yet. */
-const OVERDUE_LOOK_INTERVAL_MILLIS = 1000
 
 /** An agency's own winners. */
 export interface Winners {
@@ -220,19 +215,22 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
     yield* Deferred.succeed(barrier, { winningNumber, documents })
   })
 
-  /** Records the number, if it is known, and the draw; then opens the barrier. */
-  const holdDraw = Effect.fn("Lottery.draw")(function* (stored: StoredDraw) {
-    const winningNumber = numberOf(stored)
-    if (winningNumber === undefined) {
-      if (!isNumberAwaited) yield* DrawLog.waitingForNumber
-      isNumberAwaited = true
-      return
-    }
+  /** Records the number and the draw; then opens the barrier. */
+  const record = Effect.fn("Lottery.draw")(function* (winningNumber: number) {
     yield* store.recordNumber(winningNumber)
     // From now on no book changes, but one may have been discarded and its agency excluded.
     yield* applyProgress(yield* store.progress)
     if (yield* store.recordDraw) hasRecordedDraw = true
     yield* openBarrier(winningNumber)
+    yield* Effect.annotateCurrentSpan("lottery.agencies", draw.agencies.length - excluded.size)
+  })
+
+  /** Holds the draw if its number is known. */
+  const holdDraw = Effect.fnUntraced(function* (stored: StoredDraw) {
+    const winningNumber = numberOf(stored)
+    if (winningNumber !== undefined) return yield* record(winningNumber)
+    if (!isNumberAwaited) yield* DrawLog.waitingForNumber
+    isNumberAwaited = true
   })
 
   /** Reads the store again and holds the draw if it is due. */
@@ -240,7 +238,7 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
     finishedMeanwhile.clear()
     const stored = Option.getOrThrow(yield* store.draw)
     closesAt = stored.closesAt
-    if (closesAt !== undefined) yield* store.closeIfDue
+    yield* closeIfDue(store, closesAt)
     yield* applyProgress(yield* store.progress)
     if (standings.allFinished() && !(yield* Deferred.isDone(barrier))) yield* holdDraw(stored)
   }).pipe(
@@ -279,8 +277,8 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
   })
 
   // A server that starts after the close time closes the books before it accepts.
-  if (closesAt !== undefined) {
-    for (const { agency, bets } of yield* store.closeIfDue) yield* DrawLog.excluded(agency, bets)
+  for (const { agency, bets } of yield* closeIfDue(store, closesAt)) {
+    yield* DrawLog.excluded(agency, bets)
   }
   const progress = yield* store.progress
   for (const [agency, found] of progress) if (found.excluded) yield* noteExcluded(agency)
@@ -293,9 +291,7 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
   /** Waits until a look is requested or, with a close time, until that time. */
   const untilNextLook = Effect.gen(function* () {
     if (closesAt === undefined || standings.allFinished()) return yield* lookRequested.await
-    const left = closesAt - (yield* Clock.currentTimeMillis)
-    const wait = left > 0 ? Math.min(left, MAX_LOOK_INTERVAL_MILLIS) : OVERDUE_LOOK_INTERVAL_MILLIS
-    yield* Effect.raceFirst(lookRequested.await, Effect.sleep(wait))
+    yield* Effect.raceFirst(lookRequested.await, untilDue(closesAt))
   })
   yield* untilNextLook.pipe(
     Effect.andThen(lookRequested.close),

@@ -92,7 +92,7 @@ export const make = (
     seen = now
   })
 
-  const add = Effect.fn("Upload.commit")(function* (batch: BetBatch, last: boolean) {
+  const add = Effect.fnUntraced(function* (batch: BetBatch, last: boolean) {
     const { bets, edition } = seen
     const finished = last ? { sha256: yield* digest.of(seen, batch) } : undefined
     yield* store.append(agency, bets, batch, { last: finished, edition })
@@ -101,7 +101,7 @@ export const make = (
     yield* book.makeWriter(connection)
   })
 
-  const recordFinish = Effect.fn("Upload.finish")(function* (sha256: string) {
+  const recordFinish = Effect.fnUntraced(function* (sha256: string) {
     yield* store.finish(agency, seen.bets, { sha256, edition: seen.edition })
     yield* book.makeWriter(connection)
   })

@@ -27,16 +27,23 @@ import * as TextLineSession from "./TextLineSession.ts"
 export type Port = "bets" | "winners"
 
 /** Serves a connection until it ends; the scope closes it. */
-export const serve = Effect.fn("Connection.serve")(
+export const serve = Effect.fn("Connection.serve", { kind: "server" })(
   function* (socket: Socket, link: Net.Socket, port: Port, letIn: Omit<Peer, "connection">) {
     const { lingerTimeout, writeTimeout } = yield* ServerLimits
     const { ip, memory } = letIn
+    yield* Effect.annotateCurrentSpan({
+      "client.address": ip,
+      "client.port": link.remotePort,
+      "lottery.port": port
+    })
     yield* Effect.addFinalizer(() => memory.giveUp)
     const connection = yield* PeerConnection.make(socket, link, memory.room)
     const write = writeInTime(connection.write, writeTimeout, link)
     const peer: Peer = { ...letIn, connection: { ...connection, write } }
     const detected = detectDialect(peer, port)
-    yield* Effect.flatMap(detected, (dialect) => SESSIONS[dialect].run(peer)).pipe(
+    yield* detected.pipe(
+      Effect.tap((dialect) => Effect.annotateCurrentSpan("lottery.dialect", dialect)),
+      Effect.flatMap((dialect) => SESSIONS[dialect].run(peer)),
       Effect.catchTag(["BadMessage", "TooSlow"], (reason) =>
         Effect.andThen(noteRefused(reason), logEnd(ip, reason.message))
       ),

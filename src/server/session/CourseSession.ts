@@ -175,7 +175,7 @@ const admit = Effect.fnUntraced(function* ({ peer, upload }: Conversation, agenc
   if (agency === upload?.agency) return
   yield* (yield* Lottery).admit(agency)
   yield* authorize(peer, agency)
-  if (upload === undefined) return
+  if (upload === undefined) return yield* Effect.annotateCurrentSpan("lottery.agency", agency)
   const own = `this connection belongs to agency ${upload.agency}`
   return yield* new BadMessage({ reason: `${own}, got a message for agency ${agency}`, agency })
 })

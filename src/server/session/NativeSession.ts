@@ -111,6 +111,7 @@ const greet = Effect.fnUntraced(function* (conversation: Conversation) {
   }
   yield* lottery.admit(agency)
   yield* authorize(peer, agency, token)
+  yield* Effect.annotateCurrentSpan("lottery.agency", agency)
   const upload = yield* lottery.upload(agency, bookConnection, hello.book?.bets)
   const resumed = yield* upload.resume
   conversation.isFinished = resumed.finished

@@ -30,6 +30,7 @@ import * as ConfigFile from "../../../src/cli/settings/ConfigFile.ts"
 import * as LogSettings from "../../../src/cli/settings/LogSettings.ts"
 import type * as Setting from "../../../src/cli/settings/Setting.ts"
 import * as SettingKeys from "../../../src/cli/settings/SettingKeys.ts"
+import { EXPECTED_COLLECTOR } from "../../../src/server/operator/Collector.ts"
 
 interface Case {
   readonly name: string
@@ -212,6 +213,17 @@ const CASES: Readonly<Record<string, Readonly<Record<string, Case>>>> = {
       wrong: ["2026-12-01T21:00:00", "expected a time with its offset"]
     },
     once: { fallback: false, name: "once", ...SWITCH },
+    otlp: {
+      fallback: NONE,
+      name: "otlp",
+      text: "https://collector:4318/base/",
+      value: Option.some({
+        url: "https://collector:4318/base/v1/traces",
+        authorization: Option.none()
+      }),
+      keys: ["OTEL_EXPORTER_OTLP_ENDPOINT"],
+      wrong: ["collector:4318", EXPECTED_COLLECTOR]
+    },
     tlsCert: { name: "tls-cert", ...FILE },
     tlsKey: { name: "tls-key", ...FILE },
     tlsClientCa: { name: "tls-client-ca", ...FILE },

@@ -26,6 +26,17 @@ interface Act<A> {
   readonly result?: (changed: A) => ActionFields
 }
 
+/** The attributes of an act's span, by their keys in the log. */
+const ATTRIBUTES: Readonly<Record<string, string>> = {
+  agencia: "lottery.agency",
+  cantidad: "lottery.bets",
+  closes_at: "lottery.closes_at",
+  winning_number: "lottery.winning_number"
+}
+
+const attributesOf = (fields: ActionFields) =>
+  Object.fromEntries(Object.entries(fields).map(([key, value]) => [ATTRIBUTES[key] ?? key, value]))
+
 /** The server that has the store open serves another draw of that store. */
 class WrongDraw extends Data.TaggedError("WrongDraw")<{
   readonly served: DrawId
@@ -45,7 +56,16 @@ export const make = ({ changed, draw, log, store }: Place) => {
       asked === draw
         ? Effect.ensuring(run, changed)
         : Effect.fail(new WrongDraw({ served: draw, asked }))
-    const logged = act.pipe(
+    const traced = act.pipe(
+      Effect.tap((done) => Effect.annotateCurrentSpan(attributesOf(result?.(done) ?? {}))),
+      // A root, because the command that asked exports no span.
+      Effect.withSpan(`Operator.${action}`, {
+        root: true,
+        kind: "server",
+        attributes: { "lottery.draw": asked, ...attributesOf(fields) }
+      })
+    )
+    const logged = traced.pipe(
       Effect.tap((done) => (result === undefined ? Effect.void : line("success", result(done)))),
       Effect.mapError(({ _tag: code, message: reason }) => new ActFailed({ code, reason })),
       Effect.tapError(({ reason }) => line("fail", { error: reason }))

@@ -5,7 +5,6 @@
 import * as NodeHttp from "node:http"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { Effect, Layer } from "effect"
-import { TracerDisabledWhen } from "effect/http/HttpMiddleware"
 import * as HttpRouter from "effect/http/HttpRouter"
 import * as HttpServer from "effect/http/HttpServer"
 import { logAction } from "../../../domain/ActionLog.ts"
@@ -71,9 +70,7 @@ const listen = Effect.fnUntraced(function* ({ boardFolder, host, hosts, port }: 
   const listening = yield* NodeHttpServer.make(() => server, options).pipe(
     Effect.mapError(({ cause }) => listenErrorOf({ host, port }, cause))
   )
-  yield* listening
-    .serve(guard(routes, new Set(hosts)))
-    .pipe(Effect.provideService(TracerDisabledWhen, () => true))
+  yield* listening.serve(guard(routes, new Set(hosts)))
   yield* Effect.addFinalizer(() =>
     Effect.sync(() => {
       for (const socket of http.sockets) socket.destroy()

@@ -3,7 +3,7 @@
  * share the next one, so that a thousand small agencies cost only a few syncs. Operators' acts are
  * committed alone, and overtake the writes that wait.
  */
-import { Clock, Deferred, Effect, Semaphore } from "effect"
+import { Clock, Deferred, Effect, Option, Semaphore, type Tracer } from "effect"
 import type { Agency } from "../../../domain/Agency.ts"
 import type { BetBatch } from "../../../domain/BetBatch.ts"
 import {
@@ -43,8 +43,6 @@ const sizeOf = (write: Write): number => {
   return WRITE_OVERHEAD_BYTES + rows
 }
 
-const betsOf = (write: Write): number => (write.kind === "append" ? write.count : 0)
-
 export type CommitFailure = StoreUnavailable | StoreBroken
 
 interface Group {
@@ -52,7 +50,19 @@ interface Group {
   /** One per write, or one failure for all of them. */
   readonly outcomes: Deferred.Deferred<ReadonlyArray<Outcome>, CommitFailure>
   bytes: number
+  /** The span of an act, which another fiber may commit. */
+  readonly parent?: Tracer.AnySpan | undefined
 }
+
+const countBets = (writes: ReadonlyArray<Write>): number =>
+  writes.reduce((bets, write) => bets + (write.kind === "append" ? write.count : 0), 0)
+
+/** Traces a commit, as part of what its first write is for. */
+const traced = ({ parent, writes }: Group) =>
+  Effect.withSpan("Store.commit", {
+    parent,
+    attributes: { "lottery.writes": writes.length, "lottery.bets": countBets(writes) }
+  })
 
 /**
  * Makes the writing half of a store from its `commit`, which durably stores all writes that it does
@@ -78,8 +88,8 @@ export const makeWriter = Effect.fnUntraced(function* (
   const commitGroup = (group: Group) =>
     Effect.suspend(() => {
       if (forming === group) forming = undefined
-      const bets = group.writes.reduce((sum, write) => sum + betsOf(write), 0)
-      return unlessBroken(CommitMetrics.timed(bets, commit(group.writes)))
+      const committed = CommitMetrics.timed(countBets(group.writes), commit(group.writes))
+      return traced(group)(unlessBroken(committed))
     }).pipe(CommitMetrics.countingFailures, Deferred.into(group.outcomes))
 
   /** Acts come before any group that waits, so that an operator waits for one commit at most. */
@@ -90,7 +100,8 @@ export const makeWriter = Effect.fnUntraced(function* (
   })
 
   const submitAct = Effect.fnUntraced(function* (act: Act) {
-    const group: Group = { writes: [act], outcomes: Deferred.makeUnsafe(), bytes: 0 }
+    const parent = Option.getOrUndefined(yield* Effect.option(Effect.currentSpan))
+    const group: Group = { writes: [act], outcomes: Deferred.makeUnsafe(), bytes: 0, parent }
     acts.push(group)
     // The next write that gets the permit commits the act, or this fiber if there is none before.
     yield* Effect.forkDetach(permit.withPermit(commitActs))

@@ -111,7 +111,9 @@ export const makeWriter = (postgres: Postgres, notify: Effect.Effect<void>) => {
       return "again"
     }
     const commit = CommitMetrics.timed(batch.count, update(agency, statement, diagnose))
-    yield* CommitMetrics.countingFailures(write(commit))
+    yield* Effect.withSpan(CommitMetrics.countingFailures(write(commit)), "Store.commit", {
+      attributes: { "lottery.writes": 1, "lottery.bets": batch.count }
+    })
     if (last !== undefined) yield* notify
   }, Effect.uninterruptible)
 

@@ -1,7 +1,7 @@
 /**
- * Goal: in a real browser, the board shows a whole draw as it happens, the same as `lottery status`,
- * while agencies of every dialect upload, one is killed and comes back, one is excluded, messages
- * are refused and the server is killed. Method: Chromium and processes of the built command.
+ * Goal: in a real browser, the board shows a whole draw as it happens, and the same as `lottery
+ * status`, while agencies of every dialect upload, one is killed and comes back, one is excluded,
+ * messages are refused and the server is killed. Method: Chromium, and processes of the command.
  */
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Schedule } from "effect"

@@ -1,6 +1,6 @@
 /** Group commit, with commits that wait for the test. */
 import { describe, expect, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber } from "effect"
+import { Deferred, Effect, Exit, Fiber, Option, Tracer } from "effect"
 import { BetBatch } from "../../../../src/domain/BetBatch.ts"
 import {
   BookMismatch,
@@ -56,8 +56,8 @@ const gatedFinishes = Effect.gen(function* () {
 })
 
 const FULL = new StoreUnavailable({ reason: "the disk is full" })
-const mismatch = (agency: number) =>
-  Exit.fail(new BookMismatch({ agency, bets: 0, stored: 10 * agency }))
+const mismatchOf = (agency: number) => new BookMismatch({ agency, bets: 0, stored: 10 * agency })
+const mismatch = (agency: number) => Exit.fail(mismatchOf(agency))
 
 describe("the writer of an embedded store", () => {
   it.effect("commits writes that wait for a commit together, and answers each", () =>
@@ -89,12 +89,46 @@ describe("the writer of an embedded store", () => {
     })
   )
 
+  it.effect("traces each commit within what its first write is for", () =>
+    Effect.gen(function* () {
+      const spans: Array<Tracer.Span> = []
+      const tracer = Tracer.make({
+        span: (options) => {
+          const span = new Tracer.NativeSpan(options)
+          spans.push(span)
+          return span
+        }
+      })
+      const { gate, discard, finish } = yield* gatedFinishes
+      const started = (name: string, write: Effect.Effect<unknown, unknown>) =>
+        write.pipe(Effect.withSpan(name), Effect.provideService(Tracer.Tracer, tracer), start)
+      const fibers = [
+        yield* started("first", finish(1)),
+        yield* started("second", finish(2)),
+        // Committed by the fiber of the second write.
+        yield* started("discard", discard(4, "act")),
+        yield* started("third", finish(5))
+      ]
+      yield* Deferred.succeed(gate, undefined)
+      yield* Fiber.joinAll(fibers)
+      const commits = spans.filter(({ name }) => name === "Store.commit")
+      const parentOf = ({ parent }: Tracer.Span) =>
+        spans.find(({ spanId }) => Option.exists(parent, (one) => one.spanId === spanId))?.name
+      expect(commits.map(parentOf)).toEqual(["first", "discard", "second"])
+      expect(commits.map(({ attributes }) => attributes.get("lottery.writes"))).toEqual([1, 1, 2])
+    })
+  )
+
   it.effect("fails all writes of a group whose commit fails, and no others", () =>
     Effect.gen(function* () {
       const { groups, gate, finish } = yield* gatedFinishes
-      const fibers = yield* Effect.forEach([1, 7, 2], (agency) => start(finish(agency)))
+      // Only the errors: the cause of a failed commit says in which span it failed, too.
+      const fibers = yield* Effect.forEach([1, 7, 2], (agency) =>
+        start(Effect.flip(finish(agency)))
+      )
       yield* Deferred.succeed(gate, undefined)
-      expect(yield* Fiber.joinAll(fibers)).toEqual([mismatch(1), Exit.fail(FULL), Exit.fail(FULL)])
+      const errors = [mismatchOf(1), FULL, FULL].map(Exit.succeed)
+      expect(yield* Fiber.joinAll(fibers)).toEqual(errors)
       expect(yield* Effect.exit(finish(9))).toEqual(mismatch(9))
       expect(groups).toEqual([[1], [7, 2], [9]])
     })

@@ -1,0 +1,28 @@
+/** The close time of a draw: how long to wait for it, and the closing itself. */
+import { Clock, Effect } from "effect"
+import type { BetStore } from "../store/BetStore.ts"
+
+/** Maximum time until the next look at a draw with a close time: the clock may be changed. */
+const MAX_LOOK_INTERVAL_MILLIS = 60_000
+/** Time until the next look after the close time, while no book is finished yet. */
+const OVERDUE_LOOK_INTERVAL_MILLIS = 1000
+
+/** Waits until the store should be looked at again because of the close time. */
+export const untilDue = Effect.fnUntraced(function* (closesAt: number) {
+  const left = closesAt - (yield* Clock.currentTimeMillis)
+  const wait = left > 0 ? Math.min(left, MAX_LOOK_INTERVAL_MILLIS) : OVERDUE_LOOK_INTERVAL_MILLIS
+  yield* Effect.sleep(wait)
+})
+
+/** Excludes the unfinished agencies if the close time has come; traced only then. */
+export const closeIfDue = Effect.fnUntraced(function* (
+  store: Pick<BetStore["Service"], "closeIfDue">,
+  closesAt: number | undefined
+) {
+  if (closesAt === undefined) return []
+  if (closesAt > (yield* Clock.currentTimeMillis)) return yield* store.closeIfDue
+  return yield* store.closeIfDue.pipe(
+    Effect.tap((excluded) => Effect.annotateCurrentSpan("lottery.agencies", excluded.length)),
+    Effect.withSpan("Lottery.close")
+  )
+})
