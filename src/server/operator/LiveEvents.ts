@@ -27,6 +27,8 @@ export const ServerEvent = Schema.Struct({
   connections: Schema.Int,
   /** The median duration of the last commits; null before the first. */
   commitMillis: Schema.NullOr(Schema.Finite),
+  /** What keeps the server from its work; null if nothing does. */
+  problem: Schema.NullOr(Schema.String),
   at: Schema.Int
 })
 export type ServerEvent = typeof ServerEvent.Type

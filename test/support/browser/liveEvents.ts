@@ -71,6 +71,7 @@ export const serverOf = (at: number, changes: Partial<ServerEvent> = {}): Server
   version: "0.1.0",
   connections: 3,
   commitMillis: 3.4,
+  problem: null,
   at,
   ...changes
 })

@@ -79,5 +79,6 @@ export const drawHead = (
       <span id="phase" data-value=${phase}>${phase}</span>
     </h1>
     ${connection(connected, nowMillis)} ${facts(state, nowMillis)}
+    <p id="problem" role="alert">${state.server?.problem ?? nothing}</p>
   </header>`
 }

@@ -5,6 +5,7 @@ import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import { DrawStanding, MAX_LISTED_AGENCIES } from "../DrawStanding.ts"
 import * as BoardFiles from "./BoardFiles.ts"
+import { STORE_UNAVAILABLE } from "./LiveFeed.ts"
 import { type Serving, Watched } from "./Watched.ts"
 
 /** Boards that may be open at once. */
@@ -24,7 +25,7 @@ const standingOf = ({ lottery, standing }: Serving) =>
       )
     : Effect.match(standing, {
         onSuccess: (found) => text(200, encodeStanding(found), "application/json"),
-        onFailure: ({ message }) => unavailable(message)
+        onFailure: () => unavailable(STORE_UNAVAILABLE)
       })
 
 const readyOf = ({ problem }: Serving) =>

@@ -3,7 +3,7 @@
  * changed. Looks are spaced so that they take a small part of the processor's time, however many
  * agencies there are. A board that does not read gets only the newest data once it reads again.
  */
-import { Clock, Effect, PubSub, Stream } from "effect"
+import { Clock, Effect, Option, PubSub, Stream } from "effect"
 import { monotonicMillis } from "../../../domain/MonotonicTime.ts"
 import { Places } from "../../admission/Places.ts"
 import { Refusals } from "../../admission/Refusals.ts"
@@ -23,6 +23,8 @@ export interface LiveFeed {
 const LOOK_MILLIS = 500
 /** A look is followed by this many times its own duration without one: at most 5 % of a core. */
 const REST_FACTOR = 19
+
+export const STORE_UNAVAILABLE = "the store is unavailable"
 
 /** How soon a browser connects again. */
 const RETRY = Buffer.from("retry: 1000\n\n")
@@ -66,14 +68,17 @@ export const make = Effect.fnUntraced(function* (
   let lastRefusal = 0
   let told: LiveEvents.ServerEvent | undefined
 
-  const noteServer = (at: number): void => {
+  const noteServer = (at: number, problem: string | null): void => {
     const { identified, queued, unidentified } = places.counts()
     const connections = identified + queued + unidentified
     const seconds = CommitMetrics.medianSeconds()
     const commitMillis = seconds === undefined ? null : 1000 * seconds
-    const isSame = connections === told?.connections && commitMillis === told.commitMillis
+    const isSame =
+      connections === told?.connections &&
+      commitMillis === told.commitMillis &&
+      problem === told.problem
     if (isSame && at - told!.at < MAX_SILENCE_MILLIS) return
-    told = { version, connections, commitMillis, at }
+    told = { version, connections, commitMillis, problem, at }
     server.set(told)
   }
 
@@ -92,14 +97,15 @@ export const make = Effect.fnUntraced(function* (
   const tick = Effect.gen(function* () {
     const standing = yield* Effect.option(look)
     const at = yield* Clock.currentTimeMillis
-    if (standing._tag === "Some") {
+    if (Option.isSome(standing)) {
       standings.set(standing.value)
       const perSecond = nextRate(standing.value.total.bets, yield* monotonicMillis)
       if (perSecond !== undefined) {
         rates.set({ everyMillis: RATE_MILLIS, until: at, perSecond })
       }
     }
-    noteServer(at)
+    // Without the reason, which may name machines; the log has it.
+    noteServer(at, Option.isSome(standing) ? null : STORE_UNAVAILABLE)
     noteRefusals()
     yield* PubSub.publish(ticks, undefined)
   })

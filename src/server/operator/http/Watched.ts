@@ -71,7 +71,7 @@ export const layer = ({ isShared, store: kind, version }: Options) =>
       const reachable = store.draw.pipe(
         Effect.match({
           onSuccess: () => Option.none(),
-          onFailure: ({ message }) => Option.some(message)
+          onFailure: () => Option.some(LiveFeed.STORE_UNAVAILABLE)
         }),
         Effect.timeoutOrElse({
           duration: READY_TIMEOUT,

@@ -65,6 +65,10 @@ describe.skipIf(!Browser.isThere)(Browser.titled("the board in Chromium"), () =>
       expect(yield* textOf("#refusals")).toContain("none so far")
 
       server.send("server", serverOf(now, { connections: 7, commitMillis: 3.44 }))
+      expect(yield* textOf("[role=alert]")).toBe("")
+      server.send("server", serverOf(now, { problem: "the store is unavailable" }))
+      yield* act(() => page.getByRole("alert").getByText("the store is unavailable").waitFor())
+      server.send("server", serverOf(now, { connections: 7, commitMillis: 3.44 }))
       server.send("rates", rates)
       server.send("standing", taking)
       yield* sees("#phase", "taking bets")
