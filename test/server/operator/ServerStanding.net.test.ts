@@ -1,25 +1,30 @@
 /**
- * Goal: a server knows what each agency does there now, in every dialect. Method: scripted peers on
- * real sockets and a real store.
+ * Goal: a server knows what each agency does there now, in every dialect, and what agencies send to
+ * other servers of its draw. Method: scripted peers on real sockets and real stores.
  */
 import { randomUUID } from "node:crypto"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Exit, Scope } from "effect"
+import { Effect, Exit, Redacted, Scope } from "effect"
 import { Lottery } from "../../../src/server/lottery/Lottery.ts"
 import * as ServerStanding from "../../../src/server/operator/ServerStanding.ts"
 import { BetStore } from "../../../src/server/store/BetStore.ts"
 import * as M from "../../support/peers/messages.ts"
 import * as RawPeer from "../../support/peers/RawPeer.ts"
 import * as TestServer from "../../support/peers/TestServer.ts"
+import { describePostgres, freshSchema } from "../../support/stores/PostgresCluster.ts"
 import { temporaryFolder } from "../../support/TemporaryFolder.ts"
 
-const started = Effect.gen(function* () {
-  const url = { _tag: "csv", path: `${yield* temporaryFolder}/bets.csv` } as const
-  const { lottery, port, store } = yield* TestServer.start(url, [1, 2])
-  const look = yield* ServerStanding.make(false).pipe(
+const lookAt = ({ lottery, store }: TestServer.TestServer, isShared: boolean) =>
+  ServerStanding.make(isShared).pipe(
     Effect.provideService(BetStore, store),
     Effect.provideService(Lottery, lottery)
   )
+
+const started = Effect.gen(function* () {
+  const url = { _tag: "csv", path: `${yield* temporaryFolder}/bets.csv` } as const
+  const server = yield* TestServer.start(url, [1, 2])
+  const { lottery, port, store } = server
+  const look = yield* lookAt(server, false)
   /** Looks until the first agency is in a state, after which a connection has come or gone. */
   const lookFor = Effect.fnUntraced(function* (state: string) {
     for (;;) {
@@ -117,6 +122,36 @@ describe("the standing at a server", () => {
       const { first } = yield* lookFor("finished")
       expect(first).toMatchObject({ bets: 0, bookBets: 0, connections: 1 })
       expect(first.lastActivity).not.toBeNull()
+    })
+  )
+})
+
+describePostgres("the standing at one of several servers", (database) => {
+  it.live("shows what an agency sends to another one, and what is unknown of it", () =>
+    Effect.gen(function* () {
+      const url = Redacted.make(yield* freshSchema((yield* database).url))
+      const here = yield* TestServer.start({ _tag: "postgres", url }, [1, 2])
+      const there = yield* TestServer.start({ _tag: "postgres", url }, [1, 2])
+      const look = yield* lookAt(here, true)
+      const unknown = { perSecond: null, lastActivity: null, connections: null, state: null }
+      expect((yield* look).agencies).toMatchObject([unknown, unknown])
+
+      const peer = yield* RawPeer.connect(there.port)
+      yield* peer.send(M.helloOf(1))
+      yield* peer.control
+      yield* peer.send(M.betsOf(0, book))
+      yield* peer.control
+      const own = yield* RawPeer.connect(here.port)
+      yield* own.send(M.helloOf(2))
+      yield* own.control
+      // The rate covers the time between two looks.
+      yield* Effect.sleep("5 millis")
+      const { agencies, total } = yield* look
+      expect(agencies[0]).toMatchObject({ bets: 3, state: "sending", connections: null })
+      expect(agencies[0]!.perSecond).toBeGreaterThan(0)
+      expect(agencies[0]!.lastActivity).not.toBeNull()
+      expect(agencies[1]).toMatchObject({ state: "sending", connections: 1, perSecond: 0 })
+      expect(total).toMatchObject({ bets: 3, connections: null })
     })
   )
 })
