@@ -1,6 +1,16 @@
 /** `lottery demo`: runs a whole lottery on random books, with one process per agency. */
-import { Array as Arr, Console, Deferred, Effect, Fiber, FileSystem, Path, Semaphore } from "effect"
-import { Command } from "effect/cli"
+import {
+  Array as Arr,
+  Console,
+  Deferred,
+  Effect,
+  Fiber,
+  FileSystem,
+  Option,
+  Path,
+  Semaphore
+} from "effect"
+import { CliError, Command } from "effect/cli"
 import { DEFAULT_WINNING_NUMBER } from "../../domain/Draw.ts"
 import { fileUnavailable, TEMPORARY_FILES } from "../../domain/FileUnavailable.ts"
 import { monotonicMillis } from "../../domain/MonotonicTime.ts"
@@ -10,6 +20,7 @@ import { uploadText, waitingText } from "../log/ProgressText.ts"
 import { CurrentStatusLine, keepDrawn } from "../log/StatusLine.ts"
 import { textTable } from "../log/TextTable.ts"
 import * as DemoProcess from "../process/DemoProcess.ts"
+import { fulfilled } from "../process/Purpose.ts"
 import * as Setting from "../settings/Setting.ts"
 import * as SettingText from "../settings/SettingText.ts"
 import * as sharedSettings from "../settings/sharedSettings.ts"
@@ -20,6 +31,8 @@ const MAX_BETS = 1_000_000
 const STARTING_CLIENTS = 8
 /** With the default number of bets, most agencies have a winner. */
 const BETS_PER_WINNER = 1000
+/** With fewer bets per agency, the demo is over before a browser has opened the board. */
+const BETS_TO_WATCH = 100_000
 
 export const settings = {
   clients: Setting.withDefault("clients", "<number>", {
@@ -32,7 +45,14 @@ export const settings = {
     schema: SettingText.intBetween(0, MAX_BETS),
     default: 3000
   }),
-  seed: sharedSettings.seed
+  seed: sharedSettings.seed,
+  http: Setting.optional("http", "<port>", {
+    description: "Show the live board on this port of 127.0.0.1; 0 picks a free one",
+    schema: SettingText.Port,
+    // LOTTERY_HTTP is the address of a server.
+    flagOnly: true
+  }),
+  keepOpen: Setting.flag("keep-open", "With --http, leave the board open until Ctrl-C")
 }
 
 type DemoSettings = Command.Command.Config.Infer<typeof settings>
@@ -88,30 +108,44 @@ const makeProgress = Effect.fnUntraced(function* ({ bets, clients }: DemoSetting
     })
 })
 
-interface ServerPorts {
+interface Listening {
   readonly port: number
   readonly winnersPort: number
+  /** The address of the board, if there is one. */
+  readonly board: string | undefined
 }
 
-/** Runs the server until it exits; `listening` gets its ports. */
-const runServer = (store: string, clients: number, listening: Deferred.Deferred<ServerPorts>) =>
-  DemoProcess.run(
-    "the server",
-    [
-      ...["server", "--host", "127.0.0.1", "--port", "0", "--winners-port", "0", "--once"],
-      ...["--agencies", String(clients), "--store", `sqlite:${store}`]
-    ],
-    "server_done",
-    ({ action, port, winners_port }) =>
-      action === "listen" && port !== undefined && winners_port !== undefined
-        ? Deferred.succeed(listening, { port, winnersPort: winners_port })
-        : Effect.void
-  )
+/** Runs the server until it exits; `listening` gets its addresses. */
+const runServer = (
+  store: string,
+  { clients, http, keepOpen }: DemoSettings,
+  listening: Deferred.Deferred<Listening>
+) =>
+  Effect.suspend(() => {
+    let board: string | undefined
+    return DemoProcess.run(
+      "the server",
+      [
+        ...["server", "--host", "127.0.0.1", "--port", "0", "--winners-port", "0"],
+        ...["--agencies", String(clients), "--store", `sqlite:${store}`],
+        ...(keepOpen ? [] : ["--once"]),
+        ...(Option.isNone(http) ? [] : ["--http", `127.0.0.1:${http.value}`])
+      ],
+      "server_done",
+      ({ action, port, url, winners_port }) => {
+        // A server listens for browsers before it listens for agencies.
+        if (action === "listen_http") board = url
+        return action === "listen" && port !== undefined && winners_port !== undefined
+          ? Deferred.succeed(listening, { port, winnersPort: winners_port, board })
+          : Effect.void
+      }
+    )
+  })
 
 const runClients = Effect.fnUntraced(function* (
   bookOf: (agency: number) => string,
   settings: DemoSettings,
-  { port, winnersPort }: ServerPorts
+  { port, winnersPort }: Listening
 ) {
   const { bets, clients } = settings
   const showProgress = yield* makeProgress(settings)
@@ -136,7 +170,11 @@ const runClients = Effect.fnUntraced(function* (
 }, Effect.scoped)
 
 const runDemo = Effect.fnUntraced(function* (settings: DemoSettings) {
-  const { bets, clients, seed } = settings
+  const { bets, clients, http, keepOpen, seed } = settings
+  if (keepOpen && Option.isNone(http)) {
+    const message = "keep-open needs a board: add --http 8080"
+    return yield* new CliError.ValidationError({ message })
+  }
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
   const folder = yield* fs
@@ -145,21 +183,28 @@ const runDemo = Effect.fnUntraced(function* (settings: DemoSettings) {
   const agencies = clients === 1 ? "1 agency" : `${clients} agencies`
   const winning = `the winning number is ${DEFAULT_WINNING_NUMBER}`
   yield* Console.log(`${agencies} with ${bets} bets each; ${winning}`)
+  const started = yield* Deferred.make<Listening>()
+  const store = path.join(folder, "lottery.db")
+  const server = yield* Effect.forkScoped(runServer(store, settings, started))
+  const serverFailure = Effect.andThen(Fiber.join(server), Effect.never)
+  const listening = yield* Effect.raceFirst(Deferred.await(started), serverFailure)
+  const { board } = listening
+  if (board !== undefined) {
+    const hint = bets < BETS_TO_WATCH ? " (for more to watch: --bets 1000000)" : ""
+    yield* Console.log(`the live board is at ${board}${hint}`)
+  }
   const bookOf = (agency: number) => path.join(folder, sharedSettings.bookName(agency))
   const winners = { number: DEFAULT_WINNING_NUMBER, everyBets: BETS_PER_WINNER }
   for (const agency of Arr.range(1, clients)) {
     yield* writeBook(bookOf(agency), { agency, bets, seed, winners })
   }
-  const listening = yield* Deferred.make<ServerPorts>()
-  const store = path.join(folder, "lottery.db")
-  const server = yield* Effect.forkScoped(runServer(store, clients, listening))
-  const rowsOfClients = Effect.flatMap(Deferred.await(listening), (ports) =>
-    runClients(bookOf, settings, ports)
-  )
-  const serverFailure = Effect.andThen(Fiber.join(server), Effect.never)
-  const rows = yield* Effect.raceFirst(rowsOfClients, serverFailure)
-  yield* Fiber.join(server)
+  const rows = yield* Effect.raceFirst(runClients(bookOf, settings, listening), serverFailure)
+  if (!keepOpen) yield* Fiber.join(server)
   yield* Console.log(table(rows))
+  if (!keepOpen) return
+  yield* fulfilled
+  yield* Console.log(`the board stays open at ${board} until Ctrl-C`)
+  yield* Fiber.join(server)
 }, Effect.scoped)
 
 export const demo = Command.make("demo", settings, runDemo).pipe(
@@ -167,6 +212,10 @@ export const demo = Command.make("demo", settings, runDemo).pipe(
     {
       command: "lottery demo --clients 5",
       description: "Run a draw with a server and five agencies"
+    },
+    {
+      command: "lottery demo --http 8080 --bets 1000000 --keep-open",
+      description: "Watch a larger draw in a browser, at http://127.0.0.1:8080"
     }
   ])
 )

@@ -9,6 +9,7 @@ const LogLine = Schema.fromJsonString(
     cantidad: Schema.optional(Schema.Number),
     posicion: Schema.optional(Schema.Number),
     port: Schema.optional(Schema.Number),
+    url: Schema.optional(Schema.String),
     winners_port: Schema.optional(Schema.Number)
   })
 )

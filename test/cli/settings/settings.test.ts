@@ -470,7 +470,8 @@ const CASES: Readonly<Record<string, Readonly<Record<string, Case>>>> = {
       value: 10,
       wrong: ["1000001", `${WHOLE} 0 to 1000000`]
     },
-    seed: SEED
+    seed: SEED,
+    keepOpen: { fallback: false, name: "keep-open", ...SWITCH }
   },
   check: {
     maxErrors: {
@@ -518,7 +519,8 @@ const { http, identity, limits, ...serverSettings } = server.settings
 const { bet, tls: clientTls, ...clientSettings } = client.settings
 const { tls: pingTls, ...pingSettings } = ping.settings
 // Only flags; they have their own tests.
-const { store: composeStore, ...composeSettings } = compose.settings
+const { http: composeHttp, store: composeStore, ...composeSettings } = compose.settings
+const { http: demoHttp, ...demoSettings } = demo.settings
 const { at, without, ...closeSettings } = close.settings
 const { number: announcedNumber, ...drawSettings } = draw.settings
 
@@ -531,7 +533,7 @@ const SETTINGS: Readonly<Record<string, Settings>> = {
   generate: generate.settings,
   check: check.settings,
   keys: keys.settings,
-  demo: demo.settings,
+  demo: demoSettings,
   export: exportCommand.settings,
   status: status.settings,
   winners: winners.settings,

@@ -58,6 +58,8 @@ export interface Running {
   readonly child: ChildProcess
   /** Waits until standard error matches; dies if the process ends first. */
   readonly logged: (pattern: RegExp) => Effect.Effect<RegExpExecArray>
+  /** The same with standard output. */
+  readonly printed: (pattern: RegExp) => Effect.Effect<RegExpExecArray>
   /** Standard error so far. */
   readonly stderr: () => string
   readonly signal: (signal: NodeJS.Signals) => Effect.Effect<void>
@@ -107,12 +109,13 @@ export const startLottery = Effect.fnUntraced(function* (run: Run) {
     look()
   }
   const outcome = gather(child, onClose, () => look())
-  const logged = (pattern: RegExp) =>
+  child.stdout.on("data", () => look())
+  const waitFor = (output: "stdout" | "stderr") => (pattern: RegExp) =>
     Effect.callback<RegExpExecArray>((resume) => {
       look = () => {
-        const match = pattern.exec(outcome.stderr)
+        const match = pattern.exec(outcome[output])
         if (match !== null) {
-          // A process may log megabytes after this line.
+          // A process may write megabytes after this.
           look = () => {}
           resume(Effect.succeed(match))
         } else if (Deferred.isDoneUnsafe(ended)) {
@@ -123,7 +126,8 @@ export const startLottery = Effect.fnUntraced(function* (run: Run) {
     })
   return {
     child,
-    logged,
+    logged: waitFor("stderr"),
+    printed: waitFor("stdout"),
     stderr: () => outcome.stderr,
     signal: (signal) => Effect.sync(() => child.kill(signal)),
     outcome: Deferred.await(ended)
