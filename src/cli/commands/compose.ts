@@ -32,6 +32,12 @@ export const settings = {
     schema: SettingText.intBetween(1, MAX_SERVERS),
     default: 1
   }),
+  http: Setting.flag(
+    "http",
+    "Show each server's live board on 127.0.0.1, from port 8080 on",
+    // LOTTERY_HTTP is the address of a server.
+    { flagOnly: true }
+  ),
   out: Setting.withDefault("out", "<file>", {
     description:
       "File to write, in the folder that contains .data and config; - means standard output",
@@ -43,7 +49,7 @@ export const settings = {
 export const compose = Command.make(
   "compose",
   settings,
-  Effect.fnUntraced(function* ({ clients, oneBet, out, seed, servers, store }) {
+  Effect.fnUntraced(function* ({ clients, http, oneBet, out, seed, servers, store }) {
     const postgresServers = store === "postgres" ? servers : undefined
     if (postgresServers === undefined && servers > 1) {
       const message =
@@ -52,7 +58,7 @@ export const compose = Command.make(
       return yield* new CliError.ValidationError({ message })
     }
     const oneBetSeed = oneBet ? yield* seed.value : undefined
-    const file = makeComposeFile({ clients, oneBetSeed, postgresServers })
+    const file = makeComposeFile({ clients, oneBetSeed, postgresServers, http })
     const text = Stream.encodeText(Stream.succeed(file))
     const { stdout } = yield* Stdio.Stdio
     yield* out === STANDARD_OUTPUT

@@ -17,12 +17,17 @@ export interface ComposeParameters {
   readonly postgresServers?: number | undefined
   /** If defined, each client sends one random bet instead of a book. */
   readonly oneBetSeed?: number | undefined
+  /** Whether each server publishes its live board on this machine. */
+  readonly http?: boolean
 }
 
 /** The addresses in the small subnet, without the gateway's. */
 const SMALL_NETWORK_CONTAINERS = 251
 const SMALL_SUBNET = "172.25.125.0/24"
 const LARGE_SUBNET = "172.25.120.0/21"
+
+/** Inside a container; on this machine, further servers get the ports after it. */
+const HTTP_PORT = 8080
 
 /** In the order of a book's line. */
 const BET_KEYS = ["NOMBRE", "APELLIDO", "DOCUMENTO", "NACIMIENTO", "NUMERO"]
@@ -46,11 +51,13 @@ const dependsOn = (services: ReadonlyArray<string>): string => `\
 depends_on:
 ${services.map((service) => `  ${service}:\n    condition: service_healthy\n`).join("")}`
 
-const header = ({ clients, oneBetSeed, postgresServers = 0 }: ComposeParameters): string => {
+const header = (parameters: ComposeParameters): string => {
+  const { clients, http, oneBetSeed, postgresServers = 0 } = parameters
   const oneBet = oneBetSeed === undefined ? "" : ` --one-bet --seed ${oneBetSeed}`
   const store = postgresServers === 0 ? "" : " --store postgres"
   const servers = postgresServers <= 1 ? "" : ` --servers ${postgresServers}`
-  return `# Written by: lottery compose --clients ${clients}${oneBet}${store}${servers}
+  const board = http ? " --http" : ""
+  return `# Written by: lottery compose --clients ${clients}${oneBet}${store}${servers}${board}
 name: tp0
 `
 }
@@ -110,7 +117,13 @@ restart: on-failure:10
 `
 })
 
-const server = ({ clients, postgresServers }: ComposeParameters): string => {
+const HTTP_COMMAND = `\
+  # Docker forwards connections to the container's own address, not to its loopback.
+  - --http
+  - 0.0.0.0:${HTTP_PORT}
+`
+
+const server = ({ clients, http, postgresServers }: ComposeParameters): string => {
   const { networks, restart, store, volume } =
     postgresServers === undefined ? onSqlite() : onPostgres(postgresServers)
   return `\
@@ -121,6 +134,7 @@ command:
   - /config/server.ini
   - --agencies
   - "${clients}"
+${http ? HTTP_COMMAND : ""}\
 ${store}\
 volumes:
   - ./config/server.ini:/config/server.ini:ro
@@ -183,14 +197,14 @@ const POSTGRES = `
 const sharedByServers = (parameters: ComposeParameters): string =>
   `\nx-server: &server\n  <<: *container\n${indent(2, server(parameters))}\n`
 
-const oneOfSeveral = (name: string): string =>
-  `\n  ${name}:\n    <<: *server\n    container_name: ${name}\n`
+const oneOfSeveral = (name: string, ports: string): string =>
+  `\n  ${name}:\n    <<: *server\n    container_name: ${name}\n${ports}`
 
-const onlyServer = (parameters: ComposeParameters): string => `
+const onlyServer = (parameters: ComposeParameters, ports: string): string => `
   server:
     <<: *container
     container_name: server
-${indent(4, server(parameters))}
+${ports}${indent(4, server(parameters))}
 `
 
 const sharedByClients = (parameters: ComposeParameters): string => `
@@ -227,7 +241,10 @@ networks:
 ${hasPostgres ? "  store_net:\n    driver: bridge\n    internal: true\n" : ""}`
 
 export const makeComposeFile = (parameters: ComposeParameters): string => {
-  const { clients, oneBetSeed, postgresServers } = parameters
+  const { clients, http, oneBetSeed, postgresServers } = parameters
+  // Only on loopback: HTTP has neither encryption nor passwords.
+  const portsOf = (index: number): string =>
+    http ? `    ports: ["127.0.0.1:${HTTP_PORT + index}:${HTTP_PORT}"]\n` : ""
   const hasPostgres = postgresServers !== undefined
   const servers = serverNames(parameters)
   const isShared = servers.length > 1
@@ -238,7 +255,9 @@ export const makeComposeFile = (parameters: ComposeParameters): string => {
     sharedByClients(parameters),
     "\nservices:",
     ...(hasPostgres ? [POSTGRES] : []),
-    ...(isShared ? servers.map(oneOfSeveral) : [onlyServer(parameters)]),
+    ...(isShared
+      ? servers.map((name, index) => oneOfSeveral(name, portsOf(index)))
+      : [onlyServer(parameters, portsOf(0))]),
     ...Array.from({ length: clients }, (_, index) => client(index + 1, oneBetSeed)),
     networks(servers.length + clients, hasPostgres),
     `\nvolumes:\n  ${hasPostgres ? "postgres" : "data"}:\n`

@@ -184,8 +184,12 @@ export const required = <A>(
 }
 
 /** A switch, off by default; `--no-NAME` turns off what the environment turned on. */
-export const flag = (name: string, description: string): Flag.Flag<boolean> => {
-  const options = { description, schema: BooleanFromText }
+export const flag = (
+  name: string,
+  description: string,
+  more: Pick<SettingOptions<boolean>, "flagOnly"> = {}
+): Flag.Flag<boolean> => {
+  const options = { description, schema: BooleanFromText, ...more }
   const given = Flag.Boolean(name).pipe(Flag.withDescription(describe(name, options)))
   return use(orElse(fromFlag(Flag.map(given, String), name, options), false))
 }

@@ -24,6 +24,8 @@ import { temporaryFolder } from "../../support/TemporaryFolder.ts"
 
 const MINE = "what was there before\n"
 const FIVE = makeComposeFile({ clients: 5 })
+const FIVE_BOARDS = makeComposeFile({ clients: 5, http: true })
+const SHARED_BOARDS = makeComposeFile({ clients: 5, postgresServers: 2, http: true })
 
 const compose = (...args: ReadonlyArray<string>) => ({ args: ["compose", ...args] })
 
@@ -41,6 +43,16 @@ describe("writes", () => {
       expect(stderr).toContain(`action: compose | result: success | clients: 5 | file: ${out}\n`)
       expect(readFileSync(out, "utf8")).toBe(FIVE)
       expect(readdirSync(folder)).toEqual(["dev.yaml"])
+    })
+  )
+
+  it.live("boards only with the flag, whatever the environment says of a server's HTTP", () =>
+    Effect.gen(function* () {
+      const env = { LOTTERY_HTTP: "127.0.0.1:8080" }
+      const without = yield* runLottery({ ...compose("--out", "-"), env })
+      expect(without.stdout, without.stderr).toBe(FIVE)
+      const { stderr, stdout } = yield* runLottery({ ...compose("--out", "-", "--http"), env })
+      expect(stdout, stderr).toBe(FIVE_BOARDS)
     })
   )
 
@@ -275,9 +287,13 @@ describe.skipIf(!hasDockerCompose)("docker-compose", () => {
     })
   )
 
-  it.live("accepts a file with one bet per client", () =>
+  it.live.each([
+    ["one bet per client", ONE_BET],
+    ["a board", FIVE_BOARDS],
+    ["two boards", SHARED_BOARDS]
+  ] as const)("accepts a file with %s", ([, file]) =>
     Effect.gen(function* () {
-      const { status, stderr } = yield* check(ONE_BET)
+      const { status, stderr } = yield* check(file)
       expect(status, stderr).toBe(0)
     })
   )
@@ -326,7 +342,8 @@ describe("the specification's schema, and its linter", () => {
     rules: {
       "service-keys-order": 0,
       "services-alphabetical-order": 0,
-      "top-level-properties-order": 0
+      "top-level-properties-order": 0,
+      "require-quotes-in-ports": [1, { quoteType: "double" }]
     },
     quiet: false,
     debug: false,
@@ -349,9 +366,13 @@ describe("the specification's schema, and its linter", () => {
     })
   )
 
-  it.live("accept a file with one bet per client", () =>
+  it.live.each([
+    ["one bet per client", ONE_BET],
+    ["a board", FIVE_BOARDS],
+    ["two boards", SHARED_BOARDS]
+  ] as const)("accept a file with %s", ([, file]) =>
     Effect.gen(function* () {
-      expect(yield* lint(ONE_BET)).toEqual([])
+      expect(yield* lint(file)).toEqual([])
     })
   )
 

@@ -19,6 +19,7 @@ import { RESERVED_FILES } from "../../../src/cli/process/OpenFiles.ts"
 import { FLUSH_TIMEOUT } from "../../../src/cli/process/run.ts"
 import { Bet } from "../../../src/domain/Bet.ts"
 import { ServerLimits } from "../../../src/server/admission/ServerLimits.ts"
+import { MAX_CONNECTIONS as MAX_HTTP_CONNECTIONS } from "../../../src/server/operator/http/Http.ts"
 
 const root = join(import.meta.dirname, "..", "..", "..")
 
@@ -209,6 +210,51 @@ describe("on PostgreSQL", () => {
   })
 })
 
+describe("boards", () => {
+  const withBoard = (command: ReadonlyArray<string>) => [
+    ...command.slice(0, 5),
+    ...["--http", "0.0.0.0:8080"],
+    ...command.slice(5)
+  ]
+
+  it("the only server publishes its own on loopback", () => {
+    for (const postgresServers of [undefined, 1]) {
+      const plain = read({ clients: 2, postgresServers }).services
+      const { command } = plain.server as { readonly command: ReadonlyArray<string> }
+      expect(read({ clients: 2, postgresServers, http: true }).services).toEqual({
+        ...plain,
+        server: {
+          ...plain.server,
+          command: withBoard(command),
+          ports: ["127.0.0.1:8080:8080"]
+        }
+      })
+    }
+  })
+
+  it("each of several servers publishes its own on a port of its own", () => {
+    const { services } = read({ clients: 2, postgresServers: MAX_SERVERS, http: true })
+    const servers = Object.entries(services).filter(([name]) => name.startsWith("server"))
+    expect(servers).toHaveLength(MAX_SERVERS)
+    for (const [index, [name, service]] of servers.entries()) {
+      const plain = postgresServer(name, 2)
+      expect(service).toEqual({
+        ...plain,
+        networks: { testing_net: { aliases: ["server"] }, store_net: null },
+        command: withBoard(plain.command),
+        ports: [`127.0.0.1:${8080 + index}:8080`]
+      })
+    }
+  })
+
+  it("a server may open enough files for them as well", () => {
+    const { maxConnections } = Effect.runSync(ServerLimits)
+    expect(server(1).ulimits.nofile).toBeGreaterThanOrEqual(
+      maxConnections + RESERVED_FILES + MAX_HTTP_CONNECTIONS
+    )
+  })
+})
+
 it("a bridge has ports for all of them and for two observers", () => {
   const services = Object.keys(
     read({ clients: MAX_CLIENTS, postgresServers: MAX_SERVERS }).services
@@ -312,8 +358,11 @@ it("the first line says how the file was written", () => {
   expect(firstLine({ clients: 5, postgresServers: 1 })).toBe(
     "# Written by: lottery compose --clients 5 --store postgres"
   )
-  expect(firstLine({ clients: 2, oneBetSeed: 7, postgresServers: 3 })).toBe(
-    "# Written by: lottery compose --clients 2 --one-bet --seed 7 --store postgres --servers 3"
+  expect(firstLine({ clients: 2, oneBetSeed: 7, postgresServers: 3, http: true })).toBe(
+    "# Written by: lottery compose --clients 2 --one-bet --seed 7 --store postgres --servers 3 --http"
+  )
+  expect(firstLine({ clients: 5, http: true })).toBe(
+    "# Written by: lottery compose --clients 5 --http"
   )
 })
 
