@@ -1,6 +1,6 @@
 /**
- * Goal: `lottery demo --http` shows its draw while it plays, `--keep-open` leaves it to look at, and
- * nothing of it is left in the end. Method: the built command, asked over HTTP.
+ * Goal: `lottery demo --http` shows its draw while it plays, `--keep-open` leaves the board open
+ * until Ctrl-C, and nothing remains after that. Method: the built command, asked over HTTP.
  */
 import { mkdirSync, readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
