@@ -15,7 +15,7 @@ import { describePostgres, freshSchema } from "./support/stores/PostgresCluster.
 import { temporaryFolder } from "./support/TemporaryFolder.ts"
 
 /** Programs that a document's blocks need and that may be missing. */
-const PROGRAMS = ["sqlite3"]
+const PROGRAMS = ["sqlite3", "curl"]
 const isThere = (program: string): boolean => spawnSync(program, ["--version"]).status === 0
 
 /** A folder with those parts of the project's root, after `npm ci`, that the documents use. */
