@@ -19,7 +19,7 @@ import { RESERVED_FILES } from "../../../src/cli/process/OpenFiles.ts"
 import { FLUSH_TIMEOUT } from "../../../src/cli/process/run.ts"
 import { Bet } from "../../../src/domain/Bet.ts"
 import { ServerLimits } from "../../../src/server/admission/ServerLimits.ts"
-import { MAX_CONNECTIONS as MAX_HTTP_CONNECTIONS } from "../../../src/server/operator/http/Http.ts"
+import * as HttpConnections from "../../../src/server/operator/http/HttpConnections.ts"
 
 const root = join(import.meta.dirname, "..", "..", "..")
 
@@ -250,7 +250,7 @@ describe("boards", () => {
   it("a server may open enough files for them as well", () => {
     const { maxConnections } = Effect.runSync(ServerLimits)
     expect(server(1).ulimits.nofile).toBeGreaterThanOrEqual(
-      maxConnections + RESERVED_FILES + MAX_HTTP_CONNECTIONS
+      maxConnections + RESERVED_FILES + HttpConnections.MAX_CONNECTIONS
     )
   })
 })
