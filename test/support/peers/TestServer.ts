@@ -7,13 +7,24 @@ import {
   fixedNumber,
   type NumberSource
 } from "../../../src/domain/Draw.ts"
+import type { FileUnavailable } from "../../../src/domain/FileUnavailable.ts"
 import { CurrentTls, type ServerTls } from "../../../src/server/admission/Certificates.ts"
 import { Identity } from "../../../src/server/admission/Identity.ts"
+import type { ListenError } from "../../../src/server/admission/ListenError.ts"
+import type { Memory } from "../../../src/server/admission/MessageMemory.ts"
+import type { Places } from "../../../src/server/admission/Places.ts"
+import type { Refusals } from "../../../src/server/admission/Refusals.ts"
 import { defaultLimits, ServerLimits } from "../../../src/server/admission/ServerLimits.ts"
 import { Lottery } from "../../../src/server/lottery/Lottery.ts"
 import { Server } from "../../../src/server/Server.ts"
 import { BetStore } from "../../../src/server/store/BetStore.ts"
 import * as StoreUrl from "../../../src/server/store/StoreUrl.ts"
+
+/** What `Http.around` needs, and what it leaves in place. */
+type Serving = Server | Lottery | BetStore | Places | Memory | Refusals
+type Wrap = <E, R>(
+  server: Layer.Layer<Serving, E, R>
+) => Layer.Layer<Serving, E | FileUnavailable | ListenError, R>
 
 /** Limits short enough for tests. */
 export const shortLimits: ServerLimits = {
@@ -46,6 +57,8 @@ export interface Options {
   readonly drawId?: string
   /** Wraps the store to add a deliberate bug. */
   readonly flaw?: (store: BetStore["Service"]) => BetStore["Service"]
+  /** Puts something around the server, such as HTTP. */
+  readonly wrap?: Wrap
 }
 
 /** Starts a server; it stops when the scope closes. */
@@ -61,7 +74,8 @@ export const start = Effect.fnUntraced(function* (
     identity = { certificates: false, tokens: undefined },
     limits = {},
     source = fixedNumber(winningNumber),
-    tls
+    tls,
+    wrap = (server) => server
   }: Options = {}
 ) {
   const log: Array<string> = []
@@ -73,10 +87,12 @@ export const start = Effect.fnUntraced(function* (
   const terms = { agencies, source, ...(closeAt !== undefined && { closeAt }) }
   const draw = new Draw({ id: drawId, ...terms })
   const options = { host, port: 0, winnersPort: 0, backlog: 511 }
-  const layer = Server.layer(options).pipe(
+  const serving = Server.layer(options).pipe(
     Layer.provideMerge(Lottery.layer(draw)),
     Layer.provideMerge(Layer.effect(BetStore, Effect.map(BetStore, flaw))),
-    Layer.provide(StoreUrl.layer(store, draw.id)),
+    Layer.provide(StoreUrl.layer(store, draw.id))
+  )
+  const layer = wrap(serving).pipe(
     Layer.provide(Layer.succeed(Identity, identity)),
     Layer.provide(Layer.succeed(CurrentTls, tls)),
     Layer.provide(Layer.succeed(ServerLimits, { ...shortLimits, ...limits })),

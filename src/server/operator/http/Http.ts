@@ -25,6 +25,8 @@ export interface Options extends Watched.Options {
   readonly hosts: ReadonlyArray<string>
   /** The folder with the files of the board. */
   readonly boardFolder?: string
+  /** By default `SILENCE_MILLIS`. */
+  readonly silenceMillis?: number
 }
 
 /** What one connection may cost; times are in milliseconds. */
@@ -33,8 +35,11 @@ const LIMITS = {
   /** From the first byte to the end of the headers, and of the request. */
   headersTimeout: 5000,
   requestTimeout: 5000,
-  keepAliveTimeout: 5000,
-  connectionsCheckingInterval: 1000
+  connectionsCheckingInterval: 1000,
+  /** Two `Host` headers become one that names no host. */
+  joinDuplicateHeaders: true,
+  /** A request to upgrade is answered as an ordinary one. */
+  shouldUpgradeCallback: () => false
 } satisfies NodeHttp.ServerOptions
 /** Closes a connection on which nothing moves, such as that of a board that does not read. */
 const SILENCE_MILLIS = 30_000
@@ -51,15 +56,18 @@ const warnIfPublic = (host: string) =>
         `HTTP listens on ${host}: all who can connect to it can watch the draw, without encryption`
       )
 
-const makeServer = (): NodeHttp.Server => {
+const makeServer = (silenceMillis: number): NodeHttp.Server => {
   const server = NodeHttp.createServer(LIMITS)
   server.maxConnections = HttpConnections.MAX_CONNECTIONS
-  server.timeout = SILENCE_MILLIS
+  // Every answer closes its connection (HttpGuard.ts).
+  server.maxRequestsPerSocket = 1
+  server.timeout = silenceMillis
   return server
 }
 
-const listen = Effect.fnUntraced(function* ({ boardFolder, host, hosts, port }: Options) {
-  const server = makeServer()
+const listen = Effect.fnUntraced(function* (given: Options) {
+  const { boardFolder, host, hosts, port, silenceMillis = SILENCE_MILLIS } = given
+  const server = makeServer(silenceMillis)
   const http = HttpConnections.make(server)
   const watched = Watched.Watched.of({ http, state: "opening" })
   const routes = yield* HttpRouter.toHttpEffect(

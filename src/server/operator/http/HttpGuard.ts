@@ -26,12 +26,13 @@ const HEADERS = {
   "x-frame-options": "DENY",
   "referrer-policy": "no-referrer",
   "cross-origin-resource-policy": "same-origin",
-  "cache-control": "no-cache"
+  "cache-control": "no-cache",
+  // Requests sent ahead would have their answers kept in memory until the first answer is read.
+  connection: "close"
 }
 
-/** A line of text; the connection closes after it, so that the rest of the request is not read. */
 const refusal = (status: number, text: string, headers: Record<string, string> = {}) =>
-  HttpServerResponse.text(`${text}\n`, { status, headers: { connection: "close", ...headers } })
+  HttpServerResponse.text(`${text}\n`, { status, headers })
 
 /** Returns the host of a `Host` header, in lower case, without its port. */
 const hostOf = (header: string): string | undefined => {

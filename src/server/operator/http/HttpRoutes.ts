@@ -1,9 +1,9 @@
 /** The paths of the HTTP server and their answers (docs/http.md). */
-import { Effect, Layer, Option, Schema } from "effect"
+import { Effect, Layer, Option } from "effect"
 import * as HttpRouter from "effect/http/HttpRouter"
 import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
-import { DrawStanding, MAX_LISTED_AGENCIES } from "../DrawStanding.ts"
+import { MAX_LISTED_AGENCIES } from "../DrawStanding.ts"
 import * as BoardFiles from "./BoardFiles.ts"
 import { STORE_UNAVAILABLE } from "./LiveFeed.ts"
 import { type Serving, Watched } from "./Watched.ts"
@@ -11,12 +11,10 @@ import { type Serving, Watched } from "./Watched.ts"
 /** Boards that may be open at once. */
 const MAX_BOARDS = 128
 
-const text = (status: number, line: string, contentType = "text/plain; charset=utf-8") =>
-  HttpServerResponse.text(`${line}\n`, { status, contentType })
+const text = (status: number, line: string) =>
+  HttpServerResponse.text(`${line}\n`, { status, contentType: "text/plain; charset=utf-8" })
 
 const unavailable = (reason: string) => text(503, reason)
-
-const encodeStanding = Schema.encodeSync(Schema.fromJsonString(DrawStanding))
 
 const standingOf = ({ lottery, standing }: Serving) =>
   lottery.draw.agencies.length > MAX_LISTED_AGENCIES
@@ -24,7 +22,8 @@ const standingOf = ({ lottery, standing }: Serving) =>
         text(501, `a draw of more than ${MAX_LISTED_AGENCIES} agencies: use lottery status --json`)
       )
     : Effect.match(standing, {
-        onSuccess: (found) => text(200, encodeStanding(found), "application/json"),
+        onSuccess: (json) =>
+          HttpServerResponse.uint8Array(json, { contentType: "application/json" }),
         onFailure: () => unavailable(STORE_UNAVAILABLE)
       })
 
@@ -38,7 +37,9 @@ const eventsOf = ({ feed }: Serving, boards: Set<object>, { method }: HttpServer
   }
   const contentType = "text/event-stream"
   if (method === "HEAD")
-    return Effect.succeed(HttpServerResponse.empty({ headers: { "content-type": contentType } }))
+    return Effect.succeed(
+      HttpServerResponse.empty({ status: 200, headers: { "content-type": contentType } })
+    )
   const board = {}
   return Effect.as(
     Effect.acquireRelease(
@@ -82,7 +83,7 @@ export const layer = (boardFolder: string) =>
           "/metrics",
           whileServing(({ metrics }) =>
             Effect.map(metrics, (lines) =>
-              HttpServerResponse.text(lines, {
+              HttpServerResponse.uint8Array(lines, {
                 contentType: "text/plain; version=0.0.4; charset=utf-8"
               })
             )

@@ -13,6 +13,7 @@ import type { DrawStanding } from "../DrawStanding.ts"
 import * as LiveEvents from "../LiveEvents.ts"
 import { MAX_RATES, MAX_SILENCE_MILLIS, RATE_MILLIS } from "../LiveLimits.ts"
 import { StandingTopic, WholeTopic } from "./LiveTopics.ts"
+import * as SharedLook from "./SharedLook.ts"
 
 export interface LiveFeed {
   /** What one board is sent, beginning with everything. */
@@ -21,8 +22,6 @@ export interface LiveFeed {
 
 /** Time between two looks while a board is open. */
 const LOOK_MILLIS = 500
-/** A look is followed by this many times its own duration without one: at most 5 % of a core. */
-const REST_FACTOR = 19
 
 export const STORE_UNAVAILABLE = "the store is unavailable"
 
@@ -115,7 +114,7 @@ export const make = Effect.fnUntraced(function* (
     yield* tick
     const took = (yield* monotonicMillis) - start
     const pause = isWatched() ? LOOK_MILLIS : RATE_MILLIS
-    yield* Effect.sleep(Math.max(pause - took, REST_FACTOR * took))
+    yield* Effect.sleep(Math.max(pause - took, SharedLook.restAfter(took)))
   }).pipe(Effect.forever, Effect.forkScoped)
 
   const events = Stream.fromPubSub(ticks).pipe(

@@ -1,22 +1,23 @@
 /** The server as HTTP sees it: before its store is open, while it serves, and while it stops. */
-import { Context, Effect, Layer, Option } from "effect"
+import { Context, Effect, Layer, Option, Schema } from "effect"
 import type { Memory } from "../../admission/MessageMemory.ts"
 import type { Places } from "../../admission/Places.ts"
 import type { Refusals } from "../../admission/Refusals.ts"
 import { Lottery } from "../../lottery/Lottery.ts"
 import { BetStore, type StoreUnavailable } from "../../store/BetStore.ts"
-import type { DrawStanding } from "../DrawStanding.ts"
+import { DrawStanding } from "../DrawStanding.ts"
 import * as ServerStanding from "../ServerStanding.ts"
 import type { HttpConnections } from "./HttpConnections.ts"
 import * as LiveFeed from "./LiveFeed.ts"
 import * as Metrics from "./Metrics.ts"
 import * as ProcessFigures from "./ProcessFigures.ts"
+import * as SharedLook from "./SharedLook.ts"
 
 export interface Serving {
   readonly lottery: Lottery["Service"]
-  /** The standing of the draw, at most `LOOK_MILLIS` old. */
-  readonly standing: Effect.Effect<DrawStanding, StoreUnavailable>
-  readonly metrics: Effect.Effect<string>
+  /** The standing of the draw as JSON; the bytes are shared by all who ask. */
+  readonly standing: Effect.Effect<Uint8Array, StoreUnavailable>
+  readonly metrics: Effect.Effect<Uint8Array>
   readonly feed: LiveFeed.LiveFeed
   /** Why no bets can be taken; none if they can. */
   readonly problem: Effect.Effect<Option.Option<string>>
@@ -39,10 +40,10 @@ export interface Options {
   readonly isShared: boolean
 }
 
-/** Requests that come within this time get the same answer, which is made once. */
-const LOOK_MILLIS = 250
 /** How long a store may take to answer before the server counts as not ready. */
 const READY_TIMEOUT = "2 seconds"
+
+const encodeStanding = Schema.encodeSync(Schema.fromJsonString(DrawStanding))
 
 /** Shows the server over HTTP from now until the scope closes. */
 export const layer = ({ isShared, store: kind, version }: Options) =>
@@ -53,11 +54,8 @@ export const layer = ({ isShared, store: kind, version }: Options) =>
       const lottery = yield* Lottery
       const { draw, overview } = lottery
       const info = { version, node: process.version, store: kind, draw: draw.id }
-      const standing = yield* Effect.cachedWithTTL(
-        yield* ServerStanding.make(isShared),
-        LOOK_MILLIS
-      )
-      const { http } = watched
+      const standing = yield* SharedLook.make(yield* ServerStanding.make(isShared))
+      const metrics = yield* Metrics.make(info, watched.http)
       let isBroken = false
       yield* store.broken.pipe(
         Effect.catch(() =>
@@ -85,10 +83,12 @@ export const layer = ({ isShared, store: kind, version }: Options) =>
       })
       watched.state = {
         lottery,
-        standing,
-        metrics: yield* Effect.cachedWithTTL(yield* Metrics.make(info, http), LOOK_MILLIS),
-        feed: yield* LiveFeed.make(standing, version, () => http.boards.size > 0),
-        problem: yield* Effect.cachedWithTTL(problem, LOOK_MILLIS),
+        standing: yield* SharedLook.make(
+          Effect.map(standing, (found) => Buffer.from(`${encodeStanding(found)}\n`))
+        ),
+        metrics: yield* SharedLook.make(Effect.map(metrics, (lines) => Buffer.from(lines))),
+        feed: yield* LiveFeed.make(standing, version, () => watched.http.boards.size > 0),
+        problem: yield* SharedLook.make(problem),
         isBroken: () => isBroken
       }
       yield* Effect.addFinalizer(() =>
