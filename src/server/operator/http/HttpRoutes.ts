@@ -9,7 +9,7 @@ import { STORE_UNAVAILABLE } from "./LiveFeed.ts"
 import { type Serving, Watched } from "./Watched.ts"
 
 /** Boards that may be open at once. */
-const MAX_BOARDS = 128
+export const MAX_BOARDS = 128
 
 const text = (status: number, line: string) =>
   HttpServerResponse.text(`${line}\n`, { status, contentType: "text/plain; charset=utf-8" })
