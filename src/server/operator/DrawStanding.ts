@@ -135,7 +135,10 @@ const agencyStanding = (agency: Agency, progress: AgencyProgress, live: Live): A
   return { agency, bets, finished, told, excluded, state, ...live, perSecond, bookBets }
 }
 
-/** The sum of a figure; null if it is unknown of one of them, or there are none. */
+/**
+ * The sum of a figure; null if it is unknown of one of them, or there are none. Agencies may announce
+ * books whose sum is too large for an exact number, which means as little.
+ */
 const sumOf = (
   rows: ReadonlyArray<AgencyStanding>,
   figure: "perSecond" | "connections" | "bookBets"
@@ -146,7 +149,7 @@ const sumOf = (
     if (value === null) return null
     sum = (sum ?? 0) + value
   }
-  return sum
+  return sum !== null && sum > Number.MAX_SAFE_INTEGER ? null : sum
 }
 
 const latestOf = (rows: ReadonlyArray<AgencyStanding>): number | null =>

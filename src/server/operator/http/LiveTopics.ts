@@ -64,10 +64,11 @@ export class StandingTopic implements Topic {
       isSame(standing.total, before.total) &&
       isSame({ ...standing.draw, agencies: null }, { ...before.draw, agencies: null })
     if (isUnchanged) return
+    const known = new Map(listed.map((row) => [row.agency, row]))
     // A discard before the draw is opened can take an agency off the list.
-    const isShorter = listed.length < this.known.size
-    this.changed = isShorter ? listed : changed
-    this.known = new Map(listed.map((row) => [row.agency, row]))
+    const hasGone = [...this.known.keys()].some((agency) => !known.has(agency))
+    this.changed = hasGone ? listed : changed
+    this.known = known
     this.standing = standing
     this.whole = undefined
     this.latest = undefined

@@ -150,6 +150,22 @@ describe("connections", () => {
 })
 
 describe("boards", () => {
+  it.live("survive agencies that announce the largest books that there can be", () =>
+    Effect.gen(function* () {
+      const server = yield* start([1, 2])
+      const board = yield* rawHttp.openBoard(server.httpPort)
+      const book = { bets: Number.MAX_SAFE_INTEGER }
+      for (const agency of [1, 2]) {
+        const socket = yield* exchanges.dial({ port: server.port })
+        socket.write(exchanges.helloWith(agency, { book }))
+      }
+      yield* untilSo(() => board.text().includes(`"bookBets":${book.bets}`))
+      const answer = yield* rawHttp.get(server.httpPort, "/api/standing")
+      expect(answer.status).toBe(200)
+      yield* untilSo(() => board.text().split("event: server").length > 2)
+    }).pipe(Effect.scoped)
+  )
+
   it.live("are limited, and a place is free again once a board leaves", () =>
     Effect.gen(function* () {
       const server = yield* start([1, 2, 3])
