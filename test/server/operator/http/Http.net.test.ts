@@ -11,8 +11,10 @@ import { describe, expect } from "vitest"
 import type { ExpectedAgencies } from "../../../../src/domain/Draw.ts"
 import { MAX_CONNECTIONS } from "../../../../src/server/operator/http/Http.ts"
 import { MAX_BOARDS } from "../../../../src/server/operator/http/HttpRoutes.ts"
+import { Dice, mutate } from "../../../support/Mutation.ts"
 import * as exchanges from "../../../support/peers/exchange.ts"
 import * as rawHttp from "../../../support/peers/rawHttp.ts"
+import { forAgency, SESSIONS } from "../../../support/peers/Sessions.ts"
 import * as WatchedServer from "../../../support/peers/WatchedServer.ts"
 import { until } from "../../../support/stores/HeldTransaction.ts"
 import { temporaryFolder } from "../../../support/TemporaryFolder.ts"
@@ -68,6 +70,7 @@ const survive = Effect.fnUntraced(function* <E, R>(
 const dialMany = (port: number, count: number) =>
   Effect.forEach(Array(count).keys(), () => exchanges.dial({ port }), { concurrency: 50 })
 
+const DAMAGED = process.env.LOTTERY_TEST_LONG ? 10_000 : 300
 const CROWD = process.env.LOTTERY_TEST_LONG ? 9_000 : MAX_CONNECTIONS + 200
 
 describe("connections", () => {
@@ -163,6 +166,31 @@ describe("boards", () => {
       const answer = yield* rawHttp.get(server.httpPort, "/api/standing")
       expect(answer.status).toBe(200)
       yield* untilSo(() => board.text().split("event: server").length > 2)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("and the standing survive messages of all kinds that are damaged", () =>
+    Effect.gen(function* () {
+      const server = yield* start([1, 1002, 1003])
+      const board = yield* rawHttp.openBoard(server.httpPort)
+      const dice = new Dice(Number(process.env.LOTTERY_TEST_SEED ?? 20_261_129))
+      const send = Effect.fnUntraced(function* (bytes: Buffer) {
+        const socket = yield* exchanges.dial({ port: server.port })
+        socket.end(bytes)
+        yield* untilSo(() => socket.readableEnded || socket.closed || socket.bytesRead > 0)
+      }, Effect.scoped)
+      const mutants = Array.from({ length: DAMAGED }, () => {
+        const agency = dice.pick([1002, 1003, 9999])
+        const [one, other] = [dice.pick(SESSIONS), dice.pick(SESSIONS)]
+        return mutate(dice, forAgency(one, agency), forAgency(other, agency)).bytes
+      })
+      yield* Effect.forEach(mutants, (bytes) => Effect.timeoutOption(send(bytes), "1 second"), {
+        concurrency: 20
+      })
+      const before = board.text().length
+      yield* untilSo(() => board.text().slice(before).includes("event: server"))
+      expect(board.text().match(/"reason":"\w+"/g)?.length).toBeGreaterThan(10)
+      expect((yield* rawHttp.get(server.httpPort, "/api/standing")).status).toBe(200)
     }).pipe(Effect.scoped)
   )
 
