@@ -99,8 +99,13 @@ const portsOf = Effect.fnUntraced(function* ({ backlog, host, port, ...given }: 
     onNone: () => next,
     onSome: Effect.succeed
   })
-  if (port !== 0 && port === winnersPort) {
-    const message = `port and winners-port are both ${port}: expected two different ports`
+  const http = Option.getOrUndefined(given.http.http)?.port ?? 0
+  const named = Object.entries({ port, "winners-port": winnersPort, http })
+  const ports = named.filter(([, number]) => number !== 0)
+  for (const [name, number] of ports) {
+    const first = ports.find(([, other]) => other === number)?.[0]
+    if (first === name) continue
+    const message = `${first} and ${name} are both ${number}: expected two different ports`
     return yield* new CliError.ValidationError({ message })
   }
   return { host, port, winnersPort, backlog }

@@ -180,6 +180,11 @@ describe("exit code 2, on standard error", () => {
       "are both 9: expected two different ports"
     ],
     [
+      ["server", "--port", "9", "--http", "127.0.0.1:10"],
+      {},
+      "winners-port and http are both 10: expected two different ports"
+    ],
+    [
       ["server", "--store", "redis:x"],
       {},
       "expected sqlite:FILE, csv:FILE or postgres://USER@HOST/DATABASE"
