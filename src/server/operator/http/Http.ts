@@ -61,6 +61,7 @@ const makeServer = (silenceMillis: number): NodeHttp.Server => {
   server.maxConnections = HttpConnections.MAX_CONNECTIONS
   // Every answer closes its connection (HttpGuard.ts).
   server.maxRequestsPerSocket = 1
+  server.on("dropRequest", (_, socket) => socket.destroy())
   server.timeout = silenceMillis
   return server
 }

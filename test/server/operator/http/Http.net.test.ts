@@ -71,7 +71,7 @@ const dialMany = (port: number, count: number) =>
   Effect.forEach(Array(count).keys(), () => exchanges.dial({ port }), { concurrency: 50 })
 
 const DAMAGED = process.env.LOTTERY_TEST_LONG ? 10_000 : 300
-const CROWD = process.env.LOTTERY_TEST_LONG ? 9_000 : MAX_CONNECTIONS + 200
+const CROWD = process.env.LOTTERY_TEST_LONG ? 10_000 : MAX_CONNECTIONS + 200
 
 describe("connections", () => {
   it.live("that send their request byte by byte are closed", () =>
