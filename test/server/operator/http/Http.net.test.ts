@@ -6,7 +6,7 @@
  */
 import type * as Net from "node:net"
 import { it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Fiber } from "effect"
 import { describe, expect } from "vitest"
 import type { ExpectedAgencies } from "../../../../src/domain/Draw.ts"
 import { MAX_CONNECTIONS } from "../../../../src/server/operator/http/Http.ts"
@@ -16,7 +16,7 @@ import * as exchanges from "../../../support/peers/exchange.ts"
 import * as rawHttp from "../../../support/peers/rawHttp.ts"
 import { forAgency, SESSIONS } from "../../../support/peers/Sessions.ts"
 import * as WatchedServer from "../../../support/peers/WatchedServer.ts"
-import { until } from "../../../support/stores/HeldTransaction.ts"
+import { pause, until } from "../../../support/stores/HeldTransaction.ts"
 import { temporaryFolder } from "../../../support/TemporaryFolder.ts"
 
 const start = Effect.fnUntraced(function* (
@@ -130,13 +130,17 @@ describe("connections", () => {
 
   it.live("that ask and leave at once harm nobody", () =>
     Effect.gen(function* () {
-      const server = yield* start([1, 2, 3])
+      const server = yield* start([1, 2, 3], {
+        // A store that is asked over a network, as by those who leave before it answers.
+        flaw: (store) => ({ ...store, progress: Effect.delay(store.progress, "50 millis") })
+      })
       const board = yield* rawHttp.openBoard(server.httpPort)
       const leave = (path: string) =>
         Effect.scoped(
           Effect.gen(function* () {
             const socket = yield* exchanges.dial({ port: server.httpPort })
-            socket.end(rawHttp.request(path))
+            socket.write(rawHttp.request(path))
+            yield* pause(10)
             socket.resetAndDestroy()
           })
         )
@@ -148,6 +152,23 @@ describe("connections", () => {
       yield* untilSo(() => board.text().includes('"phase":"drawn"'))
       expect((yield* rawHttp.get(server.httpPort, "/api/standing")).body).toContain('"drawn"')
       yield* untilSo(() => server.watched.http.boards.size === 1)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("that leave before their answer do not take it from others", () =>
+    Effect.gen(function* () {
+      const { httpPort } = yield* start([1], {
+        flaw: (store) => ({ ...store, progress: Effect.delay(store.progress, "300 millis") })
+      })
+      // The feed looks first, and then rests.
+      yield* pause(1000)
+      const first = yield* exchanges.dial({ port: httpPort })
+      first.write(rawHttp.request("/api/standing"))
+      yield* pause(100)
+      const second = yield* Effect.forkScoped(rawHttp.get(httpPort, "/api/standing"))
+      yield* pause(100)
+      first.resetAndDestroy()
+      expect(yield* Fiber.join(second)).toMatchObject({ status: 200 })
     }).pipe(Effect.scoped)
   )
 })
@@ -220,10 +241,11 @@ describe("boards", () => {
 
   it.live("that do not read are disconnected, and others are not", () =>
     Effect.gen(function* () {
-      const agencies: ExpectedAgencies = [1, ...Array.from({ length: 2999 }, (_, i) => i + 2)]
+      const agencies: ExpectedAgencies = [1, ...Array.from({ length: 1999 }, (_, i) => i + 2)]
       let looks = 0
       const server = yield* start(agencies, {
-        http: { silenceMillis: 1500 },
+        // Longer than the feed ever rests, so that only boards that do not read are silent.
+        http: { silenceMillis: 4000 },
         // Every book differs at each look, so that each look fills the buffers of the system.
         flaw: (store) => ({
           ...store,

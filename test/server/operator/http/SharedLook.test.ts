@@ -3,7 +3,7 @@
  * look. Method: looks of a given duration on the test clock.
  */
 import { it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Scope } from "effect"
+import { Effect, Fiber } from "effect"
 import { TestClock } from "effect/testing"
 import { expect } from "vitest"
 import * as SharedLook from "../../../../src/server/operator/http/SharedLook.ts"
@@ -59,6 +59,7 @@ it.effect("a caller that leaves does not end the look for the others", () =>
     const first = yield* Effect.forkScoped(shared)
     yield* TestClock.adjust(50)
     const second = yield* Effect.forkScoped(shared)
+    yield* TestClock.adjust(0)
     yield* Fiber.interrupt(first)
     yield* TestClock.adjust(50)
     expect(yield* Fiber.join(second)).toBe(1)
@@ -80,13 +81,17 @@ it.effect("a look that fails is tried again", () =>
   })
 )
 
-it.effect("a look ends with the scope, and so do those who wait for it", () =>
+it.effect("a look ends once nobody waits for it", () =>
   Effect.gen(function* () {
-    const scope = yield* Scope.make()
-    const shared = yield* Scope.provide(SharedLook.make(Effect.never), scope)
-    const caller = yield* Effect.forkScoped(shared)
+    let isInterrupted = false
+    const look = Effect.onInterrupt(Effect.never, () =>
+      Effect.sync(() => {
+        isInterrupted = true
+      })
+    )
+    const caller = yield* Effect.forkScoped(yield* SharedLook.make(look))
     yield* TestClock.adjust(1)
-    yield* Scope.close(scope, Exit.void)
-    expect(Exit.hasInterrupts(yield* Fiber.await(caller))).toBe(true)
+    yield* Fiber.interrupt(caller)
+    expect(isInterrupted).toBe(true)
   })
 )
