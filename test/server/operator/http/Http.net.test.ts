@@ -239,38 +239,41 @@ describe("boards", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("that do not read are disconnected, and others are not", () =>
-    Effect.gen(function* () {
-      const agencies: ExpectedAgencies = [1, ...Array.from({ length: 1999 }, (_, i) => i + 2)]
-      let looks = 0
-      const server = yield* start(agencies, {
-        // Longer than the feed ever rests, so that only boards that do not read are silent.
-        http: { silenceMillis: 4000 },
-        // Every book differs at each look, so that each look fills the buffers of the system.
-        flaw: (store) => ({
-          ...store,
-          progress: Effect.sync(() => {
-            looks++
-            const row = { finished: false, excluded: false, told: false, edition: 0 }
-            return new Map(agencies.map((agency) => [agency, { ...row, bets: looks }]))
+  it.live(
+    "that do not read are disconnected, and others are not",
+    () =>
+      Effect.gen(function* () {
+        const agencies: ExpectedAgencies = [1, ...Array.from({ length: 1999 }, (_, i) => i + 2)]
+        let looks = 0
+        const server = yield* start(agencies, {
+          // Longer than the feed ever rests, so that only boards that do not read are silent.
+          http: { silenceMillis: 4000 },
+          // Every book differs at each look, so that each look fills the buffers of the system.
+          flaw: (store) => ({
+            ...store,
+            progress: Effect.sync(() => {
+              looks++
+              const row = { finished: false, excluded: false, told: false, edition: 0 }
+              return new Map(agencies.map((agency) => [agency, { ...row, bets: looks }]))
+            })
           })
         })
-      })
-      const { httpPort, watched } = server
-      const reader = yield* rawHttp.openBoard(httpPort)
-      const deaf = Effect.fnUntraced(function* (headers: string) {
-        const socket: Net.Socket = yield* exchanges.dial({ port: httpPort })
-        socket.pause()
-        socket.write(rawHttp.request("/api/events", "GET", `Host: localhost\r\n${headers}`))
-      })
-      for (let count = 0; count < 5; count++) yield* deaf("")
-      yield* deaf("Connection: Upgrade\r\nUpgrade: websocket\r\n")
-      yield* untilSo(() => watched.http.boards.size === 7)
-      yield* untilSo(() => watched.http.boards.size === 1)
-      yield* untilSo(() => watched.http.sockets.size === 1)
-      const before = reader.text().length
-      yield* untilSo(() => reader.text().length > before)
-      expect(reader.isClosed()).toBe(false)
-    }).pipe(Effect.scoped)
+        const { httpPort, watched } = server
+        const reader = yield* rawHttp.openBoard(httpPort)
+        const deaf = Effect.fnUntraced(function* (headers: string) {
+          const socket: Net.Socket = yield* exchanges.dial({ port: httpPort })
+          socket.pause()
+          socket.write(rawHttp.request("/api/events", "GET", `Host: localhost\r\n${headers}`))
+        })
+        for (let count = 0; count < 5; count++) yield* deaf("")
+        yield* deaf("Connection: Upgrade\r\nUpgrade: websocket\r\n")
+        yield* untilSo(() => watched.http.boards.size === 7)
+        yield* untilSo(() => watched.http.boards.size === 1)
+        yield* untilSo(() => watched.http.sockets.size === 1)
+        const before = reader.text().length
+        yield* untilSo(() => reader.text().length > before)
+        expect(reader.isClosed()).toBe(false)
+      }).pipe(Effect.scoped),
+    60_000
   )
 })
