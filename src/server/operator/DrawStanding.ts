@@ -136,8 +136,8 @@ const agencyStanding = (agency: Agency, progress: AgencyProgress, live: Live): A
 }
 
 /**
- * The sum of a figure; null if it is unknown of one of them, or there are none. Agencies may announce
- * books whose sum is too large for an exact number, which means as little.
+ * The sum of a figure; null if it is unknown of one of them, or there are none, or if it is too
+ * large for an exact number: agencies may announce books of any size.
  */
 const sumOf = (
   rows: ReadonlyArray<AgencyStanding>,

@@ -98,6 +98,11 @@ describe("the total", () => {
     expect(total).toMatchObject({ perSecond: null, connections: null, bookBets: null })
     expect(total.lastActivity).toBe(AT - 5)
   })
+
+  it("is unknown if agencies announce more than can be counted exactly", () => {
+    const huge = { ...served, bookBets: Number.MAX_SAFE_INTEGER }
+    expect(make(OPEN, {}, { 1: huge, 2: huge }).total.bookBets).toBeNull()
+  })
 })
 
 it("is the JSON that its Schema describes", () => {

@@ -1,7 +1,7 @@
 /**
- * Goal: a board that misses any of the versions of a topic ends with the newest data. Method: random
- * sequences of standings and random moments at which a board reads; a board is a fold over the
- * events that it got. A failure prints a seed; LOTTERY_TEST_SEED repeats it.
+ * Goal: a board that misses any of the versions of a topic ends with the newest data. Method:
+ * random sequences of standings and random moments at which a board reads; a board is a fold over
+ * the events that it got. A failure prints a seed; LOTTERY_TEST_SEED repeats it.
  */
 import { Schema } from "effect"
 import * as fc from "fast-check"
