@@ -168,7 +168,7 @@ describeCluster("PostgreSQL", (acquire) => {
 })
 
 describe("a stop", () => {
-  it.live("does not wait for open boards", () =>
+  it.live("does not wait for open boards or for the end of a request", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
       const server = yield* startLottery(serve(...HTTP, "--store", `sqlite:${folder}/x.db`))
@@ -176,6 +176,10 @@ describe("a stop", () => {
       yield* becomes(httpPort, READY)
       const boards = yield* Effect.forEach(Array(100).keys(), () => openBoard(httpPort))
       yield* until(Effect.sync(() => boards.every(({ text }) => text().includes("event: server"))))
+      // A request that is never completed, too.
+      const unfinished = yield* exchanges.dial({ port: httpPort })
+      unfinished.write("GET / HTTP/1.1\r\n")
+      yield* becomes(httpPort, READY)
       const began = performance.now()
       yield* server.signal("SIGTERM")
       const { code, stderr } = yield* server.outcome
