@@ -69,7 +69,7 @@ const makeServer = (silenceMillis: number): NodeHttp.Server => {
 const listen = Effect.fnUntraced(function* (given: Options) {
   const { boardFolder, host, hosts, port, silenceMillis = SILENCE_MILLIS } = given
   const server = makeServer(silenceMillis)
-  const http = HttpConnections.make(server)
+  const http = yield* HttpConnections.make(server)
   const watched = Watched.Watched.of({ http, state: "opening" })
   const routes = yield* HttpRouter.toHttpEffect(
     HttpRoutes.layer(boardFolder ?? BoardFiles.COMMAND_FOLDER)
