@@ -2,11 +2,10 @@
  * What every HTTP request must satisfy, and what every answer says about itself. A request with a
  * foreign `Host` comes from a page of somewhere else whose name was pointed at this server.
  */
-import { Effect, Result } from "effect"
+import { Effect } from "effect"
 import type * as HttpServerError from "effect/http/HttpServerError"
 import { HttpServerRequest } from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
-import * as NetHost from "effect/net/Host"
 import { isLoopback } from "../../../protocol/Loopback.ts"
 
 const METHODS = ["GET", "HEAD"]
@@ -34,11 +33,13 @@ const HEADERS = {
 const refusal = (status: number, text: string, headers: Record<string, string> = {}) =>
   HttpServerResponse.text(`${text}\n`, { status, headers })
 
-/** Returns the host of a `Host` header, in lower case, without its port. */
+/** A name or an IPv4 address, or an IPv6 address in brackets; then perhaps a port. */
+const HOST = /^(?:\[([\da-f:.]+)\]|([^:[\]]+))(?::\d{1,5})?$/i
+
+/** Returns the host of a `Host` header, in lower case, without brackets and port. */
 const hostOf = (header: string): string | undefined => {
-  const withPort = /:\d+$/.test(header) ? header : `${header}:80`
-  const parsed = Result.getOrUndefined(NetHost.hostPortFromString(withPort))
-  return parsed === undefined ? undefined : NetHost.formatHost(parsed.host).toLowerCase()
+  const [, address, name] = HOST.exec(header) ?? []
+  return (address ?? name)?.toLowerCase()
 }
 
 const refusalOf = (
