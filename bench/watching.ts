@@ -17,6 +17,8 @@ const ROUNDS = Number(process.argv[3] ?? 7)
 const ONLY = process.argv[4] ?? ""
 const AGENCIES = 5
 const SILENT_BOARDS = 100
+/** A browser is busy with itself for a moment after its start. */
+const SETTLE = "5 seconds"
 
 type Watch = (server: Server) => Effect.Effect<unknown, never, Scope.Scope>
 
@@ -70,6 +72,7 @@ const measure = (folder: string, watch: Watch | undefined) =>
     const more = watch === undefined ? [] : ["--http", "127.0.0.1:0"]
     const server = yield* startServer(folder, store, AGENCIES, more)
     if (watch !== undefined) yield* watch(server)
+    yield* Effect.sleep(SETTLE)
     const from = yield* books(folder, AGENCIES, BETS)
     const figures = yield* upload(folder, server, {
       agencies: AGENCIES,
