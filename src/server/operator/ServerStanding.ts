@@ -33,7 +33,7 @@ export const make = Effect.fnUntraced(function* (isShared: boolean) {
       if (found === undefined || (isShared && found.connectionCount === 0)) return away
       const { activity, connectionCount: connections } = found
       const { announced: bookBets = null, lastMillis } = activity
-      const lastActivity = lastMillis === undefined ? null : sinceEpoch + lastMillis
+      const lastActivity = lastMillis === undefined ? null : Math.min(now, sinceEpoch + lastMillis)
       return { perSecond: activity.perSecond(monotonic), lastActivity, connections, bookBets }
     })
   })

@@ -53,7 +53,7 @@ const spoil = (content: (compiled: Buffer) => Buffer | undefined) => (folder: st
 const VERSION = { code: 0, stdout: `lottery v${packageJson.version}\n`, stderr: "" }
 
 describe("compiled code", () => {
-  it.each(["entry.cjs", "commandLine.cjs", "client.cjs", "server.cjs"])("exists for %s", (name) => {
+  it.each(["entry.cjs", "common.cjs", "client.cjs", "server.cjs"])("exists for %s", (name) => {
     const filename = join(folderIn(DIST), name)
     const cachedData = readFileSync(`${filename}${COMPILED}`)
     const script = new Script(readFileSync(filename, "latin1"), { filename, cachedData })
