@@ -34,8 +34,14 @@ export const figures = (state: LiveState): TemplateResult => {
   const commit = server?.commitMillis ?? null
   const commitText = commit === null ? Words.UNKNOWN : `${Words.measure(commit)} ms`
   const all: ReadonlyArray<Figure> = [
-    { id: "bets", name: "Bets stored", value: bets, text: Words.count(bets), note },
-    { id: "rate", name: "Bets a second", value: rate, text: Words.measure(rate) },
+    { id: "bets", name: "Bets in the draw", value: bets, text: Words.count(bets), note },
+    {
+      id: "rate",
+      name: "Bets per second",
+      value: rate,
+      text: Words.measure(rate),
+      note: "mean of 5–10 s"
+    },
     {
       id: "connections",
       name: "Connections",

@@ -3,7 +3,7 @@ import { html, nothing, type TemplateResult } from "lit-html"
 import { agencySection, type OnFilter } from "./AgencyTable.ts"
 import { type Connected, drawHead } from "./DrawHead.ts"
 import { figures } from "./Figures.ts"
-import { highestRate, type LiveState, phaseOf, rateOf } from "./LiveState.ts"
+import { highestRate, type LiveState, phaseOf } from "./LiveState.ts"
 import { refusalSection } from "./Refusals.ts"
 import * as Words from "./Words.ts"
 
@@ -16,11 +16,10 @@ export interface View extends Connected {
 }
 
 const plotSection = (state: LiveState): TemplateResult => {
-  const now = Words.measure(rateOf(state))
   const highest = Words.measure(highestRate(state))
-  const text = `now ${now} a second, highest ${highest} in the last ten minutes`
+  const text = `highest ${highest} per second in the last ten minutes`
   return html`<section class="rates" aria-labelledby="rates-heading">
-    <h2 id="rates-heading">Bets a second</h2>
+    <h2 id="rates-heading">Bets per second</h2>
     <p id="rates-text">${state.rates === undefined ? nothing : text}</p>
     <div aria-hidden="true">
       <p id="reading"></p>

@@ -1,4 +1,4 @@
-/** The plot of bets a second, in the colours of the style sheet. */
+/** The plot of bets per second, in the colours of the style sheet. */
 import uPlot from "uplot"
 import type { RatesEvent } from "../LiveEvents.ts"
 import { MAX_RATES, RATE_MILLIS } from "../LiveLimits.ts"
@@ -38,7 +38,7 @@ export class RatePlot {
       const rate = idx === null || idx === undefined ? undefined : rates?.[idx]
       const isShown = time !== undefined && rate !== undefined && rate !== null
       reading.textContent = isShown
-        ? `${Words.localTime(1000 * time, Date.now())}: ${Words.measure(rate)} a second`
+        ? `${Words.localTime(1000 * time, Date.now())}: ${Words.measure(rate)} per second`
         : ""
     }
     this.#plot = new uPlot(

@@ -10,7 +10,7 @@ const refusal = ({ agency, at, position, reason }: Refusal, serverMillis: number
   html`<li>
     <time datetime=${new Date(at).toISOString()}>${Words.localTime(at, serverMillis)}</time>
     <span data-field="agency" data-value=${agency ?? nothing}
-      >${agency === null ? "unknown agency" : `agency ${agency}`}</span
+      >${agency === null ? "unidentified" : `agency ${agency}`}</span
     >
     <span data-field="reason">${reason}</span>
     <span data-field="position" data-value=${position ?? nothing}

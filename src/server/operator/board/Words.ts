@@ -20,7 +20,7 @@ export const measure = (value: number | null): string => {
   return (value < PRECISE_BELOW ? ONE_DIGIT : WHOLE).format(value)
 }
 
-/** `12,300/s`, bets a second. */
+/** `12,300/s`, bets per second. */
 export const rate = (perSecond: number | null): string =>
   perSecond === null ? UNKNOWN : `${measure(perSecond)}/s`
 
