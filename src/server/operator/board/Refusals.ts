@@ -14,7 +14,7 @@ const refusal = ({ agency, at, position, reason }: Refusal, serverMillis: number
     >
     <span data-field="reason">${reason}</span>
     <span data-field="position" data-value=${position ?? nothing}
-      >${position === null ? nothing : `bet ${Words.count(position)}`}</span
+      >${position === null ? nothing : `position ${Words.count(position)}`}</span
     >
   </li>`
 

@@ -146,7 +146,7 @@ describe.skipIf(!Browser.isThere)(Browser.titled("the board in Chromium"), () =>
       const refusals = yield* act(() => page.locator("#refusals li").allInnerTexts())
       expect(refusals).toHaveLength(2)
       expect(refusals[0]).toMatch(/unidentified\s+<img src=x onerror=alert\(1\)>/)
-      expect(refusals[1]).toMatch(/agency 3\s+InvalidBet\s+bet 1,200/)
+      expect(refusals[1]).toMatch(/agency 3\s+InvalidBet\s+position 1,200/)
       expect(yield* textOf("footer")).toBe(`lottery ${markup}`)
       expect(yield* board.countOf("img, main script")).toBe(0)
       expect(board.complaints).toEqual([])
