@@ -24,6 +24,7 @@ export interface LiveFeed {
 const LOOK_MILLIS = 500
 
 export const STORE_UNAVAILABLE = "the store is unavailable"
+export const STORE_SILENT = "the store does not answer"
 
 /** How soon a browser connects again. */
 const RETRY = Buffer.from("retry: 1000\n\n")
@@ -93,20 +94,28 @@ export const make = Effect.fnUntraced(function* (
     )
   }
 
+  /** Tells the boards what is new. */
+  const tell = Effect.fnUntraced(function* (problem: string | null) {
+    noteServer(yield* Clock.currentTimeMillis, problem)
+    noteRefusals()
+    yield* PubSub.publish(ticks, undefined)
+  })
+
+  /** Lets the boards hear something during a look that takes long, as at a store that hangs. */
+  const meanwhile = Effect.forever(Effect.delay(tell(STORE_SILENT), MAX_SILENCE_MILLIS))
+
   const tick = Effect.gen(function* () {
-    const standing = yield* Effect.option(look)
-    const at = yield* Clock.currentTimeMillis
+    const standing = yield* Effect.option(Effect.raceFirst(look, meanwhile))
     if (Option.isSome(standing)) {
       standings.set(standing.value)
       const perSecond = nextRate(standing.value.total.bets, yield* monotonicMillis)
       if (perSecond !== undefined) {
-        rates.set({ everyMillis: RATE_MILLIS, until: at, perSecond })
+        const until = yield* Clock.currentTimeMillis
+        rates.set({ everyMillis: RATE_MILLIS, until, perSecond })
       }
     }
     // Without the reason, which may name machines; the log has it.
-    noteServer(at, Option.isSome(standing) ? null : STORE_UNAVAILABLE)
-    noteRefusals()
-    yield* PubSub.publish(ticks, undefined)
+    yield* tell(Option.isSome(standing) ? null : STORE_UNAVAILABLE)
   })
 
   yield* Effect.gen(function* () {

@@ -73,7 +73,7 @@ export const layer = ({ isShared, store: kind, version }: Options) =>
         }),
         Effect.timeoutOrElse({
           duration: READY_TIMEOUT,
-          orElse: () => Effect.succeedSome("the store does not answer")
+          orElse: () => Effect.succeedSome(LiveFeed.STORE_SILENT)
         })
       )
       const problem = Effect.suspend(() => {

@@ -101,6 +101,25 @@ describe("a board", () => {
     }).pipe(Effect.provide(layer))
   )
 
+  it.effect("hears that the store does not answer, until it does", () =>
+    Effect.gen(function* () {
+      const { draw, feed } = yield* startDraw()
+      const board = yield* openBoard(feed)
+      yield* pass(1000)
+      draw.lookMillis = 20_000
+      yield* pass(500)
+      for (let count = 0; count < 3; count++) {
+        yield* pass(MAX_SILENCE_MILLIS)
+        expect(board.all("server").at(-1)?.problem).toBe("the store does not answer")
+      }
+      const problems = board.all("server").filter(({ problem }) => problem !== null)
+      expect(problems.map(({ at }) => at)).toEqual([6500, 11_500, 16_500])
+      draw.lookMillis = 0
+      yield* pass(MAX_SILENCE_MILLIS)
+      expect(board.all("server").at(-1)?.problem).toBeNull()
+    }).pipe(Effect.provide(layer))
+  )
+
   it.effect("that does not read gets only the newest data", () =>
     Effect.gen(function* () {
       const { draw, feed } = yield* startDraw()
