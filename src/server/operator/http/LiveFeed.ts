@@ -67,8 +67,9 @@ export const make = Effect.fnUntraced(function* (
   const nextRate = makeRates()
   let lastRefusal = 0
   let told: LiveEvents.ServerEvent | undefined
+  let toldMonotonic = 0
 
-  const noteServer = (at: number, problem: string | null): void => {
+  const noteServer = (at: number, monotonic: number, problem: string | null): void => {
     const { identified, queued, unidentified } = places.counts()
     const connections = identified + queued + unidentified
     const seconds = CommitMetrics.medianSeconds()
@@ -77,7 +78,8 @@ export const make = Effect.fnUntraced(function* (
       connections === told?.connections &&
       commitMillis === told.commitMillis &&
       problem === told.problem
-    if (isSame && at - told!.at < MAX_SILENCE_MILLIS) return
+    if (isSame && monotonic - toldMonotonic < MAX_SILENCE_MILLIS) return
+    toldMonotonic = monotonic
     told = { version, connections, commitMillis, problem, at }
     server.set(told)
   }
@@ -96,7 +98,7 @@ export const make = Effect.fnUntraced(function* (
 
   /** Tells the boards what is new. */
   const tell = Effect.fnUntraced(function* (problem: string | null) {
-    noteServer(yield* Clock.currentTimeMillis, problem)
+    noteServer(yield* Clock.currentTimeMillis, yield* monotonicMillis, problem)
     noteRefusals()
     yield* PubSub.publish(ticks, undefined)
   })

@@ -1,5 +1,5 @@
 /** A look at the server whose result is shared by all who ask for it at about the same time. */
-import { Effect } from "effect"
+import { Duration, Effect } from "effect"
 import { monotonicMillis } from "../../../domain/MonotonicTime.ts"
 
 /** The least time for which a result is shared. */
@@ -18,14 +18,20 @@ export const restAfter = (lookMillis: number): number =>
 
 /** Shares `look`, which goes on as long as one of its callers waits for it. */
 export const make = <A, E>(look: Effect.Effect<A, E>): Effect.Effect<Effect.Effect<A, E>> =>
-  Effect.suspend(() => {
-    let restMillis = 0
+  Effect.gen(function* () {
+    let sharedUntil = Number.POSITIVE_INFINITY
     const timed = Effect.gen(function* () {
       const start = yield* monotonicMillis
+      sharedUntil = Number.POSITIVE_INFINITY
       const noteEnd = Effect.map(monotonicMillis, (now) => {
-        restMillis = restAfter(now - start)
+        sharedUntil = now + Math.max(SHARED_MILLIS, restAfter(now - start))
       })
       return yield* Effect.ensuring(look, noteEnd)
     })
-    return Effect.cachedWithTTL(timed, () => Math.max(SHARED_MILLIS, restMillis))
+    // A time to live would end by the time of day, which can be set back.
+    const [shared, forget] = yield* Effect.cachedInvalidateWithTTL(timed, Duration.infinity)
+    return Effect.gen(function* () {
+      if ((yield* monotonicMillis) >= sharedUntil) yield* forget
+      return yield* shared
+    })
   })

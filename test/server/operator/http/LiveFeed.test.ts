@@ -14,6 +14,7 @@ import * as LiveEvents from "../../../../src/server/operator/LiveEvents.ts"
 import { MAX_RATES, MAX_SILENCE_MILLIS } from "../../../../src/server/operator/LiveLimits.ts"
 import { StoreUnavailable } from "../../../../src/server/store/BetStore.ts"
 import { agencyOf, standingOf } from "../../../support/browser/liveEvents.ts"
+import { makeSettableClock } from "../../../support/model/SettableClock.ts"
 
 const layer = Layer.mergeAll(
   Layer.provide(Places.layer, Layer.succeed(ServerLimits, defaultLimits)),
@@ -97,6 +98,21 @@ describe("a board", () => {
           yield* pass(MAX_SILENCE_MILLIS)
           expect(board.frames.length).toBeGreaterThan(before)
         }
+      }
+    }).pipe(Effect.provide(layer))
+  )
+
+  it.effect("hears something in time, also after the time of day was set back", () =>
+    Effect.gen(function* () {
+      const clock = yield* makeSettableClock
+      const { feed } = yield* clock.run(startDraw())
+      const board = yield* openBoard(feed)
+      yield* pass(MAX_SILENCE_MILLIS)
+      yield* clock.setBack("1 hour")
+      for (let count = 0; count < 4; count++) {
+        const before = board.frames.length
+        yield* pass(MAX_SILENCE_MILLIS)
+        expect(board.frames.slice(before).join()).toContain("event: server")
       }
     }).pipe(Effect.provide(layer))
   )

@@ -7,6 +7,7 @@ import { Effect, Fiber } from "effect"
 import { TestClock } from "effect/testing"
 import { expect } from "vitest"
 import * as SharedLook from "../../../../src/server/operator/http/SharedLook.ts"
+import { makeSettableClock } from "../../../support/model/SettableClock.ts"
 
 /** A look of this duration that returns how often it was made. */
 const lookOf = (millis: number) => {
@@ -64,6 +65,20 @@ it.effect("a caller that leaves does not end the look for the others", () =>
     yield* TestClock.adjust(50)
     expect(yield* Fiber.join(second)).toBe(1)
     expect(yield* shared).toBe(1)
+  })
+)
+
+it.effect("a result is shared for as long if the time of day is set back", () =>
+  Effect.gen(function* () {
+    const clock = yield* makeSettableClock
+    const { look } = lookOf(0)
+    const shared = clock.run(yield* SharedLook.make(look))
+    expect(yield* shared).toBe(1)
+    yield* clock.setBack("1 hour")
+    yield* TestClock.adjust(249)
+    expect(yield* shared).toBe(1)
+    yield* TestClock.adjust(1)
+    expect(yield* shared).toBe(2)
   })
 )
 
