@@ -4,6 +4,7 @@
  * agencies there are. A board that does not read gets only the newest data once it reads again.
  */
 import { Clock, Effect, Option, PubSub, Stream } from "effect"
+import { logAction } from "../../../domain/ActionLog.ts"
 import { monotonicMillis } from "../../../domain/MonotonicTime.ts"
 import { Places } from "../../admission/Places.ts"
 import { Refusals } from "../../admission/Refusals.ts"
@@ -25,6 +26,7 @@ const LOOK_MILLIS = 500
 
 export const STORE_UNAVAILABLE = "the store is unavailable"
 export const STORE_SILENT = "the store does not answer"
+const INTERNAL_ERROR = "internal error"
 
 /** How soon a browser connects again. */
 const RETRY = Buffer.from("retry: 1000\n\n")
@@ -118,7 +120,17 @@ export const make = Effect.fnUntraced(function* (
     }
     // Without the reason, which may name machines; the log has it.
     yield* tell(Option.isSome(standing) ? null : STORE_UNAVAILABLE)
-  })
+  }).pipe(
+    // Only this loop tells the boards, so a defect is logged and the next round tries again.
+    Effect.catchDefect(
+      Effect.fnUntraced(function* (defect) {
+        const isKnown = told?.problem === INTERNAL_ERROR
+        if (!isKnown)
+          yield* logAction("live_board", "fail", { error: `${INTERNAL_ERROR}: ${defect}` })
+        yield* tell(INTERNAL_ERROR)
+      })
+    )
+  )
 
   yield* Effect.gen(function* () {
     const start = yield* monotonicMillis

@@ -14,6 +14,7 @@ import * as LiveEvents from "../../../../src/server/operator/LiveEvents.ts"
 import { MAX_RATES, MAX_SILENCE_MILLIS } from "../../../../src/server/operator/LiveLimits.ts"
 import { StoreUnavailable } from "../../../../src/server/store/BetStore.ts"
 import { agencyOf, standingOf } from "../../../support/browser/liveEvents.ts"
+import { keepLog } from "../../../support/clientBooks.ts"
 import { makeSettableClock } from "../../../support/model/SettableClock.ts"
 
 const layer = Layer.mergeAll(
@@ -31,10 +32,11 @@ type Name = keyof typeof decoders
 
 /** A draw whose one agency has `bets`; a look takes `lookMillis`, and fails if it is not `up`. */
 const startDraw = Effect.fnUntraced(function* (isWatched = true) {
-  const draw = { bets: 0, lookMillis: 0, isUp: true, looks: 0 }
+  const draw = { bets: 0, lookMillis: 0, isUp: true, isFlawed: false, looks: 0 }
   const look = Effect.gen(function* () {
     draw.looks++
     yield* Effect.sleep(draw.lookMillis)
+    if (draw.isFlawed) return yield* Effect.die(new TypeError("no draw"))
     if (!draw.isUp) return yield* new StoreUnavailable({ reason: "away" })
     return standingOf([agencyOf(1, { bets: draw.bets })], draw.bets)
   })
@@ -133,6 +135,25 @@ describe("a board", () => {
       draw.lookMillis = 0
       yield* pass(MAX_SILENCE_MILLIS)
       expect(board.all("server").at(-1)?.problem).toBeNull()
+    }).pipe(Effect.provide(layer))
+  )
+
+  it.effect("goes on after an internal error, which is logged once", () =>
+    Effect.gen(function* () {
+      const log = keepLog()
+      const { draw, feed } = yield* Effect.provide(startDraw(), log.layer)
+      const board = yield* openBoard(feed)
+      draw.isFlawed = true
+      yield* pass(5000)
+      expect(board.all("server").at(-1)?.problem).toBe("internal error")
+      expect(log.lines).toEqual([
+        "action: live_board | result: fail | error: internal error: TypeError: no draw"
+      ])
+      draw.isFlawed = false
+      draw.bets = 7
+      yield* pass(1000)
+      expect(board.all("server").at(-1)?.problem).toBeNull()
+      expect(board.all("standing").at(-1)?.total.bets).toBe(7)
     }).pipe(Effect.provide(layer))
   )
 
