@@ -1,17 +1,18 @@
 /**
- * What the commits of bets cost, in every store: how many, how long and how large. A commit is one
- * data sync of an embedded store, or one transaction in PostgreSQL.
+ * What the commits cost, in every store: how many, how long and how large. A commit is one data
+ * sync of an embedded store, or one write of an agency in PostgreSQL.
  */
 import { Clock, Effect, Metric } from "effect"
+import { StoreBroken, StoreUnavailable } from "./BetStore.ts"
 
 const NANOS_PER_SECOND = 1e9
 
 export const commits = Metric.counter("lottery_commits_total", {
-  description: "Commits of bets and of the draw's steps, each durable when it is counted",
+  description: "Commits, each durable when it is counted",
   incremental: true
 })
 
-const failures = Metric.counter("lottery_commit_failures_total", {
+export const failures = Metric.counter("lottery_commit_failures_total", {
   description: "Commits that failed and stored nothing",
   incremental: true
 })
@@ -62,11 +63,9 @@ export const timed = Effect.fnUntraced(function* <A, E, R>(
 })
 
 /** Counts a commit that fails because of the store. */
-export const countingFailures = <A, E extends { readonly _tag: string }, R>(
-  commit: Effect.Effect<A, E, R>
-): Effect.Effect<A, E, R> =>
-  Effect.tapError(commit, ({ _tag }) =>
-    _tag === "StoreUnavailable" || _tag === "StoreBroken"
-      ? Metric.update(FAILURES[_tag], 1)
+export const countingFailures = <A, E, R>(commit: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.tapError(commit, (error) =>
+    error instanceof StoreUnavailable || error instanceof StoreBroken
+      ? Metric.update(FAILURES[error._tag], 1)
       : Effect.void
   )

@@ -18,6 +18,7 @@ import { SqlError } from "effect/sql/SqlError"
 import type { Fragment } from "effect/sql/Statement"
 import { boundedWait } from "../../../domain/LoggedResource.ts"
 import { StoreUnavailable } from "../BetStore.ts"
+import * as CommitMetrics from "../CommitMetrics.ts"
 import { makeTypes } from "./PostgresColumns.ts"
 import { hasParameter, hostWithoutTls, requiresTls } from "./PostgresUrl.ts"
 
@@ -178,14 +179,16 @@ export const make = Effect.fnUntraced(function* (
   }).pipe(Effect.provide(Reactivity.layer))
   const writers = yield* Semaphore.make(WRITERS)
   const readers = yield* Semaphore.make(READERS)
+  const written = <A, E>(statement: Effect.Effect<A, E>) =>
+    CommitMetrics.countingFailures(writers.withPermit(statement))
   return {
     sql,
     drawId,
     key: sql`(select id from draws where name = ${drawId})`,
     // The deadline starts with the statement, not while it queues for a permit.
     read: (statement) => readers.withPermit(withRetries(statement)),
-    write: (statement) => writers.withPermit(withRetries(statement)),
-    writeSlowly: (statement) => writers.withPermit(withRetries(statement, Number.POSITIVE_INFINITY))
+    write: (statement) => written(withRetries(statement)),
+    writeSlowly: (statement) => written(withRetries(statement, Number.POSITIVE_INFINITY))
   }
 })
 

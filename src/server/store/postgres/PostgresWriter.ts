@@ -68,6 +68,12 @@ export const makeWriter = (postgres: Postgres, notify: Effect.Effect<void>) => {
     }
   })
 
+  /** Makes a write of `bets` that is timed and traced. */
+  const commit = <A, E>(bets: number, statement: Effect.Effect<A, E>) =>
+    Effect.withSpan(write(CommitMetrics.timed(bets, statement)), "Store.commit", {
+      attributes: { "lottery.writes": 1, "lottery.bets": bets }
+    })
+
   const append = Effect.fnUntraced(function* (
     agency: Agency,
     position: number,
@@ -110,10 +116,7 @@ export const makeWriter = (postgres: Postgres, notify: Effect.Effect<void>) => {
       if (bets !== position) return new Conflict({ agency, position, expected: bets })
       return "again"
     }
-    const commit = CommitMetrics.timed(batch.count, update(agency, statement, diagnose))
-    yield* Effect.withSpan(CommitMetrics.countingFailures(write(commit)), "Store.commit", {
-      attributes: { "lottery.writes": 1, "lottery.bets": batch.count }
-    })
+    yield* commit(batch.count, update(agency, statement, diagnose))
     if (last !== undefined) yield* notify
   }, Effect.uninterruptible)
 
@@ -135,7 +138,7 @@ export const makeWriter = (postgres: Postgres, notify: Effect.Effect<void>) => {
       if (row.bets !== bets) return new BookMismatch({ agency, bets, stored: row.bets })
       return row.finished ? "done" : "again"
     }
-    yield* write(update(agency, statement, diagnose))
+    yield* commit(0, update(agency, statement, diagnose))
     yield* notify
   }, Effect.uninterruptible)
 
@@ -144,7 +147,7 @@ export const makeWriter = (postgres: Postgres, notify: Effect.Effect<void>) => {
       update agencies set told = true
       where draw = ${key} and agency = ${agency} and not told returning agency`
     const diagnose = (row: AgencyRow) => (row.told ? "done" : "again")
-    if (yield* write(update<never>(agency, statement, diagnose))) yield* notify
+    if (yield* commit(0, update<never>(agency, statement, diagnose))) yield* notify
   }, Effect.uninterruptible)
 
   return { append, finish, told }

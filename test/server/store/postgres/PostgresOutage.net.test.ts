@@ -8,11 +8,12 @@ import { randomUUID } from "node:crypto"
 import { inspect } from "node:util"
 import * as PgClient from "@effect/sql-pg/PgClient"
 import { expect, it } from "@effect/vitest"
-import { Clock, Effect, Exit, Fiber, Logger, Redacted, Schema, Scope, Stream } from "effect"
+import { Clock, Effect, Exit, Fiber, Logger, Metric, Redacted, Schema, Scope, Stream } from "effect"
 import * as Reactivity from "effect/reactivity/Reactivity"
 import { TestClock } from "effect/testing"
 import * as ControlClient from "../../../../src/server/operator/control/ControlClient.ts"
 import { BetStore, BetStoreReader } from "../../../../src/server/store/BetStore.ts"
+import * as CommitMetrics from "../../../../src/server/store/CommitMetrics.ts"
 import * as PostgresStore from "../../../../src/server/store/postgres/PostgresStore.ts"
 import * as StoreUrl from "../../../../src/server/store/StoreUrl.ts"
 import { makeProxy, type Verdict } from "../../../support/peers/TcpProxy.ts"
@@ -234,6 +235,37 @@ describeCluster("PostgresStore, while PostgreSQL or the network fails,", (shared
         told: true
       })
       expect(yield* holdDraw(store)).toBe(false)
+    })
+  )
+
+  it.effect("counts an agency's writes, and every write that fails", () =>
+    Effect.gen(function* () {
+      const cluster = yield* shared
+      const store = yield* open(yield* freshSchema(cluster.url()))
+      yield* store.openDraw(drawOf([1, 2]))
+      const failures = Metric.withAttributes(CommitMetrics.failures, { reason: "unavailable" })
+      const counts = Effect.map(
+        Effect.all([Metric.value(CommitMetrics.commits), Metric.value(failures)]),
+        ([done, failed]) => [Number(done.count), Number(failed.count)] as const
+      )
+      const [done, failed] = yield* counts
+      yield* store.append(1, 0, bets(1, 0, 3))
+      yield* store.finish(1, 3, whole(bets(1, 0, 3)))
+      yield* store.finish(2, 0, whole())
+      yield* holdDraw(store)
+      yield* store.told(1)
+      expect(yield* counts).toEqual([done + 4, failed])
+      yield* cluster.stop("fast")
+      const writes: ReadonlyArray<Effect.Effect<unknown, unknown>> = [
+        store.append(1, 0, bets(1, 0, 3)),
+        store.finish(2, 0, whole()),
+        store.told(2),
+        recordNumber(store),
+        recordDraw(store)
+      ]
+      for (const write of writes) yield* Effect.flip(hastened(write))
+      yield* cluster.start
+      expect(yield* counts).toEqual([done + 4, failed + writes.length])
     })
   )
 
