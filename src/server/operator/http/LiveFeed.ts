@@ -34,19 +34,22 @@ const RETRY = Buffer.from("retry: 1000\n\n")
 /** Newly stored bets a second, over the last ten minutes; `at` is monotonic. */
 const makeRates = () => {
   let perSecond: ReadonlyArray<number> = []
-  let before: { readonly bets: number; readonly at: number } | undefined
+  let before: { readonly bets: number; readonly at: number; readonly due: number } | undefined
   /** Returns the points if there is a new one. A late look adds one for each that is missing. */
   return (bets: number, at: number): ReadonlyArray<number> | undefined => {
-    const millis = at - (before?.at ?? Number.NEGATIVE_INFINITY)
+    if (before === undefined) {
+      before = { bets, at, due: at + RATE_MILLIS }
+      return perSecond
+    }
     // A look may come a moment early.
-    const missing = Math.floor((millis + LOOK_MILLIS / 2) / RATE_MILLIS)
+    const missing = Math.floor((at + LOOK_MILLIS / 2 - before.due) / RATE_MILLIS) + 1
     if (missing === 0) return undefined
     // Books that are discarded or excluded make the total smaller.
-    const added = before === undefined ? 0 : Math.max(0, bets - before.bets)
-    const rate = Math.round((1000 * added) / millis)
-    const points = before === undefined ? [] : Array(Math.min(missing, MAX_RATES))
-    perSecond = [...perSecond, ...points.fill(rate)].slice(-MAX_RATES)
-    before = { bets, at }
+    const added = Math.max(0, bets - before.bets)
+    const rate = Math.round((1000 * added) / (at - before.at))
+    perSecond = [...perSecond, ...Array(Math.min(missing, MAX_RATES)).fill(rate)].slice(-MAX_RATES)
+    // Looks that are always late by a part of a point would otherwise shorten the ten minutes.
+    before = { bets, at, due: before.due + missing * RATE_MILLIS }
     return perSecond
   }
 }

@@ -246,6 +246,20 @@ describe("the rates", () => {
     }).pipe(Effect.provide(layer))
   )
 
+  it.effect("are as old as they say if every look takes long", () =>
+    Effect.gen(function* () {
+      const { draw, feed } = yield* startDraw()
+      const board = yield* openBoard(feed)
+      draw.lookMillis = 400
+      yield* pass(300_000, () => {
+        draw.bets += 10
+      })
+      const { perSecond, until } = board.all("rates").at(-1)!
+      expect(Math.abs(perSecond.length - until / 2000)).toBeLessThanOrEqual(1)
+      expect(new Set(perSecond.slice(1))).toEqual(new Set([100]))
+    }).pipe(Effect.provide(layer))
+  )
+
   it.effect("are 0 after a discard, and then those of new bets", () =>
     Effect.gen(function* () {
       const { draw, feed } = yield* startDraw()
