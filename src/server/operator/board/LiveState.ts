@@ -33,16 +33,17 @@ export const NOTHING_KNOWN: LiveState = {
 
 type Step<Event> = (state: LiveState, event: Event, nowMillis: number) => LiveState
 
-const afterStanding: Step<StandingEvent> = (state, event, nowMillis) => {
-  const { at, draw, listed, total, whole } = event
+const afterStanding: Step<StandingEvent> = (state, event) => {
+  const { draw, listed, total, whole } = event
   const agencies = new Map(whole ? [] : state.agencies)
   for (const row of event.agencies) agencies.set(row.agency, row)
-  return { ...state, standing: { draw, listed, total }, agencies, aheadMillis: at - nowMillis }
+  return { ...state, standing: { draw, listed, total }, agencies }
 }
 
 /** Returns what is known after each event, which arrives at `nowMillis` of the browser's clock. */
 export const AFTER: { readonly [Name in keyof LiveEvents]: Step<LiveEvents[Name]> } = {
   standing: afterStanding,
+  // The clock is not taken from a standing: the first one that a board gets may be hours old.
   server: (state, server, nowMillis) => ({ ...state, server, aheadMillis: server.at - nowMillis }),
   rates: (state, rates) => ({ ...state, rates }),
   refusals: (state, refusals) => ({ ...state, refusals })
