@@ -10,13 +10,12 @@ import { Places } from "../../admission/Places.ts"
 import { Refusals } from "../../admission/Refusals.ts"
 import { Lottery } from "../../lottery/Lottery.ts"
 import * as CommitMetrics from "../../store/CommitMetrics.ts"
+import { Phase } from "../DrawStanding.ts"
 import type { HttpConnections } from "./HttpConnections.ts"
 import * as ProcessFigures from "./ProcessFigures.ts"
 
 /** A draw with more agencies has no series for each of them, which would burden Prometheus. */
 const MAX_LABELLED_AGENCIES = 1000
-
-const STATES = ["taking bets", "closed", "waiting for the number", "drawn"] as const
 
 type Labels = Readonly<Record<string, string>>
 
@@ -75,7 +74,7 @@ const addDraw = ({ gauge }: Series, { overview }: Lottery["Service"]): void => {
       state: name
     })
   }
-  for (const name of STATES) {
+  for (const name of Phase.literals) {
     gauge("lottery_draw_state", "1 for the state of the draw, 0 for others", +(name === state), {
       state: name.replace("the ", "").replaceAll(" ", "_")
     })
