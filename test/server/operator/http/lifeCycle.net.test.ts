@@ -36,13 +36,16 @@ const stateOf = Effect.fnUntraced(function* (port: number) {
   return { health: health.status, ready: ready.status, reason: ready.body.trim() }
 })
 
+/** Less often than HTTP accepts connections. */
+const LOOK_EVERY = "100 millis"
+
 /** Waits for a state, because looks are shared for a moment. */
 const becomes = Effect.fnUntraced(function* (
   port: number,
   expected: Effect.Success<ReturnType<typeof stateOf>>
 ) {
   let found: unknown
-  const isSo = Effect.map(stateOf(port), (state) => {
+  const isSo = Effect.map(Effect.delay(stateOf(port), LOOK_EVERY), (state) => {
     found = state
     return JSON.stringify(state) === JSON.stringify(expected)
   })
