@@ -147,9 +147,11 @@ export const make = Effect.fnUntraced(function* (
     Stream.mapAccum(
       () => topics.map(() => 0),
       (seen) => {
-        const changed = topics.filter((topic, index) => topic.version() > seen[index]!)
-        const frames = changed.map((topic) => topic.since(seen[topics.indexOf(topic)]!))
-        return [topics.map((topic) => topic.version()), frames] as const
+        const versions = topics.map((topic) => topic.version())
+        const frames = topics.flatMap((topic, index) =>
+          versions[index]! > seen[index]! ? [topic.since(seen[index]!)] : []
+        )
+        return [versions, frames] as const
       }
     )
   )

@@ -133,6 +133,8 @@ describeCluster("PostgreSQL", (acquire) => {
       const board = yield* openBoard(httpPort)
       yield* cluster.pause
       yield* becomes(httpPort, notReady("the store does not answer"))
+      const hangs = '"problem":"the store does not answer"'
+      yield* until(Effect.sync(() => board.text().includes(hangs)))
       yield* cluster.resume
       yield* becomes(httpPort, READY)
 
