@@ -6,14 +6,12 @@
 import { Clock, Effect, Option, PubSub, Stream } from "effect"
 import { logAction } from "../../../domain/ActionLog.ts"
 import { monotonicMillis } from "../../../domain/MonotonicTime.ts"
-import { Places } from "../../admission/Places.ts"
-import { Refusals } from "../../admission/Refusals.ts"
 import type { StoreUnavailable } from "../../store/BetStore.ts"
-import * as CommitMetrics from "../../store/CommitMetrics.ts"
 import type { DrawStanding } from "../DrawStanding.ts"
 import * as LiveEvents from "../LiveEvents.ts"
 import { MAX_RATES, MAX_SILENCE_MILLIS, RATE_MILLIS } from "../LiveLimits.ts"
 import { StandingTopic, WholeTopic } from "./LiveTopics.ts"
+import * as ServerTopics from "./ServerTopics.ts"
 import * as SharedLook from "./SharedLook.ts"
 
 export interface LiveFeed {
@@ -60,51 +58,17 @@ export const make = Effect.fnUntraced(function* (
   version: string,
   isWatched: () => boolean
 ) {
-  const places = yield* Places
-  const refusals = yield* Refusals
   const standings = new StandingTopic()
-  const server = new WholeTopic("server", LiveEvents.ServerEvent)
+  const own = yield* ServerTopics.make(version)
   const rates = new WholeTopic("rates", LiveEvents.RatesEvent)
-  const refused = new WholeTopic("refusals", LiveEvents.RefusalsEvent)
-  const topics = [standings, server, rates, refused]
+  const topics = [standings, own.server, rates, own.refused]
   /** A tick says that there may be something new; the topics have it. */
   const ticks = yield* PubSub.sliding<void>({ capacity: 1, replay: 1 })
   const nextRate = makeRates()
-  let lastRefusal = 0
-  let told: LiveEvents.ServerEvent | undefined
-  let toldMonotonic = 0
-
-  const noteServer = (at: number, monotonic: number, problem: string | null): void => {
-    const { identified, queued, unidentified } = places.counts()
-    const connections = identified + queued + unidentified
-    const seconds = CommitMetrics.medianSeconds()
-    const commitMillis = seconds === undefined ? null : 1000 * seconds
-    const isSame =
-      connections === told?.connections &&
-      commitMillis === told.commitMillis &&
-      problem === told.problem
-    if (isSame && monotonic - toldMonotonic < MAX_SILENCE_MILLIS) return
-    toldMonotonic = monotonic
-    told = { version, connections, commitMillis, problem, at }
-    server.set(told)
-  }
-
-  const noteRefusals = (): void => {
-    const latest = refusals.latest()
-    const { id = 0 } = latest.at(-1) ?? {}
-    if (id === lastRefusal && refused.version() > 0) return
-    lastRefusal = id
-    refused.set(
-      latest.map(({ agency = null, at, id, position = null, reason }) => {
-        return { id, at, agency, reason, position }
-      })
-    )
-  }
 
   /** Tells the boards what is new. */
   const tell = Effect.fnUntraced(function* (problem: string | null) {
-    noteServer(yield* Clock.currentTimeMillis, yield* monotonicMillis, problem)
-    noteRefusals()
+    yield* own.note(problem)
     yield* PubSub.publish(ticks, undefined)
   })
 
@@ -127,9 +91,9 @@ export const make = Effect.fnUntraced(function* (
     // Only this loop tells the boards, so a defect is logged and the next round tries again.
     Effect.catchDefect(
       Effect.fnUntraced(function* (defect) {
-        const isKnown = told?.problem === INTERNAL_ERROR
-        if (!isKnown)
+        if (own.problem() !== INTERNAL_ERROR) {
           yield* logAction("live_board", "fail", { error: `${INTERNAL_ERROR}: ${defect}` })
+        }
         yield* tell(INTERNAL_ERROR)
       })
     )
