@@ -73,6 +73,10 @@ export const compose = Command.make(
       description: "Write docker-compose-dev.yaml for a server and five clients with books"
     },
     {
+      command: "lottery compose --clients 5 --http",
+      description: "Do the same, with the live board on 127.0.0.1:8080"
+    },
+    {
       command: "lottery compose --clients 5 --store postgres --servers 2",
       description: "Do the same with two servers that share the draw through PostgreSQL"
     }

@@ -161,7 +161,7 @@ export const server = Command.make(
     const draw = yield* drawOf(given)
     const ports = yield* portsOf(given)
     const { identity, tls } = yield* ServerIdentity.make(given.identity)
-    const http = Option.getOrUndefined(given.http.http)
+    const http = yield* HttpSettings.read(given.http)
     const limits = yield* withinOpenFiles({ ...defaultLimits, ...given.limits }, http !== undefined)
     yield* logAction("config", "success", {
       port: ports.port,
@@ -202,7 +202,6 @@ export const server = Command.make(
         ? listening
         : (yield* loadHttp).around(listening, {
             ...http,
-            hosts: HttpSettings.hostsOf(given.http.httpHost),
             version: packageJson.version,
             store: store._tag,
             isShared: store._tag === "postgres"

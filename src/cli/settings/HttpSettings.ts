@@ -1,5 +1,6 @@
 /** The settings of `lottery server` for HTTP (docs/http.md). */
-import { Option } from "effect"
+import { Effect, Option } from "effect"
+import { CliError, type Command } from "effect/cli"
 import * as Setting from "./Setting.ts"
 import * as SettingText from "./SettingText.ts"
 
@@ -14,6 +15,15 @@ export const settings = {
   })
 }
 
-/** The names, in lower case. */
-export const hostsOf = (given: Option.Option<ReadonlyArray<string>>): ReadonlyArray<string> =>
-  Option.getOrElse(given, () => []).map((host) => host.toLowerCase())
+type Given = Command.Command.Config.Infer<typeof settings>
+
+/** The address to listen on, and the names in lower case; undefined if HTTP is off. */
+export const read = Effect.fnUntraced(function* ({ http, httpHost }: Given) {
+  if (Option.isNone(http)) {
+    if (Option.isNone(httpHost)) return undefined
+    const message = "http-host needs an address to listen on: add --http 127.0.0.1:8080"
+    return yield* new CliError.ValidationError({ message })
+  }
+  const hosts = Option.getOrElse(httpHost, () => []).map((host) => host.toLowerCase())
+  return { ...http.value, hosts }
+})

@@ -116,7 +116,8 @@ const RETRY_CODES = [
   "ShuttingDown"
 ] as const
 
-export type RejectionCode = (typeof FINAL_CODES)[number] | (typeof RETRY_CODES)[number]
+export const REJECTION_CODES = [...FINAL_CODES, ...RETRY_CODES] as const
+export type RejectionCode = (typeof REJECTION_CODES)[number]
 
 const retryCodes: ReadonlySet<string> = new Set(RETRY_CODES)
 

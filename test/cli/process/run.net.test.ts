@@ -185,6 +185,11 @@ describe("exit code 2, on standard error", () => {
       "winners-port and http are both 10: expected two different ports"
     ],
     [
+      ["server"],
+      { LOTTERY_HTTP_HOST: "board.example" },
+      "http-host needs an address to listen on: add --http 127.0.0.1:8080"
+    ],
+    [
       ["server", "--store", "redis:x"],
       {},
       "expected sqlite:FILE, csv:FILE or postgres://USER@HOST/DATABASE"

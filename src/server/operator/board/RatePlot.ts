@@ -1,15 +1,15 @@
 /** The plot of bets per second, in the colours of the style sheet. */
 import uPlot from "uplot"
 import type { RatesEvent } from "../LiveEvents.ts"
-import { MAX_RATES, RATE_MILLIS } from "../LiveLimits.ts"
 import * as Words from "./Words.ts"
 
-const WINDOW_SECONDS = (MAX_RATES * RATE_MILLIS) / 1000
 const MINUTE_SECONDS = 60
+/** The time that the plot covers, in seconds: it grows with what there is to show. */
+const WINDOWS = [MINUTE_SECONDS, 5 * MINUTE_SECONDS, 10 * MINUTE_SECONDS]
 const HEIGHT_PX = 180
-/** Labels of the time axis, and fewer of them in a narrow window. */
-const TICK_SECONDS = 2 * MINUTE_SECONDS
-const NARROW_TICK_SECONDS = 5 * MINUTE_SECONDS
+/** Steps of the time axis, and fewer of them on a narrow page. */
+const STEPS = 5
+const NARROW_STEPS = 2
 const NARROW_PX = 500
 /** The vertical axis reaches at least this far, so that an idle server shows a line at its foot. */
 const LEAST_TOP = 10
@@ -29,9 +29,10 @@ export class RatePlot {
       grid: { stroke: colour("--line"), width: 1 },
       ticks: { show: false }
     }
-    const minutes = (seconds: number): string => {
-      const before = Math.round((this.#until - seconds) / MINUTE_SECONDS)
-      return before === 0 ? "now" : `−${before} min`
+    const before = (seconds: number): string => {
+      const ago = Math.round(this.#until - seconds)
+      if (ago === 0) return "now"
+      return ago % MINUTE_SECONDS === 0 ? `−${ago / MINUTE_SECONDS} min` : `−${ago} s`
     }
     const say = ({ cursor: { idx }, data: [times, rates] }: uPlot): void => {
       const time = idx === null || idx === undefined ? undefined : times[idx]
@@ -50,7 +51,7 @@ export class RatePlot {
         cursor: { y: false, drag: { x: false, y: false }, points: { size: 7 } },
         hooks: { setCursor: [say] },
         scales: {
-          x: { time: false, range: () => [this.#until - WINDOW_SECONDS, this.#until] },
+          x: { time: false, range: () => [this.#until - this.#window, this.#until] },
           y: { range: (_, _low, high) => [0, Math.max(LEAST_TOP, 1.1 * (high ?? 0))] }
         },
         axes: [
@@ -58,7 +59,7 @@ export class RatePlot {
             ...axis,
             size: 24,
             splits: () => this.#ticks(),
-            values: (_, ticks) => ticks.map(minutes)
+            values: (_, ticks) => ticks.map(before)
           },
           { ...axis, size: 52, values: (_, ticks) => ticks.map(Words.compact) }
         ],
@@ -87,14 +88,17 @@ export class RatePlot {
     return (this.#shown?.until ?? Date.now()) / 1000
   }
 
+  get #window(): number {
+    const { everyMillis = 0, perSecond = [] } = this.#shown ?? {}
+    const seconds = (perSecond.length * everyMillis) / 1000
+    return WINDOWS.find((window) => window >= seconds) ?? seconds
+  }
+
   /** The times of the labels, which keep their places as time passes. */
   #ticks(): Array<number> {
-    const step = this.#plot.width < NARROW_PX ? NARROW_TICK_SECONDS : TICK_SECONDS
-    const ticks: Array<number> = []
-    for (let before = WINDOW_SECONDS; before >= 0; before -= step) {
-      ticks.push(this.#until - before)
-    }
-    return ticks
+    const steps = this.#plot.width < NARROW_PX ? NARROW_STEPS : STEPS
+    const step = this.#window / steps
+    return Array.from({ length: steps + 1 }, (_, index) => this.#until - (steps - index) * step)
   }
 
   show(rates: RatesEvent): void {

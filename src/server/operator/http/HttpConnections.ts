@@ -8,13 +8,12 @@ import { Clock, Effect } from "effect"
 import { monotonicMillisUnsafe } from "../../../domain/MonotonicTime.ts"
 
 /** Connections that HTTP may have open. More are closed as they arrive. */
-export const MAX_CONNECTIONS = 512
+export const MAX_CONNECTIONS = 256
 
 /**
- * Connections that may come at once, and how many more each second. A board takes five of them when
- * it is opened and one when it connects again, and a scrape takes one.
+ * Connections a second that are served in the long run; as many as may be open can come at once.
+ * A board takes five when it is opened and one when it connects again, and a scrape takes one.
  */
-export const MAX_AT_ONCE = 256
 export const MAX_PER_SECOND = 30
 
 export interface HttpConnections {
@@ -25,11 +24,11 @@ export interface HttpConnections {
 
 /** Tells for each arrival whether it is served. */
 export const makeTurnstile = (clock: Clock.Clock) => {
-  let free = MAX_AT_ONCE
+  let free = MAX_CONNECTIONS
   let last = monotonicMillisUnsafe(clock)
   return (): boolean => {
     const now = monotonicMillisUnsafe(clock)
-    free = Math.min(MAX_AT_ONCE, free + ((now - last) * MAX_PER_SECOND) / 1000)
+    free = Math.min(MAX_CONNECTIONS, free + ((now - last) * MAX_PER_SECOND) / 1000)
     last = now
     if (free < 1) return false
     free--

@@ -6,11 +6,10 @@ import { monotonicMillis } from "../../../domain/MonotonicTime.ts"
 const SHARED_MILLIS = 250
 /**
  * A result is shared for this many times the duration of its look, so that looks take at most 5 %
- * of a core. A look that waits for its store takes no processor time, so there is a maximum, which
- * is shorter than the longest silence that a board bears.
+ * of a core. A look that waits for its store takes no processor time, so there is a maximum.
  */
 const REST_FACTOR = 19
-const MAX_REST_MILLIS = 3000
+const MAX_REST_MILLIS = 5000
 
 /** How long to rest after a look. */
 export const restAfter = (lookMillis: number): number =>

@@ -3,7 +3,7 @@ import { expect, it } from "@effect/vitest"
 import { Clock, Effect } from "effect"
 import * as TestClock from "effect/testing/TestClock"
 import {
-  MAX_AT_ONCE,
+  MAX_CONNECTIONS,
   MAX_PER_SECOND,
   makeTurnstile
 } from "../../../../src/server/operator/http/HttpConnections.ts"
@@ -12,7 +12,7 @@ it.effect("many can come at once, then a few each second", () =>
   Effect.gen(function* () {
     const mayEnter = makeTurnstile(yield* Clock.Clock)
     const entered = (arrivals: number) => Array.from({ length: arrivals }, mayEnter)
-    expect(entered(MAX_AT_ONCE)).not.toContain(false)
+    expect(entered(MAX_CONNECTIONS)).not.toContain(false)
     expect(mayEnter()).toBe(false)
 
     yield* TestClock.adjust("1 second")
@@ -22,6 +22,8 @@ it.effect("many can come at once, then a few each second", () =>
     expect(entered(2)).toEqual([true, false])
 
     yield* TestClock.adjust("1 hour")
-    expect(entered(MAX_AT_ONCE + 1).filter((isServed) => isServed)).toHaveLength(MAX_AT_ONCE)
+    expect(entered(MAX_CONNECTIONS + 1).filter((isServed) => isServed)).toHaveLength(
+      MAX_CONNECTIONS
+    )
   })
 )

@@ -63,7 +63,7 @@ it.live("the metrics say what happened", () =>
       [agency("finished")]: 0,
       [phase("taking_bets")]: 1,
       [phase("drawn")]: 0,
-      [refused("InvalidBet")]: undefined,
+      [refused("InvalidBet")]: 0,
       'lottery_connections{state="identified"}': 0,
       lottery_event_streams: 0,
       lottery_close_timestamp_seconds: undefined

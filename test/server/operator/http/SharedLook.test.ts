@@ -40,7 +40,7 @@ it.effect("callers of the same moment share one look", () =>
 it.effect.each([
   [1, 250],
   [100, 1900],
-  [60_000, 3000]
+  [60_000, 5000]
 ] as const)("a look of %i ms is followed by %i ms without one", ([millis, rest]) =>
   Effect.gen(function* () {
     const { look, looks } = lookOf(millis)
