@@ -62,11 +62,4 @@ describe("docs/metrics.md", () => {
     expect(names.length).toBeGreaterThan(20)
     for (const name of names) expect(metrics).toContain(name.replace(/_(bucket|sum|count)$/, ""))
   })
-
-  it("has every rejection code, and the reasons to refuse a connection", () => {
-    const reasons = namesIn("docs/metrics.md", "Reasons of refusals")
-    const codes = namesIn("docs/wire.md", "Rejection codes")
-    const onArrival = ["NoPlace", "HandshakeFailed", "HandshakeEvicted", "NotTls", "Evicted"]
-    expect(reasons).toEqual([...codes, ...onArrival])
-  })
 })
