@@ -1,10 +1,10 @@
 /** A scripted server that sends the built board, and to each open board the events of a test. */
 import { readFileSync } from "node:fs"
 import * as Http from "node:http"
-import type { AddressInfo } from "node:net"
 import { join } from "node:path"
 import { Effect } from "effect"
 import type { LiveEvents } from "../../../src/server/operator/board/LiveState.ts"
+import * as LoopbackServer from "../peers/loopbackServer.ts"
 
 const dist = join(import.meta.dirname, "..", "..", "..", "dist")
 
@@ -62,17 +62,7 @@ export const start = Effect.gen(function* () {
     const headers = { "content-type": type, "content-security-policy": POLICY }
     response.writeHead(200, headers).end(readFileSync(join(dist, folder, file)))
   })
-  yield* Effect.acquireRelease(
-    Effect.callback<void>((resume) => {
-      server.listen(0, "127.0.0.1", () => resume(Effect.void))
-    }),
-    () =>
-      Effect.sync(() => {
-        server.close()
-        server.closeAllConnections()
-      })
-  )
-  const { port } = server.address() as AddressInfo
+  const port = yield* LoopbackServer.listen(server)
   const made: BoardServer = {
     url: `http://127.0.0.1:${port}/`,
     send: (name, data) => {

@@ -6,17 +6,16 @@ import { existsSync, readFileSync } from "node:fs"
 import { createRequire } from "node:module"
 import { Effect } from "effect"
 import { type Browser, chromium, type Page } from "playwright-core"
+import { describeUnless } from "../describeUnless.ts"
 
 /** How long a page may take to show what a test waits for. */
 const PATIENCE_MILLIS = 10_000
 
 const CHROMIUM = "/usr/bin/chromium"
 
-export const isThere = existsSync(CHROMIUM)
-
-/** The title of a test that says why it is skipped. */
-export const titled = (title: string): string =>
-  isThere ? title : `${title} (skipped: no ${CHROMIUM})`
+/** A suite that needs the browser; skipped if this machine does not have it. */
+export const describeBrowser = (name: string, body: () => void): void =>
+  describeUnless(existsSync(CHROMIUM) ? undefined : `no ${CHROMIUM}`, name, body)
 
 /** A browser that is closed with the scope. */
 export const launch = Effect.acquireRelease(

@@ -1,7 +1,7 @@
 /** An OpenTelemetry collector for tests: a real HTTP server that can misbehave. */
 import { createServer, type ServerResponse } from "node:http"
-import type { AddressInfo } from "node:net"
 import { Effect, Schema } from "effect"
+import * as LoopbackServer from "./loopbackServer.ts"
 
 const strictly = { onExcessProperty: "error" } as const
 
@@ -112,17 +112,7 @@ export const startCollector = Effect.fnUntraced(function* (first: Answer) {
       answer(response)
     })
   })
-  yield* Effect.acquireRelease(
-    Effect.callback<void>((resume) => {
-      server.listen(0, "127.0.0.1", () => resume(Effect.void))
-    }),
-    () =>
-      Effect.sync(() => {
-        server.closeAllConnections()
-        server.close()
-      })
-  )
-  const { port } = server.address() as AddressInfo
+  const port = yield* LoopbackServer.listen(server)
   return {
     url: `http://127.0.0.1:${port}`,
     requests,

@@ -6,7 +6,7 @@ import { Effect, Schedule, Schema } from "effect"
 import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientResponse from "effect/http/HttpClientResponse"
-import { describe } from "vitest"
+import { describeUnless } from "../describeUnless.ts"
 import { temporaryFolder } from "../TemporaryFolder.ts"
 import { instead, startLottery } from "./lotteryCommand.ts"
 
@@ -16,13 +16,8 @@ const missing = ["prometheus", "promtool"].filter(
 
 /** A suite that needs Prometheus; skipped if this machine does not have it. */
 export const describePrometheus = (name: string, body: () => void): void => {
-  if (missing.length === 0) {
-    describe(name, body)
-    return
-  }
-  const reason = `skipped: no ${missing.join(" and no ")} on this machine; see .ci/run`
-  console.warn(`${name}: ${reason}`)
-  describe.skip(`${name} (${reason})`, body)
+  const reason = `no ${missing.join(" and no ")} on this machine; see .ci/run`
+  describeUnless(missing.length === 0 ? undefined : reason, name, body)
 }
 
 /** Runs `promtool` and returns its exit code and its whole output. */

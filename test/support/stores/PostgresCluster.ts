@@ -12,7 +12,8 @@ import * as PgClient from "@effect/sql-pg/PgClient"
 import { Data, Effect, Exit, Redacted, Scope } from "effect"
 import * as Reactivity from "effect/reactivity/Reactivity"
 import type { SqlError } from "effect/sql/SqlError"
-import { afterAll, beforeAll, describe } from "vitest"
+import { afterAll, beforeAll } from "vitest"
+import { describeUnless } from "../describeUnless.ts"
 import { temporaryFolder } from "../TemporaryFolder.ts"
 
 /** PostgreSQL could not be set up or started; the message includes its log. */
@@ -321,12 +322,7 @@ const describeWith = <A, E>(
   skipped: string | undefined,
   body: (shared: Effect.Effect<A>) => void
 ): void => {
-  if (skipped !== undefined) {
-    console.warn(`skipped: ${skipped}`)
-    describe.skip(`${name} (skipped: ${skipped})`, () => body(Effect.die(new Error(skipped))))
-    return
-  }
-  describe(name, () => {
+  describeUnless(skipped, name, () => {
     const scope = Scope.makeUnsafe()
     let shared: A
     beforeAll(async () => {

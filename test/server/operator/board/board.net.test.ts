@@ -3,7 +3,7 @@
  * server's security policy, comes back after an interruption, and is accessible. Method:
  * Chromium loads the built board from a scripted server, which sends events of a made-up draw.
  */
-import { describe, expect, it } from "@effect/vitest"
+import { expect, it } from "@effect/vitest"
 import { Effect } from "effect"
 import type { Page } from "playwright-core"
 import { MAX_SILENCE_MILLIS } from "../../../../src/server/operator/LiveLimits.ts"
@@ -50,7 +50,7 @@ const taking = standingOf(
   { closesAt: now + 3_600_000 }
 )
 
-describe.skipIf(!Browser.isThere)(Browser.titled("the board in Chromium"), () => {
+Browser.describeBrowser("the board in Chromium", () => {
   it.live("follows a draw from before it is open to its end", () =>
     Effect.gen(function* () {
       const board = yield* start()

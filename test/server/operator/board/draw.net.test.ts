@@ -3,7 +3,7 @@
  * status`, while agencies of every dialect upload, one is killed and comes back, one is excluded,
  * messages are refused and the server is killed. Method: Chromium, and processes of the command.
  */
-import { describe, expect, it } from "@effect/vitest"
+import { expect, it } from "@effect/vitest"
 import { Effect, Schedule } from "effect"
 import type { DrawStanding } from "../../../../src/server/operator/DrawStanding.ts"
 import * as Browser from "../../../support/browser/Browser.ts"
@@ -109,7 +109,7 @@ const start = Effect.gen(function* () {
   }
 })
 
-describe.skipIf(!Browser.isThere)(Browser.titled("the board of a real draw"), () => {
+Browser.describeBrowser("the board of a real draw", () => {
   it.live(
     "shows at each phase what lottery status says",
     () =>

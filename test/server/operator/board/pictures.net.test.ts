@@ -5,7 +5,7 @@
  */
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { describe, expect, it } from "@effect/vitest"
+import { expect, it } from "@effect/vitest"
 import { Effect } from "effect"
 import * as BoardServer from "../../../support/browser/BoardServer.ts"
 import * as Browser from "../../../support/browser/Browser.ts"
@@ -67,7 +67,7 @@ const PICTURES = [
   ["board-phone.png", Browser.PHONE]
 ] as const
 
-describe.skipIf(!Browser.isThere)(Browser.titled("a picture of the board"), () => {
+Browser.describeBrowser("a picture of the board", () => {
   it.live.each(PICTURES)("fits in the README: %s", ([file, window]) =>
     Effect.gen(function* () {
       const server = yield* BoardServer.start
