@@ -35,7 +35,7 @@ const startServer = Effect.fnUntraced(function* (
 const until = (server: Server, line: string) =>
   Effect.gen(function* () {
     while (!server.log.some((logged) => logged.includes(line))) yield* Effect.sleep("2 millis")
-  }).pipe(Effect.timeout("10 seconds"))
+  }).pipe(Effect.timeout("20 seconds"))
 
 const linesAbout = (server: Server, action: string) =>
   server.log.filter((line) => line.startsWith(`action: ${action} |`))

@@ -43,7 +43,7 @@ const until = (isSo: () => boolean, what: string) =>
   Effect.sleep("5 millis").pipe(
     Effect.repeat({ while: () => !isSo() }),
     Effect.timeoutOrElse({
-      duration: "10 seconds",
+      duration: "20 seconds",
       orElse: () => Effect.die(new Error(`this never became true: ${what}`))
     })
   )

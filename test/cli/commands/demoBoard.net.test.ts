@@ -42,7 +42,7 @@ const standingAt = (url: string) =>
 const finalStandingAt = (url: string) =>
   Effect.retry(
     Effect.filterOrFail(standingAt(url), ({ total }) => total.told === total.agencies),
-    { times: 200, schedule: Schedule.spaced("50 millis") }
+    { times: 400, schedule: Schedule.spaced("50 millis") }
   )
 
 /** The agency and the bets of each row of the table. */

@@ -34,7 +34,7 @@ const awaitServed = (port: number) =>
     if (heard.toString() !== "PING\n") {
       return yield* new RawPeer.NotHeard({ message: `heard ${heard}` })
     }
-  }).pipe(Effect.scoped, Effect.retry(Schedule.spaced("50 millis")), Effect.timeout("10 seconds"))
+  }).pipe(Effect.scoped, Effect.retry(Schedule.spaced("50 millis")), Effect.timeout("20 seconds"))
 
 const crowd = (
   count: number,

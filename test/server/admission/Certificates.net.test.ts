@@ -89,7 +89,7 @@ const refused = (log: ReadonlyArray<string>, count: number) =>
       until: (lines) => lines.length >= count,
       schedule: Schedule.spaced("10 millis")
     }),
-    Effect.timeout("5 seconds")
+    Effect.timeout("20 seconds")
   )
 
 const FAILED = "action: accept_connections | result: fail | ip: 127.0.0.1 | error: "
@@ -289,7 +289,7 @@ describe("a TLS port", () => {
       const net = yield* shakeHalf
       yield* Effect.map(collectGarbage, () => net.deref() === undefined).pipe(
         Effect.repeat({ until: (isGone) => isGone, schedule: Schedule.spaced("10 millis") }),
-        Effect.timeout("5 seconds")
+        Effect.timeout("20 seconds")
       )
     })
   )

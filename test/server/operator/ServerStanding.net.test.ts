@@ -32,7 +32,7 @@ const started = Effect.gen(function* () {
       if (agencies[0]!.state === state) return { first: agencies[0]!, at, total }
       yield* Effect.sleep("5 millis")
     }
-  }, Effect.timeout("5 seconds"))
+  }, Effect.timeout("20 seconds"))
   return { lottery, port, store, look, lookFor }
 })
 

@@ -9,7 +9,7 @@ import { type Browser, chromium, type Page } from "playwright-core"
 import { describeUnless } from "../describeUnless.ts"
 
 /** How long a page may take to show what a test waits for. */
-const PATIENCE_MILLIS = 10_000
+const PATIENCE_MILLIS = 30_000
 
 const CHROMIUM = "/usr/bin/chromium"
 

@@ -31,7 +31,7 @@ export interface Options {
   readonly from?: string | undefined
 }
 
-const PATIENCE = "10 seconds"
+const PATIENCE = "20 seconds"
 
 /** Connects to a local port; the connection closes with the scope. */
 export const connect = Effect.fnUntraced(function* (

@@ -3,7 +3,7 @@ import * as Net from "node:net"
 import { Effect, Queue } from "effect"
 import type { AgencyEnd } from "./AgencyEnd.ts"
 
-const PATIENCE = "10 seconds"
+const PATIENCE = "20 seconds"
 
 const agencyEnd = (socket: Net.Socket): AgencyEnd => {
   let heard = Buffer.alloc(0)

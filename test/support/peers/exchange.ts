@@ -13,7 +13,7 @@ export interface Dialled {
   readonly from?: string
 }
 
-const PATIENCE = "10 seconds"
+const PATIENCE = "20 seconds"
 
 /** Connects; the connection closes with the scope. */
 export const dial = ({ from, port, tls }: Dialled) =>

@@ -252,7 +252,7 @@ Browser.describeBrowser("the board in Chromium", () => {
           if (after !== before) return after
           yield* Effect.sleep("20 millis")
         }
-      }, Effect.timeout("5 seconds"))
+      }, Effect.timeout("20 seconds"))
       const light = yield* picture
       yield* act(() => page.emulateMedia({ colorScheme: "dark" }))
       const dark = yield* changed(light)

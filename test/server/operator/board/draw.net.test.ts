@@ -102,7 +102,7 @@ const start = Effect.gen(function* () {
       return told
     }).pipe(
       Effect.catchDefect((defect) => Effect.fail(defect)),
-      Effect.retry({ schedule: Schedule.spaced("200 millis"), times: 25 }),
+      Effect.retry({ schedule: Schedule.spaced("200 millis"), times: 100 }),
       Effect.orDie
     ),
     isAccessible: Effect.map(Browser.seriousFaults(page), (faults) => expect(faults).toEqual([]))

@@ -86,7 +86,7 @@ const closeOf = (peer: Socket) =>
 const until = (happened: () => boolean) =>
   Effect.gen(function* () {
     while (!happened()) yield* Effect.sleep("5 millis")
-  }).pipe(Effect.timeout("5 seconds"))
+  }).pipe(Effect.timeout("20 seconds"))
 
 describe.each(["sqlite", "csv"] as const)("the control server of a %s store", (scheme) => {
   it.live("executes, logs and answers an act, and the lottery takes notice", () =>

@@ -39,7 +39,7 @@ const expectFigures = Effect.fnUntraced(function* (
     found = Object.fromEntries(Object.keys(expected).map((name) => [name, figures.get(name)]))
     return JSON.stringify(found) === JSON.stringify(expected)
   })
-  yield* Effect.timeoutOption(until(look), "5 seconds")
+  yield* Effect.timeoutOption(until(look), "20 seconds")
   expect(found).toEqual(expected)
 })
 
