@@ -8,7 +8,7 @@ import type * as Net from "node:net"
 import * as NodeSocket from "@effect/platform-node/NodeSocket"
 import * as NodeSocketServer from "@effect/platform-node/NodeSocketServer"
 import { Context, Duration, Effect, Layer, Option, Schedule, type Scope } from "effect"
-import type { SocketServer, SocketServerError } from "effect/socket/SocketServer"
+import type { SocketServer } from "effect/socket/SocketServer"
 import { logAction } from "../domain/ActionLog.ts"
 import { closable, loggedResource } from "../domain/LoggedResource.ts"
 import type { CurrentTls } from "./admission/Certificates.ts"
@@ -109,7 +109,7 @@ const portOf = ({ server }: ListeningPort): number =>
 type Binding = Omit<ServerOptions, "winnersPort"> & Net.ServerOpts
 
 const bind = (options: Binding): Effect.Effect<SocketServer["Service"], ListenError, Scope.Scope> =>
-  Effect.mapError(NodeSocketServer.make(options), (error) => toListenError(options, error))
+  Effect.mapError(NodeSocketServer.make(options), ({ cause }) => listenErrorOf(options, cause))
 
 const listenOn = Effect.fnUntraced(function* (
   { backlog, host }: ServerOptions,
@@ -146,10 +146,6 @@ const listenOn = Effect.fnUntraced(function* (
   )
   return { name, server: opened.value, connections, close: opened.close }
 })
-
-/** The reason that helps an operator is in the error's cause. */
-const toListenError = (binding: Binding, { message, reason }: SocketServerError): ListenError =>
-  listenErrorOf(binding, "cause" in reason ? reason.cause : message)
 
 const handle = Effect.fnUntraced(function* (
   { connections, name: port }: ListeningPort,

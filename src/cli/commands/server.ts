@@ -203,8 +203,7 @@ export const server = Command.make(
         : (yield* loadHttp).around(listening, {
             ...http,
             version: packageJson.version,
-            store: store._tag,
-            isShared: store._tag === "postgres"
+            store: store._tag
           })
     yield* Effect.provide(Server.untilDone(once), watched)
   }, Effect.scoped)

@@ -25,7 +25,7 @@ export interface NotedRefusal extends Refused {
 }
 
 /** How many refusals are kept. */
-export const MAX_LATEST = 50
+const MAX_LATEST = 50
 
 export class Refusals extends Context.Service<
   Refusals,

@@ -34,6 +34,7 @@ import {
   startServer,
   winnersOf
 } from "../../support/processes/lotteryParties.ts"
+import { until } from "../../support/stores/HeldTransaction.ts"
 import { describePostgres, freshSchema } from "../../support/stores/PostgresCluster.ts"
 import { temporaryFolder } from "../../support/TemporaryFolder.ts"
 
@@ -340,6 +341,15 @@ const commits = (count: number) =>
     { discard: true }
   )
 
+/** Passes time until a line is logged, with one more span every five seconds. */
+const passUntil = ({ log, tracer }: Effect.Success<ReturnType<typeof trace>>, line: string) =>
+  Effect.provide(commits(1), tracer).pipe(
+    Effect.andThen(TestClock.adjust("5 seconds")),
+    // The sockets are real.
+    Effect.andThen(TestClock.withLive(Effect.sleep("20 millis"))),
+    Effect.repeat({ until: () => log.some((one) => one.includes(line)) })
+  )
+
 /** Chunks of an answer without an end. */
 const CHUNK = Buffer.alloc(64 * 1024, "a")
 
@@ -372,29 +382,53 @@ describe("an exporter", () => {
   it.effect("drops spans for a minute after a failure, and says when it works again", () =>
     Effect.gen(function* () {
       const collector = yield* startCollector(UNAVAILABLE)
-      const { log, tracer } = yield* trace(collector.url)
-      /** Passes time until a line is logged, with one more span every five seconds. */
-      const passUntil = (line: string) =>
-        Effect.provide(commits(1), tracer).pipe(
-          Effect.andThen(TestClock.adjust("5 seconds")),
-          // The sockets are real.
-          Effect.andThen(TestClock.withLive(Effect.sleep("20 millis"))),
-          Effect.repeat({ until: () => log.some((one) => one.includes(line)) })
-        )
-      yield* passUntil("result: fail")
+      const exporter = yield* trace(collector.url)
+      const { log, tracer } = exporter
+      yield* passUntil(exporter, "result: fail")
       const failed = collector.requests.length
       yield* Effect.provide(commits(5000), tracer)
       yield* TestClock.adjust("50 seconds")
       yield* TestClock.withLive(Effect.sleep("50 millis"))
       expect(collector.requests.length).toBe(failed)
       collector.answerWith(ACCEPT)
-      yield* passUntil("result: success")
+      yield* passUntil(exporter, "result: success")
       expect(log).toEqual([
         expect.stringContaining("action: export_traces | result: fail"),
         `action: export_traces | result: success | url: ${collector.url}/v1/traces`
       ])
       const sizes = collector.requests.map(({ body }) => body.length)
       expect(Math.max(...sizes)).toBeLessThan(10_000)
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("gives up an export that gets no answer in ten seconds", () =>
+    Effect.gen(function* () {
+      const collector = yield* startCollector(HANG)
+      yield* passUntil(yield* trace(collector.url), "error: no answer within 10s")
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("does not repeat an export that is refused", () =>
+    Effect.gen(function* () {
+      const collector = yield* startCollector((response) => void response.writeHead(401).end())
+      yield* passUntil(yield* trace(collector.url), "error: HTTP status 401")
+      expect(collector.requests.length).toBe(1)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("follows no redirect", () =>
+    Effect.gen(function* () {
+      const elsewhere = yield* startCollector(ACCEPT)
+      const collector = yield* startCollector((response) => {
+        response.writeHead(307, { location: `${elsewhere.url}/v1/traces` }).end()
+      })
+      const { log, tracer } = yield* trace(collector.url)
+      yield* Effect.provide(commits(1000), tracer)
+      yield* until(Effect.sync(() => log.length > 0))
+      expect(log).toEqual([
+        expect.stringContaining("error: unexpected redirect; spans are dropped")
+      ])
+      expect(elsewhere.requests).toEqual([])
     }).pipe(Effect.scoped)
   )
 

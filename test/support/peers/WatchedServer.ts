@@ -42,7 +42,6 @@ export const start = Effect.fnUntraced(function* (
     hosts: [],
     version: "1.2.3",
     store: store._tag,
-    isShared: store._tag === "postgres",
     boardFolder: yield* boardFolder(),
     ...http
   }

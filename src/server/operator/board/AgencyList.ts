@@ -1,9 +1,10 @@
 /** Which agencies the board lists, and in which order. */
 import type { AgencyStanding } from "../DrawStanding.ts"
 import type { Agencies } from "./LiveState.ts"
+import * as Words from "./Words.ts"
 
 /** A list is filtered only above this many agencies; fewer are seen at a glance. */
-export const MAX_UNFILTERED = 50
+const MAX_UNFILTERED = 50
 /** Rows that are shown; ten thousand would freeze a browser at each event. */
 export const MAX_ROWS = 200
 
@@ -48,7 +49,7 @@ export const list = (agencies: Agencies, filter: string): AgencyList => {
 
 /** Says how many agencies are shown, if these are not all of them. */
 export const shownText = ({ all, matching, rows }: AgencyList): string => {
-  const [shown, found, total] = [rows.length, matching, all].map((one) => one.toLocaleString("en"))
+  const [shown, found, total] = [rows.length, matching, all].map(Words.count)
   if (rows.length < matching) {
     const which = matching < all ? `${found} that match` : total
     return `${shown} of ${which} shown; filter to see others`

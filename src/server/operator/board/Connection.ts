@@ -1,14 +1,14 @@
 /** The event stream of the server, which is opened again until the page is closed. */
 import { MAX_SILENCE_MILLIS } from "../LiveLimits.ts"
 import type { Link } from "./Announcement.ts"
-import type { LiveEvents } from "./LiveState.ts"
+import { AFTER, type LiveEvents } from "./LiveState.ts"
 
 /** A stream that is silent for longer is dead: a lost network ends no connection. */
 const DEAD_AFTER_MILLIS = 3 * MAX_SILENCE_MILLIS
 /** Pause after a server refused the stream, as long as browsers wait by themselves. */
 const RETRY_MILLIS = 3000
 
-const NAMES: ReadonlyArray<keyof LiveEvents> = ["standing", "server", "rates", "refusals"]
+const NAMES = Object.keys(AFTER) as ReadonlyArray<keyof LiveEvents>
 
 export interface Listener {
   readonly event: <Name extends keyof LiveEvents>(name: Name, data: LiveEvents[Name]) => void

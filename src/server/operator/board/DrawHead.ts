@@ -25,7 +25,7 @@ const facts = (state: LiveState, nowMillis: number): Part => {
   const { agencies, excluded, finished, told } = total
   const { held, winningNumber } = draw
   return html`<ul class="facts">
-    <li id="finished" data-value=${finished}>${Words.finished(finished, agencies)}</li>
+    <li id="finished" data-value=${finished}>${Words.finished(finished, agencies - excluded)}</li>
     ${
       excluded > 0
         ? html`<li id="excluded" data-value=${excluded}>${Words.count(excluded)} excluded</li>`

@@ -43,6 +43,6 @@ export const titleOf = (state: LiveState): string => {
   const { standing } = state
   const phase = phaseOf(state)
   if (standing === undefined || standing.draw === null) return `${phase} · lottery`
-  const { agencies, finished } = standing.total
-  return `${phase} ${finished}/${agencies} · ${standing.draw.id}`
+  const { agencies, excluded, finished } = standing.total
+  return `${phase} ${finished}/${agencies - excluded} · ${standing.draw.id}`
 }

@@ -35,7 +35,7 @@ const ATTRIBUTES: Readonly<Record<string, string>> = {
 }
 
 const attributesOf = (fields: ActionFields) =>
-  Object.fromEntries(Object.entries(fields).map(([key, value]) => [ATTRIBUTES[key] ?? key, value]))
+  Object.fromEntries(Object.entries(fields).map(([key, value]) => [ATTRIBUTES[key], value]))
 
 /** The server that has the store open serves another draw of that store. */
 class WrongDraw extends Data.TaggedError("WrongDraw")<{

@@ -46,9 +46,6 @@ const SILENCE_MILLIS = 30_000
 
 const CLOSE_TIMEOUT = "1 second"
 
-const urlOf = (address: HttpServer.HttpServer["Service"]["address"]): string =>
-  HttpServer.formatAddress(address)
-
 const warnIfPublic = (host: string) =>
   isLoopback(host)
     ? Effect.void
@@ -85,7 +82,7 @@ const listen = Effect.fnUntraced(function* (given: Options) {
       for (const socket of http.sockets) socket.destroy()
     })
   )
-  yield* logAction("listen_http", "success", { url: urlOf(listening.address) })
+  yield* logAction("listen_http", "success", { url: HttpServer.formatAddress(listening.address) })
   yield* warnIfPublic(host)
   return watched
 })

@@ -30,8 +30,13 @@ const HEADERS = {
   connection: "close"
 }
 
-const refusal = (status: number, text: string, headers: Record<string, string> = {}) =>
-  HttpServerResponse.text(`${text}\n`, { status, headers })
+/** An answer of one line. */
+export const text = (status: number, line: string, headers: Record<string, string> = {}) =>
+  HttpServerResponse.text(`${line}\n`, {
+    status,
+    contentType: "text/plain; charset=utf-8",
+    headers
+  })
 
 /** A name or an IPv4 address, or an IPv6 address in brackets; then perhaps a port. */
 const HOST = /^(?:\[([\da-f:.]+)\]|([^:[\]]+))(?::\d{1,5})?$/i
@@ -48,14 +53,14 @@ const refusalOf = (
 ): HttpServerResponse.HttpServerResponse | undefined => {
   const host = hostOf(headers.host ?? "")
   if (host === undefined || !(isLoopback(host) || hosts.has(host))) {
-    return refusal(421, "This name is not one of this server; add it with --http-host.")
+    return text(421, "This name is not one of this server; add it with --http-host.")
   }
   if (!METHODS.includes(method)) {
-    return refusal(405, "Only GET and HEAD are allowed.", { allow: METHODS.join(", ") })
+    return text(405, "Only GET and HEAD are allowed.", { allow: METHODS.join(", ") })
   }
   const length = headers["content-length"] ?? "0"
   if (length !== "0" || headers["transfer-encoding"] !== undefined) {
-    return refusal(413, "A request cannot have a body.")
+    return text(413, "A request cannot have a body.")
   }
   return undefined
 }
@@ -69,7 +74,5 @@ export const guard = <R>(
     const refused = refusalOf(yield* HttpServerRequest, hosts)
     if (refused !== undefined) return refused
     // The router fails only if there is no such route.
-    return yield* Effect.orElseSucceed(routes, () =>
-      HttpServerResponse.text("There is no such page.\n", { status: 404 })
-    )
+    return yield* Effect.orElseSucceed(routes, () => text(404, "There is no such page."))
   }).pipe(Effect.map(HttpServerResponse.setHeaders(HEADERS)))

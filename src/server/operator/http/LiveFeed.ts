@@ -8,8 +8,8 @@ import { logAction } from "../../../domain/ActionLog.ts"
 import { monotonicMillis } from "../../../domain/MonotonicTime.ts"
 import type { StoreUnavailable } from "../../store/BetStore.ts"
 import type { DrawStanding } from "../DrawStanding.ts"
-import * as LiveEvents from "../LiveEvents.ts"
-import { MAX_RATES, MAX_SILENCE_MILLIS, RATE_MILLIS } from "../LiveLimits.ts"
+import type { RatesEvent } from "../LiveEvents.ts"
+import { MAX_SILENCE_MILLIS } from "../LiveLimits.ts"
 import { StandingTopic, WholeTopic } from "./LiveTopics.ts"
 import * as ServerTopics from "./ServerTopics.ts"
 import * as SharedLook from "./SharedLook.ts"
@@ -21,6 +21,10 @@ export interface LiveFeed {
 
 /** Time between two looks while a board is open. */
 const LOOK_MILLIS = 500
+
+/** Time between two points of `RatesEvent`, and how many of them are kept: ten minutes. */
+const RATE_MILLIS = 2000
+export const MAX_RATES = 300
 
 export const STORE_UNAVAILABLE = "the store is unavailable"
 export const STORE_SILENT = "the store does not answer"
@@ -60,7 +64,7 @@ export const make = Effect.fnUntraced(function* (
 ) {
   const standings = new StandingTopic()
   const own = yield* ServerTopics.make(version)
-  const rates = new WholeTopic("rates", LiveEvents.RatesEvent)
+  const rates = new WholeTopic<RatesEvent>("rates")
   const topics = [standings, own.server, rates, own.refused]
   /** A tick says that there may be something new; the topics have it. */
   const ticks = yield* PubSub.sliding<void>({ capacity: 1, replay: 1 })

@@ -2,10 +2,9 @@
  * The newest data of each kind of event that a live board gets. A board that has seen a version of
  * a topic gets what changed since, encoded once for all boards.
  */
-import { Schema } from "effect"
 import type { Agency } from "../../../domain/Agency.ts"
 import { type AgencyStanding, type DrawStanding, MAX_LISTED_AGENCIES } from "../DrawStanding.ts"
-import { StandingEvent } from "../LiveEvents.ts"
+import type { StandingEvent } from "../LiveEvents.ts"
 
 export interface Topic {
   /** Counts the changes; 0 before there is any data. */
@@ -14,31 +13,27 @@ export interface Topic {
   readonly since: (seen: number) => Uint8Array
 }
 
-const toEvent = (name: string, json: string): Uint8Array =>
-  Buffer.from(`event: ${name}\ndata: ${json}\n\n`)
+const toEvent = (name: string, data: unknown): Uint8Array =>
+  Buffer.from(`event: ${name}\ndata: ${JSON.stringify(data)}\n\n`)
 
 /** A topic whose data is always sent as a whole. */
 export class WholeTopic<A> implements Topic {
   private readonly name: string
-  private readonly encode: (value: A) => string
   private changes = 0
   private event: Uint8Array = new Uint8Array()
 
-  constructor(name: string, schema: Schema.Codec<A, unknown>) {
+  constructor(name: string) {
     this.name = name
-    this.encode = Schema.encodeSync(Schema.fromJsonString(schema))
   }
 
   set(value: A): void {
-    this.event = toEvent(this.name, this.encode(value))
+    this.event = toEvent(this.name, value)
     this.changes++
   }
 
   readonly version = (): number => this.changes
   readonly since = (): Uint8Array => this.event
 }
-
-const encodeStanding = Schema.encodeSync(Schema.fromJsonString(StandingEvent))
 
 const isSame = <A extends object>(one: A, other: A | undefined): boolean =>
   other !== undefined &&
@@ -91,7 +86,7 @@ export class StandingTopic implements Topic {
     const listed = standing.agencies.length <= MAX_LISTED_AGENCIES
     // The list of expected agencies would be repeated in each event.
     const withoutList = draw === null ? null : { ...draw, agencies: [] }
-    const event = { whole, listed, draw: withoutList, agencies, total, at }
-    return toEvent("standing", encodeStanding(event))
+    const event: StandingEvent = { whole, listed, draw: withoutList, agencies, total, at }
+    return toEvent("standing", event)
   }
 }

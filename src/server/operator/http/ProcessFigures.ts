@@ -1,7 +1,7 @@
 /** What the process itself uses, under the names that other programs use for it in Prometheus. */
 import { readdirSync, statSync } from "node:fs"
 import { performance } from "node:perf_hooks"
-import { Effect, Metric, Schedule } from "effect"
+import { Effect, Metric } from "effect"
 import { monotonicMillis } from "../../../domain/MonotonicTime.ts"
 
 interface ProcessFigure {
@@ -56,4 +56,4 @@ export const watchEventLoop = Effect.gen(function* () {
   yield* Effect.sleep(TIMER_MILLIS)
   const late = (yield* monotonicMillis) - start - TIMER_MILLIS
   yield* Metric.update(eventLoopDelay, Math.max(0, late) / 1000)
-}).pipe(Effect.repeat(Schedule.forever))
+}).pipe(Effect.forever)

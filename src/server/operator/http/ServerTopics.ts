@@ -4,15 +4,15 @@ import { monotonicMillis } from "../../../domain/MonotonicTime.ts"
 import { Places } from "../../admission/Places.ts"
 import { Refusals } from "../../admission/Refusals.ts"
 import * as CommitMetrics from "../../store/CommitMetrics.ts"
-import * as LiveEvents from "../LiveEvents.ts"
+import type * as LiveEvents from "../LiveEvents.ts"
 import { MAX_SILENCE_MILLIS } from "../LiveLimits.ts"
 import { WholeTopic } from "./LiveTopics.ts"
 
 export const make = Effect.fnUntraced(function* (version: string) {
   const places = yield* Places
   const refusals = yield* Refusals
-  const server = new WholeTopic("server", LiveEvents.ServerEvent)
-  const refused = new WholeTopic("refusals", LiveEvents.RefusalsEvent)
+  const server = new WholeTopic<LiveEvents.ServerEvent>("server")
+  const refused = new WholeTopic<LiveEvents.RefusalsEvent>("refusals")
   let lastRefusal = 0
   let told: LiveEvents.ServerEvent | undefined
   let toldMonotonic = 0

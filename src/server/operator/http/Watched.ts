@@ -1,11 +1,11 @@
 /** The server as HTTP sees it: before its store is open, while it serves, and while it stops. */
-import { Context, Effect, Layer, Option, Schema } from "effect"
+import { Context, Effect, Layer, Option } from "effect"
 import type { Memory } from "../../admission/MessageMemory.ts"
 import type { Places } from "../../admission/Places.ts"
 import type { Refusals } from "../../admission/Refusals.ts"
 import { Lottery } from "../../lottery/Lottery.ts"
 import { BetStore, type StoreUnavailable } from "../../store/BetStore.ts"
-import { DrawStanding } from "../DrawStanding.ts"
+import type { StoreUrl } from "../../store/StoreUrl.ts"
 import * as ServerStanding from "../ServerStanding.ts"
 import type { HttpConnections } from "./HttpConnections.ts"
 import * as LiveFeed from "./LiveFeed.ts"
@@ -21,7 +21,6 @@ export interface Serving {
   readonly feed: LiveFeed.LiveFeed
   /** Why no bets can be taken; none if they can. */
   readonly problem: Effect.Effect<Option.Option<string>>
-  readonly isBroken: () => boolean
 }
 
 export class Watched extends Context.Service<
@@ -34,19 +33,14 @@ export type Shown = Lottery | BetStore | Places | Memory | Refusals
 
 export interface Options {
   readonly version: string
-  /** The kind of store, such as `sqlite`. */
-  readonly store: string
-  /** Whether several servers may share the store. */
-  readonly isShared: boolean
+  readonly store: StoreUrl["_tag"]
 }
 
 /** How long a store may take to answer before the server counts as not ready. */
 const READY_TIMEOUT = "2 seconds"
 
-const encodeStanding = Schema.encodeSync(Schema.fromJsonString(DrawStanding))
-
 /** Shows the server over HTTP from now until the scope closes. */
-export const layer = ({ isShared, store: kind, version }: Options) =>
+export const layer = ({ store: kind, version }: Options) =>
   Layer.effectDiscard(
     Effect.gen(function* () {
       const watched = yield* Watched
@@ -54,17 +48,8 @@ export const layer = ({ isShared, store: kind, version }: Options) =>
       const lottery = yield* Lottery
       const { draw, overview } = lottery
       const info = { version, node: process.version, store: kind, draw: draw.id }
-      const standing = yield* SharedLook.make(yield* ServerStanding.make(isShared))
+      const standing = yield* SharedLook.make(yield* ServerStanding.make(kind === "postgres"))
       const metrics = yield* Metrics.make(info, watched.http)
-      let isBroken = false
-      yield* store.broken.pipe(
-        Effect.catch(() =>
-          Effect.sync(() => {
-            isBroken = true
-          })
-        ),
-        Effect.forkScoped
-      )
       yield* Effect.forkScoped(ProcessFigures.watchEventLoop)
       const reachable = store.draw.pipe(
         Effect.match({
@@ -77,19 +62,17 @@ export const layer = ({ isShared, store: kind, version }: Options) =>
         })
       )
       const problem = Effect.suspend(() => {
-        if (isBroken) return Effect.succeedSome("the store is broken")
         const { state } = overview()
         return state === "taking bets" ? reachable : Effect.succeedSome(state)
       })
       watched.state = {
         lottery,
         standing: yield* SharedLook.make(
-          Effect.map(standing, (found) => Buffer.from(`${encodeStanding(found)}\n`))
+          Effect.map(standing, (found) => Buffer.from(`${JSON.stringify(found)}\n`))
         ),
         metrics: yield* SharedLook.make(Effect.map(metrics, (lines) => Buffer.from(lines))),
         feed: yield* LiveFeed.make(standing, version, () => watched.http.boards.size > 0),
-        problem: yield* SharedLook.make(problem),
-        isBroken: () => isBroken
+        problem: yield* SharedLook.make(problem)
       }
       yield* Effect.addFinalizer(() =>
         Effect.sync(() => {

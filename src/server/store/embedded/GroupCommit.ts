@@ -57,13 +57,6 @@ interface Group {
 const countBets = (writes: ReadonlyArray<Write>): number =>
   writes.reduce((bets, write) => bets + (write.kind === "append" ? write.count : 0), 0)
 
-/** Traces a commit, as part of what its first write is for. */
-const traced = ({ parent, writes }: Group) =>
-  Effect.withSpan("Store.commit", {
-    parent,
-    attributes: { "lottery.writes": writes.length, "lottery.bets": countBets(writes) }
-  })
-
 /**
  * Makes the writing half of a store from its `commit`, which durably stores all writes that it does
  * not refuse. After a StoreBroken it is not called again.
@@ -88,8 +81,17 @@ export const makeWriter = Effect.fnUntraced(function* (
   const commitGroup = (group: Group) =>
     Effect.suspend(() => {
       if (forming === group) forming = undefined
-      const committed = CommitMetrics.timed(countBets(group.writes), commit(group.writes))
-      return traced(group)(unlessBroken(committed))
+      const { parent, writes } = group
+      const bets = countBets(writes)
+      // A commit is traced as a part of what its first write is for.
+      return Effect.withSpan(
+        unlessBroken(CommitMetrics.timed(bets, commit(writes))),
+        "Store.commit",
+        {
+          parent,
+          attributes: { "lottery.writes": writes.length, "lottery.bets": bets }
+        }
+      )
     }).pipe(CommitMetrics.countingFailures, Deferred.into(group.outcomes))
 
   /** Acts come before any group that waits, so that an operator waits for one commit at most. */

@@ -11,7 +11,7 @@ import { Refusals } from "../../../../src/server/admission/Refusals.ts"
 import { defaultLimits, ServerLimits } from "../../../../src/server/admission/ServerLimits.ts"
 import * as LiveFeed from "../../../../src/server/operator/http/LiveFeed.ts"
 import * as LiveEvents from "../../../../src/server/operator/LiveEvents.ts"
-import { MAX_RATES, MAX_SILENCE_MILLIS } from "../../../../src/server/operator/LiveLimits.ts"
+import { MAX_SILENCE_MILLIS } from "../../../../src/server/operator/LiveLimits.ts"
 import { StoreUnavailable } from "../../../../src/server/store/BetStore.ts"
 import { agencyOf, standingOf } from "../../../support/browser/liveEvents.ts"
 import { keepLog } from "../../../support/clientBooks.ts"
@@ -99,6 +99,7 @@ describe("a board", () => {
           const before = board.frames.length
           yield* pass(MAX_SILENCE_MILLIS)
           expect(board.frames.length).toBeGreaterThan(before)
+          expect(board.all("server").at(-1)?.problem).toBe(isUp ? null : LiveFeed.STORE_UNAVAILABLE)
         }
       }
     }).pipe(Effect.provide(layer))
@@ -222,7 +223,7 @@ describe("the rates", () => {
       })
       yield* pass(700_000)
       const { perSecond } = board.all("rates").at(-1)!
-      expect(perSecond).toEqual(Array(MAX_RATES).fill(0))
+      expect(perSecond).toEqual(Array(LiveFeed.MAX_RATES).fill(0))
     }).pipe(Effect.provide(layer))
   )
 

@@ -134,7 +134,7 @@ describe("a board", () => {
 
 describe("a topic that is sent whole", () => {
   it("sends its newest value, whatever a board has seen", () => {
-    const topic = new WholeTopic("rates", Schema.Int)
+    const topic = new WholeTopic<number>("rates")
     expect(topic.version()).toBe(0)
     topic.set(1)
     topic.set(2)

@@ -7,10 +7,10 @@ import { cpSync, existsSync, readdirSync, rmSync } from "node:fs"
 import * as Net from "node:net"
 import { dirname, join } from "node:path"
 import { it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber } from "effect"
+import { Effect, Exit, Fiber } from "effect"
 import { describe, expect } from "vitest"
 import { fixedNumber } from "../../../../src/domain/Draw.ts"
-import { StoreBroken } from "../../../../src/server/store/BetStore.ts"
+import { StoreUnavailable } from "../../../../src/server/store/BetStore.ts"
 import * as exchanges from "../../../support/peers/exchange.ts"
 import { get, openBoard } from "../../../support/peers/rawHttp.ts"
 import * as WatchedServer from "../../../support/peers/WatchedServer.ts"
@@ -54,7 +54,7 @@ const becomes = Effect.fnUntraced(function* (
 })
 
 const READY = { health: 200, ready: 200, reason: "ready" }
-const notReady = (reason: string, health = 200) => ({ health, ready: 503, reason })
+const notReady = (reason: string) => ({ health: 200, ready: 503, reason })
 
 describe("the state", () => {
   it.live("follows the draw", () =>
@@ -76,33 +76,22 @@ describe("the state", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("is unhealthy once the store is broken", () =>
+  it.live("is not ready while the store does not answer or is unavailable", () =>
     Effect.gen(function* () {
-      const breaks = yield* Deferred.make<never, StoreBroken>()
-      const { httpPort } = yield* start({
-        flaw: (store) => ({ ...store, broken: Deferred.await(breaks) })
-      })
-      yield* becomes(httpPort, READY)
-      yield* Deferred.fail(breaks, new StoreBroken({ reason: "Zdisk at /secret/path" }))
-      yield* becomes(httpPort, notReady("the store is broken", 503))
-      expect((yield* get(httpPort, "/healthz")).body).toBe("the store is broken\n")
-    }).pipe(Effect.scoped)
-  )
-
-  it.live("is not ready while the store does not answer", () =>
-    Effect.gen(function* () {
-      let hangs = false
+      let flaw: Effect.Effect<never, StoreUnavailable> | undefined
       const { httpPort } = yield* start({
         source: fixedNumber(7574),
         flaw: (store) => ({
           ...store,
-          draw: Effect.suspend(() => (hangs ? Effect.never : store.draw))
+          draw: Effect.suspend(() => flaw ?? store.draw)
         })
       })
       yield* becomes(httpPort, READY)
-      hangs = true
+      flaw = Effect.never
       yield* becomes(httpPort, notReady("the store does not answer"))
-      hangs = false
+      flaw = Effect.fail(new StoreUnavailable({ reason: "Zdisk at /secret/path" }))
+      yield* becomes(httpPort, notReady("the store is unavailable"))
+      flaw = undefined
       yield* becomes(httpPort, READY)
     }).pipe(Effect.scoped)
   )
@@ -139,10 +128,9 @@ describeCluster("PostgreSQL", (acquire) => {
       yield* becomes(httpPort, READY)
 
       yield* cluster.stop("fast")
-      yield* until(Effect.map(get(httpPort, "/readyz"), ({ status }) => status === 503))
-      const down = yield* get(httpPort, "/readyz")
-      expect(down.body).not.toContain(cluster.password)
-      expect(down.body.trim().split("\n")).toHaveLength(1)
+      yield* becomes(httpPort, notReady("the store does not answer"))
+      const standing = get(httpPort, "/api/standing")
+      yield* until(Effect.map(standing, ({ body }) => body === "the store is unavailable\n"))
       expect((yield* get(httpPort, "/healthz")).status).toBe(200)
       yield* cluster.start
       yield* becomes(httpPort, READY)
@@ -229,6 +217,15 @@ describe("a start", () => {
         new RegExp(`CRITICAL cannot listen on 127\\.0\\.0\\.1:${port}: the port is in use$`)
       )
     }).pipe(Effect.scoped)
+  )
+
+  it.live(
+    "is refused before the store is touched if the address of HTTP is another machine's",
+    () =>
+      refuses(
+        () => serve("--http", "192.0.2.1:8080"),
+        /CRITICAL cannot listen on 192\.0\.2\.1:8080: .*EADDRNOTAVAIL/
+      )
   )
 
   it.live("is refused before the store is touched if a file of the board is missing", () =>
