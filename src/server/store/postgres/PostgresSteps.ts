@@ -4,7 +4,7 @@
  */
 import { randomUUID } from "node:crypto"
 import { hostname } from "node:os"
-import { Data, Effect } from "effect"
+import { Data, Effect, Semaphore } from "effect"
 import type { Agency } from "../../../domain/Agency.ts"
 import { type AgencyProgress, NO_PROGRESS } from "../BetStore.ts"
 import {
@@ -143,12 +143,19 @@ export const makeSteps = (postgres: Postgres, notify: Effect.Effect<void>) => {
     Effect.retry({ while: (error): error is Overtaken => error instanceof Overtaken })
   )
 
-  const excludeBy = Effect.fnUntraced(function* (decide: Decide) {
-    const excluded = yield* write(excludeIn(decide))
-    const news = excluded.filter(({ agency }) => isNews(agency))
-    if (news.length > 0) yield* notify
-    return news.map(({ agency, bets }): Exclusion => ({ agency, bets }))
-  }, Effect.uninterruptible)
+  /** One at a time: a second one would report what the first has done but not yet reported. */
+  const excluding = Semaphore.makeUnsafe(1)
+
+  const excludeBy = Effect.fnUntraced(
+    function* (decide: Decide) {
+      const excluded = yield* write(excludeIn(decide))
+      const news = excluded.filter(({ agency }) => isNews(agency))
+      if (news.length > 0) yield* notify
+      return news.map(({ agency, bets }): Exclusion => ({ agency, bets }))
+    },
+    Effect.uninterruptible,
+    excluding.withPermit
+  )
 
   const exclude = (agencies: ReadonlyArray<Agency>) =>
     excludeBy((draw, progressOf) => exclusionsOf(draw, progressOf, agencies))

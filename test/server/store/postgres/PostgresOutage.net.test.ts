@@ -361,6 +361,20 @@ describeCluster("PostgresStore, while PostgreSQL or the network fails,", (shared
     })
   )
 
+  it.live("reports to each of two exclusions at once its own, if the first answer is lost", () =>
+    Effect.gen(function* () {
+      const way = yield* proxied
+      const store = yield* open(way.url)
+      yield* store.openDraw(drawOf([1, 2, 3]))
+      const lost = way.loses(DONE.commit, 1)
+      const excluded = yield* Effect.all([store.exclude([1]), store.exclude([2])], {
+        concurrency: "unbounded"
+      })
+      expect(lost()).toBe(1)
+      expect(excluded).toEqual([[{ agency: 1, bets: 0 }], [{ agency: 2, bets: 0 }]])
+    })
+  )
+
   it.live("fails to open if the connection is lost while tables are created, then opens", () =>
     Effect.gen(function* () {
       const way = yield* proxied
