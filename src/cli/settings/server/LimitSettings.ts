@@ -1,9 +1,9 @@
 /** The settings of `lottery server` for its connection limits; see `ServerLimits`. */
 import type { Duration } from "effect"
-import { MIN_MEMORY_BYTES } from "../../server/admission/MessageMemory.ts"
-import { defaultLimits, type ServerLimits } from "../../server/admission/ServerLimits.ts"
-import * as Setting from "./Setting.ts"
-import * as SettingText from "./SettingText.ts"
+import { MIN_MEMORY_BYTES } from "../../../server/admission/MessageMemory.ts"
+import { defaultLimits, type ServerLimits } from "../../../server/admission/ServerLimits.ts"
+import * as Setting from "../Setting.ts"
+import * as SettingText from "../SettingText.ts"
 
 const MAX_CONNECTIONS = 1_000_000
 

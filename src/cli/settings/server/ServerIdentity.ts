@@ -4,16 +4,16 @@
  */
 import { Effect, type FileSystem, Option, Queue } from "effect"
 import { CliError, type Command } from "effect/cli"
-import { logAction } from "../../domain/ActionLog.ts"
-import { FileUnavailable } from "../../domain/FileUnavailable.ts"
-import { isLoopback } from "../../protocol/Loopback.ts"
-import { type CredentialsUnusable, makeServerTls } from "../../server/admission/Certificates.ts"
-import type { Identity } from "../../server/admission/Identity.ts"
-import { parseTokens } from "../../server/admission/Tokens.ts"
-import { pairOf, readAuthority, readPair } from "../files/PemFile.ts"
-import { readText } from "../files/WholeFile.ts"
-import { takeHangups } from "../process/Signals.ts"
-import * as Setting from "./Setting.ts"
+import { logAction } from "../../../domain/ActionLog.ts"
+import { FileUnavailable } from "../../../domain/FileUnavailable.ts"
+import { isLoopback } from "../../../protocol/Loopback.ts"
+import { type CredentialsUnusable, makeServerTls } from "../../../server/admission/Certificates.ts"
+import type { Identity } from "../../../server/admission/Identity.ts"
+import { parseTokens } from "../../../server/admission/Tokens.ts"
+import { pairOf, readAuthority, readPair } from "../../files/PemFile.ts"
+import { readText } from "../../files/WholeFile.ts"
+import { takeHangups } from "../../process/Signals.ts"
+import * as Setting from "../Setting.ts"
 
 export const settings = {
   tlsCert: Setting.file("tls-cert", "Use TLS on both ports with this PEM certificate"),

@@ -1,8 +1,8 @@
 /** The settings of `lottery server` for HTTP (docs/http.md). */
 import { Effect, Option } from "effect"
 import { CliError, type Command } from "effect/cli"
-import * as Setting from "./Setting.ts"
-import * as SettingText from "./SettingText.ts"
+import * as Setting from "../Setting.ts"
+import * as SettingText from "../SettingText.ts"
 
 export const settings = {
   http: Setting.optional("http", "<host:port>", {
