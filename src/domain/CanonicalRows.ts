@@ -13,14 +13,8 @@ interface RowsProblem {
   readonly index?: number
 }
 
-/**
- * Makes a batch of `count` bets of `bytes`, which the batch owns from then on. Checks every field,
- * and that each row is canonical, so that equal bets have equal bytes.
- */
-export const batchFromRows = (
-  bytes: Uint8Array,
-  count: number
-): Result.Result<BetBatch, RowsProblem> => {
+/** Counts the rows of `bytes`. Checks every field of each, and that it is canonical. */
+export const countRows = (bytes: Uint8Array): Result.Result<number, RowsProblem> => {
   const { length } = bytes
   const spans = Row.makeFieldSpans()
   let start = 0
@@ -38,10 +32,22 @@ export const batchFromRows = (
     start = end + 1
     index++
   }
-  return index === count
-    ? Result.succeed(new BetBatch(bytes, count))
-    : Result.fail({ reason: `expected ${count} rows, got ${index}` })
+  return Result.succeed(index)
 }
+
+/**
+ * Makes a batch of `count` bets of `bytes`, which the batch owns from then on. Checks every row, so
+ * that equal bets have equal bytes.
+ */
+export const batchFromRows = (
+  bytes: Uint8Array,
+  count: number
+): Result.Result<BetBatch, RowsProblem> =>
+  Result.flatMap(countRows(bytes), (rows) =>
+    rows === count
+      ? Result.succeed(new BetBatch(bytes, count))
+      : Result.fail({ reason: `expected ${count} rows, got ${rows}` })
+  )
 
 const hasLeadingZero = (bytes: Uint8Array, spans: Row.FieldSpans): boolean =>
   bytes[spans[8]!] === Row.ZERO && spans[9]! - spans[8]! > 1

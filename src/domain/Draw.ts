@@ -40,21 +40,41 @@ export const describeAgencies = (agencies: ReadonlyArray<Agency>): string => {
 export const nameAgencies = (agencies: ReadonlyArray<Agency>): string =>
   `${agencies.length === 1 ? "agency" : "agencies"} ${describeAgencies(agencies)}`
 
+/** The number of a drand round: 1 or more. */
+export const Round = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 2 ** 53 - 1 }))
+
+/** The longest time from a seal to the round of its number: a year. */
+export const MAX_DELAY_SECONDS = 31_536_000
+
 /**
- * Where the winning number comes from: fixed when the draw is opened, or announced once every book
- * is closed.
+ * Where the winning number comes from: fixed when the draw is opened, announced once every book is
+ * closed, or derived from a round of drand. The round is fixed when the draw is opened, or it is
+ * the first one at or after the time of the seal plus a delay.
  */
 export const NumberSource = Schema.Union([
   Schema.TaggedStruct("fixed", { number: BetNumber }),
-  Schema.TaggedStruct("announced", {})
+  Schema.TaggedStruct("announced", {}),
+  Schema.TaggedStruct("drand", {
+    at: Schema.Union([
+      Schema.Struct({ round: Round }),
+      Schema.Struct({
+        delaySeconds: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: MAX_DELAY_SECONDS }))
+      })
+    ])
+  })
 ])
 export type NumberSource = typeof NumberSource.Type
 
 export const fixedNumber = (number: number): NumberSource => ({ _tag: "fixed", number })
 
 /** Describes a source briefly: `winning number 7574`, or `an announced winning number`. */
-export const describeSource = (source: NumberSource): string =>
-  source._tag === "fixed" ? `winning number ${source.number}` : "an announced winning number"
+export const describeSource = (source: NumberSource): string => {
+  if (source._tag === "fixed") return `winning number ${source.number}`
+  if (source._tag === "announced") return "an announced winning number"
+  return "round" in source.at
+    ? `the number of drand round ${source.at.round}`
+    : `the number of the first drand round ${source.at.delaySeconds} s after the books are closed`
+}
 
 /** The settings stored when a draw is first opened. They cannot change later. */
 export class Draw extends Schema.Class<Draw>("lottery/domain/Draw")({
@@ -62,7 +82,9 @@ export class Draw extends Schema.Class<Draw>("lottery/domain/Draw")({
   agencies: ExpectedAgencies,
   source: NumberSource,
   /** When unfinished agencies are excluded, in milliseconds since the epoch; never if absent. */
-  closeAt: Schema.optionalKey(Schema.Int)
+  closeAt: Schema.optionalKey(Schema.Int),
+  /** The operator's verifier key (vkey) if the draw is sealed. */
+  sealKey: Schema.optionalKey(Schema.String)
 }) {}
 
 const MINUTE_MILLIS = 60_000

@@ -19,10 +19,18 @@ const REASONS: Readonly<Record<string, string>> = {
   AlreadyExists: "already exists and is not a folder"
 }
 
+/** What the errors of the operating system mean that have no reason of their own. */
+const CODES: Readonly<Record<string, string>> = {
+  EISDIR: "is a folder, expected a file",
+  ENOTDIR: "is a file, or is inside one; expected a folder"
+}
+
 /** Converts a file system error; a rare one keeps the message of the operating system. */
 export const fileUnavailable =
   (file: string) =>
   ({ message, reason }: PlatformError.PlatformError): FileUnavailable => {
     const cause = "cause" in reason && reason.cause instanceof Error ? reason.cause : undefined
-    return new FileUnavailable({ file, reason: REASONS[reason._tag] ?? cause?.message ?? message })
+    const code = cause !== undefined && "code" in cause ? CODES[String(cause.code)] : undefined
+    const known = REASONS[reason._tag] ?? code
+    return new FileUnavailable({ file, reason: known ?? cause?.message ?? message })
   }
