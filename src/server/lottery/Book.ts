@@ -8,7 +8,7 @@ import type { Agency } from "../../domain/Agency.ts"
 import type { PeerConnection } from "../../protocol/PeerConnection.ts"
 import type { BetStore, Discarded, Excluded } from "../store/BetStore.ts"
 import { BookActivity } from "./BookActivity.ts"
-import { BookDigest } from "./BookDigest.ts"
+import { RunningDigest } from "./RunningDigest.ts"
 
 export class Superseded extends Data.TaggedError("Superseded")<{
   readonly agency: Agency
@@ -45,7 +45,7 @@ export class Book {
   readonly agency: Agency
   readonly store: BetStore["Service"]
   readonly comparing: Semaphore.Semaphore
-  readonly digest: BookDigest
+  readonly digest: RunningDigest
   activity = new BookActivity()
   /** Since the server started, whatever was discarded. */
   readonly counts: BetCounts = { stored: 0, repeated: 0 }
@@ -58,7 +58,7 @@ export class Book {
     this.agency = agency
     this.store = store
     this.comparing = comparing
-    this.digest = new BookDigest(agency, store, digesting)
+    this.digest = new RunningDigest(agency, store, digesting)
   }
 
   get connectionCount(): number {

@@ -10,6 +10,7 @@ import { Data, Deferred, Effect } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
 import type { BetBatch } from "../../domain/BetBatch.ts"
 import { monotonicMillis } from "../../domain/MonotonicTime.ts"
+import type { BookDigest } from "../../domain/seal/MarkedDigest.ts"
 import {
   type AgencyProgress,
   AlreadyFinished,
@@ -94,15 +95,15 @@ export const make = (
 
   const add = Effect.fnUntraced(function* (batch: BetBatch, last: boolean) {
     const { bets, edition } = seen
-    const finished = last ? { sha256: yield* digest.of(seen, batch) } : undefined
+    const finished = last ? yield* digest.of(seen, batch) : undefined
     yield* store.append(agency, bets, batch, { last: finished, edition })
     digest.add(edition, bets, batch)
     seen = { ...seen, bets: bets + batch.count }
     yield* book.makeWriter(connection)
   })
 
-  const recordFinish = Effect.fnUntraced(function* (sha256: string) {
-    yield* store.finish(agency, seen.bets, { sha256, edition: seen.edition })
+  const recordFinish = Effect.fnUntraced(function* (whole: BookDigest) {
+    yield* store.finish(agency, seen.bets, { ...whole, edition: seen.edition })
     yield* book.makeWriter(connection)
   })
 
@@ -204,8 +205,9 @@ export const make = (
     function* (bets: number, sha256: string) {
       yield* refreshProgress
       if (bets !== seen.bets) return yield* new BookMismatch({ agency, bets, stored: seen.bets })
-      if (sha256 !== (yield* digest.of(seen))) return yield* new DigestMismatch({ agency, bets })
-      if (!seen.finished) yield* recordFinish(sha256)
+      const stored = yield* digest.of(seen)
+      if (sha256 !== stored.sha256) return yield* new DigestMismatch({ agency, bets })
+      if (!seen.finished) yield* recordFinish(stored)
       position = bets
       yield* noteAcknowledged({ stored: 0, repeated: 0 })
       yield* end
@@ -219,7 +221,8 @@ export const make = (
     seen = yield* store.progressOf(agency)
     position = seen.bets
     if (seen.finished) yield* onFinished()
-    return { bets: seen.bets, sha256: yield* digest.of(seen), finished: seen.finished }
+    const { sha256 } = yield* digest.of(seen)
+    return { bets: seen.bets, sha256, finished: seen.finished }
   }).pipe(book.commit.withPermit)
 
   return {

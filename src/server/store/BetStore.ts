@@ -6,15 +6,22 @@
 import { Context, Data, type Effect, type Option, type Stream } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
 import type { BetBatch } from "../../domain/BetBatch.ts"
+import type { BookDigest } from "../../domain/seal/MarkedDigest.ts"
+import type { Beacon } from "../../domain/seal/Quicknet.ts"
+import type { Seal } from "../../domain/seal/Seal.ts"
+import type { AppendOptions, FinishOptions, PageRange } from "./BookOptions.ts"
 import type {
   BookKept,
   CloseNotMoved,
   DrawMismatch,
+  DrawMissed,
   DrawTerms,
+  EntriesOutdated,
   Exclusion,
   NotAllFinished,
   NotExcluded,
   NotNumbered,
+  NotSealed,
   OtherNumber,
   StoredDraw
 } from "./StoredDraw.ts"
@@ -175,35 +182,31 @@ export interface StoredBooks {
    * book. If the book is discarded meanwhile, the stream returns the rest of the old book or fails.
    */
   readonly book: (agency: Agency, from: number) => Stream.Stream<BetBatch, StoreUnavailable>
-  /**
-   * The recorded winners of each agency that has a winning bet, in ascending order of agencies.
-   * Empty before the draw.
-   */
+  /** The recorded winners of each agency that has any, in ascending order; none before the draw. */
   readonly winners: Effect.Effect<ReadonlyMap<Agency, WinningBets>, StoreUnavailable>
+  /**
+   * The digests of finished books, in ascending order of agencies, as they were stored. A book that
+   * was finished by a release that stored no digest is missing; a CSV store computes its digest.
+   */
+  readonly digests: Effect.Effect<ReadonlyMap<Agency, FinishedDigest>, StoreUnavailable>
+  /** What proves the draw, as far as it is recorded. */
+  readonly evidence: Effect.Effect<Evidence, StoreUnavailable>
 }
 
-/** A range of positions in one edition of a book. */
-export interface PageRange {
-  /** The position of the first bet, and the one after the last. */
-  readonly from: number
-  readonly until: number
-  readonly edition: number
+/** The digest of a finished book, as it was stored. */
+export interface FinishedDigest extends BookDigest {
+  readonly bets: number
 }
 
-/** What a store records about a complete book. */
-export interface WholeBook {
-  /** The SHA-256 of all its canonical rows, as 64 lowercase hex digits. */
-  readonly sha256: string
+/** Texts that prove a draw; undefined until they are recorded. */
+export interface Evidence {
+  /** The entries of the seal, concatenated. */
+  readonly entries: string | undefined
+  /** The signed note of the seal's checkpoint. */
+  readonly seal: string | undefined
+  /** The signed note of the result. */
+  readonly result: string | undefined
 }
-
-export interface AppendOptions {
-  /** The edition that the write is for; any edition if omitted. */
-  readonly edition?: number
-  /** The agency's book is complete with this batch. */
-  readonly last?: WholeBook | undefined
-}
-
-export type FinishOptions = WholeBook & Pick<AppendOptions, "edition">
 
 /**
  * Reads a store that another process may be writing. Answers show the store as it was at the time
@@ -244,8 +247,9 @@ export class BetStore extends Context.Service<
     >
 
     /**
-     * Finishes the book if exactly `bets` are stored. Repeating it with the same number succeeds
-     * and changes nothing, not even the SHA-256.
+     * Finishes the book if exactly `bets` are stored, and stores its digest in the same step.
+     * Repeating it with the same number succeeds and changes nothing, but a finished book without a
+     * stored digest gets one.
      */
     readonly finish: (
       agency: Agency,
@@ -279,12 +283,37 @@ export class BetStore extends Context.Service<
     ) => Effect.Effect<void, CloseNotMoved | StoreUnavailable | StoreBroken>
 
     /**
+     * Records the entries of the seal, and with them that no book changes any more, atomically with
+     * the check that every expected agency has finished or is excluded, as in `seal`: each with the
+     * same number of bets and the same SHA-256. Fails with `DrawMissed` if the round of the seal is
+     * published already, by the store's clock. Returns true if this call recorded them, false if
+     * entries were already recorded, which then stand.
+     */
+    readonly recordEntries: (
+      seal: Seal
+    ) => Effect.Effect<
+      boolean,
+      NotAllFinished | EntriesOutdated | DrawMissed | StoreUnavailable | StoreBroken
+    >
+
+    /** Records the signed seal, or the signed result; the first one stands. */
+    readonly recordNote: (
+      kind: "seal" | "result",
+      note: string
+    ) => Effect.Effect<void, StoreUnavailable | StoreBroken>
+
+    /**
      * Records the winning number, atomically with the check that every expected agency has finished
-     * or is excluded. Returns true if this call recorded it, false if it was already recorded.
+     * or is excluded. A draw with a key must be sealed; one whose number comes from drand must have
+     * its entries recorded. Returns true if this call recorded it, false if it already was.
      */
     readonly recordNumber: (
-      winningNumber: number
-    ) => Effect.Effect<boolean, NotAllFinished | OtherNumber | StoreUnavailable | StoreBroken>
+      winningNumber: number,
+      beacon?: Beacon
+    ) => Effect.Effect<
+      boolean,
+      NotAllFinished | NotSealed | OtherNumber | StoreUnavailable | StoreBroken
+    >
 
     /**
      * Finds the winners, without loading every bet, and records them and the draw in one step.

@@ -2,7 +2,8 @@
 import { Effect, Stream } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
 import type { BetBatch } from "../../domain/BetBatch.ts"
-import { type AgencyProgress, type PageRange, StoreUnavailable } from "./BetStore.ts"
+import { type AgencyProgress, StoreUnavailable } from "./BetStore.ts"
+import type { PageRange } from "./BookOptions.ts"
 
 /**
  * Streams the book of an agency from a position to the last bet that is stored when the stream

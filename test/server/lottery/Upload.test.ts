@@ -17,6 +17,7 @@ import {
 import * as CsvStore from "../../../src/server/store/csv/CsvStore.ts"
 import { temporaryFolder } from "../../support/TemporaryFolder.ts"
 import { whole } from "../../support/wholeBook.ts"
+import { bets } from "../store/BetStore.conformance.ts"
 
 const bet = (document: string, number = 1) =>
   new Bet({ firstName: "Ana", lastName: "Perez", document, birthdate: "1999-03-17", number })
@@ -103,6 +104,25 @@ describe("a commit", () => {
       yield* Fiber.join(stopping)
       expect([answers, upload.position()]).toEqual([1, 1])
     }).pipe(Effect.scoped)
+  )
+
+  it.live.each(["the last batch", "no bets", "a digest"])(
+    "that finishes a book stores the digest of all its bets: with %s",
+    (how) =>
+      Effect.gen(function* () {
+        const { come, store } = yield* setUp
+        const [first, last] = [bets(1, 0, 3000), bets(1, 3000, 50)]
+        const { send, upload } = yield* come
+        yield* send(first)
+        const book = how === "the last batch" ? [first, last] : [first]
+        if (how === "the last batch") yield* send(last, true)
+        else if (how === "no bets") yield* send(BetBatch.empty, true)
+        else yield* upload.finish(first.count, whole(first).sha256)
+        const count = book.reduce((sum, batch) => sum + batch.count, 0)
+        const digest = { bets: count, ...whole(...book) }
+        expect(digest.marks.length).toBeGreaterThan(0)
+        expect([...(yield* store.digests)]).toEqual([[1, digest]])
+      }).pipe(Effect.scoped)
   )
 
   it.live("that finishes a book is noted even if the connection is interrupted meanwhile", () =>

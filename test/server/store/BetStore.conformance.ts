@@ -67,11 +67,18 @@ export const bets = (agency: number, from: number, count: number): BetBatch =>
 export const drawOf = (agencies: ExpectedAgencies, winningNumber = 7574, id = "default") =>
   new Draw({ id, agencies, source: fixedNumber(winningNumber) })
 
-export const storedDraw = ({ agencies, closeAt, source }: Draw, drawn = false): StoredDraw => ({
+export const storedDraw = (
+  { agencies, closeAt, sealKey, source }: Draw,
+  drawn = false
+): StoredDraw => ({
   agencies,
   source,
   closeAt,
   closesAt: closeAt,
+  sealKey,
+  sealedAt: undefined,
+  sealed: false,
+  beacon: undefined,
   winningNumber: drawn && source._tag === "fixed" ? source.number : undefined,
   drawn
 })

@@ -6,6 +6,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Option, Result, type Scope } from "effect"
 import { Draw, type ExpectedAgencies, fixedNumber } from "../../../src/domain/Draw.ts"
+import { roundAtOrAfter, timeOfRound } from "../../../src/domain/seal/Quicknet.ts"
 import {
   BetStore,
   BetStoreReader,
@@ -153,7 +154,7 @@ export const closingConformance = (name: string, stores: Stores): void => {
           yield* send(store, 1, 3)
           yield* send(store, 3, 1)
           yield* store.recordNumber(7574)
-          expect(yield* refused([3])).toMatchObject({ why: "numbered" })
+          expect(yield* refused([3])).toMatchObject({ why: "closed" })
           yield* store.recordDraw
           expect(yield* store.exclude([2])).toEqual([])
         })
@@ -270,6 +271,26 @@ export const closingConformance = (name: string, stores: Stores): void => {
       })
     )
 
+    it.live("does not move the close time to less than a minute before the round", () =>
+      withStore(
+        Effect.fnUntraced(function* (store) {
+          const round = roundAtOrAfter(later / 1000)
+          const last = 1000 * (timeOfRound(round) - 60)
+          const source = { _tag: "drand", at: { round } } as const
+          const terms = { id: "default", agencies: [1, 2], source, closeAt: last - 1000 } as const
+          yield* store.openDraw(new Draw(terms))
+          for (const time of [last + 1000, undefined]) {
+            expect(yield* Effect.flip(store.moveClose(time))).toMatchObject({
+              _tag: "CloseNotMoved",
+              why: "late",
+              closesAt: last
+            })
+          }
+          yield* store.moveClose(last)
+        })
+      )
+    )
+
     it.live("does not move the close time once the number is recorded", () =>
       withStore(
         Effect.fnUntraced(function* (store) {
@@ -277,7 +298,7 @@ export const closingConformance = (name: string, stores: Stores): void => {
           yield* send(store, 1, 3)
           yield* store.recordNumber(7574)
           const moving = store.moveClose(later + 1)
-          expect(yield* Effect.flip(moving)).toMatchObject({ why: "numbered" })
+          expect(yield* Effect.flip(moving)).toMatchObject({ why: "closed" })
           yield* store.moveClose(later)
         })
       )

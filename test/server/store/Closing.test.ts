@@ -18,7 +18,10 @@ it("reads the agencies of the draw a few times at most", () => {
     agencies,
     source: { _tag: "announced" },
     closesAt: undefined,
+    sealedAt: undefined,
+    sealed: false,
     winningNumber: undefined,
+    beacon: undefined,
     drawn: false
   } as const
   const asked = all.slice(0, -1)

@@ -1,6 +1,6 @@
 /**
- * Goal: an embedded store of the version before is read as it is, and continued by the first server
- * that opens it, even if that server dies. Method: stores that the release before left, in a draw
+ * Goal: an embedded store of an earlier version is read as it is, and continued by the first server
+ * that opens it, even if that server dies. Method: stores that earlier releases left, in a draw
  * whose first agency has finished and whose second is in the middle of its book, and after a draw.
  */
 import { cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
@@ -9,6 +9,7 @@ import { DatabaseSync } from "node:sqlite"
 import { expect, it } from "@effect/vitest"
 import { Effect, Layer, Option, Scope, Stream } from "effect"
 import { describe } from "vitest"
+import { BetBatchBuilder } from "../../../src/domain/BetBatch.ts"
 import { BetStore, BetStoreReader, NO_PROGRESS } from "../../../src/server/store/BetStore.ts"
 import { openStore } from "../../../src/server/store/csv/CsvStore.ts"
 import type { Disk } from "../../../src/server/store/embedded/Disk.ts"
@@ -21,22 +22,34 @@ import * as TestServer from "../../support/peers/TestServer.ts"
 import { runLottery } from "../../support/processes/lotteryCommand.ts"
 import * as CrashDisk from "../../support/stores/CrashDisk.ts"
 import { temporaryFolder } from "../../support/TemporaryFolder.ts"
+import { whole } from "../../support/wholeBook.ts"
 import { drawOf, storedDraw, winnersIn } from "./BetStore.conformance.ts"
 
 const SAMPLES = join(import.meta.dirname, "samples")
 const KINDS = {
-  csv: { sample: "csv-version2", file: "bets.csv", version: 2, current: 3 },
-  sqlite: { sample: "sqlite-version1", file: "lottery.db", version: 1, current: 2 }
+  csv: { file: "bets.csv", current: 4 },
+  sqlite: { file: "lottery.db", current: 3 }
 } as const
 type Kind = keyof typeof KINDS
+interface Sample {
+  readonly kind: Kind
+  readonly version: number
+}
 type State = "open" | "drawn"
-const SCHEMES: ReadonlyArray<Kind> = ["csv", "sqlite"]
+const CSV: ReadonlyArray<Sample> = [2, 3].map((version) => ({ kind: "csv", version }))
+const SQLITE: ReadonlyArray<Sample> = [1, 2].map((version) => ({ kind: "sqlite", version }))
+const folderOf = ({ kind, version }: Sample) => join(SAMPLES, `${kind}-version${version}`)
 const STATES: ReadonlyArray<State> = ["open", "drawn"]
 
 /** The books that the agencies send: the rows of the drawn store, without the agency. */
 const ROWS = readFileSync(join(SAMPLES, "csv-version2", "drawn", "bets.csv"), "utf8").split("\r\n")
 const bookOf = (agency: number) =>
   ROWS.filter((row) => row.startsWith(`${agency},`)).map((row) => row.split(",").slice(1))
+const batchOf = (agency: number) => {
+  const builder = new BetBatchBuilder()
+  for (const bet of bookOf(agency)) expect(builder.addTexts(bet)).toBeUndefined()
+  return builder.build()
+}
 const winningRows = (agency: number) => bookOf(agency).filter((bet) => bet[4] === "7574")
 const documentsOf = (agency: number) => winningRows(agency).map((bet) => bet[2])
 
@@ -74,10 +87,11 @@ const FOUND: Readonly<
   }
 }
 
-const copyOf = Effect.fnUntraced(function* (kind: Kind, state: State) {
+const copyOf = Effect.fnUntraced(function* (sample: Sample, state: State) {
+  const { kind } = sample
   const folder = yield* temporaryFolder
-  const { file, sample } = KINDS[kind]
-  cpSync(join(SAMPLES, sample, state), folder, { recursive: true })
+  const { file } = KINDS[kind]
+  cpSync(join(folderOf(sample), state), folder, { recursive: true })
   return { folder, url: { _tag: kind, path: join(folder, file) } as const }
 })
 
@@ -149,10 +163,12 @@ const expectAllTold = Effect.fnUntraced(function* (
   yield* lottery.allTold
 })
 
-describe.each(SCHEMES)("a %s store of the version before", (kind) => {
+describe.each([...CSV, ...SQLITE])("a $kind store of version $version", (sample) => {
+  const { kind } = sample
+
   it.live.each(STATES)("is read without a change to it: %s", (state) =>
     Effect.gen(function* () {
-      const { folder, url } = yield* copyOf(kind, state)
+      const { folder, url } = yield* copyOf(sample, state)
       const before = contentOf(folder)
       yield* read(url, (reader) => expectFound(reader, state))
       const store = StoreUrl.show(url)
@@ -168,13 +184,13 @@ describe.each(SCHEMES)("a %s store of the version before", (kind) => {
       if (state === "open") expect(winners).toMatchObject({ code: 1, stdout: "" })
       else expect(winners.stdout).toBe(WINNING_ROWS)
       expect(contentOf(folder)).toEqual(before)
-      expect(versionOf(kind, url.path)).toBe(KINDS[kind].version)
+      expect(versionOf(kind, url.path)).toBe(sample.version)
     })
   )
 
   it.live.each(STATES)("is continued by a server, and tells the same winners again: %s", (state) =>
     Effect.gen(function* () {
-      const { url } = yield* copyOf(kind, state)
+      const { url } = yield* copyOf(sample, state)
       yield* Effect.gen(function* () {
         const server = yield* TestServer.start(url, [1, 2, 3])
         yield* expectFound(server.store, state)
@@ -193,12 +209,12 @@ describe.each(SCHEMES)("a %s store of the version before", (kind) => {
 
   it.live("can be closed by a command, which migrates it", () =>
     Effect.gen(function* () {
-      const { url } = yield* copyOf(kind, "open")
+      const { url } = yield* copyOf(sample, "open")
       const args = ["close", "--store", StoreUrl.show(url), "--without", "2"]
       const asked = yield* runLottery({ args })
       expect(asked).toMatchObject({ code: 2, stdout: "" })
       expect(asked.stderr).toContain("exclude agency 2 (25 stored bets)")
-      expect(versionOf(kind, url.path)).toBe(KINDS[kind].version)
+      expect(versionOf(kind, url.path)).toBe(sample.version)
       const done = yield* runLottery({ args: [...args, "--yes"] })
       expect(done.code, done.stderr).toBe(0)
       expect(versionOf(kind, url.path)).toBe(KINDS[kind].current)
@@ -212,7 +228,7 @@ describe.each(SCHEMES)("a %s store of the version before", (kind) => {
 
   it.live("refuses another number or other agencies, as before", () =>
     Effect.gen(function* () {
-      const { url } = yield* copyOf(kind, "open")
+      const { url } = yield* copyOf(sample, "open")
       const start = Effect.flip(TestServer.start(url, [1, 2, 3], 7))
       expect((yield* start).message).toContain("winning number 7574")
     })
@@ -220,7 +236,7 @@ describe.each(SCHEMES)("a %s store of the version before", (kind) => {
 
   it.live("is refused if it has a version that this release does not know", () =>
     Effect.gen(function* () {
-      const { folder, url } = yield* copyOf(kind, "open")
+      const { folder, url } = yield* copyOf(sample, "open")
       const newer = KINDS[kind].current + 1
       if (kind === "sqlite") {
         const database = new DatabaseSync(url.path)
@@ -248,9 +264,27 @@ describe.each(SCHEMES)("a %s store of the version before", (kind) => {
       expect(contentOf(folder)).toEqual(before)
     })
   )
+
+  it.live("has a digest of each finished book once that is finished again", () =>
+    Effect.gen(function* () {
+      const { url } = yield* copyOf(sample, "open")
+      const book = batchOf(1)
+      const digests = new Map([[1, { bets: 60, ...whole(book) }]])
+      // A CSV store reads the whole book when it is opened.
+      const before = kind === "csv" ? digests : new Map()
+      expect(yield* read(url, (reader) => reader.digests)).toEqual(before)
+      yield* Effect.gen(function* () {
+        const store = yield* BetStore
+        expect(yield* store.digests).toEqual(before)
+        yield* store.finish(1, 60, whole(book))
+        expect(yield* store.digests).toEqual(digests)
+      }).pipe(Effect.provide(StoreUrl.layer(url, "default")))
+      expect(yield* read(url, (reader) => reader.digests)).toEqual(digests)
+    })
+  )
 })
 
-describe("a CSV store of the version before", () => {
+describe.each(CSV)("a CSV store of version $version", (sample) => {
   const PATH = "/store/bets.csv"
   /** More yields than a migration needs. */
   const TURNS = 1000
@@ -259,9 +293,10 @@ describe("a CSV store of the version before", () => {
   const diskWith = Effect.fnUntraced(function* (state: State) {
     const crash = CrashDisk.make("/store")
     const disk: Disk = crash.attach()
-    for (const name of ["bets.csv", "bets.csv.state.json"]) {
+    const from = join(folderOf(sample), state)
+    for (const name of readdirSync(from)) {
       const file = yield* disk.open(`/store/${name}`, "wx+")
-      yield* disk.write(file, readFileSync(join(SAMPLES, "csv-version2", state, name)), 0)
+      yield* disk.write(file, readFileSync(join(from, name)), 0)
       yield* disk.sync(file)
     }
     yield* disk.sync(yield* disk.open("/store", "r"))
@@ -294,7 +329,7 @@ describe("a CSV store of the version before", () => {
   )
 })
 
-describe("an SQLite store of the version before", () => {
+describe.each(SQLITE)("an SQLite store of version $version", (sample) => {
   const definitions = (path: string) => {
     const database = new DatabaseSync(path, { readOnly: true })
     const found = database.prepare("select type, name, sql from sqlite_schema order by name").all()
@@ -304,7 +339,7 @@ describe("an SQLite store of the version before", () => {
 
   it.live("has the same tables as a new one after its migration, and no index", () =>
     Effect.gen(function* () {
-      const { folder, url } = yield* copyOf("sqlite", "drawn")
+      const { folder, url } = yield* copyOf(sample, "drawn")
       const fresh = { _tag: "sqlite", path: join(folder, "new.db") } as const
       for (const at of [url, fresh]) {
         yield* Effect.scoped(Layer.build(StoreUrl.layer(at, "default")))
@@ -315,7 +350,7 @@ describe("an SQLite store of the version before", () => {
 
   it.live("keeps people's own views after its migration, even broken ones", () =>
     Effect.gen(function* () {
-      const { url } = yield* copyOf("sqlite", "drawn")
+      const { url } = yield* copyOf(sample, "drawn")
       const views = (of: (database: DatabaseSync) => unknown) => {
         const database = new DatabaseSync(url.path)
         const found = of(database)
@@ -336,7 +371,7 @@ describe("an SQLite store of the version before", () => {
 
   it.live.each(STATES)("opens after a crash in the middle or at the end of it: %s", (state) =>
     Effect.gen(function* () {
-      const { folder, url } = yield* copyOf("sqlite", state)
+      const { folder, url } = yield* copyOf(sample, state)
       const database = new DatabaseSync(url.path)
       // Writes changed pages to the log before the commit.
       database.exec("pragma journal_mode = wal; pragma wal_autocheckpoint = 0")
@@ -361,7 +396,7 @@ describe("an SQLite store of the version before", () => {
         yield* Effect.flatMap(BetStore, (store) => expectFound(store, state)).pipe(
           Effect.provide(StoreUrl.layer(copy, "default"))
         )
-        expect(pragmaOf(path, "user_version")).toBe(2)
+        expect(pragmaOf(path, "user_version")).toBe(KINDS.sqlite.current)
       }
     })
   )
@@ -382,7 +417,7 @@ describe("an SQLite store of the version before", () => {
 
   it.live.each(STATES)("is recognized and migrated after a restored dump: %s", (state) =>
     Effect.gen(function* () {
-      const { folder, url } = yield* copyOf("sqlite", state)
+      const { folder, url } = yield* copyOf(sample, state)
       const restored = { _tag: "sqlite", path: join(folder, "restored.db") } as const
       restore(url.path, restored.path)
       expect(pragmaOf(restored.path, "user_version")).toBe(0)
@@ -390,13 +425,13 @@ describe("an SQLite store of the version before", () => {
       expect(pragmaOf(restored.path, "user_version")).toBe(0)
       const server = yield* TestServer.start(restored, [1, 2, 3])
       yield* expectAllTold(server, FOUND[state].bets)
-      expect(pragmaOf(restored.path, "user_version")).toBe(2)
+      expect(pragmaOf(restored.path, "user_version")).toBe(KINDS.sqlite.current)
     })
   )
 
   it.live("is refused if a restored dump lacks bets", () =>
     Effect.gen(function* () {
-      const { folder, url } = yield* copyOf("sqlite", "open")
+      const { folder, url } = yield* copyOf(sample, "open")
       const path = join(folder, "restored.db")
       restore(url.path, path)
       const database = new DatabaseSync(path)

@@ -1,13 +1,17 @@
 /**
- * Plans the steps of a draw in an embedded store: who is excluded, when it closes, which number
- * wins. Imports no library, because SQLite's worker loads it.
+ * Plans the steps of a draw in an embedded store: who is excluded, when it closes, what is sealed,
+ * which number wins. Imports no library, because SQLite's worker loads it.
  */
+import type { Agency } from "../../../domain/Agency.ts"
 import {
   awaitedIn,
+  awaitsSeal,
   closeProblem,
   dueExclusionsOf,
   exclusionsOf,
+  isClosed,
   numberOf,
+  outdatedIn,
   type ProgressOf
 } from "../Closing.ts"
 import type { DrawTerms, StoredDraw } from "../StoredDraw.ts"
@@ -15,8 +19,20 @@ import type { Outcome, Write } from "./Write.ts"
 
 export type DrawStep = Extract<
   Write,
-  { readonly kind: "openDraw" | "exclude" | "closeIfDue" | "moveClose" | "recordNumber" }
+  {
+    readonly kind:
+      | "openDraw"
+      | "exclude"
+      | "closeIfDue"
+      | "moveClose"
+      | "recordEntries"
+      | "recordNumber"
+  }
 >
+type Of<Kind extends DrawStep["kind"]> = Extract<DrawStep, { readonly kind: Kind }>
+
+/** The SHA-256 that was stored when the agency's book was finished. */
+type Sha256Of = (agency: Agency) => string | undefined
 
 /** The outcome of a step, and the draw after it if it changed. The outcome has the exclusions. */
 interface Planned {
@@ -25,19 +41,24 @@ interface Planned {
 }
 
 /** A draw that has just been opened. */
-export const newDraw = ({ agencies, closeAt, source }: DrawTerms): StoredDraw => ({
+export const newDraw = ({ agencies, closeAt, sealKey, source }: DrawTerms): StoredDraw => ({
   agencies,
   source,
   closeAt,
   closesAt: closeAt,
+  sealKey,
+  sealedAt: undefined,
+  sealed: false,
   winningNumber: undefined,
+  beacon: undefined,
   drawn: false
 })
 
 export const planStep = (
   step: DrawStep,
   draw: StoredDraw | undefined,
-  progressOf: ProgressOf
+  progressOf: ProgressOf,
+  sha256Of: Sha256Of
 ): Planned => {
   switch (step.kind) {
     case "openDraw":
@@ -60,13 +81,31 @@ export const planStep = (
       if (problem !== undefined) return { outcome: { kind: "notMoved", problem } }
       return { outcome: { kind: "done" }, draw: { ...draw!, closesAt } }
     }
+    case "recordEntries":
+      return recordEntries(step, draw, progressOf, sha256Of)
     case "recordNumber":
-      return recordNumber(step.winningNumber, draw, progressOf)
+      return recordNumber(step, draw, progressOf)
   }
 }
 
+const recordEntries = (
+  { agencies: seal, isLate, sealedAt }: Of<"recordEntries">,
+  draw: StoredDraw | undefined,
+  progressOf: ProgressOf,
+  sha256Of: Sha256Of
+): Planned => {
+  if (draw === undefined) return { outcome: { kind: "missing", agencies: [] } }
+  if (isClosed(draw)) return { outcome: { kind: "alreadyRecorded" } }
+  if (isLate) return { outcome: { kind: "missed" } }
+  const agencies = awaitedIn(draw, progressOf)
+  if (agencies.length > 0) return { outcome: { kind: "missing", agencies } }
+  const agency = outdatedIn(draw, progressOf, sha256Of, seal)
+  if (agency !== undefined) return { outcome: { kind: "entriesOutdated", agency } }
+  return { outcome: { kind: "done" }, draw: { ...draw, sealedAt } }
+}
+
 const recordNumber = (
-  winningNumber: number,
+  { beacon, winningNumber }: Of<"recordNumber">,
   draw: StoredDraw | undefined,
   progressOf: ProgressOf
 ): Planned => {
@@ -76,5 +115,6 @@ const recordNumber = (
   if (draw.winningNumber !== undefined) return { outcome: { kind: "alreadyRecorded" } }
   const agencies = awaitedIn(draw, progressOf)
   if (agencies.length > 0) return { outcome: { kind: "missing", agencies } }
-  return { outcome: { kind: "done" }, draw: { ...draw, winningNumber } }
+  if (awaitsSeal(draw)) return { outcome: { kind: "notSealed" } }
+  return { outcome: { kind: "done" }, draw: { ...draw, winningNumber, beacon } }
 }

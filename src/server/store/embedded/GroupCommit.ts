@@ -6,26 +6,31 @@
 import { Clock, Deferred, Effect, Option, Semaphore, type Tracer } from "effect"
 import type { Agency } from "../../../domain/Agency.ts"
 import type { BetBatch } from "../../../domain/BetBatch.ts"
+import type { Beacon } from "../../../domain/seal/Quicknet.ts"
+import { entriesOf, isBook, type Seal } from "../../../domain/seal/Seal.ts"
 import {
   AlreadyFinished,
-  type AppendOptions,
   BookMismatch,
   Conflict,
   Discarded,
   Excluded,
-  type FinishOptions,
   type StoreBroken,
   StoreUnavailable
 } from "../BetStore.ts"
+import type { AppendOptions, FinishOptions } from "../BookOptions.ts"
+import type { SealedAgency } from "../Closing.ts"
 import * as CommitMetrics from "../CommitMetrics.ts"
+import { lateSeal } from "../DrawPhase.ts"
 import {
   BookKept,
   CloseNotMoved,
   type DrawTerms,
+  EntriesOutdated,
   ensureSameTerms,
   NotAllFinished,
   NotExcluded,
   NotNumbered,
+  NotSealed,
   OtherNumber
 } from "../StoredDraw.ts"
 import { newDraw } from "./DrawSteps.ts"
@@ -152,9 +157,9 @@ export const makeWriter = Effect.fnUntraced(function* (
   const finish = Effect.fnUntraced(function* (
     agency: Agency,
     bets: number,
-    { edition, sha256 }: FinishOptions
+    { edition, ...digest }: FinishOptions
   ) {
-    const outcome = yield* submit({ kind: "finish", agency, bets, sha256, edition })
+    const outcome = yield* submit({ kind: "finish", agency, bets, digest, edition })
     if (outcome.kind === "otherEdition") return yield* new Discarded({ agency })
     if (outcome.kind === "isExcluded") return yield* new Excluded({ agency })
     if (outcome.kind === "bookMismatch") {
@@ -187,9 +192,33 @@ export const makeWriter = Effect.fnUntraced(function* (
     if (outcome.kind === "notMoved") return yield* new CloseNotMoved(outcome.problem)
   })
 
-  const recordNumber = Effect.fnUntraced(function* (winningNumber: number) {
-    const outcome = yield* submitAct({ kind: "recordNumber", winningNumber })
+  const recordEntries = Effect.fnUntraced(function* (seal: Seal) {
+    const late = lateSeal(drawId, seal, yield* Clock.currentTimeMillis)
+    const outcome = yield* submitAct({
+      kind: "recordEntries",
+      entries: entriesOf(seal).join(""),
+      sealedAt: seal.sealedAt,
+      agencies: seal.agencies.map(
+        (of): SealedAgency =>
+          isBook(of) ? { agency: of.agency, bets: of.bets, sha256: of.sha256 } : of
+      ),
+      isLate: late !== undefined
+    })
     if (outcome.kind === "missing") return yield* new NotAllFinished({ missing: outcome.agencies })
+    if (outcome.kind === "entriesOutdated") {
+      return yield* new EntriesOutdated({ agency: outcome.agency })
+    }
+    if (outcome.kind === "missed" && late !== undefined) return yield* late
+    return outcome.kind === "done"
+  })
+
+  const recordNote = (note: "seal" | "result", text: string) =>
+    Effect.asVoid(submitAct({ kind: "recordNote", note, text }))
+
+  const recordNumber = Effect.fnUntraced(function* (winningNumber: number, beacon?: Beacon) {
+    const outcome = yield* submitAct({ kind: "recordNumber", winningNumber, beacon })
+    if (outcome.kind === "missing") return yield* new NotAllFinished({ missing: outcome.agencies })
+    if (outcome.kind === "notSealed") return yield* new NotSealed()
     if (outcome.kind === "otherNumber") {
       return yield* new OtherNumber({ winningNumber: outcome.winningNumber })
     }
@@ -219,6 +248,8 @@ export const makeWriter = Effect.fnUntraced(function* (
     exclude,
     closeIfDue,
     moveClose,
+    recordEntries,
+    recordNote,
     recordNumber,
     recordDraw,
     told,

@@ -24,7 +24,7 @@ export const NOT_A_FILE = "is not a regular file; remove it"
 
 /** SQLite reads these next to any database. If the lock has a log, SQLite locks the log instead. */
 const OF_SQLITE = ["-wal", "-shm", "-journal"]
-const OF_CSV = [".state.json", ".winners.csv"]
+const OF_CSV = [".state.json", ".winners.csv", ".entries", ".marks"]
 const SUFFIXES = [...OF_SQLITE, ".lock", ...OF_SQLITE.map((end) => `.lock${end}`), ...OF_CSV]
 
 /** Fails if a store or a file next to it is not a regular file or is not trusted. */
@@ -48,7 +48,7 @@ export const checkFiles = Effect.fnUntraced(function* (path: string, canonical: 
 })
 
 /** The store, and the files next to it that are written under a temporary name. */
-const REPLACED = /^(\.state\.json|\.winners\.csv|\.cut-\d+)?$/
+const REPLACED = /^(\.state\.json|\.winners\.csv|\.entries|\.marks|\.cut-\d+)?$/
 
 /** Removes the temporary files of killed processes. The caller holds the lock. */
 export const removeTemporaries = Effect.fnUntraced(function* (canonical: string) {

@@ -3,7 +3,9 @@
  * thread. Imports no library, because SQLite's worker loads it.
  */
 import type { Agency } from "../../../domain/Agency.ts"
-import type { WholeBook } from "../BetStore.ts"
+import type { BookDigest } from "../../../domain/seal/MarkedDigest.ts"
+import type { Beacon } from "../../../domain/seal/Quicknet.ts"
+import type { SealedAgency } from "../Closing.ts"
 import type {
   BookKept,
   CloseProblem,
@@ -25,7 +27,7 @@ export type Write =
       readonly size: number
       readonly count: number
       /** Completes the agency's book. */
-      readonly last: WholeBook | undefined
+      readonly last: BookDigest | undefined
       /** The edition that the write is for; any edition if undefined. */
       readonly edition: number | undefined
     }
@@ -33,7 +35,7 @@ export type Write =
       readonly kind: "finish"
       readonly agency: Agency
       readonly bets: number
-      readonly sha256: string
+      readonly digest: BookDigest
       readonly edition: number | undefined
     }
   | { readonly kind: "told"; readonly agency: Agency }
@@ -42,14 +44,38 @@ export type Write =
   /** `now` is in milliseconds since the epoch. */
   | { readonly kind: "closeIfDue"; readonly now: number }
   | { readonly kind: "moveClose"; readonly closesAt: number | undefined; readonly now: number }
-  | { readonly kind: "recordNumber"; readonly winningNumber: number }
+  | {
+      readonly kind: "recordEntries"
+      /** All entries, concatenated. */
+      readonly entries: string
+      /** In POSIX seconds. */
+      readonly sealedAt: number
+      readonly agencies: ReadonlyArray<SealedAgency>
+      /** The round of the number is published. */
+      readonly isLate: boolean
+    }
+  | { readonly kind: "recordNote"; readonly note: "seal" | "result"; readonly text: string }
+  | {
+      readonly kind: "recordNumber"
+      readonly winningNumber: number
+      readonly beacon: Beacon | undefined
+    }
   | { readonly kind: "recordDraw" }
   | { readonly kind: "discard"; readonly agency: Agency; readonly act: string }
 
 /** What operators do, and the draw itself: each is committed alone. */
 export type Act = Extract<
   Write,
-  { readonly kind: "exclude" | "moveClose" | "recordNumber" | "recordDraw" | "discard" }
+  {
+    readonly kind:
+      | "exclude"
+      | "moveClose"
+      | "recordEntries"
+      | "recordNote"
+      | "recordNumber"
+      | "recordDraw"
+      | "discard"
+  }
 >
 export type GroupedWrite = Exclude<Write, Act>
 
@@ -67,6 +93,9 @@ export type Outcome =
   | { readonly kind: "notMoved"; readonly problem: CloseProblem }
   | { readonly kind: "missing"; readonly agencies: ReadonlyArray<Agency> }
   | { readonly kind: "otherNumber"; readonly winningNumber: number }
+  | { readonly kind: "entriesOutdated"; readonly agency: Agency }
+  | { readonly kind: "missed" }
+  | { readonly kind: "notSealed" }
   | { readonly kind: "notNumbered" }
   | { readonly kind: "alreadyRecorded" }
   | { readonly kind: "kept"; readonly because: BookKept["because"] }

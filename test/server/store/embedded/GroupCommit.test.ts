@@ -13,6 +13,7 @@ import {
   makeWriter
 } from "../../../../src/server/store/embedded/GroupCommit.ts"
 import type { Outcome, Write } from "../../../../src/server/store/embedded/Write.ts"
+import { whole } from "../../../support/wholeBook.ts"
 
 /** Records commits and notes in order. Each commit ends with `outcome`. */
 const gated = Effect.fnUntraced(function* (outcome: Effect.Effect<void, CommitFailure>) {
@@ -52,7 +53,7 @@ const gatedFinishes = Effect.gen(function* () {
       )
     })
   )
-  return { groups, gate, discard, finish: (agency: number) => finish(agency, 0, { sha256: "" }) }
+  return { groups, gate, discard, finish: (agency: number) => finish(agency, 0, whole()) }
 })
 
 const FULL = new StoreUnavailable({ reason: "the disk is full" })

@@ -118,7 +118,7 @@ for (const [name, stores] of Object.entries({ SqliteStore, CsvStore })) {
         const path = yield* filled
         const ofSqlite = ["-wal", "-shm", "-journal"]
         const ofLock = ["", ...ofSqlite].map((suffix) => `.lock${suffix}`)
-        for (const file of [...ofSqlite, ...ofLock, ".state.json"].map(
+        for (const file of [...ofSqlite, ...ofLock, ".state.json", ".entries", ".marks"].map(
           (suffix) => `${path}${suffix}`
         )) {
           const before = lstatSync(file, { throwIfNoEntry: false }) && readFileSync(file)

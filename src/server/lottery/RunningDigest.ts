@@ -1,18 +1,18 @@
 /**
- * A running SHA-256 of an agency's stored book. Stored bets are added to it as they arrive, so a
+ * A running digest of an agency's stored book. Stored bets are added to it as they arrive, so a
  * reconnecting agency gets the digest at once. Bets from other processes are read from the store.
  */
-import { createHash } from "node:crypto"
 import { Effect, type Semaphore, Stream } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
 import { BetBatch } from "../../domain/BetBatch.ts"
+import { MarkedHash } from "../../domain/seal/MarkedDigest.ts"
 import { type AgencyProgress, type BetStore, StoreUnavailable } from "../store/BetStore.ts"
 
-export class BookDigest {
+export class RunningDigest {
   private readonly agency: Agency
   private readonly store: Pick<BetStore["Service"], "book">
   private readonly reading: Semaphore.Semaphore
-  private hash = createHash("sha256")
+  private hash = new MarkedHash()
   /** `hash` covers this many bets of this edition. */
   private bets = 0
   private edition = 0
@@ -35,8 +35,8 @@ export class BookDigest {
   }
 
   /**
-   * Returns the digest of the stored book, as `progress` describes it, followed by `more`: 64 hex
-   * digits. The caller holds the book's `commit` permit.
+   * Returns the digest of the stored book, as `progress` describes it, followed by `more`. The
+   * caller holds the book's `commit` permit.
    */
   readonly of = Effect.fnUntraced(
     { self: this },
@@ -52,7 +52,7 @@ export class BookDigest {
       }
       const whole = this.hash.copy()
       for (const run of more.runs) whole.update(run)
-      return whole.digest("hex")
+      return whole.digest()
     }
   )
 
@@ -68,7 +68,7 @@ export class BookDigest {
   }
 
   private restart(edition: number): void {
-    this.hash = createHash("sha256")
+    this.hash = new MarkedHash()
     this.bets = 0
     this.edition = edition
   }
