@@ -4,33 +4,33 @@
  */
 
 import type { DatabaseSync, SQLInputValue, SQLTagStore, StatementSync } from "node:sqlite"
-import { MAX_ROW_BYTES } from "../../../domain/BetRow.ts"
-import type { AgencyProgress, PageRange } from "../BetStore.ts"
+import type { AgencyProgress, Evidence, FinishedDigest } from "../BetStore.ts"
+import type { PageRange } from "../BookOptions.ts"
 import { keptBecause } from "../Closing.ts"
 import { type DrawStep, planStep } from "../embedded/DrawSteps.ts"
 import type { Outcome, Write } from "../embedded/Write.ts"
 import type { StoredDraw } from "../StoredDraw.ts"
 import type { WinningRow } from "../WinningRows.ts"
 import { RowFields } from "./RowFields.ts"
-import { type DrawRow, drawOf, rowOf } from "./SqliteDrawRow.ts"
+import { readDraw, writeDraw } from "./SqliteDrawRow.ts"
+import {
+  readDigests,
+  readEvidence,
+  readSha256,
+  writeDigest,
+  writeEvidence
+} from "./SqliteEvidence.ts"
 import { type Failure, failureOf } from "./SqliteFile.ts"
+import { SqlitePages } from "./SqlitePages.ts"
 
-/** Rows per page; keeps a page below 1 MiB. */
-const PAGE_ROWS = Math.floor((1024 * 1024) / MAX_ROW_BYTES)
 /** Rows per insert statement; more is hardly faster and makes the last, partial insert slower. */
 const INSERT_ROWS = 50
 const VALUES_PER_ROW = 5
 /** Bytes written between checkpoints of the write-ahead log. */
 const CHECKPOINT_BYTES = 4 * 1024 * 1024
-const utf8 = new TextEncoder()
 
 /** The strict table guarantees the types. */
 type AgencyRow = Readonly<Record<"bets" | "finished" | "excluded" | "told", number>>
-
-type BetRow = [number, string, string, string, string, number]
-
-const quoted = (field: string): string =>
-  field.includes(",") || field.includes('"') ? `"${field.replaceAll('"', '""')}"` : field
 
 const insertSql = (rows: number): string => {
   const row = (index: number) => `($draw, $agency, $position + ${index}, ?, ?, ?, ?, ?)`
@@ -47,7 +47,7 @@ export class SqliteBooks {
   private readonly sql: SQLTagStore
   /** Insert statements by number of rows. */
   private readonly inserts: Array<StatementSync> = []
-  private selectPage: StatementSync | undefined
+  private readonly pages: SqlitePages
   /** Discards per agency since the file was opened. */
   private editions: ReadonlyMap<number, number> = new Map()
   private key: number | undefined
@@ -59,6 +59,7 @@ export class SqliteBooks {
     this.drawId = drawId
     this.isReader = isReader
     this.sql = database.createTagStore()
+    this.pages = new SqlitePages(database)
   }
 
   private drawKey(): number | null {
@@ -115,6 +116,9 @@ export class SqliteBooks {
         return this.told(write)
       case "recordDraw":
         return this.recordDraw()
+      case "recordNote":
+        writeEvidence(this.sql, this.drawKeyToWrite(), { [write.note]: write.text })
+        return { kind: "done" }
       case "discard":
         return this.discard(write)
       default:
@@ -133,8 +137,10 @@ export class SqliteBooks {
     let next = position
     for (const run of runs) next = this.insert(draw, agency, next, run)
     const now = last === undefined ? 0 : 1
-    this.sql.run`insert into agencies values (${draw}, ${agency}, ${position + count}, ${now}, 0, 0)
+    this.sql.run`insert into agencies (draw, agency, bets, finished, excluded, told)
+      values (${draw}, ${agency}, ${position + count}, ${now}, 0, 0)
       on conflict do update set bets = excluded.bets, finished = excluded.finished`
+    if (last !== undefined) writeDigest(this.sql, draw, agency, last)
     this.sinceCheckpoint += size
     return { kind: "done" }
   }
@@ -158,42 +164,46 @@ export class SqliteBooks {
     return position
   }
 
-  private finish({ agency, bets, ...write }: Of<"finish">): Outcome {
+  private finish({ agency, bets, digest, ...write }: Of<"finish">): Outcome {
     const stored = this.progressOf(agency)
     if ((write.edition ?? stored.edition) !== stored.edition) return { kind: "otherEdition" }
     if (stored.excluded) return { kind: "isExcluded" }
     if (stored.bets !== bets) return { kind: "bookMismatch", stored: stored.bets }
+    const draw = this.drawKeyToWrite()
     if (!stored.finished) {
-      this.sql.run`insert into agencies
-        values (${this.drawKeyToWrite()}, ${agency}, ${bets}, 1, 0, 0)
+      this.sql.run`insert into agencies (draw, agency, bets, finished, excluded, told)
+        values (${draw}, ${agency}, ${bets}, 1, 0, 0)
         on conflict do update set finished = 1`
     }
+    writeDigest(this.sql, draw, agency, digest)
     return { kind: "done" }
   }
 
   private told({ agency }: Of<"told">): Outcome {
-    this.sql.run`insert into agencies values (${this.drawKeyToWrite()}, ${agency}, 0, 0, 0, 1)
+    this.sql.run`insert into agencies (draw, agency, bets, finished, excluded, told)
+      values (${this.drawKeyToWrite()}, ${agency}, 0, 0, 0, 1)
       on conflict do update set told = 1`
     return { kind: "done" }
   }
 
   private takeStep(step: DrawStep): Outcome {
-    const { draw, outcome } = planStep(step, this.draw(), (agency) => this.progressOf(agency))
     const key = this.drawKeyToWrite()
+    const { draw, outcome } = planStep(
+      step,
+      this.draw(),
+      (agency) => this.progressOf(agency),
+      (agency) => readSha256(this.sql, key, agency)
+    )
     if (outcome.kind === "excluded") {
       for (const { agency } of outcome.exclusions) {
-        this.sql.run`insert into agencies values (${key}, ${agency}, 0, 0, 1, 0)
+        this.sql.run`insert into agencies (draw, agency, bets, finished, excluded, told)
+          values (${key}, ${agency}, 0, 0, 1, 0)
           on conflict do update set excluded = 1`
       }
     }
-    if (draw !== undefined) {
-      const row = rowOf(draw)
-      this.sql.run`update draws set
-        agencies = ${row.agencies}, number_from = ${row.number_from},
-        fixed_number = ${row.fixed_number}, close_at = ${row.close_at},
-        closes_at = ${row.closes_at}, winning_number = ${row.winning_number}
-        where id = ${key}`
-    }
+    if (draw === undefined) return outcome
+    writeDraw(this.sql, key, draw)
+    if (step.kind === "recordEntries") writeEvidence(this.sql, key, { entries: step.entries })
     return outcome
   }
 
@@ -246,9 +256,7 @@ export class SqliteBooks {
 
   draw(): StoredDraw | undefined {
     this.takeSnapshot(false)
-    const row = this.sql.get`select * from draws
-      where name = ${this.drawId} and agencies not null` as DrawRow | undefined
-    return row && drawOf(row)
+    return readDraw(this.sql, this.drawId)
   }
 
   progressOf(agency: number): AgencyProgress {
@@ -281,25 +289,10 @@ export class SqliteBooks {
     }
   }
 
-  /** Returns at most `PAGE_ROWS` canonical rows; none if the book has another edition. */
+  /** Returns some canonical rows; none if the book has another edition. */
   page(agency: number, { edition, from, until }: PageRange): { bytes: Uint8Array; count: number } {
-    // Returning arrays takes two thirds of the time of returning objects.
-    this.selectPage ??= this.database.prepare(
-      `select position, first_name, last_name, document, birthdate, number from bets
-        where draw = ? and agency = ? and position >= ? and position < ? order by position`,
-      { returnArrays: true }
-    )
-    const end = this.edition(agency) === edition ? Math.min(until, from + PAGE_ROWS) : from
-    let page = ""
-    let count = 0
-    for (const row of this.selectPage.iterate(this.drawKey(), agency, from, end)) {
-      const [position, firstName, lastName, document, birthdate, number] = row as unknown as BetRow
-      // Another program deleted a bet, so the remaining positions are wrong.
-      if (position !== from + count) break
-      page += `${quoted(firstName)},${quoted(lastName)},${document},${birthdate},${number}\n`
-      count++
-    }
-    return { bytes: utf8.encode(page), count }
+    const end = this.edition(agency) === edition ? until : from
+    return this.pages.read(this.drawKey(), agency, from, end)
   }
 
   winners(): ReadonlyArray<WinningRow> {
@@ -308,6 +301,16 @@ export class SqliteBooks {
       select agency, position, first_name, last_name, document, birthdate, number from winners
       where draw = ${this.drawKey()} order by agency, position`
     return rows as unknown as Array<WinningRow>
+  }
+
+  digests(): ReadonlyMap<number, FinishedDigest> {
+    this.takeSnapshot(false)
+    return readDigests(this.sql, this.drawKey())
+  }
+
+  evidence(): Evidence {
+    this.takeSnapshot(false)
+    return readEvidence(this.sql, this.drawKey())
   }
 
   /**

@@ -9,7 +9,7 @@ export class NotUsable extends Error {}
 
 /** "LOTT": marks the file as ours. */
 const APPLICATION_ID = 0x4c4f5454
-const VERSION = 2
+const VERSION = 3
 
 const BET_COLUMNS = `(
     draw integer not null,
@@ -23,7 +23,10 @@ const BET_COLUMNS = `(
     primary key (draw, agency, position)
   ) strict, without rowid`
 
-/** Times are text, such as `2026-12-02T00:00:00.000Z`. */
+/**
+ * Times are text, such as `2026-12-02T00:00:00.000Z`. The entries come last because they can be
+ * large: SQLite reads a row from its beginning.
+ */
 const DRAWS = `
   create table draws (
     id integer primary key,
@@ -31,12 +34,22 @@ const DRAWS = `
     agencies text,
     number_from text,
     fixed_number integer,
+    draw_round integer,
+    draw_delay integer,
     close_at text,
     closes_at text,
+    seal_key text,
+    sealed_at text,
     winning_number integer,
-    drawn integer not null
+    beacon_round integer,
+    beacon_signature text,
+    drawn integer not null,
+    seal_note text,
+    result_note text,
+    entries text
   ) strict`
 
+/** A finished book has a digest. */
 const AGENCIES = `
   create table agencies (
     draw integer not null,
@@ -45,6 +58,9 @@ const AGENCIES = `
     finished integer not null,
     excluded integer not null,
     told integer not null,
+    book_bytes integer,
+    sha256 text,
+    marks blob,
     primary key (draw, agency)
   ) strict, without rowid`
 
@@ -80,51 +96,106 @@ const FIRST_TABLES = `
   ) strict, without rowid;
   ${BETS};`
 
-const TABLES_OF: Readonly<Record<number, string>> = { 1: FIRST_TABLES, 2: TABLES }
+const SECOND_TABLES = `
+  create table draws (
+    id integer primary key,
+    name text not null unique,
+    agencies text,
+    number_from text,
+    fixed_number integer,
+    close_at text,
+    closes_at text,
+    winning_number integer,
+    drawn integer not null
+  ) strict;
+  create table agencies (
+    draw integer not null,
+    agency integer not null,
+    bets integer not null,
+    finished integer not null,
+    excluded integer not null,
+    told integer not null,
+    primary key (draw, agency)
+  ) strict, without rowid;
+  ${BETS}; ${ADDED};`
+
+const TABLES_OF: Readonly<Record<number, string>> = {
+  1: FIRST_TABLES,
+  2: SECOND_TABLES,
+  3: TABLES
+}
 
 const MARKS = `
   pragma application_id = ${APPLICATION_ID};
   pragma user_version = ${VERSION};
 `
 
-/** The queries that show the tables of version 1 as those of this version. */
-const OF_FIRST = {
-  draws: (table: string) => `
-    select id, name, agencies, iif(agencies is null, null, 'fixed') as number_from,
-      winning_number as fixed_number, null as close_at, null as closes_at,
-      iif(recorded, winning_number, null) as winning_number, recorded as drawn
-    from ${table}`,
-  agencies: (table: string) => `
-    select draw, agency, bets, finished, 0 as excluded, told from ${table}`,
-  winners: (draws: string) => `
-    select bets.* from bets join ${draws} as draws on draws.id = bets.draw
-    where draws.recorded and bets.number = draws.winning_number`
+interface Earlier {
+  readonly draws: (table: string) => string
+  readonly agencies: (table: string) => string
 }
+
+const NO_EVIDENCE = "null as seal_note, null as result_note, null as entries"
+const NO_DIGEST = "null as book_bytes, null as sha256, null as marks"
+
+/** The queries that show the tables of earlier versions as those of this version. */
+const FIRST: Earlier = {
+  draws: (table) => `
+    select id, name, agencies, iif(agencies is null, null, 'fixed') as number_from,
+      winning_number as fixed_number, null as draw_round, null as draw_delay, null as close_at,
+      null as closes_at, null as seal_key, null as sealed_at,
+      iif(recorded, winning_number, null) as winning_number, null as beacon_round,
+      null as beacon_signature, recorded as drawn, ${NO_EVIDENCE}
+    from ${table}`,
+  agencies: (table) => `
+    select draw, agency, bets, finished, 0 as excluded, told, ${NO_DIGEST} from ${table}`
+}
+const SECOND: Earlier = {
+  draws: (table) => `
+    select id, name, agencies, number_from, fixed_number, null as draw_round, null as draw_delay,
+      close_at, closes_at, null as seal_key, null as sealed_at, winning_number,
+      null as beacon_round, null as beacon_signature, drawn, ${NO_EVIDENCE}
+    from ${table}`,
+  agencies: (table) => `
+    select *, ${NO_DIGEST} from ${table}`
+}
+const firstWinners = (draws: string) => `
+  select bets.* from bets join ${draws} as draws on draws.id = bets.draw
+  where draws.recorded and bets.number = draws.winning_number`
 
 /**
  * Copies the tables, because `alter table` would leave other definitions than ours. The pragma
  * keeps people's own views as they are: without it, they would follow the renamed tables.
  */
-const FROM_FIRST = `
+const migration = (earlier: Earlier, added: string) => `
   pragma legacy_alter_table = on;
   alter table draws rename to old_draws;
   alter table agencies rename to old_agencies;
-  ${DRAWS}; ${AGENCIES}; ${ADDED};
-  insert into draws ${OF_FIRST.draws("old_draws")};
-  insert into agencies ${OF_FIRST.agencies("old_agencies")};
-  insert into winners ${OF_FIRST.winners("old_draws")};
+  ${DRAWS}; ${AGENCIES}; ${added}
+  insert into draws ${earlier.draws("old_draws")};
+  insert into agencies ${earlier.agencies("old_agencies")};
   drop table old_draws;
   drop table old_agencies;
   pragma legacy_alter_table = off;
 `
 
-/** Hides the tables of version 1 from this connection. */
-const READ_FIRST = `
+const MIGRATIONS: Readonly<Record<number, string>> = {
+  1: migration(FIRST, `${ADDED}; insert into winners ${firstWinners("old_draws")};`),
+  2: migration(SECOND, "")
+}
+
+/** Hides the tables of an earlier version from this connection. */
+const views = (earlier: Earlier, added: string) => `
   pragma temp_store = memory;
-  create temp view winners as ${OF_FIRST.winners("main.draws")};
-  create temp view agencies as ${OF_FIRST.agencies("main.agencies")};
-  create temp view draws as ${OF_FIRST.draws("main.draws")};
+  ${added}
+  create temp view agencies as ${earlier.agencies("main.agencies")};
+  create temp view draws as ${earlier.draws("main.draws")};
 `
+
+const VIEWS: Readonly<Record<number, string>> = {
+  1: views(FIRST, `create temp view winners as ${firstWinners("main.draws")};`),
+  2: views(SECOND, "")
+}
 
 const single = (database: DatabaseSync, sql: string): unknown =>
   Object.values(database.prepare(sql).get() ?? {})[0]
@@ -208,8 +279,8 @@ export const prepareTables = (database: DatabaseSync): void => {
       .prepare("select name from sqlite_schema where type = 'index' and name glob 'bets_on_*'")
       .all()
     for (const { name } of indexes) database.exec(`drop index "${name}"`)
-    database.exec(FROM_FIRST)
   }
+  database.exec(MIGRATIONS[version] ?? "")
   if (version !== VERSION || restored) database.exec(MARKS)
 }
 
@@ -217,5 +288,5 @@ export const prepareTables = (database: DatabaseSync): void => {
 export const prepareToRead = (database: DatabaseSync): void => {
   const { version } = checkTables(database)
   if (version === 0) throw new NotUsable("it is empty")
-  if (version === 1) database.exec(READ_FIRST)
+  database.exec(VIEWS[version] ?? "")
 }

@@ -10,12 +10,12 @@ import { ANY_DRAW } from "../AnyDraw.ts"
 import {
   BetStore,
   BetStoreReader,
-  type PageRange,
   StoreBroken,
   type StoredBooks,
   StoreOpenError,
   StoreUnavailable
 } from "../BetStore.ts"
+import type { PageRange } from "../BookOptions.ts"
 import { makeWriter } from "../embedded/GroupCommit.ts"
 import { checkFiles } from "../embedded/StoreFiles.ts"
 import { canonicalPath, lock } from "../embedded/StoreLock.ts"
@@ -175,7 +175,9 @@ const makeBooks = ({ call }: Started) => {
     draw: Effect.map(call("draw", []), Option.fromUndefinedOr),
     progress: call("progress", []),
     book: (agency, from) => pagedBook(agency, from, progressOf(agency), page),
-    winners: Effect.map(call("winners", []), winnersOf)
+    winners: Effect.map(call("winners", []), winnersOf),
+    digests: call("digests", []),
+    evidence: call("evidence", [])
   }
   return { ...books, page, progressOf }
 }

@@ -19,7 +19,16 @@ export interface Settings extends FileSettings {
 /** The methods that the main thread may call; `open` must come first. */
 export type Calls = { readonly open: () => void } & Pick<
   SqliteBooks,
-  "commit" | "draw" | "draws" | "progress" | "progressOf" | "page" | "winners" | "close"
+  | "commit"
+  | "draw"
+  | "draws"
+  | "progress"
+  | "progressOf"
+  | "page"
+  | "winners"
+  | "digests"
+  | "evidence"
+  | "close"
 >
 
 export interface Request {

@@ -17,6 +17,7 @@ import { temporaryFolder } from "../../../support/TemporaryFolder.ts"
 import { whole } from "../../../support/wholeBook.ts"
 import { bets, bytesOf, conformance, drawOf, type Stores } from "../BetStore.conformance.ts"
 import { closingConformance } from "../Closing.conformance.ts"
+import { sealingConformance } from "../Sealing.conformance.ts"
 
 const layer = (path: string, drawId = "default") =>
   Layer.effect(BetStore, SqliteStore.make({ path, drawId }))
@@ -33,6 +34,7 @@ const stores: Stores = {
 }
 conformance("SqliteStore", stores)
 closingConformance("SqliteStore", stores)
+sealingConformance("SqliteStore", stores)
 
 const programOf = (name: string) => new URL(`../../../support/stores/${name}.ts`, import.meta.url)
 
@@ -422,10 +424,34 @@ describe("SqliteStore", () => {
     database.close()
   })
 
+  it("entries that do not fit on the disk leave the draw open, and are stored later", () => {
+    const { books, database } = inMemory()
+    books.commit([{ kind: "openDraw", terms: drawOf([1]) }])
+    books.commit([{ kind: "finish", agency: 1, bets: 0, digest: whole(), edition: undefined }])
+    const seal: Write = {
+      kind: "recordEntries",
+      entries: "entry\n".repeat(10_000),
+      sealedAt: 1000,
+      agencies: [{ agency: 1, bets: 0, sha256: whole().sha256 }],
+      isLate: false
+    }
+    const open = books.draw()
+    database.exec("pragma max_page_count = 14")
+    expect(books.commit([seal])).toMatchObject({ kind: "unavailable" })
+    const again = new SqliteBooks(database, "default")
+    expect(again.draw()).toEqual(open)
+    expect(again.evidence().entries).toBeUndefined()
+    database.exec("pragma max_page_count = 1000")
+    expect(books.commit([seal])).toEqual([{ kind: "done" }])
+    expect(again.draw()).toEqual({ ...open, sealedAt: 1000 })
+    expect(again.evidence().entries).toBe(seal.entries)
+    database.close()
+  })
+
   it("a close time that another program damaged excludes nobody", () => {
     const { books, database } = inMemory()
     books.commit([{ kind: "openDraw", terms: { ...drawOf([1, 2]), closeAt: 1000 } }])
-    books.commit([{ kind: "finish", agency: 1, bets: 0, sha256: "", edition: undefined }])
+    books.commit([{ kind: "finish", agency: 1, bets: 0, digest: whole(), edition: undefined }])
     database.exec("update draws set closes_at = 'tomorrow'")
     expect(books.commit([{ kind: "closeIfDue", now: 500 }])).toMatchObject({
       kind: "unavailable",
