@@ -2,25 +2,23 @@
 import { Effect, Option } from "effect"
 import type { Agency } from "../../../domain/Agency.ts"
 import { BetBatch, BetBatchBuilder } from "../../../domain/BetBatch.ts"
-import {
-  type AgencyProgress,
-  type PageRange,
-  StoreOpenError,
-  StoreUnavailable
-} from "../BetStore.ts"
+import { type AgencyProgress, StoreOpenError, StoreUnavailable } from "../BetStore.ts"
+import type { PageRange } from "../BookOptions.ts"
 import type { DiskError } from "../embedded/Disk.ts"
 import { pagedBook } from "../PagedBook.ts"
+import { readEntries } from "./CsvEntries.ts"
 import { type CsvFile, scanRows } from "./CsvFile.ts"
 import type { AgencyMarks } from "./CsvIndex.ts"
+import type { MarkedBook } from "./CsvMarks.ts"
 import { CsvRowReader, MARK_BYTES, MAX_ROW_BYTES } from "./CsvRow.ts"
-import { type FoundState, VERSION } from "./CsvState.ts"
+import type { CheckedState } from "./CsvState.ts"
 import { readWinners, scanWinners } from "./CsvWinners.ts"
 
 export interface KnownBooks {
   /** Canonical path. */
   readonly path: string
   readonly csv: CsvFile
-  readonly state: FoundState
+  readonly state: CheckedState
   /** The number of discards of each agency's book since the store was opened. */
   readonly editions: ReadonlyMap<Agency, number>
 }
@@ -52,10 +50,23 @@ const winnersOf = Effect.fnUntraced(function* ({ csv, path, state }: KnownBooks)
   if (!drawn) return new Map<Agency, BetBatch>()
   // An earlier version did not record the winners, and a backup may be without their file. The
   // finished books were checked when the file was opened.
-  const isRecorded = state.version === VERSION
-  const recorded = isRecorded ? yield* readWinners(csv.disk, path, state.winners) : undefined
+  const recorded = yield* readWinners(csv.disk, path, state.winners)
   return recorded ?? (yield* scanWinners(csv, winningNumber!, state.excluded))
 })
+
+export const digestsOf = (finished: ReadonlyMap<Agency, MarkedBook>) => {
+  const ascending = [...finished].sort(([one], [other]) => one - other)
+  return new Map(ascending.map(([agency, { marksAt: _, ...digest }]) => [agency, digest]))
+}
+
+const evidenceOf = ({ csv, path, state }: KnownBooks) => {
+  const { entries, result, seal } = state
+  return Effect.map(readEntries(csv.disk, path, entries), (text) => ({
+    entries: text,
+    seal,
+    result
+  }))
+}
 
 /** Each answer reflects the books at the time of the call. */
 export const storedBooks = (
@@ -70,6 +81,11 @@ export const storedBooks = (
     book: (agency: Agency, from: number) => pagedBook(agency, from, progressIn(agency), page),
     winners: Effect.mapError(
       Effect.suspend(() => winnersOf(books)),
+      toUnavailable
+    ),
+    digests: Effect.sync(() => digestsOf(books.state.finished)),
+    evidence: Effect.mapError(
+      Effect.suspend(() => evidenceOf(books)),
       toUnavailable
     )
   }

@@ -10,6 +10,7 @@ import { DiskError, writeAll } from "../embedded/Disk.ts"
 import type { Outcome, Write } from "../embedded/Write.ts"
 import type { KnownBooks } from "./CsvBook.ts"
 import { lengthWithout, release, rewriteWithout, type SharedFile } from "./CsvDiscard.ts"
+import { writeEntries } from "./CsvEntries.ts"
 import { type PlannedWrite, planOf } from "./CsvPlan.ts"
 import { type Rows, sizeOf, writeRows } from "./CsvRow.ts"
 import { type CsvState, type DiscardedBook, withoutAgency, writeState } from "./CsvState.ts"
@@ -73,8 +74,7 @@ const putState = Effect.fnUntraced(function* (store: OpenCsv, state: CsvState) {
     const reason = `${path} was removed or replaced by another program`
     return yield* new DiskError({ operation: "sync", reason })
   }
-  yield* writeState(csv, path, state)
-  store.state = state
+  store.state = yield* writeState(csv, path, state)
 })
 
 const saveState = (store: OpenCsv, changed: CsvState) =>
@@ -205,14 +205,27 @@ const holdDraw = Effect.fnUntraced(function* (
   return { kind: "done" }
 })
 
+/** The entries are durable before the state says so. */
+const recordEntries = Effect.fnUntraced(function* (
+  store: OpenCsv,
+  write: Extract<Write, { kind: "recordEntries" }>
+) {
+  const { outcomes, state } = planOf(store, [write])
+  if (state === store.state) return outcomes
+  const entries = yield* writeEntries(store.csv, store.path, write.entries)
+  yield* saveState(store, { ...state, entries })
+  return outcomes
+})
+
 const isPlanned = (write: Write): write is PlannedWrite =>
   write.kind !== "discard" && write.kind !== "recordDraw"
 
-/** A discard and the draw are alone in their commits. */
+/** Discards, entries and the draw are alone in their commits. */
 const run = (store: OpenCsv, writes: ReadonlyArray<Write>) => {
   const [first] = writes
   if (first?.kind === "discard") return Effect.map(discard(store, first), (done) => [done])
   if (first?.kind === "recordDraw") return Effect.map(holdDraw(store), (done) => [done])
+  if (first?.kind === "recordEntries") return recordEntries(store, first)
   return add(store, writes.filter(isPlanned))
 }
 

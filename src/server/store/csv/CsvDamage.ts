@@ -7,8 +7,9 @@ import type { Agency } from "../../../domain/Agency.ts"
 import { CR, LF } from "../../../domain/BetRow.ts"
 import { type Descriptor, type Disk, readBytes, replaceFile } from "../embedded/Disk.ts"
 import { type CsvFile, SCAN_BYTES, scanRows, unread, unusable } from "./CsvFile.ts"
+import { type MarkedBook, whereChanged } from "./CsvMarks.ts"
 import { CsvRowReader, MAX_ROW_BYTES } from "./CsvRow.ts"
-import type { FinishedBook, FoundState } from "./CsvState.ts"
+import type { FoundState } from "./CsvState.ts"
 
 const RESTORE = "(restore it and its state file from the same backup)"
 
@@ -17,6 +18,8 @@ export const PYTHONS_DRAW = "default"
 
 export interface Found {
   readonly disk: Disk
+  /** Canonical path. */
+  readonly path: string
   readonly file: Descriptor
   readonly size: number
   readonly state: FoundState | undefined
@@ -102,29 +105,29 @@ const reasonAgainstTail = (
 }
 
 /**
- * Returns the finished books, after checking each against the count and the SHA-256 recorded when
- * its agency finished. A state of version 1 has no SHA-256, so only the count is checked.
+ * Returns the finished books, after checking each against the count and the digest recorded when
+ * its agency finished. A state of version 1 has no digest, so only the count is checked.
  */
-const finishedBooks = Effect.fnUntraced(function* (
-  { index, length }: CsvFile,
-  state: FoundState | undefined
-) {
-  const books = new Map<Agency, FinishedBook>()
-  for (const [agency, { bets, sha256: finished }] of state?.finished ?? []) {
-    const marks = index.get(agency)!
-    if (marks.bets !== bets) {
+const finishedBooks = Effect.fnUntraced(function* ({ index, length }: CsvFile, found: Found) {
+  const { disk, path, state } = found
+  const books = new Map<Agency, MarkedBook>()
+  for (const [agency, recorded] of state?.finished ?? []) {
+    const { bets, marksAt } = recorded
+    const indexed = index.get(agency)!
+    const book = { bets: indexed.bets, ...indexed.hash!.digest(), marksAt }
+    indexed.hash = undefined
+    const { bytes = book.bytes, sha256 = book.sha256 } = recorded
+    if (bets !== book.bets || bytes !== book.bytes || sha256 !== book.sha256) {
       const reason =
-        `damaged at byte ${length}: agency ${agency} finished with ${bets} bets, ` +
-        `but the file has ${marks.bets} ${RESTORE}`
-      return yield* unusable(reason)
+        bets === book.bets
+          ? `damaged: the ${bets} bets of agency ${agency} are not the ones it finished with`
+          : `damaged at byte ${length}: agency ${agency} finished with ${bets} bets, ` +
+            `but the file has ${book.bets}`
+      const piece = yield* whereChanged(disk, path, recorded, book)
+      const where = piece ? `; its book differs first in bytes ${piece.from} to ${piece.to}` : ""
+      return yield* unusable(`${reason}${where} ${RESTORE}`)
     }
-    const sha256 = marks.hash!.digest()
-    marks.hash = undefined
-    if (finished !== undefined && finished !== sha256) {
-      const books = `the ${bets} bets of agency ${agency} are not the ones it finished with`
-      return yield* unusable(`damaged: ${books} ${RESTORE}`)
-    }
-    books.set(agency, { bets, sha256 })
+    books.set(agency, book)
   }
   return books
 })
@@ -151,7 +154,7 @@ export const readRows = Effect.fnUntraced(function* (found: Found) {
     const reason = reasonAgainstTail(found, csv.length, rest)
     if (reason !== undefined) return yield* unusable(reason)
   }
-  return { csv, torn, finished: yield* finishedBooks(csv, state) }
+  return { csv, torn, finished: yield* finishedBooks(csv, found) }
 })
 
 /**

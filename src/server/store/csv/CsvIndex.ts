@@ -2,17 +2,17 @@
  * An in-memory index of `bets.csv`: each agency has one mark per few KiB of the file in which it
  * has bets. A mark takes 12 bytes. A bet far from the agency's other bets has its own mark.
  */
-import { createHash } from "node:crypto"
 import type { Agency } from "../../../domain/Agency.ts"
 import { BetBatchBuilder } from "../../../domain/BetBatch.ts"
+import { type BookDigest, MarkedHash } from "../../../domain/seal/MarkedDigest.ts"
 import { type CsvRowReader, MARK_BYTES, type Mark } from "./CsvRow.ts"
 
 /** Bytes of canonical rows per hash update: a call costs as much as hashing several rows. */
 const PIECE_BYTES = 4 * 1024
 
-/** Computes the SHA-256 of a book whose rows are read one by one. */
+/** Computes the digest of a book whose rows are read one by one. */
 class BookHash {
-  private readonly hash = createHash("sha256")
+  private readonly hash = new MarkedHash()
   private readonly rows = new BetBatchBuilder(1024)
 
   add(row: CsvRowReader): void {
@@ -22,9 +22,10 @@ class BookHash {
     this.rows.clear()
   }
 
-  /** Returns 64 hex digits. Call it once. */
-  digest(): string {
-    return this.hash.update(this.rows.bytes).digest("hex")
+  /** Call it once. */
+  digest(): BookDigest {
+    this.hash.update(this.rows.bytes)
+    return this.hash.digest()
   }
 }
 

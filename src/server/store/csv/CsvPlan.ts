@@ -1,13 +1,15 @@
 /** Plans a group of writes to a CSV store, before any of it is written. */
 import type { Agency } from "../../../domain/Agency.ts"
+import type { FinishedDigest } from "../BetStore.ts"
 import { type DrawStep, planStep } from "../embedded/DrawSteps.ts"
 import type { Outcome, Write } from "../embedded/Write.ts"
 import type { KnownBooks } from "./CsvBook.ts"
 import type { Rows } from "./CsvRow.ts"
-import type { CsvState, FinishedBook } from "./CsvState.ts"
+import type { CsvState } from "./CsvState.ts"
 
 /** A write that only adds rows or changes the state. */
 export type PlannedWrite = Exclude<Write, { readonly kind: "discard" | "recordDraw" }>
+type NoteWrite = Extract<Write, { kind: "recordNote" }>
 type Append = Extract<Write, { kind: "append" }>
 
 const DONE = { kind: "done" } as const
@@ -19,10 +21,10 @@ export const planOf = (
 ) => {
   const rows: Array<Rows> = []
   const bets = new Map<Agency, number>()
-  const finished = new Map<Agency, FinishedBook>()
+  const finished = new Map<Agency, FinishedDigest>()
   const told = new Set<Agency>()
   const excluded = new Set<Agency>()
-  let { opened } = state
+  let { opened, result, seal } = state
 
   const betsOf = (agency: Agency) => bets.get(agency) ?? csv.index.bets(agency)
   const hasFinished = (agency: Agency) => finished.has(agency) || state.finished.has(agency)
@@ -33,10 +35,12 @@ export const planOf = (
     excluded: isExcluded(agency)
   })
 
-  const finish = (agency: Agency, book: FinishedBook): Outcome => {
+  const sha256Of = (agency: Agency) => (finished.get(agency) ?? state.finished.get(agency))?.sha256
+
+  const finish = (agency: Agency, book: FinishedDigest): Outcome => {
     const stored = betsOf(agency)
     if (book.bets !== stored) return { kind: "bookMismatch", stored }
-    if (!hasFinished(agency)) finished.set(agency, { bets: book.bets, sha256: book.sha256 })
+    if (!hasFinished(agency)) finished.set(agency, book)
     return DONE
   }
   const append = (write: Append): Outcome => {
@@ -49,30 +53,48 @@ export const planOf = (
     return last === undefined ? DONE : finish(agency, { bets: stored + count, ...last })
   }
   const takeStep = (step: DrawStep): Outcome => {
-    const { draw, outcome } = planStep(step, opened, progressOf)
+    const { draw, outcome } = planStep(step, opened, progressOf, sha256Of)
     if (outcome.kind === "excluded")
       for (const { agency } of outcome.exclusions) excluded.add(agency)
     if (draw !== undefined) opened = draw
     return outcome
+  }
+  const recordNote = ({ note, text }: NoteWrite): Outcome => {
+    if (note === "result") {
+      result ??= text
+    } else if (seal === undefined) {
+      seal = text
+      opened = opened && { ...opened, sealed: true }
+    }
+    return DONE
   }
   const outcomeOf = (write: PlannedWrite): Outcome => {
     if (write.kind === "told") {
       if (!state.told.has(write.agency)) told.add(write.agency)
       return DONE
     }
+    if (write.kind === "recordNote") return recordNote(write)
     if (write.kind !== "append" && write.kind !== "finish") return takeStep(write)
     const edition = editions.get(write.agency) ?? 0
     if ((write.edition ?? edition) !== edition) return { kind: "otherEdition" }
     if (isExcluded(write.agency)) return { kind: "isExcluded" }
-    return write.kind === "append" ? append(write) : finish(write.agency, write)
+    return write.kind === "append"
+      ? append(write)
+      : finish(write.agency, { bets: write.bets, ...write.digest })
   }
 
   const outcomes = writes.map(outcomeOf)
-  const isSame = opened === state.opened && finished.size + excluded.size + told.size === 0
+  const isSame =
+    opened === state.opened &&
+    seal === state.seal &&
+    result === state.result &&
+    finished.size + excluded.size + told.size === 0
   if (isSame) return { rows, outcomes, state }
   const changed: CsvState = {
     ...state,
     opened,
+    seal,
+    result,
     excluded: new Set([...state.excluded, ...excluded]),
     finished: new Map([...state.finished, ...finished]),
     told: new Set([...state.told, ...told])

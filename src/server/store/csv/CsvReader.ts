@@ -9,8 +9,9 @@ import { type Descriptor, Disk, openScoped } from "../embedded/Disk.ts"
 import { MAX_GROUP_BYTES } from "../embedded/GroupCommit.ts"
 import { checkFiles } from "../embedded/StoreFiles.ts"
 import { canonicalPath, isInUse } from "../embedded/StoreLock.ts"
-import { readPage, storedBooks, toOpenError } from "./CsvBook.ts"
+import { digestsOf, readPage, storedBooks, toOpenError, toUnavailable } from "./CsvBook.ts"
 import { PYTHONS_DRAW, readRows } from "./CsvDamage.ts"
+import { withStoredMarks } from "./CsvMarks.ts"
 import { newState, readState } from "./CsvState.ts"
 
 /** Waits up to 20 seconds for a server that is replacing the file. */
@@ -62,9 +63,17 @@ export const makeReader = Effect.fnUntraced(
     // The last writes of a killed server must be durable before they are shown.
     if (until > synced) yield* syncIfWritable(disk, file)
     const limits = { until, tailLimitBytes: MAX_GROUP_BYTES, mayBeWritten: true }
-    const { csv } = yield* readRows({ disk, file, size, state, drawId, ...limits })
-    const known = { path, csv, state: state ?? newState(drawId), editions: new Map() }
-    return BetStoreReader.of(storedBooks(known, (agency, of) => readPage(csv, agency, of)))
+    const { csv, finished } = yield* readRows({ disk, path, file, size, state, drawId, ...limits })
+    const known = { ...(state ?? newState(drawId)), finished }
+    const books = { path, csv, state: known, editions: new Map() }
+    return BetStoreReader.of({
+      ...storedBooks(books, (agency, of) => readPage(csv, agency, of)),
+      // As they are: a command shows that another program changed them.
+      digests: withStoredMarks(disk, path, finished).pipe(
+        Effect.map(digestsOf),
+        Effect.mapError(toUnavailable)
+      )
+    })
   },
   (effect, { path }) => Effect.mapError(effect, toOpenError(path))
 )

@@ -2,15 +2,11 @@
 import { Effect, Schema, SchemaTransformation } from "effect"
 import { Agency } from "../../../domain/Agency.ts"
 import { BetNumber } from "../../../domain/Bet.ts"
-import { DrawId, ExpectedAgencies, fixedNumber, NumberSource } from "../../../domain/Draw.ts"
-import type { WholeBook } from "../BetStore.ts"
+import { DrawId, ExpectedAgencies, fixedNumber, NumberSource, Round } from "../../../domain/Draw.ts"
 import { type Disk, readFile, replaceFile } from "../embedded/Disk.ts"
 import type { StoredDraw } from "../StoredDraw.ts"
 import { type CsvFile, unusable } from "./CsvFile.ts"
-
-export interface FinishedBook extends WholeBook {
-  readonly bets: number
-}
+import { type MarkedBook, placeMarks, type RecordedBook } from "./CsvMarks.ts"
 
 /** A book that was discarded by an operator's act. */
 export interface DiscardedBook {
@@ -25,7 +21,7 @@ export interface FoundState {
   readonly draw: DrawId
   readonly opened: StoredDraw | undefined
   readonly excluded: ReadonlySet<Agency>
-  readonly finished: ReadonlyMap<Agency, { readonly bets: number; readonly sha256?: string }>
+  readonly finished: ReadonlyMap<Agency, RecordedBook>
   readonly told: ReadonlySet<Agency>
   /** The SHA-256 of the winners file, which is written before the draw is recorded. */
   readonly winners: string | undefined
@@ -37,15 +33,26 @@ export interface FoundState {
   readonly discarding: boolean
   /** The last discards, oldest first. */
   readonly discarded: ReadonlyArray<DiscardedBook>
+  /** The SHA-256 of the file with the entries of the seal, which is written before. */
+  readonly entries: string | undefined
+  /** The signed notes. */
+  readonly seal: string | undefined
+  readonly result: string | undefined
 }
 
-export const VERSION = 3
+export const VERSION = 4
+
+/** A state whose finished books were compared with the file. */
+export interface CheckedState extends FoundState {
+  readonly finished: ReadonlyMap<Agency, MarkedBook>
+}
 
 /** The immutable state of a store that is open for writing. */
-export interface CsvState extends FoundState {
-  readonly finished: ReadonlyMap<Agency, FinishedBook>
+export interface CsvState extends CheckedState {
   readonly synced: number
 }
+
+const NO_EVIDENCE = { entries: undefined, seal: undefined, result: undefined }
 
 export const newState = (draw: DrawId): CsvState => ({
   version: VERSION,
@@ -58,7 +65,8 @@ export const newState = (draw: DrawId): CsvState => ({
   synced: 0,
   discards: 0,
   discarding: false,
-  discarded: []
+  discarded: [],
+  ...NO_EVIDENCE
 })
 
 /** Returns the state without an agency; the same object if the agency is not in it. */
@@ -126,35 +134,64 @@ const orUndefined = <A, I>(schema: Schema.Codec<A, I>) =>
     )
   )
 
-const State = Schema.Struct({
-  version: Schema.Literal(VERSION),
+const openedFields = {
+  agencies: ExpectedAgencies,
+  source: NumberSource,
+  closeAt: orUndefined(Time),
+  closesAt: orUndefined(Time),
+  winningNumber: orUndefined(BetNumber),
+  drawn: Schema.Boolean
+}
+
+const stateFields = {
   draw: DrawId,
-  opened: orUndefined(
-    Schema.Struct({
-      agencies: ExpectedAgencies,
-      source: NumberSource,
-      closeAt: orUndefined(Time),
-      closesAt: orUndefined(Time),
-      winningNumber: orUndefined(BetNumber),
-      drawn: Schema.Boolean
-    })
-  ),
   excluded: Schema.Array(Agency),
   told: Schema.Array(Agency),
   winners: orUndefined(Sha256),
   ...laterFields,
   discarded: Schema.Array(Schema.Struct({ act: Schema.String, agency: Agency, bets: Count }))
+}
+
+/** Version 3 had no seal and no marks. */
+const ThirdState = Schema.Struct({
+  version: Schema.Literal(3),
+  opened: orUndefined(Schema.Struct(openedFields)),
+  ...stateFields
+})
+
+const State = Schema.Struct({
+  version: Schema.Literal(VERSION),
+  opened: orUndefined(
+    Schema.Struct({
+      ...openedFields,
+      sealKey: orUndefined(Schema.String),
+      /** In POSIX seconds, as in the seal. */
+      sealedAt: orUndefined(Count),
+      sealed: Schema.Boolean,
+      beacon: orUndefined(Schema.Struct({ round: Round, signature: Schema.String }))
+    })
+  ),
+  ...stateFields,
+  finished: Schema.Array(
+    Schema.Struct({ agency: Agency, bets: Count, bytes: Count, sha256: Sha256, marksAt: Count })
+  ),
+  entries: orUndefined(Sha256),
+  seal: orUndefined(Schema.String),
+  result: orUndefined(Schema.String)
 })
 
 const parse = Schema.decodeEffect(Schema.fromJsonString(Schema.Unknown))
 const decodeVersion = Schema.decodeUnknownEffect(Schema.Struct({ version: Schema.Int }))
 const decodeFirst = Schema.decodeUnknownEffect(FirstState)
 const decodeSecond = Schema.decodeUnknownEffect(SecondState)
+const decodeThird = Schema.decodeUnknownEffect(ThirdState)
 const decode = Schema.decodeUnknownEffect(State)
 const encode = Schema.encodeEffect(Schema.fromJsonString(State))
 
 const utf8 = new TextEncoder()
 const text = new TextDecoder()
+
+const UNSEALED = { sealedAt: undefined, sealed: false, beacon: undefined }
 
 type EarlierState = typeof FirstState.Type | typeof SecondState.Type
 
@@ -171,17 +208,26 @@ const fromEarlier = ({ opened, recorded, ...state }: EarlierState) => ({
           agencies: opened.agencies,
           source: fixedNumber(opened.winningNumber),
           closesAt: undefined,
+          ...UNSEALED,
           winningNumber: recorded ? opened.winningNumber : undefined,
           drawn: recorded
         },
   excluded: [],
   winners: undefined,
-  discarded: []
+  discarded: [],
+  ...NO_EVIDENCE
+})
+
+const fromThird = ({ opened, ...state }: typeof ThirdState.Type) => ({
+  ...state,
+  opened: opened && { ...opened, ...UNSEALED },
+  ...NO_EVIDENCE
 })
 
 const decodeState = (json: unknown, version: number) => {
   if (version === 1) return Effect.map(decodeFirst(json), fromEarlier)
   if (version === 2) return Effect.map(decodeSecond(json), fromEarlier)
+  if (version === 3) return Effect.map(decodeThird(json), fromThird)
   return decode(json)
 }
 
@@ -217,13 +263,17 @@ export const readState = Effect.fnUntraced(
     })
 )
 
-/** Durably and atomically replaces the state of the `bets.csv` at `path`, with its permissions. */
+/**
+ * Durably and atomically replaces the state of the `bets.csv` at `path`, with its permissions. The
+ * marks that it names are durable before. Returns the state with their offsets.
+ */
 export const writeState = Effect.fnUntraced(function* (
-  { disk, file }: CsvFile,
+  csv: CsvFile,
   path: string,
   state: CsvState
 ) {
-  const { excluded, finished, opened, told } = state
+  const { excluded, opened, told } = state
+  const finished = yield* placeMarks(csv, path, state.finished)
   const json = yield* encode({
     ...state,
     version: VERSION,
@@ -231,11 +281,15 @@ export const writeState = Effect.fnUntraced(function* (
     opened: opened && {
       ...opened,
       agencies: opened.agencies as ExpectedAgencies,
-      closeAt: opened.closeAt
+      closeAt: opened.closeAt,
+      sealKey: opened.sealKey
     },
     excluded: [...excluded],
-    finished: Array.from(finished, ([agency, book]) => ({ agency, ...book })),
+    finished: Array.from(finished, ([agency, { bets, bytes, sha256, marksAt = 0 }]) => ({
+      ...{ agency, bets, bytes, sha256, marksAt }
+    })),
     told: [...told]
   }).pipe(Effect.orDie)
-  yield* replaceFile(disk, statePath(path), utf8.encode(`${json}\n`), file)
+  yield* replaceFile(csv.disk, statePath(path), utf8.encode(`${json}\n`), csv.file)
+  return { ...state, finished } satisfies CsvState
 })

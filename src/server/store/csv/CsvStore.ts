@@ -6,7 +6,8 @@ import { Effect, Scope, Stream } from "effect"
 import { ActionLine } from "../../../domain/ActionLog.ts"
 import type { Agency } from "../../../domain/Agency.ts"
 import { BetBatch } from "../../../domain/BetBatch.ts"
-import { BetStore, type PageRange } from "../BetStore.ts"
+import { BetStore } from "../BetStore.ts"
+import type { PageRange } from "../BookOptions.ts"
 import { Disk, openScoped, syncFolderOf } from "../embedded/Disk.ts"
 import { MAX_GROUP_BYTES, makeWriter } from "../embedded/GroupCommit.ts"
 import { canonicalPath, lock } from "../embedded/StoreLock.ts"
@@ -14,8 +15,10 @@ import { readPage, storedBooks, toOpenError } from "./CsvBook.ts"
 import { commit, noteSynced, type OpenCsv } from "./CsvCommit.ts"
 import { keepTail, readRows } from "./CsvDamage.ts"
 import { share } from "./CsvDiscard.ts"
+import { readEntries } from "./CsvEntries.ts"
 import { unusable } from "./CsvFile.ts"
 import type { CsvIndex } from "./CsvIndex.ts"
+import { checkMarks } from "./CsvMarks.ts"
 import { type FoundState, newState, readState, VERSION, writeState } from "./CsvState.ts"
 import { scanWinners, writeWinners } from "./CsvWinners.ts"
 
@@ -61,7 +64,7 @@ const openToWrite = Effect.fnUntraced(
     const scope = yield* Scope.fork(yield* Effect.scope)
     const file = yield* Scope.provide(openFile(disk, path, found), scope)
     const size = yield* disk.size(file)
-    const reading = { disk, file, size, state: found, drawId, until: size, tailLimitBytes }
+    const reading = { disk, path, file, size, state: found, drawId, until: size, tailLimitBytes }
     const { csv, finished, torn } = yield* readRows(reading)
     const kept = torn > 0 ? yield* keepTail(csv, path, torn) : undefined
     if (torn > 0) yield* disk.truncate(file, csv.length)
@@ -74,16 +77,18 @@ const openToWrite = Effect.fnUntraced(
     const synced = csv.length
     const known = found ?? newState(drawId)
     const discarded = discardedIn(known, csv.index)
+    yield* readEntries(disk, path, known.entries)
+    yield* checkMarks(disk, path, finished)
     const { drawn, winningNumber } = known.opened ?? {}
-    // An earlier version did not record the winners.
+    // Versions 1 and 2 did not record the winners.
     const winners =
-      drawn && known.version < VERSION
+      drawn && known.winners === undefined
         ? yield* writeWinners(csv, path, yield* scanWinners(csv, winningNumber!, known.excluded))
         : known.winners
     const noted = { version: VERSION, finished, synced, winners, discarding: false, discarded }
-    const state = { ...known, ...noted }
+    const checked = { ...known, ...noted }
     const isCurrent = found?.version === VERSION && found.synced === synced && !found.discarding
-    if (!isCurrent) yield* writeState(csv, path, state)
+    const state = isCurrent ? checked : yield* writeState(csv, path, checked)
     yield* syncFolderOf(disk, path)
     return { csv: { ...csv, scope, users: 1 }, state }
   },

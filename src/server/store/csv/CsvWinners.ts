@@ -81,12 +81,16 @@ export const writeWinners = Effect.fnUntraced(function* (
   return sha256Of(bytes)
 })
 
-/** Reads the recorded winners, which must be the ones of the draw; undefined without a file. */
+/**
+ * Reads the recorded winners, which must be the ones of the draw; undefined if none are recorded or
+ * there is no file.
+ */
 export const readWinners = Effect.fnUntraced(function* (
   disk: Disk,
   path: string,
   sha256: string | undefined
 ) {
+  if (sha256 === undefined) return undefined
   const file = winnersPath(path)
   const bytes = yield* readFile(disk, file)
   if (bytes === undefined) return undefined

@@ -13,6 +13,7 @@ import * as CsvStore from "../../../../src/server/store/csv/CsvStore.ts"
 import * as CrashDisk from "../../../support/stores/CrashDisk.ts"
 import { whole } from "../../../support/wholeBook.ts"
 import { bets, bookOf, bytesOf, winnersIn } from "../BetStore.conformance.ts"
+import { sealOf } from "../Sealing.conformance.ts"
 
 type Store = BetStore["Service"]
 
@@ -20,6 +21,8 @@ const TOO_MANY = 100
 const KEPT = [0, 0.7, 1] as const
 const NUMBER = 7574
 const ACT = "act"
+/** The book of agency 2 with two marks. */
+const LONG = bets(2, 0, 4000)
 const draw = new Draw({
   id: "default",
   agencies: [1, 2, 3],
@@ -46,9 +49,18 @@ const contentOf = Effect.fnUntraced(function* (store: Store) {
     const { text } = yield* bookOf(agency)
     agencies.push({ ...progress, text })
   }
-  return { draw: yield* store.draw, agencies, winners: yield* winnersIn(store) }
+  return {
+    draw: yield* store.draw,
+    agencies,
+    digests: yield* store.digests,
+    evidence: yield* store.evidence,
+    winners: yield* winnersIn(store)
+  }
 })
 type Content = Effect.Success<ReturnType<typeof contentOf>>
+
+/** Records the entries of the same seal each time. */
+const sealBooks = (store: Store) => Effect.flatMap(sealOf(store, draw), store.recordEntries)
 
 interface Act {
   readonly before?: (store: Store) => Effect.Effect<unknown, unknown>
@@ -74,6 +86,31 @@ const ACTS: Readonly<Record<string, Act>> = {
   "a draw": {
     before: (store) => Effect.andThen(store.exclude([2]), store.recordNumber(NUMBER)),
     run: (store) => store.recordDraw
+  },
+  "the entries of a seal": {
+    before: (store) => store.exclude([2]),
+    run: (store) => sealBooks(store)
+  },
+  "a signed seal": {
+    before: (store) => Effect.andThen(store.exclude([2]), sealBooks(store)),
+    run: (store) => store.recordNote("seal", "seal\n")
+  },
+  "a number and its round": {
+    before: (store) => Effect.andThen(store.exclude([2]), sealBooks(store)),
+    run: (store) => store.recordNumber(NUMBER, { round: 1000, signature: "ab".repeat(48) })
+  },
+  "a signed result": { run: (store) => store.recordNote("result", "result\n") },
+  "a finish with the first marks": {
+    before: (store) => store.append(2, 10, LONG.drop(10)),
+    run: (store) => store.finish(2, LONG.count, whole(LONG))
+  },
+  "a finish with more marks": {
+    before: (store) =>
+      Effect.andThen(
+        store.append(4, 0, LONG, { last: whole(LONG) }),
+        store.append(2, 10, LONG.drop(10))
+      ),
+    run: (store) => store.finish(2, LONG.count, whole(LONG))
   },
   "a discard": { run: (store) => store.discard(2, ACT), isRemembered: true },
   "a discard of a finished book": {
@@ -114,7 +151,9 @@ const leftOf = (content: Content, before: Content, after: Content): Left => {
   if (isDeepStrictEqual(content, after)) return "everything"
   if (isDeepStrictEqual(content, before)) return "nothing"
   const [one, two, three] = before.agencies
-  expect(content).toEqual({ ...before, agencies: [one, { ...two, finished: false }, three] })
+  const agencies = [one, { ...two, finished: false }, three]
+  const digests = new Map([...before.digests].filter(([agency]) => agency !== 2))
+  expect(content).toEqual({ ...before, agencies, digests })
   return "an unfinished book"
 }
 

@@ -81,7 +81,7 @@ it.live("opening a store removes the temporary files of a crash", () =>
     const path = yield* filled
     const folder = dirname(path)
     const before = readdirSync(folder)
-    for (const rest of ["", ".state.json", ".cut-80"]) {
+    for (const rest of ["", ".state.json", ".cut-80", ".entries", ".marks"]) {
       writeFileSync(yield* temporaryName(`${path}${rest}`), readFileSync(path))
     }
     const random = basename(yield* temporaryName(""))

@@ -22,6 +22,7 @@ import {
   winnersIn
 } from "../BetStore.conformance.ts"
 import { closingConformance } from "../Closing.conformance.ts"
+import { sealingConformance } from "../Sealing.conformance.ts"
 
 const reading = (path: string, drawId = "default") =>
   Layer.effect(BetStoreReader, makeReader({ path, drawId }))
@@ -36,6 +37,7 @@ const stores: Stores = {
 }
 conformance("CsvStore", stores)
 closingConformance("CsvStore", stores)
+sealingConformance("CsvStore", stores)
 
 const inFolder = Effect.map(temporaryFolder, (folder) => join(folder, "bets.csv"))
 
