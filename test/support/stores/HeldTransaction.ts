@@ -1,10 +1,19 @@
-/** A PostgreSQL transaction that a test holds open, like one of another server. */
+/** PostgreSQL transactions that a test holds open, like those of another server. */
 import { setTimeout as sleep } from "node:timers/promises"
 import * as PgClient from "@effect/sql-pg/PgClient"
 import { Effect, Redacted } from "effect"
 import * as Reactivity from "effect/reactivity/Reactivity"
 import { expect } from "vitest"
 import { query } from "./PostgresCluster.ts"
+
+/** The effect of discarding the book of agency 1. */
+export const DISCARD = [
+  "select id from draws for share",
+  `update agencies set bets = 0, finished = false, told = false, edition = edition + 1,
+      book_bytes = null, sha256 = null, marks = null
+    where agency = 1`,
+  "delete from bets where agency = 1"
+]
 
 /** Waits in real time, even under a test clock. */
 export const pause = (millis: number) => Effect.promise(() => sleep(millis))

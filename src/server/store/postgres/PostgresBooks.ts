@@ -4,7 +4,14 @@ import type { Fragment } from "effect/sql/Statement"
 import type { Agency } from "../../../domain/Agency.ts"
 import { BetBatch } from "../../../domain/BetBatch.ts"
 import { MAX_ROW_BYTES } from "../../../domain/BetRow.ts"
-import { type AgencyProgress, NO_PROGRESS, type PageRange, type StoredBooks } from "../BetStore.ts"
+import {
+  type AgencyProgress,
+  type Evidence,
+  type FinishedDigest,
+  NO_PROGRESS,
+  type StoredBooks
+} from "../BetStore.ts"
+import type { PageRange } from "../BookOptions.ts"
 import { pagedBook } from "../PagedBook.ts"
 import { type WinningRow, winnersOf } from "../WinningRows.ts"
 import type { Postgres } from "./PostgresClient.ts"
@@ -70,6 +77,14 @@ export const makeBooks = ({ drawId, key, read, sql }: Postgres, view: Fragment) 
       to_char(birthdate, 'YYYY-MM-DD') as birthdate, number
     from winners where draw = ${key} order by agency, position`
 
+  const digests = sql<FinishedDigest & { readonly agency: Agency }>`
+    ${view} select agency, bets, book_bytes::float8 as bytes, sha256, marks from agencies
+    where draw = ${key} and sha256 is not null order by agency`
+
+  const evidence = sql<{ readonly [Text in keyof Evidence]: string | null }>`
+    ${view} select entries, seal_note as seal, result_note as result
+    from draws where name = ${drawId}`
+
   const books: StoredBooks = {
     draw: Effect.map(read(draw), ([row]) => Option.map(Option.fromUndefinedOr(row), toDraw)),
     progress: Effect.map(
@@ -77,7 +92,16 @@ export const makeBooks = ({ drawId, key, read, sql }: Postgres, view: Fragment) 
       (rows) => new Map(rows.map(({ agency, ...of }) => [agency, of]))
     ),
     book: (agency, from) => pagedBook(agency, from, progressOf(agency), page),
-    winners: Effect.map(read(winners), winnersOf)
+    winners: Effect.map(read(winners), winnersOf),
+    digests: Effect.map(
+      read(digests),
+      (rows) => new Map(rows.map(({ agency, ...digest }) => [agency, digest]))
+    ),
+    evidence: Effect.map(read(evidence), ([row]) => ({
+      entries: row?.entries ?? undefined,
+      seal: row?.seal ?? undefined,
+      result: row?.result ?? undefined
+    }))
   }
   return { ...books, page, progressOf }
 }

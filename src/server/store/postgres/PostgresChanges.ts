@@ -6,8 +6,8 @@ import { type Duration, Effect, PubSub, Queue, Stream } from "effect"
 import { ActionLine, logAction } from "../../../domain/ActionLog.ts"
 import { type Postgres, reasonOf } from "./PostgresClient.ts"
 
-/** Not the channel of servers of version 1, which a migration recognizes by it. */
-const CHANNEL = "lottery_draws"
+/** Not the channel of servers of versions 1 and 2, which a migration recognizes by it. */
+const CHANNEL = "lottery_changes"
 const POLL_INTERVAL = "2 seconds"
 /** Limits the cost when many agencies finish at once: each tick reads the progress of all. */
 const MIN_TICK_INTERVAL = "200 millis"
@@ -55,7 +55,8 @@ export const make = Effect.fnUntraced(function* (
   const poll = Effect.gen(function* () {
     // This value differs after every change and costs only one row.
     const [found] = yield* read(sql<{ readonly seen: string }>`
-      select concat_ws(' ', recorded_by, numbered_by, closes_at, sum(edition),
+      select concat_ws(' ', recorded_by, numbered_by, sealed_by, seal_note is null,
+        result_note is null, closes_at, sum(edition),
         count(*) filter (where finished), count(*) filter (where excluded),
         count(*) filter (where told)) as seen
       from draws join agencies on agencies.draw = draws.id

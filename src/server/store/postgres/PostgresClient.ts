@@ -46,7 +46,7 @@ const SESSION = {
 }
 
 /** The name of sessions in `pg_stat_activity`, unless the URL gives another. */
-export const APPLICATION = "lottery"
+const APPLICATION = "lottery"
 
 /** The database cannot be used as a store; the reason is one line. */
 export class NotUsable extends Data.TaggedError("NotUsable")<{ readonly reason: string }> {}

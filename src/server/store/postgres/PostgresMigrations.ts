@@ -1,7 +1,7 @@
 /** The versions of the tables. Each migration runs in a transaction that locks the migrations. */
 import { Effect } from "effect"
 import { SqlClient } from "effect/sql/SqlClient"
-import { APPLICATION, NotUsable } from "./PostgresClient.ts"
+import { NotUsable } from "./PostgresClient.ts"
 
 const createTables = Effect.gen(function* () {
   const sql = yield* SqlClient
@@ -44,12 +44,12 @@ const createTables = Effect.gen(function* () {
     )`
 })
 
-/** What a server of version 1 always has: a session whose last statement is this one. */
-const VERSION_1_LISTENS = 'LISTEN "lottery"'
+/** What a server of version 1 or 2 always has: a session whose last statement is one of these. */
+const EARLIER_LISTENS = ['LISTEN "lottery"', 'LISTEN "lottery_draws"']
 const VERSION_1_APPLICATION = "@effect/sql-pg"
 
 /**
- * Fails if servers of version 1 are running, even for another schema. PostgreSQL hides the
+ * Fails if servers of an earlier version are running, even for another schema. PostgreSQL hides the
  * statements of other roles. Of those, a session counts if it has version 1's name, or if its role
  * may add bets and is no superuser: a person or a monitor often is one.
  */
@@ -58,11 +58,10 @@ const checkStopped = Effect.gen(function* () {
   const found = yield* sql<{ pid: number }>`
     select pid from pg_stat_activity join pg_roles on pg_roles.oid = usesysid
     where datname = current_database() and (
-      query = ${VERSION_1_LISTENS}
+      query in ${sql.in(EARLIER_LISTENS)}
       or query = '<insufficient privilege>' and (
         application_name = ${VERSION_1_APPLICATION}
-        or application_name <> ${APPLICATION} and not rolsuper
-          and has_table_privilege(usesysid, 'bets', 'insert')
+        or not rolsuper and has_table_privilege(usesysid, 'bets', 'insert')
       )
     )
     order by pid`
@@ -125,20 +124,73 @@ const closeInSteps = Effect.gen(function* () {
   for (const { name } of indexes) yield* sql`drop index ${sql.literal(name)}`
 })
 
-export const migrations = { "1_tables": createTables, "2_steps": closeInSteps }
+/** Stores digests of books, the seal and the beacon. */
+const sealDraws = Effect.gen(function* () {
+  const sql = yield* SqlClient
+  if ((yield* sql`select from draws limit 1`).length > 0) yield* checkStopped
+  yield* sql`
+    alter table draws
+      -- If the number comes from drand: its round, or the seconds from the seal to its round.
+      add draw_round bigint,
+      add draw_delay integer,
+      add seal_key text,
+      add sealed_at timestamptz,
+      -- The server that recorded the entries.
+      add sealed_by text,
+      add entries text,
+      add seal_note text,
+      add result_note text,
+      add beacon_round bigint,
+      add beacon_signature text,
+      add check ((sealed_by is null) = (entries is null)),
+      add check ((sealed_by is null) = (sealed_at is null)),
+      add check (seal_note is null or entries is not null)`
+  yield* sql`
+    alter table agencies
+      -- The digest of a finished book; null if it was finished in version 1 or 2.
+      add book_bytes bigint,
+      add sha256 text,
+      add marks bytea,
+      -- A discard by version 2, which would leave the digest, fails on this.
+      add check (finished or sha256 is null)`
+  // Hashes cannot be compressed.
+  yield* sql`alter table agencies alter marks set storage external`
+})
+
+export const migrations = {
+  "1_tables": createTables,
+  "2_steps": closeInSteps,
+  "3_seal": sealDraws
+}
+
+const ADDED_IN_3 = {
+  draws: `null::bigint as draw_round, null::integer as draw_delay, null::text as seal_key,
+    null::timestamptz as sealed_at, null::text as entries, null::text as seal_note,
+    null::text as result_note, null::bigint as beacon_round, null::text as beacon_signature`,
+  agencies: "null::bigint as book_bytes, null::text as sha256, null::bytea as marks"
+}
 
 /**
- * Begins a statement that reads tables of version 1 as if they had version 2. The inner `draws` and
- * `agencies` are the tables.
+ * Begins a statement that reads tables of an earlier version as if they had the latest. The inner
+ * `draws` and `agencies` are the tables.
  */
-export const VERSION_1_AS_2 = `
-  with draws as (
-    select id, name, agencies, winning_number as fixed_number, recorded_by,
-      null::timestamptz as close_at, null::timestamptz as closes_at,
-      case when recorded_by is not null then winning_number end as winning_number
-    from draws
-  ), agencies as (
-    select *, false as excluded from agencies
-  ), winners as (
-    select bets.* from bets join draws on id = draw and winning_number = number
-  )`
+export const VIEWS: { readonly [version: number]: string } = {
+  1: `
+    with draws as (
+      select id, name, agencies, winning_number as fixed_number, recorded_by,
+        null::timestamptz as close_at, null::timestamptz as closes_at,
+        case when recorded_by is not null then winning_number end as winning_number,
+        ${ADDED_IN_3.draws}
+      from draws
+    ), agencies as (
+      select *, false as excluded, ${ADDED_IN_3.agencies} from agencies
+    ), winners as (
+      select bets.* from bets join draws on id = draw and winning_number = number
+    )`,
+  2: `
+    with draws as (
+      select *, ${ADDED_IN_3.draws} from draws
+    ), agencies as (
+      select *, ${ADDED_IN_3.agencies} from agencies
+    )`
+}

@@ -7,7 +7,7 @@ import { SqlError } from "effect/sql/SqlError"
 import type { Fragment } from "effect/sql/Statement"
 import { missingDraw } from "../AnyDraw.ts"
 import { NotUsable, orRolledBack, type Postgres, reasonOf, settingOf } from "./PostgresClient.ts"
-import { migrations, VERSION_1_AS_2 } from "./PostgresMigrations.ts"
+import { migrations, VIEWS } from "./PostgresMigrations.ts"
 
 const MIGRATIONS_TABLE = "lottery_migrations"
 
@@ -86,10 +86,7 @@ const check = Effect.fnUntraced(function* ({ drawId, sql }: Postgres) {
  * on them begins with.
  */
 export const checkToRead = (postgres: Postgres) =>
-  Effect.map(
-    check(postgres),
-    (version): Fragment => postgres.sql.literal(version === LATEST ? "" : VERSION_1_AS_2)
-  )
+  Effect.map(check(postgres), (version): Fragment => postgres.sql.literal(VIEWS[version] ?? ""))
 
 /** Checks tables that a command changes: only a server updates them. */
 export const checkToAct = Effect.fnUntraced(function* (postgres: Postgres) {

@@ -6,25 +6,34 @@ import { randomUUID } from "node:crypto"
 import { hostname } from "node:os"
 import { Data, Effect, Semaphore } from "effect"
 import type { Agency } from "../../../domain/Agency.ts"
+import type { Beacon } from "../../../domain/seal/Quicknet.ts"
+import { entriesOf, type Seal } from "../../../domain/seal/Seal.ts"
 import { type AgencyProgress, NO_PROGRESS } from "../BetStore.ts"
 import {
   awaitedIn,
+  awaitsSeal,
   closeProblem,
   dueExclusionsOf,
   exclusionsOf,
+  isClosed,
+  keptBecause,
   numberOf,
+  outdatedIn,
   type ProgressOf
 } from "../Closing.ts"
+import { lateSeal } from "../DrawPhase.ts"
 import {
   BookKept,
   CloseNotMoved,
   type DrawTerms,
+  EntriesOutdated,
   type Exclusion,
   type ExclusionProblem,
   ensureSameTerms,
   NotAllFinished,
   NotExcluded,
   NotNumbered,
+  NotSealed,
   OtherNumber,
   type StoredDraw
 } from "../StoredDraw.ts"
@@ -39,6 +48,7 @@ import {
 } from "./PostgresRows.ts"
 
 interface LockedRow extends DrawRow {
+  readonly sealed_by: string | null
   readonly numbered_by: string | null
   readonly recorded_by: string | null
   readonly now: number
@@ -47,7 +57,11 @@ interface LockedRow extends DrawRow {
 type AgencyRow = Pick<AgencyProgress, "bets" | "finished" | "excluded"> & {
   readonly agency: Agency
   readonly is_own: boolean
+  readonly sha256: string | null
 }
+
+/** The steps of a draw that one server takes. */
+type Step = "seal" | "number" | "draw"
 
 /** Decides which agencies are excluded at this time. */
 type Decide = (
@@ -55,6 +69,8 @@ type Decide = (
   progressOf: ProgressOf,
   now: number
 ) => ReadonlyArray<Exclusion> | ExclusionProblem
+
+const MILLIS = 1000
 
 /** An agency finished while it was about to be excluded. */
 class Overtaken extends Data.TaggedError("Overtaken") {}
@@ -70,48 +86,64 @@ export const makeSteps = (postgres: Postgres, notify: Effect.Effect<void>) => {
    * What this server has reported of what it did. It reports each thing once, even if the answer to
    * the call that did it was lost.
    */
-  const reported = new Set<Agency | "number" | "draw">()
-  const isNews = (done: Agency | "number" | "draw"): boolean =>
+  const reported = new Set<Agency | Step>()
+  const isNews = (done: Agency | Step): boolean =>
     !reported.has(done) && reported.add(done).has(done)
 
   /** Returns whether this call did it. Notifies the other servers if so. */
-  const report = (what: "number" | "draw", doneBy: string) =>
+  const report = (what: Step, doneBy: string | null) =>
     doneBy === server && isNews(what) ? Effect.as(notify, true) : Effect.succeed(false)
 
   const transaction = <A, E>(steps: Effect.Effect<A, E>) => orRolledBack(sql.withTransaction(steps))
 
   const toTime = (time: number | undefined) => sql`to_timestamp(${time ?? null}::float8 / 1000)`
 
-  /** Locks the draw; undefined if it has not been opened. */
+  /**
+   * Locks the draw; undefined if it has not been opened. `now` is the time after the wait for the
+   * lock.
+   */
   const lock = Effect.map(
     sql<LockedRow>`
-      select ${drawColumns(sql)}, numbered_by, recorded_by,
-        ${millis(sql, "clock_timestamp()")} as now
-      from draws where name = ${drawId} and agencies is not null for no key update`,
+      select *, ${millis(sql, "clock_timestamp()")} as now
+      from (
+        select ${drawColumns(sql)}, sealed_by, numbered_by, recorded_by
+        from draws where name = ${drawId} and agencies is not null for no key update
+      ) as locked`,
     ([row]) => row && { draw: toDraw(row), ...row }
   )
 
   /** Reads the agencies of a locked draw: books may finish, but other steps wait for the lock. */
   const readAgencies = Effect.map(
     sql<AgencyRow>`
-      select agency, bets, finished, excluded, coalesce(last_write = ${mark}, false) as is_own
+      select agency, bets, finished, excluded, sha256,
+        coalesce(last_write = ${mark}, false) as is_own
       from agencies where draw = ${key}`,
     (rows) => {
       const byAgency = new Map(rows.map((row) => [row.agency, row]))
-      return { rows, progressOf: (agency: Agency) => byAgency.get(agency) ?? NO_PROGRESS }
+      return {
+        rows,
+        progressOf: (agency: Agency) => byAgency.get(agency) ?? NO_PROGRESS,
+        sha256Of: (agency: Agency) => byAgency.get(agency)?.sha256 ?? undefined
+      }
     }
   )
 
   const openDraw = Effect.fnUntraced(function* (requested: DrawTerms) {
-    const { agencies, closeAt, source } = requested
+    const { agencies, closeAt, sealKey, source } = requested
     const number = source._tag === "fixed" ? source.number : null
+    const at = source._tag === "drand" ? source.at : {}
+    const round = "round" in at ? at.round : null
+    const delay = "delaySeconds" in at ? at.delaySeconds : null
     const open = sql`
-      insert into draws (name, agencies, number_from, fixed_number, close_at, closes_at)
-      values (${drawId}, ${integers(agencies)}, ${source._tag}, ${number},
-        ${toTime(closeAt)}, ${toTime(closeAt)})
+      insert into draws
+        (name, agencies, number_from, fixed_number, draw_round, draw_delay, seal_key,
+          close_at, closes_at)
+      values (${drawId}, ${integers(agencies)}, ${source._tag}, ${number}, ${round}, ${delay},
+        ${sealKey ?? null}, ${toTime(closeAt)}, ${toTime(closeAt)})
       on conflict (name) do update set
         agencies = excluded.agencies, number_from = excluded.number_from,
-        fixed_number = excluded.fixed_number,
+        fixed_number = excluded.fixed_number, draw_round = excluded.draw_round,
+        draw_delay = excluded.draw_delay, seal_key = excluded.seal_key,
         close_at = excluded.close_at, closes_at = excluded.closes_at
       where draws.agencies is null`
     const read = sql<DrawRow>`select ${drawColumns(sql)} from draws where name = ${drawId}`
@@ -174,7 +206,39 @@ export const makeSteps = (postgres: Postgres, notify: Effect.Effect<void>) => {
     yield* notify
   }, Effect.uninterruptible)
 
-  const recordNumber = Effect.fnUntraced(function* (winningNumber: number) {
+  const recordEntries = Effect.fnUntraced(function* (seal: Seal) {
+    const record = Effect.gen(function* () {
+      const locked = yield* lock
+      if (locked === undefined) return yield* new NotAllFinished({ missing: [] })
+      const { draw, now, sealed_by } = locked
+      if (isClosed(draw)) return sealed_by
+      const late = lateSeal(drawId, seal, now)
+      if (late !== undefined) return yield* late
+      // Only a discard can change a finished book, and it waits for the lock.
+      const { progressOf, sha256Of } = yield* readAgencies
+      const missing = awaitedIn(draw, progressOf)
+      if (missing.length > 0) return yield* new NotAllFinished({ missing })
+      const outdated = outdatedIn(draw, progressOf, sha256Of, seal.agencies)
+      if (outdated !== undefined) return yield* new EntriesOutdated({ agency: outdated })
+      yield* sql`
+        update draws set
+          sealed_by = ${server}, sealed_at = ${toTime(MILLIS * seal.sealedAt)},
+          entries = ${entriesOf(seal).join("")}
+        where name = ${drawId}`
+      return server
+    })
+    return yield* report("seal", yield* write(transaction(record)))
+  }, Effect.uninterruptible)
+
+  const recordNote = Effect.fnUntraced(function* (kind: "seal" | "result", note: string) {
+    const column = sql(kind === "seal" ? "seal_note" : "result_note")
+    yield* write(
+      sql`update draws set ${column} = ${note} where name = ${drawId} and ${column} is null`
+    )
+    yield* notify
+  }, Effect.uninterruptible)
+
+  const recordNumber = Effect.fnUntraced(function* (winningNumber: number, beacon?: Beacon) {
     const record = Effect.gen(function* () {
       const locked = yield* lock
       if (locked === undefined) return yield* new NotAllFinished({ missing: [] })
@@ -185,9 +249,11 @@ export const makeSteps = (postgres: Postgres, notify: Effect.Effect<void>) => {
       // Only a discard can reopen a finished book, and it waits for the lock.
       const missing = awaitedIn(draw, (yield* readAgencies).progressOf)
       if (missing.length > 0) return yield* new NotAllFinished({ missing })
+      if (awaitsSeal(draw)) return yield* new NotSealed()
       yield* sql`
         update draws set
-          winning_number = ${winningNumber}, numbered_by = ${server}, numbered_at = now()
+          winning_number = ${winningNumber}, numbered_by = ${server}, numbered_at = now(),
+          beacon_round = ${beacon?.round ?? null}, beacon_signature = ${beacon?.signature ?? null}
         where name = ${drawId}`
       return server
     })
@@ -217,9 +283,8 @@ export const makeSteps = (postgres: Postgres, notify: Effect.Effect<void>) => {
   const discardBook = Effect.fnUntraced(
     function* (agency: Agency, act: string) {
       // A shared lock: discards do not wait for each other, but other steps wait for all of them.
-      const [draw] = yield* sql<{ drawn: boolean; numbered: boolean }>`
-        select recorded_by is not null as drawn, numbered_by is not null as numbered
-        from draws where name = ${drawId} for share`
+      const [draw] = yield* sql<DrawRow>`
+        select ${drawColumns(sql)} from draws where name = ${drawId} for share`
       // Waits for the same act on a connection that was lost.
       const begun = yield* sql`
         insert into discards (id, draw, agency, bets) values (${act}, ${key}, ${agency}, 0)
@@ -228,13 +293,13 @@ export const makeSteps = (postgres: Postgres, notify: Effect.Effect<void>) => {
         const [done] = yield* sql<{ bets: number }>`select bets from discards where id = ${act}`
         return done?.bets ?? 0
       }
-      const kept = (because: BookKept["because"]) => new BookKept({ agency, drawId, because })
-      if (draw?.drawn === true) return yield* kept("drawn")
-      if (draw?.numbered === true) return yield* kept("numbered")
+      const because = keptBecause(draw && toDraw(draw), { excluded: false })
+      if (because !== undefined) return yield* new BookKept({ agency, drawId, because })
       const reset = yield* sql`
-        update agencies set bets = 0, finished = false, told = false, edition = edition + 1
+        update agencies set bets = 0, finished = false, told = false, edition = edition + 1,
+          book_bytes = null, sha256 = null, marks = null
         where draw = ${key} and agency = ${agency} and not excluded returning agency`
-      if (reset.length === 0) return yield* kept("excluded")
+      if (reset.length === 0) return yield* new BookKept({ agency, drawId, because: "excluded" })
       const [discarded] = yield* sql<{ bets: number }>`
         with deleted as (
           delete from bets where draw = ${key} and agency = ${agency} returning 1
@@ -254,5 +319,15 @@ export const makeSteps = (postgres: Postgres, notify: Effect.Effect<void>) => {
     return bets
   })
 
-  return { openDraw, exclude, closeIfDue, moveClose, recordNumber, recordDraw, discard }
+  return {
+    openDraw,
+    exclude,
+    closeIfDue,
+    moveClose,
+    recordEntries,
+    recordNote,
+    recordNumber,
+    recordDraw,
+    discard
+  }
 }

@@ -10,16 +10,16 @@ import type { SqlError } from "effect/sql/SqlError"
 import type { Fragment } from "effect/sql/Statement"
 import type { Agency } from "../../../domain/Agency.ts"
 import type { BetBatch } from "../../../domain/BetBatch.ts"
+import type { BookDigest } from "../../../domain/seal/MarkedDigest.ts"
 import {
   type AgencyProgress,
   AlreadyFinished,
-  type AppendOptions,
   BookMismatch,
   Conflict,
   Discarded,
-  Excluded,
-  type FinishOptions
+  Excluded
 } from "../BetStore.ts"
+import type { AppendOptions, FinishOptions } from "../BookOptions.ts"
 import * as CommitMetrics from "../CommitMetrics.ts"
 import type { Postgres } from "./PostgresClient.ts"
 import { columnsOf } from "./PostgresColumns.ts"
@@ -68,6 +68,11 @@ export const makeWriter = (postgres: Postgres, notify: Effect.Effect<void>) => {
     }
   })
 
+  /** Sets the digest of a finished book. */
+  const digestSet = (digest: BookDigest | undefined) => sql`
+    book_bytes = ${digest?.bytes ?? null}::bigint, sha256 = ${digest?.sha256 ?? null}::text,
+    marks = ${digest?.marks ?? null}::bytea`
+
   /** Makes a write of `bets` that is timed and traced. */
   const commit = <A, E>(bets: number, statement: Effect.Effect<A, E>) =>
     Effect.withSpan(write(CommitMetrics.timed(bets, statement)), "Store.commit", {
@@ -91,7 +96,7 @@ export const makeWriter = (postgres: Postgres, notify: Effect.Effect<void>) => {
           with moved as (
             update agencies
             set bets = bets + ${batch.count}, finished = ${last !== undefined},
-              last_write = ${token}
+              last_write = ${token}, ${digestSet(last)}
             where draw = ${openKey} and agency = ${agency} and bets = ${position}
               and not finished and not excluded
               and edition = coalesce(${edition ?? null}::integer, edition)
@@ -123,12 +128,12 @@ export const makeWriter = (postgres: Postgres, notify: Effect.Effect<void>) => {
   const finish = Effect.fnUntraced(function* (
     agency: Agency,
     bets: number,
-    { edition }: FinishOptions
+    { edition, ...digest }: FinishOptions
   ) {
     const statement = (openKey: Fragment) => sql`
-      update agencies set finished = true
-      where draw = ${openKey} and agency = ${agency} and bets = ${bets}
-        and not finished and not excluded
+      update agencies set finished = true, ${digestSet(digest)}
+      where draw = ${key} and agency = ${agency} and bets = ${bets} and not excluded
+        and case when finished then sha256 is null else draw = ${openKey} end
         and edition = coalesce(${edition ?? null}::integer, edition)
       returning agency`
     const diagnose = (row: AgencyRow) => {

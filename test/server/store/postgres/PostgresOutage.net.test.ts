@@ -6,10 +6,8 @@
  */
 import { randomUUID } from "node:crypto"
 import { inspect } from "node:util"
-import * as PgClient from "@effect/sql-pg/PgClient"
 import { expect, it } from "@effect/vitest"
 import { Clock, Effect, Exit, Fiber, Logger, Metric, Redacted, Schema, Scope, Stream } from "effect"
-import * as Reactivity from "effect/reactivity/Reactivity"
 import { TestClock } from "effect/testing"
 import * as ControlClient from "../../../../src/server/operator/control/ControlClient.ts"
 import { BetStore, BetStoreReader } from "../../../../src/server/store/BetStore.ts"
@@ -17,7 +15,7 @@ import * as CommitMetrics from "../../../../src/server/store/CommitMetrics.ts"
 import * as PostgresStore from "../../../../src/server/store/postgres/PostgresStore.ts"
 import * as StoreUrl from "../../../../src/server/store/StoreUrl.ts"
 import { makeProxy, type Verdict } from "../../../support/peers/TcpProxy.ts"
-import { hold, pause, until } from "../../../support/stores/HeldTransaction.ts"
+import { DISCARD, hold, pause, until } from "../../../support/stores/HeldTransaction.ts"
 import {
   describeCluster,
   freshSchema,
@@ -26,6 +24,7 @@ import {
 } from "../../../support/stores/PostgresCluster.ts"
 import { whole } from "../../../support/wholeBook.ts"
 import { bets, bookOf, bytesOf, drawOf, holdDraw } from "../BetStore.conformance.ts"
+import { sealOf } from "../Sealing.conformance.ts"
 
 type Store = BetStore["Service"]
 
@@ -37,6 +36,10 @@ const optionsOf = (url: string): PostgresStore.Options => ({
 /** A server's store that relies on notifications and never polls. */
 const open = (url: string) => PostgresStore.make({ ...optionsOf(url), pollInterval: "1 hour" })
 
+const recordEntries = Effect.fnUntraced(function* (store: Store) {
+  const draw = yield* Effect.flatMap(store.draw, Effect.fromOption)
+  return yield* store.recordEntries(yield* sealOf(store, draw, { sealedAt: 1_692_806_304 }))
+})
 const recordNumber = (store: Store) => store.recordNumber(7574)
 const recordDraw = (store: Store) => store.recordDraw
 const exclude = (store: Store) => store.exclude([2])
@@ -88,7 +91,7 @@ const DONE = {
   update: "UPDATE 1"
 }
 const LOGIN = "SCRAM-SHA-256"
-const NOTIFICATION = "lottery_draws\0default\0"
+const NOTIFICATION = "lottery_changes\0default\0"
 
 /** A fresh schema behind a proxy that loses selected answers. */
 const withProxy = Effect.fnUntraced(function* (cluster: PostgresCluster) {
@@ -137,7 +140,8 @@ const watch = Effect.fnUntraced(function* (store: Store) {
   const look = Effect.gen(function* () {
     const progress = [...(yield* store.progress)]
     const draw = yield* Effect.flatMap(store.draw, Effect.fromOption)
-    seen = JSON.stringify({ progress, draw }, (_key, value) => value ?? null)
+    const evidence = yield* store.evidence
+    seen = JSON.stringify({ progress, draw, evidence }, (_key, value) => value ?? null)
   })
   yield* Effect.forkScoped(Stream.runForEach(store.changes, () => look))
   return (text: string) => untilSo(() => seen.includes(text))
@@ -170,8 +174,11 @@ const changesBy = (
   [other.moveClose(4_000_000_000_123), '"closesAt":4000000000123'],
   [other.moveClose(undefined), '"closesAt":null'],
   [other.exclude([3]), '[3,{"bets":0,"finished":false,"excluded":true'],
+  [recordEntries(other), '"sealedAt":1692806304'],
+  [other.recordNote("seal", "a note"), '"sealed":true'],
   [other.recordNumber(7574), '"winningNumber":7574'],
   [other.recordDraw, '"drawn":true'],
+  [other.recordNote("result", "a result"), '"result":"a result"'],
   [other.told(2), '[2,{"bets":0,"finished":true,"excluded":false,"told":true']
 ]
 
@@ -189,6 +196,8 @@ describeCluster("PostgresStore, while PostgreSQL or the network fails,", (shared
         [DONE.select, store.append(1, 307, bets(1, 307, 2), { last: whole(bets(1, 0, 309)) })],
         [DONE.select, store.append(2, 0, bets(2, 0, 1))],
         [DONE.update, store.finish(2, 1, whole(bets(2, 0, 1)))],
+        [DONE.commit, Effect.map(recordEntries(store), (isFirst) => expect(isFirst).toBe(true))],
+        [DONE.update, store.recordNote("seal", "a note")],
         [DONE.update, store.told(2)]
       ]
       for (const [answer, write] of writes) {
@@ -200,6 +209,11 @@ describeCluster("PostgresStore, while PostgreSQL or the network fails,", (shared
         [1, { bets: 309, finished: true, excluded: false, told: false, edition: 0 }],
         [2, { bets: 1, finished: true, excluded: false, told: true, edition: 0 }]
       ])
+      expect([...(yield* store.digests)]).toEqual([
+        [1, { ...whole(bets(1, 0, 309)), bets: 309 }],
+        [2, { ...whole(bets(2, 0, 1)), bets: 1 }]
+      ])
+      expect((yield* store.evidence).seal).toBe("a note")
       expect(yield* textOf(store, 1)).toBe(bytesOf([bets(1, 0, 309)]))
       expect(yield* textOf(store, 2)).toBe(bytesOf([bets(2, 0, 1)]))
     })
@@ -298,7 +312,7 @@ describeCluster("PostgresStore, while PostgreSQL or the network fails,", (shared
       const servers = [yield* open(way.direct), yield* open(way.url), yield* open(way.direct)]
       yield* servers[0]!.openDraw(drawOf([1]))
       yield* servers[0]!.finish(1, 0, whole())
-      for (const step of [recordNumber, recordDraw]) {
+      for (const step of [recordEntries, recordNumber, recordDraw]) {
         const lost = way.loses(DONE.commit, 1)
         expect(yield* step(servers[1]!)).toBe(true)
         expect(lost()).toBe(1)
@@ -313,6 +327,7 @@ describeCluster("PostgresStore, while PostgreSQL or the network fails,", (shared
     readonly first: unknown
     readonly repeated: unknown
   }>([
+    { name: "entries", act: recordEntries, first: true, repeated: false },
     { name: "number", act: recordNumber, first: true, repeated: false },
     { name: "draw", act: recordDraw, first: true, repeated: false },
     { name: "exclusion", act: exclude, first: [{ agency: 2, bets: 4 }], repeated: [] },
@@ -320,7 +335,7 @@ describeCluster("PostgresStore, while PostgreSQL or the network fails,", (shared
     { name: "new close time", act: moveClose, first: undefined, repeated: undefined },
     { name: "discard", act: discard, first: 4, repeated: 4 }
   ])(
-    "records one $name if the connection is lost anywhere in the transaction",
+    "records the $name once if the connection is lost anywhere in the transaction",
     ({ act, first, name, repeated }) =>
       Effect.gen(function* () {
         for (let [step, isLost] = [0, true]; isLost; step++) {
@@ -330,7 +345,9 @@ describeCluster("PostgresStore, while PostgreSQL or the network fails,", (shared
           yield* other.openDraw(name === "close" ? { ...draw, closeAt: 1 } : draw)
           yield* other.append(2, 0, bets(2, 0, 4))
           yield* other.finish(1, 0, whole())
-          if (name === "number" || name === "draw") yield* other.finish(2, 4, whole(bets(2, 0, 4)))
+          if (["entries", "number", "draw"].includes(name)) {
+            yield* other.finish(2, 4, whole(bets(2, 0, 4)))
+          }
           if (name === "draw") yield* other.recordNumber(7574)
           const lost = way.losesWithin(step)
           expect(yield* act(store)).toEqual(first)
@@ -470,12 +487,15 @@ describeCluster("PostgresStore, while PostgreSQL or the network fails,", (shared
       const store = yield* Effect.provide(PostgresStore.make(optionsOf(url)), layer)
       yield* store.openDraw(drawOf([1]))
       yield* store.append(1, 0, bets(1, 0, 2))
+      const seal = yield* sealOf(store, drawOf([1]))
       yield* cluster.stop("fast")
       const asked: ReadonlyArray<Effect.Effect<unknown, Error>> = [
         store.append(1, 2, bets(1, 2, 2)),
         store.finish(1, 2, whole(bets(1, 0, 2))),
         store.told(1),
         store.openDraw(drawOf([1])),
+        store.recordEntries(seal),
+        store.recordNote("seal", "a note"),
         store.recordNumber(7574),
         store.recordDraw,
         store.discard(1, randomUUID()),
@@ -483,6 +503,8 @@ describeCluster("PostgresStore, while PostgreSQL or the network fails,", (shared
         store.progress,
         store.progressOf(1),
         store.winners,
+        store.digests,
+        store.evidence,
         Stream.runDrain(store.book(1, 0))
       ]
       const reason = `connect ECONNREFUSED 127.0.0.1:${cluster.port}`
@@ -855,20 +877,9 @@ describeCluster("PostgresStore, in a PostgreSQL with other settings,", (shared) 
       const store = yield* open(url)
       yield* store.openDraw(drawOf([1]))
       yield* store.append(1, 0, bets(1, 0, 3), { last: whole(bets(1, 0, 3)) })
-      const other = yield* PgClient.makeClient({ url: Redacted.make(url) }).pipe(
-        Effect.provide(Reactivity.layer)
-      )
-      const waiting = query(url, "select 1 from pg_stat_activity where wait_event_type = 'Lock'")
-      const recording = yield* other.withTransaction(
-        Effect.gen(function* () {
-          yield* other`select id from draws for share`
-          yield* other`update agencies set bets = 0, finished = false, edition = edition + 1`
-          yield* other`delete from bets`
-          const recording = yield* Effect.forkScoped(store.recordNumber(7574))
-          yield* until(Effect.map(waiting, (rows) => rows.length > 0))
-          return recording
-        })
-      )
+      const held = yield* hold(url, ...DISCARD)
+      const recording = yield* held.keepsWaiting(store.recordNumber(7574))
+      yield* held.commit
       expect(yield* Effect.flip(Fiber.join(recording))).toMatchObject({
         _tag: "NotAllFinished",
         missing: [1]

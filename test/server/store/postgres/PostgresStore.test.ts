@@ -11,7 +11,7 @@ import type { ExpectedAgencies } from "../../../../src/domain/Draw.ts"
 import { BetStore, BetStoreReader } from "../../../../src/server/store/BetStore.ts"
 import * as PostgresStore from "../../../../src/server/store/postgres/PostgresStore.ts"
 import { showPostgresUrl } from "../../../../src/server/store/postgres/PostgresUrl.ts"
-import { hold, until } from "../../../support/stores/HeldTransaction.ts"
+import { DISCARD, hold, until } from "../../../support/stores/HeldTransaction.ts"
 import {
   describePostgres,
   freshSchema,
@@ -30,6 +30,7 @@ import {
   storedDraw
 } from "../BetStore.conformance.ts"
 import { closingConformance, finishOrExclude } from "../Closing.conformance.ts"
+import { sealingConformance, sealOf } from "../Sealing.conformance.ts"
 
 const optionsOf = (url: string, drawId = "default"): PostgresStore.Options => ({
   url: Redacted.make(url),
@@ -50,14 +51,6 @@ const ADD_EVA = `
 /** The effect of appending one bet of agency 1 at position 3. */
 const APPEND = ["update agencies set bets = 4 where agency = 1 and bets = 3", ADD_EVA]
 const EVA = "Eva,Díaz,12345678,1999-12-31,12\n"
-
-/** The effect of discarding the book of agency 1. */
-const DISCARD = [
-  "select id from draws for share",
-  `update agencies set bets = 0, finished = false, told = false, edition = edition + 1
-    where agency = 1`,
-  "delete from bets where agency = 1"
-]
 
 /** The effect of recording the number. */
 const RECORD = [
@@ -85,6 +78,7 @@ describePostgres("PostgresStore", (database) => {
   }
   conformance("PostgresStore", stores)
   closingConformance("PostgresStore", stores)
+  sealingConformance("PostgresStore", stores)
 
   /** A store with an open draw of agencies 1 and 2, and with three bets of agency 1. */
   const withThreeBets = Effect.gen(function* () {
@@ -149,7 +143,8 @@ describePostgres("PostgresStore", (database) => {
         })
         expect(yield* query(url, "select migration_id, name from lottery_migrations")).toEqual([
           { migration_id: 1, name: "tables" },
-          { migration_id: 2, name: "steps" }
+          { migration_id: 2, name: "steps" },
+          { migration_id: 3, name: "seal" }
         ])
         for (const [index, store] of three.entries()) {
           yield* store.append(1, index, bets(1, index, 1), {
@@ -230,7 +225,7 @@ describePostgres("PostgresStore", (database) => {
         expect(yield* Effect.flip(attempt)).toMatchObject({
           _tag: "StoreOpenError",
           reason:
-            "its tables have version 7, but this release supports at most 2: use a newer release"
+            "its tables have version 7, but this release supports at most 3: use a newer release"
         })
       }
       expect(yield* query(url, "select count(*)::int4 as bets from bets")).toEqual([{ bets: 3 }])
@@ -628,8 +623,11 @@ describePostgres("PostgresStore", (database) => {
         other.finish(1, 0, whole()),
         other.moveClose(Date.now() + 3_600_000),
         other.exclude([3]),
+        Effect.flatMap(sealOf(other, drawOf([1, 2, 3])), other.recordEntries),
+        other.recordNote("seal", "a note"),
         other.recordNumber(7574),
         other.recordDraw,
+        other.recordNote("result", "a result"),
         other.told(1)
       ]
       let expected = 1
