@@ -2,18 +2,7 @@
  * The lottery itself. It accepts the agencies' books, with one writer per agency, waits at the
  * barrier until every agency has finished, holds the draw once and returns each agency's winners.
  */
-import {
-  Context,
-  Data,
-  Deferred,
-  Effect,
-  Latch,
-  Layer,
-  Option,
-  type Scope,
-  Semaphore,
-  Stream
-} from "effect"
+import { Context, Data, Effect, Latch, Layer, Option, type Scope, Semaphore, Stream } from "effect"
 import { logAction } from "../../domain/ActionLog.ts"
 import type { Agency } from "../../domain/Agency.ts"
 import { type Draw, describeAgencies, type WinningDocuments } from "../../domain/Draw.ts"
@@ -27,8 +16,8 @@ import {
   type StoreBroken,
   type StoreUnavailable
 } from "../store/BetStore.ts"
-import { numberOf } from "../store/Closing.ts"
-import type { DrawMismatch, StoredDraw } from "../store/StoredDraw.ts"
+import type { DrawMismatch, DrawMissed } from "../store/StoredDraw.ts"
+import * as Barrier from "./Barrier.ts"
 import { type BetCounts, Book, type BookConnection, sumOfCounts } from "./Book.ts"
 import { closeIfDue, untilDue } from "./CloseTime.ts"
 import { MAX_COMPARISONS } from "./Comparison.ts"
@@ -36,6 +25,7 @@ import * as DrawLog from "./DrawLog.ts"
 import type { Overview } from "./Overview.ts"
 import { Standings } from "./Standing.ts"
 import { UNLESS_BROKEN } from "./StoreRetry.ts"
+import type * as AgencyEvidence from "./sealed/AgencyEvidence.ts"
 import * as Told from "./Told.ts"
 import * as Upload from "./Upload.ts"
 
@@ -56,6 +46,8 @@ const MAX_DIGESTING = 4
 export interface Winners {
   readonly documents: WinningDocuments
   readonly winningNumber: number
+  /** The signed result with the agency's own line of winners, in a sealed draw. */
+  readonly result: string | undefined
 }
 
 export class Lottery extends Context.Service<
@@ -91,14 +83,19 @@ export class Lottery extends Context.Service<
     /** Bets of all agencies that this server has acknowledged since it started. */
     readonly counts: () => BetCounts
 
+    /** What agencies get to keep of a sealed draw; undefined if the draw has no key. */
+    readonly evidence: AgencyEvidence.AgencyEvidence | undefined
+
     /** Waits for the draw, then returns the agency's own winners. */
-    readonly winnersOf: (agency: Agency) => Effect.Effect<Winners, DamagedBet | Excluded>
+    readonly winnersOf: (
+      agency: Agency
+    ) => Effect.Effect<Winners, DamagedBet | Excluded | DrawMissed>
 
     /** Records that an agency received its winners; retries while the store is unavailable. */
     readonly told: (agency: Agency) => Effect.Effect<void, StoreBroken>
 
     /** Completes when every agency has received its winners, in this run or an earlier one. */
-    readonly allTold: Effect.Effect<void>
+    readonly allTold: Effect.Effect<void, DrawMissed>
 
     /** Reads the store again soon, after an operator has changed it. */
     readonly lookAgain: Effect.Effect<void>
@@ -106,12 +103,14 @@ export class Lottery extends Context.Service<
 >()("lottery/server/Lottery") {
   /** Opens the draw in the store, or continues the stored draw. */
   static readonly layer = (
-    draw: Draw
+    draw: Draw,
+    options: Barrier.Options = {}
   ): Layer.Layer<Lottery, DrawMismatch | StoreUnavailable | StoreBroken, BetStore> =>
-    Layer.effect(Lottery, make(draw))
+    Layer.effect(Lottery, make(draw, options))
 }
 
-const make = Effect.fnUntraced(function* (draw: Draw) {
+const make = Effect.fnUntraced(function* (draw: Draw, options: Barrier.Options) {
+  yield* Barrier.checkKey(draw, options)
   const store = yield* BetStore
   const opened = yield* store.openDraw(draw)
   const expected: ReadonlySet<Agency> = new Set(draw.agencies)
@@ -129,12 +128,6 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
   /** Opened when the draw may be due or the store may have changed. */
   const lookRequested = yield* Latch.make()
   let { closesAt } = opened
-  let hasRecordedDraw = false
-  let isNumberAwaited = false
-  const barrier = yield* Deferred.make<{
-    readonly winningNumber: number
-    readonly documents: ReadonlyMap<Agency, WinningDocuments | DamagedBet>
-  }>()
   const { allTold, noteAllTold, takeOff, told, untoldCount } = yield* Told.make(draw.agencies)
 
   const bookOf = (agency: Agency): Book => {
@@ -205,32 +198,13 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
     yield* noteAllTold
   })
 
-  const openBarrier = Effect.fnUntraced(function* (winningNumber: number) {
-    const documents = new Map<Agency, WinningDocuments | DamagedBet>()
-    for (const [agency, bets] of yield* store.winners) {
-      const own = bets instanceof DamagedBet ? bets : Array.from(bets, ({ document }) => document)
-      documents.set(agency, own)
-    }
-    if (hasRecordedDraw) yield* DrawLog.drawn(yield* store.progress, documents)
-    yield* Deferred.succeed(barrier, { winningNumber, documents })
-  })
-
-  /** Records the number and the draw; then opens the barrier. */
-  const record = Effect.fn("Lottery.draw")(function* (winningNumber: number) {
-    yield* store.recordNumber(winningNumber)
-    // From now on no book changes, but one may have been discarded and its agency excluded.
-    yield* applyProgress(yield* store.progress)
-    if (yield* store.recordDraw) hasRecordedDraw = true
-    yield* openBarrier(winningNumber)
-    yield* Effect.annotateCurrentSpan("lottery.agencies", draw.agencies.length - excluded.size)
-  })
-
-  /** Holds the draw if its number is known. */
-  const holdDraw = Effect.fnUntraced(function* (stored: StoredDraw) {
-    const winningNumber = numberOf(stored)
-    if (winningNumber !== undefined) return yield* record(winningNumber)
-    if (!isNumberAwaited) yield* DrawLog.waitingForNumber
-    isNumberAwaited = true
+  const barrier = yield* Barrier.make({
+    ...options,
+    draw,
+    opened,
+    standings,
+    applyProgress: Effect.flatMap(store.progress, applyProgress),
+    lookAgain: lookRequested.open
   })
 
   /** Reads the store again and holds the draw if it is due. */
@@ -240,7 +214,7 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
     closesAt = stored.closesAt
     yield* closeIfDue(store, closesAt)
     yield* applyProgress(yield* store.progress)
-    if (standings.allFinished() && !(yield* Deferred.isDone(barrier))) yield* holdDraw(stored)
+    yield* barrier.advance(stored, standings.allFinished())
   }).pipe(
     Effect.tapError((error) => logAction("sorteo", "fail", { error: error.message })),
     Effect.retry(UNLESS_BROKEN),
@@ -267,7 +241,7 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
 
   const watch = Effect.fnUntraced(function* (agency: Agency, connection: BookConnection) {
     // No book is discarded after the draw, so the store is not read.
-    if (!(yield* Deferred.isDone(barrier))) {
+    if (!barrier.isHeld()) {
       // An agency may wait for the draw even if the store is unavailable.
       const seen = yield* Effect.option(noteCurrentEdition(agency))
       if (Option.exists(seen, (found) => found.excluded)) return yield* new Excluded({ agency })
@@ -284,14 +258,16 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
   for (const [agency, found] of progress) if (found.excluded) yield* noteExcluded(agency)
   yield* applyProgress(progress)
   yield* DrawLog.opened(draw.id, opened, standings.now(), progress)
-  if (opened.drawn) yield* openBarrier(opened.winningNumber!)
+  yield* barrier.start
   if (standings.allFinished()) yield* lookRequested.open
 
   yield* Effect.forkScoped(Stream.runForEach(store.changes, () => lookRequested.open))
-  /** Waits until a look is requested or, with a close time, until that time. */
-  const untilNextLook = Effect.gen(function* () {
-    if (closesAt === undefined || standings.allFinished()) return yield* lookRequested.await
-    yield* Effect.raceFirst(lookRequested.await, untilDue(closesAt))
+  /** Waits until a look is requested or a time of the draw comes. */
+  const untilNextLook = Effect.suspend(() => {
+    const closing = standings.allFinished() ? undefined : closesAt
+    const times = [closing, barrier.missedAt()].filter((time) => time !== undefined)
+    if (times.length === 0) return lookRequested.await
+    return Effect.raceFirst(lookRequested.await, untilDue(Math.min(...times)))
   })
   yield* untilNextLook.pipe(
     Effect.andThen(lookRequested.close),
@@ -308,13 +284,9 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
     watch,
     standings,
     overview: () => ({
-      state: Deferred.isDoneUnsafe(barrier)
-        ? "drawn"
-        : !standings.allFinished()
-          ? "taking bets"
-          : isNumberAwaited
-            ? "waiting for the number"
-            : "closed",
+      state: barrier.phase(),
+      round: barrier.round()?.round,
+      roundAt: barrier.round()?.at,
       expected: draw.agencies.length,
       finished: standings.now().finished,
       excluded: excluded.size,
@@ -324,15 +296,16 @@ const make = Effect.fnUntraced(function* (draw: Draw) {
     activityOf: (agency) => books.get(agency),
     counts: () => sumOfCounts(books.values()),
     winnersOf: Effect.fnUntraced(function* (agency) {
-      const { documents: all, winningNumber } = yield* Deferred.await(barrier)
+      const { documents: all, resultOf, winningNumber } = yield* barrier.held
       // An empty list would mean that the agency took part and has no winners.
       yield* refuseExcluded(agency)
       const documents = all.get(agency) ?? []
       if (documents instanceof DamagedBet) return yield* documents
-      return { documents, winningNumber }
+      return { documents, winningNumber, result: resultOf(agency) }
     }),
+    evidence: barrier.evidence,
     told,
-    allTold,
+    allTold: Effect.andThen(barrier.held, allTold),
     lookAgain: Effect.asVoid(lookRequested.open)
   })
 })

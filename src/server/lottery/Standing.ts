@@ -38,6 +38,11 @@ export class Standings {
     return this.unfinished.has(agency)
   }
 
+  /** The agencies that the draw waits for. */
+  awaited(): ReadonlyArray<Agency> {
+    return [...this.unfinished]
+  }
+
   readonly finish = (agency: Agency): Effect.Effect<unknown> =>
     Effect.suspend(() => (this.unfinished.delete(agency) ? this.announce : Effect.void))
 

@@ -9,6 +9,7 @@ import type * as RpcClient from "effect/rpc/RpcClient"
 import * as RpcTest from "effect/rpc/RpcTest"
 import { ActionLine } from "../../../src/domain/ActionLog.ts"
 import { Draw, type ExpectedAgencies, fixedNumber } from "../../../src/domain/Draw.ts"
+import { type SealKey, showKey } from "../../../src/protocol/notes/SignedNote.ts"
 import { Identity } from "../../../src/server/admission/Identity.ts"
 import { Memory, MessageMemory } from "../../../src/server/admission/MessageMemory.ts"
 import { Refusals } from "../../../src/server/admission/Refusals.ts"
@@ -58,6 +59,7 @@ const QUIET_TURNS = 20
 
 export class ModelMachine {
   private readonly draw: Draw
+  private readonly sealKey: SealKey | undefined
   private readonly flaws: Flaws
   private readonly disk: CrashDisk.CrashDisk
   private readonly peers = new Set<ModelPeer>()
@@ -71,9 +73,13 @@ export class ModelMachine {
     agencies: ExpectedAgencies,
     winningNumber: number,
     flaws: Flaws = {},
-    terms: Partial<Pick<Draw, "source" | "closeAt">> = {}
+    terms: Partial<Pick<Draw, "source" | "closeAt">> = {},
+    sealKey?: SealKey
   ) {
-    this.draw = new Draw({ id: "default", agencies, source: fixedNumber(winningNumber), ...terms })
+    const sealed = sealKey && { sealKey: showKey(sealKey.verifier) }
+    const source = fixedNumber(winningNumber)
+    this.draw = new Draw({ id: "default", agencies, source, ...terms, ...sealed })
+    this.sealKey = sealKey
     this.flaws = flaws
     this.disk = CrashDisk.make(FOLDER, flaws.ignoreSyncs)
   }
@@ -94,7 +100,7 @@ export class ModelMachine {
     const lotteryLayer = Layer.effect(
       Lottery,
       Effect.map(Lottery, (lottery) => (flaws.lottery ?? same)(lottery))
-    ).pipe(Layer.provide(Lottery.layer(this.draw)))
+    ).pipe(Layer.provide(Lottery.layer(this.draw, { sealKey: this.sealKey, drandUrls: [] })))
     const logger = Logger.make<unknown, void>(({ message }) => {
       for (const part of Array.isArray(message) ? message : [message]) {
         if (part instanceof ActionLine) this.log.push(part.toString())
