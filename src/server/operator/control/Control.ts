@@ -8,7 +8,7 @@ import * as Rpc from "effect/rpc/Rpc"
 import * as RpcGroup from "effect/rpc/RpcGroup"
 import { Agency } from "../../../domain/Agency.ts"
 import { BetNumber } from "../../../domain/Bet.ts"
-import { DrawId } from "../../../domain/Draw.ts"
+import { DrawId, Round } from "../../../domain/Draw.ts"
 import { DrawStanding } from "../DrawStanding.ts"
 
 /** The act is not possible, or the store failed. `code` is the tag of the error. */
@@ -52,7 +52,13 @@ export const Control = RpcGroup.make(
     error: ActFailed
   }),
   /** Records the winning number once every book is closed. */
-  Rpc.make("Announce", { payload: { ...to, winningNumber: BetNumber }, error: ActFailed })
+  Rpc.make("Announce", { payload: { ...to, winningNumber: BetNumber }, error: ActFailed }),
+  /** Records the number that follows from the round of drand; returns it. */
+  Rpc.make("AnnounceBeacon", {
+    payload: { ...to, round: Round, signature: Schema.String },
+    success: BetNumber,
+    error: ActFailed
+  })
 )
 export type Acts = RpcGroup.Rpcs<typeof Control>
 

@@ -7,6 +7,7 @@ import { type DrawId, showTime } from "../../../domain/Draw.ts"
 import { NoSuchAgency } from "../../store/StoredDraw.ts"
 import type { OperatorWrites } from "../../store/StoreUrl.ts"
 import { ActFailed, Control } from "./Control.ts"
+import * as NumberActs from "./NumberActs.ts"
 
 export interface Place {
   readonly draw: DrawId
@@ -31,6 +32,7 @@ const ATTRIBUTES: Readonly<Record<string, string>> = {
   agencia: "lottery.agency",
   cantidad: "lottery.bets",
   closes_at: "lottery.closes_at",
+  round: "lottery.round",
   winning_number: "lottery.winning_number"
 }
 
@@ -109,8 +111,23 @@ export const make = ({ changed, draw, log, store }: Place) => {
         action: "number_announced",
         // Without a number that is refused: announced too early, it may be the one that wins later.
         fields: {},
-        run: Effect.asVoid(store.recordNumber(winningNumber)),
+        run: Effect.gen(function* () {
+          yield* NumberActs.checkNumber(yield* store.draw)
+          yield* store.recordNumber(winningNumber)
+        }),
         result: () => ({ winning_number: winningNumber })
+      }),
+    AnnounceBeacon: ({ draw: asked, round, signature }) =>
+      execute(asked, {
+        action: "number_announced",
+        fields: { round },
+        run: Effect.gen(function* () {
+          const beacon = { round, signature }
+          const winningNumber = yield* NumberActs.checkBeacon(draw, yield* store.draw, beacon)
+          yield* store.recordNumber(winningNumber, beacon)
+          return winningNumber
+        }),
+        result: (winningNumber) => ({ winning_number: winningNumber })
       })
   })
 }
