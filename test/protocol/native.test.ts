@@ -159,6 +159,34 @@ describe("a control message", () => {
     expect(Result.isFailure(decodeReply(betsFrame(0, 1, GOOD)))).toBe(true)
   })
 
+  const FINISHED = { _tag: "Finished", bets: 0, sha256: "a".repeat(64) }
+  const WAITING = { _tag: "Waiting", finished: 1, expected: 2 }
+  const WINNERS = { _tag: "Winners", number: 7574, documents: ["10"], more: false }
+
+  it.each([
+    ["a receipt", FINISHED, { receipt: "lottery-receipt/v1 …\n" }],
+    ["two proofs", WAITING, { seal: ["c2sp.org/tlog-proof@v1\n", "…"] }],
+    ["a result", WINNERS, { result: "lottery-result/v1 …\n" }]
+  ])("of a server may have, in a sealed draw, %s", (_what, plain, sealed) => {
+    for (const message of [plain, { ...plain, ...sealed }]) {
+      const decoded = Result.getOrThrow(decodeReply(controlFrame(message)))
+      expect(readControl(Result.getOrThrow(Frames.encodeNativeReply(decoded)))).toEqual(message)
+      // A client ignores the keys of servers to come, as older ones ignore these.
+      const grown = decodeReply(controlFrame({ ...message, tomorrow: [1] }))
+      expect(Result.getOrThrow(grown)).toEqual(decoded)
+    }
+  })
+
+  it.each([
+    ["a receipt that is null", FINISHED, { receipt: null }],
+    ["one proof", WAITING, { seal: ["…"] }],
+    ["three proofs", WAITING, { seal: ["…", "…", "…"] }],
+    ["a proof that is a number", WAITING, { seal: ["…", 1] }],
+    ["a result with half a character", WINNERS, { result: "\ud800" }]
+  ])("of a server is refused: %s", (_what, plain, more) => {
+    expect(Result.isFailure(decodeReply(controlFrame({ ...plain, ...more })))).toBe(true)
+  })
+
   it("may be a rejection with an unknown code, which is final", () => {
     const rejected = { _tag: "Rejected", code: "Tuesday", message: "closed" }
     expect(Result.getOrThrow(decodeReply(controlFrame(rejected)))).toMatchObject(rejected)
@@ -168,7 +196,19 @@ describe("a control message", () => {
   it.each([
     [true, ["Gap", "Conflict", "StoreUnavailable", "Busy", "Timeout", "ShuttingDown"]],
     [false, ["Malformed", "TooLarge", "WrongDraw", "UnknownAgency", "Unauthorized", "InvalidBet"]],
-    [false, ["BookMismatch", "NotFinished", "AlreadyFinished", "Superseded", "busy", ""]]
+    [
+      false,
+      [
+        "Excluded",
+        "Missed",
+        "BookMismatch",
+        "NotFinished",
+        "AlreadyFinished",
+        "Superseded",
+        "busy",
+        ""
+      ]
+    ]
   ] as const)(
     "says with its code whether a client may begin again: %s after %s",
     (isRetryable, codes) => {

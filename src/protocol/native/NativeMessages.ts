@@ -75,25 +75,37 @@ export class Ack extends Schema.TaggedClass<Ack>()("Ack", { bets: Count }) {}
 /** The agency's book is finished. */
 export class Finished extends Schema.TaggedClass<Finished>()("Finished", {
   bets: Count,
-  sha256: Sha256
+  sha256: Sha256,
+  /** The signed receipt, in a sealed draw. */
+  receipt: Schema.optionalKey(Text)
 }) {}
 
 /** Reports how many of the expected agencies have finished. */
 export class Waiting extends Schema.TaggedClass<Waiting>()("Waiting", {
   finished: Count,
-  expected: PositiveCount
+  expected: PositiveCount,
+  /**
+   * The proofs of the seal's first entry and of the agency's book, once in each connection, as soon
+   * as the draw is sealed.
+   */
+  seal: Schema.optionalKey(Schema.Tuple([Text, Text]))
 }) {}
 
-/** Documents of the agency's winning bets; with `more`, another message follows. */
+/**
+ * Documents of the agency's winning bets; with `more`, another message follows. The first one has
+ * the signed result of a sealed draw.
+ */
 export class Winners extends Schema.TaggedClass<Winners>()("Winners", {
   number: BetNumber,
   documents: Schema.Array(Document),
-  more: Schema.Boolean
+  more: Schema.Boolean,
+  result: Schema.optionalKey(Text)
 }) {}
 
 /** The rejection codes after which a client must not retry. */
 export const FINAL_CODES = [
   "Excluded",
+  "Missed",
   "Malformed",
   "TooLarge",
   "WrongDraw",

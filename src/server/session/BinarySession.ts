@@ -16,7 +16,7 @@ const dialect: CourseSession.BookDialect = {
   stored: Result.getOrThrow(Binary.encodeBinaryAnswer(true)),
   // After the last packet the bytes of a refusal would mean that the agency has no winners.
   refused: (_reason, isFinished) => (isFinished ? undefined : REFUSED),
-  winners: encodeOnce(Binary.encodeBinaryWinners)
+  winners: encodeOnce(({ documents }) => Binary.encodeBinaryWinners(documents))
 }
 
 export const run = (peer: Peer) => CourseSession.run(peer, dialect)

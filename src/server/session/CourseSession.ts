@@ -73,6 +73,7 @@ const converse = Effect.fnUntraced(function* (conversation: Conversation, dialec
   yield* takeQuestion(conversation, next.agency)
   yield* tellWinners(peer, next.agency, {
     meanwhile: Effect.never,
+    before: Effect.void,
     winners: dialect.winners,
     closes: false
   })

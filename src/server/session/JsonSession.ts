@@ -14,7 +14,9 @@ const dialect: CourseSession.BookDialect = {
   }),
   stored: Result.getOrThrow(Json.encodeJsonReply(new Json.ChunkProcessed())),
   refused: (reason) => Result.getOrThrow(Json.encodeJsonReply(new Json.ChunkRejected({ reason }))),
-  winners: encodeOnce((documents) => Json.encodeJsonReply(new Json.InformWinners({ documents })))
+  winners: encodeOnce(({ documents }) =>
+    Json.encodeJsonReply(new Json.InformWinners({ documents }))
+  )
 }
 
 export const run = (peer: Peer) => CourseSession.run(peer, dialect)

@@ -228,16 +228,21 @@ const finish = Effect.fnUntraced(function* (
 ) {
   yield* upload.finish(bets, sha256)
   conversation.isFinished = true
-  yield* send(conversation.peer, new Native.Finished({ bets, sha256 }))
+  const { evidence } = yield* Lottery
+  const receipt = evidence && { receipt: evidence.receiptOf(upload.agency, { bets, sha256 }) }
+  yield* send(conversation.peer, new Native.Finished({ bets, sha256, ...receipt }))
 }, Effect.uninterruptible)
 
-/** Sends an agency the number of finished agencies as it changes, then its winners. */
+/**
+ * Sends an agency the number of finished agencies as it changes, the proofs of the seal as soon as
+ * there is one, then its winners.
+ */
 const awaitWinners = Effect.fnUntraced(function* (
   peer: Peer,
   agency: number,
   onWinners: () => void
 ) {
-  const { standings } = yield* Lottery
+  const { evidence, standings } = yield* Lottery
   const sendStanding = Effect.gen(function* () {
     if (!standings.hasFinished(agency)) {
       const unfinished = `agency ${agency} has not finished its book, or the book was discarded`
@@ -254,24 +259,33 @@ const awaitWinners = Effect.fnUntraced(function* (
     yield* Effect.timeoutOption(standings.changedFrom(sent), UNCHANGED_STANDING_DELAY)
     sent = yield* sendStanding
   })
+  const sendSeal =
+    evidence === undefined
+      ? Effect.void
+      : Effect.flatMap(evidence.proofsOf(agency), (seal) =>
+          send(peer, new Native.Waiting({ ...standings.now(), seal }))
+        )
   yield* tellWinners(peer, agency, {
     meanwhile: Effect.forever(sendRepeatedly),
-    winners: (...winners) => {
+    before: sendSeal,
+    winners: (winners) => {
       onWinners()
-      return winnersFrames(...winners)
+      return winnersFrames(winners)
     },
     closes: true
   })
 })
 
 /** Encodes the winners in as many messages as they need; at least one. */
-const winnersFrames = encodeOnce((documents, number) => {
+const winnersFrames = encodeOnce(({ documents, result, winningNumber: number }) => {
   const messages: Array<Native.Winners> = []
   let start = 0
   do {
     const end = start + DOCUMENTS_PER_MESSAGE
     const more = end < documents.length
-    messages.push(new Native.Winners({ number, documents: documents.slice(start, end), more }))
+    const signed = start === 0 && result !== undefined && { result }
+    const own = documents.slice(start, end)
+    messages.push(new Native.Winners({ number, documents: own, more, ...signed }))
     start = end
   } while (start < documents.length)
   return Result.map(Result.all(messages.map(Frames.encodeNativeReply)), Buffer.concat)

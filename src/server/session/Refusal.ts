@@ -17,6 +17,7 @@ import type { BookDiffers } from "../lottery/Comparison.ts"
 import type { UnknownAgency } from "../lottery/Lottery.ts"
 import type { DigestMismatch, Upload } from "../lottery/Upload.ts"
 import type * as BetStore from "../store/BetStore.ts"
+import type { DrawMissed } from "../store/StoredDraw.ts"
 
 /** A reason that comes from the session itself. */
 export class Objection extends Data.TaggedError("Objection")<{
@@ -43,6 +44,7 @@ export type Reason =
   | BetStore.DamagedBet
   | BetStore.StoreUnavailable
   | BetStore.StoreBroken
+  | DrawMissed
 
 export class Refusal extends Data.TaggedError("Refusal")<{
   readonly reason: Reason
@@ -67,6 +69,7 @@ const CODES: Readonly<Record<Exclude<Reason["_tag"], "Objection">, RejectionCode
   // An operator discarded the book: a client that retried would send it again.
   Discarded: "Superseded",
   Excluded: "Excluded",
+  DrawMissed: "Missed",
   Conflict: "Conflict",
   AlreadyFinished: "AlreadyFinished",
   StoreUnavailable: "StoreUnavailable",
@@ -158,19 +161,19 @@ export const noteRefusal = Effect.fnUntraced(function* (
   { ip, isAsking, upload }: Refused,
   { count, reason }: Refusal
 ): Effect.fn.Return<void, never, Refusals> {
-  const agency = "agency" in reason ? reason.agency : undefined
+  const agencia = ("agency" in reason ? reason.agency : undefined) ?? upload?.agency
   const error = reason.message
   const { code, position } = toRejected(reason)
-  yield* (yield* Refusals).note({ reason: code, agency: agency ?? upload?.agency, position })
+  yield* (yield* Refusals).note({ reason: code, agency: agencia, position })
   // An upload that is superseded or discarded is logged as such, even while it waits for winners.
   const isDisconnected = reason._tag === "Superseded" || reason._tag === "Discarded"
   if (isAsking && !(isDisconnected && upload !== undefined)) {
     const posicion = reason._tag === "DamagedBet" ? reason.position : undefined
-    return yield* logAction("consulta_ganadores", "fail", { agencia: agency, posicion, ip, error })
+    return yield* logAction("consulta_ganadores", "fail", { agencia, posicion, ip, error })
   }
   yield* logAction("apuesta_recibida", "fail", {
     cantidad: isDisconnected ? undefined : (count ?? countOf(reason)),
-    agencia: agency ?? upload?.agency,
+    agencia,
     posicion: positionOf(reason, upload?.position() ?? 0),
     ip,
     superseded_by: reason._tag === "Superseded" ? reason.by : undefined,

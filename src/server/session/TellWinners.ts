@@ -8,20 +8,18 @@ import { ConnectionLost } from "../../protocol/PeerConnection.ts"
 import { discardInput, type Peer } from "../admission/Peer.ts"
 import { ServerLimits } from "../admission/ServerLimits.ts"
 import { inTime, WRITTEN_BYTES } from "../admission/Timeouts.ts"
-import { Lottery } from "../lottery/Lottery.ts"
+import { Lottery, type Winners } from "../lottery/Lottery.ts"
+import type { Excluded } from "../store/BetStore.ts"
 
-/** Encodes an agency's winners and the winning number; fails if the dialect cannot. */
-export type EncodeWinners = (
-  documents: WinningDocuments,
-  winningNumber: number
-) => Result.Result<Uint8Array, BadMessage>
+/** Encodes an agency's winners; fails if the dialect cannot. */
+export type EncodeWinners = (winners: Winners) => Result.Result<Uint8Array, BadMessage>
 
 /** Encodes each agency's answer once: repeated requests take no more time or memory for it. */
 export const encodeOnce = (encode: EncodeWinners): EncodeWinners => {
   const made = new WeakMap<WinningDocuments, ReturnType<EncodeWinners>>()
-  return (documents, winningNumber) => {
-    const answer = made.get(documents) ?? encode(documents, winningNumber)
-    made.set(documents, answer)
+  return (winners) => {
+    const answer = made.get(winners.documents) ?? encode(winners)
+    made.set(winners.documents, answer)
     return answer
   }
 }
@@ -69,6 +67,8 @@ const writeToHalfClosed = Effect.fnUntraced(function* ({ connection }: Peer, byt
 interface Telling<E> {
   /** Runs until the draw is held. */
   readonly meanwhile: Effect.Effect<never, E>
+  /** Runs at the same time, and is complete before the winners are sent. */
+  readonly before: Effect.Effect<void, E | Excluded>
   readonly winners: EncodeWinners
   /** Clients of this dialect close once they have their winners; some course clients do not. */
   readonly closes: boolean
@@ -82,7 +82,7 @@ interface Telling<E> {
 export const tellWinners = Effect.fnUntraced(function* <E>(
   peer: Peer,
   agency: Agency,
-  { closes, meanwhile, winners }: Telling<E>
+  { before, closes, meanwhile, winners }: Telling<E>
 ) {
   const lottery = yield* Lottery
   const { connection, ip, memory } = peer
@@ -94,13 +94,14 @@ export const tellWinners = Effect.fnUntraced(function* <E>(
     isHalfClosed = true
     return Effect.forever(probe)
   })
-  const { documents, winningNumber } = yield* Effect.raceAllFirst([
-    lottery.winnersOf(agency),
+  const [own] = yield* Effect.raceAllFirst([
+    Effect.all([lottery.winnersOf(agency), before], { concurrency: "unbounded" }),
     connection.lost,
     watch,
     meanwhile
   ])
-  const bytes = yield* Effect.fromResult(winners(documents, winningNumber))
+  const { documents } = own
+  const bytes = yield* Effect.fromResult(winners(own))
   const send = Effect.suspend(() =>
     isHalfClosed ? writeToHalfClosed(peer, bytes) : connection.write(bytes)
   )

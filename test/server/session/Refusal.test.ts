@@ -15,6 +15,7 @@ import { UnknownAgency } from "../../../src/server/lottery/Lottery.ts"
 import { DigestMismatch } from "../../../src/server/lottery/Upload.ts"
 import { noteRefusal, Refusal, toRejected } from "../../../src/server/session/Refusal.ts"
 import * as BetStore from "../../../src/server/store/BetStore.ts"
+import { DrawMissed } from "../../../src/server/store/StoredDraw.ts"
 
 const agency = 1
 const draw = new Draw({ id: "default", agencies: [2], source: fixedNumber(1) })
@@ -42,6 +43,7 @@ const permanent = [
   new DigestMismatch({ agency, bets: 1 }),
   new BetStore.AlreadyFinished({ agency, bets: 1 }),
   new Superseded({ agency, by: "10.0.0.1" }),
+  new DrawMissed({ drawId: "default", round: 1000 }),
   new BetStore.Discarded({ agency })
 ]
 

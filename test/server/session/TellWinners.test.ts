@@ -10,13 +10,14 @@ import {
 import { encodeOnce, sendInTurn } from "../../../src/server/session/TellWinners.ts"
 
 const DOCUMENTS = ["10"]
+const DRAWN = { winningNumber: 7574, result: undefined }
 
 describe("the answer to an agency", () => {
   it("is encoded once per agency", () => {
     let made = 0
     const answerOf = encodeOnce(() => Result.succeed(Uint8Array.of(++made)))
-    const [one, other] = [["10"], ["10"]]
-    expect([one, other, one, other].map((documents) => answerOf(documents, 7574))).toEqual(
+    const [one, other] = [["10"], ["10"]].map((documents) => ({ documents, ...DRAWN }))
+    expect([one, other, one, other].map((winners) => winners && answerOf(winners))).toEqual(
       [1, 2, 1, 2].map((count) => Result.succeed(Uint8Array.of(count)))
     )
   })
