@@ -8,12 +8,14 @@ import * as JsonConversation from "../../client/conversation/JsonConversation.ts
 import * as NativeConversation from "../../client/conversation/NativeConversation.ts"
 import { logAction } from "../../domain/ActionLog.ts"
 import { isLoopback } from "../../protocol/Loopback.ts"
+import { showKey } from "../../protocol/notes/SignedNote.ts"
 import * as ClientProgress from "../log/ClientProgress.ts"
 import { whileDrawn } from "../log/StatusLine.ts"
 import * as Purpose from "../process/Purpose.ts"
 import * as AgencyBook from "../settings/AgencyBook.ts"
 import * as ClientTls from "../settings/ClientTls.ts"
 import { LogLevelFlag } from "../settings/LogSettings.ts"
+import * as SealEvidence from "../settings/SealEvidence.ts"
 import * as Setting from "../settings/Setting.ts"
 import * as SettingText from "../settings/SettingText.ts"
 import * as SingleBet from "../settings/SingleBet.ts"
@@ -91,6 +93,7 @@ export const settings = {
     schema: SettingText.Token,
     secret: true
   }),
+  seal: SealEvidence.settings,
   tls: ClientTls.settings,
   bet: SingleBet.settings
 }
@@ -101,7 +104,7 @@ const invalid = (message: string) => new CliError.ValidationError({ message })
 
 /** Refuses flags that would have no effect. */
 const refuseUnused = Effect.fnUntraced(function* (given: Given) {
-  const { bet, bets, dialect, draw, maxRejects, rejects, token } = given
+  const { bet, bets, dialect, draw, maxRejects, rejects, seal, token } = given
   if (Option.isSome(bets) && SingleBet.hasFlag(bet)) {
     return yield* invalid(
       "expected a book (--bets or LOTTERY_BETS) or the flags of a single bet, got both"
@@ -114,6 +117,14 @@ const refuseUnused = Effect.fnUntraced(function* (given: Given) {
     return yield* invalid(
       `token needs the native dialect; with ${dialect} use a certificate (--tls-cert)`
     )
+  }
+  if (Option.isSome(seal.key) && dialect !== "native") {
+    return yield* invalid(
+      `seal-vkey needs the native dialect; ${dialect} has no receipts and proofs`
+    )
+  }
+  if (Option.isSome(seal.evidence) && Option.isNone(seal.key)) {
+    return yield* invalid("evidence needs --seal-vkey, the key that verifies what is kept")
   }
   if (maxRejects.hasFlag && Option.isNone(rejects)) {
     return yield* invalid("max-rejects needs --rejects, the file for the bad lines")
@@ -133,8 +144,11 @@ const makeConversation = Effect.fnUntraced(function* (given: Given) {
   const { agency, dialect, draw, packetBytes, token } = given
   switch (dialect) {
     case "native": {
-      const proof = Option.getOrUndefined(yield* token.value)
-      return NativeConversation.make(agency, yield* draw.value, proof)
+      const drawId = yield* draw.value
+      return NativeConversation.make(agency, drawId, {
+        token: Option.getOrUndefined(yield* token.value),
+        vigilance: yield* SealEvidence.make(given.seal, { agency, draw: drawId })
+      })
     }
     case "binary":
       return BinaryConversation.make(agency, yield* packetBytes.value)
@@ -190,6 +204,7 @@ export const client = Command.make(
       batch_max_amount: batchSize,
       dialect,
       draw: isNative ? yield* given.draw.value : undefined,
+      seal_vkey: Option.getOrUndefined(Option.map(given.seal.key, showKey)),
       tls: tls !== undefined
     })
     const opening = AgencyBook.open({ ...given, batchSize }, conversation)

@@ -14,6 +14,8 @@ type Reading<A, E> = Stream.Stream<A, E, FileSystem.FileSystem>
 
 export interface Book {
   readonly total: number
+  /** The length of its canonical rows. */
+  readonly bytes: number
   /** The SHA-256 of its canonical rows, as 64 lowercase hex digits. */
   readonly sha256: string
   /** The current bets in order, in non-empty batches that fit the dialect. */
@@ -67,7 +69,13 @@ export const fromBet = Effect.fnUntraced(function* (
   }
   const batch = BetBatch.fromBets([bet])
   const sha256 = createHash("sha256").update(batch.bytes).digest("hex")
-  return { total: 1, sha256, batches: Stream.succeed(batch), placeOf: () => Effect.undefined }
+  return {
+    total: 1,
+    bytes: batch.byteLength,
+    sha256,
+    batches: Stream.succeed(batch),
+    placeOf: () => Effect.undefined
+  }
 })
 
 /** Consecutive bets of a book. */

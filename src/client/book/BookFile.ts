@@ -115,6 +115,7 @@ export const open = Effect.fn("BookFile.open")(function* (file: string, given: F
 
   const book: Book = {
     total,
+    bytes,
     sha256: hash.digest("hex"),
     batches: Stream.unwrap(
       Effect.map(versionOf(file, name), (now) =>

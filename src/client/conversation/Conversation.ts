@@ -6,6 +6,7 @@ import type { WinningDocuments } from "../../domain/Draw.ts"
 import type { BadMessage } from "../../protocol/BytesCodec.ts"
 import { type Book, type BookFailure, endOf, type PositionedBatch } from "../book/Book.ts"
 import type { DialectCheck } from "../book/BookParser.ts"
+import type { BrokenPromise } from "../evidence/BrokenPromise.ts"
 import type { ServerAddress, ServerFailure } from "../ServerFailure.ts"
 import type { UploadProgress } from "../UploadProgress.ts"
 import type { AnotherBook, BookGone } from "./StoredBook.ts"
@@ -16,7 +17,13 @@ export interface Servers {
   readonly winnersServer: ServerAddress
 }
 
-export type ConversationError = ServerFailure | BookFailure | AnotherBook | BookGone | BadMessage
+export type ConversationError =
+  | ServerFailure
+  | BookFailure
+  | AnotherBook
+  | BookGone
+  | BadMessage
+  | BrokenPromise
 
 export interface Conversation {
   readonly check: DialectCheck

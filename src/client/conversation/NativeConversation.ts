@@ -2,7 +2,7 @@
  * An agency's conversation in the native dialect (docs/wire.md, "Native"). It resumes after the
  * bets that the server has stored, waits for the draw, and reconnects if the connection is lost.
  */
-import { Effect } from "effect"
+import { Clock, Effect } from "effect"
 import { logAction } from "../../domain/ActionLog.ts"
 import type { Agency } from "../../domain/Agency.ts"
 import type { DrawId, WinningDocuments } from "../../domain/Draw.ts"
@@ -10,6 +10,7 @@ import { MAX_FRAME_BYTES } from "../../protocol/Limits.ts"
 import { maxRowBytes } from "../../protocol/native/NativeFrames.ts"
 import * as Native from "../../protocol/native/NativeMessages.ts"
 import * as Book from "../book/Book.ts"
+import * as DrawWatch from "../evidence/DrawWatch.ts"
 import { reconnecting } from "../Reconnect.ts"
 import { connect, type ServerConnection } from "../ServerConnection.ts"
 import { BadAnswer, Refused, unexpected } from "../ServerFailure.ts"
@@ -26,9 +27,11 @@ interface Participation {
   readonly token?: string | undefined
   readonly book: Book.Book
   readonly progress: UploadProgress
+  /** Holds the operator of a sealed draw to its promises; undefined without the operator's key. */
+  readonly watch?: DrawWatch.DrawWatch | undefined
 }
 
-/** Sends the bets that are not stored yet, and finishes the book. */
+/** Sends the bets that are not stored yet. */
 const deliver = Effect.fnUntraced(function* (
   server: NativeServer.NativeServer,
   { agency, book, progress }: Participation,
@@ -49,29 +52,44 @@ const deliver = Effect.fnUntraced(function* (
           )
     )
   )
+})
+
+/** Finishes the book; `isFinished` says that it is already, and that only a receipt is missing. */
+const finish = Effect.fnUntraced(function* (
+  server: NativeServer.NativeServer,
+  { book, watch }: Participation,
+  isFinished: boolean
+) {
   const { sha256, total } = book
+  const askedMillis = yield* Clock.currentTimeMillis
   yield* server.send(new Native.Finish({ bets: total, sha256 }))
   const finished = yield* server.receiveOnly(Native.Finished)
-  if (finished.bets === total && finished.sha256 === sha256) return
-  return yield* new BadAnswer({
-    reason: `it finished a different book of ${finished.bets} bets`
-  })
+  if (finished.bets !== total || finished.sha256 !== sha256) {
+    return yield* new BadAnswer({
+      reason: `it finished a different book of ${finished.bets} bets`
+    })
+  }
+  yield* watch?.finished(finished, isFinished ? undefined : askedMillis) ?? Effect.void
 })
 
 /** Asks for the agency's winners and waits for the draw. */
 const awaitWinners = Effect.fnUntraced(function* (
   server: NativeServer.NativeServer,
-  progress: UploadProgress
+  { progress, watch }: Participation
 ) {
   yield* server.send(new Native.AwaitWinners({}))
   const documents: Array<string> = []
+  let areFirst = true
   for (;;) {
     const answer = yield* server.receive
     switch (answer._tag) {
       case "Waiting":
         yield* progress.wait(answer)
+        yield* watch?.waiting(answer) ?? Effect.void
         break
       case "Winners":
+        if (areFirst) yield* watch?.drawn(answer) ?? Effect.void
+        areFirst = false
         for (const document of answer.documents) documents.push(document)
         if (!answer.more) return documents satisfies WinningDocuments
         break
@@ -86,7 +104,7 @@ export const converse = Effect.fn("NativeConversation.converse")(function* (
   connection: ServerConnection,
   participation: Participation
 ) {
-  const { agency, book, draw, progress, token } = participation
+  const { agency, book, draw, progress, token, watch } = participation
   const server = NativeServer.make(connection)
   const proof = token !== undefined && { token }
   const { total } = book
@@ -98,23 +116,41 @@ export const converse = Effect.fn("NativeConversation.converse")(function* (
   }
   // Comparing large books takes time.
   yield* progress.reconnect()
+  yield* watch?.connected ?? Effect.void
   yield* StoredBook.check(server, agency, book, welcome, progress.acknowledged)
   yield* progress.resume(welcome.bets)
   if (!welcome.finished) yield* deliver(server, participation, welcome)
+  if (!welcome.finished || watch?.hasReceipt() === false) {
+    yield* finish(server, participation, welcome.finished)
+  }
   yield* progress.finish()
-  return yield* awaitWinners(server, progress)
+  return yield* awaitWinners(server, participation)
 })
 
-export const make = (agency: Agency, draw: DrawId, token?: string): Conversation => ({
+interface Options {
+  readonly token?: string | undefined
+  /** What a sealed draw is checked with. */
+  readonly vigilance?: DrawWatch.Vigilance | undefined
+}
+
+export const make = (
+  agency: Agency,
+  draw: DrawId,
+  { token, vigilance }: Options = {}
+): Conversation => ({
   // Canonical rows can quote any name.
   check: () => undefined,
   maxBatchBytes: maxRowBytes(MAX_FRAME_BYTES),
-  hold: (book, { server }, progress) =>
-    reconnecting(
+  hold: Effect.fnUntraced(function* (book, { server }, progress) {
+    const watch = vigilance && DrawWatch.make({ ...vigilance, agency, draw, book })
+    const participation = { agency, draw, token, book, progress, watch }
+    const documents = yield* reconnecting(
       agency,
       progress,
-      Effect.flatMap(connect(server), (connection) =>
-        converse(connection, { agency, draw, token, book, progress })
-      )
+      Effect.flatMap(connect(server), (connection) => converse(connection, participation))
     )
+    // Without a connection, because reading a large book takes time.
+    yield* watch?.told(documents) ?? Effect.void
+    return documents
+  })
 })

@@ -8,6 +8,7 @@ import {
   type NumberSource
 } from "../../../src/domain/Draw.ts"
 import type { FileUnavailable } from "../../../src/domain/FileUnavailable.ts"
+import { type SealKey, showKey } from "../../../src/protocol/notes/SignedNote.ts"
 import { CurrentTls, type ServerTls } from "../../../src/server/admission/Certificates.ts"
 import { Identity } from "../../../src/server/admission/Identity.ts"
 import type { ListenError } from "../../../src/server/admission/ListenError.ts"
@@ -55,6 +56,8 @@ export interface Options {
   /** By default the draw has no close time. */
   readonly closeAt?: number
   readonly drawId?: string
+  /** Seals the draw. */
+  readonly sealKey?: SealKey
   /** Wraps the store to add a deliberate bug. */
   readonly flaw?: (store: BetStore["Service"]) => BetStore["Service"]
   /** Puts something around the server, such as HTTP. */
@@ -73,6 +76,7 @@ export const start = Effect.fnUntraced(function* (
     host = "127.0.0.1",
     identity = { certificates: false, tokens: undefined },
     limits = {},
+    sealKey,
     source = fixedNumber(winningNumber),
     tls,
     wrap = (server) => server
@@ -84,11 +88,12 @@ export const start = Effect.fnUntraced(function* (
       log.push(part instanceof ActionLine ? part.toString() : String(part))
     }
   })
-  const terms = { agencies, source, ...(closeAt !== undefined && { closeAt }) }
+  const sealed = sealKey && { sealKey: showKey(sealKey.verifier) }
+  const terms = { agencies, source, ...(closeAt !== undefined && { closeAt }), ...sealed }
   const draw = new Draw({ id: drawId, ...terms })
   const options = { host, port: 0, winnersPort: 0, backlog: 511 }
   const serving = Server.layer(options).pipe(
-    Layer.provideMerge(Lottery.layer(draw)),
+    Layer.provideMerge(Lottery.layer(draw, { sealKey, drandUrls: [] })),
     Layer.provideMerge(Layer.effect(BetStore, Effect.map(BetStore, flaw))),
     Layer.provide(StoreUrl.layer(store, draw.id))
   )

@@ -42,6 +42,7 @@ export const start = Effect.fnUntraced(function* (
     hosts: [],
     version: "1.2.3",
     store: store._tag,
+    publishSeal: false,
     boardFolder: yield* boardFolder(),
     ...http
   }
