@@ -41,23 +41,57 @@ const percentText = ({ bets, bookBets }: Pick<AgencyStanding, "bets" | "bookBets
 const rateText = (perSecond: number | null): string | null =>
   perSecond === null ? null : String(Math.round(perSecond))
 
-const closePieces = (at: number, closesAt: number): ReadonlyArray<string> => {
-  const seconds = Math.ceil((closesAt - at) / 1000)
-  return seconds > 0
-    ? [`closes at ${showTime(closesAt)}`, `in ${daysText(seconds)}`]
-    : ["closes once a book is finished"]
+/** `closes at 2026-12-02T00:00:00Z`, `in 1:00:00`; or `past` if the time has come. */
+const countdown = (what: string, at: number, time: number, past: string): ReadonlyArray<string> => {
+  const seconds = Math.ceil((time - at) / 1000)
+  return seconds > 0 ? [`${what} ${showTime(time)}`, `in ${daysText(seconds)}`] : [past]
+}
+
+type OpenedDraw = NonNullable<DrawStanding["draw"]>
+
+const numberText = ({ round, winningNumber }: OpenedDraw): string => {
+  if (winningNumber !== null) return `winning number ${winningNumber}`
+  return round === null ? "winning number not known yet" : `winning number of drand round ${round}`
+}
+
+const hasRound = (draw: OpenedDraw): draw is OpenedDraw & { round: number; roundAt: number } =>
+  draw.round !== null && draw.roundAt !== null
+
+/** What the draw waits for, with the countdown as a piece of its own. */
+const waitingPieces = (draw: OpenedDraw, at: number): ReadonlyArray<string> => {
+  if (!hasRound(draw)) return ["waiting for the number"]
+  const { round, roundAt } = draw
+  const waiting = `waiting for round ${round}`
+  return countdown(`${waiting} until`, at, roundAt, `${waiting}, due since ${showTime(roundAt)}`)
+}
+
+/** The phase in pieces, with what the draw waits for. */
+const phasePieces = (draw: OpenedDraw, at: number): ReadonlyArray<string> => {
+  const { closesAt, phase } = draw
+  switch (phase) {
+    case "taking bets": {
+      if (closesAt === null) return [phase]
+      return [...countdown("closes at", at, closesAt, "closes once a book is finished"), phase]
+    }
+    case "sealed":
+      return [phase, ...waitingPieces(draw, at)]
+    case "waiting for the number":
+      return waitingPieces(draw, at)
+    case "missed": {
+      if (!hasRound(draw)) return [phase]
+      const { round, roundAt } = draw
+      const published = `round ${round}, published at ${showTime(roundAt)}`
+      return [`missed: the books were not closed before ${published}`]
+    }
+    default:
+      return [phase]
+  }
 }
 
 /** `draw default: agencies 1, 2, winning number 7574, taking bets`, in pieces. */
 const drawPieces = (id: string, { draw }: DrawStanding, at: number): ReadonlyArray<string> => {
   if (draw === null) return [`draw ${id}: not opened yet`]
-  const { agencies, closesAt, phase, winningNumber } = draw
-  return [
-    `draw ${id}: ${nameAgencies(agencies)}`,
-    winningNumber === null ? "winning number not announced" : `winning number ${winningNumber}`,
-    ...(phase === "taking bets" && closesAt !== null ? closePieces(at, closesAt) : []),
-    phase
-  ]
+  return [`draw ${id}: ${nameAgencies(draw.agencies)}`, numberText(draw), ...phasePieces(draw, at)]
 }
 
 /** `total: 1230 bets, 30%, 1500/s`, in pieces, without what is not known. */
@@ -79,14 +113,18 @@ const totalPieces = ({ draw, total }: DrawStanding, at: number): ReadonlyArray<s
   ]
 }
 
-/** Joins pieces into as few lines as the width allows. */
+/** Joins pieces into as few lines as the width allows. A longer piece is split between words. */
 const flow = (
   pieces: ReadonlyArray<string>,
   width: number,
   separator = ", "
 ): ReadonlyArray<string> => {
   const lines: Array<string> = []
-  for (const piece of pieces) {
+  const fitting = pieces.flatMap((piece) => {
+    const words = piece.split(" ")
+    return words.length === 1 || widthOf(piece) <= width ? [piece] : flow(words, width, " ")
+  })
+  for (const piece of fitting) {
     const joined = lines.at(-1) + separator + piece
     if (lines.length > 0 && widthOf(joined) <= width) lines[lines.length - 1] = joined
     else lines.push(piece)
@@ -200,7 +238,7 @@ export const drawTable = (
           total.finished,
           total.excluded,
           total.told,
-          orUnknown(draw.winningNumber),
+          draw.winningNumber ?? (draw.round === null ? UNKNOWN : `round ${draw.round}`),
           draw.phase
         ])
   ])

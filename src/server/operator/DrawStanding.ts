@@ -8,15 +8,10 @@ import { Agency } from "../../domain/Agency.ts"
 import { DrawId } from "../../domain/Draw.ts"
 import { type AgencyProgress, progressIn } from "../store/BetStore.ts"
 import { awaitedIn, numberOf } from "../store/Closing.ts"
+import { PHASES, phaseOf, roundOf } from "../store/DrawPhase.ts"
 import type { StoredDraw } from "../store/StoredDraw.ts"
 
-export const Phase = Schema.Literals([
-  "taking bets",
-  /** Every book is closed, and the draw is about to be held. */
-  "closed",
-  "waiting for the number",
-  "drawn"
-])
+export const Phase = Schema.Literals(PHASES)
 export type Phase = typeof Phase.Type
 
 /** `sending` and `away` tell whether an unfinished agency is connected. */
@@ -63,7 +58,13 @@ export const DrawStanding = Schema.Struct({
       /** The winners are recorded. */
       held: Schema.Boolean,
       phase: Phase,
-      closesAt: Schema.NullOr(Schema.Int)
+      closesAt: Schema.NullOr(Schema.Int),
+      /** When the books were closed for good; null if no seal is signed. */
+      sealedAt: Schema.NullOr(Schema.Int),
+      /** The drand round that decides the number; null if there is none or it is not known yet. */
+      round: Schema.NullOr(Schema.Int),
+      /** When that round is published. */
+      roundAt: Schema.NullOr(Schema.Int)
     })
   ),
   /** Every agency that takes part or has something stored, in ascending order. */
@@ -102,12 +103,6 @@ export interface Stored {
   /** Undefined before the draw is opened. */
   readonly draw: StoredDraw | undefined
   readonly progress: ReadonlyMap<Agency, AgencyProgress>
-}
-
-const phaseOf = (draw: StoredDraw, progress: Stored["progress"]): Phase => {
-  if (draw.drawn) return "drawn"
-  if (awaitedIn(draw, progressIn(progress)).length > 0) return "taking bets"
-  return numberOf(draw) === undefined ? "waiting for the number" : "closed"
 }
 
 const stateOf = (
@@ -175,6 +170,29 @@ const totalOf = (rows: ReadonlyArray<AgencyStanding>, agencies: number): DrawSta
   }
 }
 
+const MILLIS = 1000
+
+const drawOf = (
+  id: DrawId,
+  draw: StoredDraw,
+  progressOf: ReturnType<typeof progressIn>,
+  at: number
+): DrawStanding["draw"] => {
+  const { agencies, closesAt = null, drawn, sealed, sealedAt } = draw
+  const round = roundOf(draw)
+  return {
+    id,
+    agencies,
+    winningNumber: numberOf(draw) ?? null,
+    held: drawn,
+    phase: phaseOf(id, draw, awaitedIn(draw, progressOf), at),
+    closesAt,
+    sealedAt: sealed && sealedAt !== undefined ? MILLIS * sealedAt : null,
+    round: round?.round ?? null,
+    roundAt: round?.at ?? null
+  }
+}
+
 /** Puts together what is stored and what is known besides. */
 export const make = (
   { draw, id, progress }: Stored,
@@ -191,17 +209,7 @@ export const make = (
       return agencyStanding(agency, own, liveOf(agency, own))
     })
   return {
-    draw:
-      draw === undefined
-        ? null
-        : {
-            id,
-            agencies: draw.agencies,
-            winningNumber: numberOf(draw) ?? null,
-            held: draw.drawn,
-            phase: phaseOf(draw, progress),
-            closesAt: draw.closesAt ?? null
-          },
+    draw: draw === undefined ? null : drawOf(id, draw, progressOf, at),
     agencies,
     total: totalOf(agencies, draw?.agencies.length ?? 0),
     at

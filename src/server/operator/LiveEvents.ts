@@ -29,6 +29,8 @@ export const ServerEvent = Schema.Struct({
   commitMillis: Schema.NullOr(Schema.Finite),
   /** What keeps the server from its work; null if nothing does. */
   problem: Schema.NullOr(Schema.String),
+  /** The seal and the result are served, once they exist. */
+  publishesSeal: Schema.Boolean,
   at: Schema.Int
 })
 export type ServerEvent = typeof ServerEvent.Type

@@ -30,6 +30,7 @@ import * as OtlpSerialization from "effect/observability/OtlpSerialization"
 import * as OtlpTracer from "effect/observability/OtlpTracer"
 import packageJson from "../../../package.json" with { type: "json" }
 import { ActionLine, logAction } from "../../domain/ActionLog.ts"
+import { reasonOf } from "../../domain/HttpReason.ts"
 import { closable } from "../../domain/LoggedResource.ts"
 import type { Collector } from "./Collector.ts"
 
@@ -38,6 +39,7 @@ const SPANS = new Set([
   "Connection.serve",
   "Store.commit",
   "Lottery.draw",
+  "Lottery.seal",
   "Lottery.close",
   "Operator.book_discarded",
   "Operator.agency_excluded",
@@ -82,16 +84,6 @@ const readAnswer = Effect.fnUntraced(function* (response: HttpClientResponse.Htt
   const answered = HttpClientResponse.fromWeb(request, new Response(null, { status }))
   return yield* HttpClientResponse.filterStatusOk(answered)
 })
-
-/** The reason that helps an operator is in the innermost cause. */
-const reasonOf = (error: HttpClientError): string => {
-  if (error.response !== undefined) return `HTTP status ${error.response.status}`
-  let cause: Error = error.reason
-  while (cause.cause instanceof Error) cause = cause.cause
-  // One error per address of the host.
-  const [first] = cause instanceof AggregateError ? cause.errors : []
-  return first instanceof Error ? first.message : cause.message
-}
 
 /** An export failed for good. It is an error of a kind that the exporter does not retry. */
 const givenUp = (request: HttpClientRequest, description: string): HttpClientError =>

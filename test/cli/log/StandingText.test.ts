@@ -13,8 +13,25 @@ const OPEN: StoredDraw = {
   agencies: [1, 2, 3, 10],
   source: fixedNumber(7574),
   closesAt: undefined,
+  sealedAt: undefined,
+  sealed: false,
   winningNumber: undefined,
+  beacon: undefined,
   drawn: false
+}
+/** Round 1,000,000 is published at 2023-09-27T08:29:24Z. */
+const ROUND = 1_000_000
+const ROUND_AT = Date.parse("2023-09-27T08:29:24Z")
+const DRAND: StoredDraw = {
+  ...OPEN,
+  agencies: [1],
+  source: { _tag: "drand", at: { round: ROUND } }
+}
+const SEALED: StoredDraw = {
+  ...DRAND,
+  sealKey: "lottery.example+9b6c648b+AQOhB7/zzhC+HXDdGOdLwJln5NYwm6UNXx3chmQSVTG4",
+  sealedAt: ROUND_AT / 1000 - 90,
+  sealed: true
 }
 
 interface Known extends Partial<AgencyProgress>, Partial<DrawStanding.Live> {}
@@ -28,18 +45,19 @@ const PROGRESS: Readonly<Record<Agency, Known>> = {
 
 const standing = (
   draw: StoredDraw | null = OPEN,
-  known: Readonly<Record<Agency, Known>> = PROGRESS
+  known: Readonly<Record<Agency, Known>> = PROGRESS,
+  at = AT
 ) => {
   const progress = Object.entries(known).map(
     ([agency, own]) => [Number(agency), { ...NO_PROGRESS, ...own }] as const
   )
   const stored = { id: "d", draw: draw ?? undefined, progress: new Map(progress) }
-  return DrawStanding.make(stored, AT, (agency) => ({ ...DrawStanding.NOT_LIVE, ...known[agency] }))
+  return DrawStanding.make(stored, at, (agency) => ({ ...DrawStanding.NOT_LIVE, ...known[agency] }))
 }
 
 const textOf = (shown: DrawStanding.DrawStanding, width?: number, height?: number, note?: string) =>
   standingLines(shown, {
-    ...{ id: "d", at: AT, note },
+    ...{ id: "d", at: shown.at, note },
     width: width ?? WHOLE.width,
     height: height ?? WHOLE.height
   })
@@ -100,7 +118,37 @@ describe("the standing of a draw", () => {
   it("says that the number is awaited", () => {
     const announced: StoredDraw = { ...OPEN, agencies: [1], source: { _tag: "announced" } }
     expect(textOf(standing(announced, { 1: { finished: true } }))[0]).toBe(
-      "draw d: agency 1, winning number not announced, waiting for the number"
+      "draw d: agency 1, winning number not known yet, waiting for the number"
+    )
+    const sealed = { ...announced, sealKey: SEALED.sealKey, sealedAt: 1, sealed: true }
+    expect(textOf(standing(sealed, { 1: { finished: true } }))[0]).toBe(
+      "draw d: agency 1, winning number not known yet, sealed, waiting for the number"
+    )
+  })
+
+  it.each([
+    ["sealed, ", SEALED],
+    ["", { ...SEALED, sealKey: undefined, sealed: false }]
+  ])("counts down to the round of the number: %s", (sealed, draw) => {
+    const line = (at: number) => textOf(standing(draw, { 1: { finished: true } }, at))[0]
+    const number = `winning number of drand round ${ROUND}`
+    expect(line(ROUND_AT - 61_000)).toBe(
+      `draw d: agency 1, ${number}, ${sealed}waiting for round ${ROUND} until ` +
+        "2023-09-27T08:29:24Z, in 1:01"
+    )
+    expect(line(ROUND_AT)).toBe(
+      `draw d: agency 1, ${number}, ${sealed}waiting for round ${ROUND}, due since ` +
+        "2023-09-27T08:29:24Z"
+    )
+  })
+
+  it("says whether the round was missed", () => {
+    const line = (at: number) => textOf(standing(DRAND, {}, at))[0]
+    const start = `draw d: agency 1, winning number of drand round ${ROUND}`
+    expect(line(ROUND_AT - 1)).toBe(`${start}, taking bets`)
+    expect(line(ROUND_AT)).toBe(
+      `${start}, missed: the books were not closed before round ${ROUND}, published at ` +
+        "2023-09-27T08:29:24Z"
     )
   })
 })
@@ -119,6 +167,16 @@ describe("on a terminal of forty columns", () => {
       "     2   1200    4%    1500   sending",
       "     3      0    0%       0      away",
       "    10     40     –       0  excluded"
+    ])
+  })
+
+  it("splits a long phase between words", () => {
+    const shown = standing(SEALED, { 1: { finished: true } }, ROUND_AT - 61_000)
+    expect(textOf(shown, 40, 20).slice(0, 4)).toEqual([
+      "draw d: agency 1",
+      "winning number of drand round 1000000",
+      "sealed, waiting for round 1000000 until",
+      "2023-09-27T08:29:24Z, in 1:01"
     ])
   })
 
@@ -169,12 +227,14 @@ it("several draws are a line each", () => {
   const draws = [
     { id: "d", standing: standing() },
     { id: "sunday", standing: standing(drawn, { 1: { bets: 5, finished: true, told: true } }) },
-    { id: "new", standing: standing(null, {}) }
+    { id: "new", standing: standing(null, {}) },
+    { id: "drand", standing: standing(SEALED, { 1: { finished: true } }) }
   ]
   expect(drawTable(draws)).toEqual([
-    "draw     bets  agencies  finished  excluded  winners sent  number           phase",
-    "d       28200         4         1         1             0    7574     taking bets",
-    "sunday      5         1         1         0             1       3           drawn",
-    "new         0         –         –         –             –       –  not opened yet"
+    "draw     bets  agencies  finished  excluded  winners sent         number           phase",
+    "d       28200         4         1         1             0           7574     taking bets",
+    "sunday      5         1         1         0             1              3           drawn",
+    "new         0         –         –         –             –              –  not opened yet",
+    "drand       0         1         1         0             0  round 1000000          sealed"
   ])
 })

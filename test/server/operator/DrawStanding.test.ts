@@ -2,7 +2,7 @@
 import { Schema } from "effect"
 import { describe, expect, it } from "vitest"
 import type { Agency } from "../../../src/domain/Agency.ts"
-import { fixedNumber } from "../../../src/domain/Draw.ts"
+import { fixedNumber, type NumberSource } from "../../../src/domain/Draw.ts"
 import * as DrawStanding from "../../../src/server/operator/DrawStanding.ts"
 import { type AgencyProgress, NO_PROGRESS } from "../../../src/server/store/BetStore.ts"
 import type { StoredDraw } from "../../../src/server/store/StoredDraw.ts"
@@ -11,11 +11,17 @@ const OPEN: StoredDraw = {
   agencies: [1, 2],
   source: fixedNumber(7574),
   closesAt: undefined,
+  sealedAt: undefined,
+  sealed: false,
   winningNumber: undefined,
+  beacon: undefined,
   drawn: false
 }
+const ANNOUNCED: StoredDraw = { ...OPEN, source: { _tag: "announced" } }
+const SEALED = { sealKey: "lottery.example+9b6c648b+AQOh", sealedAt: 400, sealed: true }
 const DONE: Partial<AgencyProgress> = { bets: 10, finished: true }
-const AT = 1_000_000
+/** One second after the first round of drand's quicknet. */
+const AT = 1_692_803_368_000
 
 const make = (
   draw: StoredDraw | undefined,
@@ -36,8 +42,12 @@ describe("the phase", () => {
   it.each<[DrawStanding.Phase, StoredDraw, Parameters<typeof make>[1]]>([
     ["taking bets", OPEN, { 1: DONE }],
     ["closed", OPEN, bothDone],
-    ["waiting for the number", { ...OPEN, source: { _tag: "announced" } }, bothDone],
-    ["closed", { ...OPEN, source: { _tag: "announced" }, winningNumber: 3 }, bothDone],
+    ["waiting for the number", ANNOUNCED, bothDone],
+    ["closed", { ...ANNOUNCED, winningNumber: 3 }, bothDone],
+    ["closed", { ...ANNOUNCED, sealKey: SEALED.sealKey }, bothDone],
+    ["sealed", { ...ANNOUNCED, ...SEALED }, bothDone],
+    ["closed", { ...ANNOUNCED, ...SEALED, winningNumber: 3 }, bothDone],
+    ["missed", { ...OPEN, source: { _tag: "drand", at: { round: 1 } } }, { 1: DONE }],
     ["drawn", { ...OPEN, winningNumber: 7574, drawn: true }, bothDone]
   ])("is %s", (phase, draw, progress) => {
     expect(make(draw, progress).draw).toMatchObject({ phase, held: phase === "drawn" })
@@ -49,6 +59,30 @@ describe("the phase", () => {
     expect(agencies).toMatchObject([{ agency: 4, bets: 2 }])
     expect(total).toMatchObject({ bets: 2, agencies: 0 })
   })
+})
+
+describe("the round of the number", () => {
+  const drand = (at: Extract<NumberSource, { _tag: "drand" }>["at"], more = {}) =>
+    make({ ...OPEN, source: { _tag: "drand", at }, ...more }).draw
+
+  it("is known from the start, or from when the books are closed for good", () => {
+    const third = { round: 3, roundAt: 1_692_803_373_000 }
+    expect(drand({ round: 3 })).toMatchObject(third)
+    expect(drand({ delaySeconds: 5 })).toMatchObject({ round: null, roundAt: null })
+    expect(drand({ delaySeconds: 5 }, { sealedAt: 1_692_803_368 })).toMatchObject(third)
+    expect(make(ANNOUNCED).draw).toMatchObject({ round: null, roundAt: null })
+  })
+
+  it("is the same after the draw", () => {
+    const more = { ...SEALED, sealedAt: 1_692_803_366, winningNumber: 1, drawn: true }
+    expect(drand({ round: 1 }, more)).toMatchObject({ round: 1, phase: "drawn" })
+  })
+})
+
+it("the time of the seal is there once the seal is signed", () => {
+  expect(make({ ...ANNOUNCED, ...SEALED }).draw?.sealedAt).toBe(400_000)
+  expect(make({ ...ANNOUNCED, ...SEALED, sealed: false }).draw?.sealedAt).toBeNull()
+  expect(make(ANNOUNCED).draw?.sealedAt).toBeNull()
 })
 
 describe("the state of an agency", () => {
@@ -106,7 +140,11 @@ describe("the total", () => {
 })
 
 it("is the JSON that its Schema describes", () => {
-  const standing = make({ ...OPEN, closesAt: AT }, { 1: DONE }, { 1: { perSecond: 0.123 } })
+  const standing = make(
+    { ...ANNOUNCED, ...SEALED, closesAt: AT },
+    { 1: DONE },
+    { 1: { perSecond: 0.123 } }
+  )
   const json: unknown = JSON.parse(JSON.stringify(standing))
   expect(Schema.decodeUnknownSync(DrawStanding.DrawStanding)(json)).toEqual(standing)
 })

@@ -49,6 +49,9 @@ export const standingOf = (
     held: false,
     phase: "taking bets",
     closesAt: null,
+    sealedAt: null,
+    round: null,
+    roundAt: null,
     ...draw
   },
   agencies,
@@ -72,6 +75,7 @@ export const serverOf = (at: number, changes: Partial<ServerEvent> = {}): Server
   connections: 3,
   commitMillis: 3.4,
   problem: null,
+  publishesSeal: false,
   at,
   ...changes
 })

@@ -65,6 +65,36 @@ export const millisToClose = (
   return draw.phase === "taking bets" ? draw.closesAt - (nowMillis + aheadMillis) : undefined
 }
 
+/** The drand round that the draw waits for, and the time that is left until it is published. */
+export const awaitedRound = (
+  { aheadMillis, standing }: LiveState,
+  nowMillis: number
+): { readonly round: number; readonly at: number; readonly millis: number } | undefined => {
+  const { phase, round, roundAt } = standing?.draw ?? {}
+  const isWaiting = phase === "sealed" || phase === "waiting for the number"
+  if (!isWaiting || typeof round !== "number" || typeof roundAt !== "number") return undefined
+  return { round, at: roundAt, millis: roundAt - (nowMillis + aheadMillis) }
+}
+
+/** What keeps the server from its work, or the draw from being held; undefined if nothing does. */
+export const problemOf = ({ server, standing }: LiveState): string | undefined => {
+  const { phase, round } = standing?.draw ?? {}
+  const missed =
+    phase === "missed"
+      ? `the books were not closed before round ${round} was published: only another draw helps`
+      : undefined
+  return (
+    [missed, server?.problem].filter((text) => typeof text === "string").join("; ") || undefined
+  )
+}
+
+/** What is published of a sealed draw, by its path below `/draw/`. */
+export const publishedOf = ({ server, standing }: LiveState): ReadonlyArray<"seal" | "result"> => {
+  const { held, sealedAt } = standing?.draw ?? {}
+  if (server?.publishesSeal !== true || typeof sealedAt !== "number") return []
+  return held === true ? ["seal", "result"] : ["seal"]
+}
+
 /** Bets a second of all agencies; of this server alone if that is unknown, and null before. */
 export const rateOf = ({ rates, standing }: LiveState): number | null =>
   standing?.total.perSecond ?? rates?.perSecond.at(-1) ?? null

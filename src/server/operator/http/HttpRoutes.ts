@@ -7,6 +7,7 @@ import { MAX_LISTED_AGENCIES } from "../DrawStanding.ts"
 import * as BoardFiles from "./BoardFiles.ts"
 import { text } from "./HttpGuard.ts"
 import { STORE_UNAVAILABLE } from "./LiveFeed.ts"
+import * as PublishedFiles from "./PublishedFiles.ts"
 import { type Serving, Watched } from "./Watched.ts"
 
 /** Boards that may be open at once. */
@@ -27,6 +28,26 @@ const standingOf = ({ lottery, standing }: Serving) =>
 
 const readyOf = ({ problem }: Serving) =>
   Effect.map(problem, Option.match({ onNone: () => text(200, "ready"), onSome: unavailable }))
+
+const fileOf =
+  (name: PublishedFiles.Name) =>
+  ({ published }: Serving, { headers }: HttpServerRequest) =>
+    published === undefined
+      ? Effect.succeed(text(404, "The server was started without --publish-seal."))
+      : Effect.match(published(name), {
+          onSuccess: (file) => {
+            if (file === undefined) return text(404, `There is no ${name} yet.`)
+            const { bytes, etag } = file
+            // A browser may weaken the tag or send several.
+            return headers["if-none-match"]?.includes(etag)
+              ? HttpServerResponse.empty({ status: 304, headers: { etag } })
+              : HttpServerResponse.uint8Array(bytes, {
+                  contentType: "text/plain; charset=utf-8",
+                  headers: { etag }
+                })
+          },
+          onFailure: () => unavailable(STORE_UNAVAILABLE)
+        })
 
 /** Sends a board its events until it disconnects. */
 const eventsOf = ({ feed }: Serving, boards: Set<object>, { method }: HttpServerRequest) => {
@@ -87,6 +108,9 @@ export const layer = (boardFolder: string) =>
           "GET",
           "/api/events",
           whileServing((serving, request) => eventsOf(serving, watched.http.boards, request))
+        ),
+        ...PublishedFiles.NAMES.map((name) =>
+          HttpRouter.add("GET", `/draw/${name}`, whileServing(fileOf(name)))
         ),
         ...files.map(({ path, response }) => HttpRouter.add("GET", path, response))
       )

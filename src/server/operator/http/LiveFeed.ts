@@ -59,11 +59,11 @@ const makeRates = () => {
 /** Makes the feed, which runs until the scope closes. `isWatched` tells if a board is open. */
 export const make = Effect.fnUntraced(function* (
   look: Effect.Effect<DrawStanding, StoreUnavailable>,
-  version: string,
+  about: ServerTopics.About,
   isWatched: () => boolean
 ) {
   const standings = new StandingTopic()
-  const own = yield* ServerTopics.make(version)
+  const own = yield* ServerTopics.make(about)
   const rates = new WholeTopic<RatesEvent>("rates")
   const topics = [standings, own.server, rates, own.refused]
   /** A tick says that there may be something new; the topics have it. */

@@ -67,7 +67,7 @@ const addAgencies = (
 }
 
 const addDraw = ({ gauge }: Series, { overview }: Lottery["Service"]): void => {
-  const { closesAt, excluded, expected, finished, state, told } = overview()
+  const { closesAt, excluded, expected, finished, roundAt, state, told } = overview()
   const agencies = { expected, finished, excluded, winners_sent: told }
   for (const [name, count] of Object.entries(agencies)) {
     gauge("lottery_agencies", "Agencies of the draw, by what they have reached", count, {
@@ -79,9 +79,14 @@ const addDraw = ({ gauge }: Series, { overview }: Lottery["Service"]): void => {
       state: name.replace("the ", "").replaceAll(" ", "_")
     })
   }
-  if (closesAt === undefined) return
-  const description = "When unfinished agencies are excluded"
-  gauge("lottery_close_timestamp_seconds", description, closesAt / 1000)
+  if (closesAt !== undefined) {
+    const description = "When unfinished agencies are excluded"
+    gauge("lottery_close_timestamp_seconds", description, closesAt / 1000)
+  }
+  if (roundAt !== undefined) {
+    const description = "When the drand round of the winning number is published"
+    gauge("lottery_round_timestamp_seconds", description, roundAt / 1000)
+  }
 }
 
 /** Returns the metrics as text. The fields of `info` become the labels of `lottery_info`. */

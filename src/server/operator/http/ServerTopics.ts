@@ -8,7 +8,10 @@ import type * as LiveEvents from "../LiveEvents.ts"
 import { MAX_SILENCE_MILLIS } from "../LiveLimits.ts"
 import { WholeTopic } from "./LiveTopics.ts"
 
-export const make = Effect.fnUntraced(function* (version: string) {
+/** What a server says of itself that never changes. */
+export type About = Pick<LiveEvents.ServerEvent, "version" | "publishesSeal">
+
+export const make = Effect.fnUntraced(function* (about: About) {
   const places = yield* Places
   const refusals = yield* Refusals
   const server = new WholeTopic<LiveEvents.ServerEvent>("server")
@@ -28,7 +31,7 @@ export const make = Effect.fnUntraced(function* (version: string) {
       problem === told.problem
     if (isSame && monotonic - toldMonotonic < MAX_SILENCE_MILLIS) return
     toldMonotonic = monotonic
-    told = { version, connections, commitMillis, problem, at }
+    told = { ...about, connections, commitMillis, problem, at }
     server.set(told)
   }
 

@@ -11,6 +11,7 @@ import type { HttpConnections } from "./HttpConnections.ts"
 import * as LiveFeed from "./LiveFeed.ts"
 import * as Metrics from "./Metrics.ts"
 import * as ProcessFigures from "./ProcessFigures.ts"
+import * as PublishedFiles from "./PublishedFiles.ts"
 import * as SharedLook from "./SharedLook.ts"
 
 export interface Serving {
@@ -21,6 +22,8 @@ export interface Serving {
   readonly feed: LiveFeed.LiveFeed
   /** Why no bets can be taken; none if they can. */
   readonly problem: Effect.Effect<Option.Option<string>>
+  /** Undefined if nothing is published. */
+  readonly published: PublishedFiles.PublishedFiles | undefined
 }
 
 export class Watched extends Context.Service<
@@ -34,13 +37,15 @@ export type Shown = Lottery | BetStore | Places | Memory | Refusals
 export interface Options {
   readonly version: string
   readonly store: StoreUrl["_tag"]
+  /** Serves the seal and the result to all who can connect, once they exist. */
+  readonly publishSeal: boolean
 }
 
 /** How long a store may take to answer before the server counts as not ready. */
 const READY_TIMEOUT = "2 seconds"
 
 /** Shows the server over HTTP from now until the scope closes. */
-export const layer = ({ store: kind, version }: Options) =>
+export const layer = ({ publishSeal, store: kind, version }: Options) =>
   Layer.effectDiscard(
     Effect.gen(function* () {
       const watched = yield* Watched
@@ -65,14 +70,16 @@ export const layer = ({ store: kind, version }: Options) =>
         const { state } = overview()
         return state === "taking bets" ? reachable : Effect.succeedSome(state)
       })
+      const about = { version, publishesSeal: publishSeal }
       watched.state = {
         lottery,
         standing: yield* SharedLook.make(
           Effect.map(standing, (found) => Buffer.from(`${JSON.stringify(found)}\n`))
         ),
         metrics: yield* SharedLook.make(Effect.map(metrics, (lines) => Buffer.from(lines))),
-        feed: yield* LiveFeed.make(standing, version, () => watched.http.boards.size > 0),
-        problem: yield* SharedLook.make(problem)
+        feed: yield* LiveFeed.make(standing, about, () => watched.http.boards.size > 0),
+        problem: yield* SharedLook.make(problem),
+        published: publishSeal ? yield* PublishedFiles.make(store) : undefined
       }
       yield* Effect.addFinalizer(() =>
         Effect.sync(() => {

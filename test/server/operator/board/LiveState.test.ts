@@ -5,10 +5,13 @@
 import { describe, expect, it } from "vitest"
 import {
   AFTER,
+  awaitedRound,
   highestRate,
   millisToClose,
   NOTHING_KNOWN,
   phaseOf,
+  problemOf,
+  publishedOf,
   rateOf
 } from "../../../../src/server/operator/board/LiveState.ts"
 import * as Events from "../../../support/browser/liveEvents.ts"
@@ -51,7 +54,7 @@ describe("the phase", () => {
   it("is the word of the server, also an unknown one", () => {
     expect(phaseOf(NOTHING_KNOWN)).toBe("connecting…")
     expect(phaseOf(known(standingOf([], NOW, {}, { draw: null })))).toBe("the draw is not open yet")
-    for (const phase of ["taking bets", "waiting for the number", "sealed"]) {
+    for (const phase of ["taking bets", "waiting for the number", "counting"]) {
       // A later server may know more phases than this board.
       const event = JSON.parse(
         JSON.stringify(standingOf([], NOW, {})).replace("taking bets", phase)
@@ -82,6 +85,62 @@ describe("the time to the close", () => {
     expect(millisToClose(known(standingOf([], NOW)), NOW)).toBeUndefined()
     const drawn = standingOf([], NOW, { closesAt, phase: "drawn" })
     expect(millisToClose(known(drawn), NOW)).toBeUndefined()
+  })
+})
+
+describe("the awaited round", () => {
+  const waiting = { phase: "sealed", round: 7, roundAt: NOW + 60_000 } as const
+
+  it("comes at a time of the server's clock, and may be late", () => {
+    const server = AFTER.server(NOTHING_KNOWN, Events.serverOf(NOW), NOW + 3_600_000)
+    for (const phase of ["sealed", "waiting for the number"] as const) {
+      const state = AFTER.standing(server, standingOf([], NOW, { ...waiting, phase }), NOW)
+      const millisAt = (now: number) => awaitedRound(state, now + 3_600_000)?.millis
+      expect([millisAt(NOW), millisAt(NOW + 61_000)]).toEqual([60_000, -1000])
+    }
+  })
+
+  it("is there only while the draw waits for one", () => {
+    expect(awaitedRound(NOTHING_KNOWN, NOW)).toBeUndefined()
+    for (const draw of [
+      { ...waiting, phase: "taking bets" },
+      { ...waiting, phase: "drawn" },
+      { ...waiting, phase: "missed" },
+      { phase: "sealed" }
+    ] as const) {
+      expect(awaitedRound(known(standingOf([], NOW, draw)), NOW)).toBeUndefined()
+    }
+  })
+})
+
+describe("the problem", () => {
+  const missed = known(standingOf([], NOW, { phase: "missed", round: 7 }))
+  const own = "the store is unavailable"
+  const broken = (state: typeof missed) =>
+    AFTER.server(state, Events.serverOf(NOW, { problem: own }), NOW)
+
+  it("is that of the server, of the draw, or both", () => {
+    expect(problemOf(NOTHING_KNOWN)).toBeUndefined()
+    expect(problemOf(known(standingOf([], NOW)))).toBeUndefined()
+    expect(problemOf(broken(NOTHING_KNOWN))).toBe(own)
+    expect(problemOf(missed)).toMatch(/^the books were not closed before round 7 was published/)
+    expect(problemOf(broken(missed))).toBe(`${problemOf(missed)}; ${own}`)
+  })
+})
+
+describe("what is published", () => {
+  const of = (publishesSeal: boolean, draw: Parameters<typeof standingOf>[2]) => {
+    const state = known(standingOf([], NOW, draw))
+    return publishedOf(AFTER.server(state, Events.serverOf(NOW, { publishesSeal }), NOW))
+  }
+
+  it("is the seal and then the result, if the server publishes them", () => {
+    const drawn = { phase: "drawn", held: true } as const
+    expect(of(true, { phase: "sealed", sealedAt: NOW })).toEqual(["seal"])
+    expect(of(true, { ...drawn, sealedAt: NOW })).toEqual(["seal", "result"])
+    expect(of(true, drawn)).toEqual([])
+    expect(of(false, { ...drawn, sealedAt: NOW })).toEqual([])
+    expect(publishedOf(known(standingOf([], NOW, { sealedAt: NOW })))).toEqual([])
   })
 })
 

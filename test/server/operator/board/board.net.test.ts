@@ -124,6 +124,75 @@ Browser.describeBrowser("the board in Chromium", () => {
     })
   )
 
+  it.live("follows a sealed draw from its seal to its result", () =>
+    Effect.gen(function* () {
+      const board = yield* start()
+      const { act, countOf, page, sees, server, textOf } = board
+      const [sealedAt, roundAt, round] = [now - 60_000, now + 3_600_000, 16_000_000]
+      const done = [finishedOf(1, 500), finishedOf(2, 48)]
+      const links = act(() => page.locator(".facts a").evaluateAll((all) => all.map(String)))
+      const looksLike = (sign: string, color: string) =>
+        Effect.gen(function* () {
+          const styles =
+            "[getComputedStyle(phase, '::before').content, getComputedStyle(phase).color]"
+          expect(yield* board.evaluate(styles)).toEqual([`"${sign}" / ""`, color])
+        })
+      yield* board.load
+      server.send("server", serverOf(now))
+      server.send("standing", standingOf(done, now, { phase: "sealed", sealedAt }))
+      yield* sees("#phase", "sealed")
+      expect(yield* textOf("#phase")).toBe("Sealed")
+      yield* looksLike("◆", "rgb(11, 98, 196)")
+      yield* sees("#sealed", sealedAt)
+      expect(yield* textOf("#sealed")).toMatch(/^sealed at .*\d\d:\d\d:\d\d$/)
+      expect(yield* textOf(".facts")).toContain("waiting for the number")
+      expect(yield* textOf('[role="status"]')).toBe("The draw: sealed.")
+
+      const waiting = { phase: "sealed", sealedAt, round, roundAt } as const
+      server.send("standing", standingOf(done, now, waiting))
+      yield* sees("#round", round)
+      expect(yield* textOf("#round")).toMatch(
+        /^waiting for round 16000000, due in (1 h 00|59) min.*, at .*\d\d:\d\d:\d\d$/
+      )
+      expect(yield* textOf(".facts")).not.toContain("waiting for the number")
+      expect(yield* act(() => page.title())).toBe("sealed 2/2 · christmas-2026")
+
+      // A round that is late, in a draw without a key.
+      const late = { phase: "waiting for the number", round, roundAt: now - 1000 } as const
+      server.send("standing", standingOf(done, now, late))
+      yield* sees("#phase", "waiting for the number")
+      expect(yield* textOf("#round")).toMatch(/^waiting for round 16000000, due since .*\d\d:\d\d$/)
+      expect(yield* countOf("#sealed")).toBe(0)
+      expect(yield* links).toEqual([])
+
+      server.send("server", serverOf(now, { publishesSeal: true }))
+      server.send("standing", standingOf(done, now, waiting))
+      yield* act(() => page.locator(".facts a").waitFor())
+      expect(yield* links).toEqual([`${server.url}draw/seal`])
+      const drawn = { ...waiting, phase: "drawn", held: true, winningNumber: 6286 } as const
+      server.send("standing", standingOf([toldOf(1, 500), toldOf(2, 48)], now, drawn))
+      yield* sees("#number", 6286)
+      yield* looksLike("★", "rgb(23, 112, 58)")
+      expect(yield* countOf("#round")).toBe(0)
+      expect(yield* links).toEqual([`${server.url}draw/seal`, `${server.url}draw/result`])
+      expect(yield* act(() => page.locator(".facts a").last().getAttribute("download"))).toBe(
+        "christmas-2026.result"
+      )
+
+      const missed = standingOf([agencyOf(1)], now, { phase: "missed", round, roundAt: now - 1000 })
+      server.send("standing", missed)
+      yield* sees("#phase", "missed")
+      yield* looksLike("×", "rgb(179, 38, 30)")
+      const problem =
+        "The books were not closed before round 16000000 was published: only another draw helps"
+      expect(yield* textOf("[role=alert]")).toBe(problem)
+      server.send("server", serverOf(now, { problem: "the store is unavailable" }))
+      yield* act(() => page.getByRole("alert").getByText("the store is unavailable").waitFor())
+      expect(yield* textOf("[role=alert]")).toBe(`${problem}; the store is unavailable`)
+      expect(board.complaints).toEqual([])
+    })
+  )
+
   it.live("shows texts of the server as texts, also those that it does not know", () =>
     Effect.gen(function* () {
       const board = yield* start()
@@ -210,6 +279,15 @@ Browser.describeBrowser("the board in Chromium", () => {
         { id: 1, at: now - 90_000_000, agency: 2_147_483_647, reason: "InvalidBet", position: 4e9 },
         { id: 2, at: now, agency: null, reason: "x".repeat(200), position: null }
       ])
+    },
+    "a sealed draw that waits for its round": ({ send }) => {
+      const waiting = { sealedAt: now - 90_000_000, round: 9e15, roundAt: now + 3_600_000 }
+      send("standing", standingOf([finishedOf(1, 5)], now, { phase: "sealed", ...waiting }))
+      send("server", serverOf(now, { publishesSeal: true }))
+    },
+    "a missed draw": ({ send }) => {
+      const missed = { phase: "missed", round: 9e15, roundAt: now - 1000 } as const
+      send("standing", standingOf([sendingOf(1, 5)], now, missed))
     },
     "a large draw with large numbers": ({ send }) => {
       const large = (_: unknown, index: number) =>

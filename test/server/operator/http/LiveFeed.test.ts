@@ -40,7 +40,11 @@ const startDraw = Effect.fnUntraced(function* (isWatched = true) {
     if (!draw.isUp) return yield* new StoreUnavailable({ reason: "away" })
     return standingOf([agencyOf(1, { bets: draw.bets })], draw.bets)
   })
-  const feed = yield* LiveFeed.make(look, "1.2.3", () => isWatched)
+  const feed = yield* LiveFeed.make(
+    look,
+    { version: "1.2.3", publishesSeal: false },
+    () => isWatched
+  )
   return { draw, feed }
 })
 

@@ -9,6 +9,7 @@ import { describe, expect, it } from "vitest"
 import type { AgencyStanding, DrawStanding } from "../../../../src/server/operator/DrawStanding.ts"
 import { StandingTopic, WholeTopic } from "../../../../src/server/operator/http/LiveTopics.ts"
 import { StandingEvent } from "../../../../src/server/operator/LiveEvents.ts"
+import { PHASES } from "../../../../src/server/store/DrawPhase.ts"
 import { agencyOf, standingOf } from "../../../support/browser/liveEvents.ts"
 
 const seed = process.env.LOTTERY_TEST_SEED
@@ -61,12 +62,17 @@ const row = fc
 const standing = fc
   .record({
     rows: fc.uniqueArray(row, { selector: ({ agency }) => agency, maxLength: 5 }),
-    phase: fc.constantFrom("taking bets" as const, "drawn" as const),
-    closesAt: fc.constantFrom(null, 7)
+    draw: fc.record({
+      phase: fc.constantFrom(...PHASES),
+      closesAt: fc.constantFrom(null, 7),
+      sealedAt: fc.constantFrom(null, 8),
+      round: fc.constantFrom(null, 9),
+      roundAt: fc.constantFrom(null, 10)
+    })
   })
-  .map(({ closesAt, phase, rows }): DrawStanding => {
+  .map(({ draw, rows }): DrawStanding => {
     const sorted = rows.sort((one, other) => one.agency - other.agency)
-    const { whole: _, listed: __, ...made } = standingOf(sorted, 1, { phase, closesAt })
+    const { whole: _, listed: __, ...made } = standingOf(sorted, 1, draw)
     return made
   })
 

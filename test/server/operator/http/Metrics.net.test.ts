@@ -62,11 +62,14 @@ it.live("the metrics say what happened", () =>
       [agency("expected")]: 4,
       [agency("finished")]: 0,
       [phase("taking_bets")]: 1,
+      [phase("sealed")]: 0,
+      [phase("missed")]: 0,
       [phase("drawn")]: 0,
       [refused("InvalidBet")]: 0,
       'lottery_connections{state="identified"}': 0,
       lottery_event_streams: 0,
-      lottery_close_timestamp_seconds: undefined
+      lottery_close_timestamp_seconds: undefined,
+      lottery_round_timestamp_seconds: undefined
     })
 
     // Native sends 2 bets, then the 3 of the whole book from the beginning.

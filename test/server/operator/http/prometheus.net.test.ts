@@ -24,16 +24,25 @@ import {
 import { temporaryFolder } from "../../../support/TemporaryFolder.ts"
 
 /** Starts a server of a draw with two agencies that exports its metrics. */
-const startExporting = Effect.fnUntraced(function* (folder: string) {
+const startExporting = Effect.fnUntraced(function* (
+  folder: string,
+  ...more: ReadonlyArray<string>
+) {
   const store = `sqlite:${join(folder, "lottery.db")}`
   const server = yield* Parties.startServer({
     store,
-    more: ["--agencies", "2", "--http", "127.0.0.1:0", "--close-at", "2999-01-01T00:00:00Z"]
+    more: ["--agencies", "2", "--http", "127.0.0.1:0", ...more]
   })
   const [, url] = yield* server.logged(/listen_http .*url: (\S+)/)
   const ports: Parties.Ports = server
   return { store, ports, origin: new URL(url!), metrics: new URL("/metrics", url).href }
 })
+
+/** A close time and a round, without which their metrics are missing. */
+const TIMES = [
+  ...["--close-at", "2999-01-01T00:00:00Z", "--number-from", "drand"],
+  ...["--draw-at", "2999-01-01T00:01:00Z"]
+]
 
 /** The type of each metric in Prometheus' text format. */
 const typesOf = (text: string) =>
@@ -59,7 +68,7 @@ describe("the metrics of a server", () => {
   const exported = Effect.gen(function* () {
     const folder = yield* temporaryFolder
     yield* Parties.generate(folder, 1000, 7, 3)
-    const { metrics, ports } = yield* startExporting(folder)
+    const { metrics, ports } = yield* startExporting(folder, ...TIMES)
     const client = yield* startLottery({ args: Parties.clientArgs(folder, 1, ports, "native") })
     yield* client.logged(/waiting_for_draw/)
     const stranger = yield* runLottery({ args: Parties.clientArgs(folder, 3, ports, "native") })
