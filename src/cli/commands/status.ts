@@ -96,29 +96,50 @@ export const settings = {
     default: Duration.seconds(2),
     shownDefault: "2s"
   }),
-  all: Setting.flag("all", "Show every draw of the store, one line each")
+  all: Setting.flag("all", "Show every draw of the store, one line each"),
+  verify: Setting.flag(
+    "verify",
+    "Read all finished books again; fail if one is not what was stored or sealed"
+  )
 }
 
 type Given = Command.Command.Config.Infer<typeof settings>
 
 /** Refuses settings that would be ignored. */
-const ensureUsed = Effect.fnUntraced(function* ({ all, draw, every, missing, watch }: Given) {
+const ensureUsed = Effect.fnUntraced(function* (given: Given) {
+  const { all, draw, every, missing, verify, watch } = given
   const refuse = (message: string) => Effect.fail(new CliError.ValidationError({ message }))
   if (every.hasFlag && !watch) return yield* refuse("--every needs --watch")
-  if (!all) return
-  const other = { "--draw": draw.hasFlag, "--missing": missing, "--watch": watch }
-  const [used] = Object.entries(other).filter(([, isUsed]) => isUsed)
-  if (used !== undefined) return yield* refuse(`--all cannot be used with ${used[0]}`)
+  const others = { "--missing": missing, "--watch": watch }
+  const used = (flags: Readonly<Record<string, boolean>>) =>
+    Object.keys(flags).find((name) => flags[name])
+  const ofVerify = verify ? used({ "--all": all, ...others }) : undefined
+  if (ofVerify !== undefined) return yield* refuse(`--verify cannot be used with ${ofVerify}`)
+  const ofAll = all ? used({ "--draw": draw.hasFlag, ...others }) : undefined
+  if (ofAll !== undefined) return yield* refuse(`--all cannot be used with ${ofAll}`)
+})
+
+/** Loaded on demand: the checks of a seal are needed only here. */
+const loadStoreCheck = Effect.promise(() => import("../files/StoreCheck.ts"))
+const loadStoreCheckText = Effect.promise(() => import("../log/StoreCheckText.ts"))
+
+const verifyStore = Effect.fnUntraced(function* (target: ActPreview.Target, json: boolean) {
+  const { ensureUnchanged, run } = yield* loadStoreCheck
+  const { checkJson, checkLines } = yield* loadStoreCheckText
+  const check = yield* run(target)
+  yield* print(json ? checkJson(target.draw, check) : checkLines(target.draw, check).join("\n"))
+  yield* ensureUnchanged(check)
 })
 
 export const status = Command.make(
   "status",
   settings,
   Effect.fnUntraced(function* (given) {
-    const { all, json, missing, store, watch } = given
+    const { all, json, missing, store, verify, watch } = given
     yield* ensureUsed(given)
     if (all) return yield* showAll(store, json)
     const target = { store, draw: yield* given.draw.value }
+    if (verify) return yield* verifyStore(target, json)
     const whole = yield* StandingLook.make(target)
     const look = missing
       ? Effect.map(whole, ({ standing, ...of }) => {
@@ -150,6 +171,10 @@ export const status = Command.make(
     {
       command: "lottery status --store sqlite:lottery.db --watch",
       description: "Watch it until Ctrl-C"
+    },
+    {
+      command: "lottery status --store sqlite:lottery.db --verify",
+      description: "Check that no other program has changed a finished book"
     }
   ])
 )

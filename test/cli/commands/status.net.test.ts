@@ -115,7 +115,10 @@ for (const scheme of ["sqlite", "csv"] as const) {
         const json = yield* statusOf("--json")
         expect(json.trimEnd().split("\n")).toHaveLength(1)
         expect(JSON.parse(json)).toEqual({
-          draw: { ...draw, held: false, phase: "taking bets", closesAt: null },
+          draw: {
+            ...{ ...draw, held: false, phase: "taking bets", closesAt: null },
+            ...{ sealedAt: null, round: null, roundAt: null }
+          },
           agencies: [
             { ...unfinished, agency: 1, bets: 1200, ...finished, bookBets: 1200 },
             { ...unfinished, agency: 2, bets: 0 },
