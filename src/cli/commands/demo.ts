@@ -15,11 +15,12 @@ import { DEFAULT_WINNING_NUMBER } from "../../domain/Draw.ts"
 import { fileUnavailable, TEMPORARY_FILES } from "../../domain/FileUnavailable.ts"
 import { monotonicMillis } from "../../domain/MonotonicTime.ts"
 import { RateMeter } from "../../domain/RateMeter.ts"
+import * as DemoProcess from "../demo/DemoProcess.ts"
+import * as SealedDemo from "../demo/SealedDemo.ts"
 import { writeBook } from "../files/GeneratedBook.ts"
-import { uploadText, waitingText } from "../log/ProgressText.ts"
+import { counted, uploadText, waitingText } from "../log/ProgressText.ts"
 import { CurrentStatusLine, keepDrawn } from "../log/StatusLine.ts"
 import { textTable } from "../log/TextTable.ts"
-import * as DemoProcess from "../process/DemoProcess.ts"
 import { fulfilled } from "../process/Purpose.ts"
 import * as Setting from "../settings/Setting.ts"
 import * as SettingText from "../settings/SettingText.ts"
@@ -46,6 +47,7 @@ export const settings = {
     default: 3000
   }),
   seed: sharedSettings.seed,
+  sealed: Setting.flag("sealed", "Seal the draw, verify it, and find a bet that was put in later"),
   http: Setting.optional("http", "<port>", {
     description: "Show the live board on this port of 127.0.0.1; 0 picks a free one",
     schema: SettingText.Port,
@@ -104,7 +106,7 @@ const makeProgress = Effect.fnUntraced(function* ({ bets, clients }: DemoSetting
       if (isResumed) resumed += now - before
       counts.set(agency, now)
       if (status.isTerminal || now !== bets) return
-      status.writeAbove(`agency ${agency}: all ${bets} bets acknowledged\n`)
+      status.writeAbove(`agency ${agency}: ${counted(bets, "bet")}, all acknowledged\n`)
     })
 })
 
@@ -119,6 +121,7 @@ interface Listening {
 const runServer = (
   store: string,
   { clients, http, keepOpen }: DemoSettings,
+  sealed: SealedDemo.SealedDemo | undefined,
   listening: Deferred.Deferred<Listening>
 ) =>
   Effect.suspend(() => {
@@ -127,17 +130,21 @@ const runServer = (
       "the server",
       [
         ...["server", "--host", "127.0.0.1", "--port", "0", "--winners-port", "0"],
-        ...["--agencies", String(clients), "--store", `sqlite:${store}`],
+        ...["--agencies", String(clients), "--store", store],
+        ...(sealed?.serverArgs ?? []),
         ...(keepOpen ? [] : ["--once"]),
         ...(Option.isNone(http) ? [] : ["--http", `127.0.0.1:${http.value}`])
       ],
-      "server_done",
-      ({ action, port, url, winners_port }) => {
-        // A server listens for browsers before it listens for agencies.
-        if (action === "listen_http") board = url
-        return action === "listen" && port !== undefined && winners_port !== undefined
-          ? Deferred.succeed(listening, { port, winnersPort: winners_port, board })
-          : Effect.void
+      {
+        lastAction: "server_done",
+        onLine: ({ action, port, url, winners_port }) => {
+          // A server listens for browsers before it listens for agencies.
+          if (action === "listen_http") board = url
+          if (action === "draw_sealed" && sealed !== undefined) return sealed.onSealed
+          return action === "listen" && port !== undefined && winners_port !== undefined
+            ? Deferred.succeed(listening, { port, winnersPort: winners_port, board })
+            : Effect.void
+        }
       }
     )
   })
@@ -145,6 +152,7 @@ const runServer = (
 const runClients = Effect.fnUntraced(function* (
   bookOf: (agency: number) => string,
   settings: DemoSettings,
+  sealed: SealedDemo.SealedDemo | undefined,
   { port, winnersPort }: Listening
 ) {
   const { bets, clients } = settings
@@ -158,10 +166,14 @@ const runClients = Effect.fnUntraced(function* (
       [
         ...["client", "--agency", String(agency), "--bets", bookOf(agency)],
         ...["--expect", String(bets), "--server", `127.0.0.1:${port}`],
-        ...["--winners-server", `127.0.0.1:${winnersPort}`]
+        ...["--winners-server", `127.0.0.1:${winnersPort}`],
+        ...(sealed?.clientArgs(agency) ?? [])
       ],
-      "consulta_ganadores",
-      (line) => (line.action === "config" ? starting.release(1) : showProgress(agency, line))
+      {
+        lastAction: "consulta_ganadores",
+        onLine: (line) =>
+          line.action === "config" ? starting.release(1) : showProgress(agency, line)
+      }
     )
     const millis = (yield* monotonicMillis) - begin
     return { agency, bets, documents, millis } satisfies Row
@@ -181,13 +193,18 @@ const runDemo = Effect.fnUntraced(function* (settings: DemoSettings) {
     .makeTempDirectoryScoped({ prefix: "lottery-demo-" })
     .pipe(Effect.mapError(fileUnavailable(TEMPORARY_FILES)))
   const agencies = clients === 1 ? "1 agency" : `${clients} agencies`
-  const winning = `the winning number is ${DEFAULT_WINNING_NUMBER}`
-  yield* Console.log(`${agencies} with ${bets} bets each; ${winning}`)
+  const winning = settings.sealed
+    ? "the winning number is announced once the books are sealed"
+    : `the winning number is ${DEFAULT_WINNING_NUMBER}`
+  yield* Console.log(`${agencies} with ${counted(bets, "bet")} each; ${winning}`)
   const started = yield* Deferred.make<Listening>()
-  const store = path.join(folder, "lottery.db")
-  const server = yield* Effect.forkScoped(runServer(store, settings, started))
-  const serverFailure = Effect.andThen(Fiber.join(server), Effect.never)
-  const listening = yield* Effect.raceFirst(Deferred.await(started), serverFailure)
+  const store = `sqlite:${path.join(folder, "lottery.db")}`
+  const sealed = settings.sealed ? yield* SealedDemo.make(folder, store) : undefined
+  const server = yield* Effect.forkScoped(runServer(store, settings, sealed, started))
+  const announcing = yield* Effect.forkScoped(sealed?.announce ?? Effect.void)
+  const parts = [Fiber.join(server), Fiber.join(announcing)]
+  const failure = Effect.andThen(Effect.all(parts, { concurrency: "unbounded" }), Effect.never)
+  const listening = yield* Effect.raceFirst(Deferred.await(started), failure)
   const { board } = listening
   if (board !== undefined) {
     const hint = bets < BETS_TO_WATCH ? " (for more to watch: --bets 1000000)" : ""
@@ -198,9 +215,10 @@ const runDemo = Effect.fnUntraced(function* (settings: DemoSettings) {
   for (const agency of Arr.range(1, clients)) {
     yield* writeBook(bookOf(agency), { agency, bets, seed, winners })
   }
-  const rows = yield* Effect.raceFirst(runClients(bookOf, settings, listening), serverFailure)
+  const rows = yield* Effect.raceFirst(runClients(bookOf, settings, sealed, listening), failure)
   if (!keepOpen) yield* Fiber.join(server)
   yield* Console.log(table(rows))
+  if (sealed !== undefined) yield* sealed.audit
   if (!keepOpen) return
   yield* fulfilled
   yield* Console.log(`the board stays open at ${board} until Ctrl-C`)
@@ -212,6 +230,10 @@ export const demo = Command.make("demo", settings, runDemo).pipe(
     {
       command: "lottery demo --clients 5",
       description: "Run a draw with a server and five agencies"
+    },
+    {
+      command: "lottery demo --sealed",
+      description: "Seal the draw, verify it as an auditor would, and find a forged bet"
     },
     {
       command: "lottery demo --http 8080 --bets 1000000 --keep-open",

@@ -28,17 +28,23 @@ class DemoFailed extends Data.TaggedError("DemoFailed")<{
 /** The time between SIGTERM and SIGKILL when the scope closes. */
 const KILL_AFTER = "5 seconds"
 
-/**
- * Runs `lottery` with these arguments and returns the lines that it prints. `onLine` gets each line
- * of its log. Fails if `lastAction` is not in the log: a process that was stopped exits with 0 too,
- * but has not done its part of the demo.
- */
+interface Expected {
+  /** Fails if this is not in the log: a process that was stopped exits with 0 too. */
+  readonly lastAction?: string
+  /** The exit code, 0 by default. */
+  readonly code?: number
+  /** Where it runs; here by default. */
+  readonly folder?: string
+  /** Gets each line of the log. */
+  readonly onLine?: (line: LogLine) => Effect.Effect<void>
+}
+
+/** Runs `lottery` with these arguments and returns the lines that it prints. */
 export const run = Effect.fnUntraced(
   function* (
     processName: string,
     args: ReadonlyArray<string>,
-    lastAction: string,
-    onLine: (line: LogLine) => Effect.Effect<void>
+    { code: expectedCode = 0, folder, lastAction, onLine = () => Effect.void }: Expected
   ) {
     // Settings in the user's environment must not affect the demo.
     const env = { PATH: process.env.PATH, TZ: process.env.TZ }
@@ -46,12 +52,13 @@ export const run = Effect.fnUntraced(
     const child = yield* ChildProcess.make(process.execPath, command, {
       env,
       extendEnv: false,
+      ...(folder !== undefined && { cwd: folder }),
       stdin: "ignore",
       killSignal: "SIGTERM",
       forceKillAfter: KILL_AFTER
     })
     let last = ""
-    let isDone = false
+    let isDone = lastAction === undefined
     const log = child.stderr.pipe(
       Stream.decodeText(),
       Stream.splitLines,
@@ -72,7 +79,7 @@ export const run = Effect.fnUntraced(
     const [printed, , code] = yield* Effect.all([output, log, exitCode], {
       concurrency: "unbounded"
     })
-    if (code !== 0) return yield* failed(last || `exit code ${code}`)
+    if (code !== expectedCode) return yield* failed(last || `exit code ${code}`)
     if (!isDone) return yield* failed("it was stopped")
     return [...printed]
   },

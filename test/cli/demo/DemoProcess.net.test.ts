@@ -8,7 +8,7 @@ import { NodeServices } from "@effect/platform-node"
 import { it } from "@effect/vitest"
 import { Effect } from "effect"
 import { describe, expect } from "vitest"
-import * as DemoProcess from "../../../src/cli/process/DemoProcess.ts"
+import * as DemoProcess from "../../../src/cli/demo/DemoProcess.ts"
 import { temporaryFolder } from "../../support/TemporaryFolder.ts"
 
 const LAST_ACTION = "consulta_ganadores"
@@ -27,7 +27,7 @@ const run = Effect.fnUntraced(function* (script: string) {
         process.argv[1] = command!
       })
   )
-  return yield* DemoProcess.run("agency 1", ["client"], LAST_ACTION, () => Effect.void)
+  return yield* DemoProcess.run("agency 1", ["client"], { lastAction: LAST_ACTION })
 }, Effect.provide(NodeServices.layer))
 
 const done = `console.error(JSON.stringify({ action: "${LAST_ACTION}", result: "success" }))`
