@@ -1,11 +1,13 @@
-/** `lottery keys`: makes a CA and the certificates it issues, for trying out TLS. */
-import { Effect, FileSystem, Option, Path, Stream } from "effect"
+/** `lottery keys`: makes a CA and the certificates it issues, and a seal key, for trying out. */
+import { Console, Effect, FileSystem, Option, Path, Stream } from "effect"
 import { Command } from "effect/cli"
 import { logAction } from "../../domain/ActionLog.ts"
 import { FileUnavailable, fileUnavailable } from "../../domain/FileUnavailable.ts"
 import { makeFolder } from "../files/Folder.ts"
 import type { CertifiedKey } from "../files/TrialKeys.ts"
+import * as TrialSealKey from "../files/TrialSealKey.ts"
 import { writeWhole } from "../files/WholeFile.ts"
+import { SealName } from "../settings/SealName.ts"
 import * as Setting from "../settings/Setting.ts"
 import * as SettingText from "../settings/SettingText.ts"
 import * as sharedSettings from "../settings/sharedSettings.ts"
@@ -39,6 +41,11 @@ export const settings = {
     schema: SettingText.intBetween(1, MAX_DAYS),
     default: 30
   }),
+  sealName: Setting.withDefault("seal-name", "<name>", {
+    description: "The operator's name in the seal key",
+    schema: SealName,
+    default: "lottery.example"
+  }),
   out: Setting.withDefault("out", "<folder>", {
     description: "Folder to write to, created if missing; existing files are never overwritten",
     schema: SettingText.Text,
@@ -54,15 +61,18 @@ const keyName = (holder: string): string => `${holder}-key.pem`
 
 const AUTHORITY = "ca"
 const SERVER = "server"
+const SEAL = "seal"
+/** The seal key's verifier key. */
+const VKEY = `${SEAL}.vkey`
 const agencyName = (agency: number): string => `agency-${agency}`
 
 type KeysSettings = Command.Command.Config.Infer<typeof settings>
 
-const filesOf = ({ agencies }: KeysSettings): ReadonlyArray<string> =>
-  [AUTHORITY, SERVER, ...agencies.map(agencyName)].flatMap((holder) => [
-    certificateName(holder),
-    keyName(holder)
-  ])
+const filesOf = ({ agencies }: KeysSettings): ReadonlyArray<string> => {
+  const certified = [AUTHORITY, SERVER, ...agencies.map(agencyName)]
+  const pairs = certified.flatMap((holder) => [certificateName(holder), keyName(holder)])
+  return [...pairs, keyName(SEAL), VKEY]
+}
 
 const refuseToOverwrite = Effect.fnUntraced(function* (settings: KeysSettings) {
   const { out } = settings
@@ -77,15 +87,34 @@ const refuseToOverwrite = Effect.fnUntraced(function* (settings: KeysSettings) {
 
 const OWNER_ONLY = 0o600
 
+const writeFile = Effect.fnUntraced(function* (
+  folder: string,
+  name: string,
+  text: string,
+  options?: { readonly mode: number }
+) {
+  const file = (yield* Path.Path).join(folder, name)
+  yield* writeWhole(file, Stream.encodeText(Stream.succeed(text)), options)
+})
+
+const writeKey = (folder: string, holder: string, key: string) =>
+  writeFile(folder, keyName(holder), key, { mode: OWNER_ONLY })
+
 const writeCertifiedKey = Effect.fnUntraced(function* (
   folder: string,
   holder: string,
   { certificate, key }: CertifiedKey
 ) {
-  const path = yield* Path.Path
-  const content = (text: string) => Stream.encodeText(Stream.succeed(text))
-  yield* writeWhole(path.join(folder, certificateName(holder)), content(certificate))
-  yield* writeWhole(path.join(folder, keyName(holder)), content(key), { mode: OWNER_ONLY })
+  yield* writeFile(folder, certificateName(holder), certificate)
+  yield* writeKey(folder, holder, key)
+})
+
+/** Writes a new seal key and returns its verifier key. */
+const writeSealKey = Effect.fnUntraced(function* ({ out, sealName }: KeysSettings) {
+  const { pem, vkey } = yield* TrialSealKey.make(sealName)
+  yield* writeKey(out, SEAL, pem)
+  yield* writeFile(out, VKEY, `${vkey}\n`)
+  return vkey
 })
 
 /** Removes the files of an incomplete set, which would block a second try. */
@@ -97,9 +126,13 @@ const removeSet = Effect.fnUntraced(function* (settings: KeysSettings) {
   }
 })
 
-/** Writes the keys of the CA, the server and each agency: all of them or none. */
+/**
+ * Writes the keys of the CA, the server and each agency, and the seal key: all of them or none.
+ * Returns the seal key's verifier key.
+ */
 const writeSet = Effect.fnUntraced(
-  function* ({ agencies, days, names, out }: KeysSettings) {
+  function* (settings: KeysSettings) {
+    const { agencies, days, names, out } = settings
     const { makeAuthority, validFor } = yield* loadTrialKeys
     const validity = yield* validFor(days)
     const authority = yield* makeAuthority(validity)
@@ -114,6 +147,7 @@ const writeSet = Effect.fnUntraced(
         yield* authority.issue({ agency }, validity)
       )
     }
+    return yield* writeSealKey(settings)
   },
   (effect, settings) => Effect.onError(effect, () => removeSet(settings))
 )
@@ -125,18 +159,22 @@ export const keys = Command.make(
     const { agencies, days, out } = given
     yield* makeFolder(out)
     yield* refuseToOverwrite(given)
-    yield* writeSet(given)
+    const vkey = yield* writeSet(given)
     yield* logAction("keys", "success", { agencies: agencies.length, days, folder: out })
-    const authorityKey = (yield* Path.Path).join(out, keyName(AUTHORITY))
+    const { join } = yield* Path.Path
     yield* Effect.logWarning(
-      `for trials only: anyone with ${authorityKey} can impersonate any agency`
+      `for trials only: anyone with ${join(out, keyName(AUTHORITY))} can impersonate any agency, ` +
+        `and anyone with ${join(out, keyName(SEAL))} can seal draws`
     )
+    yield* Console.log(vkey)
   })
 ).pipe(
   Command.withExamples([
     {
       command: "lottery keys --agencies 5 --out keys/",
-      description: "Write NAME.pem and NAME-key.pem for ca, server and agency-1 to agency-5"
+      description:
+        "Write NAME.pem and NAME-key.pem for ca, server and agency-1 to agency-5, " +
+        "and a seal key; print the key that verifies its seals"
     },
     {
       command: "lottery keys --names lottery.example,10.0.0.7",

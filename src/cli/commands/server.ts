@@ -3,9 +3,9 @@ import { Effect, Layer, Option } from "effect"
 import { CliError, Command } from "effect/cli"
 import packageJson from "../../../package.json" with { type: "json" }
 import { logAction } from "../../domain/ActionLog.ts"
-import { NumberFromDigits } from "../../domain/Bet.ts"
-import { DEFAULT_WINNING_NUMBER, Draw, fixedNumber, showTime } from "../../domain/Draw.ts"
+import { Draw } from "../../domain/Draw.ts"
 import { loggedResource } from "../../domain/LoggedResource.ts"
+import { type SealKey, showKey } from "../../protocol/notes/SignedNote.ts"
 import { CurrentTls } from "../../server/admission/Certificates.ts"
 import { Identity } from "../../server/admission/Identity.ts"
 import { defaultLimits, ServerLimits } from "../../server/admission/ServerLimits.ts"
@@ -20,8 +20,10 @@ import { LogLevelFlag } from "../settings/LogSettings.ts"
 import * as Setting from "../settings/Setting.ts"
 import * as SettingText from "../settings/SettingText.ts"
 import * as StoreSetting from "../settings/StoreSetting.ts"
+import * as DrawSettings from "../settings/server/DrawSettings.ts"
 import * as HttpSettings from "../settings/server/HttpSettings.ts"
 import * as LimitSettings from "../settings/server/LimitSettings.ts"
+import * as SealSettings from "../settings/server/SealSettings.ts"
 import * as ServerIdentity from "../settings/server/ServerIdentity.ts"
 import * as sharedSettings from "../settings/sharedSettings.ts"
 
@@ -63,21 +65,8 @@ export const settings = {
   }),
   agencies: sharedSettings.agencies,
   store: StoreSetting.store,
-  draw: sharedSettings.draw,
-  numberFrom: Setting.choice("number-from", "<source>", ["fixed", "announced"], {
-    description: "Source of the winning number: --winning-number, or lottery draw later",
-    default: "fixed"
-  }),
-  winningNumber: Setting.optional("winning-number", "<number>", {
-    description: "Winning number of a draw whose number is fixed",
-    schema: NumberFromDigits,
-    shownDefault: String(DEFAULT_WINNING_NUMBER)
-  }),
-  closeAt: Setting.optional("close-at", "<time>", {
-    description:
-      "Time at which unfinished agencies are excluded, such as 2026-12-01T21:00:00-03:00",
-    schema: SettingText.TimeFromText
-  }),
+  terms: DrawSettings.settings,
+  seal: SealSettings.settings,
   once: Setting.flag("once", "Exit when every agency has its winners"),
   http: HttpSettings.settings,
   otlp: Setting.optional("otlp", "<url>", {
@@ -111,29 +100,12 @@ const portsOf = Effect.fnUntraced(function* ({ backlog, host, port, ...given }: 
   return { host, port, winnersPort, backlog }
 })
 
-/** The draw to open. A number given for another source would be ignored, so it is refused. */
-const drawOf = Effect.fnUntraced(function* ({ agencies, closeAt, numberFrom, ...given }: Given) {
-  const winningNumber = Option.getOrUndefined(given.winningNumber)
-  if (numberFrom !== "fixed" && winningNumber !== undefined) {
-    const message = `winning-number ${winningNumber} cannot be used with number-from ${numberFrom}`
-    return yield* new CliError.ValidationError({ message })
-  }
-  const source =
-    numberFrom === "fixed"
-      ? fixedNumber(winningNumber ?? DEFAULT_WINNING_NUMBER)
-      : { _tag: numberFrom }
-  return new Draw({
-    id: given.draw,
-    agencies,
-    source,
-    ...(Option.isSome(closeAt) && { closeAt: closeAt.value })
-  })
-})
-
 /** The lottery, what it answers to operators, and its store, which closes last. */
-const lotteryLayer = (draw: Draw, store: StoreUrl.StoreUrl) => {
+const lotteryLayer = (draw: Draw, sealKey: SealKey | undefined, { store, terms }: Given) => {
+  const { drandUrl } = terms
+  const options = { sealKey, ...(Option.isSome(drandUrl) && { drandUrls: drandUrl.value }) }
   const layer = ControlServer.layer.pipe(
-    Layer.provideMerge(Lottery.layer(draw)),
+    Layer.provideMerge(Lottery.layer(draw, options)),
     Layer.provideMerge(StoreUrl.layerLocked(draw.id)),
     Layer.provideMerge(ControlSocket.layer),
     Layer.provideMerge(StoreUrl.layerLock(store))
@@ -147,21 +119,26 @@ const loadHttp = Effect.promise(() => import("../../server/operator/http/Http.ts
 const NO_TRACES = { tracer: Layer.empty, flush: Layer.empty }
 
 /** Loads the exporter only if there is a collector: it is large. */
-const tracesOf = Effect.fnUntraced(function* ({ draw, otlp }: Given) {
+const tracesOf = Effect.fnUntraced(function* ({ otlp }: Given, draw: Draw) {
   if (Option.isNone(otlp)) return NO_TRACES
   const { make } = yield* Effect.promise(() => import("../../server/operator/Traces.ts"))
-  return yield* make(otlp.value, draw)
+  return yield* make(otlp.value, draw.id)
 })
 
 export const server = Command.make(
   "server",
   settings,
   Effect.fnUntraced(function* (given) {
-    const { agencies, host, numberFrom, once, store } = given
-    const draw = yield* drawOf(given)
+    const { agencies, host, once, store, terms } = given
+    const opened = yield* DrawSettings.read(agencies, terms)
     const ports = yield* portsOf(given)
-    const { identity, tls } = yield* ServerIdentity.make(given.identity)
     const http = yield* HttpSettings.read(given.http)
+    const sealKey = yield* SealSettings.read(given.seal, {
+      hasDraw: Option.isSome(terms.draw),
+      hasHttp: http !== undefined
+    })
+    const draw = sealKey ? new Draw({ ...opened, sealKey: showKey(sealKey.verifier) }) : opened
+    const { identity, tls } = yield* ServerIdentity.make(given.identity)
     const limits = yield* withinOpenFiles({ ...defaultLimits, ...given.limits }, http !== undefined)
     yield* logAction("config", "success", {
       port: ports.port,
@@ -172,15 +149,13 @@ export const server = Command.make(
       host,
       agencies: SettingText.showAgencies(agencies),
       store: StoreUrl.show(store),
-      draw: given.draw,
-      number_from: numberFrom,
-      winning_number: draw.source._tag === "fixed" ? draw.source.number : undefined,
-      close_at: draw.closeAt === undefined ? undefined : showTime(draw.closeAt),
+      ...DrawSettings.fieldsOf(draw, terms),
       once,
       http: http && SettingText.showAddress(http),
       tls: tls !== undefined,
       certificates: identity.certificates,
       tokens: identity.tokens !== undefined,
+      publish_seal: given.seal.publishSeal || undefined,
       otlp: Option.getOrUndefined(given.otlp)?.url
     })
     yield* ServerIdentity.warnIfOpen(host, { identity, tls })
@@ -190,11 +165,11 @@ export const server = Command.make(
       Layer.succeed(CurrentTls, tls),
       Layer.succeed(ServerLimits, limits)
     )
-    const traces = yield* tracesOf(given)
+    const traces = yield* tracesOf(given, draw)
     const listening = Server.Server.layer(ports).pipe(
       // The last spans are sent while the store closes, which has the longest timeout.
       Layer.provideMerge(traces.flush),
-      Layer.provideMerge(lotteryLayer(draw, store)),
+      Layer.provideMerge(lotteryLayer(draw, sealKey, given)),
       Layer.provide([admission, traces.tracer])
     )
     const watched =
@@ -203,7 +178,8 @@ export const server = Command.make(
         : (yield* loadHttp).around(listening, {
             ...http,
             version: packageJson.version,
-            store: store._tag
+            store: store._tag,
+            publishSeal: given.seal.publishSeal
           })
     yield* Effect.provide(Server.untilDone(once), watched)
   }, Effect.scoped)

@@ -1,12 +1,13 @@
 /** `lottery winners`: shows the winning bets of a draw that has been held. */
-import { Data, Effect, Option, Stdio, Stream } from "effect"
+import { Clock, Data, Effect, Option, Stdio, Stream } from "effect"
 import { CliError, Command } from "effect/cli"
 import type { Agency } from "../../domain/Agency.ts"
 import { type Bet, FIELDS, textsOf } from "../../domain/Bet.ts"
 import type { BetBatch } from "../../domain/BetBatch.ts"
-import { nameAgencies } from "../../domain/Draw.ts"
+import { nameAgencies, showTime } from "../../domain/Draw.ts"
 import { BetStoreReader, DamagedBet, progressIn } from "../../server/store/BetStore.ts"
-import { awaitedIn, numberOf } from "../../server/store/Closing.ts"
+import { awaitedIn, awaitsSeal, numberOf } from "../../server/store/Closing.ts"
+import { missedBecause, roundOf } from "../../server/store/DrawPhase.ts"
 import * as StoreUrl from "../../server/store/StoreUrl.ts"
 import { withAgency } from "../files/AgencyRows.ts"
 import * as StoredState from "../files/StoredState.ts"
@@ -21,9 +22,15 @@ const whyNotDrawn = ({ draw, progress }: StoredState.StoredState): string => {
   if (draw === undefined) return "it has not been opened yet; start a server with this store first"
   const awaited = awaitedIn(draw, progressIn(progress))
   if (awaited.length > 0) return `it is waiting for ${nameAgencies(awaited)}`
-  return numberOf(draw) === undefined
+  const isNumberKnown = numberOf(draw) !== undefined
+  if (isNumberKnown || awaitsSeal(draw)) {
+    const step = isNumberKnown ? "holds" : "seals"
+    return `every book is closed; a running server ${step} it now, or the next server that starts`
+  }
+  const round = roundOf(draw)
+  return round === undefined
     ? "it is waiting for its winning number; announce it with lottery draw"
-    : "every book is closed; a running server holds it now, or the next server that starts"
+    : `it is waiting for drand round ${round.round} of ${showTime(round.at)}`
 }
 
 /** There are no winners yet. */
@@ -48,6 +55,8 @@ const find = Effect.fnUntraced(function* (id: string, only: Agency | undefined) 
   const state = yield* StoredState.read(books, id)
   const { draw, progress } = state
   if (only !== undefined) yield* StoredState.progressOf(state, only)
+  const missed = draw && missedBecause(id, draw, yield* Clock.currentTimeMillis)
+  if (missed !== undefined) return yield* missed
   if (!draw?.drawn) return yield* new NotDrawn(state)
   const isAsked = (agency: Agency) => only === undefined || agency === only
   const winners = new Map<Agency, BetBatch>()

@@ -62,6 +62,7 @@ export const waitingText = (waiting: Waiting | undefined, width: number): string
   return fitting(width, `${text}: ${counts} agencies have finished`, `${text}: ${counts}`, counts)
 }
 
+/** `1 bet`, `5000 bets`. */
 export const counted = (count: number, what: string): string =>
   `${count} ${what}${count === 1 ? "" : "s"}`
 

@@ -23,12 +23,15 @@ const DESCRIPTIONS = {
   export: "Print the stored bets as CSV: the agency number and the five fields of each bet",
   status: "Show the draw and the progress of each agency",
   winners: "Show the winning bets of a draw that has been held",
+  verify: "Check a sealed draw from files alone: the seal, the number, the books, the winners",
   close: "Hold the draw without agencies that have not finished, or move its close time",
-  draw: "Announce the winning number once every book is closed",
+  draw: "Announce the winning number, or its drand round, once every book is closed",
+  seal: "Print the seal of a draw, which proves its books",
+  result: "Print the signed result of a sealed draw",
   discard: "Discard an agency's stored book before the draw, so that a corrected one can be sent",
   compose: "Write a Compose file for servers and clients, one container each",
   keys:
-    "Make keys and certificates for testing TLS, and for nothing else; " +
+    "Make keys and certificates for testing TLS and sealed draws, and for nothing else; " +
     "all private keys, including the CA's, are stored unprotected in one folder"
 }
 type DescribedName = keyof typeof DESCRIPTIONS
@@ -55,8 +58,11 @@ const SUBCOMMANDS = [
   subcommand("export", async () => (await import("../commands/export.ts")).exportCommand),
   subcommand("status", async () => (await import("../commands/status.ts")).status),
   subcommand("winners", async () => (await import("../commands/winners.ts")).winners),
+  subcommand("verify", async () => (await import("../commands/verify.ts")).verify),
   subcommand("close", async () => (await import("../commands/close.ts")).close),
   subcommand("draw", async () => (await import("../commands/draw.ts")).draw),
+  subcommand("seal", async () => (await import("../commands/seal.ts")).seal),
+  subcommand("result", async () => (await import("../commands/result.ts")).result),
   subcommand("discard", async () => (await import("../commands/discard.ts")).discard),
   subcommand("compose", async () => (await import("../commands/compose.ts")).compose),
   subcommand("keys", async () => (await import("../commands/keys.ts")).keys)

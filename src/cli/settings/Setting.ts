@@ -164,10 +164,11 @@ export const choice = <Word extends string>(
 export const required = <A>(
   name: string,
   placeholder: string,
-  options: SettingOptions<A> & { readonly flagOnly?: false }
+  options: SettingOptions<A>
 ): Flag.Flag<A> => {
   const [key] = environmentKeys(name, options)
-  const ways = `use the flag --${name}, or set ${key} in the environment or a config file`
+  const elsewhere = key === undefined ? "" : `, or set ${key} in the environment or a config file`
+  const ways = `use the flag --${name}${elsewhere}`
   const refuse = Effect.gen(function* () {
     const file = yield* yield* CurrentConfigFile
     const unknown = file === undefined ? [] : SettingKeys.unknownOf(file.keys)
@@ -180,6 +181,28 @@ export const required = <A>(
   return Flag.mapEffect(
     optional(name, placeholder, options),
     Option.match({ onSome: (value: A) => Effect.succeed(value), onNone: () => refuse })
+  )
+}
+
+/** A flag that may be repeated. Only the flag is read: a file has each of its keys once. */
+export const repeated = <A>(
+  name: string,
+  placeholder: string,
+  { description, schema }: Pick<SettingOptions<A>, "description" | "schema">
+): Flag.Flag<ReadonlyArray<A>> => {
+  const decode = Schema.decodeEffect(schema)
+  return TextFlag.make(name, placeholder).pipe(
+    Flag.withDescription(description),
+    Flag.atLeast(0),
+    Flag.mapEffect(
+      Effect.forEach((text) =>
+        Effect.mapError(decode(text), ({ message }) => {
+          const problem = `${message}${got(text, false)}`
+          const origin = `from the flag --${name}`
+          return new CliError.ValidationError({ message: `${name} ${origin}: ${problem}` })
+        })
+      )
+    )
   )
 }
 

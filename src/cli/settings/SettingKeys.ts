@@ -7,12 +7,13 @@ import { ConfigProvider, Effect } from "effect"
 /** The flags that also have a `LOTTERY_` key. */
 const FLAGS = (
   "agencies agency all allow-empty backlog batch bets birthdate client-id clients close-at " +
-  "count csv days dialect dialect-timeout document draw every expect first-byte-timeout " +
-  "first-name handshake-timeout host http http-host idle-timeout json keep-alive keep-open " +
-  "last-name log-format log-level max-connections max-errors max-memory max-rejects " +
-  "max-unidentified message message-timeout missing names number number-from once one-bet otlp " +
-  "out packet-bytes period port rejects seed server server-ip servers store timeout tls tls-ca " +
-  "tls-cert tls-client-ca tls-key token tokens wait watch winners-port winners-server " +
+  "count csv days dialect dialect-timeout document drand-url draw draw-at draw-delay every " +
+  "evidence expect first-byte-timeout first-name handshake-timeout host http http-host " +
+  "idle-timeout json keep-alive keep-open last-name log-format log-level max-connections " +
+  "max-errors max-memory max-rejects max-unidentified message message-timeout missing names " +
+  "number number-from once one-bet otlp out packet-bytes period port publish-seal rejects " +
+  "seal-key seal-name seal-vkey sealed seed server server-ip servers store timeout tls tls-ca " +
+  "tls-cert tls-client-ca tls-key token tokens verify wait watch winners-port winners-server " +
   "winning-number write-timeout yes"
 ).split(" ")
 

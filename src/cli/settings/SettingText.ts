@@ -100,6 +100,22 @@ export const HostListFromText = fromText(
   }
 )
 
+/** Returns the base URL of a service without its final slash, or undefined if it is invalid. */
+const parseBaseUrl = (text: string): string | undefined => {
+  const url = URL.parse(text)
+  if (url === null || !/^https?:$/.test(url.protocol) || /[?#@]/.test(text)) return undefined
+  return url.origin + url.pathname.replace(/\/+$/, "")
+}
+
+/** Base URLs of one service, separated by commas. */
+export const UrlListFromText = fromText(
+  "expected http or https URLs separated by commas, each without a name, a password and a query",
+  (text) => {
+    const urls = text.split(",").map((url) => parseBaseUrl(url.trim()))
+    return urls.every((url) => url !== undefined) ? urls : undefined
+  }
+)
+
 // Effect's parser accepts only one unit, written as a word: `1 second`.
 const UNIT_MILLIS = { h: 3_600_000, m: 60_000, s: 1000, ms: 1 }
 const DURATION = /^(?:\d+(?:\.\d+)?(?:ms|s|m|h))+$/
@@ -114,14 +130,19 @@ export const showDuration = (duration: Duration.Duration): string => {
   return unit === undefined ? `${millis}ms` : `${millis / UNIT_MILLIS[unit]}${unit}`
 }
 
+const parseMillis = (text: string): number | undefined => {
+  if (!DURATION.test(text)) return undefined
+  let millis = 0
+  for (const [, amount, unit] of text.matchAll(DURATION_PART)) {
+    millis += Number(amount) * UNIT_MILLIS[unit as keyof typeof UNIT_MILLIS]
+  }
+  return millis
+}
+
 const durationFrom = (minimumMillis: number) =>
   fromText("expected a duration such as 500ms, 1s or 5m", (text) => {
-    if (!DURATION.test(text)) return undefined
-    let millis = 0
-    for (const [, amount, unit] of text.matchAll(DURATION_PART)) {
-      millis += Number(amount) * UNIT_MILLIS[unit as keyof typeof UNIT_MILLIS]
-    }
-    return millis >= minimumMillis ? Duration.millis(millis) : undefined
+    const millis = parseMillis(text)
+    return millis !== undefined && millis >= minimumMillis ? Duration.millis(millis) : undefined
   })
 
 /** A duration as `1s`, `500ms`, `5m`, `1h30m`. */
@@ -129,6 +150,19 @@ export const DurationFromText = durationFrom(0)
 
 /** A duration of at least a millisecond, for limits. */
 export const SomeTime = durationFrom(1)
+
+/** A duration in whole seconds, from one second to `maximum`. */
+export const wholeSecondsTo = (maximum: Duration.Duration): TextSchema<Duration.Duration> =>
+  fromText(
+    `expected a duration in whole seconds from 1s to ${showDuration(maximum)}, such as 5m`,
+    (text) => {
+      const seconds = (parseMillis(text) ?? 0) / UNIT_MILLIS.s
+      const isAllowed = Number.isInteger(seconds) && seconds >= 1
+      return isAllowed && seconds <= Duration.toSeconds(maximum)
+        ? Duration.seconds(seconds)
+        : undefined
+    }
+  )
 
 /** The maximum number of agencies, so that a typo does not produce a huge list. */
 const MAX_AGENCIES = 1_000_000

@@ -32,10 +32,16 @@ export const agencies = Setting.withDefault("agencies", "<agencies>", {
 
 export const bookName = (agency: number): string => `agency-${agency}.csv`
 
-export const drawWhenUsed = Setting.whenUsed("draw", "<name>", {
-  description: "Name of the draw",
-  schema: DrawId,
-  default: "default"
+export const DEFAULT_DRAW = "default"
+
+const DRAW = { description: "Name of the draw", schema: DrawId }
+
+export const drawWhenUsed = Setting.whenUsed("draw", "<name>", { ...DRAW, default: DEFAULT_DRAW })
+
+/** The draw, for a command in which some uses have no default. */
+export const optionalDraw = Setting.optional("draw", "<name>", {
+  ...DRAW,
+  shownDefault: DEFAULT_DRAW
 })
 
 export const draw = Setting.use(drawWhenUsed)

@@ -6,8 +6,14 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Schema } from "effect"
+import { TestClock } from "effect/testing"
 import { describe, expect } from "vitest"
+import { Draw, type ExpectedAgencies } from "../../../src/domain/Draw.ts"
+import { timeOfRound } from "../../../src/domain/seal/Quicknet.ts"
+import { BetStore } from "../../../src/server/store/BetStore.ts"
+import * as StoreUrl from "../../../src/server/store/StoreUrl.ts"
+import { bets } from "../../server/store/BetStore.conformance.ts"
 import { type Outcome, runLottery, startLottery } from "../../support/processes/lotteryCommand.ts"
 import {
   bookOf,
@@ -20,6 +26,7 @@ import {
 } from "../../support/processes/lotteryParties.ts"
 import { describePostgres, freshSchema } from "../../support/stores/PostgresCluster.ts"
 import { temporaryFolder } from "../../support/TemporaryFolder.ts"
+import { whole } from "../../support/wholeBook.ts"
 
 const draw = (store: string, ...more: ReadonlyArray<string>) =>
   runLottery({ args: ["draw", "--store", store, ...more] })
@@ -73,7 +80,7 @@ const announces = Effect.fnUntraced(function* (store: string) {
   const third = yield* startLottery({
     args: [...clientArgs(folder, 3, server, "json"), "--allow-empty"]
   })
-  yield* server.logged(/waiting_for_number/)
+  yield* server.logged(/waiting_for_number .*lottery draw --draw default --number N --yes/)
   expect((yield* statusOf(store)).draw).toMatchObject({ winningNumber: null, held: false })
   for (const { stderr } of [server, first, second, third]) {
     expect(stderr()).not.toMatch(/\b7574\b|winning_number/)
@@ -174,7 +181,7 @@ describe("lottery draw", () => {
       const args = ["server", "--port", "0", "--store", store, ...ANNOUNCED]
       const both = yield* runLottery({ args: [...args, "--winning-number", "5"] })
       expect(expectOneLine(both, 2)).toContain(
-        "winning-number 5 cannot be used with number-from announced"
+        "winning-number cannot be used with number-from announced"
       )
       expect(existsSync(path)).toBe(false)
 
@@ -185,6 +192,137 @@ describe("lottery draw", () => {
     })
   )
 })
+
+/** A real round, from which the draw `default` gets the number 6286. */
+const ROUND = {
+  round: 1000,
+  signature:
+    "b44679b9a59af2ec876b1a6b1ad52ea9b1615fc3982b19576350f93447cb1125" +
+    "e342b73a8dd2bacbe47e4b6b63ed5e39"
+}
+/** When round 1000 is published, in POSIX seconds. */
+const ROUND_AT = timeOfRound(ROUND.round)
+const BOOK = bets(1, 0, 10)
+
+const timeText = (seconds: number): string =>
+  new Date(1000 * seconds).toISOString().replace(".000", "")
+
+/** Opens a draw before round 1000, and closes its books unless an agency is missing. */
+const beforeRound = Effect.fnUntraced(function* (store: string, agencies: ExpectedAgencies) {
+  const url = yield* Schema.decodeEffect(StoreUrl.StoreUrlFromText)(store)
+  const closeAt = 1000 * (ROUND_AT - 60)
+  const source = { _tag: "drand", at: { round: ROUND.round } } as const
+  yield* TestClock.setTime(closeAt)
+  const fill = Effect.gen(function* () {
+    const { append, openDraw, recordEntries } = yield* BetStore
+    yield* openDraw(new Draw({ id: "default", agencies, source, closeAt }))
+    const digest = whole(BOOK)
+    yield* append(1, 0, BOOK, { last: digest })
+    if (agencies.length > 1) return
+    yield* recordEntries({
+      draw: "default",
+      sealedAt: ROUND_AT - 60,
+      source: { _tag: "drand", round: ROUND.round },
+      agencies: [{ agency: 1, bets: BOOK.count, salt: "01".repeat(16), ...digest }]
+    })
+  })
+  yield* Effect.provide(fill, StoreUrl.layer(url, "default"))
+})
+
+describe.each(STORES)("lottery draw --beacon on %s", (store) => {
+  const made = Effect.gen(function* () {
+    const folder = yield* temporaryFolder
+    const url = inFolder(folder, store)
+    const file = join(folder, "round.json")
+    writeFileSync(file, JSON.stringify(ROUND))
+    const drawWith = (text: string, ...more: ReadonlyArray<string>) => {
+      writeFileSync(file, text)
+      return draw(url, "--beacon", file, ...more)
+    }
+    return { file, url, drawWith }
+  })
+
+  it.effect("announces the number that follows from the round of the draw", () =>
+    Effect.gen(function* () {
+      const { drawWith, file, url } = yield* made
+      yield* beforeRound(url, [1])
+      const { round, signature } = ROUND
+      const flipped = `${signature.slice(0, -1)}8`
+      for (const [text, reason] of [
+        [JSON.stringify({ round: 1001, signature }), "expected the beacon of round 1000, got"],
+        [JSON.stringify({ round, signature: flipped }), "the signature of round 1000 is not"],
+        [JSON.stringify({ ...ROUND, randomness: "00" }), `${file}: expected randomness `],
+        [JSON.stringify({ round }), `${file}: expected a drand round in JSON`],
+        ["{", `${file}: expected a drand round in JSON`]
+      ] as const) {
+        for (const yes of [[], ["--yes"]]) {
+          expect(expectOneLine(yield* drawWith(text, ...yes), 1)).toContain(reason)
+        }
+      }
+      yield* expectRefused(url, "6286", "the winning number of the draw comes from drand")
+      const asked = expectOneLine(yield* drawWith(JSON.stringify(ROUND)), 2)
+      expect(asked).toContain(
+        "this would announce 6286, which follows from round 1000 of drand, as the winning number"
+      )
+      expect((yield* statusOf(url)).draw).toMatchObject({ winningNumber: null })
+      const winners = yield* runLottery({ args: ["winners", "--store", url] })
+      expect(expectOneLine(winners, 1)).toContain(
+        `it is waiting for drand round 1000 of ${timeText(ROUND_AT)}`
+      )
+      const times = ["--close-at", timeText(ROUND_AT - 60), "--draw-at", timeText(ROUND_AT)]
+      const unreachable = ["--drand-url", "http://127.0.0.1:1"]
+      const server = yield* startServer({
+        store: url,
+        more: ["--agencies", "1", "--number-from", "drand", ...times, ...unreachable]
+      })
+      yield* server.logged(/action: beacon \| result: fail/)
+      for (const time of ["first", "second"]) {
+        const done = yield* drawWith(JSON.stringify(ROUND), "--yes")
+        expect(done, time).toMatchObject({ code: 0, stdout: "" })
+        expect(done.stderr).toContain("number_announced | result: success | winning_number: 6286")
+      }
+      yield* server.logged(/action: sorteo \| result: success/)
+      expect((yield* statusOf(url)).draw).toMatchObject({ winningNumber: 6286, held: true })
+    })
+  )
+
+  it.effect("refuses a round of a draw that was missed, is not sealed, or has another source", () =>
+    Effect.gen(function* () {
+      const missed = yield* made
+      yield* beforeRound(missed.url, [1, 2])
+      const [early, other] = [yield* made, yield* made]
+      const drand = ["--agencies", "3", "--number-from", "drand"]
+      const servers = [
+        yield* startServer({ store: early.url, more: drand }),
+        yield* startServer({ store: other.url, more: ANNOUNCED })
+      ]
+      for (const yes of [[], ["--yes"]]) {
+        for (const [{ drawWith }, reason] of [
+          [missed, "the draw default was missed: "],
+          [early, "the draw is not sealed yet"],
+          [other, "does not come from drand"]
+        ] as const) {
+          const refused = yield* drawWith(JSON.stringify(ROUND), ...yes)
+          expect(expectOneLine(refused, 1)).toContain(reason)
+        }
+      }
+      for (const { signal } of servers) yield* signal("SIGTERM")
+      const winners = yield* runLottery({ args: ["winners", "--store", missed.url] })
+      expect(expectOneLine(winners, 1)).toContain("the draw default was missed: ")
+    })
+  )
+})
+
+it.live("lottery draw needs either a number or a beacon", () =>
+  Effect.gen(function* () {
+    const folder = yield* temporaryFolder
+    const file = join(folder, "missing.json")
+    const store = `csv:${join(folder, "bets.csv")}`
+    const both = yield* draw(store, "--number", "1", "--beacon", file)
+    expect(expectOneLine(both, 2)).toContain("expected either --number or --beacon, not both")
+    expect(expectOneLine(yield* draw(store, "--beacon", file, "--yes"), 1)).toContain(file)
+  })
+)
 
 describePostgres("lottery draw on PostgreSQL", (database) => {
   it.live("announces the number once every book is closed", () =>

@@ -6,8 +6,9 @@ import { createPrivateKey, X509Certificate } from "node:crypto"
 import { mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Result } from "effect"
 import { describe, expect } from "vitest"
+import { sealKeyFromPem, showKey } from "../../../src/protocol/notes/SignedNote.ts"
 import { runLottery } from "../../support/processes/lotteryCommand.ts"
 import { temporaryFolder } from "../../support/TemporaryFolder.ts"
 
@@ -26,18 +27,18 @@ describe("writes", () => {
   it.live("a CA, a server and each agency, and warns that they are for trials", () =>
     Effect.gen(function* () {
       const { code, out, stderr, stdout } = yield* keys("--agencies", "2,7")
-      expect({ code, stdout }).toEqual({ code: 0, stdout: "" })
+      const vkey = readFileSync(join(out, "seal.vkey"), "utf8")
+      expect({ code, stdout }).toEqual({ code: 0, stdout: vkey })
       expect(stderr).toMatch(
         /^\S+ \S+ INFO +action: keys \| result: success \| agencies: 2 \| days: 30 \| folder: .*\n/
       )
       expect(stderr).toContain(`folder: ${out}\n`)
-      expect(stderr).toMatch(
-        /\n\S+ \S+ WARNING +for trials only: anyone with \S+ca-key\.pem can impersonate any .*\n$/
-      )
+      expect(stderr).toMatch(/\n\S+ \S+ WARNING +for trials only: [^\n]*\n$/)
+      expect(stderr).toMatch(/anyone with \S+ca-key\.pem can impersonate any agency, and anyone/)
+      expect(stderr).toMatch(/and anyone with \S+seal-key\.pem can seal draws\n/)
       const holders = ["agency-2", "agency-7", "ca", "server"]
-      expect(readdirSync(out).sort()).toEqual(
-        holders.flatMap((holder) => [`${holder}-key.pem`, `${holder}.pem`])
-      )
+      const pairs = holders.flatMap((holder) => [`${holder}-key.pem`, `${holder}.pem`])
+      expect(readdirSync(out)).toEqual([...pairs, "seal-key.pem", "seal.vkey"].sort())
       const authority = readCertificate(out, "ca")
       for (const holder of holders) {
         const certificate = readCertificate(out, holder)
@@ -58,11 +59,30 @@ describe("writes", () => {
       })
       expect(code).toBe(0)
       const files = readdirSync(out)
-      expect(files).toHaveLength(6)
+      expect(files).toHaveLength(8)
       for (const file of files) {
         const mode = file.endsWith("-key.pem") ? 0o600 : 0o666
         expect(statSync(join(out, file)).mode & 0o777, file).toBe(mode)
       }
+    })
+  )
+
+  it.live("a new seal key, which its verifier key belongs to", () =>
+    Effect.gen(function* () {
+      const vkeys = []
+      for (const [more, name] of [
+        [[], "lottery.example"],
+        [["--seal-name", "draws.example/2"], "draws.example/2"]
+      ] as const) {
+        const { code, out, stdout } = yield* keys("--agencies", "1", ...more)
+        expect(code).toBe(0)
+        const pem = readFileSync(join(out, "seal-key.pem"), "utf8")
+        const key = Result.getOrThrow(sealKeyFromPem(name, pem))
+        expect(stdout).toBe(`${showKey(key.verifier)}\n`)
+        expect(key.verifier.name).toBe(name)
+        vkeys.push(Buffer.from(key.verifier.publicKey).toString("hex"))
+      }
+      expect(new Set(vkeys).size).toBe(2)
     })
   )
 
@@ -89,18 +109,20 @@ describe("writes", () => {
 })
 
 describe("writes nothing", () => {
-  it.live.each(["ca.pem", "ca-key.pem", "server.pem", "agency-5-key.pem"])("if %s exists", (name) =>
-    Effect.gen(function* () {
-      const folder = yield* temporaryFolder
-      const file = join(folder, name)
-      writeFileSync(file, "mine")
-      const outcome = yield* runLottery({ args: ["keys", "--out", folder] })
-      expect(outcome).toMatchObject({ code: 1, stdout: "" })
-      expect(outcome.stderr).toMatch(/^\S+ \S+ CRITICAL [^\n]*\n$/)
-      expect(outcome.stderr).toContain(`${file}: already exists; nothing was written\n`)
-      expect(readdirSync(folder)).toEqual([name])
-      expect(readFileSync(file, "utf8")).toBe("mine")
-    })
+  it.live.each(["ca.pem", "server.pem", "agency-5-key.pem", "seal-key.pem", "seal.vkey"])(
+    "if %s exists",
+    (name) =>
+      Effect.gen(function* () {
+        const folder = yield* temporaryFolder
+        const file = join(folder, name)
+        writeFileSync(file, "mine")
+        const outcome = yield* runLottery({ args: ["keys", "--out", folder] })
+        expect(outcome).toMatchObject({ code: 1, stdout: "" })
+        expect(outcome.stderr).toMatch(/^\S+ \S+ CRITICAL [^\n]*\n$/)
+        expect(outcome.stderr).toContain(`${file}: already exists; nothing was written\n`)
+        expect(readdirSync(folder)).toEqual([name])
+        expect(readFileSync(file, "utf8")).toBe("mine")
+      })
   )
 
   it.live("through a link to a missing file", () =>

@@ -160,7 +160,7 @@ describe("exit code 1, with one line", () => {
       const args = ["generate", "--out", join(file, "books")]
       const { code, stderr } = yield* runLottery({ args })
       expect(code).toBe(1)
-      expect(stderr).toMatch(/^\S+ \S+ CRITICAL .*ENOTDIR.*\n$/)
+      expect(stderr).toMatch(/^\S+ \S+ CRITICAL .*expected a folder\n$/)
       const debug = yield* runLottery({ args: [...args, "--log-level", "debug"] })
       expect(debug.code).toBe(1)
       expect(debug.stderr).toMatch(/\n +at /)

@@ -23,13 +23,17 @@ import * as exportCommand from "../../../src/cli/commands/export.ts"
 import * as generate from "../../../src/cli/commands/generate.ts"
 import * as keys from "../../../src/cli/commands/keys.ts"
 import * as ping from "../../../src/cli/commands/ping.ts"
+import * as result from "../../../src/cli/commands/result.ts"
+import * as seal from "../../../src/cli/commands/seal.ts"
 import * as server from "../../../src/cli/commands/server.ts"
 import * as status from "../../../src/cli/commands/status.ts"
+import * as verify from "../../../src/cli/commands/verify.ts"
 import * as winners from "../../../src/cli/commands/winners.ts"
 import * as ConfigFile from "../../../src/cli/settings/ConfigFile.ts"
 import * as LogSettings from "../../../src/cli/settings/LogSettings.ts"
 import type * as Setting from "../../../src/cli/settings/Setting.ts"
 import * as SettingKeys from "../../../src/cli/settings/SettingKeys.ts"
+import { parseKey } from "../../../src/protocol/notes/SignedNote.ts"
 import { EXPECTED_COLLECTOR } from "../../../src/server/operator/Collector.ts"
 
 interface Case {
@@ -95,6 +99,14 @@ const SERVER: Case = {
 }
 const FILE = { fallback: NONE, text: "a file.pem", value: Option.some("a file.pem") }
 
+const SEAL_NAME: Case = {
+  name: "seal-name",
+  fallback: NONE,
+  text: "draws.example/2",
+  value: Option.some("draws.example/2"),
+  wrong: ["a+b", "expected a name without white space and without +, such as lottery.example"]
+}
+
 const timeOf = (name: string, fallback: Duration.Duration): Case => ({
   ...{ name, fallback, text: "1500ms", value: Duration.millis(1500) },
   wrong: ["0s", "expected a duration such as 500ms, 1s or 5m"]
@@ -104,6 +116,9 @@ const connectionsOf = (name: string, fallback: number): Case => ({
   ...{ name, fallback, text: "7", value: 7 },
   wrong: ["0", `${WHOLE} 1 to 1000000`]
 })
+
+const SEAL_VKEY = "lottery.example+9b6c648b+AQOhB7/zzhC+HXDdGOdLwJln5NYwm6UNXx3chmQSVTG4"
+const WITNESS_VKEY = "auditor.example/w1+15cfbe2c+BCmsuuFBvMrwsi4alNNNC8c2HlJtC/4SyJeUvJMilm3X"
 
 const NAME_WRONG = [" ", "expected a name, not only white space"] as const
 
@@ -190,13 +205,13 @@ const CASES: Readonly<Record<string, Readonly<Record<string, Case>>>> = {
     },
     agencies: AGENCIES,
     store: STORE,
-    draw: DRAW,
+    draw: { ...DRAW, fallback: NONE, value: Option.some("sunday") },
     numberFrom: {
       fallback: "fixed",
       name: "number-from",
       text: "announced",
       value: "announced",
-      wrong: ["drums", "expected one of fixed, announced"]
+      wrong: ["drums", "expected one of fixed, announced, drand"]
     },
     winningNumber: {
       fallback: NONE,
@@ -212,6 +227,30 @@ const CASES: Readonly<Record<string, Readonly<Record<string, Case>>>> = {
       value: Option.some(Date.UTC(2026, 11, 2)),
       wrong: ["2026-12-01T21:00:00", "expected a time with its offset"]
     },
+    drawAt: {
+      fallback: NONE,
+      name: "draw-at",
+      text: "2026-12-01T21:00:00Z",
+      value: Option.some(Date.UTC(2026, 11, 1, 21)),
+      wrong: ["tomorrow", "expected a time with its offset"]
+    },
+    drawDelay: {
+      fallback: NONE,
+      name: "draw-delay",
+      text: "1m30s",
+      value: Option.some(Duration.seconds(90)),
+      wrong: ["1500ms", "expected a duration in whole seconds from 1s to 8760h, such as 5m"]
+    },
+    drandUrl: {
+      fallback: NONE,
+      name: "drand-url",
+      text: "https://api.drand.sh/, http://127.0.0.1:8080/drand",
+      value: Option.some(["https://api.drand.sh", "http://127.0.0.1:8080/drand"]),
+      wrong: ["api.drand.sh", "expected http or https URLs separated by commas"]
+    },
+    sealKey: { name: "seal-key", ...FILE },
+    sealName: SEAL_NAME,
+    publishSeal: { fallback: false, name: "publish-seal", ...SWITCH },
     once: { fallback: false, name: "once", ...SWITCH },
     otlp: {
       fallback: NONE,
@@ -312,6 +351,14 @@ const CASES: Readonly<Record<string, Readonly<Record<string, Case>>>> = {
       value: Option.some("c0ntraseña"),
       wrong: ["two words", "expected a token of at most 512 bytes without white space"]
     },
+    key: {
+      fallback: NONE,
+      name: "seal-vkey",
+      text: SEAL_VKEY,
+      value: Option.some(Result.getOrThrow(parseKey(SEAL_VKEY))),
+      wrong: [WITNESS_VKEY, "expected an operator's verifier key"]
+    },
+    evidence: { name: "evidence", ...FILE },
     ...CLIENT_TLS,
     firstName: {
       fallback: NONE,
@@ -453,6 +500,7 @@ const CASES: Readonly<Record<string, Readonly<Record<string, Case>>>> = {
       value: 825,
       wrong: ["826", `${WHOLE} 1 to 825`]
     },
+    sealName: { ...SEAL_NAME, fallback: "lottery.example", value: "draws.example/2" },
     out: { fallback: "keys", name: "out", text: "certificates", value: "certificates" }
   },
   demo: {
@@ -471,6 +519,7 @@ const CASES: Readonly<Record<string, Readonly<Record<string, Case>>>> = {
       wrong: ["1000001", `${WHOLE} 0 to 1000000`]
     },
     seed: SEED,
+    sealed: { fallback: false, name: "sealed", ...SWITCH },
     keepOpen: { fallback: false, name: "keep-open", ...SWITCH }
   },
   check: {
@@ -494,7 +543,8 @@ const CASES: Readonly<Record<string, Readonly<Record<string, Case>>>> = {
     missing: { fallback: false, name: "missing", ...SWITCH },
     watch: { fallback: false, name: "watch", ...SWITCH },
     every: timeOf("every", Duration.seconds(2)),
-    all: { fallback: false, name: "all", ...SWITCH }
+    all: { fallback: false, name: "all", ...SWITCH },
+    verify: { fallback: false, name: "verify", ...SWITCH }
   },
   winners: {
     store: STORE,
@@ -505,6 +555,18 @@ const CASES: Readonly<Record<string, Readonly<Record<string, Case>>>> = {
   },
   close: { store: STORE, draw: DRAW, yes: { fallback: false, name: "yes", ...SWITCH } },
   draw: { store: STORE, draw: DRAW, yes: { fallback: false, name: "yes", ...SWITCH } },
+  seal: { store: STORE, draw: DRAW, out: { name: "out", ...FILE } },
+  result: { store: STORE, draw: DRAW, out: { name: "out", ...FILE } },
+  verify: {
+    operator: {
+      fallback: undefined,
+      name: "seal-vkey",
+      text: SEAL_VKEY,
+      value: Result.getOrThrow(parseKey(SEAL_VKEY)),
+      wrong: [WITNESS_VKEY, "expected an operator's verifier key"]
+    },
+    json: { fallback: false, name: "json", ...SWITCH }
+  },
   discard: {
     store: STORE,
     draw: DRAW,
@@ -515,19 +577,19 @@ const CASES: Readonly<Record<string, Readonly<Record<string, Case>>>> = {
 
 type Settings = Readonly<Record<string, Flag.Flag<unknown>>>
 
-const { http, identity, limits, ...serverSettings } = server.settings
-const { bet, tls: clientTls, ...clientSettings } = client.settings
+const { http, identity, limits, seal: sealing, terms, ...serverSettings } = server.settings
+const { bet, seal: clientSeal, tls: clientTls, ...clientSettings } = client.settings
 const { tls: pingTls, ...pingSettings } = ping.settings
 // Only flags; they have their own tests.
 const { http: composeHttp, store: composeStore, ...composeSettings } = compose.settings
 const { http: demoHttp, ...demoSettings } = demo.settings
 const { at, without, ...closeSettings } = close.settings
-const { number: announcedNumber, ...drawSettings } = draw.settings
+const { beacon, number: announcedNumber, ...drawSettings } = draw.settings
 
 const SETTINGS: Readonly<Record<string, Settings>> = {
   lottery: { logLevel: LogSettings.LogLevelFlag.flag, logFormat: LogSettings.LogFormatFlag.flag },
-  server: { ...serverSettings, ...http, ...identity, ...limits },
-  client: { ...clientSettings, ...clientTls, ...bet },
+  server: { ...serverSettings, ...terms, ...sealing, ...http, ...identity, ...limits },
+  client: { ...clientSettings, ...clientSeal, ...clientTls, ...bet },
   ping: { ...pingSettings, ...pingTls },
   compose: composeSettings,
   generate: generate.settings,
@@ -539,6 +601,9 @@ const SETTINGS: Readonly<Record<string, Settings>> = {
   winners: winners.settings,
   close: closeSettings,
   draw: drawSettings,
+  seal: seal.settings,
+  result: result.settings,
+  verify: verify.settings,
   discard: discard.settings
 }
 
@@ -730,6 +795,23 @@ it.effect("the store of a Compose file is only a flag: elsewhere it is a server'
   })
 )
 
+it.effect("what is verified comes from flags only, which may be repeated", () =>
+  Effect.gen(function* () {
+    const { books, receipts, seal } = verify.evidence
+    expect(yield* parse(receipts, { env: { LOTTERY_RECEIPT: "file" } })).toEqual([])
+    const { message } = yield* Effect.flip(parse(seal, { env: { LOTTERY_SEAL: "file" } }))
+    expect(message).toBe("seal is missing: use the flag --seal")
+    const [, given] = yield* books.parse({
+      flags: { book: ["3=a=b.csv", "12=c"] },
+      arguments: []
+    })
+    expect(given).toEqual([
+      { agency: 3, file: "a=b.csv" },
+      { agency: 12, file: "c" }
+    ])
+  }).pipe(Effect.provide(NodeServices.layer))
+)
+
 it.effect("an invalid store is never shown: it may contain a password", () =>
   Effect.gen(function* () {
     const text = "postgres://lottery:hunter2@db:port/lottery"
@@ -843,7 +925,7 @@ it.effect("a host is a name, such as that of a container, or an IPv4 or IPv6 add
 it.effect("the winning number has the format of a bet's number", () =>
   Effect.gen(function* () {
     for (const [name, setting] of [
-      ["winning-number", server.settings.winningNumber],
+      ["winning-number", terms.winningNumber],
       ["number", client.settings.bet.number]
     ] as const) {
       for (const [text, number] of [
