@@ -24,6 +24,7 @@ export const bookOf = (
   const text = batches.join("")
   return {
     total: text.split("\n").length - 1,
+    bytes: Buffer.byteLength(text),
     sha256: createHash("sha256").update(text).digest("hex"),
     batches: Stream.fromIterable(then.map(batchOf), { chunkSize: 1 }),
     placeOf: () => Effect.undefined

@@ -4,7 +4,6 @@
  * act, or the command that acts on the store itself, at each sync in turn. Then the store is read,
  * a server opens it, and the act is given again.
  */
-import { spawn, spawnSync } from "node:child_process"
 import { randomUUID } from "node:crypto"
 import { cpSync, mkdirSync, readFileSync } from "node:fs"
 import { dirname, join } from "node:path"
@@ -19,6 +18,14 @@ import * as StoreUrl from "../../../src/server/store/StoreUrl.ts"
 import { bets, bytesOf, winnersIn } from "../../server/store/BetStore.conformance.ts"
 import { type Outcome, runLottery } from "../../support/processes/lotteryCommand.ts"
 import { inFolder, STORES, startServer } from "../../support/processes/lotteryParties.ts"
+import {
+  attach,
+  COUNTABLE,
+  canTrace,
+  type Kill,
+  killsIn,
+  tracing
+} from "../../support/processes/syncKills.ts"
 import { temporaryFolder } from "../../support/TemporaryFolder.ts"
 import { whole } from "../../support/wholeBook.ts"
 
@@ -123,40 +130,6 @@ const leftOf = (content: Content, before: Content, after: Content): Left => {
   return "nothing"
 }
 
-/** Renames too: a kill before one differs from a kill after it. */
-const CALLS = ["fsync", "fdatasync", "rename"] as const
-type Kill = readonly [call: (typeof CALLS)[number], nth: number]
-
-/**
- * Options that write a trace to a file, or kill at a call. Without `--seccomp-bpf`, with which
- * strace sends no such signal.
- */
-const tracing = (to: string | Kill) => [
-  ...["-f", "-e", `trace=${CALLS}`],
-  ...(typeof to === "string"
-    ? ["-o", to]
-    : ["-o", "/dev/null", "-e", `inject=${to[0]}:signal=SIGKILL:when=${to[1]}`])
-]
-/** Whether strace may attach to a process that it has not started. */
-const canTrace = spawnSync("sh", ["-c", "sleep 0.1 & strace -qq -o /dev/null -p $!"]).status === 0
-
-/** Strace counts the calls of each thread, so that there must be one for the disk. */
-const env = { UV_THREADPOOL_SIZE: "1" }
-
-/** Lists the calls in a trace, each as the number of its kind. Threads count separately. */
-const killsIn = (trace: string): ReadonlyArray<Kill> =>
-  CALLS.flatMap((call) => {
-    const counts = new Map<string, number>()
-    for (const [line, thread] of trace.matchAll(new RegExp(`^(\\d+) +${call}\\(.*`, "gm"))) {
-      // The names of temporary files are not known in advance. Node renames files of its cache.
-      const isOther = call === "rename" ? !line.includes(".csv") : /\.(lock.*|tmp)>/.test(line)
-      if (isOther) continue
-      counts.set(thread!, (counts.get(thread!) ?? 0) + 1)
-    }
-    const most = Math.max(0, ...counts.values())
-    return Array.from({ length: most }, (_, index) => [call, index + 1] as const)
-  })
-
 interface Given {
   readonly url: string
   readonly act: Act
@@ -170,17 +143,8 @@ const argsOf = (url: string, { args: [command, ...rest] }: Act) => [
 
 /** Starts a server, and traces it once it listens. */
 const startTraced = Effect.fnUntraced(function* (url: string, to: string | Kill) {
-  const server = yield* startServer({ store: url, more: SERVER, env })
-  const tracer = yield* Effect.acquireRelease(
-    Effect.sync(() => spawn("strace", [...tracing(to), "-p", `${server.child.pid}`])),
-    (started) => Effect.sync(() => started.kill("SIGKILL"))
-  )
-  yield* Effect.callback<void>((resume) => {
-    tracer.stderr.on("data", (text) => {
-      if (/attached/.test(`${text}`)) resume(Effect.void)
-    })
-    tracer.once("exit", () => resume(Effect.die(new Error("strace did not attach"))))
-  })
+  const server = yield* startServer({ store: url, more: SERVER, env: COUNTABLE })
+  yield* attach(server.child, to)
   return server
 })
 
@@ -208,7 +172,7 @@ const alone = Effect.fnUntraced(function* ({ act, to, url }: Given) {
   const only = isSync ? [dirname(path), ...names].flatMap((file) => ["-P", file]) : []
   // A tracer that is not the parent leaves signals and exit codes as they are.
   const under = ["strace", "-D", "-qqq", "-y", ...only, ...tracing(to)]
-  const command = yield* runLottery({ args: argsOf(url, act), under, env })
+  const command = yield* runLottery({ args: argsOf(url, act), under, env: COUNTABLE })
   return { command, wasKilled: command.code === null }
 })
 
