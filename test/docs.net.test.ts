@@ -15,8 +15,9 @@ import { describePostgres, freshSchema } from "./support/stores/PostgresCluster.
 import { temporaryFolder } from "./support/TemporaryFolder.ts"
 
 /** Programs that a document's blocks need and that may be missing. */
-const PROGRAMS = ["sqlite3", "curl"]
-const isThere = (program: string): boolean => spawnSync(program, ["--version"]).status === 0
+const PROGRAMS = ["sqlite3", "curl", "openssl"]
+const isThere = (program: string): boolean =>
+  spawnSync("sh", ["-c", `command -v ${program}`]).status === 0
 
 /** A folder with those parts of the project's root, after `npm ci`, that the documents use. */
 const project = Effect.map(temporaryFolder, (folder) => {
@@ -123,7 +124,7 @@ const FLAG_LINE = /^ {2}(--\S+(?: <\S+>)?)\s{2,}(.+?)(?: \((?:default|env|choice
 
 const COMMANDS = [
   ...["server", "client", "ping", "status", "export", "discard", "generate", "compose", "keys"],
-  ...["check", "demo", "close", "draw", "winners"]
+  ...["check", "demo", "close", "draw", "winners", "seal", "result", "verify"]
 ].map((command) => [command] as const)
 /** Flags of the library, which every command has. */
 const BUILT_IN = /^--(help|version|completions)/

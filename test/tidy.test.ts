@@ -82,6 +82,13 @@ describe("imports", () => {
     }
   })
 
+  it("of the curve are dynamic, so that only a command that checks a beacon loads it", () => {
+    const curve = "src/domain/seal/BeaconSignature.ts"
+    for (const file of sources.filter((file) => file !== curve)) {
+      expect(textOf(file), file).not.toMatch(/"@noble\/|from "[^"]*\/BeaconSignature\.ts"/)
+    }
+  })
+
   it("go nowhere in a circle", () => {
     const seen = new Set<string>()
     const visit = (file: string, path: ReadonlyArray<string>): void => {
