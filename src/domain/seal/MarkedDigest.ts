@@ -18,7 +18,7 @@ export interface BookDigest {
   readonly marks: Uint8Array
 }
 
-/** The length in bytes of the marks of a book of so many bytes. */
+/** The length in bytes of the marks of a book, given the length of the book in bytes. */
 export const marksLength = (bytes: number): number => Math.floor(bytes / MARK_BYTES) * HASH_BYTES
 
 /** The marks of a digest as hex digits, in order. */

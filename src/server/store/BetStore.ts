@@ -182,7 +182,7 @@ export interface StoredBooks {
    * book. If the book is discarded meanwhile, the stream returns the rest of the old book or fails.
    */
   readonly book: (agency: Agency, from: number) => Stream.Stream<BetBatch, StoreUnavailable>
-  /** The recorded winners of each agency that has any, in ascending order; none before the draw. */
+  /** The recorded winners of each agency with a winning bet, by agency. Empty before the draw. */
   readonly winners: Effect.Effect<ReadonlyMap<Agency, WinningBets>, StoreUnavailable>
   /**
    * The digests of finished books, in ascending order of agencies, as they were stored. A book that

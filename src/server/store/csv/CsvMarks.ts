@@ -68,7 +68,7 @@ export const placeMarks = Effect.fnUntraced(function* (csv: CsvFile, path: strin
 /** Reads the marks file; undefined if it does not exist. */
 const readMarks = (disk: Disk, path: string) => readFile(disk, marksPath(path))
 
-/** Returns the marks at an offset, of a book with so many bytes; none if they are not all there. */
+/** Returns the marks of a book of this length at an offset; none if they are not all there. */
 const marksIn = (file: Uint8Array | undefined, marksAt: number, bytes: number): Uint8Array => {
   const end = marksAt + marksLength(bytes)
   return file !== undefined && end <= file.length ? file.subarray(marksAt, end) : NO_MARKS
