@@ -109,6 +109,26 @@ export const winnersIn = ({ winners }: Pick<StoredBooks, "winners">) =>
 export const errorOf = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<E, A, R> =>
   Effect.flip(effect)
 
+/** Stores and finishes a book. */
+export const send = (store: BetStore["Service"], agency: number, count: number, from = 0) => {
+  const batch = bets(agency, from, count)
+  return store.append(agency, 0, batch, { last: whole(batch) })
+}
+
+type Run<A, E> = (store: BetStore["Service"]) => Effect.Effect<A, E, BetStore | Scope.Scope>
+
+/** Opens a store for writing, at a place or at a new one, while it runs something. */
+export const runsOn = (stores: Stores) => {
+  const within = <A, E>(place: string, run: Run<A, E>): Effect.Effect<A, E | StoreOpenError> =>
+    Effect.flatMap(BetStore, run).pipe(
+      Effect.provide(stores.layer(place, "default")),
+      Effect.scoped
+    )
+  const withStore = <A, E>(run: Run<A, E>): Effect.Effect<A, E | StoreOpenError> =>
+    Effect.scoped(Effect.flatMap(stores.place, (place) => within(place, run)))
+  return { within, withStore }
+}
+
 export const conformance = (name: string, stores: Stores): void => {
   const within = <A, E, R>(place: string, effect: Effect.Effect<A, E, R>, drawId = "default") =>
     Effect.provide(effect, stores.layer(place, drawId))

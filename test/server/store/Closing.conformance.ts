@@ -4,22 +4,19 @@
  * test waits for one.
  */
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Option, Result, type Scope } from "effect"
+import { Effect, Option, Result } from "effect"
 import { Draw, type ExpectedAgencies, fixedNumber } from "../../../src/domain/Draw.ts"
 import { roundAtOrAfter, timeOfRound } from "../../../src/domain/seal/Quicknet.ts"
-import {
-  BetStore,
-  BetStoreReader,
-  NO_PROGRESS,
-  type StoreOpenError
-} from "../../../src/server/store/BetStore.ts"
+import { type BetStore, BetStoreReader, NO_PROGRESS } from "../../../src/server/store/BetStore.ts"
 import { whole } from "../../support/wholeBook.ts"
 import {
   bets,
   bookOf,
   bytesOf,
   drawOf,
+  runsOn,
   type Stores,
+  send,
   storedDraw,
   winnersIn
 } from "./BetStore.conformance.ts"
@@ -36,12 +33,6 @@ const drawThatCloses = (agencies: ExpectedAgencies, closeAt: number) =>
 
 const announcedDraw = (agencies: ExpectedAgencies) =>
   new Draw({ id: "default", agencies, source: { _tag: "announced" } })
-
-/** Stores and finishes a book. */
-const send = (store: Store, agency: number, count: number, from = 0) => {
-  const batch = bets(agency, from, count)
-  return store.append(agency, 0, batch, { last: whole(batch) })
-}
 
 const excludedWith = (stored: number) => ({ ...NO_PROGRESS, bets: stored, excluded: true })
 
@@ -70,17 +61,8 @@ export const finishOrExclude = Effect.fnUntraced(function* (
   return isFinished
 })
 
-type Run<A, E> = (store: Store) => Effect.Effect<A, E, BetStore | Scope.Scope>
-
 export const closingConformance = (name: string, stores: Stores): void => {
-  const within = <A, E>(place: string, run: Run<A, E>): Effect.Effect<A, E | StoreOpenError> =>
-    Effect.flatMap(BetStore, run).pipe(
-      Effect.provide(stores.layer(place, "default")),
-      Effect.scoped
-    )
-
-  const withStore = <A, E>(run: Run<A, E>): Effect.Effect<A, E | StoreOpenError> =>
-    Effect.scoped(Effect.flatMap(stores.place, (place) => within(place, run)))
+  const { within, withStore } = runsOn(stores)
 
   const read = <A, E>(
     place: string,

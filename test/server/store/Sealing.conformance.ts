@@ -4,7 +4,7 @@
  * `sealingConformance`.
  */
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Option, Result, type Scope } from "effect"
+import { Effect, Option, Result } from "effect"
 import {
   Draw,
   type ExpectedAgencies,
@@ -16,15 +16,23 @@ import { sealedSource } from "../../../src/domain/seal/NumberRule.ts"
 import { roundAtOrAfter, timeOfRound } from "../../../src/domain/seal/Quicknet.ts"
 import { entriesOf, type Seal } from "../../../src/domain/seal/Seal.ts"
 import {
-  BetStore,
+  type BetStore,
   BetStoreReader,
-  type StoredBooks,
-  type StoreOpenError
+  type StoredBooks
 } from "../../../src/server/store/BetStore.ts"
 import type { DrawTerms } from "../../../src/server/store/StoredDraw.ts"
 import { SEAL_VKEY } from "../../support/sealKey.ts"
 import { whole } from "../../support/wholeBook.ts"
-import { bets, bookOf, bytesOf, drawOf, type Stores, storedDraw } from "./BetStore.conformance.ts"
+import {
+  bets,
+  bookOf,
+  bytesOf,
+  drawOf,
+  runsOn,
+  type Stores,
+  send,
+  storedDraw
+} from "./BetStore.conformance.ts"
 
 type Store = BetStore["Service"]
 
@@ -64,12 +72,6 @@ const TERMS = [
   unsealedDraw([1], drand({ delaySeconds: 301 }))
 ]
 
-/** Stores and finishes a book. */
-const send = (store: Store, agency: number, count: number, from = 0) => {
-  const batch = bets(agency, from, count)
-  return store.append(agency, 0, batch, { last: whole(batch) })
-}
-
 /** The seal of the books as they are stored; an agency without a finished book is excluded. */
 export const sealOf = Effect.fnUntraced(function* (
   store: Store,
@@ -90,17 +92,8 @@ export const sealOf = Effect.fnUntraced(function* (
 
 const textOf = (seal: Seal): string => entriesOf(seal).join("")
 
-type Run<A, E> = (store: Store) => Effect.Effect<A, E, BetStore | Scope.Scope>
-
 export const sealingConformance = (name: string, stores: Stores): void => {
-  const within = <A, E>(place: string, run: Run<A, E>): Effect.Effect<A, E | StoreOpenError> =>
-    Effect.flatMap(BetStore, run).pipe(
-      Effect.provide(stores.layer(place, "default")),
-      Effect.scoped
-    )
-
-  const withStore = <A, E>(run: Run<A, E>): Effect.Effect<A, E | StoreOpenError> =>
-    Effect.scoped(Effect.flatMap(stores.place, (place) => within(place, run)))
+  const { within, withStore } = runsOn(stores)
 
   /** Checks the store, now, in another process, and after it is opened again. */
   const afterwards = Effect.fnUntraced(function* <A, E>(
