@@ -1,4 +1,5 @@
-/** The table of all figures, as plain text and as Markdown. */
+/** The figures of the sections, as one table in plain text and as a table each in Markdown. */
+import type { Chart } from "./Chart.ts"
 
 export interface Target {
   readonly text: string
@@ -18,6 +19,7 @@ export interface Line {
 export interface Section {
   readonly title: string
   readonly lines: ReadonlyArray<Line>
+  readonly chart?: Chart | undefined
 }
 
 export const atLeast = (ratio: number, minimum: number): Target => ({
@@ -76,22 +78,9 @@ export const toText = (sections: ReadonlyArray<Section>): string => {
 const markdownRow = (cells: ReadonlyArray<string>): string =>
   `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`
 
-export const toMarkdown = (sections: ReadonlyArray<Section>): string =>
+export const toMarkdown = ({ lines }: Section): string =>
   [
     markdownRow(HEADINGS),
     "|---|---|---|---:|---|",
-    ...sections.flatMap(({ lines, title }) => [
-      markdownRow([`**${title}**`, "", "", "", ""]),
-      ...lines.map((line) => markdownRow(cellsOf(line)))
-    ])
+    ...lines.map((line) => markdownRow(cellsOf(line)))
   ].join("\n")
-
-const BEGIN = "<!-- figures -->"
-const END = "<!-- end of figures -->"
-
-/** Replaces the figures in the document and keeps the text around them. */
-export const withFigures = (document: string, figures: string): string => {
-  const [begin, end] = [document.indexOf(BEGIN), document.indexOf(END)]
-  if (begin === -1 || end < begin) throw new Error(`expected ${BEGIN} and ${END}`)
-  return `${document.slice(0, begin)}${BEGIN}\n\n${figures}\n\n${document.slice(end)}`
-}

@@ -1,36 +1,35 @@
 /**
  * Compares the lottery's performance with other tools and with the machine's limits. Prints one
- * table, and writes it into docs/performance.md after a full run. Every figure is a median of
- * several rounds, measured alternately with the figure that it is compared with.
+ * table; a full run also writes the charts and tables of docs/performance.md. Every figure is a
+ * median of several rounds, measured alternately with the figure that it is compared with.
  *
  * npm run bench [-- [--quick] [--write] [--rounds N] [SECTION…]]
  */
-import { readFileSync, writeFileSync } from "node:fs"
-import { join } from "node:path"
 import { parseArgs } from "node:util"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Console, Effect } from "effect"
 import build from "../test/support/processes/buildCommand.ts"
 import { temporaryFolder } from "../test/support/TemporaryFolder.ts"
+import { agencies } from "./agencies.ts"
+import { batches } from "./batches.ts"
 import { codecs } from "./codecs.ts"
 import { connections } from "./connections.ts"
 import { draw } from "./draw.ts"
 import * as Machine from "./Machine.ts"
+import * as PerformanceDocument from "./PerformanceDocument.ts"
 import * as PerformanceTable from "./PerformanceTable.ts"
 import type { Measure } from "./Section.ts"
 import { startUp } from "./startUp.ts"
 import { report } from "./Turns.ts"
-import { uploadGrid } from "./uploadGrid.ts"
 import { uploads } from "./uploads.ts"
-
-const DOCUMENT = join(import.meta.dirname, "..", "docs", "performance.md")
 
 const SECTIONS: Readonly<Record<string, Measure>> = {
   uploads,
+  batches,
+  agencies,
+  connections,
   draw,
   startup: startUp,
-  connections,
-  grid: uploadGrid,
   codecs
 }
 
@@ -62,19 +61,17 @@ const main = Effect.gen(function* () {
   const roundsOf = (usual: number) => rounds ?? usual
   yield* Effect.promise(build)
   const about = yield* Machine.describe
-  const sections: Array<PerformanceTable.Section> = []
+  const sections: Record<string, PerformanceTable.Section> = {}
   for (const name of names) {
     yield* report(`${name}:`)
     const measured = Effect.flatMap(temporaryFolder, (folder) =>
       SECTIONS[name]!({ folder, isQuick, roundsOf })
     )
-    sections.push(yield* Effect.scoped(measured))
+    sections[name] = yield* Effect.scoped(measured)
   }
-  yield* Console.log([...about, PerformanceTable.toText(sections)].join("\n"))
+  yield* Console.log([...about, PerformanceTable.toText(Object.values(sections))].join("\n"))
   if (!isWritten) return
-  const figures = `${about.join("  \n")}\n\n${PerformanceTable.toMarkdown(sections)}`
-  const document = PerformanceTable.withFigures(readFileSync(DOCUMENT, "utf8"), figures)
-  yield* Effect.sync(() => writeFileSync(DOCUMENT, document))
+  yield* Effect.sync(() => PerformanceDocument.write(sections, about.join(" ")))
 })
 
 // An interruption also closes the scopes, which ends all processes and removes all files.

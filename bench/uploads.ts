@@ -5,6 +5,7 @@
 import { statSync } from "node:fs"
 import { Effect } from "effect"
 import type { SqlError } from "effect/sql/SqlError"
+import type { Chart } from "./Chart.ts"
 import { startPostgres } from "./Cluster.ts"
 import { books, type Dialect, type Figures, measureUpload, type StoreKind } from "./Lottery.ts"
 import { isInstalled } from "./Machine.ts"
@@ -66,7 +67,22 @@ const largestMemory = (rounds: ReadonlyArray<Round>): readonly [name: string, by
     .map(([name, { peakBytes = 0 }]) => [name, peakBytes] as const)
     .reduce((one, other) => (other[1] > one[1] ? other : one))
 
+/** The stores, each followed by its engine's loader. The machine's limit is much higher. */
+const chartOf = (rounds: ReadonlyArray<Round>): Chart => {
+  const names = [NATIVE, SQLITE, IMPORT, POSTGRES, COPY].filter((name) => name in rounds[0]!)
+  const rates = names.map((name) => medianOf(rounds, (round) => round[name]!.rate))
+  return {
+    title: "Rate by store, next to the engines' own loaders",
+    kind: "bar",
+    categories: names,
+    value: "thousand bets per second",
+    series: { rate: rates.map((each) => Math.round(each / 1000)) }
+  }
+}
+
 const NATIVE = "native into CSV"
+const SQLITE = "native into SQLite"
+const POSTGRES = "native into PostgreSQL"
 const LIMIT = "loopback and fdatasync"
 const IMPORT = "sqlite3 .import"
 const COPY = "psql \\copy"
@@ -94,8 +110,8 @@ export const uploads: Measure = Effect.fnUntraced(function* ({ folder, isQuick, 
     [NATIVE]: sent("csv", "native"),
     [LIMIT]: loaded(Others.loopback(all)),
     ...(isInstalled("sqlite3") && { [IMPORT]: loaded(Others.sqliteImport(all)) }),
-    "native into SQLite": sent("sqlite", "native"),
-    ...(cluster && { "native into PostgreSQL": sent("postgres", "native", POSTGRES_AGENCIES) }),
+    [SQLITE]: sent("sqlite", "native"),
+    ...(cluster && { [POSTGRES]: sent("postgres", "native", POSTGRES_AGENCIES) }),
     ...(cluster &&
       isInstalled("psql") && { [COPY]: loaded(Others.psqlCopy(cluster, forPostgres)) }),
     "JSON into CSV": sent("csv", "json"),
@@ -114,19 +130,11 @@ export const uploads: Measure = Effect.fnUntraced(function* ({ folder, isQuick, 
   return {
     title: `Uploads: ${agencies}, unless stated otherwise`,
     lines: [
-      ...compare(rounds, NATIVE, [NATIVE, IMPORT], (ratio) => atLeast(ratio, 3)),
-      ...compare(rounds, NATIVE, [NATIVE, LIMIT], (ratio) => ({
-        text: "aim: a third",
-        isMet: ratio >= 1 / 3
-      })),
-      ...compare(rounds, "native into SQLite", ["native into SQLite", IMPORT], (ratio) =>
-        atLeast(ratio, 0.9)
-      ),
-      ...compare(
-        rounds,
-        `native into PostgreSQL, ${fewer}`,
-        ["native into PostgreSQL", COPY],
-        (ratio) => atLeast(ratio, 0.7)
+      ...compare(rounds, NATIVE, [NATIVE, IMPORT], (ratio) => atLeast(ratio, 3.3)),
+      ...compare(rounds, NATIVE, [NATIVE, LIMIT], (ratio) => atLeast(ratio, 0.25)),
+      ...compare(rounds, SQLITE, [SQLITE, IMPORT], (ratio) => atLeast(ratio, 1.1)),
+      ...compare(rounds, `${POSTGRES}, ${fewer}`, [POSTGRES, COPY], (ratio) =>
+        atLeast(ratio, 0.85)
       ),
       ...compare(rounds, "JSON into CSV, batches of 1,000", ["JSON into CSV", NATIVE], half),
       ...compare(rounds, "binary into CSV, packets of 8 kB", ["binary into CSV", NATIVE], half),
@@ -143,6 +151,7 @@ export const uploads: Measure = Effect.fnUntraced(function* ({ folder, isQuick, 
         measured: `${megabytes(peak)}, ${largest}`,
         target: atMostMegabytes(peak, 200)
       }
-    ]
+    ],
+    chart: chartOf(rounds)
   }
 })
