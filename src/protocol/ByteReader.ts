@@ -97,9 +97,9 @@ export interface ByteReader<E> {
 }
 
 /**
- * Reads from `pull`, which fails with `EndOfStream` when the stream has ended. The caller that takes
- * the chunks' bytes owns them. `room` may delay each read of an incomplete run; its argument is the
- * position at which the run ends.
+ * Reads from `pull`, which fails with `EndOfStream` when the stream has ended. The code that takes
+ * bytes may write to them. `room` may delay each read of an incomplete run; its argument is
+ * the position at which the run ends.
  */
 export const make = <E>(
   pull: Effect.Effect<ReadonlyArray<Uint8Array>, E | EndOfStream>,
