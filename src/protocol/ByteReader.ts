@@ -84,6 +84,8 @@ export class ByteQueue {
 export interface ByteReader<E> {
   /** The received bytes that have not been taken: a view, valid until the next read. */
   readonly buffered: () => Uint8Array
+  /** Takes the first `count` of the buffered bytes, without waiting. */
+  readonly takeBuffered: (count: number) => Uint8Array
   /** The number of bytes taken so far. */
   readonly position: () => number
   /** Waits for more bytes. */
@@ -95,8 +97,9 @@ export interface ByteReader<E> {
 }
 
 /**
- * Reads from `pull`, which fails with `EndOfStream` when the stream has ended. `room` may delay
- * each read of an incomplete run; its argument is the position at which the run ends.
+ * Reads from `pull`, which fails with `EndOfStream` when the stream has ended. The code that takes
+ * bytes may write to them. `room` may delay each read of an incomplete run; its argument is
+ * the position at which the run ends.
  */
 export const make = <E>(
   pull: Effect.Effect<ReadonlyArray<Uint8Array>, E | EndOfStream>,
@@ -130,15 +133,16 @@ export const make = <E>(
       if (hasCome) return Effect.void
       return room(position + count).pipe(Effect.andThen(fill), Effect.andThen(arrived(count)))
     })
+  const takeBuffered = (count: number) => {
+    position += count
+    return queue.take(count)
+  }
   return {
     buffered: () => queue.bytes,
+    takeBuffered,
     position: () => position,
     fill,
     peek: (count) => Effect.map(arrived(count), () => queue.bytes.subarray(0, count)),
-    take: (count) =>
-      Effect.map(arrived(count), () => {
-        position += count
-        return queue.take(count)
-      })
+    take: (count) => Effect.map(arrived(count), () => takeBuffered(count))
   }
 }

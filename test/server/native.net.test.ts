@@ -39,7 +39,7 @@ const welcomeTo = (held: ReadonlyArray<ReadonlyArray<string>>, finished = false)
   bets: held.length,
   sha256: M.sha256Of(M.rowsOf(held)),
   finished,
-  window: 32,
+  window: 1024,
   maxFrame: 1024 * 1024
 })
 

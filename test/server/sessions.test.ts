@@ -300,11 +300,9 @@ describe("native frames", () => {
         [7, "Gap"]
       ] as const) {
         const machine = twoAgencies()
-        // The first frame is stored while the others arrive.
         const frames = [M.betsOf(0, BETS), M.betsOf(3, BETS), M.betsOf(position, BETS)]
         const peer = yield* begin(machine, "native", [M.helloOf(1), ...frames])
         expect(M.controlsIn(peer.heard()).slice(1)).toMatchObject([
-          { _tag: "Ack", bets: 3 },
           { _tag: "Ack", bets: 6 },
           { _tag: "Rejected", code, position }
         ])

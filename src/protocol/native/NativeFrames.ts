@@ -7,6 +7,7 @@
  *     bets    = kind 2, position:u32 count:u32, then `count` canonical rows; from a client only
  */
 import { Data, Effect, Option, Result, Schema } from "effect"
+import { BetBatch } from "../../domain/BetBatch.ts"
 import { decodeUtf8 } from "../../domain/BetCheck.ts"
 import { batchFromRows } from "../../domain/CanonicalRows.ts"
 import type { ByteReader } from "../ByteReader.ts"
@@ -172,3 +173,45 @@ export const readNativeReply = reading(
   takeFrame(MAX_FRAME_BYTES, MAX_FRAME_BYTES),
   decoder(NativeReplyFromBytes)
 )
+
+/** Returns the end of the frame of bets at `start`, if it has come whole and is not too long. */
+const endOfBets = (bytes: Uint8Array, view: DataView, start: number): number | undefined => {
+  if (bytes.length < start + ROWS || bytes[start + KIND] !== BETS) return undefined
+  const length = view.getUint32(start)
+  const end = start + KIND + length
+  return length <= MAX_FRAME_BYTES && end <= bytes.length ? end : undefined
+}
+
+/**
+ * Takes the buffered frames of bets that follow each other in the book as one message. It has at
+ * most `maxBytes` of frames, or a single larger one. Returns undefined if the next frame is not a
+ * whole and valid frame of bets; `readNativeRequest` then waits for it or says what is wrong.
+ *
+ * Small frames are read this way because a message of one bet costs the server 33 µs otherwise and
+ * 23 µs together. Their rows are moved in place: a copy would cost 1.4 ns per byte, see
+ * docs/performance.md.
+ */
+export const takeBets = <E>(reader: ByteReader<E>, maxBytes: number): Native.Bets | undefined => {
+  const bytes = reader.buffered()
+  const view = dataView(bytes)
+  let position: number | undefined
+  let count = 0
+  let taken = 0
+  let rowsEnd = ROWS
+  for (;;) {
+    const end = endOfBets(bytes, view, taken)
+    if (end === undefined || (taken > 0 && end > maxBytes)) break
+    const bets = decodeBets(bytes.subarray(taken, end))
+    if (Result.isFailure(bets)) break
+    position ??= bets.success.position
+    if (bets.success.position !== position + count) break
+    if (taken > 0) bytes.copyWithin(rowsEnd, taken + ROWS, end)
+    rowsEnd += end - taken - ROWS
+    count += bets.success.batch.count
+    taken = end
+  }
+  if (position === undefined) return undefined
+  const batch = new BetBatch(reader.takeBuffered(taken).subarray(ROWS, rowsEnd), count)
+  // The codec decodes the same fields, and their checks cannot fail.
+  return new Native.Bets({ position, batch }, { disableChecks: true })
+}

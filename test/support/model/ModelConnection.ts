@@ -69,7 +69,8 @@ export const make = (room: (end: number) => Effect.Effect<void>): ModelConnectio
       })
     },
     send: (bytes) => {
-      inbox.push(bytes)
+      // The server owns what it receives, and the test may send the same bytes again.
+      inbox.push(Uint8Array.from(bytes))
       move()
     },
     halfClose: () => {
