@@ -22,7 +22,7 @@ export class RowFields {
     this.bytes = bytes
   }
 
-  /** Puts the values of up to `rows` next rows at the start of `values`. Returns the number of rows. */
+  /** Puts the values of the next rows, `rows` at most, into `values`. Returns how many it read. */
   read(values: Array<string | number>, rows: number): number {
     let row = 0
     while (row < rows && (this.at < this.rows.length || this.readPiece())) {
