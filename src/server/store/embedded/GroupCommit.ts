@@ -38,6 +38,11 @@ import type { Act, GroupedWrite, Outcome, Write } from "./Write.ts"
 
 /** Maximum bytes of writes per commit. A single larger write is committed alone. */
 export const MAX_GROUP_BYTES = 8 * 1024 * 1024
+/**
+ * The smallest group that is handed to the store while another commit is on its way. It takes
+ * longer to insert than to sync. Smaller groups wait, so that more writes share a sync.
+ */
+export const MIN_AHEAD_BYTES = 128 * 1024
 /** Minimum cost of a write in addition to its rows. */
 const WRITE_OVERHEAD_BYTES = 64
 /** Maximum bytes that the CSV file adds to a canonical row: an agency, a comma and a CR. */
@@ -62,6 +67,15 @@ interface Group {
 const countBets = (writes: ReadonlyArray<Write>): number =>
   writes.reduce((bets, write) => bets + (write.kind === "append" ? write.count : 0), 0)
 
+interface WriterOptions {
+  readonly maxGroupBytes?: number
+  /**
+   * How many commits may be on their way at once. The store must keep their order, and must store
+   * nothing once one of them has failed with a StoreBroken.
+   */
+  readonly commitsAtOnce?: number
+}
+
 /**
  * Makes the writing half of a store from its `commit`, which durably stores all writes that it does
  * not refuse. After a StoreBroken it is not called again.
@@ -69,13 +83,16 @@ const countBets = (writes: ReadonlyArray<Write>): number =>
 export const makeWriter = Effect.fnUntraced(function* (
   drawId: string,
   commit: (writes: ReadonlyArray<Write>) => Effect.Effect<ReadonlyArray<Outcome>, CommitFailure>,
-  maxGroupBytes = MAX_GROUP_BYTES
+  { commitsAtOnce = 1, maxGroupBytes = MAX_GROUP_BYTES }: WriterOptions = {}
 ) {
-  const permit = yield* Semaphore.make(1)
+  /** One permit for each commit on its way. */
+  const permits = yield* Semaphore.make(commitsAtOnce)
+  /** Held by the oldest group that waits. */
+  const turn = yield* Semaphore.make(1)
   const brokenBy = yield* Deferred.make<never, StoreBroken>()
-  /** The group that still accepts writes. Its first write waits for the permit. */
+  /** The group that still accepts writes. Its first write waits for a permit. */
   let forming: Group | undefined
-  /** Acts that wait for the permit. */
+  /** Acts that wait for a permit. */
   const acts: Array<Group> = []
 
   const unlessBroken = <A>(write: Effect.Effect<A, CommitFailure>) =>
@@ -99,7 +116,7 @@ export const makeWriter = Effect.fnUntraced(function* (
       )
     }).pipe(CommitMetrics.countingFailures, Deferred.into(group.outcomes))
 
-  /** Acts come before any group that waits, so that an operator waits for one commit at most. */
+  /** Acts come before any group that waits: they only wait for the commits on their way. */
   const commitActs = Effect.whileLoop({
     while: () => acts.length > 0,
     body: () => commitGroup(acts.shift()!),
@@ -110,8 +127,8 @@ export const makeWriter = Effect.fnUntraced(function* (
     const parent = Option.getOrUndefined(yield* Effect.option(Effect.currentSpan))
     const group: Group = { writes: [act], outcomes: Deferred.makeUnsafe(), bytes: 0, parent }
     acts.push(group)
-    // The next write that gets the permit commits the act, or this fiber if there is none before.
-    yield* Effect.forkDetach(permit.withPermit(commitActs))
+    // The next write that gets a permit commits the act, or this fiber if there is none before.
+    yield* Effect.forkDetach(permits.withPermit(commitActs))
     return yield* outcomeIn(group, 0)
   }, Effect.uninterruptible)
 
@@ -120,6 +137,9 @@ export const makeWriter = Effect.fnUntraced(function* (
     if (outcome.kind !== "unavailable") return outcome
     return yield* new StoreUnavailable({ reason: outcome.reason })
   })
+
+  /** Waits for all commits but the one whose permit the caller holds. */
+  const untilNoneOnTheirWay = permits.withPermits(commitsAtOnce - 1)(Effect.void)
 
   /** Commits a write. Once submitted, it runs to completion. */
   const submit = Effect.fnUntraced(function* (write: GroupedWrite) {
@@ -130,9 +150,20 @@ export const makeWriter = Effect.fnUntraced(function* (
     const index = group.writes.push(write) - 1
     group.bytes += bytes
     // The first write commits the group. However it ends, the others end with it, so that none is
-    // left waiting. They get their outcomes before the next group begins, so that their next writes
-    // can join that group.
-    if (isFirst) yield* permit.withPermit(Effect.andThen(commitActs, commitGroup(group)))
+    // left waiting. They get their outcomes before the next small group begins, so that their next
+    // writes can join that group.
+    if (isFirst) {
+      yield* turn.take(1)
+      yield* permits.withPermit(
+        Effect.suspend(() =>
+          group.bytes < MIN_AHEAD_BYTES ? untilNoneOnTheirWay : Effect.void
+        ).pipe(
+          Effect.andThen(turn.release(1)),
+          Effect.andThen(commitActs),
+          Effect.andThen(commitGroup(group))
+        )
+      )
+    }
     return yield* outcomeIn(group, index)
   }, Effect.uninterruptible)
 
@@ -257,7 +288,7 @@ export const makeWriter = Effect.fnUntraced(function* (
     broken: Deferred.await(brokenBy),
     /** Runs one of the store's own writes between two commits. */
     betweenCommits: (write: Effect.Effect<void, CommitFailure>) =>
-      permit.withPermit(unlessBroken(write)),
+      permits.withPermits(commitsAtOnce)(unlessBroken(write)),
     /** Reports a failed sync that a store detects between commits. */
     breakNow: (error: StoreBroken) => Deferred.fail(brokenBy, error)
   }

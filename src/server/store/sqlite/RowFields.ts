@@ -1,22 +1,18 @@
 /** Splits canonical rows into column values. Imports no library, so that a worker starts fast. */
-import { LF, QUOTE, splitRow, ZERO } from "../../../domain/BetRow.ts"
+import { FIELD_COUNT, LF, QUOTE, splitRow, ZERO } from "../../../domain/BetRow.ts"
 
 /** Bytes decoded into one string; larger strings only use more of the worker's memory. */
 const PIECE_BYTES = 64 * 1024
+/** Length of a valid birthdate. */
+const BIRTHDATE_LENGTH = 10
 // Rows are already validated. ignoreBOM keeps a BOM at the start of a name.
 const text = new TextDecoder("utf-8", { ignoreBOM: true })
 
 /**
- * A cursor over rows that exposes the current row as its own properties. Hundreds of thousands of
- * rows per second pass through it, and an object per row would be a large part of their cost.
+ * Reads rows into a list that the caller uses again. Hundreds of thousands of rows per second pass
+ * through it: a list or properties for each would cost half as much again (100 ns instead of 65).
  */
 export class RowFields {
-  firstName = ""
-  lastName = ""
-  document = ""
-  birthdate = ""
-  number = 0
-
   private readonly bytes: Uint8Array
   private nextPiece = 0
   private rows = ""
@@ -26,37 +22,44 @@ export class RowFields {
     this.bytes = bytes
   }
 
-  /** Moves to the next row; returns false at the end. */
-  next(): boolean {
-    if (this.at === this.rows.length && !this.readPiece()) return false
+  /** Puts the values of the next rows, `rows` at most, into `values`. Returns how many it read. */
+  read(values: Array<string | number>, rows: number): number {
+    let row = 0
+    while (row < rows && (this.at < this.rows.length || this.readPiece())) {
+      this.readRow(values, row * FIELD_COUNT)
+      row++
+    }
+    return row
+  }
+
+  private readRow(values: Array<string | number>, to: number): void {
     const { rows, at } = this
     const first = rows.indexOf(",", at)
     const second = rows.indexOf(",", first + 1)
-    const third = rows.indexOf(",", second + 1)
-    const fourth = rows.indexOf(",", third + 1)
-    const end = rows.indexOf("\n", at)
-    this.at = end + 1
     // Only names can be quoted, and the quote is then the first character.
     if (rows.charCodeAt(at) === QUOTE || rows.charCodeAt(first + 1) === QUOTE) {
+      const end = rows.indexOf("\n", at)
       const fields = splitRow(rows.slice(at, end))
-      this.firstName = fields[0]!
-      this.lastName = fields[1]!
-      this.document = fields[2]!
-      this.birthdate = fields[3]!
-      this.number = Number(fields[4])
-      return true
+      for (const [index, field] of fields.entries()) values[to + index] = field
+      values[to + FIELD_COUNT - 1] = Number(fields[FIELD_COUNT - 1])
+      this.at = end + 1
+      return
     }
-    this.firstName = rows.slice(at, first)
-    this.lastName = rows.slice(first + 1, second)
-    this.document = rows.slice(second + 1, third)
-    this.birthdate = rows.slice(third + 1, fourth)
+    const third = rows.indexOf(",", second + 1)
+    const fourth = third + 1 + BIRTHDATE_LENGTH
+    values[to] = rows.slice(at, first)
+    values[to + 1] = rows.slice(first + 1, second)
+    values[to + 2] = rows.slice(second + 1, third)
+    values[to + 3] = rows.slice(third + 1, fourth)
     // Not `Number`: the string it needs costs as much as a name.
     let number = 0
-    for (let digit = fourth + 1; digit < end; digit++) {
-      number = 10 * number + rows.charCodeAt(digit) - ZERO
+    let end = fourth + 1
+    for (let code = rows.charCodeAt(end); code >= ZERO; code = rows.charCodeAt(end)) {
+      number = 10 * number + code - ZERO
+      end++
     }
-    this.number = number
-    return true
+    values[to + 4] = number
+    this.at = end + 1
   }
 
   private readPiece(): boolean {

@@ -3,7 +3,8 @@
  * synchronous and imports no library.
  */
 
-import type { DatabaseSync, SQLInputValue, SQLTagStore, StatementSync } from "node:sqlite"
+import type { DatabaseSync, SQLTagStore, StatementSync } from "node:sqlite"
+import { FIELD_COUNT } from "../../../domain/BetRow.ts"
 import type { AgencyProgress, Evidence, FinishedDigest } from "../BetStore.ts"
 import type { PageRange } from "../BookOptions.ts"
 import { keptBecause } from "../Closing.ts"
@@ -25,16 +26,16 @@ import { SqlitePages } from "./SqlitePages.ts"
 
 /** Rows per insert statement; more is hardly faster and makes the last, partial insert slower. */
 const INSERT_ROWS = 50
-const VALUES_PER_ROW = 5
 /** Bytes written between checkpoints of the write-ahead log. */
 const CHECKPOINT_BYTES = 4 * 1024 * 1024
 
 /** The strict table guarantees the types. */
 type AgencyRow = Readonly<Record<"bets" | "finished" | "excluded" | "told", number>>
 
+/** A failed insert fails its transaction: `or fail` saves the copy that undoes one statement. */
 const insertSql = (rows: number): string => {
   const row = (index: number) => `($draw, $agency, $position + ${index}, ?, ?, ?, ?, ?)`
-  return `insert into bets values ${Array.from({ length: rows }, (_, index) => row(index))}`
+  return `insert or fail into bets values ${Array.from({ length: rows }, (_, index) => row(index))}`
 }
 
 type Of<Kind extends Write["kind"]> = Extract<Write, { readonly kind: Kind }>
@@ -47,6 +48,8 @@ export class SqliteBooks {
   private readonly sql: SQLTagStore
   /** Insert statements by number of rows. */
   private readonly inserts: Array<StatementSync> = []
+  /** The values of one insert. */
+  private readonly values: Array<string | number> = []
   private readonly pages: SqlitePages
   /** Discards per agency since the file was opened. */
   private editions: ReadonlyMap<number, number> = new Map()
@@ -147,21 +150,17 @@ export class SqliteBooks {
 
   /** Returns the position after the inserted rows. */
   private insert(draw: number, agency: number, from: number, bytes: Uint8Array): number {
-    let values: Array<SQLInputValue> = []
+    const { values } = this
+    const fields = new RowFields(bytes)
     let position = from
-    const insertRows = () => {
-      const rows = values.length / VALUES_PER_ROW
+    for (;;) {
+      const rows = fields.read(values, INSERT_ROWS)
+      if (rows === 0) return position
       this.inserts[rows] ??= this.database.prepare(insertSql(rows))
-      this.inserts[rows].run({ draw, agency, position }, ...values)
+      const used = rows === INSERT_ROWS ? values : values.slice(0, rows * FIELD_COUNT)
+      this.inserts[rows].run({ draw, agency, position }, ...used)
       position += rows
-      values = []
     }
-    for (const row = new RowFields(bytes); row.next(); ) {
-      values.push(row.firstName, row.lastName, row.document, row.birthdate, row.number)
-      if (values.length === INSERT_ROWS * VALUES_PER_ROW) insertRows()
-    }
-    if (values.length > 0) insertRows()
-    return position
   }
 
   private finish({ agency, bets, digest, ...write }: Of<"finish">): Outcome {

@@ -25,8 +25,10 @@ import { winnersOf } from "../WinningRows.ts"
 import type { Calls, Reply, Request, Settings } from "./SqliteWorker.ts"
 
 const BUSY_TIMEOUT_MILLIS = 5_000
-/** SQLite takes some 40 ms to insert as many rows; an operator's act waits for one commit. */
+/** SQLite takes some 20 ms to insert as many rows; an operator's act waits for two commits. */
 const MAX_GROUP_BYTES = 1024 * 1024
+/** The worker begins the second one at once, and does not wait for the event loop in between. */
+const COMMITS_AT_ONCE = 2
 /** How long a worker may take to close; a commit and a checkpoint may be pending. */
 const CLOSE_TIMEOUT = "10 seconds"
 
@@ -186,7 +188,10 @@ const makeBooks = ({ call }: Started) => {
 export const open = Effect.fnUntraced(function* (options: Options, path: string) {
   const { drawId } = options
   const worker = yield* startWorker(options, path, false)
-  const { breakNow, ...writer } = yield* makeWriter(drawId, worker.commit, MAX_GROUP_BYTES)
+  const { breakNow, ...writer } = yield* makeWriter(drawId, worker.commit, {
+    maxGroupBytes: MAX_GROUP_BYTES,
+    commitsAtOnce: COMMITS_AT_ONCE
+  })
   // The worker can die, or a sync can fail, while no commit is waiting.
   yield* worker.broken.pipe(Effect.catchTag("StoreBroken", breakNow), Effect.forkScoped)
   return BetStore.of({

@@ -10,6 +10,7 @@ import {
 import {
   type CommitFailure,
   MAX_GROUP_BYTES,
+  MIN_AHEAD_BYTES,
   makeWriter
 } from "../../../../src/server/store/embedded/GroupCommit.ts"
 import type { Outcome, Write } from "../../../../src/server/store/embedded/Write.ts"
@@ -202,6 +203,127 @@ describe("the writer of an embedded store", () => {
         "commit of 1",
         "commit of 1"
       ])
+    })
+  )
+})
+
+/** Up to two commits are on their way. Each ends with its own gate, in any order. */
+const twoAtOnce = Effect.gen(function* () {
+  const begun: Array<ReadonlyArray<number>> = []
+  const gates: Array<Deferred.Deferred<void, CommitFailure>> = []
+  const writer = yield* makeWriter(
+    "default",
+    Effect.fnUntraced(function* (writes) {
+      const gate = Deferred.makeUnsafe<void, CommitFailure>()
+      begun.push(writes.map((write) => ("agency" in write ? write.agency : 0)))
+      gates.push(gate)
+      yield* Deferred.await(gate)
+      return writes.map((): Outcome => ({ kind: "done" }))
+    }),
+    { maxGroupBytes: 4 * MIN_AHEAD_BYTES, commitsAtOnce: 2 }
+  )
+  const append = (size: number) => (agency: number) =>
+    start(writer.append(agency, 0, new BetBatch(new Uint8Array(size), 1)))
+  /** Ends a commit, and waits until others have had the time to begin. */
+  const end = (commit: number, how: Effect.Effect<void, CommitFailure> = Effect.void) =>
+    Effect.andThen(
+      Deferred.complete(gates[commit]!, how),
+      Effect.repeat(Effect.yieldNow, { times: 20 })
+    )
+  const [small, large, full] = [10, 3 * MIN_AHEAD_BYTES, 4 * MIN_AHEAD_BYTES].map(append)
+  return { begun, end, writer, small: small!, large: large!, full: full! }
+})
+
+describe("a store with two commits on their way", () => {
+  it.effect("begins a second large group during a commit, and no third one", () =>
+    Effect.gen(function* () {
+      const { begun, end, large } = yield* twoAtOnce
+      const fibers = yield* Effect.forEach([1, 2, 3, 4], large)
+      expect(begun).toEqual([[1], [2]])
+      yield* end(0)
+      expect(begun).toEqual([[1], [2], [3]])
+      expect(yield* Fiber.join(fibers[0]!)).toEqual(Exit.void)
+      expect(fibers[1]!.pollUnsafe()).toBeUndefined()
+      yield* end(1)
+      yield* end(2)
+      yield* end(3)
+      expect(yield* Fiber.joinAll(fibers)).toEqual(fibers.map(() => Exit.void))
+    })
+  )
+
+  it.effect("lets small writes wait for both commits, so that they share the next one", () =>
+    Effect.gen(function* () {
+      const { begun, end, large, small } = yield* twoAtOnce
+      const fibers = yield* Effect.forEach([1, 2], large)
+      fibers.push(yield* small(3))
+      yield* end(0)
+      fibers.push(yield* small(4))
+      expect(begun).toEqual([[1], [2]])
+      yield* end(1)
+      expect(begun).toEqual([[1], [2], [3, 4]])
+      // Large enough to follow a small one.
+      fibers.push(yield* large(5))
+      expect(begun).toEqual([[1], [2], [3, 4], [5]])
+      yield* Effect.andThen(end(2), end(3))
+      yield* Fiber.joinAll(fibers)
+    })
+  )
+
+  it.effect("lets no large write overtake a small one that waits", () =>
+    Effect.gen(function* () {
+      const { begun, end, full, large, small } = yield* twoAtOnce
+      const fibers = yield* Effect.forEach([1, 2], large)
+      fibers.push(yield* small(3), yield* full(4))
+      yield* end(0)
+      expect(begun).toEqual([[1], [2]])
+      yield* end(1)
+      expect(begun).toEqual([[1], [2], [3], [4]])
+      yield* Effect.andThen(end(2), end(3))
+      yield* Fiber.joinAll(fibers)
+    })
+  )
+
+  it.effect("commits acts alone, after the commits on their way and before all others", () =>
+    Effect.gen(function* () {
+      const { begun, end, large, writer } = yield* twoAtOnce
+      const fibers = yield* Effect.forEach([1, 2, 3, 4], large)
+      const acts = yield* Effect.forEach([7, 8], (agency) => start(writer.discard(agency, "act")))
+      expect(begun).toEqual([[1], [2]])
+      yield* end(0)
+      expect(begun).toEqual([[1], [2], [7]])
+      yield* end(1)
+      yield* end(2)
+      expect(begun.slice(0, 4)).toEqual([[1], [2], [7], [8]])
+      for (const commit of [3, 4, 5]) yield* end(commit)
+      yield* Fiber.joinAll([...fibers])
+      yield* Fiber.joinAll(acts)
+      expect(begun.toSorted()).toEqual([[1], [2], [3], [4], [7], [8]])
+    })
+  )
+
+  it.effect("commits nothing more once one of two commits has broken the store", () =>
+    Effect.gen(function* () {
+      const { begun, end, large } = yield* twoAtOnce
+      const broken = new StoreBroken({ reason: "no sync" })
+      const fibers = yield* Effect.forEach([1, 2, 3], large)
+      yield* end(0, Effect.fail(broken))
+      yield* end(1, Effect.fail(broken))
+      const failures = yield* Fiber.joinAll(fibers)
+      for (const failure of failures)
+        expect(Exit.findErrorOption(failure)).toEqual(Option.some(broken))
+      expect(begun).toEqual([[1], [2]])
+    })
+  )
+
+  it.effect("fails only the group whose commit is unavailable", () =>
+    Effect.gen(function* () {
+      const { end, large } = yield* twoAtOnce
+      const fibers = yield* Effect.forEach([1, 2], large)
+      yield* end(0, Effect.fail(FULL))
+      yield* end(1)
+      const [one, two] = yield* Fiber.joinAll(fibers)
+      expect(Exit.findErrorOption(one!)).toEqual(Option.some(FULL))
+      expect(two).toEqual(Exit.void)
     })
   )
 })

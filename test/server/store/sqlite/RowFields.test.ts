@@ -1,15 +1,23 @@
 import { describe, expect, it } from "vitest"
-import { splitRow } from "../../../../src/domain/BetRow.ts"
+import { FIELD_COUNT, splitRow } from "../../../../src/domain/BetRow.ts"
 import { RowFields } from "../../../../src/server/store/sqlite/RowFields.ts"
 
 const utf8 = new TextEncoder()
 
-const fieldsOf = (bytes: Uint8Array) => {
+/** Reads up to `most` rows at a time. */
+const fieldsOf = (bytes: Uint8Array, most = 50) => {
   const all: Array<ReadonlyArray<string | number>> = []
-  for (const row = new RowFields(bytes); row.next(); ) {
-    all.push([row.firstName, row.lastName, row.document, row.birthdate, row.number])
+  const fields = new RowFields(bytes)
+  const values: Array<string | number> = []
+  for (;;) {
+    const rows = fields.read(values, most)
+    if (rows === 0) return all
+    for (let row = 0; row < rows; row++) {
+      all.push(values.slice(row * FIELD_COUNT, (row + 1) * FIELD_COUNT))
+    }
+    // Fewer rows than asked for are the last ones.
+    if (rows < most) expect(fields.read(values, most)).toBe(0)
   }
-  return all
 }
 
 const splitEach = (rows: ReadonlyArray<string>) =>
@@ -33,7 +41,9 @@ describe("RowFields", () => {
     for (const count of [0, 1, 2, 1000, 20_000]) {
       const rows = rowsOf(count)
       const bytes = utf8.encode(rows.map((row) => `${row}\n`).join(""))
-      expect(fieldsOf(bytes)).toStrictEqual(splitEach(rows))
+      for (const most of [1, 7, 50]) {
+        expect(fieldsOf(bytes, most)).toStrictEqual(splitEach(rows))
+      }
     }
   })
 
