@@ -4,6 +4,7 @@
  */
 import { existsSync, renameSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
+import { setFlagsFromString } from "node:v8"
 import type { Script } from "node:vm"
 import { compiledFile, loadCommand } from "./CompiledCommand.ts"
 import { listen } from "./Signals.ts"
@@ -12,6 +13,8 @@ const folder = import.meta.dirname
 const scripts = new Map<string, Script>()
 
 const keep = (): void => {
+  // Compiled code fits V8's flags at the start; the client of a short book changes this one.
+  setFlagsFromString("--turbofan")
   for (const [name, script] of scripts) {
     const file = compiledFile(join(folder, name))
     // A client's code replaces that of other commands: its startup time matters most.

@@ -8,6 +8,7 @@ import { today } from "../../client/book/Today.ts"
 import type { Conversation } from "../../client/conversation/Conversation.ts"
 import { ActionLine } from "../../domain/ActionLog.ts"
 import type { Agency } from "../../domain/Agency.ts"
+import * as ShortBook from "../files/ShortBook.ts"
 import * as StandardInput from "../files/StandardInput.ts"
 import type * as Setting from "./Setting.ts"
 import * as SingleBet from "./SingleBet.ts"
@@ -48,6 +49,8 @@ const openFile = Effect.fnUntraced(function* (
     : { agency, file: settings.rejects.value, maxRejects: yield* settings.maxRejects.value }
   if (isSpooled && rejects !== undefined) yield* Rejects.check(rejects.file, undefined)
   const file = isSpooled ? yield* StandardInput.spool : given
+  // If the file cannot be read, opening it reports that.
+  yield* Effect.ignore(ShortBook.optimizeLess(file))
   const options = { name, batchSize, maxBatchBytes, check, rejects, today: yield* today }
   const look = (line: number) =>
     NotABook.recognise(file, { ...options, isStandardInput: isSpooled }, line)
