@@ -2,7 +2,7 @@
 import { Effect, FileSystem, Option } from "effect"
 import * as Book from "../../client/book/Book.ts"
 import * as BookFile from "../../client/book/BookFile.ts"
-import * as NotABook from "../../client/book/NotABook.ts"
+import type * as NotABook from "../../client/book/NotABook.ts"
 import * as Rejects from "../../client/book/Rejects.ts"
 import { today } from "../../client/book/Today.ts"
 import type { Conversation } from "../../client/conversation/Conversation.ts"
@@ -33,6 +33,9 @@ interface Opened {
   readonly badLines: number
 }
 
+/** Loaded on demand: most files are books. */
+const loadNotABook = Effect.promise(() => import("../../client/book/NotABook.ts"))
+
 const warnOfForm = Effect.flatMap((form: NotABook.NotABook | undefined) =>
   form === undefined ? Effect.void : Effect.logWarning(form.message)
 )
@@ -53,7 +56,9 @@ const openFile = Effect.fnUntraced(function* (
   yield* Effect.ignore(ShortBook.optimizeLess(file))
   const options = { name, batchSize, maxBatchBytes, check, rejects, today: yield* today }
   const look = (line: number) =>
-    NotABook.recognise(file, { ...options, isStandardInput: isSpooled }, line)
+    Effect.flatMap(loadNotABook, ({ recognise }) =>
+      recognise(file, { ...options, isStandardInput: isSpooled }, line)
+    )
   const { badLines, book, unended } = yield* BookFile.open(file, options).pipe(
     Effect.catchTag("BadLine", (bad) =>
       Effect.flatMap(look(bad.line), (form) => Effect.fail(form ?? bad))
