@@ -4,13 +4,11 @@ import { CR, LF, QUOTE, SEMICOLON, SPACE, TAB } from "../domain/BetRow.ts"
 import { OBJECT_END, OBJECT_START } from "./json/JsonScan.ts"
 import { MAX_JSON_BYTES, MAX_LINE_BYTES } from "./Limits.ts"
 import { isLineText } from "./line/TextLine.ts"
+import { NATIVE_PREFACE } from "./native/Preface.ts"
 
 export type Dialect = "native" | "json" | "binary" | "line"
 
 type Verdict = "yes" | "no" | "more"
-
-/** The first bytes of a native connection. */
-export const NATIVE_PREFACE = Uint8Array.of(0xff, 0x4c, 0x54, 0x52, 0x59, 0x0d, 0x0a, 0x01)
 
 const isNative = (bytes: Uint8Array): Verdict => {
   for (const [index, byte] of NATIVE_PREFACE.entries()) {

@@ -6,7 +6,7 @@ import { Bet } from "../../src/domain/Bet.ts"
 import { BetBatch } from "../../src/domain/BetBatch.ts"
 import { decoder } from "../../src/protocol/BytesCodec.ts"
 import * as Binary from "../../src/protocol/binary/BinaryPackets.ts"
-import { detect, NATIVE_PREFACE } from "../../src/protocol/Dialect.ts"
+import { detect } from "../../src/protocol/Dialect.ts"
 import * as Json from "../../src/protocol/json/JsonMessages.ts"
 import * as Line from "../../src/protocol/line/TextLine.ts"
 import {
@@ -16,6 +16,7 @@ import {
   NativeRequestFromBytes
 } from "../../src/protocol/native/NativeFrames.ts"
 import * as Native from "../../src/protocol/native/NativeMessages.ts"
+import { NATIVE_PREFACE } from "../../src/protocol/native/Preface.ts"
 import vectors from "./vectors.json" with { type: "json" }
 
 const bytesOf = (dialect: string, by: string, means: string): Buffer => {

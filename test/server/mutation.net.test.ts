@@ -24,7 +24,7 @@ import {
   readBinaryQuestion,
   readBinaryWinners
 } from "../../src/protocol/binary/BinaryPackets.ts"
-import { type Dialect, detect, NATIVE_PREFACE } from "../../src/protocol/Dialect.ts"
+import { type Dialect, detect } from "../../src/protocol/Dialect.ts"
 import * as Json from "../../src/protocol/json/JsonMessages.ts"
 import { encodeTextLine, readTextLine } from "../../src/protocol/line/TextLine.ts"
 import {
@@ -37,6 +37,7 @@ import {
   type NativeReply,
   type NativeRequest
 } from "../../src/protocol/native/NativeMessages.ts"
+import { NATIVE_PREFACE } from "../../src/protocol/native/Preface.ts"
 import { beginsWithHandshake, NO_TLS_HERE } from "../../src/protocol/TlsRecord.ts"
 import { Dice, mutate } from "../support/Mutation.ts"
 import { sha256Of } from "../support/peers/messages.ts"

@@ -2,9 +2,7 @@
 import { Effect, Option } from "effect"
 import { CliError, Command } from "effect/cli"
 import type { Book } from "../../client/book/Book.ts"
-import * as BinaryConversation from "../../client/conversation/BinaryConversation.ts"
 import type { Conversation, Servers } from "../../client/conversation/Conversation.ts"
-import * as JsonConversation from "../../client/conversation/JsonConversation.ts"
 import * as NativeConversation from "../../client/conversation/NativeConversation.ts"
 import { logAction } from "../../domain/ActionLog.ts"
 import { isLoopback } from "../../protocol/Loopback.ts"
@@ -140,6 +138,10 @@ const refuseTokenInTheClear = Effect.fnUntraced(function* ({ dialect, server, to
   )
 })
 
+/** The course's dialects, loaded on demand: most clients speak the native one. */
+const loadBinary = Effect.promise(() => import("../../client/conversation/BinaryConversation.ts"))
+const loadJson = Effect.promise(() => import("../../client/conversation/JsonConversation.ts"))
+
 const makeConversation = Effect.fnUntraced(function* (given: Given) {
   const { agency, dialect, draw, packetBytes, token } = given
   switch (dialect) {
@@ -151,9 +153,9 @@ const makeConversation = Effect.fnUntraced(function* (given: Given) {
       })
     }
     case "binary":
-      return BinaryConversation.make(agency, yield* packetBytes.value)
+      return (yield* loadBinary).make(agency, yield* packetBytes.value)
     case "json":
-      return JsonConversation.make(agency)
+      return (yield* loadJson).make(agency)
   }
 })
 

@@ -36,6 +36,7 @@ const SLOW = new Set([
   "node:net",
   "node:readline",
   "node:tls",
+  "node:v8",
   "node:worker_threads"
 ])
 

@@ -4,6 +4,7 @@
  */
 import { existsSync, renameSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
+import { setFlagsFromString } from "node:v8"
 import type { Script } from "node:vm"
 import { compiledFile, loadCommand } from "./CompiledCommand.ts"
 import { listen } from "./Signals.ts"
@@ -11,7 +12,12 @@ import { listen } from "./Signals.ts"
 const folder = import.meta.dirname
 const scripts = new Map<string, Script>()
 
+/** The defaults of V8's flags that commands change while they run. */
+const DEFAULT_FLAGS = ["--turbofan", "--heap-growing-percent=0"]
+
 const keep = (): void => {
+  // Compiled code fits the flags with which it is recorded: those of a start.
+  for (const flag of DEFAULT_FLAGS) setFlagsFromString(flag)
   for (const [name, script] of scripts) {
     const file = compiledFile(join(folder, name))
     // A client's code replaces that of other commands: its startup time matters most.

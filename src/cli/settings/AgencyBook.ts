@@ -2,12 +2,13 @@
 import { Effect, FileSystem, Option } from "effect"
 import * as Book from "../../client/book/Book.ts"
 import * as BookFile from "../../client/book/BookFile.ts"
-import * as NotABook from "../../client/book/NotABook.ts"
+import type * as NotABook from "../../client/book/NotABook.ts"
 import * as Rejects from "../../client/book/Rejects.ts"
 import { today } from "../../client/book/Today.ts"
 import type { Conversation } from "../../client/conversation/Conversation.ts"
 import { ActionLine } from "../../domain/ActionLog.ts"
 import type { Agency } from "../../domain/Agency.ts"
+import * as ShortBook from "../files/ShortBook.ts"
 import * as StandardInput from "../files/StandardInput.ts"
 import type * as Setting from "./Setting.ts"
 import * as SingleBet from "./SingleBet.ts"
@@ -32,6 +33,9 @@ interface Opened {
   readonly badLines: number
 }
 
+/** Loaded on demand: most files are books. */
+const loadNotABook = Effect.promise(() => import("../../client/book/NotABook.ts"))
+
 const warnOfForm = Effect.flatMap((form: NotABook.NotABook | undefined) =>
   form === undefined ? Effect.void : Effect.logWarning(form.message)
 )
@@ -48,9 +52,13 @@ const openFile = Effect.fnUntraced(function* (
     : { agency, file: settings.rejects.value, maxRejects: yield* settings.maxRejects.value }
   if (isSpooled && rejects !== undefined) yield* Rejects.check(rejects.file, undefined)
   const file = isSpooled ? yield* StandardInput.spool : given
+  // If the file cannot be read, opening it reports that.
+  yield* Effect.ignore(ShortBook.optimizeLess(file))
   const options = { name, batchSize, maxBatchBytes, check, rejects, today: yield* today }
   const look = (line: number) =>
-    NotABook.recognise(file, { ...options, isStandardInput: isSpooled }, line)
+    Effect.flatMap(loadNotABook, ({ recognise }) =>
+      recognise(file, { ...options, isStandardInput: isSpooled }, line)
+    )
   const { badLines, book, unended } = yield* BookFile.open(file, options).pipe(
     Effect.catchTag("BadLine", (bad) =>
       Effect.flatMap(look(bad.line), (form) => Effect.fail(form ?? bad))

@@ -2,7 +2,6 @@
 import { Effect, Option } from "effect"
 import type { Command } from "effect/cli"
 import type { Vigilance } from "../../client/evidence/DrawWatch.ts"
-import * as EvidenceFiles from "../../client/evidence/EvidenceFiles.ts"
 import type { Agency } from "../../domain/Agency.ts"
 import type { DrawId } from "../../domain/Draw.ts"
 import { makeFolder } from "../files/Folder.ts"
@@ -24,6 +23,9 @@ export const settings = {
 
 type Given = Command.Command.Config.Infer<typeof settings>
 
+/** Loaded on demand: most draws are not sealed. */
+const loadEvidenceFiles = Effect.promise(() => import("../../client/evidence/EvidenceFiles.ts"))
+
 /** Reads the evidence of earlier runs; returns undefined without a key. */
 export const make = Effect.fn("SealEvidence.make")(function* (
   { evidence, key }: Given,
@@ -33,6 +35,6 @@ export const make = Effect.fn("SealEvidence.make")(function* (
   const operator = key.value
   if (Option.isNone(evidence)) return { operator, evidence: undefined } satisfies Vigilance
   yield* makeFolder(evidence.value)
-  const files = yield* EvidenceFiles.open(evidence.value, { ...of, operator })
+  const files = yield* (yield* loadEvidenceFiles).open(evidence.value, { ...of, operator })
   return { operator, evidence: files } satisfies Vigilance
 })

@@ -10,7 +10,7 @@ import { MAX_FRAME_BYTES } from "../../protocol/Limits.ts"
 import { maxRowBytes } from "../../protocol/native/NativeFrames.ts"
 import * as Native from "../../protocol/native/NativeMessages.ts"
 import * as Book from "../book/Book.ts"
-import * as DrawWatch from "../evidence/DrawWatch.ts"
+import type * as DrawWatch from "../evidence/DrawWatch.ts"
 import { reconnecting } from "../Reconnect.ts"
 import { connect, type ServerConnection } from "../ServerConnection.ts"
 import { BadAnswer, Refused, unexpected } from "../ServerFailure.ts"
@@ -127,6 +127,9 @@ export const converse = Effect.fn("NativeConversation.converse")(function* (
   return yield* awaitWinners(server, participation)
 })
 
+/** Loaded on demand: only the client of a sealed draw needs it. */
+const loadDrawWatch = Effect.promise(() => import("../evidence/DrawWatch.ts"))
+
 interface Options {
   readonly token?: string | undefined
   /** What a sealed draw is checked with. */
@@ -142,7 +145,7 @@ export const make = (
   check: () => undefined,
   maxBatchBytes: maxRowBytes(MAX_FRAME_BYTES),
   hold: Effect.fnUntraced(function* (book, { server }, progress) {
-    const watch = vigilance && DrawWatch.make({ ...vigilance, agency, draw, book })
+    const watch = vigilance && (yield* loadDrawWatch).make({ ...vigilance, agency, draw, book })
     const participation = { agency, draw, token, book, progress, watch }
     const documents = yield* reconnecting(
       agency,

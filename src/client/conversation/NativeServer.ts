@@ -1,8 +1,8 @@
 /** The client's view of the server in the native dialect: requests, answers and typed errors. */
 import { Effect } from "effect"
-import { NATIVE_PREFACE } from "../../protocol/Dialect.ts"
 import * as Frames from "../../protocol/native/NativeFrames.ts"
 import * as Native from "../../protocol/native/NativeMessages.ts"
+import { NATIVE_PREFACE } from "../../protocol/native/Preface.ts"
 import type { ConnectionLost } from "../../protocol/PeerConnection.ts"
 import { readThrough, type ServerConnection } from "../ServerConnection.ts"
 import { Refused, readAnswer, unexpected, unlessSilent } from "../ServerFailure.ts"

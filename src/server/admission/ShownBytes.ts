@@ -1,5 +1,5 @@
 /** Shows arbitrary bytes from a peer in a log line. */
-import { NATIVE_PREFACE } from "../../protocol/Dialect.ts"
+import { NATIVE_PREFACE } from "../../protocol/native/Preface.ts"
 
 const SHOWN_BYTES = 64
 
