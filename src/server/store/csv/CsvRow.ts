@@ -44,11 +44,11 @@ export interface Rows {
 export const sizeOf = ({ agency, count, size }: Rows): number =>
   size + count * `${agency},\r`.length
 
-const WORD_BYTES = 4
-const LONG_BYTES = 8
+export const WORD_BYTES = 4
+export const LONG_BYTES = 8
 
 /** Returns the offset of the first LF in a little-endian word; `WORD_BYTES` if there is none. */
-const lineEndIn = (word: number): number => {
+export const lineEndIn = (word: number): number => {
   const x = word ^ 0x0a0a0a0a
   // The lowest bit that is set is the highest of the first byte of `x` that is 0.
   const found = (x - 0x01010101) & ~x & 0x80808080
@@ -149,7 +149,7 @@ export class CsvRowReader {
   }
 
   /** Reads the agency at `start` and its comma. Returns the offset of the bet; -1 if invalid. */
-  private readAgency(bytes: Uint8Array, start: number, limit: number): number {
+  protected readAgency(bytes: Uint8Array, start: number, limit: number): number {
     const end = digitsEnd(bytes, start, limit)
     if (end === start || end - start > MAX_AGENCY_DIGITS || bytes[end] !== Row.COMMA) return -1
     this.agency = digitsValue(bytes, start, end)
