@@ -1,6 +1,6 @@
 /**
- * Hashes finished books while `bets.csv` is opened. If a book has the SHA-256 that was recorded when
- * its agency finished, its rows are the ones that were checked then, and need no other check.
+ * Hashes finished books while `bets.csv` is opened. If a book has the SHA-256 that was recorded
+ * when its agency finished, its rows are the ones that were checked then, and need no other check.
  */
 import type { Agency } from "../../../domain/Agency.ts"
 import { BetBatchBuilder } from "../../../domain/BetBatch.ts"

@@ -1,6 +1,6 @@
 /**
- * Goal: rows of finished books that are only hashed have the digest of their canonical rows, and any
- * damage to them shows. Method: read files in memory that differ in form or in one byte.
+ * Goal: rows of finished books that are only hashed have the digest of their canonical rows, and
+ * any damage to them shows. Method: read files in memory that differ in form or in one byte.
  */
 import { describe, expect, it } from "vitest"
 import { BetBatch } from "../../../../src/domain/BetBatch.ts"
