@@ -20,7 +20,7 @@ const EMPTY = new Uint8Array(0)
 
 /**
  * Frees a received chunk that was copied, and that nothing else refers to. Left to the garbage
- * collector, chunks would make it run twice as often, and take a tenth of the server's time. A chunk
+ * collector, chunks make it run twice as often, which takes a tenth of the server's time. A chunk
  * that shares its buffer with others stays.
  */
 const release = ({ buffer, byteLength }: Uint8Array): void => {
