@@ -83,8 +83,8 @@ export const settings = {
 /**
  * How much more memory V8 lets be allocated before it collects garbage again, as a percentage of
  * what was in use after the last time. Its own rule is 8 MiB for a heap as small as the server's,
- * whose garbage is buffers of bets: marking it that often takes 5 % more of the server's time. Higher
- * values save little more, and take more memory.
+ * whose garbage is buffers of bets: marking it that often takes 5 % more of the server's time.
+ * Higher values save little more, and take more memory.
  *
  * Node warns that a flag which is set after V8 has started may do anything. V8 reads this one each
  * time that it computes the limit, and keeps nothing that depends on it.
