@@ -75,3 +75,32 @@ describe("the taken part of a large message", () => {
     })
   )
 })
+
+describe("a received chunk", () => {
+  const received = (...chunks: ReadonlyArray<Uint8Array>) => {
+    const queue = new ByteQueue()
+    for (const chunk of chunks) queue.push(chunk)
+    return queue
+  }
+
+  it("is freed once it is copied", () => {
+    const chunks = [Uint8Array.of(1, 2), Uint8Array.of(3), Uint8Array.of(4)]
+    expect(received(...chunks).bytes).toEqual(Uint8Array.of(1, 2, 3, 4))
+    expect(chunks.map(({ length }) => length)).toEqual([0, 0, 0])
+  })
+
+  it("is kept if bytes were taken from it", () => {
+    const chunk = Uint8Array.of(1, 2, 3)
+    const queue = received(chunk)
+    const taken = queue.take(2)
+    queue.push(Uint8Array.of(4))
+    expect(queue.bytes).toEqual(Uint8Array.of(3, 4))
+    expect(taken).toEqual(Uint8Array.of(1, 2))
+  })
+
+  it("is kept if it shares its buffer", () => {
+    const shared = Uint8Array.of(1, 2, 3, 4)
+    expect(received(shared.subarray(0, 2), shared.subarray(2)).bytes).toEqual(shared)
+    expect(shared).toEqual(Uint8Array.of(1, 2, 3, 4))
+  })
+})

@@ -6,6 +6,7 @@ import { Effect } from "effect"
 import type { Agency } from "../../../domain/Agency.ts"
 import { CR, LF } from "../../../domain/BetRow.ts"
 import { type Descriptor, type Disk, readBytes, replaceFile } from "../embedded/Disk.ts"
+import { FinishedReader } from "./CsvBookHash.ts"
 import { type CsvFile, SCAN_BYTES, scanRows, unread, unusable } from "./CsvFile.ts"
 import { type MarkedBook, whereChanged } from "./CsvMarks.ts"
 import { CsvRowReader, MAX_ROW_BYTES } from "./CsvRow.ts"
@@ -132,20 +133,15 @@ const finishedBooks = Effect.fnUntraced(function* ({ index, length }: CsvFile, f
   return books
 })
 
-/**
- * Reads the rows of a file. Returns them, the length of the torn tail after them, and the finished
- * books. Fails if a crash cannot explain the tail: it must be in a file with a state, near the end
- * and after the synced part. A state of version 1 does not record that part, so the tail must not
- * contain a bet. A reader also accepts one unfinished row of a program that writes no state.
- */
-export const readRows = Effect.fnUntraced(function* (found: Found) {
+/** Reads the rows of a file, those of finished books without checks unless `isThorough`. */
+const read = Effect.fnUntraced(function* (found: Found, isThorough: boolean) {
   const { disk, file, state, tailLimitBytes, until } = found
-  const against = reasonAgainstFile(found)
-  if (against !== undefined) return yield* unusable(against)
   const csv = unread(disk, file, state?.finished.keys())
-  const row = new CsvRowReader()
+  const { index } = csv
+  const row = new FinishedReader(isThorough ? new Map() : index)
   csv.length = yield* scanRows(csv, [0, until], SCAN_BYTES, row, (start, end) => {
-    csv.index.add(row.agency, start, 1, end - start).hash?.add(row)
+    const { hash } = index.add(row.agency, start, 1, end - start)
+    if (!row.isHashed) hash?.add(row)
     return true
   })
   const torn = until - csv.length
@@ -155,6 +151,23 @@ export const readRows = Effect.fnUntraced(function* (found: Found) {
     if (reason !== undefined) return yield* unusable(reason)
   }
   return { csv, torn, finished: yield* finishedBooks(csv, found) }
+})
+
+/**
+ * Reads the rows of a file. Returns them, the length of the torn tail after them, and the finished
+ * books. Fails if a crash cannot explain the tail: it must be in a file with a state, near the end
+ * and after the synced part. A state of version 1 does not record that part, so the tail must not
+ * contain a bet. A reader also accepts one unfinished row of a program that writes no state.
+ *
+ * A file that fails is read a second time with all checks, which find the first invalid row.
+ */
+export const readRows = Effect.fnUntraced(function* (found: Found) {
+  const against = reasonAgainstFile(found)
+  if (against !== undefined) return yield* unusable(against)
+  const recorded = [...(found.state?.finished.values() ?? [])]
+  // Version 1 recorded no digests, so every row is checked.
+  if (recorded.some(({ sha256 }) => sha256 === undefined)) return yield* read(found, true)
+  return yield* Effect.catch(read(found, false), () => read(found, true))
 })
 
 /**

@@ -3,31 +3,8 @@
  * has bets. A mark takes 12 bytes. A bet far from the agency's other bets has its own mark.
  */
 import type { Agency } from "../../../domain/Agency.ts"
-import { BetBatchBuilder } from "../../../domain/BetBatch.ts"
-import { type BookDigest, MarkedHash } from "../../../domain/seal/MarkedDigest.ts"
-import { type CsvRowReader, MARK_BYTES, type Mark } from "./CsvRow.ts"
-
-/** Bytes of canonical rows per hash update: a call costs as much as hashing several rows. */
-const PIECE_BYTES = 4 * 1024
-
-/** Computes the digest of a book whose rows are read one by one. */
-class BookHash {
-  private readonly hash = new MarkedHash()
-  private readonly rows = new BetBatchBuilder(1024)
-
-  add(row: CsvRowReader): void {
-    row.addTo(this.rows)
-    if (this.rows.byteLength < PIECE_BYTES) return
-    this.hash.update(this.rows.bytes)
-    this.rows.clear()
-  }
-
-  /** Call it once. */
-  digest(): BookDigest {
-    this.hash.update(this.rows.bytes)
-    return this.hash.digest()
-  }
-}
+import { BookHash } from "./CsvBookHash.ts"
+import { MARK_BYTES, type Mark } from "./CsvRow.ts"
 
 const FIRST_MARKS = 2
 const GROWTH = 1.25
