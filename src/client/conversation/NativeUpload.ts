@@ -1,9 +1,9 @@
 /** Sends bets in the native dialect, within the server's window (docs/wire.md, "Native"). */
-import { Effect, type FileSystem, Stream } from "effect"
+import { Array as Arr, Effect, type FileSystem, Stream } from "effect"
 import { LF } from "../../domain/BetRow.ts"
 import { BadMessage } from "../../protocol/BytesCodec.ts"
 import { MAX_FRAME_BYTES } from "../../protocol/Limits.ts"
-import { maxRowBytes } from "../../protocol/native/NativeFrames.ts"
+import { encodeBets, maxRowBytes } from "../../protocol/native/NativeFrames.ts"
 import * as Native from "../../protocol/native/NativeMessages.ts"
 import { type BookFailure, endOf, type PositionedBatch } from "../book/Book.ts"
 import { BadAnswer } from "../ServerFailure.ts"
@@ -41,6 +41,15 @@ const cut = Effect.fnUntraced(function* (whole: PositionedBatch, maxBytes: numbe
   return [...pieces, { position, batch }]
 })
 
+/** Cuts the batches that are larger than `maxBytes`. */
+const cutLarge = (batches: ReadonlyArray<PositionedBatch>, maxBytes: number) =>
+  batches.every(({ batch }) => batch.byteLength <= maxBytes)
+    ? Effect.succeed(batches)
+    : Effect.map(
+        Effect.forEach(batches, (batch) => cut(batch, maxBytes)),
+        (pieces) => pieces.flat()
+      )
+
 /**
  * Sends bets, which begin at position `start` and have no gap, within the welcome's limits. Calls
  * `onAcknowledged` for each frame. Completes when all are acknowledged.
@@ -67,16 +76,16 @@ export const upload = Effect.fn("NativeUpload.upload")(function* (
   const maxBytes = maxRowBytes(Math.min(maxFrame, MAX_FRAME_BYTES))
   yield* sendAhead({
     messages: bets.pipe(
-      Stream.mapEffect((batch) => cut(batch, maxBytes)),
+      Stream.mapArrayEffect((batches) => Effect.map(cutLarge(batches, maxBytes), Arr.of)),
       Stream.flattenIterable
     ),
     maxMessages: window,
     maxBytes: MAX_BYTES_IN_FLIGHT,
-    send: (frame) =>
-      Effect.suspend(() => {
-        sent = endOf(frame)
-        return server.sendOnly(new Native.Bets(frame))
-      }),
+    encode: (frame) => {
+      sent = endOf(frame)
+      return encodeBets(frame)
+    },
+    write: server.write,
     answered: Effect.fnUntraced(function* (frame) {
       while (acknowledged < endOf(frame)) yield* receiveAcknowledgement
       yield* onAcknowledged(frame)
