@@ -178,8 +178,10 @@ export class BetBatchBuilder {
     const row = this.byteLength
     this.addRow(source, start, spans[9]!)
     const { buffer } = this
-    for (let field = 0; field < Row.FIELD_COUNT - 1; field++) {
-      buffer[row + spans[2 * field + 1]! - start] = Row.COMMA
+    if (source[spans[1]!] !== Row.COMMA) {
+      for (let field = 0; field < Row.FIELD_COUNT - 1; field++) {
+        buffer[row + spans[2 * field + 1]! - start] = Row.COMMA
+      }
     }
     const zeros = numberStart(source, number, spans[9]!) - number
     if (zeros === 0) return false
