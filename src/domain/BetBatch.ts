@@ -54,8 +54,8 @@ export class BetBatch {
   }
 
   /**
-   * Returns `header` bytes, which the caller writes, and the rows after them. A batch from a builder
-   * has room for a header of up to `HEADER_ROOM` bytes, so its rows are not copied.
+   * Returns `header` bytes, which the caller writes, and the rows after them. A batch from a
+   * builder has room for a header of up to `HEADER_ROOM` bytes, so its rows are not copied.
    */
   bytesAfter(header: number): Uint8Array {
     const { bytes } = this
@@ -169,8 +169,8 @@ export class BetBatchBuilder {
   }
 
   /**
-   * Adds the bet that `ordinaryBetEnd` accepted and marked in `source`, without more checks. Returns
-   * whether it drops leading zeros of the number.
+   * Adds the bet that `ordinaryBetEnd` accepted and marked in `source`, without more checks.
+   * Returns whether it drops leading zeros of the number.
    */
   addOrdinary(source: Uint8Array, spans: Row.FieldSpans): boolean {
     const start = spans[0]!
@@ -199,8 +199,8 @@ export class BetBatchBuilder {
     }
     const { byteLength, sourceView, view } = this
     const moved = byteLength - start
-    // Words take half the time of bytes. The last one overlaps the one before it: a row has at least
-    // 18 bytes.
+    // Words take half the time of bytes. The last one overlaps the one before it: a row has at
+    // least 18 bytes.
     const last = end - WORD_BYTES
     for (let at = start; at < last; at += WORD_BYTES) {
       view.setBigInt64(at + moved, sourceView.getBigInt64(at))

@@ -52,7 +52,7 @@ export interface BookOptions {
   /** Maximum bytes per batch, in canonical form. A larger single bet is a bad line. */
   readonly maxBatchBytes: number
   readonly check?: DialectCheck | undefined
-  /** Whether the check of this book found it to be `BookParser.isPlain`; it is not checked again. */
+  /** Whether the book was `BookParser.isPlain` when it was checked; it is not checked again. */
   readonly isPlain?: boolean
   /** Whether bad lines are skipped; otherwise parsing stops at the first one. */
   readonly skipBadLines: boolean

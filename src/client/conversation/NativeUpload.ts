@@ -6,7 +6,7 @@ import { MAX_FRAME_BYTES } from "../../protocol/Limits.ts"
 import { encodeBets, maxRowBytes } from "../../protocol/native/NativeFrames.ts"
 import * as Native from "../../protocol/native/NativeMessages.ts"
 import { type BookFailure, endOf, type PositionedBatch } from "../book/Book.ts"
-import { BadAnswer } from "../ServerFailure.ts"
+import { BadAnswer, type ServerFailure } from "../ServerFailure.ts"
 import type { NativeServer } from "./NativeServer.ts"
 import { sendAhead } from "./SendAhead.ts"
 
@@ -73,6 +73,13 @@ export const upload = Effect.fn("NativeUpload.upload")(function* (
     acknowledged = now
   })
 
+  const acknowledgedUpTo = (end: number): Effect.Effect<void, ServerFailure> =>
+    Effect.suspend(() =>
+      acknowledged >= end
+        ? Effect.void
+        : Effect.andThen(receiveAcknowledgement, acknowledgedUpTo(end))
+    )
+
   const maxBytes = maxRowBytes(Math.min(maxFrame, MAX_FRAME_BYTES))
   yield* sendAhead({
     messages: bets.pipe(
@@ -86,9 +93,6 @@ export const upload = Effect.fn("NativeUpload.upload")(function* (
       return encodeBets(frame)
     },
     write: server.write,
-    answered: Effect.fnUntraced(function* (frame) {
-      while (acknowledged < endOf(frame)) yield* receiveAcknowledgement
-      yield* onAcknowledged(frame)
-    })
+    answered: (frame) => Effect.flatMap(acknowledgedUpTo(endOf(frame)), () => onAcknowledged(frame))
   })
 })

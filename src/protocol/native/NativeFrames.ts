@@ -170,7 +170,26 @@ export const readNativeRequest = reading(
   takeFrame(MAX_FRAME_BYTES, MAX_CONTROL_BYTES),
   decodeRequest
 )
+
+const ACK = /^\{"_tag":"Ack","bets":(0|[1-9][0-9]{0,14})\}$/
+const MAX_ACK_BYTES = 64
+const decodeReply = decoder(NativeReplyFromBytes)
+
+/**
+ * Decodes a server's whole frame. An acknowledgement as `encodeNativeReply` writes it needs no
+ * Schema, which is 4 % of a client's time for batches of one bet.
+ */
+export const decodeNativeReply = (frame: Uint8Array): ReturnType<typeof decodeReply> => {
+  if (frame[KIND] !== CONTROL || frame.length > MAX_ACK_BYTES) return decodeReply(frame)
+  const match = ACK.exec(
+    Buffer.from(frame.buffer, frame.byteOffset, frame.length).toString("latin1", BODY)
+  )
+  return match === null
+    ? decodeReply(frame)
+    : Result.succeed(new Native.Ack({ bets: Number(match[1]) }, { disableChecks: true }))
+}
+
 export const readNativeReply = reading(
   takeFrame(MAX_FRAME_BYTES, MAX_FRAME_BYTES),
-  decoder(NativeReplyFromBytes)
+  decodeNativeReply
 )
