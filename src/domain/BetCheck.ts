@@ -36,24 +36,31 @@ export const decodeUtf8 = (bytes: Uint8Array, isCut = false): string | undefined
   }
 }
 
-// The kinds of bytes in a name: an ASCII character, or the first of the two bytes of U+00C0 to
-// U+07FF, which include most accented letters. 0 ends the field, or needs a full check.
-const CHARACTER = 1
-const LEAD = 2
-const NAME_BYTES = new Uint8Array(256).fill(CHARACTER, SPACE, 0x7f).fill(LEAD, 0xc3, 0xe0)
+// The kinds of bytes in a name: an ASCII character, and the two bytes of U+00C0 to U+07FF, which
+// include most accented letters. 0 ends the field, or needs a full check. The low two bits say
+// whether a byte continues a character; the high two bits, which of those may not follow it.
+const CHARACTER = 0b10_01
+const LEAD = 0b01_01
+const CONTINUATION = 0b10_10
+const NAME_BYTES = new Uint8Array(256)
+  .fill(CHARACTER, SPACE, 0x7f)
+  .fill(CONTINUATION, 0x80, 0xc0)
+  .fill(LEAD, 0xc3, 0xe0)
 for (const byte of [COMMA, SEMICOLON, QUOTE, BACKSLASH]) NAME_BYTES[byte] = 0
 
 /** Returns the end of the ordinary name at `start`, or `start` if the name may be blank. */
 const nameEnd = (bytes: Uint8Array, start: number, limit: number): number => {
+  if (bytes[start] === SPACE) return start
   let at = start
-  if (bytes[at] === SPACE) return at
+  let before = CHARACTER
+  let wrong = 0
   for (; at < limit; at++) {
-    const kind = NAME_BYTES[bytes[at]!]
-    if (kind === CHARACTER) continue
-    if (kind !== LEAD || (bytes[at + 1]! & 0xc0) !== 0x80) break
-    at++
+    const kind = NAME_BYTES[bytes[at]!]!
+    if (kind === 0) break
+    wrong |= (before >> 2) & kind
+    before = kind
   }
-  return at
+  return wrong === 0 && before !== LEAD ? at : start
 }
 
 const NO_DIGIT = 0xff

@@ -5,7 +5,12 @@ import { it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
 import { describe, expect } from "vitest"
 import { Bet } from "../../src/domain/Bet.ts"
-import { BetBatch, BetBatchBuilder, BetBatchSchema } from "../../src/domain/BetBatch.ts"
+import {
+  BetBatch,
+  BetBatchBuilder,
+  BetBatchSchema,
+  HEADER_ROOM
+} from "../../src/domain/BetBatch.ts"
 import { MAX_ROW_BYTES } from "../../src/domain/BetRow.ts"
 import vectors from "../protocol/vectors.json" with { type: "json" }
 
@@ -36,6 +41,25 @@ describe("BetBatch", () => {
     const large = new BetBatchBuilder(2 * 1024 * 1024)
     large.clear()
     expect(large.bytes.buffer.byteLength).toBe(1024 * 1024)
+  })
+
+  it("has room for a header in front of its own rows only", () => {
+    const builder = new BetBatchBuilder()
+    for (const number of ["1", "2", "3"]) {
+      builder.addTexts(["Ana", "Perez", "1", "1999-03-17", number])
+    }
+    const batch = builder.build()
+    const text = textOf(batch)
+    for (const one of [batch, batch.drop(1), batch.take(2), batch.drop(1).take(1)]) {
+      for (const header of [0, 1, HEADER_ROOM, HEADER_ROOM + 1]) {
+        const bytes = one.bytesAfter(header)
+        expect(bytes.length).toBe(header + one.byteLength)
+        bytes.fill(0xff, 0, header)
+        expect(Buffer.from(bytes.subarray(header)).toString()).toBe(textOf(one))
+        expect(textOf(batch)).toBe(text)
+      }
+    }
+    expect(batch.bytesAfter(HEADER_ROOM).buffer).toBe(batch.bytes.buffer)
   })
 
   it("names the first invalid field and adds nothing", () => {

@@ -178,3 +178,35 @@ describe("binary packet", () => {
     { arbitrary: { runs } }
   )
 })
+
+const AckText = Schema.Literals([
+  '{"_tag":"Ack","bets":N}',
+  '{"_tag":"Ack","bets":-N}',
+  '{"_tag":"Ack","bets":0N}',
+  '{"_tag":"Ack","bets":N.5}',
+  '{"_tag":"Ack","bets":N}}',
+  ' {"_tag":"Ack","bets":N}',
+  '{"_tag":"Ack","bets":"N"}',
+  '{"_tag":"Ack","bets":N,"more":1}',
+  '{"_tag":"Acks","bets":N}'
+])
+const AckBets = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }))
+
+it.effect.prop(
+  "an acknowledgement without a Schema is decoded as with one",
+  [
+    AckText,
+    Schema.Union([AckBets, Schema.Literals([0, 999_999_999_999_999, 10 ** 16])]),
+    Schema.Int
+  ],
+  ([text, bets, kindByte]) =>
+    Effect.sync(() => {
+      const body = Buffer.from(text.replace("N", `${bets}`))
+      for (const kindOfFrame of [1, kindByte & 0xff]) {
+        const frame = Buffer.concat([Uint8Array.of(0, 0, 0, body.length + 1, kindOfFrame), body])
+        expect(NativeFrames.decodeNativeReply(frame)).toEqual(
+          decoder(NativeFrames.NativeReplyFromBytes)(frame)
+        )
+      }
+    })
+)

@@ -1,6 +1,6 @@
 /** A checked, counted and hashed book. If its file changes afterwards, sending it fails. */
-import { createHash } from "node:crypto"
-import { Data, Effect, type FileSystem, Option, Stream } from "effect"
+import { createHash, type Hash } from "node:crypto"
+import { Data, Effect, type FileSystem, Stream } from "effect"
 import { type Bet, textsOf } from "../../domain/Bet.ts"
 import { BetBatch } from "../../domain/BetBatch.ts"
 import { joinFields, makeFieldSpans } from "../../domain/BetRow.ts"
@@ -94,42 +94,59 @@ const positioned = (book: Book): Reading<PositionedBatch, BadLine | FileUnavaila
     (position, batch) => [position + batch.count, [{ position, batch }]]
   )
 
+interface LastMarked extends PositionedBatch {
+  readonly last: boolean
+}
+
 /**
  * Streams the whole book; an empty book yields one empty batch. Before the last batch it compares
- * the count and digest with those of the checked book. Fails with `BookChanged` if they differ.
+ * the count, and `hash` of the rows if given, with those of the checked book. Fails with
+ * `BookChanged` if they differ.
  */
-export const whole = (
-  book: Book
-): Reading<PositionedBatch & { readonly last: boolean }, BookFailure> =>
-  Stream.suspend(() => {
-    const hash = createHash("sha256")
-    let read = 0
-    const changedUnless = (isSame: boolean) =>
-      isSame ? Effect.void : Effect.fail(new BookChanged({ checked: book.total, read }))
-    return positioned(book).pipe(
-      Stream.orElseIfEmpty(() => Stream.succeed({ position: 0, batch: BetBatch.empty })),
-      Stream.tap((one) => {
-        read = endOf(one)
-        hash.update(one.batch.bytes)
-        return changedUnless(read <= book.total)
-      }),
-      Stream.zipWithNext,
-      Stream.mapEffect(([one, next]) => {
-        const last = Option.isNone(next)
-        return Effect.as(changedUnless(!last || hash.digest("hex") === book.sha256), {
-          ...one,
-          last
-        })
-      })
-    )
+const counted = (book: Book, hash?: Hash): Reading<LastMarked, BookFailure> => {
+  let read = 0
+  let last: PositionedBatch = { position: 0, batch: BetBatch.empty }
+  /** Returns the batches before the last one so far; all of them at the end of the book. */
+  const take = Effect.fnUntraced(function* (batches: ReadonlyArray<BetBatch | undefined>) {
+    const ready: Array<LastMarked> = []
+    for (const batch of batches) {
+      if (batch !== undefined) {
+        if (read > 0) ready.push({ ...last, last: false })
+        last = { position: read, batch }
+        read += batch.count
+        hash?.update(batch.bytes)
+      }
+      const isSame =
+        batch !== undefined
+          ? read <= book.total
+          : read === book.total && (hash === undefined || hash.digest("hex") === book.sha256)
+      if (!isSame) return yield* new BookChanged({ checked: book.total, read })
+      if (batch === undefined) ready.push({ ...last, last: true })
+    }
+    return [undefined, ready] as const
   })
+  return Stream.concat(book.batches, Stream.succeed(undefined)).pipe(
+    // One effect for many batches: with one for each, this takes half of a batch of one bet.
+    Stream.mapAccumArrayEffect(
+      () => undefined,
+      (_, batches) => take(batches)
+    )
+  )
+}
+
+/** Streams the whole book, and compares its count and digest before the last batch. */
+export const whole = (book: Book): Reading<LastMarked, BookFailure> =>
+  Stream.suspend(() => counted(book, createHash("sha256")))
 
 /** Reads the whole book. Fails with `BookChanged` if it differs from the one that was checked. */
 export const verify = (book: Book) => Stream.runDrain(whole(book))
 
-/** Streams the book without its first `bets` bets, checked as in `whole`. */
+/**
+ * Streams the book without its first `bets` bets, and compares its count before the last batch.
+ * Other bets than those that were checked are only found with `verify`.
+ */
 export const from = (book: Book, bets: number): Reading<PositionedBatch, BookFailure> =>
-  whole(book).pipe(
+  Stream.suspend(() => counted(book)).pipe(
     Stream.filter((one) => endOf(one) > bets),
     Stream.map(({ batch, position }) => {
       const skipped = Math.max(0, bets - position)

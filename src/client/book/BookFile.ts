@@ -113,17 +113,18 @@ export const open = Effect.fn("BookFile.open")(function* (file: string, given: F
   yield* Stream.runForEach(parsing(file, name, parser), () => rejects?.take(parser) ?? Effect.void)
   if (rejects !== undefined) yield* rejects.finish(parser)
 
+  const { badLines, isPlain, unended } = parser
   const book: Book = {
     total,
     bytes,
     sha256: hash.digest("hex"),
     batches: Stream.unwrap(
-      Effect.map(versionOf(file, name), (now) =>
-        kept !== undefined && now === version ? Stream.fromIterable(kept) : read(file, options)
-      )
+      Effect.map(versionOf(file, name), (now) => {
+        if (now !== version) return read(file, options)
+        return kept === undefined ? read(file, { ...options, isPlain }) : Stream.fromIterable(kept)
+      })
     ),
     placeOf: (position) => placeOf(file, options, position)
   }
-  const { badLines, unended } = parser
   return { book, badLines, unended }
 }, Effect.scoped)

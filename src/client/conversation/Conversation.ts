@@ -2,6 +2,7 @@
 import { Effect, type FileSystem } from "effect"
 import { ActionLine, logAction } from "../../domain/ActionLog.ts"
 import type { Agency } from "../../domain/Agency.ts"
+import type { BetBatch } from "../../domain/BetBatch.ts"
 import type { WinningDocuments } from "../../domain/Draw.ts"
 import type { BadMessage } from "../../protocol/BytesCodec.ts"
 import { type Book, type BookFailure, endOf, type PositionedBatch } from "../book/Book.ts"
@@ -52,18 +53,24 @@ export const namesWithout = (separator: string, dialect: string): DialectCheck =
 }
 
 /** Logs acknowledged bets and records the progress. Logs the bet itself if it is the only one. */
-export const reportAcknowledged = Effect.fnUntraced(function* (
+export const reportAcknowledged = (
   agencia: Agency,
   sent: PositionedBatch,
   progress: UploadProgress
-) {
-  const { batch } = sent
-  const line = new ActionLine("apuestas_enviadas", "success", { agencia, cantidad: batch.count })
-  yield* progress.isShown ? Effect.logDebug(line) : Effect.logInfo(line)
-  if (progress.total === 1) {
-    for (const { document, number } of batch) {
-      yield* logAction("apuesta_enviada", "success", { dni: document, numero: number })
-    }
-  }
-  yield* progress.acknowledge(endOf(sent))
-})
+): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const { batch } = sent
+    const line = new ActionLine("apuestas_enviadas", "success", { agencia, cantidad: batch.count })
+    return progress.isShown ? Effect.logDebug(line) : Effect.logInfo(line)
+  }).pipe(
+    Effect.andThen(progress.total === 1 ? logBets(sent.batch) : Effect.void),
+    Effect.flatMap(() => progress.acknowledge(endOf(sent)))
+  )
+
+const logBets = (batch: BetBatch) =>
+  Effect.forEach(
+    batch,
+    ({ document, number }) =>
+      logAction("apuesta_enviada", "success", { dni: document, numero: number }),
+    { discard: true }
+  )

@@ -31,6 +31,18 @@ interface Participation {
   readonly watch?: DrawWatch.DrawWatch | undefined
 }
 
+/** The codes with which a server refuses other bets than those that were checked. */
+const CHANGED_CODES: ReadonlyArray<string | undefined> = ["BookMismatch", "InvalidBet", "Malformed"]
+
+/** Reports the book if it changed, or the refused bet with its place. */
+const explained = (book: Book.Book, refused: Refused) =>
+  Effect.gen(function* () {
+    const { code, position } = refused
+    if (CHANGED_CODES.includes(code)) yield* Book.verify(book)
+    if (position === undefined) return yield* refused
+    return yield* new Refused({ ...refused, place: yield* book.placeOf(position) })
+  })
+
 /** Sends the bets that are not stored yet. */
 const deliver = Effect.fnUntraced(function* (
   server: NativeServer.NativeServer,
@@ -43,14 +55,6 @@ const deliver = Effect.fnUntraced(function* (
   }
   yield* upload(server, welcome, stored, Book.from(book, stored), (frame) =>
     reportAcknowledged(agency, frame, progress)
-  ).pipe(
-    Effect.catchTag("Refused", (refused) =>
-      refused.position === undefined
-        ? Effect.fail(refused)
-        : Effect.flatMap(book.placeOf(refused.position), (place) =>
-            Effect.fail(new Refused({ ...refused, place }))
-          )
-    )
   )
 })
 
@@ -119,10 +123,13 @@ export const converse = Effect.fn("NativeConversation.converse")(function* (
   yield* watch?.connected ?? Effect.void
   yield* StoredBook.check(server, agency, book, welcome, progress.acknowledged)
   yield* progress.resume(welcome.bets)
-  if (!welcome.finished) yield* deliver(server, participation, welcome)
-  if (!welcome.finished || watch?.hasReceipt() === false) {
-    yield* finish(server, participation, welcome.finished)
-  }
+  const complete = Effect.gen(function* () {
+    if (!welcome.finished) yield* deliver(server, participation, welcome)
+    if (!welcome.finished || watch?.hasReceipt() === false) {
+      yield* finish(server, participation, welcome.finished)
+    }
+  })
+  yield* Effect.catchTag(complete, "Refused", (refused) => explained(book, refused))
   yield* progress.finish()
   return yield* awaitWinners(server, participation)
 })

@@ -49,8 +49,8 @@ export const make = (connection: ServerConnection) => {
     /** Sends a message. If the connection is closed, fails with the server's reason, if any. */
     send: (request: Native.NativeRequest) =>
       Effect.flatMap(encoded(request), writeOrFailWithReason),
-    /** Sends a message while another fiber reads the answers, including a rejection. */
-    sendOnly: (request: Native.NativeRequest) => Effect.flatMap(encoded(request), write),
+    /** Writes messages while another fiber reads the answers, including a rejection. */
+    write,
     receive,
     /** Waits for the next answer. Fails if it is of another kind. */
     receiveOnly: <A extends Answer>(kind: abstract new (...args: never) => A) =>

@@ -1,12 +1,12 @@
 /** Sends bets in the native dialect, within the server's window (docs/wire.md, "Native"). */
-import { Effect, type FileSystem, Stream } from "effect"
+import { Array as Arr, Effect, type FileSystem, Stream } from "effect"
 import { LF } from "../../domain/BetRow.ts"
 import { BadMessage } from "../../protocol/BytesCodec.ts"
 import { MAX_FRAME_BYTES } from "../../protocol/Limits.ts"
-import { maxRowBytes } from "../../protocol/native/NativeFrames.ts"
+import { encodeBets, maxRowBytes } from "../../protocol/native/NativeFrames.ts"
 import * as Native from "../../protocol/native/NativeMessages.ts"
 import { type BookFailure, endOf, type PositionedBatch } from "../book/Book.ts"
-import { BadAnswer } from "../ServerFailure.ts"
+import { BadAnswer, type ServerFailure } from "../ServerFailure.ts"
 import type { NativeServer } from "./NativeServer.ts"
 import { sendAhead } from "./SendAhead.ts"
 
@@ -41,6 +41,15 @@ const cut = Effect.fnUntraced(function* (whole: PositionedBatch, maxBytes: numbe
   return [...pieces, { position, batch }]
 })
 
+/** Cuts the batches that are larger than `maxBytes`. */
+const cutLarge = (batches: ReadonlyArray<PositionedBatch>, maxBytes: number) =>
+  batches.every(({ batch }) => batch.byteLength <= maxBytes)
+    ? Effect.succeed(batches)
+    : Effect.map(
+        Effect.forEach(batches, (batch) => cut(batch, maxBytes)),
+        (pieces) => pieces.flat()
+      )
+
 /**
  * Sends bets, which begin at position `start` and have no gap, within the welcome's limits. Calls
  * `onAcknowledged` for each frame. Completes when all are acknowledged.
@@ -64,22 +73,26 @@ export const upload = Effect.fn("NativeUpload.upload")(function* (
     acknowledged = now
   })
 
+  const acknowledgedUpTo = (end: number): Effect.Effect<void, ServerFailure> =>
+    Effect.suspend(() =>
+      acknowledged >= end
+        ? Effect.void
+        : Effect.andThen(receiveAcknowledgement, acknowledgedUpTo(end))
+    )
+
   const maxBytes = maxRowBytes(Math.min(maxFrame, MAX_FRAME_BYTES))
   yield* sendAhead({
     messages: bets.pipe(
-      Stream.mapEffect((batch) => cut(batch, maxBytes)),
+      Stream.mapArrayEffect((batches) => Effect.map(cutLarge(batches, maxBytes), Arr.of)),
       Stream.flattenIterable
     ),
     maxMessages: window,
     maxBytes: MAX_BYTES_IN_FLIGHT,
-    send: (frame) =>
-      Effect.suspend(() => {
-        sent = endOf(frame)
-        return server.sendOnly(new Native.Bets(frame))
-      }),
-    answered: Effect.fnUntraced(function* (frame) {
-      while (acknowledged < endOf(frame)) yield* receiveAcknowledgement
-      yield* onAcknowledged(frame)
-    })
+    encode: (frame) => {
+      sent = endOf(frame)
+      return encodeBets(frame)
+    },
+    write: server.write,
+    answered: (frame) => Effect.flatMap(acknowledgedUpTo(endOf(frame)), () => onAcknowledged(frame))
   })
 })

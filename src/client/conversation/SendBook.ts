@@ -31,8 +31,8 @@ export const sendBook = Effect.fn("SendBook.sendBook")(function* (
     messages: Book.whole(book),
     maxMessages: MAX_AHEAD_BATCHES,
     maxBytes: MAX_AHEAD_BYTES,
-    send: ({ batch, last }) =>
-      Effect.flatMap(Effect.fromResult(dialect.encode(batch, last)), connection.write),
+    encode: ({ batch, last }) => dialect.encode(batch, last),
+    write: connection.write,
     answered: (sent) =>
       Effect.andThen(
         unlessSilent(dialect.acknowledged(connection)),

@@ -45,12 +45,9 @@ const ROWS = 13
 /** Returns how many bytes of rows fit in a frame with `maxFrame` bytes after its length. */
 export const maxRowBytes = (maxFrame: number): number => maxFrame - (ROWS - KIND)
 
-/** Makes a frame of `bytes` bytes in total, with an empty body. */
-const newFrame = (kind: number, bytes: number): Uint8Array => {
-  const frame = new Uint8Array(bytes)
-  dataView(frame).setUint32(0, bytes - KIND)
+const writeHeader = (frame: Uint8Array, kind: number): void => {
+  dataView(frame).setUint32(0, frame.length - KIND)
   frame[KIND] = kind
-  return frame
 }
 
 const utf8 = new TextEncoder()
@@ -61,7 +58,8 @@ const encodeControl = (message: object): Result.Result<Uint8Array, BadMessage> =
   if (bytes - KIND > MAX_FRAME_BYTES) {
     return badMessage(`expected a frame of at most ${MAX_FRAME_BYTES} bytes, got ${bytes - KIND}`)
   }
-  const frame = newFrame(CONTROL, bytes)
+  const frame = new Uint8Array(bytes)
+  writeHeader(frame, CONTROL)
   frame.set(json, BODY)
   return Result.succeed(frame)
 }
@@ -103,15 +101,19 @@ const decodeBets = (frame: Uint8Array) => {
 
 const MAX_POSITION = 0xffff_ffff
 
-const encodeBets = ({ batch, position }: (typeof Native.Bets)["Encoded"]) => {
-  const bytes = ROWS + batch.bytes.length
+/** Encodes a frame of bets, in the batch's own memory if it has room for the header. */
+export const encodeBets = ({
+  batch,
+  position
+}: Pick<Native.Bets, "batch" | "position">): Result.Result<Uint8Array, BadMessage> => {
+  const bytes = ROWS + batch.byteLength
   if (bytes - KIND > MAX_FRAME_BYTES || position > MAX_POSITION) {
     return badMessage(`${bytes - KIND} bytes of bets at position ${position} do not fit in a frame`)
   }
-  const frame = newFrame(BETS, bytes)
+  const frame = batch.bytesAfter(ROWS)
+  writeHeader(frame, BETS)
   dataView(frame).setUint32(BODY, position)
   dataView(frame).setUint32(COUNT, batch.count)
-  frame.set(batch.bytes, ROWS)
   return Result.succeed(frame)
 }
 
@@ -169,9 +171,28 @@ export const readNativeRequest = reading(
   takeFrame(MAX_FRAME_BYTES, MAX_CONTROL_BYTES),
   decodeRequest
 )
+
+const ACK = /^\{"_tag":"Ack","bets":(0|[1-9][0-9]{0,14})\}$/
+const MAX_ACK_BYTES = 64
+const decodeReply = decoder(NativeReplyFromBytes)
+
+/**
+ * Decodes a server's whole frame. An acknowledgement as `encodeNativeReply` writes it needs no
+ * Schema, which is 4 % of a client's time for batches of one bet.
+ */
+export const decodeNativeReply = (frame: Uint8Array): ReturnType<typeof decodeReply> => {
+  if (frame[KIND] !== CONTROL || frame.length > MAX_ACK_BYTES) return decodeReply(frame)
+  const match = ACK.exec(
+    Buffer.from(frame.buffer, frame.byteOffset, frame.length).toString("latin1", BODY)
+  )
+  return match === null
+    ? decodeReply(frame)
+    : Result.succeed(new Native.Ack({ bets: Number(match[1]) }, { disableChecks: true }))
+}
+
 export const readNativeReply = reading(
   takeFrame(MAX_FRAME_BYTES, MAX_FRAME_BYTES),
-  decoder(NativeReplyFromBytes)
+  decodeNativeReply
 )
 
 /** Returns the end of the frame of bets at `start`, if it has come whole and is not too long. */
