@@ -3,7 +3,6 @@
  * sockets with a peer that sends everything at once.
  */
 import * as Net from "node:net"
-import * as NodeSocket from "@effect/platform-node/NodeSocket"
 import { it } from "@effect/vitest"
 import { Effect, Fiber, Latch } from "effect"
 import { expect } from "vitest"
@@ -36,8 +35,7 @@ const connect = Effect.fnUntraced(function* (text = "") {
 it.live("a destroyed connection is lost at once and refuses writes", () =>
   Effect.gen(function* () {
     const net = yield* connect()
-    const socket = yield* NodeSocket.fromDuplex(Effect.succeed(net))
-    const { lost, write } = yield* PeerConnection.make(socket, net)
+    const { lost, write } = yield* PeerConnection.make(net)
     yield* write(Buffer.from("hello"))
     net.destroy()
     yield* Effect.callback<void>((resume) => {
@@ -53,10 +51,9 @@ it.live("a destroyed connection is lost at once and refuses writes", () =>
 it.live("a run is not read until there is room up to its end", () =>
   Effect.gen(function* () {
     const net = yield* connect("0123456789")
-    const socket = yield* NodeSocket.fromDuplex(Effect.succeed(net))
     const open = yield* Latch.make()
     const asked: Array<number> = []
-    const { reader } = yield* PeerConnection.make(socket, net, (end) => {
+    const { reader } = yield* PeerConnection.make(net, (end) => {
       asked.push(end)
       return open.await
     })

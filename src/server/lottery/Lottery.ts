@@ -28,6 +28,7 @@ import { UNLESS_BROKEN } from "./StoreRetry.ts"
 import type * as AgencyEvidence from "./sealed/AgencyEvidence.ts"
 import * as Told from "./Told.ts"
 import * as Upload from "./Upload.ts"
+import { WaitingRoom } from "./WaitingRoom.ts"
 
 export class UnknownAgency extends Data.TaggedError("UnknownAgency")<{
   readonly agency: Agency
@@ -85,6 +86,12 @@ export class Lottery extends Context.Service<
 
     /** What agencies get to keep of a sealed draw; undefined if the draw has no key. */
     readonly evidence: AgencyEvidence.AgencyEvidence | undefined
+
+    /** The connections that wait for the draw. It wakes them when there is a seal or a draw. */
+    readonly waitingRoom: WaitingRoom
+
+    /** Whether `winnersOf` returns or fails without waiting. */
+    readonly isDecided: () => boolean
 
     /** Waits for the draw, then returns the agency's own winners. */
     readonly winnersOf: (
@@ -261,6 +268,14 @@ const make = Effect.fnUntraced(function* (draw: Draw, options: Barrier.Options) 
   yield* barrier.start
   if (standings.allFinished()) yield* lookRequested.open
 
+  const waitingRoom = new WaitingRoom(standings)
+  const { wakeAll } = waitingRoom
+  yield* Effect.forkScoped(waitingRoom.serve)
+  yield* Effect.forkScoped(Effect.andThen(Effect.exit(barrier.held), wakeAll))
+  if (barrier.evidence !== undefined) {
+    yield* Effect.forkScoped(Effect.andThen(barrier.evidence.sealed, wakeAll))
+  }
+
   yield* Effect.forkScoped(Stream.runForEach(store.changes, () => lookRequested.open))
   /** Waits until a look is requested or a time of the draw comes. */
   const untilNextLook = Effect.suspend(() => {
@@ -303,6 +318,8 @@ const make = Effect.fnUntraced(function* (draw: Draw, options: Barrier.Options) 
       if (documents instanceof DamagedBet) return yield* documents
       return { documents, winningNumber, result: resultOf(agency) }
     }),
+    waitingRoom,
+    isDecided: barrier.isDecided,
     evidence: barrier.evidence,
     told,
     allTold: Effect.andThen(barrier.held, allTold),

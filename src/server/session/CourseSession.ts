@@ -72,8 +72,7 @@ const converse = Effect.fnUntraced(function* (conversation: Conversation, dialec
   conversation.isAsking = true
   yield* takeQuestion(conversation, next.agency)
   yield* tellWinners(peer, next.agency, {
-    meanwhile: Effect.never,
-    before: Effect.void,
+    news: undefined,
     winners: dialect.winners,
     closes: false
   })
