@@ -32,6 +32,7 @@ class Wait implements Waiting {
   /** The peer must be told the standing with a write that waits. */
   isBehind: boolean
   hasSeal: boolean
+  stop: (() => void) | undefined
   private resume = noop
 
   constructor(agency: Agency, { writeNow }: HeldConnection, news: News | undefined) {
@@ -52,9 +53,12 @@ class Wait implements Waiting {
     resume()
   }
 
-  readonly end = (ending: EndOfStream | ConnectionLost): void => {
-    this.ending = ending
-    this.wake()
+  /** Discards input from now on. */
+  watch({ discard }: HeldConnection): void {
+    this.stop ??= discard((ending) => {
+      this.ending = ending
+      this.wake()
+    })
   }
 
   readonly woken = Effect.callback<void>((resume) => {
@@ -88,7 +92,7 @@ const sendStanding = Effect.fnUntraced(function* (
 /** Sends what there is to send, and waits, until the draw is decided. */
 const untilDecided = Effect.fnUntraced(function* (
   wait: Wait,
-  connection: PeerConnection,
+  connection: HeldConnection,
   news: News | undefined
 ) {
   const { agency } = wait
@@ -96,7 +100,6 @@ const untilDecided = Effect.fnUntraced(function* (
   yield* waitingRoom.enter(wait)
   if (news !== undefined) yield* sendStanding(agency, connection, news)
   for (;;) {
-    if (wait.ending?._tag === "ConnectionLost") return yield* wait.ending
     if (!wait.hasSeal && evidence?.isSealed()) {
       wait.hasSeal = true
       const proofs = yield* evidence.proofsOf(agency)
@@ -109,6 +112,8 @@ const untilDecided = Effect.fnUntraced(function* (
       yield* sendStanding(agency, connection, news)
       continue
     }
+    wait.watch(connection)
+    if (wait.ending?._tag === "ConnectionLost") return yield* wait.ending
     yield* wait.ending === undefined ? wait.woken : halfClosed(wait, connection)
   }
 })
@@ -128,9 +133,8 @@ export const awaitDraw = Effect.fnUntraced(function* (
   yield* memory.giveUp
   yield* reader.take(reader.buffered().length)
   const wait = new Wait(agency, connection, news)
-  const stop = connection.discard(wait.end)
   const leave = Effect.sync(() => {
-    stop()
+    wait.stop?.()
     waitingRoom.leave(wait)
   })
   yield* Effect.ensuring(untilDecided(wait, connection, news), leave)
