@@ -26,7 +26,7 @@ import * as TextLineSession from "./TextLineSession.ts"
 export type Port = "bets" | "winners"
 
 /** Serves a connection until it ends; the scope closes it. */
-export const serve = Effect.fn("Connection.serve", { kind: "server" })(
+export const serve = Effect.fnUntraced(
   function* (link: Net.Socket, port: Port, letIn: Omit<Peer, "connection">) {
     const { lingerTimeout, writeTimeout } = yield* ServerLimits
     const { ip, memory } = letIn
@@ -60,7 +60,10 @@ export const serve = Effect.fn("Connection.serve", { kind: "server" })(
     )
   },
   (served, _link, _port, { ip }) =>
-    Effect.catchTag(served, "ConnectionLost", ({ message }) => logEnd(ip, message))
+    Effect.catchTag(served, "ConnectionLost", ({ message }) => logEnd(ip, message)),
+  // The stack of its start would take a KB of each connection, and always be the same.
+  (served) =>
+    Effect.withSpan(served, "Connection.serve", { kind: "server", captureStackTrace: false })
 )
 
 const SESSIONS = {

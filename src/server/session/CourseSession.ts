@@ -14,7 +14,7 @@ import { discardInput, forgetRead, type Peer } from "../admission/Peer.ts"
 import { awaitMessage, readInTime, type TooSlow } from "../admission/Timeouts.ts"
 import { Lottery } from "../lottery/Lottery.ts"
 import type { StoredBatch } from "../lottery/Upload.ts"
-import { type Conversation, logStored, runConversation } from "./Conversation.ts"
+import { type Conversation, forgetUpload, logStored, runConversation } from "./Conversation.ts"
 import { type Refusal, refusing } from "./Refusal.ts"
 import { type EncodeWinners, tellWinners } from "./TellWinners.ts"
 
@@ -71,6 +71,7 @@ const converse = Effect.fnUntraced(function* (conversation: Conversation, dialec
   }
   conversation.isAsking = true
   yield* takeQuestion(conversation, next.agency)
+  forgetUpload(conversation)
   yield* tellWinners(peer, next.agency, {
     news: undefined,
     winners: dialect.winners,

@@ -21,7 +21,7 @@ import type { Standing } from "../lottery/Standing.ts"
 import type { Upload } from "../lottery/Upload.ts"
 import { AlreadyFinished } from "../store/BetStore.ts"
 import type { News } from "./AwaitDraw.ts"
-import { type Conversation, logStored, runConversation } from "./Conversation.ts"
+import { type Conversation, forgetUpload, logStored, runConversation } from "./Conversation.ts"
 import { Objection, toRejected } from "./Refusal.ts"
 import { encodeOnce, tellWinners } from "./TellWinners.ts"
 
@@ -83,6 +83,14 @@ const sendShuttingDown = (peer: Peer) =>
   )
 
 const converse = Effect.fnUntraced(function* (conversation: Conversation, onWinners: () => void) {
+  const agency = yield* takeBook(conversation)
+  forgetUpload(conversation)
+  conversation.isAsking = true
+  yield* awaitWinners(conversation.peer, agency, onWinners)
+}, Effect.scoped)
+
+/** Serves the upload until the agency requests its winners. */
+const takeBook = Effect.fnUntraced(function* (conversation: Conversation) {
   const upload = yield* greet(conversation)
   conversation.upload = upload
   // Closing the scope stops the read-ahead, because `awaitWinners` itself reads the peer's close.
@@ -91,9 +99,8 @@ const converse = Effect.fnUntraced(function* (conversation: Conversation, onWinn
       processFrames(conversation, upload, ahead)
     )
   )
-  conversation.isAsking = true
-  yield* awaitWinners(conversation.peer, upload.agency, onWinners)
-}, Effect.scoped)
+  return upload.agency
+})
 
 /** Answers the Hello with the state of the stored book. */
 const greet = Effect.fnUntraced(function* (conversation: Conversation) {
