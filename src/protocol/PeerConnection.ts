@@ -105,15 +105,15 @@ class Input {
   readonly pull = Effect.callback<ReadonlyArray<Uint8Array>, Ending>((resume) => {
     const pass = () => {
       const chunks = this.read()
-      if (chunks.length > 0) resume(Effect.succeed(chunks))
-      else if (this.ending !== undefined) resume(Effect.fail(this.ending))
-      else return false
-      this.notify = undefined
+      if (chunks.length === 0 && this.ending === undefined) return false
+      // `resume` may run the next pull at once.
+      this.forget(pass)
+      resume(chunks.length > 0 ? Effect.succeed(chunks) : Effect.fail(this.ending!))
       return true
     }
     if (pass()) return
     this.notify = pass
-    return this.forget
+    return Effect.sync(() => this.forget(pass))
   })
 
   discard(onEnd: (ending: Ending) => void): () => void {
@@ -125,14 +125,13 @@ class Input {
     }
     this.notify = pass
     pass()
-    return () => {
-      if (this.notify === pass) this.notify = undefined
-    }
+    return () => this.forget(pass)
   }
 
-  private readonly forget = Effect.sync(() => {
-    this.notify = undefined
-  })
+  /** The next reader may come before the one that is interrupted has left. */
+  private forget(pass: () => void): void {
+    if (this.notify === pass) this.notify = undefined
+  }
 
   /** After the last chunk that has arrived, one more `read` would make Node read ahead. */
   private read(): ReadonlyArray<Uint8Array> {
