@@ -122,6 +122,7 @@ const make = Effect.fnUntraced(function* (draw: Draw, options: Barrier.Options) 
   const opened = yield* store.openDraw(draw)
   const expected: ReadonlySet<Agency> = new Set(draw.agencies)
   const standings = new Standings(draw.agencies)
+  const waitingRoom = new WaitingRoom(standings)
   /** Agencies that finished in this process since the last read of the store. */
   const finishedMeanwhile = new Set<Agency>()
   const excluded = new Set<Agency>()
@@ -145,11 +146,13 @@ const make = Effect.fnUntraced(function* (draw: Draw, options: Barrier.Options) 
     return book
   }
 
-  const forgetBook = (agency: Agency) =>
-    Effect.andThen(
-      standings.discard(agency),
-      books.get(agency)?.disconnectAll(new Discarded({ agency })) ?? Effect.void
+  const disconnectAll = (agency: Agency, reason: Discarded | Excluded) =>
+    Effect.map(books.get(agency)?.disconnectAll(reason) ?? Effect.void, () =>
+      waitingRoom.wake(agency)
     )
+
+  const forgetBook = (agency: Agency) =>
+    Effect.andThen(standings.discard(agency), disconnectAll(agency, new Discarded({ agency })))
 
   /** Returns whether the agency was not known to be excluded. */
   const noteExcluded = Effect.fnUntraced(function* (agency: Agency) {
@@ -157,7 +160,7 @@ const make = Effect.fnUntraced(function* (draw: Draw, options: Barrier.Options) 
     excluded.add(agency)
     takeOff(agency)
     yield* standings.exclude(agency)
-    yield* books.get(agency)?.disconnectAll(new Excluded({ agency })) ?? Effect.void
+    yield* disconnectAll(agency, new Excluded({ agency }))
     return true
   })
 
@@ -268,7 +271,6 @@ const make = Effect.fnUntraced(function* (draw: Draw, options: Barrier.Options) 
   yield* barrier.start
   if (standings.allFinished()) yield* lookRequested.open
 
-  const waitingRoom = new WaitingRoom(standings)
   const { wakeAll } = waitingRoom
   yield* Effect.forkScoped(waitingRoom.serve)
   yield* Effect.forkScoped(Effect.andThen(Effect.exit(barrier.held), wakeAll))

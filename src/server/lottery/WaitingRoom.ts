@@ -57,6 +57,13 @@ export class WaitingRoom {
   /** Wakes everyone, because the seal or the winners are there. */
   readonly wakeAll = Effect.suspend(() => this.wakeInSlices([...this.silent, ...this.told.keys()]))
 
+  /** Wakes those of one agency, because it must leave. */
+  wake(agency: Agency): void {
+    for (const waiting of [...this.silent, ...this.told.keys()]) {
+      if (waiting.agency === agency) waiting.wake()
+    }
+  }
+
   /** Sends the standings as they are due, forever. */
   readonly serve = Effect.gen({ self: this }, function* () {
     const clock = yield* Clock.Clock

@@ -1,5 +1,5 @@
 /** The wait for the draw, which may be long, and in which a server may have 10,000 agencies. */
-import { Effect } from "effect"
+import { Deferred, Effect } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
 import type { EndOfStream } from "../../protocol/ByteReader.ts"
 import type {
@@ -9,6 +9,7 @@ import type {
 } from "../../protocol/PeerConnection.ts"
 import type { Peer } from "../admission/Peer.ts"
 import { ServerLimits } from "../admission/ServerLimits.ts"
+import type { BookConnection } from "../lottery/Book.ts"
 import { Lottery } from "../lottery/Lottery.ts"
 import type { Standing } from "../lottery/Standing.ts"
 import type { Waiting } from "../lottery/WaitingRoom.ts"
@@ -93,6 +94,7 @@ const sendStanding = Effect.fnUntraced(function* (
 const untilDecided = Effect.fnUntraced(function* (
   wait: Wait,
   connection: HeldConnection,
+  mustLeave: BookConnection["mustLeave"],
   news: News | undefined
 ) {
   const { agency } = wait
@@ -100,6 +102,7 @@ const untilDecided = Effect.fnUntraced(function* (
   yield* waitingRoom.enter(wait)
   if (news !== undefined) yield* sendStanding(agency, connection, news)
   for (;;) {
+    if (Deferred.isDoneUnsafe(mustLeave)) yield* Deferred.await(mustLeave)
     if (!wait.hasSeal && evidence?.isSealed()) {
       wait.hasSeal = true
       const proofs = yield* evidence.proofsOf(agency)
@@ -126,6 +129,7 @@ const untilDecided = Effect.fnUntraced(function* (
 export const awaitDraw = Effect.fnUntraced(function* (
   { connection, memory }: Peer,
   agency: Agency,
+  mustLeave: BookConnection["mustLeave"],
   news: News | undefined
 ) {
   const { reader } = connection
@@ -137,6 +141,6 @@ export const awaitDraw = Effect.fnUntraced(function* (
     wait.stop?.()
     waitingRoom.leave(wait)
   })
-  yield* Effect.ensuring(untilDecided(wait, connection, news), leave)
+  yield* Effect.ensuring(untilDecided(wait, connection, mustLeave, news), leave)
   return { own: yield* winnersOf(agency), isHalfClosed: wait.ending !== undefined }
 })

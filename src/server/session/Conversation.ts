@@ -9,6 +9,7 @@ import type { BookConnection, Superseded } from "../lottery/Book.ts"
 import type { StoredBatch, Upload } from "../lottery/Upload.ts"
 import type { Discarded, Excluded } from "../store/BetStore.ts"
 import * as Refusal from "./Refusal.ts"
+import { type Asked, tellWinners } from "./TellWinners.ts"
 
 export interface Conversation {
   readonly peer: Peer
@@ -49,7 +50,7 @@ export const runConversation = Effect.fnUntraced(function* <R, R2>(
   peer: Peer,
   converse: (
     conversation: Conversation
-  ) => Effect.Effect<void, Refusal.Reason | Refusal.Refusal | Gone, R>,
+  ) => Effect.Effect<Asked, Refusal.Reason | Refusal.Refusal | Gone, R>,
   refuse: (
     conversation: Conversation,
     refusal: Refusal.Refusal
@@ -66,9 +67,10 @@ export const runConversation = Effect.fnUntraced(function* <R, R2>(
     isFinished: false,
     isAsking: false
   }
-  yield* converse(conversation).pipe(
+  // The race is over before the wait for the draw, in which its fibers would take 3 KB.
+  const asked = Effect.raceFirst(converse(conversation), Deferred.await(mustLeave))
+  yield* Effect.flatMap(asked, (question) => tellWinners(peer, mustLeave, question)).pipe(
     Refusal.refusingDefects,
-    Effect.raceFirst(Deferred.await(mustLeave)),
     Refusal.refusing,
     Effect.catchTag("Refusal", (refusal) =>
       Effect.andThen(

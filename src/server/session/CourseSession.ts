@@ -16,7 +16,7 @@ import { Lottery } from "../lottery/Lottery.ts"
 import type { StoredBatch } from "../lottery/Upload.ts"
 import { type Conversation, forgetUpload, logStored, runConversation } from "./Conversation.ts"
 import { type Refusal, refusing } from "./Refusal.ts"
-import { type EncodeWinners, tellWinners } from "./TellWinners.ts"
+import type { EncodeWinners } from "./TellWinners.ts"
 
 /** A batch of an agency's book; `last` finishes the book. */
 export interface Bets {
@@ -72,11 +72,7 @@ const converse = Effect.fnUntraced(function* (conversation: Conversation, dialec
   conversation.isAsking = true
   yield* takeQuestion(conversation, next.agency)
   forgetUpload(conversation)
-  yield* tellWinners(peer, next.agency, {
-    news: undefined,
-    winners: dialect.winners,
-    closes: false
-  })
+  return { agency: next.agency, news: undefined, winners: dialect.winners, closes: false }
 })
 
 const readMessage = Effect.fnUntraced(function* (

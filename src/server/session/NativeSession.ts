@@ -23,7 +23,7 @@ import { AlreadyFinished } from "../store/BetStore.ts"
 import type { News } from "./AwaitDraw.ts"
 import { type Conversation, forgetUpload, logStored, runConversation } from "./Conversation.ts"
 import { Objection, toRejected } from "./Refusal.ts"
-import { encodeOnce, tellWinners } from "./TellWinners.ts"
+import { type EncodeWinners, encodeOnce } from "./TellWinners.ts"
 
 /** Maximum frames of bets that a client may send without an acknowledgement. */
 const WINDOW = 32
@@ -64,6 +64,7 @@ export const run = Effect.fnUntraced(function* (peer: Peer) {
     (conversation) => converse(conversation, onWinners),
     (_, { reason }) => send(peer, toRejected(reason))
   ).pipe(
+    Effect.scoped,
     // Nothing may follow the winners.
     Effect.onInterrupt(() => (areWinnersSent ? Effect.void : sendShuttingDown(peer)))
   )
@@ -86,14 +87,18 @@ const converse = Effect.fnUntraced(function* (conversation: Conversation, onWinn
   const agency = yield* takeBook(conversation)
   forgetUpload(conversation)
   conversation.isAsking = true
-  yield* awaitWinners(conversation.peer, agency, onWinners)
-}, Effect.scoped)
+  const winners: EncodeWinners = (own) => {
+    onWinners()
+    return winnersFrames(own)
+  }
+  return { agency, news: NEWS, winners, closes: true }
+})
 
 /** Serves the upload until the agency requests its winners. */
 const takeBook = Effect.fnUntraced(function* (conversation: Conversation) {
   const upload = yield* greet(conversation)
   conversation.upload = upload
-  // Closing the scope stops the read-ahead, because `awaitWinners` itself reads the peer's close.
+  // Closing the scope stops the read-ahead, because `tellWinners` itself reads the peer's close.
   yield* Effect.scoped(
     Effect.flatMap(readAhead(conversation.peer), (ahead) =>
       processFrames(conversation, upload, ahead)
@@ -240,17 +245,6 @@ const finish = Effect.fnUntraced(function* (
   const receipt = evidence && { receipt: evidence.receiptOf(upload.agency, { bets, sha256 }) }
   yield* send(conversation.peer, new Native.Finished({ bets, sha256, ...receipt }))
 }, Effect.uninterruptible)
-
-/** Sends an agency the number of finished agencies as it changes, the seal, then its winners. */
-const awaitWinners = (peer: Peer, agency: number, onWinners: () => void) =>
-  tellWinners(peer, agency, {
-    news: NEWS,
-    winners: (winners) => {
-      onWinners()
-      return winnersFrames(winners)
-    },
-    closes: true
-  })
 
 /** Thousands of agencies are sent the same standing. */
 const standingFrames = new WeakMap<Standing, Uint8Array>()

@@ -8,6 +8,7 @@ import { ConnectionLost } from "../../protocol/PeerConnection.ts"
 import { discardInput, type Peer } from "../admission/Peer.ts"
 import { ServerLimits } from "../admission/ServerLimits.ts"
 import { inTime, WRITTEN_BYTES } from "../admission/Timeouts.ts"
+import type { BookConnection } from "../lottery/Book.ts"
 import { Lottery, type Winners } from "../lottery/Lottery.ts"
 import { awaitDraw, type News } from "./AwaitDraw.ts"
 
@@ -63,8 +64,9 @@ const writeToHalfClosed = Effect.fnUntraced(function* ({ connection }: Peer, byt
   yield* unlessLost
 })
 
-/** How a dialect sends the winners. */
-interface Telling {
+/** An agency's request for its winners, and how its dialect sends them. */
+export interface Asked {
+  readonly agency: Agency
   /** Undefined if an agency hears nothing before the winners. */
   readonly news: News | undefined
   readonly winners: EncodeWinners
@@ -79,13 +81,13 @@ interface Telling {
  */
 export const tellWinners = Effect.fnUntraced(function* (
   peer: Peer,
-  agency: Agency,
-  { closes, news, winners }: Telling
+  mustLeave: BookConnection["mustLeave"],
+  { agency, closes, news, winners }: Asked
 ) {
   const lottery = yield* Lottery
   const { connection, ip, memory } = peer
   const { farewellTimeout, lingerTimeout } = yield* ServerLimits
-  const { isHalfClosed, own } = yield* awaitDraw(peer, agency, news)
+  const { isHalfClosed, own } = yield* awaitDraw(peer, agency, mustLeave, news)
   const { documents } = own
   const bytes = yield* Effect.fromResult(winners(own))
   const send = Effect.suspend(() =>
