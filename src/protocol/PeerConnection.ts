@@ -2,7 +2,6 @@
  * One end of an open connection, for server and client. It reads runs of bytes, writes bytes, and
  * reports every way in which a connection can end as `EndOfStream` or `ConnectionLost`.
  */
-import type * as Net from "node:net"
 import { Data, Effect, type Scope } from "effect"
 import * as ByteReader from "./ByteReader.ts"
 
@@ -27,7 +26,7 @@ export interface PeerConnection {
   readonly end: Effect.Effect<void>
 }
 
-/** A connection that can also be used without a fiber, which thousands of idle ones need not have. */
+/** A connection that can also be used without a fiber, so that idle ones need none. */
 export interface HeldConnection extends PeerConnection {
   /** Writes bytes if that takes no wait; returns whether it did. */
   readonly writeNow: (bytes: Uint8Array) => boolean
@@ -48,6 +47,24 @@ export const systemReason = (error: Error): string =>
 const lostBy = (error: Error): ConnectionLost =>
   new ConnectionLost({ reason: systemReason(error) || error.name })
 
+type Event = "readable" | "end" | "error" | "close" | "drain"
+
+/** The part of `net.Socket` that is used. */
+interface Link {
+  readonly destroyed: boolean
+  readonly errored: Error | null
+  /** The number of bytes read ahead. */
+  readonly readableLength: number
+  readonly writableLength: number
+  readonly writableEnded: boolean
+  readonly pause: () => unknown
+  readonly read: () => Uint8Array | null
+  readonly write: (bytes: Uint8Array) => boolean
+  readonly end: () => unknown
+  readonly on: (event: Event, listener: (error: Error) => void) => unknown
+  readonly off: (event: Event, listener: (error: Error) => void) => unknown
+}
+
 /** Bytes that `writeNow` may leave in the memory of this process. */
 const MAX_UNSENT_BYTES = 65_536
 
@@ -56,7 +73,7 @@ const MAX_UNSENT_BYTES = 65_536
  * that opened it. `room` is passed to `ByteReader`.
  */
 export const make = (
-  link: Net.Socket,
+  link: Link,
   room?: (end: number) => Effect.Effect<void>
 ): Effect.Effect<HeldConnection, never, Scope.Scope> =>
   Effect.map(
@@ -82,12 +99,12 @@ export const make = (
 
 /** The reading half of a socket, which is never in flowing mode. */
 class Input {
-  private readonly link: Net.Socket
+  private readonly link: Link
   private ending: Ending | undefined
   /** Runs when there may be something to read, or no more. */
   private notify: (() => void) | undefined
 
-  constructor(link: Net.Socket) {
+  constructor(link: Link) {
     this.link = link
     link.pause()
     link.on("readable", this.onReadable)
@@ -98,7 +115,10 @@ class Input {
 
   release(): void {
     const { link, onEnd, onError, onReadable } = this
-    link.off("readable", onReadable).off("end", onEnd).off("error", onError).off("close", onEnd)
+    link.off("readable", onReadable)
+    link.off("end", onEnd)
+    link.off("error", onError)
+    link.off("close", onEnd)
   }
 
   /** Waits for bytes. Returns all that were read ahead, so that they are stored together. */
@@ -139,7 +159,7 @@ class Input {
     const chunks: Array<Uint8Array> = []
     if (this.ending?._tag === "ConnectionLost") return chunks
     do {
-      const chunk: Uint8Array | null = link.read()
+      const chunk = link.read()
       if (chunk === null) break
       chunks.push(chunk)
     } while (link.readableLength > 0)
@@ -159,16 +179,19 @@ class Input {
   }
 }
 
-const write = (link: Net.Socket, bytes: Uint8Array): Effect.Effect<void, ConnectionLost> =>
+const write = (link: Link, bytes: Uint8Array): Effect.Effect<void, ConnectionLost> =>
   Effect.suspend(() => {
     // A write to a closed connection would wait forever for it to close.
     if (link.destroyed) return Effect.fail(new ConnectionLost({ reason: "already closed" }))
     return link.write(bytes) ? Effect.void : drained(link)
   })
 
-const drained = (link: Net.Socket) =>
+const drained = (link: Link) =>
   Effect.callback<void, ConnectionLost>((resume) => {
-    const stop = () => void link.off("drain", onDrain).off("close", onClose)
+    const stop = () => {
+      link.off("drain", onDrain)
+      link.off("close", onClose)
+    }
     const onDrain = () => {
       stop()
       resume(Effect.void)
@@ -180,15 +203,16 @@ const drained = (link: Net.Socket) =>
         Effect.fail(errored ? lostBy(errored) : new ConnectionLost({ reason: "socket closed" }))
       )
     }
-    link.on("drain", onDrain).on("close", onClose)
+    link.on("drain", onDrain)
+    link.on("close", onClose)
     return Effect.sync(stop)
   })
 
-const lost = (link: Net.Socket) =>
+const lost = (link: Link) =>
   Effect.callback<never, ConnectionLost>((resume) => {
     const onClose = () =>
       resume(Effect.fail(new ConnectionLost({ reason: "the peer has gone away" })))
     if (link.destroyed) return onClose()
-    link.once("close", onClose)
+    link.on("close", onClose)
     return Effect.sync(() => link.off("close", onClose))
   })
