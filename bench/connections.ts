@@ -17,6 +17,9 @@ const QUICK = { agencies: 1000, idle: 900, bets: 50_000, rounds: 1 }
 const UPLOADING = 5
 const SPARE_CONNECTIONS = 100
 
+/** Once the last agency waits, all are sent the standing within a second. */
+const SETTLE = "3 seconds"
+
 const HOLDER = join(import.meta.dirname, "plain", "holdAgencies.ts")
 
 /** Starts a server for a number of agencies that are connected at the same time. */
@@ -57,6 +60,7 @@ export const uploadBeside = Effect.fnUntraced(function* (idle: number, asked: Up
   const server = yield* startFor(folder, asked.agencies + idle)
   if (idle > 0) {
     yield* holdAgencies(folder, server, asked.agencies + 1, asked.agencies + idle)
+    yield* Effect.sleep(SETTLE)
   }
   return yield* upload(folder, server, asked)
 }, Effect.scoped)
