@@ -1,42 +1,84 @@
-/** Measures the server's memory while ten thousand agencies wait for the draw. */
+/**
+ * Measures the server's memory while ten thousand agencies wait for the draw, and what agencies
+ * that wait cost the uploads of others.
+ */
 import { join } from "node:path"
 import { Effect } from "effect"
 import { temporaryFolder } from "../test/support/TemporaryFolder.ts"
-import { freshStore, startServer } from "./Lottery.ts"
-import { atMostMegabytes, megabytes } from "./PerformanceTable.ts"
+import { books, freshStore, type Server, startServer, type Upload, upload } from "./Lottery.ts"
+import { atLeast, atMostMegabytes, megabytes, rate } from "./PerformanceTable.ts"
 import { peakBytes, residentBytes } from "./ProcessFigures.ts"
 import * as Program from "./Program.ts"
 import type { Measure } from "./Section.ts"
 import { inTurns, medianOf } from "./Turns.ts"
 
-const FULL = { agencies: 10_000, rounds: 3 }
-const QUICK = { agencies: 1000, rounds: 1 }
+const FULL = { agencies: 10_000, idle: 9_900, bets: 300_000, rounds: 3 }
+const QUICK = { agencies: 1000, idle: 900, bets: 50_000, rounds: 1 }
+const UPLOADING = 5
 const SPARE_CONNECTIONS = 100
+
+/** Once the last agency waits, all are sent the standing within a second. */
+const SETTLE = "3 seconds"
 
 const HOLDER = join(import.meta.dirname, "plain", "holdAgencies.ts")
 
-export const hold = Effect.fnUntraced(function* (agencies: number) {
-  const folder = yield* temporaryFolder
+/** Starts a server for a number of agencies that are connected at the same time. */
+const startFor = Effect.fnUntraced(function* (folder: string, agencies: number) {
   const store = yield* freshStore("csv", undefined)
-  // One more agency is expected and never connects, so that the draw is not held.
-  const server = yield* startServer(folder, store, agencies + 1, [
+  return yield* startServer(folder, store, agencies, [
     ...["--max-connections", `${agencies + SPARE_CONNECTIONS}`]
   ])
-  const before = residentBytes(server.pid)
+})
+
+/** Connects agencies `first` to `last` and returns once all of them wait for the draw. */
+const holdAgencies = Effect.fnUntraced(function* (
+  folder: string,
+  { port }: Server,
+  first: number,
+  last: number
+) {
   const holder = yield* Program.start({
     command: process.execPath,
-    args: [HOLDER, `${server.port}`, "1", `${agencies}`],
+    args: [HOLDER, `${port}`, `${first}`, `${last}`],
     folder
   })
   yield* Program.awaitText(holder, holder.output, /all are waiting/)
+})
+
+export const hold = Effect.fnUntraced(function* (agencies: number) {
+  const folder = yield* temporaryFolder
+  // One more agency is expected and never connects, so that the draw is not held.
+  const server = yield* startFor(folder, agencies + 1)
+  const before = residentBytes(server.pid)
+  yield* holdAgencies(folder, server, 1, agencies)
   return { before, peak: peakBytes(server.pid) }
 }, Effect.scoped)
 
-export const connections: Measure = Effect.fnUntraced(function* ({ isQuick, roundsOf }) {
-  const { agencies, rounds } = isQuick ? QUICK : FULL
+/** Measures an upload while `idle` other agencies wait for the draw. */
+export const uploadBeside = Effect.fnUntraced(function* (idle: number, asked: Upload) {
+  const folder = yield* temporaryFolder
+  const server = yield* startFor(folder, asked.agencies + idle)
+  if (idle > 0) {
+    yield* holdAgencies(folder, server, asked.agencies + 1, asked.agencies + idle)
+    yield* Effect.sleep(SETTLE)
+  }
+  return yield* upload(folder, server, asked)
+}, Effect.scoped)
+
+export const connections: Measure = Effect.fnUntraced(function* ({ folder, isQuick, roundsOf }) {
+  const { agencies, bets, idle, rounds } = isQuick ? QUICK : FULL
   const held = yield* inTurns(roundsOf(rounds), { held: hold(agencies) })
   const peak = medianOf(held, (round) => round.held.peak)
   const before = medianOf(held, (round) => round.held.before)
+  const asked = {
+    ...{ agencies: UPLOADING, bets, dialect: "native" as const },
+    books: yield* books(folder, UPLOADING, bets)
+  }
+  const uploads = yield* inTurns(roundsOf(rounds), {
+    alone: uploadBeside(0, asked),
+    beside: uploadBeside(idle, asked)
+  })
+  const besideAlone = medianOf(uploads, ({ alone, beside }) => beside.rate / alone.rate)
   return {
     title: "Many connections",
     lines: [
@@ -45,7 +87,14 @@ export const connections: Measure = Effect.fnUntraced(function* ({ isQuick, roun
         measured: `${megabytes(peak)} at most`,
         comparedWith: `without any: ${megabytes(before)}`,
         ratio: medianOf(held, (round) => round.held.peak / round.held.before),
-        target: atMostMegabytes(peak, 1000)
+        target: atMostMegabytes(peak, 500)
+      },
+      {
+        what: `native into CSV, while ${idle.toLocaleString("en")} other agencies wait`,
+        measured: rate(medianOf(uploads, ({ beside }) => beside.rate)),
+        comparedWith: `without them: ${rate(medianOf(uploads, ({ alone }) => alone.rate))}`,
+        ratio: besideAlone,
+        target: atLeast(besideAlone, 0.9)
       }
     ]
   }

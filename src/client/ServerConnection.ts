@@ -1,7 +1,6 @@
 /** Opens client connections, plain or with TLS. */
 import * as Net from "node:net"
 import * as Tls from "node:tls"
-import * as NodeSocket from "@effect/platform-node/NodeSocket"
 import { Effect, type Scope } from "effect"
 import { loggedResource } from "../domain/LoggedResource.ts"
 import * as ByteReader from "../protocol/ByteReader.ts"
@@ -137,11 +136,7 @@ export const open = Effect.fnUntraced(function* (
 ): Effect.fn.Return<ServerConnection, ConnectFailure, Scope.Scope> {
   const net = yield* dial(server)
   yield* opened(net, server)
-  const socket = yield* NodeSocket.fromDuplex(Effect.succeed(net))
-  const connection = yield* Effect.mapError(
-    Peer.make(socket, net),
-    ({ reason }) => new Unreachable({ server, reason })
-  )
+  const connection = yield* Peer.make(net)
   if (server.tls !== undefined) return connection
   return { ...connection, reader: unlessTls(connection.reader, server) }
 })

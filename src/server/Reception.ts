@@ -3,9 +3,7 @@
  * server uses TLS, and is served. Closing the connection frees its place.
  */
 import type * as Net from "node:net"
-import * as NodeSocket from "@effect/platform-node/NodeSocket"
 import { Context, Duration, Effect, Layer, RcMap } from "effect"
-import { SocketCloseError, SocketError } from "effect/socket/Socket"
 import { logAction } from "../domain/ActionLog.ts"
 import { CurrentTls, type ServerTls } from "./admission/Certificates.ts"
 import { Handshakes } from "./admission/Handshakes.ts"
@@ -70,15 +68,8 @@ const secured = Effect.fnUntraced(function* (net: Net.Socket, address: string) {
     tls === undefined
       ? { link: net, certificate: undefined }
       : yield* runHandshake(net, address, tls)
-  const open = Effect.suspend(() =>
-    // A closed socket emits no more events.
-    link.destroyed
-      ? Effect.fail(new SocketError({ reason: new SocketCloseError({ code: 1000 }) }))
-      : Effect.succeed(link)
-  )
-  const closing = Effect.acquireRelease(open, () => Effect.sync(() => link.destroySoon()))
-  // One chunk at a time: a request for a second one makes Node read ahead.
-  return { socket: yield* NodeSocket.fromDuplex(closing, { chunkSize: 1 }), link, certificate }
+  yield* Effect.addFinalizer(() => Effect.sync(() => link.destroySoon()))
+  return { link, certificate }
 })
 
 /** Bytes that Node may read ahead from an identified peer. */
@@ -131,7 +122,7 @@ const make = Effect.gen(function* () {
     { markIdentified }: Place
   ) {
     const address = sourceOf(ip)
-    const { certificate, link, socket } = yield* secured(net, address)
+    const { certificate, link } = yield* secured(net, address)
     const share = yield* RcMap.get(shares, address)
     const messages = new MessageMemory(memory, address, share)
     const accepted = Effect.sync(() => {
@@ -139,7 +130,7 @@ const make = Effect.gen(function* () {
       messages.accept()
       readAhead(link)
     })
-    yield* Connection.serve(socket, link, port, {
+    yield* Connection.serve(link, port, {
       ip,
       certificate,
       memory: messages,

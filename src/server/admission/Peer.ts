@@ -1,12 +1,12 @@
 /** The peer of a connection, as every session sees it, and how the server ends that connection. */
 import { type Duration, Effect } from "effect"
-import type { PeerConnection } from "../../protocol/PeerConnection.ts"
+import type { HeldConnection } from "../../protocol/PeerConnection.ts"
 import type { Certificate } from "./Identity.ts"
 import type { MessageMemory } from "./MessageMemory.ts"
 
 export interface Peer {
   readonly ip: string
-  readonly connection: PeerConnection
+  readonly connection: HeldConnection
   /** What its TLS certificate proves; undefined if none was requested. */
   readonly certificate: Certificate | undefined
   readonly memory: MessageMemory

@@ -150,11 +150,15 @@ export const writeInTime = (
       })
       return within(timeout, write(bytes), tooSlow)
     })
-  return Effect.fnUntraced(function* (bytes) {
-    let start = 0
-    do {
-      yield* writeSome(bytes.subarray(start, start + WRITTEN_BYTES))
-      start += WRITTEN_BYTES
-    } while (start < bytes.length)
-  })
+  return (bytes) =>
+    bytes.length <= WRITTEN_BYTES ? writeSome(bytes) : writeInParts(writeSome, bytes)
 }
+
+const writeInParts = Effect.fnUntraced(function* (
+  writeSome: PeerConnection["write"],
+  bytes: Uint8Array
+) {
+  for (let start = 0; start < bytes.length; start += WRITTEN_BYTES) {
+    yield* writeSome(bytes.subarray(start, start + WRITTEN_BYTES))
+  }
+})

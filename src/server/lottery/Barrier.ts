@@ -203,9 +203,11 @@ export const make = Effect.fnUntraced(function* ({
       if ((yield* missIfDue) || !isClosed) return
       yield* Effect.catchTag(holdDraw, "DrawMissed", missOrSealAgain)
     }),
-    evidence: sealKey && AgencyEvidence.make(draw, sealKey, Deferred.await(sealed)),
+    evidence: sealKey && AgencyEvidence.make(draw, sealKey, sealed),
     /** Waits for the draw. */
     held: Deferred.await(held),
+    /** Whether the draw is held or missed. */
+    isDecided: isDone,
     isHeld: () => isDone() && !isMissed,
     /** When the draw is missed unless it is sealed before, in milliseconds since the epoch. */
     missedAt: () => (isDone() || latest.sealedAt !== undefined ? undefined : roundOf(latest)?.at),

@@ -28,6 +28,7 @@ import { UNLESS_BROKEN } from "./StoreRetry.ts"
 import type * as AgencyEvidence from "./sealed/AgencyEvidence.ts"
 import * as Told from "./Told.ts"
 import * as Upload from "./Upload.ts"
+import { WaitingRoom } from "./WaitingRoom.ts"
 
 export class UnknownAgency extends Data.TaggedError("UnknownAgency")<{
   readonly agency: Agency
@@ -86,6 +87,12 @@ export class Lottery extends Context.Service<
     /** What agencies get to keep of a sealed draw; undefined if the draw has no key. */
     readonly evidence: AgencyEvidence.AgencyEvidence | undefined
 
+    /** The connections that wait for the draw. It wakes them when there is a seal or a draw. */
+    readonly waitingRoom: WaitingRoom
+
+    /** Whether `winnersOf` returns or fails without waiting. */
+    readonly isDecided: () => boolean
+
     /** Waits for the draw, then returns the agency's own winners. */
     readonly winnersOf: (
       agency: Agency
@@ -115,6 +122,7 @@ const make = Effect.fnUntraced(function* (draw: Draw, options: Barrier.Options) 
   const opened = yield* store.openDraw(draw)
   const expected: ReadonlySet<Agency> = new Set(draw.agencies)
   const standings = new Standings(draw.agencies)
+  const waitingRoom = new WaitingRoom(standings)
   /** Agencies that finished in this process since the last read of the store. */
   const finishedMeanwhile = new Set<Agency>()
   const excluded = new Set<Agency>()
@@ -138,11 +146,13 @@ const make = Effect.fnUntraced(function* (draw: Draw, options: Barrier.Options) 
     return book
   }
 
-  const forgetBook = (agency: Agency) =>
-    Effect.andThen(
-      standings.discard(agency),
-      books.get(agency)?.disconnectAll(new Discarded({ agency })) ?? Effect.void
+  const disconnectAll = (agency: Agency, reason: Discarded | Excluded) =>
+    Effect.map(books.get(agency)?.disconnectAll(reason) ?? Effect.void, () =>
+      waitingRoom.wake(agency)
     )
+
+  const forgetBook = (agency: Agency) =>
+    Effect.andThen(standings.discard(agency), disconnectAll(agency, new Discarded({ agency })))
 
   /** Returns whether the agency was not known to be excluded. */
   const noteExcluded = Effect.fnUntraced(function* (agency: Agency) {
@@ -150,7 +160,7 @@ const make = Effect.fnUntraced(function* (draw: Draw, options: Barrier.Options) 
     excluded.add(agency)
     takeOff(agency)
     yield* standings.exclude(agency)
-    yield* books.get(agency)?.disconnectAll(new Excluded({ agency })) ?? Effect.void
+    yield* disconnectAll(agency, new Excluded({ agency }))
     return true
   })
 
@@ -261,6 +271,13 @@ const make = Effect.fnUntraced(function* (draw: Draw, options: Barrier.Options) 
   yield* barrier.start
   if (standings.allFinished()) yield* lookRequested.open
 
+  const { wakeAll } = waitingRoom
+  yield* Effect.forkScoped(waitingRoom.serve)
+  yield* Effect.forkScoped(Effect.andThen(Effect.exit(barrier.held), wakeAll))
+  if (barrier.evidence !== undefined) {
+    yield* Effect.forkScoped(Effect.andThen(barrier.evidence.sealed, wakeAll))
+  }
+
   yield* Effect.forkScoped(Stream.runForEach(store.changes, () => lookRequested.open))
   /** Waits until a look is requested or a time of the draw comes. */
   const untilNextLook = Effect.suspend(() => {
@@ -303,6 +320,8 @@ const make = Effect.fnUntraced(function* (draw: Draw, options: Barrier.Options) 
       if (documents instanceof DamagedBet) return yield* documents
       return { documents, winningNumber, result: resultOf(agency) }
     }),
+    waitingRoom,
+    isDecided: barrier.isDecided,
     evidence: barrier.evidence,
     told,
     allTold: Effect.andThen(barrier.held, allTold),

@@ -4,7 +4,6 @@
  */
 import type * as Net from "node:net"
 import { Effect } from "effect"
-import type { Socket } from "effect/socket/Socket"
 import { logAction } from "../../domain/ActionLog.ts"
 import type { EndOfStream } from "../../protocol/ByteReader.ts"
 import { BadMessage } from "../../protocol/BytesCodec.ts"
@@ -27,8 +26,8 @@ import * as TextLineSession from "./TextLineSession.ts"
 export type Port = "bets" | "winners"
 
 /** Serves a connection until it ends; the scope closes it. */
-export const serve = Effect.fn("Connection.serve", { kind: "server" })(
-  function* (socket: Socket, link: Net.Socket, port: Port, letIn: Omit<Peer, "connection">) {
+export const serve = Effect.fnUntraced(
+  function* (link: Net.Socket, port: Port, letIn: Omit<Peer, "connection">) {
     const { lingerTimeout, writeTimeout } = yield* ServerLimits
     const { ip, memory } = letIn
     yield* Effect.annotateCurrentSpan({
@@ -37,7 +36,10 @@ export const serve = Effect.fn("Connection.serve", { kind: "server" })(
       "lottery.port": port
     })
     yield* Effect.addFinalizer(() => memory.giveUp)
-    const connection = yield* PeerConnection.make(socket, link, memory.room)
+    // A closed socket emits no more events.
+    if (link.destroyed)
+      return yield* new PeerConnection.ConnectionLost({ reason: "already closed" })
+    const connection = yield* PeerConnection.make(link, memory.room)
     const write = writeInTime(connection.write, writeTimeout, link)
     const peer: Peer = { ...letIn, connection: { ...connection, write } }
     const detected = detectDialect(peer, port)
@@ -57,8 +59,11 @@ export const serve = Effect.fn("Connection.serve", { kind: "server" })(
       Effect.logDebug(`${ip}: ${message}`)
     )
   },
-  (served, _socket, _link, _port, { ip }) =>
-    Effect.catchTag(served, "ConnectionLost", ({ message }) => logEnd(ip, message))
+  (served, _link, _port, { ip }) =>
+    Effect.catchTag(served, "ConnectionLost", ({ message }) => logEnd(ip, message)),
+  // The stack of its start would take a KB of each connection, and always be the same.
+  (served) =>
+    Effect.withSpan(served, "Connection.serve", { kind: "server", captureStackTrace: false })
 )
 
 const SESSIONS = {

@@ -9,11 +9,14 @@ import type { BookConnection, Superseded } from "../lottery/Book.ts"
 import type { StoredBatch, Upload } from "../lottery/Upload.ts"
 import type { Discarded, Excluded } from "../store/BetStore.ts"
 import * as Refusal from "./Refusal.ts"
+import { type Asked, tellWinners } from "./TellWinners.ts"
 
 export interface Conversation {
   readonly peer: Peer
   readonly bookConnection: BookConnection
   upload: Upload | undefined
+  /** What log lines say of the upload. */
+  uploaded: Uploaded | undefined
   /** The number of bets in the message that is being stored. */
   storingCount: number | undefined
   /** The server has confirmed to the peer that its book is finished. */
@@ -22,6 +25,24 @@ export interface Conversation {
   isAsking: boolean
 }
 
+/** The agency of an upload, and where in the book it is. */
+export type Uploaded = Pick<Upload, "agency" | "position">
+
+/** Returns what log lines say of an upload that is over: 6 KB less than the upload. */
+const toUploaded = ({ agency, position }: Upload): Uploaded => {
+  const end = position()
+  return { agency, position: () => end }
+}
+
+/** Forgets the upload, because the peer now waits for the draw. */
+export const forgetUpload = (conversation: Conversation): void => {
+  const { upload } = conversation
+  conversation.uploaded = upload && toUploaded(upload)
+  conversation.upload = undefined
+}
+
+const uploadOf = ({ upload, uploaded }: Conversation): Uploaded | undefined => upload ?? uploaded
+
 type Gone = EndOfStream | ConnectionLost
 
 /** Runs a session to its end. On a refusal it logs the reason and runs `refuse`. */
@@ -29,7 +50,7 @@ export const runConversation = Effect.fnUntraced(function* <R, R2>(
   peer: Peer,
   converse: (
     conversation: Conversation
-  ) => Effect.Effect<void, Refusal.Reason | Refusal.Refusal | Gone, R>,
+  ) => Effect.Effect<Asked, Refusal.Reason | Refusal.Refusal | Gone, R>,
   refuse: (
     conversation: Conversation,
     refusal: Refusal.Refusal
@@ -41,17 +62,19 @@ export const runConversation = Effect.fnUntraced(function* <R, R2>(
     peer,
     bookConnection: { ip, mustLeave, lost: connection.lost },
     upload: undefined,
+    uploaded: undefined,
     storingCount: undefined,
     isFinished: false,
     isAsking: false
   }
-  yield* converse(conversation).pipe(
+  // The race is over before the wait for the draw, in which its fibers would take 3 KB.
+  const asked = Effect.raceFirst(converse(conversation), Deferred.await(mustLeave))
+  yield* Effect.flatMap(asked, (question) => tellWinners(peer, mustLeave, question)).pipe(
     Refusal.refusingDefects,
-    Effect.raceFirst(Deferred.await(mustLeave)),
     Refusal.refusing,
     Effect.catchTag("Refusal", (refusal) =>
       Effect.andThen(
-        Refusal.noteRefusal({ ...conversation, ip }, refusal),
+        Refusal.noteRefusal({ ...conversation, ip, upload: uploadOf(conversation) }, refusal),
         refuse(conversation, refusal)
       )
     ),
@@ -60,8 +83,10 @@ export const runConversation = Effect.fnUntraced(function* <R, R2>(
 })
 
 /** Logs an agency that disconnected with an unfinished book, because the draw waits for it. */
-const logUnfinished = ({ isFinished, peer, upload }: Conversation): Effect.Effect<void> =>
-  upload === undefined || isFinished
+const logUnfinished = (conversation: Conversation): Effect.Effect<void> => {
+  const { isFinished, peer } = conversation
+  const upload = uploadOf(conversation)
+  return upload === undefined || isFinished
     ? Effect.void
     : logAction("apuesta_recibida", "in_progress", {
         agencia: upload.agency,
@@ -69,6 +94,7 @@ const logUnfinished = ({ isFinished, peer, upload }: Conversation): Effect.Effec
         ip: peer.ip,
         error: "the agency disconnected before it finished its book"
       })
+}
 
 /** Logs the bets of one acknowledged message, or of several that were stored together. */
 export const logStored = Effect.fnUntraced(function* (

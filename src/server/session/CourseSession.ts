@@ -14,9 +14,9 @@ import { discardInput, forgetRead, type Peer } from "../admission/Peer.ts"
 import { awaitMessage, readInTime, type TooSlow } from "../admission/Timeouts.ts"
 import { Lottery } from "../lottery/Lottery.ts"
 import type { StoredBatch } from "../lottery/Upload.ts"
-import { type Conversation, logStored, runConversation } from "./Conversation.ts"
+import { type Conversation, forgetUpload, logStored, runConversation } from "./Conversation.ts"
 import { type Refusal, refusing } from "./Refusal.ts"
-import { type EncodeWinners, tellWinners } from "./TellWinners.ts"
+import type { EncodeWinners } from "./TellWinners.ts"
 
 /** A batch of an agency's book; `last` finishes the book. */
 export interface Bets {
@@ -71,12 +71,8 @@ const converse = Effect.fnUntraced(function* (conversation: Conversation, dialec
   }
   conversation.isAsking = true
   yield* takeQuestion(conversation, next.agency)
-  yield* tellWinners(peer, next.agency, {
-    meanwhile: Effect.never,
-    before: Effect.void,
-    winners: dialect.winners,
-    closes: false
-  })
+  forgetUpload(conversation)
+  return { agency: next.agency, news: undefined, winners: dialect.winners, closes: false }
 })
 
 const readMessage = Effect.fnUntraced(function* (

@@ -17,11 +17,13 @@ import { authorize } from "../admission/Identity.ts"
 import { forgetRead, linger, type Peer } from "../admission/Peer.ts"
 import { awaitMessage, readInTime, type TooSlow } from "../admission/Timeouts.ts"
 import { Lottery } from "../lottery/Lottery.ts"
+import type { Standing } from "../lottery/Standing.ts"
 import type { Upload } from "../lottery/Upload.ts"
 import { AlreadyFinished } from "../store/BetStore.ts"
-import { type Conversation, logStored, runConversation } from "./Conversation.ts"
+import type { News } from "./AwaitDraw.ts"
+import { type Conversation, forgetUpload, logStored, runConversation } from "./Conversation.ts"
 import { Objection, toRejected } from "./Refusal.ts"
-import { encodeOnce, tellWinners } from "./TellWinners.ts"
+import { type EncodeWinners, encodeOnce } from "./TellWinners.ts"
 
 /**
  * Maximum frames of bets that a client may send without an acknowledgement. Frames of one bet cost
@@ -35,10 +37,6 @@ const QUEUED_MESSAGES = 16
 const MAX_COMMIT_BYTES = 1024 * 1024
 /** Time for a peer to read `ShuttingDown` when the server stops. */
 const SHUTTING_DOWN_TIMEOUT = "100 millis"
-/** Minimum time between two `Waiting` messages. */
-const MIN_STANDING_INTERVAL = "1 second"
-/** Extra delay if nothing changes, so that a `Waiting` message is sent at least every 15 s. */
-const UNCHANGED_STANDING_DELAY = "14 seconds"
 /** Documents per `Winners` message: at 13 bytes each they fit in a frame. */
 const DOCUMENTS_PER_MESSAGE = 50_000
 
@@ -51,9 +49,12 @@ interface ReadFrame {
 type ReadAhead = Queue.Queue<ReadFrame, Unreadable>
 type Unreadable = BadMessage | Frames.FrameTooLarge | TooSlow | EndOfStream | ConnectionLost
 
-/** Sends a message. All of the server's messages fit in a frame. */
+/** All of the server's messages fit in a frame. */
+const encode = (reply: Native.NativeReply): Uint8Array =>
+  Result.getOrThrow(Frames.encodeNativeReply(reply))
+
 const send = ({ connection }: Peer, reply: Native.NativeReply) =>
-  Effect.suspend(() => connection.write(Result.getOrThrow(Frames.encodeNativeReply(reply))))
+  Effect.suspend(() => connection.write(encode(reply)))
 
 /** Runs the session; the connection ends with it. */
 export const run = Effect.fnUntraced(function* (peer: Peer) {
@@ -67,6 +68,7 @@ export const run = Effect.fnUntraced(function* (peer: Peer) {
     (conversation) => converse(conversation, onWinners),
     (_, { reason }) => send(peer, toRejected(reason))
   ).pipe(
+    Effect.scoped,
     // Nothing may follow the winners.
     Effect.onInterrupt(() => (areWinnersSent ? Effect.void : sendShuttingDown(peer)))
   )
@@ -86,17 +88,28 @@ const sendShuttingDown = (peer: Peer) =>
   )
 
 const converse = Effect.fnUntraced(function* (conversation: Conversation, onWinners: () => void) {
+  const agency = yield* takeBook(conversation)
+  forgetUpload(conversation)
+  conversation.isAsking = true
+  const winners: EncodeWinners = (own) => {
+    onWinners()
+    return winnersFrames(own)
+  }
+  return { agency, news: NEWS, winners, closes: true }
+})
+
+/** Serves the upload until the agency requests its winners. */
+const takeBook = Effect.fnUntraced(function* (conversation: Conversation) {
   const upload = yield* greet(conversation)
   conversation.upload = upload
-  // Closing the scope stops the read-ahead, because `awaitWinners` itself reads the peer's close.
+  // Closing the scope stops the read-ahead, because `tellWinners` itself reads the peer's close.
   yield* Effect.scoped(
     Effect.flatMap(readAhead(conversation.peer), (ahead) =>
       processFrames(conversation, upload, ahead)
     )
   )
-  conversation.isAsking = true
-  yield* awaitWinners(conversation.peer, upload.agency, onWinners)
-}, Effect.scoped)
+  return upload.agency
+})
 
 /** Answers the Hello with the state of the stored book. */
 const greet = Effect.fnUntraced(function* (conversation: Conversation) {
@@ -245,48 +258,17 @@ const finish = Effect.fnUntraced(function* (
   yield* send(conversation.peer, new Native.Finished({ bets, sha256, ...receipt }))
 }, Effect.uninterruptible)
 
-/**
- * Sends an agency the number of finished agencies as it changes, the proofs of the seal as soon as
- * there is one, then its winners.
- */
-const awaitWinners = Effect.fnUntraced(function* (
-  peer: Peer,
-  agency: number,
-  onWinners: () => void
-) {
-  const { evidence, standings } = yield* Lottery
-  const sendStanding = Effect.gen(function* () {
-    if (!standings.hasFinished(agency)) {
-      const unfinished = `agency ${agency} has not finished its book, or the book was discarded`
-      const message = `${unfinished}; send the book first`
-      return yield* new Objection({ code: "NotFinished", message, agency })
-    }
-    const standing = standings.now()
-    yield* send(peer, new Native.Waiting(standing))
-    return standing
-  })
-  let sent = yield* sendStanding
-  const sendRepeatedly = Effect.gen(function* () {
-    yield* Effect.sleep(MIN_STANDING_INTERVAL)
-    yield* Effect.timeoutOption(standings.changedFrom(sent), UNCHANGED_STANDING_DELAY)
-    sent = yield* sendStanding
-  })
-  const sendSeal =
-    evidence === undefined
-      ? Effect.void
-      : Effect.flatMap(evidence.proofsOf(agency), (seal) =>
-          send(peer, new Native.Waiting({ ...standings.now(), seal }))
-        )
-  yield* tellWinners(peer, agency, {
-    meanwhile: Effect.forever(sendRepeatedly),
-    before: sendSeal,
-    winners: (winners) => {
-      onWinners()
-      return winnersFrames(winners)
-    },
-    closes: true
-  })
-})
+/** Thousands of agencies are sent the same standing. */
+const standingFrames = new WeakMap<Standing, Uint8Array>()
+
+const NEWS: News = {
+  standing: (standing) => {
+    const frame = standingFrames.get(standing) ?? encode(new Native.Waiting(standing))
+    standingFrames.set(standing, frame)
+    return frame
+  },
+  seal: (standing, seal) => encode(new Native.Waiting({ ...standing, seal }))
+}
 
 /** Encodes the winners in as many messages as they need; at least one. */
 const winnersFrames = encodeOnce(({ documents, result, winningNumber: number }) => {

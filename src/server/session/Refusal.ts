@@ -149,7 +149,7 @@ const countOf = (reason: Reason) => (reason._tag === "BadMessage" ? reason.count
 
 interface Refused {
   readonly ip: string
-  readonly upload: Upload | undefined
+  readonly upload: Pick<Upload, "agency" | "position"> | undefined
   readonly isAsking: boolean
 }
 

@@ -8,8 +8,9 @@ import { ConnectionLost } from "../../protocol/PeerConnection.ts"
 import { discardInput, type Peer } from "../admission/Peer.ts"
 import { ServerLimits } from "../admission/ServerLimits.ts"
 import { inTime, WRITTEN_BYTES } from "../admission/Timeouts.ts"
+import type { BookConnection } from "../lottery/Book.ts"
 import { Lottery, type Winners } from "../lottery/Lottery.ts"
-import type { Excluded } from "../store/BetStore.ts"
+import { awaitDraw, type News } from "./AwaitDraw.ts"
 
 /** Encodes an agency's winners; fails if the dialect cannot. */
 export type EncodeWinners = (winners: Winners) => Result.Result<Uint8Array, BadMessage>
@@ -63,12 +64,11 @@ const writeToHalfClosed = Effect.fnUntraced(function* ({ connection }: Peer, byt
   yield* unlessLost
 })
 
-/** How a dialect sends the winners. */
-interface Telling<E> {
-  /** Runs until the draw is held. */
-  readonly meanwhile: Effect.Effect<never, E>
-  /** Runs at the same time, and is complete before the winners are sent. */
-  readonly before: Effect.Effect<void, E | Excluded>
+/** An agency's request for its winners, and how its dialect sends them. */
+export interface Asked {
+  readonly agency: Agency
+  /** Undefined if an agency hears nothing before the winners. */
+  readonly news: News | undefined
   readonly winners: EncodeWinners
   /** Clients of this dialect close once they have their winners; some course clients do not. */
   readonly closes: boolean
@@ -79,34 +79,20 @@ interface Telling<E> {
  * them, so they count as sent once the client closes. For a client that may stay open, an unbroken
  * connection for `lingerTimeout` is enough. Fails if the dialect cannot encode the winners.
  */
-export const tellWinners = Effect.fnUntraced(function* <E>(
+export const tellWinners = Effect.fnUntraced(function* (
   peer: Peer,
-  agency: Agency,
-  { before, closes, meanwhile, winners }: Telling<E>
+  mustLeave: BookConnection["mustLeave"],
+  { agency, closes, news, winners }: Asked
 ) {
   const lottery = yield* Lottery
   const { connection, ip, memory } = peer
-  const { farewellTimeout, keepAliveDelay, lingerTimeout } = yield* ServerLimits
-  // Reads cannot detect the loss of a half-closed peer: an empty write fails once it is gone.
-  const probe = Effect.andThen(Effect.sleep(keepAliveDelay), connection.write(new Uint8Array(0)))
-  let isHalfClosed = false
-  const watch = Effect.flatMap(discardInput(peer), () => {
-    isHalfClosed = true
-    return Effect.forever(probe)
-  })
-  const [own] = yield* Effect.raceAllFirst([
-    Effect.all([lottery.winnersOf(agency), before], { concurrency: "unbounded" }),
-    connection.lost,
-    watch,
-    meanwhile
-  ])
+  const { farewellTimeout, lingerTimeout } = yield* ServerLimits
+  const { isHalfClosed, own } = yield* awaitDraw(peer, agency, mustLeave, news)
   const { documents } = own
   const bytes = yield* Effect.fromResult(winners(own))
   const send = Effect.suspend(() =>
     isHalfClosed ? writeToHalfClosed(peer, bytes) : connection.write(bytes)
   )
-  // The request's own memory is released first: the answer may have to wait for it.
-  yield* memory.giveUp
   yield* sendInTurn(documents, bytes, send, memory)
   yield* connection.end
   if (closes) {

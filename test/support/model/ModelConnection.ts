@@ -1,11 +1,11 @@
 /** An in-process connection with a server end and a peer end. */
 import { Deferred, Effect } from "effect"
 import * as ByteReader from "../../../src/protocol/ByteReader.ts"
-import { ConnectionLost, type PeerConnection } from "../../../src/protocol/PeerConnection.ts"
+import { ConnectionLost, type HeldConnection } from "../../../src/protocol/PeerConnection.ts"
 
 export interface ModelConnection {
   /** The server's end. */
-  readonly connection: PeerConnection
+  readonly connection: HeldConnection
   readonly send: (bytes: Uint8Array) => void
   /** Sends FIN. */
   readonly halfClose: () => void
@@ -28,12 +28,14 @@ export const make = (room: (end: number) => Effect.Effect<void>): ModelConnectio
   let activity = 0
   let arrived = Deferred.makeUnsafe<void>()
   const lost = Deferred.makeUnsafe<never, ConnectionLost>()
+  let discarding: (() => void) | undefined
 
   const move = () => {
     activity++
     const waiting = arrived
     arrived = Deferred.makeUnsafe<void>()
     Deferred.doneUnsafe(waiting, Effect.void)
+    discarding?.()
   }
 
   const failure = () => new ConnectionLost({ reason: "dropped by the test" })
@@ -63,7 +65,26 @@ export const make = (room: (end: number) => Effect.Effect<void>): ModelConnectio
           outbox.push(bytes)
           return Effect.void
         }),
+      writeNow: (bytes) => {
+        if (gone) return false
+        activity++
+        outbox.push(bytes)
+        return true
+      },
       lost: Deferred.await(lost),
+      discard: (onEnd) => {
+        const discard = () => {
+          inbox = []
+          if (!gone && !ended) return
+          discarding = undefined
+          onEnd(gone ? failure() : new ByteReader.EndOfStream({ pending: 0 }))
+        }
+        discarding = discard
+        discard()
+        return () => {
+          if (discarding === discard) discarding = undefined
+        }
+      },
       end: Effect.sync(() => {
         serverEnded = true
       })

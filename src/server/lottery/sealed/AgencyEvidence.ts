@@ -1,5 +1,5 @@
 /** What an agency gets to keep of a sealed draw, signed by the operator. */
-import { Effect } from "effect"
+import { Deferred, Effect } from "effect"
 import type { Agency } from "../../../domain/Agency.ts"
 import type { Draw } from "../../../domain/Draw.ts"
 import type { Beacon } from "../../../domain/seal/Quicknet.ts"
@@ -13,21 +13,24 @@ import type { SignedEntries } from "./Sealing.ts"
 export interface AgencyEvidence {
   /** The signed receipt of a finished book. */
   readonly receiptOf: (agency: Agency, book: { bets: number; sha256: string }) => string
+  readonly sealed: Effect.Effect<void>
+  readonly isSealed: () => boolean
   /** Waits for the seal, then returns the proofs of its first entry and of the agency's book. */
   readonly proofsOf: (agency: Agency) => Effect.Effect<readonly [string, string], Excluded>
 }
 
-/** `sealed` waits for the seal. */
 export const make = (
   draw: Draw,
   key: SealKey,
-  sealed: Effect.Effect<SignedEntries>
+  sealed: Deferred.Deferred<SignedEntries>
 ): AgencyEvidence => ({
   // The rule is promised before there is a seal.
   receiptOf: (agency, { bets, sha256 }) =>
     signReceipt({ draw: draw.id, agency, bets, sha256, source: draw.source }, key),
+  sealed: Effect.asVoid(Deferred.await(sealed)),
+  isSealed: () => Deferred.isDoneUnsafe(sealed),
   proofsOf: Effect.fnUntraced(function* (agency) {
-    const { books, first, note, tree } = yield* sealed
+    const { books, first, note, tree } = yield* Deferred.await(sealed)
     const book = books.get(agency)
     if (book === undefined) return yield* new Excluded({ agency })
     return [proveEntry({ ...first, tree, note }), proveEntry({ ...book, tree, note })] as const

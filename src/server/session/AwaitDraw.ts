@@ -1,0 +1,146 @@
+/** The wait for the draw, which may be long, and in which a server may have 10,000 agencies. */
+import { Deferred, Effect } from "effect"
+import type { Agency } from "../../domain/Agency.ts"
+import type { EndOfStream } from "../../protocol/ByteReader.ts"
+import type {
+  ConnectionLost,
+  HeldConnection,
+  PeerConnection
+} from "../../protocol/PeerConnection.ts"
+import type { Peer } from "../admission/Peer.ts"
+import { ServerLimits } from "../admission/ServerLimits.ts"
+import type { BookConnection } from "../lottery/Book.ts"
+import { Lottery } from "../lottery/Lottery.ts"
+import type { Standing } from "../lottery/Standing.ts"
+import type { Waiting } from "../lottery/WaitingRoom.ts"
+import { Objection } from "./Refusal.ts"
+
+/** What a dialect sends to an agency that waits. */
+export interface News {
+  /** Encodes how many agencies have finished. */
+  readonly standing: (standing: Standing) => Uint8Array
+  /** Encodes the proofs of the seal, which are sent before the winners. */
+  readonly seal: (standing: Standing, proofs: readonly [string, string]) => Uint8Array
+}
+
+const noop = () => {}
+
+/** The state of a connection that waits. */
+class Wait implements Waiting {
+  readonly agency: Agency
+  readonly tell: Waiting["tell"]
+  ending: EndOfStream | ConnectionLost | undefined
+  /** The peer must be told the standing with a write that waits. */
+  isBehind: boolean
+  hasSeal: boolean
+  stop: (() => void) | undefined
+  private resume = noop
+
+  constructor(agency: Agency, { writeNow }: HeldConnection, news: News | undefined) {
+    this.agency = agency
+    this.isBehind = false
+    this.hasSeal = news === undefined
+    this.tell =
+      news &&
+      ((standing) => {
+        this.isBehind = !writeNow(news.standing(standing))
+        return !this.isBehind
+      })
+  }
+
+  wake(): void {
+    const { resume } = this
+    this.resume = noop
+    resume()
+  }
+
+  /** Discards input from now on. */
+  watch({ discard }: HeldConnection): void {
+    this.stop ??= discard((ending) => {
+      this.ending = ending
+      this.wake()
+    })
+  }
+
+  readonly woken = Effect.callback<void>((resume) => {
+    this.resume = () => resume(Effect.void)
+    return Effect.sync(() => {
+      this.resume = noop
+    })
+  })
+}
+
+/** Waits to be woken, or until a half-closed peer turns out to be gone. */
+const halfClosed = Effect.fnUntraced(function* ({ woken }: Wait, connection: PeerConnection) {
+  const { keepAliveDelay } = yield* ServerLimits
+  // Reads cannot detect the loss of a half-closed peer: an empty write fails once it is gone.
+  const probe = Effect.andThen(Effect.sleep(keepAliveDelay), connection.write(new Uint8Array(0)))
+  yield* Effect.raceAllFirst([woken, connection.lost, Effect.forever(probe)])
+})
+
+const sendStanding = Effect.fnUntraced(function* (
+  agency: Agency,
+  connection: PeerConnection,
+  { standing }: News
+) {
+  const { standings } = yield* Lottery
+  if (standings.hasFinished(agency)) return yield* connection.write(standing(standings.now()))
+  const unfinished = `agency ${agency} has not finished its book, or the book was discarded`
+  const message = `${unfinished}; send the book first`
+  return yield* new Objection({ code: "NotFinished", message, agency })
+})
+
+/** Sends what there is to send, and waits, until the draw is decided. */
+const untilDecided = Effect.fnUntraced(function* (
+  wait: Wait,
+  connection: HeldConnection,
+  mustLeave: BookConnection["mustLeave"],
+  news: News | undefined
+) {
+  const { agency } = wait
+  const { evidence, isDecided, standings, waitingRoom } = yield* Lottery
+  yield* waitingRoom.enter(wait)
+  if (news !== undefined) yield* sendStanding(agency, connection, news)
+  for (;;) {
+    if (Deferred.isDoneUnsafe(mustLeave)) yield* Deferred.await(mustLeave)
+    if (!wait.hasSeal && evidence?.isSealed()) {
+      wait.hasSeal = true
+      const proofs = yield* evidence.proofsOf(agency)
+      if (news !== undefined) yield* connection.write(news.seal(standings.now(), proofs))
+      continue
+    }
+    if (isDecided()) return
+    if (news !== undefined && (wait.isBehind || !standings.hasFinished(agency))) {
+      wait.isBehind = false
+      yield* sendStanding(agency, connection, news)
+      continue
+    }
+    wait.watch(connection)
+    if (wait.ending?._tag === "ConnectionLost") return yield* wait.ending
+    yield* wait.ending === undefined ? wait.woken : halfClosed(wait, connection)
+  }
+})
+
+/**
+ * Waits for the draw while the peer is connected, and sends it the news. Returns the agency's
+ * winners, and whether the peer has half-closed. One fiber waits for one callback: a race of all
+ * that can happen, on Effect's socket, took 20 KB more memory for each connection.
+ */
+export const awaitDraw = Effect.fnUntraced(function* (
+  { connection, memory }: Peer,
+  agency: Agency,
+  mustLeave: BookConnection["mustLeave"],
+  news: News | undefined
+) {
+  const { reader } = connection
+  const { waitingRoom, winnersOf } = yield* Lottery
+  yield* memory.giveUp
+  yield* reader.take(reader.buffered().length)
+  const wait = new Wait(agency, connection, news)
+  const leave = Effect.sync(() => {
+    wait.stop?.()
+    waitingRoom.leave(wait)
+  })
+  yield* Effect.ensuring(untilDecided(wait, connection, mustLeave, news), leave)
+  return { own: yield* winnersOf(agency), isHalfClosed: wait.ending !== undefined }
+})
