@@ -22,7 +22,7 @@ import {
 import type { AppendOptions, FinishOptions } from "../BookOptions.ts"
 import * as CommitMetrics from "../CommitMetrics.ts"
 import type { Postgres } from "./PostgresClient.ts"
-import { columnsOf } from "./PostgresColumns.ts"
+import { Columns } from "./PostgresColumns.ts"
 import { makeAgencies } from "./PostgresRows.ts"
 
 type AgencyRow = AgencyProgress & {
@@ -79,6 +79,18 @@ export const makeWriter = (postgres: Postgres, notify: Effect.Effect<void>) => {
       attributes: { "lottery.writes": 1, "lottery.bets": bets }
     })
 
+  /**
+   * Lends columns to a statement until it ends; they may be sent when a connection is free. Only a
+   * write that has its permit fills columns, so there are few.
+   */
+  const idleColumns: Array<Columns> = []
+  const withColumns = <A, E>(statement: (columns: Columns) => Effect.Effect<A, E>) =>
+    Effect.acquireUseRelease(
+      Effect.sync(() => idleColumns.pop() ?? new Columns()),
+      statement,
+      (columns) => Effect.sync(() => idleColumns.push(columns))
+    )
+
   const append = Effect.fnUntraced(function* (
     agency: Agency,
     position: number,
@@ -86,10 +98,9 @@ export const makeWriter = (postgres: Postgres, notify: Effect.Effect<void>) => {
     { edition, last }: AppendOptions = {}
   ) {
     const token = randomUUID()
-    // Built only when the write gets its permit, to use less memory while it waits.
     const statement = (openKey: Fragment) =>
-      Effect.suspend(() => {
-        const { birthdates, documents, firstNames, lastNames, numbers } = columnsOf(batch)
+      withColumns((columns) => {
+        const { birthdates, documents, firstNames, lastNames, numbers } = columns.encode(batch)
         // In the select list PostgreSQL unnests the columns side by side, row by row. A single
         // `unnest` in `from` materializes each column first and takes 20% longer.
         return sql`
