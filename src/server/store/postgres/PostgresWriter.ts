@@ -30,6 +30,9 @@ type AgencyRow = AgencyProgress & {
   readonly is_open: boolean
 }
 
+/** Buffers for a larger batch are not kept; native clients send at most this much in a commit. */
+const MAX_KEPT_BATCH_BYTES = 1024 * 1024
+
 /** Makes the writes of bets. `notify` informs the other servers of a change. */
 export const makeWriter = (postgres: Postgres, notify: Effect.Effect<void>) => {
   const { drawId, key, sql, write } = postgres
@@ -79,16 +82,20 @@ export const makeWriter = (postgres: Postgres, notify: Effect.Effect<void>) => {
       attributes: { "lottery.writes": 1, "lottery.bets": bets }
     })
 
-  /**
-   * Lends columns to a statement until it ends; they may be sent when a connection is free. Only a
-   * write that has its permit fills columns, so there are few.
-   */
+  /** Columns that no statement uses; about as many as there are concurrent writes. */
   const idleColumns: Array<Columns> = []
-  const withColumns = <A, E>(statement: (columns: Columns) => Effect.Effect<A, E>) =>
+  /** Lends columns to the statement that stores a batch, which may first wait for a connection. */
+  const withColumns = <A, E>(
+    batch: BetBatch,
+    statement: (columns: ReturnType<Columns["encode"]>) => Effect.Effect<A, E>
+  ) =>
     Effect.acquireUseRelease(
       Effect.sync(() => idleColumns.pop() ?? new Columns()),
-      statement,
-      (columns) => Effect.sync(() => idleColumns.push(columns))
+      (columns) => statement(columns.encode(batch)),
+      (columns) =>
+        Effect.sync(() => {
+          if (batch.byteLength <= MAX_KEPT_BATCH_BYTES) idleColumns.push(columns)
+        })
     )
 
   const append = Effect.fnUntraced(function* (
@@ -99,8 +106,7 @@ export const makeWriter = (postgres: Postgres, notify: Effect.Effect<void>) => {
   ) {
     const token = randomUUID()
     const statement = (openKey: Fragment) =>
-      withColumns((columns) => {
-        const { birthdates, documents, firstNames, lastNames, numbers } = columns.encode(batch)
+      withColumns(batch, ({ birthdates, documents, firstNames, lastNames, numbers }) => {
         // In the select list PostgreSQL unnests the columns side by side, row by row. A single
         // `unnest` in `from` materializes each column first and takes 20% longer.
         return sql`
