@@ -1,5 +1,5 @@
 /**
- * Encodes a batch as PostgreSQL binary arrays, one per column, directly from the rows' bytes. An
+ * Encodes batches as PostgreSQL binary arrays, one per column, directly from the rows' bytes. An
  * object or a string per field would cost more than PostgreSQL takes to read the arrays.
  *
  * An array starts with five 32-bit integers: number of dimensions (1), has nulls (0), element type,
@@ -7,6 +7,7 @@
  */
 import * as PgTypes from "@effect/sql-pg/PgTypes"
 import { Result } from "effect"
+import { MAX_NAME_BYTES } from "../../../domain/Bet.ts"
 import type { BetBatch } from "../../../domain/BetBatch.ts"
 import { digitsValue } from "../../../domain/BetCheck.ts"
 import * as Row from "../../../domain/BetRow.ts"
@@ -16,6 +17,9 @@ const LENGTH_BYTES = 4
 const DATE_BYTES = 4
 const NUMBER_BYTES = 2
 const ESTIMATED_TEXT_BYTES = 16
+const BIRTHDATE_BYTES = "YYYY-MM-DD".length
+/** The longest element: a name. */
+const MAX_ELEMENT_BYTES = LENGTH_BYTES + MAX_NAME_BYTES
 
 const { OID } = PgTypes
 
@@ -28,58 +32,89 @@ export const makeTypes = (): PgTypes.Registry => {
   return types
 }
 
+/** An array whose buffer is used again for the next one. */
 class Column {
   private readonly type: number
-  private bytes: Buffer
-  private length = HEADER_BYTES
+  private readonly element: number
+  private readonly size: number
+  private bytes = Buffer.alloc(0)
+  private length = 0
 
   /** `size` is the element size in bytes, exact or estimated. */
-  constructor(type: number, element: number, count: number, size: number) {
+  constructor(type: number, element: number, size: number) {
     this.type = type
-    this.bytes = Buffer.allocUnsafeSlow(HEADER_BYTES + count * (LENGTH_BYTES + size))
-    this.bytes.writeInt32BE(1, 0)
-    this.bytes.writeInt32BE(0, 4)
-    this.bytes.writeInt32BE(element, 8)
-    this.bytes.writeInt32BE(count, 12)
-    this.bytes.writeInt32BE(1, 16)
+    this.element = element
+    this.size = size
   }
 
-  addText(source: Uint8Array, start: number, end: number): void {
-    this.reserve(LENGTH_BYTES + end - start)
-    this.addInteger(end - start, LENGTH_BYTES)
+  start(count: number): void {
+    this.length = 0
+    this.reserve(HEADER_BYTES + count * (LENGTH_BYTES + this.size))
+    for (const value of [1, 0, this.element, count, 1]) this.addInt32(value)
+  }
+
+  /** Adds the field at `start`, which a comma follows, and returns the position of the comma. */
+  addText(source: Uint8Array, start: number): number {
+    this.reserve(MAX_ELEMENT_BYTES)
+    if (source[start] === Row.QUOTE) return this.addQuoted(source, start)
     // For a few bytes this loop over locals is several times faster than TypedArray.set.
     const { bytes } = this
-    let { length } = this
-    for (let at = start; at < end; at++) bytes[length++] = source[at]!
+    let length = this.length + LENGTH_BYTES
+    let at = start
+    for (let byte = source[at]!; byte !== Row.COMMA; byte = source[++at]!) bytes[length++] = byte
+    this.addInt32(at - start)
     this.length = length
+    return at
   }
 
-  addElement(value: number, size: number): void {
-    this.addInteger(size, LENGTH_BYTES)
-    this.addInteger(value, size)
+  addDate(days: number): void {
+    this.addInt32(DATE_BYTES)
+    this.addInt32(days)
   }
 
-  private reserve(size: number): void {
-    if (this.length + size <= this.bytes.length) return
-    const larger = Buffer.allocUnsafeSlow(2 * this.bytes.length + size)
-    larger.set(this.bytes.subarray(0, this.length))
-    this.bytes = larger
+  addNumber(number: number): void {
+    this.addInt32(NUMBER_BYTES)
+    this.bytes[this.length++] = number >>> 8
+    this.bytes[this.length++] = number
   }
 
-  private addInteger(value: number, size: number): void {
-    const { bytes, length } = this
-    for (let byte = 0; byte < size; byte++) {
-      bytes[length + byte] = value >>> (8 * (size - 1 - byte))
-    }
-    this.length = length + size
-  }
-
-  build(): PgTypes.Parameter {
+  /** Returns the array as a parameter, valid until the next `start`. */
+  get parameter(): PgTypes.Parameter {
     return {
       [PgTypes.ParameterTypeId]: PgTypes.ParameterTypeId,
       oid: this.type,
       value: this.bytes.subarray(0, this.length)
     }
+  }
+
+  private addQuoted(source: Uint8Array, start: number): number {
+    const { bytes } = this
+    let length = this.length + LENGTH_BYTES
+    let at = start + 1
+    for (;;) {
+      // A quote in the field is doubled.
+      if (source[at] === Row.QUOTE && source[++at] !== Row.QUOTE) break
+      bytes[length++] = source[at++]!
+    }
+    this.addInt32(length - this.length - LENGTH_BYTES)
+    this.length = length
+    return at
+  }
+
+  private reserve(size: number): void {
+    if (this.length + size <= this.bytes.length) return
+    const larger = Buffer.allocUnsafeSlow(2 * this.length + size)
+    larger.set(this.bytes.subarray(0, this.length))
+    this.bytes = larger
+  }
+
+  private addInt32(value: number): void {
+    const { bytes, length } = this
+    bytes[length] = value >>> 24
+    bytes[length + 1] = value >>> 16
+    bytes[length + 2] = value >>> 8
+    bytes[length + 3] = value
+    this.length = length + 4
   }
 }
 
@@ -101,39 +136,44 @@ const daysOf = (source: Uint8Array, start: number): number => {
   return dayNumber(year, month, day) - POSTGRES_DAY_ZERO
 }
 
-/** Returns each column of a batch as a parameter for `unnest`. */
-export const columnsOf = ({ bytes, count }: BetBatch) => {
-  const firstNames = new Column(OID.textArray, OID.text, count, ESTIMATED_TEXT_BYTES)
-  const lastNames = new Column(OID.textArray, OID.text, count, ESTIMATED_TEXT_BYTES)
-  const documents = new Column(OID.textArray, OID.text, count, ESTIMATED_TEXT_BYTES)
-  const birthdates = new Column(OID.dateArray, OID.date, count, DATE_BYTES)
-  const numbers = new Column(OID.int2Array, OID.int2, count, NUMBER_BYTES)
-  const spans = Row.makeFieldSpans()
-  for (let start = 0; start < bytes.length; ) {
-    const end = bytes.indexOf(Row.LF, start)
-    Row.markFields(bytes, start, end, Row.COMMA, spans)
-    // Only names can be quoted, and the quote is then the first byte.
-    const isQuoted = bytes[start] === Row.QUOTE || bytes[spans[2]!] === Row.QUOTE
-    const row = isQuoted ? unquoted(bytes.subarray(start, end), spans) : bytes
-    firstNames.addText(row, spans[0]!, spans[1]!)
-    lastNames.addText(row, spans[2]!, spans[3]!)
-    documents.addText(row, spans[4]!, spans[5]!)
-    birthdates.addElement(daysOf(row, spans[6]!), DATE_BYTES)
-    numbers.addElement(digitsValue(row, spans[8]!, spans[9]!), NUMBER_BYTES)
-    start = end + 1
+/** The columns of a batch, in buffers that are used again for the next batch. */
+export class Columns {
+  private readonly firstNames = new Column(OID.textArray, OID.text, ESTIMATED_TEXT_BYTES)
+  private readonly lastNames = new Column(OID.textArray, OID.text, ESTIMATED_TEXT_BYTES)
+  private readonly documents = new Column(OID.textArray, OID.text, ESTIMATED_TEXT_BYTES)
+  private readonly birthdates = new Column(OID.dateArray, OID.date, DATE_BYTES)
+  private readonly numbers = new Column(OID.int2Array, OID.int2, NUMBER_BYTES)
+
+  /** Encodes a batch; returns its columns as parameters for `unnest`, valid until the next one. */
+  encode({ count, runs }: BetBatch) {
+    const { birthdates, documents, firstNames, lastNames, numbers } = this
+    for (const column of [firstNames, lastNames, documents, birthdates, numbers]) {
+      column.start(count)
+    }
+    for (const run of runs) this.addRows(run)
+    return {
+      firstNames: firstNames.parameter,
+      lastNames: lastNames.parameter,
+      documents: documents.parameter,
+      birthdates: birthdates.parameter,
+      numbers: numbers.parameter
+    }
   }
-  return {
-    firstNames: firstNames.build(),
-    lastNames: lastNames.build(),
-    documents: documents.build(),
-    birthdates: birthdates.build(),
-    numbers: numbers.build()
+
+  /** Adds canonical rows, in one pass over their bytes. */
+  private addRows(rows: Uint8Array): void {
+    for (let at = 0; at < rows.length; ) {
+      at = this.firstNames.addText(rows, at) + 1
+      at = this.lastNames.addText(rows, at) + 1
+      at = this.documents.addText(rows, at) + 1
+      this.birthdates.addDate(daysOf(rows, at))
+      at += BIRTHDATE_BYTES
+      let number = 0
+      for (let byte = rows[++at]!; byte !== Row.LF; byte = rows[++at]!) {
+        number = number * 10 + byte - Row.ZERO
+      }
+      this.numbers.addNumber(number)
+      at++
+    }
   }
 }
-
-// Rows are already validated. ignoreBOM keeps a BOM at the start of a name.
-const text = new TextDecoder("utf-8", { ignoreBOM: true })
-
-/** Returns the unquoted bytes of a row's fields; `spans` marks the fields. */
-const unquoted = (row: Uint8Array, spans: Row.FieldSpans): Uint8Array =>
-  Row.joinFields(Row.splitRow(text.decode(row)), spans)

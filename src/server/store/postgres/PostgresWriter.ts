@@ -22,13 +22,16 @@ import {
 import type { AppendOptions, FinishOptions } from "../BookOptions.ts"
 import * as CommitMetrics from "../CommitMetrics.ts"
 import type { Postgres } from "./PostgresClient.ts"
-import { columnsOf } from "./PostgresColumns.ts"
+import { Columns } from "./PostgresColumns.ts"
 import { makeAgencies } from "./PostgresRows.ts"
 
 type AgencyRow = AgencyProgress & {
   readonly last_write: string | null
   readonly is_open: boolean
 }
+
+/** Buffers for a larger batch are not kept; native clients send at most this much in a commit. */
+const MAX_KEPT_BATCH_BYTES = 1024 * 1024
 
 /** Makes the writes of bets. `notify` informs the other servers of a change. */
 export const makeWriter = (postgres: Postgres, notify: Effect.Effect<void>) => {
@@ -79,6 +82,22 @@ export const makeWriter = (postgres: Postgres, notify: Effect.Effect<void>) => {
       attributes: { "lottery.writes": 1, "lottery.bets": bets }
     })
 
+  /** Columns that no statement uses; about as many as there are concurrent writes. */
+  const idleColumns: Array<Columns> = []
+  /** Lends columns to the statement that stores a batch, which may first wait for a connection. */
+  const withColumns = <A, E>(
+    batch: BetBatch,
+    statement: (columns: ReturnType<Columns["encode"]>) => Effect.Effect<A, E>
+  ) =>
+    Effect.acquireUseRelease(
+      Effect.sync(() => idleColumns.pop() ?? new Columns()),
+      (columns) => statement(columns.encode(batch)),
+      (columns) =>
+        Effect.sync(() => {
+          if (batch.byteLength <= MAX_KEPT_BATCH_BYTES) idleColumns.push(columns)
+        })
+    )
+
   const append = Effect.fnUntraced(function* (
     agency: Agency,
     position: number,
@@ -86,10 +105,8 @@ export const makeWriter = (postgres: Postgres, notify: Effect.Effect<void>) => {
     { edition, last }: AppendOptions = {}
   ) {
     const token = randomUUID()
-    // Built only when the write gets its permit, to use less memory while it waits.
     const statement = (openKey: Fragment) =>
-      Effect.suspend(() => {
-        const { birthdates, documents, firstNames, lastNames, numbers } = columnsOf(batch)
+      withColumns(batch, ({ birthdates, documents, firstNames, lastNames, numbers }) => {
         // In the select list PostgreSQL unnests the columns side by side, row by row. A single
         // `unnest` in `from` materializes each column first and takes 20% longer.
         return sql`

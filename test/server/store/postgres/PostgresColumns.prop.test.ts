@@ -2,7 +2,7 @@ import * as PgTypes from "@effect/sql-pg/PgTypes"
 import { describe, expect, it } from "@effect/vitest"
 import { Result } from "effect"
 import { BetBatch, BetBatchSchema } from "../../../../src/domain/BetBatch.ts"
-import { columnsOf } from "../../../../src/server/store/postgres/PostgresColumns.ts"
+import { Columns } from "../../../../src/server/store/postgres/PostgresColumns.ts"
 
 const { OID } = PgTypes
 
@@ -36,9 +36,15 @@ const libraryColumnsOf = (batch: BetBatch) => {
   }
 }
 
+/** Used for every batch, like those of a server. */
+const columns = new Columns()
+
 const sentColumnsOf = (batch: BetBatch) =>
   Object.fromEntries(
-    Object.entries(columnsOf(batch)).map(([name, { oid, value }]) => [name, { oid, bytes: value }])
+    Object.entries(columns.encode(batch)).map(([name, { oid, value }]) => [
+      name,
+      { oid, bytes: value }
+    ])
   )
 
 /** One row per day, with names and numbers of varying lengths. */
@@ -55,6 +61,15 @@ describe("PostgresColumns", () => {
   it.prop("the columns equal the library's encoding for all bets", [BetBatchSchema], ([batch]) => {
     if (batch.count > 0) expect(sentColumnsOf(batch)).toStrictEqual(libraryColumnsOf(batch))
   })
+
+  it.prop(
+    "the columns of several runs of rows equal the library's",
+    [BetBatchSchema, BetBatchSchema],
+    ([one, other]) => {
+      const batch = BetBatch.concat([one, other])
+      if (batch.count > 0) expect(sentColumnsOf(batch)).toStrictEqual(libraryColumnsOf(batch))
+    }
+  )
 
   it("the columns equal the library's for thousands of days and names of many lengths", () => {
     for (const from of ["1900-01-01", "1999-01-01", "2396-01-01", "9990-01-01"]) {

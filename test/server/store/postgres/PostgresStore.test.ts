@@ -134,6 +134,22 @@ describePostgres("PostgresStore", (database) => {
     })
   )
 
+  it.live("stores each agency's own bets, although the buffers for them are used again", () =>
+    Effect.gen(function* () {
+      const store = yield* open(yield* schema)
+      const agencies = [1, 2, 3, 4, 5, 6, 7, 8] as const
+      yield* store.openDraw(drawOf(agencies))
+      // The first appends wait for new connections after their bets are encoded. All batches have
+      // the same size, so that a buffer used too early would not be replaced by a larger one.
+      yield* Effect.forEach(agencies, (agency) => store.append(agency, 0, bets(agency, 0, 5)), {
+        concurrency: "unbounded"
+      })
+      for (const agency of agencies) {
+        expect(yield* textOf(store, agency)).toBe(bytesOf([bets(agency, 0, 5)]))
+      }
+    })
+  )
+
   it.live("three servers that open an empty schema at once create the tables once", () =>
     Effect.gen(function* () {
       for (let round = 0; round < 4; round++) {
