@@ -71,22 +71,22 @@ const countBets = (bets: Uint8Array): number => {
   return Math.ceil(fields / FIELD_COUNT)
 }
 
-const encodePacket = ({ agency, batch, last }: (typeof BinaryPacket)["Encoded"]) =>
-  Result.flatMap(encodePlainRows(batch, SEPARATORS), (rows) => {
-    // No separator after the last bet, as in the course's original client.
-    const bets = rows.subarray(0, Math.max(0, rows.length - 1))
-    const before = utf8.encode(`${agency};`)
-    const size = before.length + bets.length + CONTINUE_BYTES
+const encodePacket = ({ agency, batch, last }: (typeof BinaryPacket)["Encoded"]) => {
+  const content = utf8.encode(`${agency};`)
+  const before = SIZE_BYTES + content.length
+  // No separator after the last bet, as in the course's original client: `continue` replaces it.
+  const after = CONTINUE_BYTES - (batch.count === 0 ? 0 : 1)
+  return Result.flatMap(encodePlainRows(batch, SEPARATORS, { before, after }), (packet) => {
+    const size = packet.length - SIZE_BYTES
     if (size > MAX_PACKET_BYTES) {
       return badMessage(`expected a packet of at most ${MAX_PACKET_BYTES} bytes, got ${size}`)
     }
-    const packet = new Uint8Array(SIZE_BYTES + size)
     dataView(packet).setUint16(0, size)
-    packet.set(before, SIZE_BYTES)
-    packet.set(bets, SIZE_BYTES + before.length)
+    packet.set(content, SIZE_BYTES)
     dataView(packet).setUint16(size, last ? 0 : 1)
     return Result.succeed(packet)
   })
+}
 
 /** A whole packet, including its size. */
 export const BinaryPacketFromBytes = bytesCodec(BinaryPacket, {
