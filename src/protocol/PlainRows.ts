@@ -111,6 +111,7 @@ const markPlainFields = (
 }
 
 const utf8 = new TextEncoder()
+const BIRTHDATE_BYTES = 10
 
 /** Bytes to leave free before and after the encoded bets. */
 interface Room {
@@ -155,16 +156,27 @@ export const encodePlainRows = (
 const has = (bytes: Uint8Array, byte: number): boolean =>
   Buffer.prototype.indexOf.call(bytes, byte) !== -1
 
-const EVERY_BYTE = Uint8Array.from({ length: 256 }, (_, byte) => byte)
-
 /** Copies canonical rows without quotes and replaces their separators. */
-const withSeparators = (rows: Uint8Array, { field, row }: Separators, room: Room): Uint8Array => {
-  // Two branches per byte instead of this table take 50% longer.
-  const written = EVERY_BYTE.slice()
-  written[COMMA] = field
-  written[LF] = row
-  const { before, after } = room
-  const plain = new Uint8Array(before + rows.length + after)
-  for (let at = 0; at < rows.length; at++) plain[before + at] = written[rows[at]!]!
+const withSeparators = (rows: Uint8Array, separators: Separators, room: Room): Uint8Array => {
+  const { before } = room
+  const end = before + rows.length
+  const plain = new Uint8Array(end + room.after)
+  plain.set(rows, before)
+  /** Replaces the next `separator` after `at`; returns its end. */
+  const replace = (at: number, separator: number, by: number): number => {
+    let next = at
+    while (next < end && plain[next] !== separator) next++
+    if (next < end) plain[next] = by
+    return next + 1
+  }
+  // Skipping the birthdate, and each field in a loop of its own, takes half the time of one loop
+  // over all bytes.
+  for (let at = before; at < end; ) {
+    at = replace(at, COMMA, separators.field)
+    at = replace(at, COMMA, separators.field)
+    at = replace(at, COMMA, separators.field)
+    at = replace(at + BIRTHDATE_BYTES, COMMA, separators.field)
+    at = replace(at, LF, separators.row)
+  }
   return plain
 }

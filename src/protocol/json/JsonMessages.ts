@@ -252,11 +252,12 @@ export const encodeJsonRequest = encoder(JsonRequestFromBytes)
 /** Fails if the message is too large. */
 export const encodeJsonReply = encoder(JsonReplyFromBytes)
 
-/** Whether bytes begin with a whole message of at most `LARGE_JSON_BYTES`. */
-export const beginsWithJsonMessage = (bytes: Uint8Array): boolean => {
-  if (bytes.length < LENGTH_BYTES) return false
+/** Returns the end of the whole message of at most `LARGE_JSON_BYTES` that bytes begin with. */
+export const jsonMessageEnd = (bytes: Uint8Array): number | undefined => {
+  if (bytes.length < LENGTH_BYTES) return undefined
   const length = dataView(bytes).getUint32(0)
-  return length <= LARGE_JSON_BYTES && bytes.length >= LENGTH_BYTES + length
+  const end = LENGTH_BYTES + length
+  return length <= LARGE_JSON_BYTES && end <= bytes.length ? end : undefined
 }
 
 /** Takes the next message, including its length, or refuses it from its length. */
