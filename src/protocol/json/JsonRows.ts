@@ -81,7 +81,7 @@ class BetListReader {
     }
   }
 
-  /** Makes the bet in `[rowsEnd, end)` of `rows` a canonical row. Returns false if it is invalid. */
+  /** Makes the bet in `[rowsEnd, end)` a canonical row. Returns false if it is invalid. */
   private addRow(end: number): boolean {
     const { rows, rowsEnd: start } = this
     const isOrdinary = ordinaryBetEnd(rows, start, end, COMMA, spans) === end

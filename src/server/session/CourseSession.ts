@@ -37,7 +37,7 @@ export type ReadError = BadMessage | TooSlow | EndOfStream | ConnectionLost
 export interface BookDialect {
   /** Reads one message; `isFinished` says whether this connection has finished its book. */
   readonly read: (peer: Peer, isFinished: boolean) => Effect.Effect<Bets | Question, ReadError>
-  /** Returns the end of the message that the bytes begin with, if it is whole and cheap to decode. */
+  /** Returns the end of the message that bytes begin with, if it is whole and cheap to decode. */
   readonly messageEnd: (bytes: Uint8Array) => number | undefined
   /** Decodes a message sent before the book is finished. */
   readonly decode: (message: Uint8Array) => Result.Result<Bets | Question, BadMessage>

@@ -1,8 +1,8 @@
 /**
- * Goal: bets read from JSON bytes are those that a JSON parser reads, and bets are written as a JSON
- * library writes them. Method: random lists, and messages with changed bytes. Accepted bets must
- * equal those of `JSON.parse` after the check of each field, and ordinary lists must be accepted.
- * Set LOTTERY_TEST_SEED to the seed of a failure to repeat it.
+ * Goal: bets read from JSON bytes are those that a JSON parser reads, and bets are written as a
+ * JSON library writes them. Method: random lists, and messages with changed bytes. Accepted bets
+ * must equal those of `JSON.parse` after the check of each field, and ordinary lists must be
+ * accepted. Set LOTTERY_TEST_SEED to the seed of a failure to repeat it.
  */
 import { Result } from "effect"
 import * as fc from "fast-check"
