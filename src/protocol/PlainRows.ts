@@ -3,7 +3,7 @@
  * cannot contain a separator. Pure.
  */
 import { Result } from "effect"
-import { type BetBatch, BetBatchBuilder } from "../domain/BetBatch.ts"
+import { BetBatch, BetBatchBuilder } from "../domain/BetBatch.ts"
 import { ordinaryBetEnd } from "../domain/BetCheck.ts"
 import {
   COMMA,
@@ -12,7 +12,8 @@ import {
   LF,
   makeFieldSpans,
   QUOTE,
-  splitRow
+  splitRow,
+  ZERO
 } from "../domain/BetRow.ts"
 import { type BadMessage, badMessage } from "./BytesCodec.ts"
 
@@ -22,11 +23,46 @@ interface Separators {
   readonly row: number
 }
 
+/** Whether a marked bet's number differs from the canonical one. */
+export const hasLeadingZero = (bytes: Uint8Array, spans: FieldSpans): boolean =>
+  bytes[spans[8]!] === ZERO && spans[9]! - spans[8]! > 1
+
 /**
  * Decodes bets and checks every field. The last bet may lack its separator. Fails with the index of
  * the first invalid bet.
  */
 export const decodePlainRows = (
+  bytes: Uint8Array,
+  separators: Separators
+): Result.Result<BetBatch, BadMessage> => {
+  const batch = decodeOrdinaryRows(bytes, separators)
+  return batch === undefined ? decodeAnyRows(bytes, separators) : Result.succeed(batch)
+}
+
+/**
+ * Decodes bets of which each is ordinary and has a canonical number; otherwise returns undefined.
+ * They are canonical rows but for the separators, which change in a copy of all of them.
+ */
+const decodeOrdinaryRows = (bytes: Uint8Array, separators: Separators): BetBatch | undefined => {
+  const { length } = bytes
+  const rows = new Uint8Array(length + 1)
+  rows.set(bytes)
+  const spans = makeFieldSpans()
+  let count = 0
+  let at = 0
+  while (at < length) {
+    const end = ordinaryBetEnd(rows, at, length, separators.field, spans)
+    if (end === -1 || (end < length && rows[end] !== separators.row)) return undefined
+    if (hasLeadingZero(rows, spans)) return undefined
+    for (let field = 0; field < FIELD_COUNT - 1; field++) rows[spans[2 * field + 1]!] = COMMA
+    rows[end] = LF
+    at = end + 1
+    count++
+  }
+  return new BetBatch(rows.subarray(0, at), count)
+}
+
+const decodeAnyRows = (
   bytes: Uint8Array,
   separators: Separators
 ): Result.Result<BetBatch, BadMessage> => {
@@ -75,16 +111,28 @@ const markPlainFields = (
 }
 
 const utf8 = new TextEncoder()
+const BIRTHDATE_BYTES = 10
+
+/** Bytes to leave free before and after the encoded bets. */
+interface Room {
+  readonly before: number
+  readonly after: number
+}
+
+const NO_ROOM: Room = { before: 0, after: 0 }
 
 /** Encodes a batch with a separator after every bet. Fails if a field contains a separator. */
 export const encodePlainRows = (
   batch: BetBatch,
-  separators: Separators
+  separators: Separators,
+  room = NO_ROOM
 ): Result.Result<Uint8Array, BadMessage> => {
   const { bytes } = batch
   const isCanonical = separators.field === COMMA && separators.row === LF
-  if (!bytes.includes(QUOTE) && (isCanonical || !bytes.includes(separators.field))) {
-    return Result.succeed(isCanonical ? bytes : withSeparators(bytes, separators))
+  if (!has(bytes, QUOTE) && (isCanonical || !has(bytes, separators.field))) {
+    return Result.succeed(
+      isCanonical && room === NO_ROOM ? bytes : withSeparators(bytes, separators, room)
+    )
   }
   const separator = String.fromCharCode(separators.field)
   const end = String.fromCharCode(separators.row)
@@ -98,18 +146,37 @@ export const encodePlainRows = (
     plain += fields.join(separator) + end
     index++
   }
-  return Result.succeed(utf8.encode(plain))
+  const encoded = utf8.encode(plain)
+  const roomy = new Uint8Array(room.before + encoded.length + room.after)
+  roomy.set(encoded, room.before)
+  return Result.succeed(roomy)
 }
 
-const EVERY_BYTE = Uint8Array.from({ length: 256 }, (_, byte) => byte)
+/** Whether `bytes` include `byte`; thirty times as fast as `TypedArray.includes`. */
+const has = (bytes: Uint8Array, byte: number): boolean =>
+  Buffer.prototype.indexOf.call(bytes, byte) !== -1
 
 /** Copies canonical rows without quotes and replaces their separators. */
-const withSeparators = (rows: Uint8Array, { field, row }: Separators): Uint8Array => {
-  // Two branches per byte instead of this table take 50% longer.
-  const written = EVERY_BYTE.slice()
-  written[COMMA] = field
-  written[LF] = row
-  const plain = new Uint8Array(rows.length)
-  for (let at = 0; at < rows.length; at++) plain[at] = written[rows[at]!]!
+const withSeparators = (rows: Uint8Array, separators: Separators, room: Room): Uint8Array => {
+  const { before } = room
+  const end = before + rows.length
+  const plain = new Uint8Array(end + room.after)
+  plain.set(rows, before)
+  /** Replaces the next `separator` after `at`; returns its end. */
+  const replace = (at: number, separator: number, by: number): number => {
+    let next = at
+    while (next < end && plain[next] !== separator) next++
+    if (next < end) plain[next] = by
+    return next + 1
+  }
+  // Skipping the birthdate, and each field in a loop of its own, takes half the time of one loop
+  // over all bytes.
+  for (let at = before; at < end; ) {
+    at = replace(at, COMMA, separators.field)
+    at = replace(at, COMMA, separators.field)
+    at = replace(at, COMMA, separators.field)
+    at = replace(at + BIRTHDATE_BYTES, COMMA, separators.field)
+    at = replace(at, LF, separators.row)
+  }
   return plain
 }

@@ -141,8 +141,8 @@ describe("reading", () => {
   })
 
   it("JSON that may arrive together with others has at most 256 KiB", () => {
-    const begins = (bytes: number) =>
-      Json.beginsWithJsonMessage(Buffer.concat([lengthOf(bytes), Buffer.alloc(bytes)]))
-    expect([begins(256 * 1024), begins(256 * 1024 + 1)]).toEqual([true, false])
+    const end = (bytes: number) =>
+      Json.jsonMessageEnd(Buffer.concat([lengthOf(bytes), Buffer.alloc(bytes)]))
+    expect([end(256 * 1024), end(256 * 1024 + 1)]).toEqual([4 + 256 * 1024, undefined])
   })
 })

@@ -22,7 +22,7 @@ const REFUSED =
 /** `packetBytes` limits a whole packet, including its size and `continue`. */
 export const make = (agency: Agency, packetBytes: number): Conversation => {
   const encode: BatchDialect["encode"] = (batch, last) =>
-    Packets.encodeBinaryPacket(new Packets.BinaryPacket({ agency, batch, last }))
+    Packets.encodeBinaryPacket({ agency, batch, last })
 
   const acknowledged: BatchDialect["acknowledged"] = Effect.fnUntraced(function* ({ reader }) {
     const isStored = yield* readAnswer(Packets.readBinaryAnswer(reader))

@@ -25,12 +25,11 @@ import {
 } from "../BytesCodec.ts"
 import { LARGE_JSON_BYTES, MAX_JSON_BYTES } from "../Limits.ts"
 import { decodePlainRows, encodePlainRows } from "../PlainRows.ts"
-import { readOnlyList } from "./JsonRows.ts"
+import { readOnlyList, writeStrings } from "./JsonRows.ts"
 import { BET, scanJson } from "./JsonScan.ts"
 
 const SEPARATORS = { field: COMMA, row: LF }
 const utf8 = new TextEncoder()
-const utf8Decoder = new TextDecoder("utf-8", { ignoreBOM: true })
 const EMPTY_LIST = utf8.encode("[]")
 
 const LENGTH_BYTES = 4
@@ -163,32 +162,43 @@ const decodeRequest = (message: Uint8Array): Result.Result<EncodedRequest, BadMe
   return decodeJson(json)
 }
 
+/** Sets the length of a message that is complete but for it. */
+const withLength = (message: Uint8Array): Result.Result<Uint8Array, BadMessage> => {
+  const length = message.length - LENGTH_BYTES
+  if (length > MAX_JSON_BYTES) {
+    return badMessage(`expected a message of at most ${MAX_JSON_BYTES} bytes, got ${length}`)
+  }
+  dataView(message).setUint32(0, length)
+  return Result.succeed(message)
+}
+
+const NO_LENGTH = "\0".repeat(LENGTH_BYTES)
+
 /** Encodes a message as ASCII JSON, whose length is the same in characters and bytes. */
 const writeEnvelope = (envelope: object): Result.Result<Uint8Array, BadMessage> => {
   const json = JSON.stringify(envelope).replace(
     /[\u007f-\uffff]/g,
     (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`
   )
-  const { length } = json
-  if (length > MAX_JSON_BYTES) {
-    return badMessage(`expected a message of at most ${MAX_JSON_BYTES} bytes, got ${length}`)
-  }
-  const message = Buffer.alloc(LENGTH_BYTES + length)
-  message.writeUInt32BE(length)
-  message.write(json, LENGTH_BYTES, "latin1")
-  return Result.succeed(message)
+  return withLength(utf8.encode(NO_LENGTH + json))
 }
 
-const encodeRequest = (request: EncodedRequest): Result.Result<Uint8Array, BadMessage> => {
-  const agency = String(request.agency)
-  if (request._tag === "ConsultWinners") {
-    return writeEnvelope({ type_message: 3, agency, payload: null })
-  }
-  return Result.flatMap(encodePlainRows(request.batch, SEPARATORS), (rows) => {
-    const payload = utf8Decoder.decode(rows).split("\n").slice(0, -1)
-    return writeEnvelope({ type_message: request.last ? 2 : 1, agency, payload })
+type EncodedChunk = (typeof Chunk)["Encoded"]
+
+const CHUNK_END = utf8.encode("]}")
+
+const writeChunk = (chunk: EncodedChunk): Result.Result<Uint8Array, BadMessage> =>
+  Result.flatMap(encodePlainRows(chunk.batch, SEPARATORS), (rows) => {
+    const agency = String(chunk.agency)
+    const empty = JSON.stringify({ type_message: chunk.last ? 2 : 1, agency, payload: [] })
+    const before = utf8.encode(NO_LENGTH + empty.slice(0, -CHUNK_END.length))
+    return withLength(writeStrings(before, rows, CHUNK_END))
   })
-}
+
+const encodeRequest = (request: EncodedRequest): Result.Result<Uint8Array, BadMessage> =>
+  request._tag === "Chunk"
+    ? writeChunk(request)
+    : writeEnvelope({ type_message: 3, agency: String(request.agency), payload: null })
 
 /** A client's whole message, including its length. */
 export const JsonRequestFromBytes = bytesCodec(JsonRequest, {
@@ -242,11 +252,12 @@ export const encodeJsonRequest = encoder(JsonRequestFromBytes)
 /** Fails if the message is too large. */
 export const encodeJsonReply = encoder(JsonReplyFromBytes)
 
-/** Whether bytes begin with a whole message of at most `LARGE_JSON_BYTES`. */
-export const beginsWithJsonMessage = (bytes: Uint8Array): boolean => {
-  if (bytes.length < LENGTH_BYTES) return false
+/** Returns the end of the whole message of at most `LARGE_JSON_BYTES` that bytes begin with. */
+export const jsonMessageEnd = (bytes: Uint8Array): number | undefined => {
+  if (bytes.length < LENGTH_BYTES) return undefined
   const length = dataView(bytes).getUint32(0)
-  return length <= LARGE_JSON_BYTES && bytes.length >= LENGTH_BYTES + length
+  const end = LENGTH_BYTES + length
+  return length <= LARGE_JSON_BYTES && end <= bytes.length ? end : undefined
 }
 
 /** Takes the next message, including its length, or refuses it from its length. */

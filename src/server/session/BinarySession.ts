@@ -8,7 +8,8 @@ import { encodeOnce } from "./TellWinners.ts"
 const REFUSED = Result.getOrThrow(Binary.encodeBinaryAnswer(false))
 
 const dialect: CourseSession.BookDialect = {
-  beginsWithMessage: Binary.beginsWithPacket,
+  messageEnd: Binary.packetEnd,
+  decode: Binary.decodeBinaryPacket,
   read: ({ connection: { reader } }, isFinished) =>
     isFinished
       ? Effect.map(Binary.readBinaryQuestion(reader), (agency) => ({ agency }))

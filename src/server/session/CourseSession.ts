@@ -37,8 +37,10 @@ export type ReadError = BadMessage | TooSlow | EndOfStream | ConnectionLost
 export interface BookDialect {
   /** Reads one message; `isFinished` says whether this connection has finished its book. */
   readonly read: (peer: Peer, isFinished: boolean) => Effect.Effect<Bets | Question, ReadError>
-  /** True if the bytes begin with a whole message that is cheap to read. */
-  readonly beginsWithMessage: (bytes: Uint8Array) => boolean
+  /** Returns the end of the message that bytes begin with, if it is whole and cheap to decode. */
+  readonly messageEnd: (bytes: Uint8Array) => number | undefined
+  /** Decodes a message sent before the book is finished. */
+  readonly decode: (message: Uint8Array) => Result.Result<Bets | Question, BadMessage>
   /** Acknowledges a batch. */
   readonly stored: Uint8Array
   /** Encodes a refusal; undefined if the dialect has no message for it. */
@@ -63,11 +65,9 @@ const converse = Effect.fnUntraced(function* (conversation: Conversation, dialec
   const { peer } = conversation
   let next = yield* readMessage(conversation, dialect)
   while (next.batch !== undefined) {
-    const { behind, messages } = yield* readWaiting(peer, dialect, next)
+    const messages = yield* takeWaiting(peer, dialect, next)
     yield* storeTogether(conversation, dialect, messages)
-    next = yield* behind === undefined
-      ? readMessage(conversation, dialect)
-      : Effect.fromResult(behind)
+    next = yield* readMessage(conversation, dialect)
   }
   conversation.isAsking = true
   yield* takeQuestion(conversation, next.agency)
@@ -84,28 +84,35 @@ const readMessage = Effect.fnUntraced(function* (
   // A peer that has finished its book waits for the draw and may stay silent.
   if (!isFinished) yield* awaitMessage(peer)
   else if (reader.buffered().length === 0) yield* reader.fill
-  return yield* readInTime(peer, dialect.read(peer, isFinished))
+  const end = isFinished ? undefined : dialect.messageEnd(reader.buffered())
+  if (end === undefined) return yield* readInTime(peer, dialect.read(peer, isFinished))
+  return yield* Effect.fromResult(dialect.decode(yield* reader.take(end)))
 })
 
-/** Reads the waiting bets after the first message; `behind` is what follows them, if read. */
-const readWaiting = Effect.fnUntraced(function* (peer: Peer, dialect: BookDialect, first: Bets) {
+/**
+ * Takes the buffered bets that can be stored with the first message, and returns all of them. What
+ * follows them is read as the next message, even if it is invalid.
+ */
+const takeWaiting = Effect.fnUntraced(function* (peer: Peer, dialect: BookDialect, first: Bets) {
   const { reader } = peer.connection
+  const waiting = reader.buffered()
   const messages = [first]
   let { last } = first
   let bytes = first.batch.byteLength
-  let behind: Result.Result<Bets | Question, ReadError> | undefined
-  const hasRoom = () => bytes < MAX_TOGETHER_BYTES && messages.length < MAX_TOGETHER
-  while (!last && hasRoom() && dialect.beginsWithMessage(reader.buffered())) {
-    const next = yield* Effect.result(dialect.read(peer, false))
-    if (Result.isFailure(next) || !isMoreOf(first, next.success)) {
-      behind = next
-      break
-    }
+  let taken = 0
+  while (!last && bytes < MAX_TOGETHER_BYTES && messages.length < MAX_TOGETHER) {
+    const rest = waiting.subarray(taken)
+    const end = dialect.messageEnd(rest)
+    if (end === undefined) break
+    const next = dialect.decode(rest.subarray(0, end))
+    if (Result.isFailure(next) || !isMoreOf(first, next.success)) break
     messages.push(next.success)
     bytes += next.success.batch.byteLength
     last = next.success.last
+    taken += end
   }
-  return { messages, behind }
+  yield* reader.take(taken)
+  return messages
 })
 
 const isMoreOf = (first: Bets, next: Bets | Question): next is Bets =>

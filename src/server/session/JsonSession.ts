@@ -6,7 +6,8 @@ import * as CourseSession from "./CourseSession.ts"
 import { encodeOnce } from "./TellWinners.ts"
 
 const dialect: CourseSession.BookDialect = {
-  beginsWithMessage: Json.beginsWithJsonMessage,
+  messageEnd: Json.jsonMessageEnd,
+  decode: Json.decodeJsonRequest,
   read: Effect.fnUntraced(function* ({ connection: { reader }, memory }) {
     const message = yield* Json.takeJsonMessage(reader)
     const decode = Effect.suspend(() => Effect.fromResult(Json.decodeJsonRequest(message)))

@@ -1,13 +1,13 @@
 /**
- * Goal: bets read from JSON bytes are those that a JSON parser reads. Method: random lists, and
- * messages with changed bytes. Accepted bets must equal those of `JSON.parse` after the check of
- * each field, and ordinary lists must be accepted. Set LOTTERY_TEST_SEED to the seed of a failure
- * to repeat it.
+ * Goal: bets read from JSON bytes are those that a JSON parser reads, and bets are written as a
+ * JSON library writes them. Method: random lists, and messages with changed bytes. Accepted bets
+ * must equal those of `JSON.parse` after the check of each field, and ordinary lists must be
+ * accepted. Set LOTTERY_TEST_SEED to the seed of a failure to repeat it.
  */
 import { Result } from "effect"
 import * as fc from "fast-check"
 import { describe, expect, it } from "vitest"
-import { BetBatchBuilder } from "../../../src/domain/BetBatch.ts"
+import { BetBatch, BetBatchBuilder } from "../../../src/domain/BetBatch.ts"
 import * as Json from "../../../src/protocol/json/JsonMessages.ts"
 import { readOnlyList } from "../../../src/protocol/json/JsonRows.ts"
 
@@ -39,11 +39,12 @@ const odd = fc.oneof(
 
 type Style = "raw" | "ascii" | "escaped"
 
-const written = (text: string, style: Style): string => {
+const written = (value: unknown, style: Style): string => {
   const escaped = (code: string) => `\\u${code.charCodeAt(0).toString(16).padStart(4, "0")}`
-  const plain = JSON.stringify(text)
+  const plain = JSON.stringify(value)
   if (style === "raw") return plain
   if (style === "ascii") return plain.replaceAll(/[\u007f-\uffff]/g, escaped)
+  const text = String(value)
   const all = Array.from({ length: text.length }, (_, at) => escaped(text[at]!).toUpperCase())
   return `"${all.join("").replaceAll("\\U", "\\u")}"`
 }
@@ -94,6 +95,27 @@ describe("the bets of a JSON list", () => {
         const read = readOnlyList(Buffer.from(list))
         if (/\\ud[89a-f]/i.test(list)) return
         expect(read?.batch.bytes, list).toEqual(rowsOf(JSON.parse(list)))
+      }),
+      parameters
+    )
+  })
+})
+
+describe("the message of a chunk", () => {
+  it("is the one that a JSON library writes in ASCII", () => {
+    fc.assert(
+      fc.property(fc.array(row, { maxLength: 5 }), fc.boolean(), (texts, last) => {
+        const rows = rowsOf(texts)
+        // A name may be too long.
+        fc.pre(rows !== undefined)
+        const batch = new BetBatch(rows, texts.length)
+        const payload = texts.map((text) => text.replace(/,0+(?=[0-9]+$)/, ","))
+        const json = written({ type_message: last ? 2 : 1, agency: "3", payload }, "ascii")
+        const header = Buffer.alloc(4)
+        header.writeUInt32BE(json.length)
+        const encoded = Json.encodeJsonRequest(new Json.Chunk({ agency: 3, batch, last }))
+        const message = Buffer.from(Result.getOrThrow(encoded))
+        expect(message).toEqual(Buffer.concat([header, Buffer.from(json)]))
       }),
       parameters
     )
