@@ -4,13 +4,20 @@
  */
 import { join } from "node:path"
 import { Effect } from "effect"
-import { temporaryFolder } from "../test/support/TemporaryFolder.ts"
-import { books, freshStore, type Server, startServer, type Upload, upload } from "./Lottery.ts"
-import { atLeast, atMostMegabytes, megabytes, rate } from "./PerformanceTable.ts"
-import { peakBytes, residentBytes } from "./ProcessFigures.ts"
-import * as Program from "./Program.ts"
+import { temporaryFolder } from "../../test/support/TemporaryFolder.ts"
+import {
+  books,
+  freshStore,
+  type Server,
+  startServer,
+  type Upload,
+  upload
+} from "../measure/Lottery.ts"
+import { peakBytes, residentBytes } from "../measure/ProcessFigures.ts"
+import * as Program from "../measure/Program.ts"
+import { inTurns, medianOf } from "../measure/Turns.ts"
+import { atLeast, atMostMegabytes, megabytes, rate } from "../report/PerformanceTable.ts"
 import type { Measure } from "./Section.ts"
-import { inTurns, medianOf } from "./Turns.ts"
 
 const FULL = { agencies: 10_000, idle: 9_900, bets: 300_000, rounds: 3 }
 const QUICK = { agencies: 1000, idle: 900, bets: 50_000, rounds: 1 }
@@ -20,7 +27,7 @@ const SPARE_CONNECTIONS = 100
 /** Once the last agency waits, all are sent the standing within a second. */
 const SETTLE = "3 seconds"
 
-const HOLDER = join(import.meta.dirname, "plain", "holdAgencies.ts")
+const HOLDER = join(import.meta.dirname, "..", "plain", "holdAgencies.ts")
 
 /** Starts a server for a number of agencies that are connected at the same time. */
 const startFor = Effect.fnUntraced(function* (folder: string, agencies: number) {
