@@ -19,8 +19,8 @@ import { inTurns, medianOf } from "../measure/Turns.ts"
 import { atLeast, atMostMegabytes, megabytes, rate } from "../report/PerformanceTable.ts"
 import type { Measure } from "./Section.ts"
 
-const FULL = { agencies: 10_000, idle: 9_900, bets: 300_000, rounds: 3 }
-const QUICK = { agencies: 1000, idle: 900, bets: 50_000, rounds: 1 }
+const FULL = { held: [2500, 5000, 10_000], idle: 9_900, bets: 1_000_000, rounds: 3 }
+const QUICK = { held: [500, 1000], idle: 900, bets: 50_000, rounds: 1 }
 const UPLOADING = 5
 const SPARE_CONNECTIONS = 100
 
@@ -73,10 +73,15 @@ export const uploadBeside = Effect.fnUntraced(function* (idle: number, asked: Up
 }, Effect.scoped)
 
 export const connections: Measure = Effect.fnUntraced(function* ({ folder, isQuick, roundsOf }) {
-  const { agencies, bets, idle, rounds } = isQuick ? QUICK : FULL
-  const held = yield* inTurns(roundsOf(rounds), { held: hold(agencies) })
-  const peak = medianOf(held, (round) => round.held.peak)
-  const before = medianOf(held, (round) => round.held.before)
+  const { bets, held: counts, idle, rounds } = isQuick ? QUICK : FULL
+  const held = yield* inTurns(
+    roundsOf(rounds),
+    Object.fromEntries(counts.map((count) => [`${count}`, hold(count)] as const))
+  )
+  const peakOf = (count: number) => medianOf(held, (round) => round[count]!.peak)
+  const agencies = counts.at(-1)!
+  const peak = peakOf(agencies)
+  const before = medianOf(held, (round) => round[agencies]!.before)
   const asked = {
     ...{ agencies: UPLOADING, bets, dialect: "native" as const },
     books: yield* books(folder, UPLOADING, bets)
@@ -93,7 +98,7 @@ export const connections: Measure = Effect.fnUntraced(function* ({ folder, isQui
         what: `server's memory with ${agencies.toLocaleString("en")} connected agencies`,
         measured: `${megabytes(peak)} at most`,
         comparedWith: `without any: ${megabytes(before)}`,
-        ratio: medianOf(held, (round) => round.held.peak / round.held.before),
+        ratio: medianOf(held, (round) => round[agencies]!.peak / round[agencies]!.before),
         target: atMostMegabytes(peak, 500)
       },
       {
@@ -103,6 +108,14 @@ export const connections: Measure = Effect.fnUntraced(function* ({ folder, isQui
         ratio: besideAlone,
         target: atLeast(besideAlone, 0.9)
       }
-    ]
+    ],
+    chart: {
+      title: "Memory by connected agencies that wait for the draw",
+      kind: "line",
+      category: "connected agencies",
+      categories: [0, ...counts].map((count) => count.toLocaleString("en")),
+      value: "MB of memory, at most",
+      series: { server: [before, ...counts.map(peakOf)].map((bytes) => Math.round(bytes / 1e6)) }
+    }
   }
 })
