@@ -134,16 +134,15 @@ export class BookParser {
 
   private takeLines(bytes: Uint8Array): void {
     let start = this.inLongLine ? this.skipLongLine(bytes) : 0
-    for (;;) {
+    while (this.failure === undefined) {
       start = this.takeOrdinaryLines(bytes, start)
-      if (start === bytes.length || this.failure !== undefined) return
+      if (start === bytes.length) return
       const end = bytes.indexOf(Row.LF, start)
       if (end === -1) {
         this.carry(bytes.subarray(start))
         return
       }
       this.takeLine(bytes, start, end + 1)
-      if (this.failure !== undefined) return
       start = end + 1
     }
   }

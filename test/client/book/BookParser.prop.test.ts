@@ -67,7 +67,10 @@ it.effect.prop(
       const lines = [...good]
       lines.splice(before.count, 0, bad)
       const book = lines.map((line) => line + lineEnd).join("")
-      expect(parse(book, cuts).parser.failure).toMatchObject({ line: before.count + 1 })
+      const stopped = parse(book, cuts)
+      expect(stopped.parser.failure).toMatchObject({ line: before.count + 1 })
+      const taken = stopped.batches.flatMap((batch) => [...batch.rows()])
+      expect(taken).toEqual([...before.rows()].slice(0, taken.length))
       const { batches, parser } = parse(book, cuts, { skipBadLines: true })
       expect(parser.badLines).toBe(1)
       expect(Buffer.concat(parser.rejected).toString()).toBe(bad + lineEnd)
