@@ -113,13 +113,17 @@ layer(NodeServices.layer)("BookFile", (it) => {
     it.effect("stays in memory unless it is large", () =>
       Effect.gen(function* () {
         const large = Math.ceil(BookFile.MAX_KEPT_BYTES / (Buffer.byteLength(GOOD) + 1)) + 1
-        for (const [count, isKept] of [
-          [1, true],
-          [large, false]
+        // A batch takes far more memory than a row.
+        const manyBatches = Math.ceil(large / 8)
+        for (const [count, batchSize, isKept] of [
+          [1, 1, true],
+          [manyBatches, 1000, true],
+          [manyBatches, 1, false],
+          [large, 1000, false]
         ] as const) {
           const { file } = yield* bookOf(`${GOOD}\r\n`.repeat(count))
           touch(file)
-          const { book } = yield* BookFile.open(file, OPTIONS)
+          const { book } = yield* BookFile.open(file, { ...OPTIONS, batchSize })
           // The new file has the same size and modification time.
           const other = GOOD.replace("Ana", "Eva")
           writeFileSync(file, `${other}\r\n`.repeat(count))
