@@ -46,7 +46,7 @@ export class RepeatedBets extends BetBatchBuilder {
     this.addOrdinary(source, spans)
   }
 
-  override addOrdinary(source: Uint8Array, spans: FieldSpans): boolean {
+  override addOrdinary(source: Uint8Array, spans: FieldSpans): void {
     const start = spans[4]!
     const end = spans[5]!
     // A document keeps its leading zeros, so documents of different lengths differ.
@@ -57,7 +57,6 @@ export class RepeatedBets extends BetBatchBuilder {
     const hash = hashOf(names, source, spans[6]!, spans[7]!)
     this.put(document, number, hash)
     this.count++
-    return false
   }
 
   private put(document: number, number: number, hash: number): void {
