@@ -2,7 +2,7 @@
 
 export interface Chart {
   readonly title: string
-  /** Bars lie, so that their long labels have room; lines need several categories in order. */
+  /** Bars are horizontal, with room for long labels; lines need several categories in order. */
   readonly kind: "bar" | "line"
   /** What the categories are; undefined if they name themselves. */
   readonly category?: string

@@ -56,6 +56,7 @@ export class BetBatch {
   /**
    * Returns `header` bytes, which the caller writes, and the rows after them. A batch from a
    * builder has room for a header of up to `HEADER_ROOM` bytes, so its rows are not copied.
+   * Calls share this room: headers that are in use at the same time must be equal.
    */
   bytesAfter(header: number): Uint8Array {
     const { bytes } = this

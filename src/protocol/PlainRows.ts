@@ -41,7 +41,7 @@ export const decodePlainRows = (
 
 /**
  * Decodes bets of which each is ordinary and has a canonical number; otherwise returns undefined.
- * They are canonical rows but for the separators, which change in a copy of all of them.
+ * Except for the separators they are canonical rows, so one copy of all of them is enough.
  */
 const decodeOrdinaryRows = (bytes: Uint8Array, separators: Separators): BetBatch | undefined => {
   const { length } = bytes

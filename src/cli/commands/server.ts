@@ -81,8 +81,8 @@ export const settings = {
 }
 
 /**
- * How much more memory V8 lets be allocated before it collects garbage again, as a percentage of
- * what was in use after the last time. Its own rule is 8 MiB for a heap as small as the server's,
+ * How far V8 lets the heap grow before it collects garbage again, as a percentage of what was in
+ * use after the last collection. By default that is 8 MiB for a heap as small as the server's,
  * whose garbage is buffers of bets: marking it that often takes 5 % more of the server's time.
  * Higher values save little more, and take more memory.
  *

@@ -1,4 +1,4 @@
-/** Starts no costly optimizations for a book that is sent before they pay. */
+/** Skips costly optimizations for a book that is sent before they pay off. */
 import { setFlagsFromString } from "node:v8"
 import { ByteSize, Effect, FileSystem } from "effect"
 

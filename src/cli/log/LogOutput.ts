@@ -132,7 +132,7 @@ export class LogOutput {
   }
 
   private flushAtExit(): void {
-    // Usually all there is to do. The clock would be loaded now, in a millisecond.
+    // Usually this writes everything. Otherwise the clock is loaded, which takes a millisecond.
     if (this.flush() !== "full") return
     const start = performance.now()
     let taken = start

@@ -16,7 +16,7 @@ const scripts = new Map<string, Script>()
 const DEFAULT_FLAGS = ["--turbofan", "--heap-growing-percent=0"]
 
 const keep = (): void => {
-  // Compiled code fits the flags with which it is recorded: those of a start.
+  // V8 accepts compiled code only with the flags under which it was recorded.
   for (const flag of DEFAULT_FLAGS) setFlagsFromString(flag)
   for (const [name, script] of scripts) {
     const file = compiledFile(join(folder, name))

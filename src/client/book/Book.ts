@@ -143,7 +143,7 @@ export const verify = (book: Book) => Stream.runDrain(whole(book))
 
 /**
  * Streams the book without its first `bets` bets, and compares its count before the last batch.
- * Other bets than those that were checked are only found with `verify`.
+ * If the count is the same, only `verify` finds that the bets differ from the checked ones.
  */
 export const from = (book: Book, bets: number): Reading<PositionedBatch, BookFailure> =>
   Stream.suspend(() => counted(book)).pipe(

@@ -162,7 +162,7 @@ const decodeRequest = (message: Uint8Array): Result.Result<EncodedRequest, BadMe
   return decodeJson(json)
 }
 
-/** Sets the length of a message that is complete but for it. */
+/** Sets the length of an otherwise complete message. */
 const withLength = (message: Uint8Array): Result.Result<Uint8Array, BadMessage> => {
   const length = message.length - LENGTH_BYTES
   if (length > MAX_JSON_BYTES) {

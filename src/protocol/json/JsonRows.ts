@@ -61,7 +61,7 @@ class BetListReader {
 
   constructor(json: Uint8Array, start: number) {
     this.json = json
-    // A bet is only longer as a row if it needs quotes: 3 of its at least 22 bytes.
+    // Only a bet that needs quotes is longer as a row: by at most 3 bytes, of at least 22.
     this.rows = memoryFor(json.length + (json.length >> 2))
     this.at = start + 1
   }
