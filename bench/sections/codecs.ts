@@ -26,7 +26,7 @@ import type { Measure } from "./Section.ts"
 
 const BATCH = 1000
 const PACKET_BETS = 180
-/** A processor learns the branches of a short book and reads it a quarter faster than a real one. */
+/** A processor learns the branches of a short book: it is a quarter faster than with a real one. */
 const LONG_BOOK_BETS = 200_000
 const AGENCY = 1
 const FULL = { rounds: 9, millis: 200, bets: 500_000 }

@@ -1,4 +1,4 @@
-/** A book in a file. The whole file is checked before any bet is sent. A large one is read again. */
+/** A book in a file. All of it is checked before any bet is sent; a large one is read again. */
 import { createHash } from "node:crypto"
 import { Effect, FileSystem, Stream } from "effect"
 import type { BetBatch } from "../../domain/BetBatch.ts"
