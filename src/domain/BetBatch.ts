@@ -9,6 +9,7 @@ import * as Row from "./BetRow.ts"
 
 const text = new TextDecoder("utf-8", { ignoreBOM: true })
 const NOTHING = new Uint8Array(0)
+const NO_VIEW = new DataView(NOTHING.buffer)
 
 /** Bets of one agency, in book order. Equal rows are different bets. */
 export class BetBatch {
@@ -137,7 +138,7 @@ export class BetBatchBuilder {
   private view: DataView
   /** The last source of bets, which is usually that of the next bet too. */
   private source: Uint8Array = NOTHING
-  private sourceView: DataView = new DataView(NOTHING.buffer)
+  private sourceView: DataView = NO_VIEW
   private readonly spans = Row.makeFieldSpans()
 
   constructor(capacityBytes = 4096) {
@@ -228,6 +229,7 @@ export class BetBatchBuilder {
     this.count = 0
     // A builder may outlive a source of several megabytes.
     this.source = NOTHING
+    this.sourceView = NO_VIEW
     if (this.buffer.length > MAX_KEPT_BYTES) this.use(new Uint8Array(MAX_KEPT_BYTES))
   }
 
