@@ -12,10 +12,10 @@ import { Effect } from "effect"
 import build from "../test/support/processes/buildCommand.ts"
 import { COMMAND } from "../test/support/processes/lotteryCommand.ts"
 import { temporaryFolder } from "../test/support/TemporaryFolder.ts"
-import { books } from "./Lottery.ts"
-import * as Machine from "./Machine.ts"
-import * as Program from "./Program.ts"
-import { inTurns, medianOf } from "./Turns.ts"
+import { books } from "./measure/Lottery.ts"
+import * as Machine from "./measure/Machine.ts"
+import * as Program from "./measure/Program.ts"
+import { inTurns, medianOf } from "./measure/Turns.ts"
 
 const ROUNDS = Number(process.argv[2] ?? 5)
 const LENGTHS = [100_000, 1_000_000, 5_000_000]

@@ -13,8 +13,8 @@ import { Effect } from "effect"
 import { runLottery } from "../test/support/processes/lotteryCommand.ts"
 import { startServer } from "../test/support/processes/lotteryParties.ts"
 import { temporaryFolder } from "../test/support/TemporaryFolder.ts"
-import { cpuSeconds, median, residentMib } from "./ProcessFigures.ts"
-import * as Program from "./Program.ts"
+import { cpuSeconds, median, residentMib } from "./measure/ProcessFigures.ts"
+import * as Program from "./measure/Program.ts"
 
 const SECONDS = Number(process.argv[2] ?? 15)
 const ONLY = process.argv[3] ?? ""

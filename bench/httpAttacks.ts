@@ -13,7 +13,7 @@ import { request } from "../test/support/peers/rawHttp.ts"
 import { startLottery } from "../test/support/processes/lotteryCommand.ts"
 import { clientArgs, generate, startServer } from "../test/support/processes/lotteryParties.ts"
 import { temporaryFolder } from "../test/support/TemporaryFolder.ts"
-import { cpuSeconds, median, residentMib } from "./ProcessFigures.ts"
+import { cpuSeconds, median, residentMib } from "./measure/ProcessFigures.ts"
 
 const BETS = Number(process.argv[2] ?? 300_000)
 const RUNS = Number(process.argv[3] ?? 3)

@@ -9,7 +9,7 @@ import * as Net from "node:net"
 import { Effect } from "effect"
 import { startServer } from "../test/support/processes/lotteryParties.ts"
 import { temporaryFolder } from "../test/support/TemporaryFolder.ts"
-import { residentMib } from "./ProcessFigures.ts"
+import { residentMib } from "./measure/ProcessFigures.ts"
 
 const CONNECTIONS = Number(process.argv[2] ?? 9000)
 const ADDRESSES = 20

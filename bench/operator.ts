@@ -12,11 +12,11 @@ import { Effect, Result } from "effect"
 import * as ControlClient from "../src/server/operator/control/ControlClient.ts"
 import { COMMAND } from "../test/support/processes/lotteryCommand.ts"
 import { temporaryFolder } from "../test/support/TemporaryFolder.ts"
-import { books, startClient, startServer } from "./Lottery.ts"
-import { median } from "./ProcessFigures.ts"
-import * as Program from "./Program.ts"
-import { nodeSeconds } from "./startUp.ts"
-import { report } from "./Turns.ts"
+import { books, startClient, startServer } from "./measure/Lottery.ts"
+import { median } from "./measure/ProcessFigures.ts"
+import * as Program from "./measure/Program.ts"
+import { report } from "./measure/Turns.ts"
+import { nodeSeconds } from "./sections/startUp.ts"
 
 const BETS = Number(process.argv[2] ?? 4_000_000)
 const ROUNDS = Number(process.argv[3] ?? 10)

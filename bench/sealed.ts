@@ -14,12 +14,12 @@ import * as StoreUrl from "../src/server/store/StoreUrl.ts"
 import build from "../test/support/processes/buildCommand.ts"
 import type { PostgresCluster } from "../test/support/stores/PostgresCluster.ts"
 import { temporaryFolder } from "../test/support/TemporaryFolder.ts"
-import { startPostgres } from "./Cluster.ts"
-import * as Lottery from "./Lottery.ts"
-import * as Machine from "./Machine.ts"
-import * as PerformanceTable from "./PerformanceTable.ts"
-import * as Program from "./Program.ts"
-import { inTurns, medianOf } from "./Turns.ts"
+import { startPostgres } from "./measure/Cluster.ts"
+import * as Lottery from "./measure/Lottery.ts"
+import * as Machine from "./measure/Machine.ts"
+import * as Program from "./measure/Program.ts"
+import { inTurns, medianOf } from "./measure/Turns.ts"
+import * as PerformanceTable from "./report/PerformanceTable.ts"
 
 const ROUNDS = Number(process.argv[2] ?? 7)
 const BETS = Number(process.argv[3] ?? 200_000)

@@ -11,7 +11,7 @@ import { type Running, startLottery } from "../test/support/processes/lotteryCom
 import { clientArgs, generate, startServer } from "../test/support/processes/lotteryParties.ts"
 import { freshSchema, query, startClusterWith } from "../test/support/stores/PostgresCluster.ts"
 import { temporaryFolder } from "../test/support/TemporaryFolder.ts"
-import { cpuSeconds, median } from "./ProcessFigures.ts"
+import { cpuSeconds, median } from "./measure/ProcessFigures.ts"
 
 const SERVERS = [1, 2, 4]
 const AGENCIES = 8

@@ -9,7 +9,6 @@ import { Effect, Scope } from "effect"
 import type { SqlError } from "effect/sql/SqlError"
 import { COMMAND } from "../test/support/processes/lotteryCommand.ts"
 import { temporaryFolder } from "../test/support/TemporaryFolder.ts"
-import { hold } from "./connections.ts"
 import {
   books,
   freshStore,
@@ -18,11 +17,12 @@ import {
   type Server,
   startServer,
   upload
-} from "./Lottery.ts"
-import { shown } from "./PerformanceTable.ts"
-import type { ProgramFailed } from "./Program.ts"
-import { fiveClients, generated, nodeSeconds, WARMERS } from "./startUp.ts"
-import { inTurns, medianOf } from "./Turns.ts"
+} from "./measure/Lottery.ts"
+import type { ProgramFailed } from "./measure/Program.ts"
+import { inTurns, medianOf } from "./measure/Turns.ts"
+import { shown } from "./report/PerformanceTable.ts"
+import { hold } from "./sections/connections.ts"
+import { fiveClients, generated, nodeSeconds, WARMERS } from "./sections/startUp.ts"
 
 const [, , other, roundsText = "5", only = ""] = process.argv
 if (other === undefined) throw new Error("expected the path of the other build's dist/lottery.cjs")

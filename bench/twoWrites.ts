@@ -16,9 +16,9 @@ import { chunkOf } from "../test/support/peers/messages.ts"
 import build from "../test/support/processes/buildCommand.ts"
 import { EXPECTED } from "../test/support/realBooks.ts"
 import { temporaryFolder } from "../test/support/TemporaryFolder.ts"
-import { freshStore, startServer } from "./Lottery.ts"
-import { shown } from "./PerformanceTable.ts"
-import { generated } from "./startUp.ts"
+import { freshStore, startServer } from "./measure/Lottery.ts"
+import { shown } from "./report/PerformanceTable.ts"
+import { generated } from "./sections/startUp.ts"
 
 const HEADER_BYTES = 4
 

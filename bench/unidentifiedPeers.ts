@@ -19,7 +19,7 @@ import {
   startServer
 } from "../test/support/processes/lotteryParties.ts"
 import { temporaryFolder } from "../test/support/TemporaryFolder.ts"
-import { median, residentMib } from "./ProcessFigures.ts"
+import { median, residentMib } from "./measure/ProcessFigures.ts"
 
 const AGENCIES = 4
 const BETS = Number(process.argv[2] ?? 300_000)

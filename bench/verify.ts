@@ -15,11 +15,11 @@ import { COMMAND } from "../test/support/processes/lotteryCommand.ts"
 import { operator, vectorBytes } from "../test/support/SealVectors.ts"
 import * as Sealed from "../test/support/sealed/SealedDraw.ts"
 import { temporaryFolder } from "../test/support/TemporaryFolder.ts"
-import { books } from "./Lottery.ts"
-import * as Machine from "./Machine.ts"
-import * as PerformanceTable from "./PerformanceTable.ts"
-import * as Program from "./Program.ts"
-import { inTurns, medianOf } from "./Turns.ts"
+import { books } from "./measure/Lottery.ts"
+import * as Machine from "./measure/Machine.ts"
+import * as Program from "./measure/Program.ts"
+import { inTurns, medianOf } from "./measure/Turns.ts"
+import * as PerformanceTable from "./report/PerformanceTable.ts"
 
 const ROUNDS = Number(process.argv[2] ?? 7)
 const BETS = Number(process.argv[3] ?? 2_000_000)

@@ -9,8 +9,8 @@ import * as Net from "node:net"
 import { Effect, Schedule, type Scope } from "effect"
 import { chromium } from "playwright-core"
 import { temporaryFolder } from "../test/support/TemporaryFolder.ts"
-import { books, freshStore, type Server, startServer, upload } from "./Lottery.ts"
-import { inTurns, medianOf } from "./Turns.ts"
+import { books, freshStore, type Server, startServer, upload } from "./measure/Lottery.ts"
+import { inTurns, medianOf } from "./measure/Turns.ts"
 
 const BETS = Number(process.argv[2] ?? 1_000_000)
 const ROUNDS = Number(process.argv[3] ?? 7)

@@ -126,7 +126,7 @@ export const BetBatchSchema = Schema.declare(
 /** The largest header for which `BetBatch.bytesAfter` copies nothing. */
 export const HEADER_ROOM = 16
 
-const WORD_BYTES = 8
+const WORD_BYTES = 4
 
 /** Collects bets into a batch. */
 export class BetBatchBuilder {
@@ -168,11 +168,8 @@ export class BetBatchBuilder {
     return undefined
   }
 
-  /**
-   * Adds the bet that `ordinaryBetEnd` accepted and marked in `source`, without more checks.
-   * Returns whether it drops leading zeros of the number.
-   */
-  addOrdinary(source: Uint8Array, spans: Row.FieldSpans): boolean {
+  /** Adds the bet that `ordinaryBetEnd` accepted and marked in `source`, without more checks. */
+  addOrdinary(source: Uint8Array, spans: Row.FieldSpans): void {
     const start = spans[0]!
     const number = spans[8]!
     const row = this.byteLength
@@ -184,14 +181,13 @@ export class BetBatchBuilder {
       }
     }
     const zeros = numberStart(source, number, spans[9]!) - number
-    if (zeros === 0) return false
+    if (zeros === 0) return
     buffer.copyWithin(row + number - start, row + number - start + zeros, this.byteLength)
     this.byteLength -= zeros
-    return true
   }
 
-  /** Adds the canonical row in `[start, end)`, which lacks its LF, without checks. */
-  addRow(source: Uint8Array, start: number, end: number): void {
+  /** Copies the row in `[start, end)`, which lacks its LF. */
+  private addRow(source: Uint8Array, start: number, end: number): void {
     this.reserve(end - start + 1)
     if (source !== this.source) {
       this.source = source
@@ -203,9 +199,9 @@ export class BetBatchBuilder {
     // least 18 bytes.
     const last = end - WORD_BYTES
     for (let at = start; at < last; at += WORD_BYTES) {
-      view.setBigInt64(at + moved, sourceView.getBigInt64(at))
+      view.setInt32(at + moved, sourceView.getInt32(at))
     }
-    view.setBigInt64(last + moved, sourceView.getBigInt64(last))
+    view.setInt32(last + moved, sourceView.getInt32(last))
     this.buffer[end + moved] = Row.LF
     this.byteLength = end + moved + 1
     this.count++

@@ -52,8 +52,6 @@ export interface BookOptions {
   /** Maximum bytes per batch, in canonical form. A larger single bet is a bad line. */
   readonly maxBatchBytes: number
   readonly check?: DialectCheck | undefined
-  /** Whether the book was `BookParser.isPlain` when it was checked; it is not checked again. */
-  readonly isPlain?: boolean
   /** Whether bad lines are skipped; otherwise parsing stops at the first one. */
   readonly skipBadLines: boolean
   /** How many skipped lines `BookParser.shownBadLines` gets at most; the default is 20. */
@@ -75,8 +73,6 @@ export class BookParser {
   /** The first bad line that is not skipped. Parsing stops there. */
   failure: BadLine | undefined
   unended: UnendedLine | undefined
-  /** Whether each line so far is an unquoted canonical row, apart from a CR before its LF. */
-  isPlain = true
   /** The number of the current line, counted from 1. */
   line = 1
 
@@ -180,21 +176,18 @@ export class BookParser {
   /** Adds the ordinary lines from `start` on. Returns the start of the first line that is not. */
   private takeOrdinaryLines(bytes: Uint8Array, start: number): number {
     if (this.emptyLine !== undefined) return start
-    const { batchSize, isPlain = false, maxBatchBytes } = this.options
+    const { batchSize, maxBatchBytes } = this.options
     const { builder, spans, year } = this
     const { length } = bytes
     let next = start
     while (next < length) {
-      const rowEnd = isPlain
-        ? plainRowEnd(bytes, next)
-        : ordinaryBetEnd(bytes, next, length, Row.COMMA, spans, year)
+      const rowEnd = ordinaryBetEnd(bytes, next, length, Row.COMMA, spans, year)
       if (rowEnd === -1) break
       const end = bytes[rowEnd] === Row.CR ? rowEnd + 1 : rowEnd
       const atMost = rowEnd - next + 1
       if (bytes[end] !== Row.LF || atMost > maxBatchBytes) break
       if (builder.byteLength + atMost > maxBatchBytes) this.flush()
-      if (isPlain) builder.addRow(bytes, next, rowEnd)
-      else if (builder.addOrdinary(bytes, spans)) this.isPlain = false
+      builder.addOrdinary(bytes, spans)
       if (builder.count >= batchSize) this.flush()
       this.line++
       next = end + 1
@@ -209,7 +202,6 @@ export class BookParser {
     if (end > start && bytes[end - 1] === Row.CR) end--
     this.refuseEmptyLine()
     if (this.failure !== undefined) return
-    this.isPlain = false
     const first = this.line === 1 && hasBom(bytes, start, end) ? start + BOM.length : start
     if (first === end) {
       if (next > end) this.emptyLine = bytes.slice(start, next)
@@ -296,19 +288,6 @@ const MAY_BE_CUT_OFF = "it has no line ending: the book may be truncated here an
 
 const wrongFieldCount = (count: number): BetProblem =>
   lineProblem(`expected ${Row.FIELD_COUNT} fields separated by commas, got ${count}`)
-
-/** The shortest row, `a,b,1,1900-01-01,0`, without its LF. */
-const MIN_ROW_BYTES = 18
-
-/** Returns the end of the plain row at `start`, before CR or LF; -1 if `bytes` do not have it. */
-const plainRowEnd = (bytes: Uint8Array, start: number): number => {
-  const { length } = bytes
-  // A loop takes half as long as a call of `indexOf`.
-  let end = start + MIN_ROW_BYTES
-  while (end < length && bytes[end] !== Row.LF) end++
-  if (end >= length) return -1
-  return bytes[end - 1] === Row.CR ? end - 1 : end
-}
 
 /** Returns the start of the second line, or the end of the bytes. */
 const nextLine = (bytes: Uint8Array): number => {

@@ -55,48 +55,6 @@ it.effect.prop(
     })
 )
 
-/** Rows that are certainly ordinary: their names are in ASCII, and need no quotes. */
-const ORDINARY = /^(?! )[^"\\;\P{ASCII}]+?,(?! )[^"\\;\P{ASCII}]+?,\d+,[\d-]+,\d+$/u
-const NumberText = Schema.Literals(["0", "7", "7574", "00", "0042"])
-
-it.effect.prop(
-  "a plain book has the same bets without a check, and no other book is plain",
-  [Schema.Array(Schema.Tuple([BetBatchSchema, NumberText])), LineEnd, Cuts],
-  ([parts, lineEnd, cuts]) =>
-    Effect.sync(() => {
-      const lines = parts.flatMap(([bets, number]) => [
-        ...[...bets.rows()].filter((row) => ORDINARY.test(row)),
-        `Ana,Paz,1,1999-03-17,${number}`
-      ])
-      const book = lines.map((line) => line + lineEnd).join("")
-      const { batches, parser } = parse(book, cuts)
-      expect(parser.isPlain).toBe(parts.every(([, number]) => !/^0./.test(number)))
-      if (!parser.isPlain) return
-      const again = parse(book, cuts, { isPlain: true })
-      expect(again.parser.failure).toBeUndefined()
-      expect(again.batches.map(({ bytes }) => bytes)).toEqual(batches.map(({ bytes }) => bytes))
-    })
-)
-
-it.effect("a book with another line is not plain", () =>
-  Effect.sync(() => {
-    const line = "Ana,Paz,1,1999-03-17,7"
-    for (const end of ["\n", "\r\n"]) {
-      expect(parse(`${line}${end}${line}\n`, []).parser.isPlain).toBe(true)
-      for (const other of [
-        `\ufeff${line}${end}`,
-        `${line}${end}${line}`,
-        `${line}${end}${end}`,
-        `"Ana",Paz,1,1999-03-17,7${end}`,
-        `"A,a",Paz,1,1999-03-17,7${end}`
-      ]) {
-        expect(parse(other, []).parser.isPlain, other).toBe(false)
-      }
-      expect(parse(`bad${end}${line}${end}`, [], { skipBadLines: true }).parser.isPlain).toBe(false)
-    }
-  })
-)
-
 const BadLineText = Schema.Literals(["", "bad", "a,b,c,d", '"open', "x".repeat(1025), ",,,,"])
 
 it.effect.prop(

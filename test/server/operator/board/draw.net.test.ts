@@ -15,7 +15,7 @@ import { temporaryFolder } from "../../../support/TemporaryFolder.ts"
 
 const BETS = 3000
 /** With batches of one bet, its upload is still at work while the test looks. */
-const SLOW_BETS = 40_000
+const SLOW_BETS = 200_000
 const [NATIVE, JSON_AGENCY, BINARY, KILLED, STRAGGLER] = [1, 2, 3, 4, 5] as const
 const MARKUP = "<img src=x onerror=alert(1)>"
 

@@ -4,9 +4,9 @@ import { readFileSync } from "node:fs"
 import { availableParallelism, cpus, loadavg, release, totalmem, type } from "node:os"
 import { join } from "node:path"
 import { Effect } from "effect"
-import { hasInitdb, startCluster } from "../test/support/stores/PostgresCluster.ts"
+import { hasInitdb, startCluster } from "../../test/support/stores/PostgresCluster.ts"
 
-const PACKAGE = join(import.meta.dirname, "..", "package.json")
+const PACKAGE = join(import.meta.dirname, "..", "..", "package.json")
 
 export const isInstalled = (program: string): boolean =>
   spawnSync(program, ["--version"], { stdio: "ignore" }).status === 0

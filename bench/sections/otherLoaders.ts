@@ -6,13 +6,13 @@ import { appendFileSync, readFileSync, statSync } from "node:fs"
 import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { Effect } from "effect"
-import { type PostgresCluster, query } from "../test/support/stores/PostgresCluster.ts"
-import { temporaryFolder } from "../test/support/TemporaryFolder.ts"
-import { freshPostgres } from "./Cluster.ts"
-import { startServer } from "./Lottery.ts"
-import * as Program from "./Program.ts"
+import { type PostgresCluster, query } from "../../test/support/stores/PostgresCluster.ts"
+import { temporaryFolder } from "../../test/support/TemporaryFolder.ts"
+import { freshPostgres } from "../measure/Cluster.ts"
+import { startServer } from "../measure/Lottery.ts"
+import * as Program from "../measure/Program.ts"
 
-const PLAIN = join(import.meta.dirname, "plain")
+const PLAIN = join(import.meta.dirname, "..", "plain")
 
 const node = (folder: string, script: string, ...args: ReadonlyArray<string>): Program.Command => ({
   command: process.execPath,

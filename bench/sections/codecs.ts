@@ -5,24 +5,24 @@
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { Effect, Result, Schema } from "effect"
-import { BookParser } from "../src/client/book/BookParser.ts"
-import { BetBatch } from "../src/domain/BetBatch.ts"
-import { batchFromRows } from "../src/domain/CanonicalRows.ts"
-import * as ByteReader from "../src/protocol/ByteReader.ts"
-import { reading as readerOf } from "../src/protocol/BytesCodec.ts"
-import * as Packets from "../src/protocol/binary/BinaryPackets.ts"
-import * as Json from "../src/protocol/json/JsonMessages.ts"
-import * as Frames from "../src/protocol/native/NativeFrames.ts"
-import * as Native from "../src/protocol/native/NativeMessages.ts"
-import { BetStore } from "../src/server/store/BetStore.ts"
-import * as CsvRow from "../src/server/store/csv/CsvRow.ts"
-import * as StoreUrl from "../src/server/store/StoreUrl.ts"
-import { temporaryFolder } from "../test/support/TemporaryFolder.ts"
-import { books, STORE_NAMES } from "./Lottery.ts"
-import type { Line } from "./PerformanceTable.ts"
-import { shown } from "./PerformanceTable.ts"
+import { BookParser } from "../../src/client/book/BookParser.ts"
+import { BetBatch } from "../../src/domain/BetBatch.ts"
+import { batchFromRows } from "../../src/domain/CanonicalRows.ts"
+import * as ByteReader from "../../src/protocol/ByteReader.ts"
+import { reading as readerOf } from "../../src/protocol/BytesCodec.ts"
+import * as Packets from "../../src/protocol/binary/BinaryPackets.ts"
+import * as Json from "../../src/protocol/json/JsonMessages.ts"
+import * as Frames from "../../src/protocol/native/NativeFrames.ts"
+import * as Native from "../../src/protocol/native/NativeMessages.ts"
+import { BetStore } from "../../src/server/store/BetStore.ts"
+import * as CsvRow from "../../src/server/store/csv/CsvRow.ts"
+import * as StoreUrl from "../../src/server/store/StoreUrl.ts"
+import { temporaryFolder } from "../../test/support/TemporaryFolder.ts"
+import { books, STORE_NAMES } from "../measure/Lottery.ts"
+import { inTurns, medianOf } from "../measure/Turns.ts"
+import type { Line } from "../report/PerformanceTable.ts"
+import { shown } from "../report/PerformanceTable.ts"
 import type { Measure } from "./Section.ts"
-import { inTurns, medianOf } from "./Turns.ts"
 
 const BATCH = 1000
 const PACKET_BETS = 180
@@ -79,12 +79,12 @@ const stepsOf = (longBook: Uint8Array, batch: BetBatch, small: BetBatch) => {
   const chunkBytes = unwrap(Json.encodeJsonRequest(chunk))
   const packet = new Packets.BinaryPacket({ agency: AGENCY, batch: small, last: false })
   const packetBytes = unwrap(Packets.encodeBinaryPacket(packet))
-  const parse = (isPlain: boolean) => () => {
+  const parse = () => {
     const limits = { batchSize: BATCH, maxBatchBytes: 1024 * 1024 }
-    const options = { ...limits, name: "book", skipBadLines: false, today, isPlain }
+    const options = { ...limits, name: "book", skipBadLines: false, today }
     let bytes = 0
     const parser = new BookParser(options, (bets) => {
-      bytes += isPlain ? bets.build().byteLength : bets.byteLength
+      bytes += bets.byteLength
       bets.clear()
     })
     for (let at = 0; at < longBook.length; at += PIECE_BYTES) {
@@ -99,8 +99,7 @@ const stepsOf = (longBook: Uint8Array, batch: BetBatch, small: BetBatch) => {
   const fileRows = new Uint8Array(CsvRow.sizeOf(rows))
   return [
     ["looking at every byte", BATCH, everyByte(batch.bytes)],
-    ["a long book's lines, checked", LONG_BOOK_BETS, parse(false)],
-    ["a long book's lines, read again", LONG_BOOK_BETS, parse(true)],
+    ["a long book's lines", LONG_BOOK_BETS, parse],
     ["batch check", BATCH, () => unwrap(batchFromRows(batch.bytes, batch.count))],
     ["native frame, encode", BATCH, () => unwrap(Frames.encodeNativeRequest(frame))],
     ["native frame, decode", BATCH, reading(frameBytes, Frames.readNativeRequest)],

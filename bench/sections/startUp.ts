@@ -3,9 +3,9 @@ import { spawnSync } from "node:child_process"
 import { mkdirSync } from "node:fs"
 import { join } from "node:path"
 import { Effect } from "effect"
-import { COMMAND } from "../test/support/processes/lotteryCommand.ts"
-import { areAtHand, EXPECTED, unpack } from "../test/support/realBooks.ts"
-import { temporaryFolder } from "../test/support/TemporaryFolder.ts"
+import { COMMAND } from "../../test/support/processes/lotteryCommand.ts"
+import { areAtHand, EXPECTED, unpack } from "../../test/support/realBooks.ts"
+import { temporaryFolder } from "../../test/support/TemporaryFolder.ts"
 import {
   awaitClients,
   freshStore,
@@ -15,11 +15,11 @@ import {
   startLottery,
   startServer,
   untilServerEnds
-} from "./Lottery.ts"
-import { atMost, type Line, shown } from "./PerformanceTable.ts"
-import * as Program from "./Program.ts"
+} from "../measure/Lottery.ts"
+import * as Program from "../measure/Program.ts"
+import { inTurns, medianOf } from "../measure/Turns.ts"
+import { atMost, type Line, shown } from "../report/PerformanceTable.ts"
 import type { Measure } from "./Section.ts"
-import { inTurns, medianOf } from "./Turns.ts"
 
 const FULL = { starts: 21, rounds: 7 }
 const QUICK = { starts: 5, rounds: 2 }

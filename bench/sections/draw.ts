@@ -3,9 +3,9 @@
  * server's memory from the first bet to the last answer.
  */
 import { Effect } from "effect"
-import type { PostgresCluster } from "../test/support/stores/PostgresCluster.ts"
-import { temporaryFolder } from "../test/support/TemporaryFolder.ts"
-import { startPostgres } from "./Cluster.ts"
+import type { PostgresCluster } from "../../test/support/stores/PostgresCluster.ts"
+import { temporaryFolder } from "../../test/support/TemporaryFolder.ts"
+import { startPostgres } from "../measure/Cluster.ts"
 import {
   books,
   freshStore,
@@ -14,10 +14,17 @@ import {
   type StoreKind,
   startServer,
   upload
-} from "./Lottery.ts"
-import { atMost, atMostMegabytes, type Line, megabytes, rate, shown } from "./PerformanceTable.ts"
+} from "../measure/Lottery.ts"
+import { inTurns, medianOf } from "../measure/Turns.ts"
+import {
+  atMost,
+  atMostMegabytes,
+  type Line,
+  megabytes,
+  rate,
+  shown
+} from "../report/PerformanceTable.ts"
 import type { Measure } from "./Section.ts"
-import { inTurns, medianOf } from "./Turns.ts"
 
 const AGENCIES = 5
 /** Bets per book; fewer for PostgreSQL, which is slower. */

@@ -3,8 +3,7 @@
  * in all dialects into CSV. The other stores have only 1,000 bets per batch, compared with CSV.
  */
 import { Effect } from "effect"
-import type { Chart } from "./Chart.ts"
-import { startPostgres } from "./Cluster.ts"
+import { startPostgres } from "../measure/Cluster.ts"
 import {
   books,
   DIALECT_NAMES,
@@ -15,10 +14,11 @@ import {
   STORE_NAMES,
   STORES,
   type StoreKind
-} from "./Lottery.ts"
-import { atLeast, type Line, megabytes, rate, shown } from "./PerformanceTable.ts"
+} from "../measure/Lottery.ts"
+import { inTurns, medianOf } from "../measure/Turns.ts"
+import type { Chart } from "../report/Chart.ts"
+import { atLeast, type Line, megabytes, rate, shown } from "../report/PerformanceTable.ts"
 import type { Measure } from "./Section.ts"
-import { inTurns, medianOf } from "./Turns.ts"
 
 const AGENCIES = 5
 const USUAL = 1000

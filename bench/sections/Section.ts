@@ -1,9 +1,9 @@
 /** A section of the measurements, which can be run alone. */
 import type { Effect, Scope } from "effect"
 import type { SqlError } from "effect/sql/SqlError"
-import type { ClusterFailed } from "../test/support/stores/PostgresCluster.ts"
-import type { Section } from "./PerformanceTable.ts"
-import type { ProgramFailed } from "./Program.ts"
+import type { ClusterFailed } from "../../test/support/stores/PostgresCluster.ts"
+import type { ProgramFailed } from "../measure/Program.ts"
+import type { Section } from "../report/PerformanceTable.ts"
 
 export interface Options {
   /** For files that several rounds share; removed at the end. */

@@ -5,7 +5,7 @@ import {
   hasInitdb,
   type PostgresCluster,
   startClusterWith
-} from "../test/support/stores/PostgresCluster.ts"
+} from "../../test/support/stores/PostgresCluster.ts"
 
 /** Checkpoints run between measurements, not on a timer. */
 const SETTINGS = { shared_buffers: "512MB", max_wal_size: "8GB", checkpoint_timeout: "1h" }

@@ -4,23 +4,30 @@
  */
 import { join } from "node:path"
 import { Effect } from "effect"
-import { temporaryFolder } from "../test/support/TemporaryFolder.ts"
-import { books, freshStore, type Server, startServer, type Upload, upload } from "./Lottery.ts"
-import { atLeast, atMostMegabytes, megabytes, rate } from "./PerformanceTable.ts"
-import { peakBytes, residentBytes } from "./ProcessFigures.ts"
-import * as Program from "./Program.ts"
+import { temporaryFolder } from "../../test/support/TemporaryFolder.ts"
+import {
+  books,
+  freshStore,
+  type Server,
+  startServer,
+  type Upload,
+  upload
+} from "../measure/Lottery.ts"
+import { peakBytes, residentBytes } from "../measure/ProcessFigures.ts"
+import * as Program from "../measure/Program.ts"
+import { inTurns, medianOf } from "../measure/Turns.ts"
+import { atLeast, atMostMegabytes, megabytes, rate } from "../report/PerformanceTable.ts"
 import type { Measure } from "./Section.ts"
-import { inTurns, medianOf } from "./Turns.ts"
 
-const FULL = { agencies: 10_000, idle: 9_900, bets: 300_000, rounds: 3 }
-const QUICK = { agencies: 1000, idle: 900, bets: 50_000, rounds: 1 }
+const FULL = { held: [2500, 5000, 10_000], idle: 9_900, bets: 1_000_000, rounds: 3 }
+const QUICK = { held: [500, 1000], idle: 900, bets: 50_000, rounds: 1 }
 const UPLOADING = 5
 const SPARE_CONNECTIONS = 100
 
 /** Once the last agency waits, all are sent the standing within a second. */
 const SETTLE = "3 seconds"
 
-const HOLDER = join(import.meta.dirname, "plain", "holdAgencies.ts")
+const HOLDER = join(import.meta.dirname, "..", "plain", "holdAgencies.ts")
 
 /** Starts a server for a number of agencies that are connected at the same time. */
 const startFor = Effect.fnUntraced(function* (folder: string, agencies: number) {
@@ -66,10 +73,15 @@ export const uploadBeside = Effect.fnUntraced(function* (idle: number, asked: Up
 }, Effect.scoped)
 
 export const connections: Measure = Effect.fnUntraced(function* ({ folder, isQuick, roundsOf }) {
-  const { agencies, bets, idle, rounds } = isQuick ? QUICK : FULL
-  const held = yield* inTurns(roundsOf(rounds), { held: hold(agencies) })
-  const peak = medianOf(held, (round) => round.held.peak)
-  const before = medianOf(held, (round) => round.held.before)
+  const { bets, held: counts, idle, rounds } = isQuick ? QUICK : FULL
+  const held = yield* inTurns(
+    roundsOf(rounds),
+    Object.fromEntries(counts.map((count) => [`${count}`, hold(count)] as const))
+  )
+  const peakOf = (count: number) => medianOf(held, (round) => round[count]!.peak)
+  const agencies = counts.at(-1)!
+  const peak = peakOf(agencies)
+  const before = medianOf(held, (round) => round[agencies]!.before)
   const asked = {
     ...{ agencies: UPLOADING, bets, dialect: "native" as const },
     books: yield* books(folder, UPLOADING, bets)
@@ -86,7 +98,7 @@ export const connections: Measure = Effect.fnUntraced(function* ({ folder, isQui
         what: `server's memory with ${agencies.toLocaleString("en")} connected agencies`,
         measured: `${megabytes(peak)} at most`,
         comparedWith: `without any: ${megabytes(before)}`,
-        ratio: medianOf(held, (round) => round.held.peak / round.held.before),
+        ratio: medianOf(held, (round) => round[agencies]!.peak / round[agencies]!.before),
         target: atMostMegabytes(peak, 500)
       },
       {
@@ -96,6 +108,14 @@ export const connections: Measure = Effect.fnUntraced(function* ({ folder, isQui
         ratio: besideAlone,
         target: atLeast(besideAlone, 0.9)
       }
-    ]
+    ],
+    chart: {
+      title: "Memory by connected agencies that wait for the draw",
+      kind: "line",
+      category: "connected agencies",
+      categories: [0, ...counts].map((count) => count.toLocaleString("en")),
+      value: "MB of memory, at most",
+      series: { server: [before, ...counts.map(peakOf)].map((bytes) => Math.round(bytes / 1e6)) }
+    }
   }
 })

@@ -7,7 +7,7 @@ import { join } from "node:path"
 import { toMermaid } from "./Chart.ts"
 import { type Section, toMarkdown } from "./PerformanceTable.ts"
 
-const FILE = join(import.meta.dirname, "..", "docs", "performance.md")
+const FILE = join(import.meta.dirname, "..", "..", "docs", "performance.md")
 
 /** Replaces what stands between `<!-- KIND: NAME -->` and the next `<!-- end -->`. */
 const replaced = (document: string, kind: string, name: string, text: string): string => {

@@ -5,11 +5,18 @@
 import { statSync } from "node:fs"
 import { Effect } from "effect"
 import type { SqlError } from "effect/sql/SqlError"
-import type { Chart } from "./Chart.ts"
-import { startPostgres } from "./Cluster.ts"
-import { books, type Dialect, type Figures, measureUpload, type StoreKind } from "./Lottery.ts"
-import { isInstalled } from "./Machine.ts"
-import * as Others from "./otherLoaders.ts"
+import { startPostgres } from "../measure/Cluster.ts"
+import {
+  books,
+  type Dialect,
+  type Figures,
+  measureUpload,
+  type StoreKind
+} from "../measure/Lottery.ts"
+import { isInstalled } from "../measure/Machine.ts"
+import type { ProgramFailed } from "../measure/Program.ts"
+import { inTurns, medianOf } from "../measure/Turns.ts"
+import type { Chart } from "../report/Chart.ts"
 import {
   atLeast,
   atMostMegabytes,
@@ -18,10 +25,9 @@ import {
   rate,
   shown,
   type Target
-} from "./PerformanceTable.ts"
-import type { ProgramFailed } from "./Program.ts"
+} from "../report/PerformanceTable.ts"
+import * as Others from "./otherLoaders.ts"
 import type { Measure } from "./Section.ts"
-import { inTurns, medianOf } from "./Turns.ts"
 
 const AGENCIES = 5
 /** The number of concurrent writes of a server with PostgreSQL. */

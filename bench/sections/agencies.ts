@@ -5,19 +5,19 @@
  */
 import { join } from "node:path"
 import { Effect } from "effect"
-import { temporaryFolder } from "../test/support/TemporaryFolder.ts"
-import { books, freshStore, startServer } from "./Lottery.ts"
-import { megabytes, rate, shown } from "./PerformanceTable.ts"
-import { cpuSeconds, peakBytes } from "./ProcessFigures.ts"
-import * as Program from "./Program.ts"
+import { temporaryFolder } from "../../test/support/TemporaryFolder.ts"
+import { books, freshStore, startServer } from "../measure/Lottery.ts"
+import { cpuSeconds, peakBytes } from "../measure/ProcessFigures.ts"
+import * as Program from "../measure/Program.ts"
+import { inTurns, medianOf } from "../measure/Turns.ts"
+import { megabytes, rate, shown } from "../report/PerformanceTable.ts"
 import type { Measure } from "./Section.ts"
-import { inTurns, medianOf } from "./Turns.ts"
 
 const FULL = { rounds: 3, agencies: [1, 10, 100, 1000, 5000], bets: 4_000_000 }
 const QUICK = { rounds: 1, agencies: [1, 100], bets: 200_000 }
 const ROWS = 1000
 
-const SENDER = join(import.meta.dirname, "plain", "sendBooks.ts")
+const SENDER = join(import.meta.dirname, "..", "plain", "sendBooks.ts")
 
 const send = Effect.fnUntraced(function* (agencies: number, bets: number, book: string) {
   const folder = yield* temporaryFolder
