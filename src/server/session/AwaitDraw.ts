@@ -54,7 +54,7 @@ class Wait implements Waiting {
     this.resume()
   }
 
-  /** Begins a look at what there is to do; what happens from now on ends the next wait. */
+  /** Starts a look at what there is to do. A call of `wake` from now on ends the next wait. */
   look(): void {
     this.isWoken = false
   }
