@@ -109,9 +109,10 @@ export interface ByteReader<E> {
 }
 
 /**
- * Reads from `pull`, which fails with `EndOfStream` when the stream has ended. The code that takes
- * bytes may write to them. `room` may delay each read of an incomplete run; its argument is
- * the position at which the run ends.
+ * Reads from `pull`, which fails with `EndOfStream` when the stream has ended. The reader owns the
+ * chunks and frees those it has copied; the code that takes bytes owns them, and may write to them.
+ * `room` may delay each read of an incomplete run; its argument is the position at which the run
+ * ends.
  */
 export const make = <E>(
   pull: Effect.Effect<ReadonlyArray<Uint8Array>, E | EndOfStream>,

@@ -65,8 +65,8 @@ interface Link {
   readonly off: (event: Event, listener: (error: Error) => void) => unknown
 }
 
-/** Bytes that `writeNow` may leave in the memory of this process. */
-const MAX_UNSENT_BYTES = 65_536
+/** What `writeNow` leaves in the memory of this process stays below this many bytes. */
+export const MAX_UNSENT_BYTES = 65_536
 
 /**
  * Reads and writes an open socket until the scope closes. The socket itself is closed by the code

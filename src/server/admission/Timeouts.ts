@@ -2,7 +2,12 @@
 import { Clock, Data, Duration, Effect } from "effect"
 import { monotonicMillisUnsafe } from "../../domain/MonotonicTime.ts"
 import type { EndOfStream } from "../../protocol/ByteReader.ts"
-import { ConnectionLost, type PeerConnection } from "../../protocol/PeerConnection.ts"
+import {
+  ConnectionLost,
+  type HeldConnection,
+  MAX_UNSENT_BYTES,
+  type PeerConnection
+} from "../../protocol/PeerConnection.ts"
 import type { Peer } from "./Peer.ts"
 import { ServerLimits } from "./ServerLimits.ts"
 import { showBytes } from "./ShownBytes.ts"
@@ -120,29 +125,19 @@ export const awaitMessage = Effect.fnUntraced(function* (peer: Peer) {
   yield* wait
 })
 
-/** Bytes that a peer must read within the limit, and the maximum in flight to it. */
-export const WRITTEN_BYTES = 65_536
-
-/** The part of a `net.Socket` that a write needs. */
-interface Written {
-  readonly destroyed: boolean
-  readonly writableLength: number
-  readonly write: (bytes: Uint8Array) => unknown
-  readonly destroy: () => unknown
-}
-
-/** Makes writes wait for the peer to read. Destroys `link` if it reads nothing in time. */
+/**
+ * Makes writes wait for the peer to read. Destroys `link` if it reads nothing in time; each
+ * `MAX_UNSENT_BYTES` of a write get that time.
+ */
 export const writeInTime = (
-  write: PeerConnection["write"],
+  { write, writeNow }: Pick<HeldConnection, "write" | "writeNow">,
   timeout: Duration.Duration,
-  link: Written
+  link: { readonly destroy: () => unknown }
 ): PeerConnection["write"] => {
   const writeSome = (bytes: Uint8Array) =>
     Effect.suspend(() => {
       // Without read-ahead (see `Server`) Node would make each of these writes wait.
-      if (!link.destroyed && link.writableLength + bytes.length < WRITTEN_BYTES) {
-        return Effect.sync(() => void link.write(bytes))
-      }
+      if (writeNow(bytes)) return Effect.void
       const tooSlow = Effect.suspend(() => {
         link.destroy()
         const reason = `the peer read nothing for ${Duration.format(timeout)}`
@@ -151,14 +146,14 @@ export const writeInTime = (
       return within(timeout, write(bytes), tooSlow)
     })
   return (bytes) =>
-    bytes.length <= WRITTEN_BYTES ? writeSome(bytes) : writeInParts(writeSome, bytes)
+    bytes.length <= MAX_UNSENT_BYTES ? writeSome(bytes) : writeInParts(writeSome, bytes)
 }
 
 const writeInParts = Effect.fnUntraced(function* (
   writeSome: PeerConnection["write"],
   bytes: Uint8Array
 ) {
-  for (let start = 0; start < bytes.length; start += WRITTEN_BYTES) {
-    yield* writeSome(bytes.subarray(start, start + WRITTEN_BYTES))
+  for (let start = 0; start < bytes.length; start += MAX_UNSENT_BYTES) {
+    yield* writeSome(bytes.subarray(start, start + MAX_UNSENT_BYTES))
   }
 })

@@ -40,13 +40,13 @@ export class WaitingRoom {
     this.standings = standings
   }
 
-  /** Lets in a connection that is sent the current standing now. */
-  readonly enter = (waiting: Waiting): Effect.Effect<Standing> =>
+  /** Lets in a connection. Unless it is silent, its fiber sends it the current standing now. */
+  readonly enter = (waiting: Waiting): Effect.Effect<void> =>
     Clock.clockWith((clock) => {
       const standing = this.standings.now()
       if (waiting.tell === undefined) this.silent.add(waiting)
       else this.told.set(waiting, { standing, millis: monotonicMillisUnsafe(clock) })
-      return Effect.succeed(standing)
+      return Effect.void
     })
 
   leave(waiting: Waiting): void {

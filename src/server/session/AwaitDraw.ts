@@ -34,6 +34,7 @@ class Wait implements Waiting {
   isBehind: boolean
   hasSeal: boolean
   stop: (() => void) | undefined
+  private isWoken = false
   private resume = noop
 
   constructor(agency: Agency, { writeNow }: HeldConnection, news: News | undefined) {
@@ -49,9 +50,13 @@ class Wait implements Waiting {
   }
 
   wake(): void {
-    const { resume } = this
-    this.resume = noop
-    resume()
+    this.isWoken = true
+    this.resume()
+  }
+
+  /** Starts a look at what there is to do. A call of `wake` from now on ends the next wait. */
+  look(): void {
+    this.isWoken = false
   }
 
   /** Discards input from now on. */
@@ -62,8 +67,13 @@ class Wait implements Waiting {
     })
   }
 
+  /** Waits to be woken. The fiber may have yielded to others since the look. */
   readonly woken = Effect.callback<void>((resume) => {
-    this.resume = () => resume(Effect.void)
+    if (this.isWoken) return resume(Effect.void)
+    this.resume = () => {
+      this.resume = noop
+      resume(Effect.void)
+    }
     return Effect.sync(() => {
       this.resume = noop
     })
@@ -102,6 +112,7 @@ const untilDecided = Effect.fnUntraced(function* (
   yield* waitingRoom.enter(wait)
   if (news !== undefined) yield* sendStanding(agency, connection, news)
   for (;;) {
+    wait.look()
     if (Deferred.isDoneUnsafe(mustLeave)) yield* Deferred.await(mustLeave)
     if (!wait.hasSeal && evidence?.isSealed()) {
       wait.hasSeal = true

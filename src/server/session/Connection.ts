@@ -40,7 +40,7 @@ export const serve = Effect.fnUntraced(
     if (link.destroyed)
       return yield* new PeerConnection.ConnectionLost({ reason: "already closed" })
     const connection = yield* PeerConnection.make(link, memory.room)
-    const write = writeInTime(connection.write, writeTimeout, link)
+    const write = writeInTime(connection, writeTimeout, link)
     const peer: Peer = { ...letIn, connection: { ...connection, write } }
     const detected = detectDialect(peer, port)
     yield* detected.pipe(

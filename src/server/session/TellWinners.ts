@@ -4,10 +4,10 @@ import { logAction } from "../../domain/ActionLog.ts"
 import type { Agency } from "../../domain/Agency.ts"
 import type { WinningDocuments } from "../../domain/Draw.ts"
 import type { BadMessage } from "../../protocol/BytesCodec.ts"
-import { ConnectionLost } from "../../protocol/PeerConnection.ts"
+import { ConnectionLost, MAX_UNSENT_BYTES } from "../../protocol/PeerConnection.ts"
 import { discardInput, type Peer } from "../admission/Peer.ts"
 import { ServerLimits } from "../admission/ServerLimits.ts"
-import { inTime, WRITTEN_BYTES } from "../admission/Timeouts.ts"
+import { inTime } from "../admission/Timeouts.ts"
 import type { BookConnection } from "../lottery/Book.ts"
 import { Lottery, type Winners } from "../lottery/Lottery.ts"
 import { awaitDraw, type News } from "./AwaitDraw.ts"
@@ -44,7 +44,7 @@ export const sendInTurn = <E, R>(
   if (bytes.length <= SMALL_BYTES) return send
   const permits = sendPermits.get(documents) ?? Semaphore.makeUnsafe(MAX_CONCURRENT_ANSWERS)
   sendPermits.set(documents, permits)
-  return permits.withPermit(made(Math.min(bytes.length, WRITTEN_BYTES), send))
+  return permits.withPermit(made(Math.min(bytes.length, MAX_UNSENT_BYTES), send))
 }
 
 const NOT_CLOSED = "the winners were sent but the peer did not close, so it may not have read them"

@@ -7,15 +7,10 @@ import { it } from "@effect/vitest"
 import { Duration, Effect, Exit, Fiber } from "effect"
 import { TestClock } from "effect/testing"
 import { describe, expect } from "vitest"
-import { ConnectionLost } from "../../../src/protocol/PeerConnection.ts"
+import { ConnectionLost, MAX_UNSENT_BYTES } from "../../../src/protocol/PeerConnection.ts"
 import { Memory, MessageMemory } from "../../../src/server/admission/MessageMemory.ts"
 import { defaultLimits } from "../../../src/server/admission/ServerLimits.ts"
-import {
-  awaitMessage,
-  inTime,
-  WRITTEN_BYTES,
-  writeInTime
-} from "../../../src/server/admission/Timeouts.ts"
+import { awaitMessage, inTime, writeInTime } from "../../../src/server/admission/Timeouts.ts"
 import * as ModelConnection from "../../support/model/ModelConnection.ts"
 import { ModelMachine, type ModelPeer } from "../../support/model/ModelMachine.ts"
 import { makeSettableClock } from "../../support/model/SettableClock.ts"
@@ -231,17 +226,11 @@ describe("the time for a peer to send", () => {
   )
 })
 
-/** As many bytes as make a write wait. */
-const FULL_BYTES = WRITTEN_BYTES
-
 /** A connection that takes what is written when `take` is called, and a writer to it. */
 const makeOutflow = () => {
   let taken: (() => void) | undefined
   let isDestroyed = false
   const link = {
-    destroyed: false,
-    writableLength: 0,
-    write: () => true,
     destroy: () => {
       isDestroyed = true
       taken?.()
@@ -253,7 +242,7 @@ const makeOutflow = () => {
         resume(isDestroyed ? Effect.fail(new ConnectionLost({ reason: "gone" })) : Effect.void)
     })
   return {
-    write: writeInTime(write, writeTimeout, link),
+    write: writeInTime({ write, writeNow: () => false }, writeTimeout, link),
     take: () => taken?.(),
     isDestroyed: () => isDestroyed
   }
@@ -273,7 +262,7 @@ describe("the time for a peer to read", () => {
         take()
         yield* TestClock.adjust(0)
       }
-      expect(pieces).toBe(MIB / WRITTEN_BYTES)
+      expect(pieces).toBe(MIB / MAX_UNSENT_BYTES)
       expect(yield* Fiber.join(writing)).toEqual(Exit.void)
     })
   )
@@ -282,7 +271,9 @@ describe("the time for a peer to read", () => {
     Effect.gen(function* () {
       const { run, standStill } = yield* makeSettableClock
       const { isDestroyed, take, write } = makeOutflow()
-      const writing = yield* Effect.forkChild(run(Effect.exit(write(new Uint8Array(FULL_BYTES)))))
+      const writing = yield* Effect.forkChild(
+        run(Effect.exit(write(new Uint8Array(MAX_UNSENT_BYTES))))
+      )
       yield* TestClock.adjust(1)
       yield* standStill("1 minute")
       yield* TestClock.adjust(Duration.toMillis(writeTimeout))
@@ -295,7 +286,7 @@ describe("the time for a peer to read", () => {
   it.effect("ends the connection if nothing is read, even in an uninterruptible write", () =>
     Effect.gen(function* () {
       const cases = [
-        { within: Effect.interruptible, bytes: FULL_BYTES },
+        { within: Effect.interruptible, bytes: MAX_UNSENT_BYTES },
         { within: Effect.uninterruptible, bytes: MIB }
       ]
       for (const { bytes, within } of cases) {

@@ -31,14 +31,15 @@ export class BookHash {
 
   /**
    * Adds the canonical part of a row, which begins at `start`, without checking it. Returns the
-   * offset after its CR LF; -1 if it adds nothing, because there is none within `MAX_ROW_BYTES`.
+   * offset after its CR LF. If the first LF is too far away or has no CR, adds nothing and returns
+   * -1.
    */
   copy(source: DataView, start: number): number {
     this.flushChecked()
     if (this.length + MAX_ROW_BYTES > this.copied.length) this.makeRoom()
     const { view } = this
     const moved = this.length - start
-    // The shortest row is longer than this. The hash of a shorter one is not the recorded one.
+    // A valid row is longer than this. A shorter one changes the hash, whatever is copied of it.
     view.setBigInt64(start + moved, source.getBigInt64(start))
     view.setBigInt64(start + moved + LONG_BYTES, source.getBigInt64(start + LONG_BYTES))
     const last = start + MAX_ROW_BYTES - WORD_BYTES
@@ -90,7 +91,7 @@ export class BookHash {
 /** What is known about the book of an agency; a hash if it is finished. */
 type Books = Pick<ReadonlyMap<Agency, { readonly hash: BookHash | undefined }>, "get">
 
-/** Reads the rows of finished books into their hashes without checking them, and all others. */
+/** Reads rows; hashes those of finished books without checking them. */
 export class FinishedReader extends CsvRowReader {
   private readonly books: Books
   private hashOf: Agency = 0

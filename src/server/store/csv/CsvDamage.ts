@@ -133,7 +133,7 @@ const finishedBooks = Effect.fnUntraced(function* ({ index, length }: CsvFile, f
   return books
 })
 
-/** Reads the rows of a file, those of finished books without checks unless `isThorough`. */
+/** Reads the rows of a file. Checks those of finished books only if `isThorough`. */
 const read = Effect.fnUntraced(function* (found: Found, isThorough: boolean) {
   const { disk, file, state, tailLimitBytes, until } = found
   const csv = unread(disk, file, state?.finished.keys())

@@ -32,7 +32,10 @@ const CHECKPOINT_BYTES = 4 * 1024 * 1024
 /** The strict table guarantees the types. */
 type AgencyRow = Readonly<Record<"bets" | "finished" | "excluded" | "told", number>>
 
-/** A failed insert fails its transaction: `or fail` saves the copy that undoes one statement. */
+/**
+ * With `or fail` SQLite does not keep what it needs to undo a single statement. A failed insert
+ * fails its whole transaction anyway.
+ */
 const insertSql = (rows: number): string => {
   const row = (index: number) => `($draw, $agency, $position + ${index}, ?, ?, ?, ?, ?)`
   return `insert or fail into bets values ${Array.from({ length: rows }, (_, index) => row(index))}`

@@ -290,6 +290,27 @@ describe("SqliteStore", () => {
     )
   )
 
+  it.live("a commit that fails to sync also fails the one behind it, which stores nothing", () =>
+    Effect.gen(function* () {
+      const path = join(yield* temporaryFolder, "lottery.db")
+      const worker = programOf("UncommittedWorker")
+      const broken = Effect.gen(function* () {
+        const store = yield* SqliteStore.make({ path, drawId: "default", worker })
+        // Each is large enough to be handed to the worker while another one is on its way.
+        const errors = yield* Effect.forEach(
+          [1, 2, 3],
+          (agency) => Effect.flip(store.append(agency, 0, bets(agency, 0, 5000))),
+          { concurrency: "unbounded" }
+        )
+        expect(errors.map((error) => error._tag)).toEqual(Array(3).fill("StoreBroken"))
+      })
+      yield* Effect.scoped(broken)
+      yield* Effect.gen(function* () {
+        expect([...(yield* (yield* BetStore).progress).keys()]).toEqual([])
+      }).pipe(Effect.provide(layer(path)))
+    })
+  )
+
   it.live("the store cannot be opened if the worker dies first", () =>
     Effect.gen(function* () {
       const path = join(yield* temporaryFolder, "lottery.db")
