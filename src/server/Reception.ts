@@ -17,6 +17,7 @@ import * as TlsHello from "./admission/TlsHello.ts"
 import { HandshakeFailed, type NotTls } from "./admission/TlsHello.ts"
 import type { Lottery } from "./lottery/Lottery.ts"
 import * as Connection from "./session/Connection.ts"
+import * as Pending from "./session/Pending.ts"
 
 interface Arrival {
   readonly net: Net.Socket
@@ -122,7 +123,11 @@ const make = Effect.gen(function* () {
     { markIdentified }: Place
   ) {
     const address = sourceOf(ip)
-    const { certificate, link } = yield* secured(net, address)
+    const { certificate, link } = yield* Effect.provideService(
+      secured(net, address),
+      Handshakes,
+      handshakes
+    )
     const share = yield* RcMap.get(shares, address)
     const messages = new MessageMemory(memory, address, share)
     const accepted = Effect.sync(() => {
@@ -130,15 +135,15 @@ const make = Effect.gen(function* () {
       messages.accept()
       readAhead(link)
     })
-    yield* Connection.serve(link, port, {
+    return yield* Connection.serve(link, port, {
       ip,
       certificate,
       memory: messages,
       accepted
     })
-  }, Effect.scoped)
+  })
 
-  const receive = Effect.fnUntraced(function* (arrival: Arrival) {
+  const begin = (arrival: Arrival) => {
     const { net, port } = arrival
     const ip = (net.remoteAddress ?? "unknown").replace(/^::ffff:/, "")
     let isEvicted = false
@@ -153,7 +158,7 @@ const make = Effect.gen(function* () {
       )
     const refuse = (reason: string, error: string) => {
       net.destroy()
-      return noteRefused(reason, error)
+      return Effect.as(noteRefused(reason, error), undefined)
     }
     const serve = Effect.gen(function* () {
       const place = yield* places.take({
@@ -163,26 +168,31 @@ const make = Effect.gen(function* () {
       })
       yield* place.turn
       // The connection was evicted while it waited for its turn.
-      if (net.destroyed) return
+      if (net.destroyed) return undefined
       yield* logAction("accept_connections", "success", { ip })
-      yield* serveInPlace(arrival, ip, place)
+      return yield* Pending.scoped(serveInPlace(arrival, ip, place))
     })
-    yield* serve.pipe(
-      Effect.catchTag(["NoPlace", "HandshakeFailed", "HandshakeEvicted"], ({ _tag, message }) =>
-        refuse(_tag, message)
-      ),
-      Effect.catchTag("NotTls", (refusal) =>
-        Effect.andThen(
-          noteRefused(refusal._tag, refusal.message),
-          rejectPlaintext(net, refusal, lingerTimeout)
-        )
+    const end = Effect.suspend(() => {
+      const evicted = isEvicted ? refuse("Evicted", EVICTED) : Effect.void
+      return Effect.andThen(evicted, awaitClose(net, writeTimeout))
+    })
+    return Pending.around(serve, (step) =>
+      step.pipe(
+        Effect.catchTag(["NoPlace", "HandshakeFailed", "HandshakeEvicted"], ({ _tag, message }) =>
+          refuse(_tag, message)
+        ),
+        Effect.catchTag("NotTls", (refusal) =>
+          noteRefused(refusal._tag, refusal.message).pipe(
+            Effect.andThen(rejectPlaintext(net, refusal, lingerTimeout)),
+            Effect.as(undefined)
+          )
+        ),
+        Effect.tap((pending) => (pending === undefined ? end : Effect.void))
       )
     )
-    if (isEvicted) yield* refuse("Evicted", EVICTED)
-    yield* awaitClose(net, writeTimeout)
-  }, Effect.scoped)
+  }
 
   return Reception.of({
-    receive: (arrival) => Effect.provideService(receive(arrival), Handshakes, handshakes)
+    receive: (arrival) => Effect.scoped(Pending.run(Effect.suspend(() => begin(arrival))))
   })
 })

@@ -3,7 +3,7 @@
  * while another processes them in order. Bets that arrive during a commit are stored together in
  * the next one, and a single acknowledgement reports how much of the book is durable.
  */
-import { Effect, Queue, Result } from "effect"
+import { Effect, Exit, Queue, Result, Scope } from "effect"
 import { BetBatch } from "../../domain/BetBatch.ts"
 import { boundedWait } from "../../domain/LoggedResource.ts"
 import type { EndOfStream } from "../../protocol/ByteReader.ts"
@@ -22,6 +22,7 @@ import type { Upload } from "../lottery/Upload.ts"
 import { AlreadyFinished } from "../store/BetStore.ts"
 import type { News } from "./AwaitDraw.ts"
 import { type Conversation, forgetUpload, logStored, runConversation } from "./Conversation.ts"
+import * as Pending from "./Pending.ts"
 import { Objection, toRejected } from "./Refusal.ts"
 import { type EncodeWinners, encodeOnce } from "./TellWinners.ts"
 
@@ -63,15 +64,17 @@ export const run = Effect.fnUntraced(function* (peer: Peer) {
   const onWinners = () => {
     areWinnersSent = true
   }
-  yield* runConversation(
-    peer,
-    (conversation) => converse(conversation, onWinners),
-    (_, { reason }) => send(peer, toRejected(reason))
-  ).pipe(
-    Effect.scoped,
-    // Nothing may follow the winners.
-    Effect.onInterrupt(() => (areWinnersSent ? Effect.void : sendShuttingDown(peer)))
+  const converseInScope = Effect.fnUntraced(function* (conversation: Conversation) {
+    yield* Scope.addFinalizerExit(yield* Effect.scope, (exit) =>
+      // Nothing may follow the winners.
+      Exit.hasInterrupts(exit) && !areWinnersSent ? sendShuttingDown(peer) : Effect.void
+    )
+    return yield* converse(conversation, onWinners)
+  })
+  const conversed = runConversation(peer, converseInScope, (_, { reason }) =>
+    send(peer, toRejected(reason))
   )
+  return yield* Pending.scoped(conversed)
 })
 
 const SHUTTING_DOWN = new Native.Rejected({
