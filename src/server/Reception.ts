@@ -3,7 +3,7 @@
  * server uses TLS, and is served. Closing the connection frees its place.
  */
 import type * as Net from "node:net"
-import { Context, Duration, Effect, Layer, RcMap } from "effect"
+import { Context, Duration, Effect, Layer, RcMap, Scope } from "effect"
 import { logAction } from "../domain/ActionLog.ts"
 import { CurrentTls, type ServerTls } from "./admission/Certificates.ts"
 import { Handshakes } from "./admission/Handshakes.ts"
@@ -69,7 +69,10 @@ const secured = Effect.fnUntraced(function* (net: Net.Socket, address: string) {
     tls === undefined
       ? { link: net, certificate: undefined }
       : yield* runHandshake(net, address, tls)
-  yield* Effect.addFinalizer(() => Effect.sync(() => link.destroySoon()))
+  yield* Scope.addFinalizer(
+    yield* Effect.scope,
+    Effect.sync(() => link.destroySoon())
+  )
   return { link, certificate }
 })
 
@@ -143,6 +146,16 @@ const make = Effect.gen(function* () {
     })
   })
 
+  const noteRefused = (ip: string, reason: string, error: string) =>
+    Effect.andThen(
+      refusals.note({ reason }),
+      logAction("accept_connections", "fail", { ip, error })
+    )
+  const refuse = (net: Net.Socket, ip: string, reason: string, error: string) => {
+    net.destroy()
+    return Effect.as(noteRefused(ip, reason, error), undefined)
+  }
+
   const begin = (arrival: Arrival) => {
     const { net, port } = arrival
     const ip = (net.remoteAddress ?? "unknown").replace(/^::ffff:/, "")
@@ -150,15 +163,6 @@ const make = Effect.gen(function* () {
     const evict = () => {
       isEvicted = true
       net.destroy()
-    }
-    const noteRefused = (reason: string, error: string) =>
-      Effect.andThen(
-        refusals.note({ reason }),
-        logAction("accept_connections", "fail", { ip, error })
-      )
-    const refuse = (reason: string, error: string) => {
-      net.destroy()
-      return Effect.as(noteRefused(reason, error), undefined)
     }
     const serve = Effect.gen(function* () {
       const place = yield* places.take({
@@ -172,22 +176,22 @@ const make = Effect.gen(function* () {
       yield* logAction("accept_connections", "success", { ip })
       return yield* Pending.scoped(serveInPlace(arrival, ip, place))
     })
-    const end = Effect.suspend(() => {
-      const evicted = isEvicted ? refuse("Evicted", EVICTED) : Effect.void
-      return Effect.andThen(evicted, awaitClose(net, writeTimeout))
-    })
     return Pending.around(serve, (step) =>
       step.pipe(
         Effect.catchTag(["NoPlace", "HandshakeFailed", "HandshakeEvicted"], ({ _tag, message }) =>
-          refuse(_tag, message)
+          refuse(net, ip, _tag, message)
         ),
         Effect.catchTag("NotTls", (refusal) =>
-          noteRefused(refusal._tag, refusal.message).pipe(
+          noteRefused(ip, refusal._tag, refusal.message).pipe(
             Effect.andThen(rejectPlaintext(net, refusal, lingerTimeout)),
             Effect.as(undefined)
           )
         ),
-        Effect.tap((pending) => (pending === undefined ? end : Effect.void))
+        Effect.tap((pending) => {
+          if (pending !== undefined) return Effect.void
+          const evicted = isEvicted ? refuse(net, ip, "Evicted", EVICTED) : Effect.void
+          return Effect.andThen(evicted, awaitClose(net, writeTimeout))
+        })
       )
     )
   }

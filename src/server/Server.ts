@@ -156,6 +156,6 @@ const handle = (
     const net = Option.getOrThrow(found)
     // The connection may already be closed, and `close` is emitted only once.
     if (!net.closed) connections.add(net)
-    net.once("close", () => connections.delete(net))
+    net.on("close", () => connections.delete(net))
     return receive({ net, port })
   })

@@ -3,7 +3,7 @@
  * dialect's session and handles every way in which the connection can end.
  */
 import type * as Net from "node:net"
-import { Effect } from "effect"
+import { Effect, Scope } from "effect"
 import { logAction } from "../../domain/ActionLog.ts"
 import type { EndOfStream } from "../../protocol/ByteReader.ts"
 import { BadMessage } from "../../protocol/BytesCodec.ts"
@@ -42,14 +42,13 @@ export const serve = Effect.fnUntraced(function* (
   // The stack of its start would take a KB of each connection, and always be the same.
   const options = { kind: "server", captureStackTrace: false, attributes } as const
   const span = yield* Effect.makeSpanScoped("Connection.serve", options)
-  yield* Effect.addFinalizer(() => memory.giveUp)
+  yield* Scope.addFinalizer(
+    yield* Effect.scope,
+    Effect.suspend(() => memory.giveUp)
+  )
   const connection = yield* PeerConnection.make(link, memory.room)
   const write = writeInTime(connection.write, writeTimeout, link)
   const peer: Peer = { ...letIn, connection: { ...connection, write } }
-  // The session is over and its failures are logged, so a broken close is logged as debug.
-  const lingered = Effect.catchTag(linger(peer, lingerTimeout), "ConnectionLost", ({ message }) =>
-    Effect.logDebug(`${ip}: ${message}`)
-  )
   // A closed socket emits no more events.
   const begun = link.destroyed
     ? Effect.fail(new PeerConnection.ConnectionLost({ reason: "already closed" }))
@@ -66,7 +65,13 @@ export const serve = Effect.fnUntraced(function* (
           undefined
         )
       ),
-      Effect.tap((pending) => (pending === undefined ? lingered : Effect.void)),
+      Effect.tap((pending) => {
+        if (pending !== undefined) return Effect.void
+        // The session's failures are logged, so a broken close is logged as debug.
+        return Effect.catchTag(linger(peer, lingerTimeout), "ConnectionLost", ({ message }) =>
+          Effect.logDebug(`${ip}: ${message}`)
+        )
+      }),
       Effect.catchTag("ConnectionLost", ({ message }) => Effect.as(logEnd(ip, message), undefined)),
       Effect.withParentSpan(span)
     )

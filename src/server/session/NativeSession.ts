@@ -23,7 +23,7 @@ import { AlreadyFinished } from "../store/BetStore.ts"
 import type { News } from "./AwaitDraw.ts"
 import { type Conversation, forgetUpload, logStored, runConversation } from "./Conversation.ts"
 import * as Pending from "./Pending.ts"
-import { Objection, toRejected } from "./Refusal.ts"
+import { Objection, type Refusal, toRejected } from "./Refusal.ts"
 import { type EncodeWinners, encodeOnce } from "./TellWinners.ts"
 
 /**
@@ -60,22 +60,10 @@ const send = ({ connection }: Peer, reply: Native.NativeReply) =>
 /** Runs the session; the connection ends with it. */
 export const run = Effect.fnUntraced(function* (peer: Peer) {
   yield* peer.connection.reader.take(NATIVE_PREFACE.length)
-  let areWinnersSent = false
-  const onWinners = () => {
-    areWinnersSent = true
-  }
-  const converseInScope = Effect.fnUntraced(function* (conversation: Conversation) {
-    yield* Scope.addFinalizerExit(yield* Effect.scope, (exit) =>
-      // Nothing may follow the winners.
-      Exit.hasInterrupts(exit) && !areWinnersSent ? sendShuttingDown(peer) : Effect.void
-    )
-    return yield* converse(conversation, onWinners)
-  })
-  const conversed = runConversation(peer, converseInScope, (_, { reason }) =>
-    send(peer, toRejected(reason))
-  )
-  return yield* Pending.scoped(conversed)
+  return yield* Pending.scoped(runConversation(peer, converse, refuse))
 })
+
+const refuse = ({ peer }: Conversation, { reason }: Refusal) => send(peer, toRejected(reason))
 
 const SHUTTING_DOWN = new Native.Rejected({
   code: "ShuttingDown",
@@ -90,12 +78,18 @@ const sendShuttingDown = (peer: Peer) =>
     (sending) => boundedWait(sending, SHUTTING_DOWN_TIMEOUT)
   )
 
-const converse = Effect.fnUntraced(function* (conversation: Conversation, onWinners: () => void) {
+const converse = Effect.fnUntraced(function* (conversation: Conversation) {
+  const { peer } = conversation
+  let areWinnersSent = false
+  yield* Scope.addFinalizerExit(yield* Effect.scope, (exit) =>
+    // Nothing may follow the winners.
+    Exit.hasInterrupts(exit) && !areWinnersSent ? sendShuttingDown(peer) : Effect.void
+  )
   const agency = yield* takeBook(conversation)
   forgetUpload(conversation)
   conversation.isAsking = true
   const winners: EncodeWinners = (own) => {
-    onWinners()
+    areWinnersSent = true
     return winnersFrames(own)
   }
   return { agency, news: NEWS, winners, closes: true }

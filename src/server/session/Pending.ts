@@ -15,19 +15,32 @@ export interface Pending<E, R> {
 /** A part of a session. Returns what is left then; undefined if the session is over. */
 export type Step<E, R> = Effect.Effect<Pending<E, R> | undefined, E, R>
 
+/** A layer around all further steps of a session that waits. */
+class Layered<E, R, E2, R2> implements Pending<E2, R2> {
+  private readonly inner: Pending<E, R>
+  private readonly layer: Layer<E, R, E2, R2>
+
+  constructor(inner: Pending<E, R>, layer: Layer<E, R, E2, R2>) {
+    this.inner = inner
+    this.layer = layer
+  }
+
+  get woken(): Effect.Effect<void> {
+    return this.inner.woken
+  }
+
+  get proceed(): Step<E2, R2> {
+    return around(this.inner.proceed, this.layer)
+  }
+}
+
+type Layer<E, R, E2, R2> = <A>(
+  step: Effect.Effect<A | undefined, E, R>
+) => Effect.Effect<A | undefined, E2, R2>
+
 /** Puts a layer around this step of a session and around all later ones. */
-export const around = <E, R, E2, R2>(
-  step: Step<E, R>,
-  layer: <A>(inner: Effect.Effect<A | undefined, E, R>) => Effect.Effect<A | undefined, E2, R2>
-): Step<E2, R2> =>
-  Effect.map(
-    layer(step),
-    (pending) =>
-      pending && {
-        woken: pending.woken,
-        proceed: Effect.suspend(() => around(pending.proceed, layer))
-      }
-  )
+export const around = <E, R, E2, R2>(step: Step<E, R>, layer: Layer<E, R, E2, R2>): Step<E2, R2> =>
+  Effect.map(layer(step), (pending) => pending && new Layered(pending, layer))
 
 /** Gives a session a scope, which closes when the session is over or the outer scope closes. */
 export const scoped = <E, R>(step: Step<E, R>): Step<E, R | Scope.Scope> =>

@@ -39,12 +39,12 @@ export const sendInTurn = <E, R>(
   documents: WinningDocuments,
   bytes: Uint8Array,
   send: Effect.Effect<void, E, R>,
-  { made }: Peer["memory"]
+  memory: Peer["memory"]
 ): Effect.Effect<void, E, R> => {
   if (bytes.length <= SMALL_BYTES) return send
   const permits = sendPermits.get(documents) ?? Semaphore.makeUnsafe(MAX_CONCURRENT_ANSWERS)
   sendPermits.set(documents, permits)
-  return permits.withPermit(made(Math.min(bytes.length, WRITTEN_BYTES), send))
+  return permits.withPermit(memory.made(Math.min(bytes.length, WRITTEN_BYTES), send))
 }
 
 const NOT_CLOSED = "the winners were sent but the peer did not close, so it may not have read them"
