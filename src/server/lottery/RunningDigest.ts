@@ -49,6 +49,7 @@ export class RunningDigest {
         const reason = `the stored book of agency ${this.agency} changed while it was read`
         return yield* new StoreUnavailable({ reason })
       }
+      if (more.count === 0) return this.hash.digest()
       const whole = this.hash.copy()
       for (const run of more.runs) whole.update(run)
       return whole.digest()
