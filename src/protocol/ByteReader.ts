@@ -95,17 +95,90 @@ export class ByteQueue {
 /** The only reader of a stream. */
 export interface ByteReader<E> {
   /** The received bytes that have not been taken: a view, valid until the next read. */
-  readonly buffered: () => Uint8Array
+  buffered(): Uint8Array
   /** Takes the first `count` of the buffered bytes, without waiting. */
-  readonly takeBuffered: (count: number) => Uint8Array
+  takeBuffered(count: number): Uint8Array
   /** The number of bytes taken so far. */
-  readonly position: () => number
+  position(): number
   /** Waits for more bytes. */
   readonly fill: Effect.Effect<void, E | EndOfStream>
   /** Waits for `count` bytes and returns them without taking them. */
-  readonly peek: (count: number) => Effect.Effect<Uint8Array, E | EndOfStream>
+  peek(count: number): Effect.Effect<Uint8Array, E | EndOfStream>
   /** Waits for `count` bytes and takes them. */
-  readonly take: (count: number) => Effect.Effect<Uint8Array, E | EndOfStream>
+  take(count: number): Effect.Effect<Uint8Array, E | EndOfStream>
+}
+
+/** Methods, because closures would take a KB of each connection. */
+class PullReader<E> implements ByteReader<E> {
+  private readonly queue = new ByteQueue()
+  private readonly pull: Effect.Effect<ReadonlyArray<Uint8Array>, E | EndOfStream>
+  private readonly room: ((end: number) => Effect.Effect<void>) | undefined
+  private taken = 0
+  private hasEnded = false
+
+  constructor(pull: PullReader<E>["pull"], room: PullReader<E>["room"]) {
+    this.pull = pull
+    this.room = room
+  }
+
+  buffered(): Uint8Array {
+    return this.queue.bytes
+  }
+
+  takeBuffered(count: number): Uint8Array {
+    this.taken += count
+    return this.queue.take(count)
+  }
+
+  position(): number {
+    return this.taken
+  }
+
+  get fill(): Effect.Effect<void, E | EndOfStream> {
+    return Effect.suspend(() => {
+      this.queue.trim()
+      return this.hasEnded ? this.endOfStream() : this.pulled()
+    })
+  }
+
+  peek(count: number): Effect.Effect<Uint8Array, E | EndOfStream> {
+    return Effect.map(this.arrived(count), () => this.queue.bytes.subarray(0, count))
+  }
+
+  take(count: number): Effect.Effect<Uint8Array, E | EndOfStream> {
+    return Effect.map(this.arrived(count), () => this.takeBuffered(count))
+  }
+
+  private pulled(): Effect.Effect<void, E | EndOfStream> {
+    return Effect.matchEffect(this.pull, {
+      onSuccess: (chunks) => {
+        for (const chunk of chunks) this.queue.push(chunk)
+        return Effect.void
+      },
+      onFailure: (error): Effect.Effect<never, E | EndOfStream> => {
+        if (!(error instanceof EndOfStream)) return Effect.fail(error)
+        // A socket reports the end of its stream only once.
+        this.hasEnded = true
+        return this.endOfStream()
+      }
+    })
+  }
+
+  private endOfStream(): Effect.Effect<never, EndOfStream> {
+    return Effect.fail(new EndOfStream({ pending: this.queue.length }))
+  }
+
+  private arrived(count: number): Effect.Effect<void, E | EndOfStream> {
+    return Effect.suspend(() => {
+      const hasCome = this.queue.length >= count
+      this.queue.expect(hasCome ? 0 : count)
+      if (hasCome) return Effect.void
+      const filled = Effect.andThen(this.fill, this.arrived(count))
+      return this.room === undefined
+        ? filled
+        : Effect.andThen(this.room(this.taken + count), filled)
+    })
+  }
 }
 
 /**
@@ -116,46 +189,5 @@ export interface ByteReader<E> {
  */
 export const make = <E>(
   pull: Effect.Effect<ReadonlyArray<Uint8Array>, E | EndOfStream>,
-  room: (end: number) => Effect.Effect<void> = () => Effect.void
-): ByteReader<E> => {
-  const queue = new ByteQueue()
-  let position = 0
-  let hasEnded = false
-  const endOfStream = () => Effect.fail(new EndOfStream({ pending: queue.length }))
-  const pulled = pull.pipe(
-    Effect.map((chunks) => {
-      for (const chunk of chunks) queue.push(chunk)
-    }),
-    Effect.catchIf(
-      (error) => error instanceof EndOfStream,
-      () => {
-        hasEnded = true
-        return endOfStream()
-      }
-    )
-  )
-  // A socket reports the end of its stream only once.
-  const fill = Effect.suspend(() => {
-    queue.trim()
-    return hasEnded ? endOfStream() : pulled
-  })
-  const arrived = (count: number): Effect.Effect<void, E | EndOfStream> =>
-    Effect.suspend(() => {
-      const hasCome = queue.length >= count
-      queue.expect(hasCome ? 0 : count)
-      if (hasCome) return Effect.void
-      return room(position + count).pipe(Effect.andThen(fill), Effect.andThen(arrived(count)))
-    })
-  const takeBuffered = (count: number) => {
-    position += count
-    return queue.take(count)
-  }
-  return {
-    buffered: () => queue.bytes,
-    takeBuffered,
-    position: () => position,
-    fill,
-    peek: (count) => Effect.map(arrived(count), () => queue.bytes.subarray(0, count)),
-    take: (count) => Effect.map(arrived(count), () => takeBuffered(count))
-  }
-}
+  room?: (end: number) => Effect.Effect<void>
+): ByteReader<E> => new PullReader(pull, room)

@@ -2,7 +2,7 @@
  * One end of an open connection, for server and client. It reads runs of bytes, writes bytes, and
  * reports every way in which a connection can end as `EndOfStream` or `ConnectionLost`.
  */
-import { Data, Effect, type Scope } from "effect"
+import { Data, Effect, Scope } from "effect"
 import * as ByteReader from "./ByteReader.ts"
 
 /** The connection was reset, timed out or never opened. */
@@ -76,26 +76,29 @@ export const make = (
   link: Link,
   room?: (end: number) => Effect.Effect<void>
 ): Effect.Effect<HeldConnection, never, Scope.Scope> =>
-  Effect.map(
-    Effect.acquireRelease(
-      Effect.sync(() => new Input(link)),
-      (input) => Effect.sync(() => input.release())
-    ),
-    (input) => ({
-      reader: ByteReader.make(input.pull, room),
-      write: (bytes) => write(link, bytes),
-      writeNow: (bytes) => {
-        if (link.destroyed || link.writableLength + bytes.length >= MAX_UNSENT_BYTES) return false
-        link.write(bytes)
-        return true
-      },
-      lost: lost(link),
-      discard: (onEnd) => input.discard(onEnd),
-      end: Effect.sync(() => {
-        if (!link.writableEnded) link.end()
-      })
-    })
-  )
+  Effect.flatMap(Effect.scope, (scope) => {
+    const input = new Input(link)
+    return Effect.as(
+      Scope.addFinalizer(
+        scope,
+        Effect.sync(() => input.release())
+      ),
+      {
+        reader: ByteReader.make(input.pull, room),
+        write: (bytes: Uint8Array) => write(link, bytes),
+        writeNow: (bytes: Uint8Array) => {
+          if (link.destroyed || link.writableLength + bytes.length >= MAX_UNSENT_BYTES) return false
+          link.write(bytes)
+          return true
+        },
+        lost: lost(link),
+        discard: (onEnd: (ending: Ending) => void) => input.discard(onEnd),
+        end: Effect.sync(() => {
+          if (!link.writableEnded) link.end()
+        })
+      }
+    )
+  }).pipe(Effect.uninterruptible)
 
 /** The reading half of a socket, which is never in flowing mode. */
 class Input {

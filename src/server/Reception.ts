@@ -3,7 +3,7 @@
  * server uses TLS, and is served. Closing the connection frees its place.
  */
 import type * as Net from "node:net"
-import { Context, Duration, Effect, Layer, RcMap } from "effect"
+import { Context, Duration, Effect, Layer, RcMap, Scope } from "effect"
 import { logAction } from "../domain/ActionLog.ts"
 import { CurrentTls, type ServerTls } from "./admission/Certificates.ts"
 import { Handshakes } from "./admission/Handshakes.ts"
@@ -17,6 +17,7 @@ import * as TlsHello from "./admission/TlsHello.ts"
 import { HandshakeFailed, type NotTls } from "./admission/TlsHello.ts"
 import type { Lottery } from "./lottery/Lottery.ts"
 import * as Connection from "./session/Connection.ts"
+import * as Pending from "./session/Pending.ts"
 
 interface Arrival {
   readonly net: Net.Socket
@@ -68,7 +69,10 @@ const secured = Effect.fnUntraced(function* (net: Net.Socket, address: string) {
     tls === undefined
       ? { link: net, certificate: undefined }
       : yield* runHandshake(net, address, tls)
-  yield* Effect.addFinalizer(() => Effect.sync(() => link.destroySoon()))
+  yield* Scope.addFinalizer(
+    yield* Effect.scope,
+    Effect.sync(() => link.destroySoon())
+  )
   return { link, certificate }
 })
 
@@ -122,7 +126,11 @@ const make = Effect.gen(function* () {
     { markIdentified }: Place
   ) {
     const address = sourceOf(ip)
-    const { certificate, link } = yield* secured(net, address)
+    const { certificate, link } = yield* Effect.provideService(
+      secured(net, address),
+      Handshakes,
+      handshakes
+    )
     const share = yield* RcMap.get(shares, address)
     const messages = new MessageMemory(memory, address, share)
     const accepted = Effect.sync(() => {
@@ -130,30 +138,31 @@ const make = Effect.gen(function* () {
       messages.accept()
       readAhead(link)
     })
-    yield* Connection.serve(link, port, {
+    return yield* Connection.serve(link, port, {
       ip,
       certificate,
       memory: messages,
       accepted
     })
-  }, Effect.scoped)
+  })
 
-  const receive = Effect.fnUntraced(function* (arrival: Arrival) {
+  const noteRefused = (ip: string, reason: string, error: string) =>
+    Effect.andThen(
+      refusals.note({ reason }),
+      logAction("accept_connections", "fail", { ip, error })
+    )
+  const refuse = (net: Net.Socket, ip: string, reason: string, error: string) => {
+    net.destroy()
+    return Effect.as(noteRefused(ip, reason, error), undefined)
+  }
+
+  const begin = (arrival: Arrival) => {
     const { net, port } = arrival
     const ip = (net.remoteAddress ?? "unknown").replace(/^::ffff:/, "")
     let isEvicted = false
     const evict = () => {
       isEvicted = true
       net.destroy()
-    }
-    const noteRefused = (reason: string, error: string) =>
-      Effect.andThen(
-        refusals.note({ reason }),
-        logAction("accept_connections", "fail", { ip, error })
-      )
-    const refuse = (reason: string, error: string) => {
-      net.destroy()
-      return noteRefused(reason, error)
     }
     const serve = Effect.gen(function* () {
       const place = yield* places.take({
@@ -163,26 +172,31 @@ const make = Effect.gen(function* () {
       })
       yield* place.turn
       // The connection was evicted while it waited for its turn.
-      if (net.destroyed) return
+      if (net.destroyed) return undefined
       yield* logAction("accept_connections", "success", { ip })
-      yield* serveInPlace(arrival, ip, place)
+      return yield* Pending.scoped(serveInPlace(arrival, ip, place))
     })
-    yield* serve.pipe(
-      Effect.catchTag(["NoPlace", "HandshakeFailed", "HandshakeEvicted"], ({ _tag, message }) =>
-        refuse(_tag, message)
-      ),
-      Effect.catchTag("NotTls", (refusal) =>
-        Effect.andThen(
-          noteRefused(refusal._tag, refusal.message),
-          rejectPlaintext(net, refusal, lingerTimeout)
-        )
+    return Pending.around(serve, (step) =>
+      step.pipe(
+        Effect.catchTag(["NoPlace", "HandshakeFailed", "HandshakeEvicted"], ({ _tag, message }) =>
+          refuse(net, ip, _tag, message)
+        ),
+        Effect.catchTag("NotTls", (refusal) =>
+          noteRefused(ip, refusal._tag, refusal.message).pipe(
+            Effect.andThen(rejectPlaintext(net, refusal, lingerTimeout)),
+            Effect.as(undefined)
+          )
+        ),
+        Effect.tap((pending) => {
+          if (pending !== undefined) return Effect.void
+          const evicted = isEvicted ? refuse(net, ip, "Evicted", EVICTED) : Effect.void
+          return Effect.andThen(evicted, awaitClose(net, writeTimeout))
+        })
       )
     )
-    if (isEvicted) yield* refuse("Evicted", EVICTED)
-    yield* awaitClose(net, writeTimeout)
-  }, Effect.scoped)
+  }
 
   return Reception.of({
-    receive: (arrival) => Effect.provideService(receive(arrival), Handshakes, handshakes)
+    receive: (arrival) => Effect.scoped(Pending.run(Effect.suspend(() => begin(arrival))))
   })
 })

@@ -147,14 +147,15 @@ const listenOn = Effect.fnUntraced(function* (
   return { name, server: opened.value, connections, close: opened.close }
 })
 
-const handle = Effect.fnUntraced(function* (
+const handle = (
   { connections, name: port }: ListeningPort,
   receive: Reception["Service"]["receive"]
-) {
-  // `run` provides it to each handler, although its type does not say so.
-  const net = Option.getOrThrow(yield* Effect.serviceOption(NodeSocket.NetSocket))
-  // The connection may already be closed, and `close` is emitted only once.
-  if (!net.closed) connections.add(net)
-  net.once("close", () => connections.delete(net))
-  yield* receive({ net, port })
-})
+) =>
+  Effect.flatMap(Effect.serviceOption(NodeSocket.NetSocket), (found) => {
+    // `run` provides it to each handler, although its type does not say so.
+    const net = Option.getOrThrow(found)
+    // The connection may already be closed, and `close` is emitted only once.
+    if (!net.closed) connections.add(net)
+    net.on("close", () => connections.delete(net))
+    return receive({ net, port })
+  })

@@ -9,6 +9,9 @@ const HASH_BYTES = 32
 /** Room for the marks of the first megabyte; it doubles as needed. */
 const FIRST_MARKS = 16
 
+/** Shared by all books below `MARK_BYTES`: 10,000 small books would take 9 MB more. */
+const NO_MARKS = new Uint8Array(0)
+
 /** What names a book, and is stored once it is finished. */
 export interface BookDigest {
   readonly bytes: number
@@ -46,12 +49,14 @@ export const firstDifference = (one: BookDigest, other: BookDigest): ByteRange |
   return { from, to: Math.min(from + MARK_BYTES, Math.max(one.bytes, other.bytes)) }
 }
 
+const copied = (marks: Uint8Array<ArrayBuffer>) => (marks.length === 0 ? NO_MARKS : marks.slice())
+
 /** A running digest of a book, which does not depend on how its bytes are split into updates. */
 export class MarkedHash {
   private readonly hash: Hash
   private bytes = 0
   /** The marks so far, and free space after them. */
-  private marks = new Uint8Array(FIRST_MARKS * HASH_BYTES)
+  private marks = NO_MARKS
 
   constructor(from: Hash = createHash("sha256")) {
     this.hash = from
@@ -74,7 +79,7 @@ export class MarkedHash {
   copy(): MarkedHash {
     const copy = new MarkedHash(this.hash.copy())
     copy.bytes = this.bytes
-    copy.marks = this.marks.slice()
+    copy.marks = copied(this.marks)
     return copy
   }
 
@@ -83,14 +88,14 @@ export class MarkedHash {
     return {
       bytes: this.bytes,
       sha256: this.hash.copy().digest("hex"),
-      marks: this.marks.slice(0, marksLength(this.bytes))
+      marks: copied(this.marks.subarray(0, marksLength(this.bytes)))
     }
   }
 
   private mark(): void {
     const at = (this.bytes / MARK_BYTES - 1) * HASH_BYTES
     if (at === this.marks.length) {
-      const larger = new Uint8Array(2 * this.marks.length)
+      const larger = new Uint8Array(Math.max(FIRST_MARKS * HASH_BYTES, 2 * at))
       larger.set(this.marks)
       this.marks = larger
     }

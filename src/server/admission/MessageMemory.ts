@@ -114,12 +114,13 @@ export class MessageMemory {
     })
 
   /** Releases the memory of input before this position: it has been answered. */
-  readonly answered = (position: number): Effect.Effect<void> =>
-    Effect.suspend(() => {
+  answered(position: number): Effect.Effect<void> {
+    return Effect.suspend(() => {
       this.answeredTo = position
       const [first] = this.claims
       return first === undefined || first.end > position ? Effect.void : this.release(position)
     })
+  }
 
   isAnsweredTo(position: number): boolean {
     return this.answeredTo === position
@@ -131,9 +132,9 @@ export class MessageMemory {
   }
 
   /** Releases everything, because no more messages are read. */
-  readonly giveUp: Effect.Effect<void> = Effect.suspend(() =>
-    this.release(Number.POSITIVE_INFINITY)
-  )
+  get giveUp(): Effect.Effect<void> {
+    return Effect.suspend(() => this.release(Number.POSITIVE_INFINITY))
+  }
 
   /** Returns how many milliseconds the connection has waited for room, up to `now` (monotonic). */
   waitedUntil(now: number): number {
@@ -141,13 +142,14 @@ export class MessageMemory {
   }
 
   /** Parses a JSON message of this length. Large ones take turns and yield to other work first. */
-  readonly parsing = <A, E, R>(length: number, parse: Effect.Effect<A, E, R>) =>
-    length <= LARGE_JSON_BYTES
+  parsing<A, E, R>(length: number, parse: Effect.Effect<A, E, R>) {
+    return length <= LARGE_JSON_BYTES
       ? parse
       : this.memory.largeJson.withPermit(Effect.andThen(Effect.yieldNow, parse))
+  }
 
   /** Claims this many bytes, runs `use` and releases them. */
-  readonly made = <A, E, R>(bytes: number, use: Effect.Effect<A, E, R>) => {
+  made<A, E, R>(bytes: number, use: Effect.Effect<A, E, R>) {
     const { accepted } = this.memory
     return accepted.withPermits(this.address, Math.min(bytes, accepted.capacity))(use)
   }

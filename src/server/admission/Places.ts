@@ -1,5 +1,5 @@
 /** Limits connections: in total, and per address until the peer is identified. */
-import { Context, Data, Deferred, Effect, Layer, type Scope } from "effect"
+import { Context, Data, Deferred, Effect, Layer, Scope } from "effect"
 import { Crowd } from "./Crowd.ts"
 import { ServerLimits } from "./ServerLimits.ts"
 
@@ -115,7 +115,10 @@ export const makePlaces = ({
     newcomer: Newcomer
   ): Effect.fn.Return<Place, NoPlace, Scope.Scope> {
     const entry: Entry = { ...newcomer, turn: Deferred.makeUnsafe<void>() }
-    yield* Effect.addFinalizer(() => Effect.sync(() => leave(entry)))
+    yield* Scope.addFinalizer(
+      yield* Effect.scope,
+      Effect.sync(() => leave(entry))
+    )
     if (!makeRoomFor(entry)) return yield* new NoPlace({ connections: present.size })
     enter(entry)
     return {

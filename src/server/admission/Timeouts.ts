@@ -89,12 +89,13 @@ export const inTime = <A, E, R>(
   read: Effect.Effect<A, E, R>
 ): Effect.Effect<A, E | TooSlow, R> => {
   const { connection, memory } = peer
-  const { buffered, position } = connection.reader
-  const start = position()
+  const { reader } = connection
+  const start = reader.position()
   const waitedUntil = (nowMillis: number) => memory.waitedUntil(nowMillis)
   const tooSlow = Effect.flatMap(runsOut(timeout, waitedUntil), () => {
-    const bytes = position() - start + buffered().length
-    const shown = isSecret ? "" : showBytes(buffered())
+    const buffered = reader.buffered()
+    const bytes = reader.position() - start + buffered.length
+    const shown = isSecret ? "" : showBytes(buffered)
     return Effect.fail(new TooSlow({ expected: what, timeout, bytes, shown }))
   })
   return Effect.raceFirst(read, tooSlow)

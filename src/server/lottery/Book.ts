@@ -3,7 +3,7 @@
  * agency"). A connection becomes the writer when it adds its first bets or finishes the book. The
  * previous writer is superseded and disconnected.
  */
-import { Data, Deferred, Effect, type Scope, Semaphore } from "effect"
+import { Data, Deferred, Effect, Scope, Semaphore } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
 import type { PeerConnection } from "../../protocol/PeerConnection.ts"
 import type { BetStore, Discarded, Excluded } from "../store/BetStore.ts"
@@ -74,13 +74,12 @@ export class Book {
 
   /** Adds a connection until the scope closes. */
   enter(connection: BookConnection): Effect.Effect<unknown, never, Scope.Scope> {
-    return Effect.acquireRelease(
-      Effect.sync(() => this.connections.add(connection)),
-      () =>
-        Effect.sync(() => {
-          this.releaseWriter(connection)
-          this.connections.delete(connection)
-        })
+    const leave = Effect.sync(() => {
+      this.releaseWriter(connection)
+      this.connections.delete(connection)
+    })
+    return Effect.flatMap(Effect.scope, (scope) =>
+      Effect.map(Scope.addFinalizer(scope, leave), () => this.connections.add(connection))
     )
   }
 

@@ -38,9 +38,8 @@ export class RunningDigest {
    * Returns the digest of the stored book, as `progress` describes it, followed by `more`. The
    * caller holds the book's `commit` permit.
    */
-  readonly of = Effect.fnUntraced(
-    { self: this },
-    function* (progress: AgencyProgress, more: BetBatch = BetBatch.empty) {
+  of(progress: AgencyProgress, more: BetBatch = BetBatch.empty) {
+    return Effect.gen({ self: this }, function* () {
       if (progress.edition !== this.edition || progress.bets < this.bets) {
         this.restart(progress.edition)
       }
@@ -50,11 +49,12 @@ export class RunningDigest {
         const reason = `the stored book of agency ${this.agency} changed while it was read`
         return yield* new StoreUnavailable({ reason })
       }
+      if (more.count === 0) return this.hash.digest()
       const whole = this.hash.copy()
       for (const run of more.runs) whole.update(run)
       return whole.digest()
-    }
-  )
+    })
+  }
 
   private catchUp(): Effect.Effect<void, StoreUnavailable> {
     const { edition } = this

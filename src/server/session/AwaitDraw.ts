@@ -1,5 +1,5 @@
 /** The wait for the draw, which may be long, and in which a server may have 10,000 agencies. */
-import { Deferred, Effect } from "effect"
+import { Deferred, Effect, Exit, Scope } from "effect"
 import type { Agency } from "../../domain/Agency.ts"
 import type { EndOfStream } from "../../protocol/ByteReader.ts"
 import type {
@@ -10,9 +10,10 @@ import type {
 import type { Peer } from "../admission/Peer.ts"
 import { ServerLimits } from "../admission/ServerLimits.ts"
 import type { BookConnection } from "../lottery/Book.ts"
-import { Lottery } from "../lottery/Lottery.ts"
+import { Lottery, type Winners } from "../lottery/Lottery.ts"
 import type { Standing } from "../lottery/Standing.ts"
 import type { Waiting } from "../lottery/WaitingRoom.ts"
+import type { Pending, Step } from "./Pending.ts"
 import { Objection } from "./Refusal.ts"
 
 /** What a dialect sends to an agency that waits. */
@@ -100,17 +101,15 @@ const sendStanding = Effect.fnUntraced(function* (
   return yield* new Objection({ code: "NotFinished", message, agency })
 })
 
-/** Sends what there is to send, and waits, until the draw is decided. */
-const untilDecided = Effect.fnUntraced(function* (
+/** Sends what there is to send. Returns whether the draw is decided; otherwise it must wait. */
+const sendNews = Effect.fnUntraced(function* (
   wait: Wait,
   connection: HeldConnection,
   mustLeave: BookConnection["mustLeave"],
   news: News | undefined
 ) {
   const { agency } = wait
-  const { evidence, isDecided, standings, waitingRoom } = yield* Lottery
-  yield* waitingRoom.enter(wait)
-  if (news !== undefined) yield* sendStanding(agency, connection, news)
+  const { evidence, isDecided, standings } = yield* Lottery
   for (;;) {
     wait.look()
     if (Deferred.isDoneUnsafe(mustLeave)) yield* Deferred.await(mustLeave)
@@ -120,7 +119,7 @@ const untilDecided = Effect.fnUntraced(function* (
       if (news !== undefined) yield* connection.write(news.seal(standings.now(), proofs))
       continue
     }
-    if (isDecided()) return
+    if (isDecided()) return true
     if (news !== undefined && (wait.isBehind || !standings.hasFinished(agency))) {
       wait.isBehind = false
       yield* sendStanding(agency, connection, news)
@@ -128,20 +127,26 @@ const untilDecided = Effect.fnUntraced(function* (
     }
     wait.watch(connection)
     if (wait.ending?._tag === "ConnectionLost") return yield* wait.ending
-    yield* wait.ending === undefined ? wait.woken : halfClosed(wait, connection)
+    if (wait.ending === undefined) return false
+    yield* halfClosed(wait, connection)
   }
 })
 
+type Ended =
+  | Effect.Error<ReturnType<typeof sendNews>>
+  | Effect.Error<ReturnType<Lottery["Service"]["winnersOf"]>>
+
 /**
- * Waits for the draw while the peer is connected, and sends it the news. Returns the agency's
- * winners, and whether the peer has half-closed. One fiber waits for one callback: a race of all
+ * Waits for the draw while the peer is connected, and sends it the news. Then runs `decided` with
+ * the agency's winners and whether the peer has half-closed. One callback wakes it: a race of all
  * that can happen, on Effect's socket, took 20 KB more memory for each connection.
  */
-export const awaitDraw = Effect.fnUntraced(function* (
+export const awaitDraw = Effect.fnUntraced(function* <E, R>(
   { connection, memory }: Peer,
   agency: Agency,
   mustLeave: BookConnection["mustLeave"],
-  news: News | undefined
+  news: News | undefined,
+  decided: (own: Winners, isHalfClosed: boolean) => Effect.Effect<undefined, E, R>
 ) {
   const { reader } = connection
   const { waitingRoom, winnersOf } = yield* Lottery
@@ -152,6 +157,22 @@ export const awaitDraw = Effect.fnUntraced(function* (
     wait.stop?.()
     waitingRoom.leave(wait)
   })
-  yield* Effect.ensuring(untilDecided(wait, connection, mustLeave, news), leave)
-  return { own: yield* winnersOf(agency), isHalfClosed: wait.ending !== undefined }
+  const step = (sent: ReturnType<typeof sendNews>): Step<E | Ended, R | Lottery> =>
+    sent.pipe(
+      Effect.onExit((exit) => (Exit.isSuccess(exit) && !exit.value ? Effect.void : leave)),
+      Effect.flatMap((isDecided) =>
+        isDecided
+          ? Effect.flatMap(winnersOf(agency), (own) => decided(own, wait.ending !== undefined))
+          : Effect.succeed(pending)
+      )
+    )
+  const pending: Pending<E | Ended, R | Lottery> = {
+    woken: wait.woken,
+    proceed: Effect.suspend(() => step(sendNews(wait, connection, mustLeave, news)))
+  }
+  yield* Scope.addFinalizer(yield* Effect.scope, leave)
+  yield* waitingRoom.enter(wait)
+  const greeted = news === undefined ? Effect.void : sendStanding(agency, connection, news)
+  const sent = Effect.andThen(greeted, sendNews(wait, connection, mustLeave, news))
+  return yield* step(sent)
 })

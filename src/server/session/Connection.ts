@@ -3,7 +3,7 @@
  * dialect's session and handles every way in which the connection can end.
  */
 import type * as Net from "node:net"
-import { Effect } from "effect"
+import { Effect, Scope } from "effect"
 import { logAction } from "../../domain/ActionLog.ts"
 import type { EndOfStream } from "../../protocol/ByteReader.ts"
 import { BadMessage } from "../../protocol/BytesCodec.ts"
@@ -19,6 +19,7 @@ import { inTime, type TooSlow, writeInTime } from "../admission/Timeouts.ts"
 import * as BinarySession from "./BinarySession.ts"
 import * as JsonSession from "./JsonSession.ts"
 import * as NativeSession from "./NativeSession.ts"
+import * as Pending from "./Pending.ts"
 import { toRejected } from "./Refusal.ts"
 import * as TextLineSession from "./TextLineSession.ts"
 
@@ -26,45 +27,62 @@ import * as TextLineSession from "./TextLineSession.ts"
 export type Port = "bets" | "winners"
 
 /** Serves a connection until it ends; the scope closes it. */
-export const serve = Effect.fnUntraced(
-  function* (link: Net.Socket, port: Port, letIn: Omit<Peer, "connection">) {
-    const { lingerTimeout, writeTimeout } = yield* ServerLimits
-    const { ip, memory } = letIn
-    yield* Effect.annotateCurrentSpan({
-      "client.address": ip,
-      "client.port": link.remotePort,
-      "lottery.port": port
-    })
-    yield* Effect.addFinalizer(() => memory.giveUp)
-    // A closed socket emits no more events.
-    if (link.destroyed)
-      return yield* new PeerConnection.ConnectionLost({ reason: "already closed" })
-    const connection = yield* PeerConnection.make(link, memory.room)
-    const write = writeInTime(connection, writeTimeout, link)
-    const peer: Peer = { ...letIn, connection: { ...connection, write } }
-    const detected = detectDialect(peer, port)
-    yield* detected.pipe(
-      Effect.tap((dialect) => Effect.annotateCurrentSpan("lottery.dialect", dialect)),
-      Effect.flatMap((dialect) => SESSIONS[dialect].run(peer)),
+export const serve = Effect.fnUntraced(function* (
+  link: Net.Socket,
+  port: Port,
+  letIn: Omit<Peer, "connection">
+) {
+  const { lingerTimeout, writeTimeout } = yield* ServerLimits
+  const { ip, memory } = letIn
+  const attributes = {
+    "client.address": ip,
+    "client.port": link.remotePort,
+    "lottery.port": port
+  }
+  // The stack of its start would take a KB of each connection, and always be the same.
+  const options = { kind: "server", captureStackTrace: false, attributes } as const
+  const span = yield* Effect.makeSpanScoped("Connection.serve", options)
+  yield* Scope.addFinalizer(
+    yield* Effect.scope,
+    Effect.suspend(() => memory.giveUp)
+  )
+  const connection = yield* PeerConnection.make(link, memory.room)
+  const write = writeInTime(connection, writeTimeout, link)
+  const peer: Peer = { ...letIn, connection: { ...connection, write } }
+  // A closed socket emits no more events.
+  const begun = link.destroyed
+    ? Effect.fail(new PeerConnection.ConnectionLost({ reason: "already closed" }))
+    : runSession(peer, port)
+  return yield* Pending.around(begun, (step) =>
+    step.pipe(
       Effect.catchTag(["BadMessage", "TooSlow"], (reason) =>
-        Effect.andThen(noteRefused(reason), logEnd(ip, reason.message))
+        Effect.as(Effect.andThen(noteRefused(reason), logEnd(ip, reason.message)), undefined)
       ),
       Effect.catchTag("EndOfStream", ({ message, pending }) =>
-        // A connection that ends between messages is a health check or a client that is done.
-        pending === 0 ? Effect.logDebug(`${ip}: ${message}`) : logEnd(ip, message)
-      )
+        Effect.as(
+          // A connection that ends between messages is a health check or a client that is done.
+          pending === 0 ? Effect.logDebug(`${ip}: ${message}`) : logEnd(ip, message),
+          undefined
+        )
+      ),
+      Effect.tap((pending) => {
+        if (pending !== undefined) return Effect.void
+        // The session's failures are logged, so a broken close is logged as debug.
+        return Effect.catchTag(linger(peer, lingerTimeout), "ConnectionLost", ({ message }) =>
+          Effect.logDebug(`${ip}: ${message}`)
+        )
+      }),
+      Effect.catchTag("ConnectionLost", ({ message }) => Effect.as(logEnd(ip, message), undefined)),
+      Effect.withParentSpan(span)
     )
-    // The session is over and its failures are logged, so a broken close is logged as debug.
-    yield* Effect.catchTag(linger(peer, lingerTimeout), "ConnectionLost", ({ message }) =>
-      Effect.logDebug(`${ip}: ${message}`)
-    )
-  },
-  (served, _link, _port, { ip }) =>
-    Effect.catchTag(served, "ConnectionLost", ({ message }) => logEnd(ip, message)),
-  // The stack of its start would take a KB of each connection, and always be the same.
-  (served) =>
-    Effect.withSpan(served, "Connection.serve", { kind: "server", captureStackTrace: false })
-)
+  )
+})
+
+const runSession = Effect.fnUntraced(function* (peer: Peer, port: Port) {
+  const dialect = yield* detectDialect(peer, port)
+  yield* Effect.annotateCurrentSpan("lottery.dialect", dialect)
+  return yield* SESSIONS[dialect].run(peer)
+})
 
 const SESSIONS = {
   line: TextLineSession,

@@ -8,6 +8,7 @@ import type { Peer } from "../admission/Peer.ts"
 import type { BookConnection, Superseded } from "../lottery/Book.ts"
 import type { StoredBatch, Upload } from "../lottery/Upload.ts"
 import type { Discarded, Excluded } from "../store/BetStore.ts"
+import * as Pending from "./Pending.ts"
 import * as Refusal from "./Refusal.ts"
 import { type Asked, tellWinners } from "./TellWinners.ts"
 
@@ -69,16 +70,19 @@ export const runConversation = Effect.fnUntraced(function* <R, R2>(
   }
   // The race is over before the wait for the draw, in which its fibers would take 3 KB.
   const asked = Effect.raceFirst(converse(conversation), Deferred.await(mustLeave))
-  yield* Effect.flatMap(asked, (question) => tellWinners(peer, mustLeave, question)).pipe(
-    Refusal.refusingDefects,
-    Refusal.refusing,
-    Effect.catchTag("Refusal", (refusal) =>
-      Effect.andThen(
-        Refusal.noteRefusal({ ...conversation, ip, upload: uploadOf(conversation) }, refusal),
-        refuse(conversation, refusal)
-      )
-    ),
-    Effect.tapErrorTag(["EndOfStream", "ConnectionLost"], () => logUnfinished(conversation))
+  const told = Effect.flatMap(asked, (question) => tellWinners(peer, mustLeave, question))
+  return yield* Pending.around(told, (step) =>
+    step.pipe(
+      Refusal.refusingDefects,
+      (refusable) => Refusal.refusing(refusable),
+      Effect.catchTag("Refusal", (refusal) =>
+        Refusal.noteRefusal({ ...conversation, ip, upload: uploadOf(conversation) }, refusal).pipe(
+          Effect.andThen(refuse(conversation, refusal)),
+          Effect.as(undefined)
+        )
+      ),
+      Effect.tapErrorTag(["EndOfStream", "ConnectionLost"], () => logUnfinished(conversation))
+    )
   )
 })
 

@@ -3,7 +3,7 @@
  * while another processes them in order. Bets that arrive during a commit are stored together in
  * the next one, and a single acknowledgement reports how much of the book is durable.
  */
-import { Effect, Queue, Result } from "effect"
+import { Effect, Exit, Queue, Result, Scope } from "effect"
 import { BetBatch } from "../../domain/BetBatch.ts"
 import { boundedWait } from "../../domain/LoggedResource.ts"
 import type { EndOfStream } from "../../protocol/ByteReader.ts"
@@ -22,7 +22,8 @@ import type { Upload } from "../lottery/Upload.ts"
 import { AlreadyFinished } from "../store/BetStore.ts"
 import type { News } from "./AwaitDraw.ts"
 import { type Conversation, forgetUpload, logStored, runConversation } from "./Conversation.ts"
-import { Objection, toRejected } from "./Refusal.ts"
+import * as Pending from "./Pending.ts"
+import { Objection, type Refusal, toRejected } from "./Refusal.ts"
 import { type EncodeWinners, encodeOnce } from "./TellWinners.ts"
 
 /**
@@ -59,20 +60,10 @@ const send = ({ connection }: Peer, reply: Native.NativeReply) =>
 /** Runs the session; the connection ends with it. */
 export const run = Effect.fnUntraced(function* (peer: Peer) {
   yield* peer.connection.reader.take(NATIVE_PREFACE.length)
-  let areWinnersSent = false
-  const onWinners = () => {
-    areWinnersSent = true
-  }
-  yield* runConversation(
-    peer,
-    (conversation) => converse(conversation, onWinners),
-    (_, { reason }) => send(peer, toRejected(reason))
-  ).pipe(
-    Effect.scoped,
-    // Nothing may follow the winners.
-    Effect.onInterrupt(() => (areWinnersSent ? Effect.void : sendShuttingDown(peer)))
-  )
+  return yield* Pending.scoped(runConversation(peer, converse, refuse))
 })
+
+const refuse = ({ peer }: Conversation, { reason }: Refusal) => send(peer, toRejected(reason))
 
 const SHUTTING_DOWN = new Native.Rejected({
   code: "ShuttingDown",
@@ -87,12 +78,18 @@ const sendShuttingDown = (peer: Peer) =>
     (sending) => boundedWait(sending, SHUTTING_DOWN_TIMEOUT)
   )
 
-const converse = Effect.fnUntraced(function* (conversation: Conversation, onWinners: () => void) {
+const converse = Effect.fnUntraced(function* (conversation: Conversation) {
+  const { peer } = conversation
+  let areWinnersSent = false
+  yield* Scope.addFinalizerExit(yield* Effect.scope, (exit) =>
+    // Nothing may follow the winners.
+    Exit.hasInterrupts(exit) && !areWinnersSent ? sendShuttingDown(peer) : Effect.void
+  )
   const agency = yield* takeBook(conversation)
   forgetUpload(conversation)
   conversation.isAsking = true
   const winners: EncodeWinners = (own) => {
-    onWinners()
+    areWinnersSent = true
     return winnersFrames(own)
   }
   return { agency, news: NEWS, winners, closes: true }

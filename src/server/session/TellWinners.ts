@@ -39,12 +39,12 @@ export const sendInTurn = <E, R>(
   documents: WinningDocuments,
   bytes: Uint8Array,
   send: Effect.Effect<void, E, R>,
-  { made }: Peer["memory"]
+  memory: Peer["memory"]
 ): Effect.Effect<void, E, R> => {
   if (bytes.length <= SMALL_BYTES) return send
   const permits = sendPermits.get(documents) ?? Semaphore.makeUnsafe(MAX_CONCURRENT_ANSWERS)
   sendPermits.set(documents, permits)
-  return permits.withPermit(made(Math.min(bytes.length, MAX_UNSENT_BYTES), send))
+  return permits.withPermit(memory.made(Math.min(bytes.length, MAX_UNSENT_BYTES), send))
 }
 
 const NOT_CLOSED = "the winners were sent but the peer did not close, so it may not have read them"
@@ -79,15 +79,20 @@ export interface Asked {
  * them, so they count as sent once the client closes. For a client that may stay open, an unbroken
  * connection for `lingerTimeout` is enough. Fails if the dialect cannot encode the winners.
  */
-export const tellWinners = Effect.fnUntraced(function* (
+export const tellWinners = (peer: Peer, mustLeave: BookConnection["mustLeave"], asked: Asked) =>
+  awaitDraw(peer, asked.agency, mustLeave, asked.news, (own, isHalfClosed) =>
+    Effect.as(sendWinners(peer, asked, own, isHalfClosed), undefined)
+  )
+
+const sendWinners = Effect.fnUntraced(function* (
   peer: Peer,
-  mustLeave: BookConnection["mustLeave"],
-  { agency, closes, news, winners }: Asked
+  { agency, closes, winners }: Asked,
+  own: Winners,
+  isHalfClosed: boolean
 ) {
   const lottery = yield* Lottery
   const { connection, ip, memory } = peer
   const { farewellTimeout, lingerTimeout } = yield* ServerLimits
-  const { isHalfClosed, own } = yield* awaitDraw(peer, agency, mustLeave, news)
   const { documents } = own
   const bytes = yield* Effect.fromResult(winners(own))
   const send = Effect.suspend(() =>

@@ -19,4 +19,5 @@ export const run = Effect.fnUntraced(function* ({ connection, ip }: Peer) {
   }
   yield* logAction("receive_message", "success", { ip, msg })
   yield* connection.write(yield* Effect.fromResult(encodeTextLine(msg)))
+  return undefined
 })

@@ -14,6 +14,7 @@ import { Lottery } from "../../../src/server/lottery/Lottery.ts"
 import { Standings } from "../../../src/server/lottery/Standing.ts"
 import { WaitingRoom } from "../../../src/server/lottery/WaitingRoom.ts"
 import { awaitDraw } from "../../../src/server/session/AwaitDraw.ts"
+import * as Pending from "../../../src/server/session/Pending.ts"
 import * as ModelConnection from "../../support/model/ModelConnection.ts"
 
 const WINNERS = { documents: ["10"], winningNumber: 7574, result: undefined }
@@ -48,7 +49,9 @@ it.live("a draw that is held between a look and the wait is noticed", () =>
       const accepted = Effect.void
       const peer = { ip: "127.0.0.1", connection, memory: held, certificate: undefined, accepted }
       const mustLeave: BookConnection["mustLeave"] = Deferred.makeUnsafe()
-      const waiting = awaitDraw(peer, 1, mustLeave, undefined).pipe(
+      const decided = () => Effect.undefined
+      const waiting = Pending.run(awaitDraw(peer, 1, mustLeave, undefined, decided)).pipe(
+        Effect.scoped,
         Effect.provide(lottery),
         Effect.provideService(References.MaxOpsBeforeYield, operations),
         Effect.timeoutOption("2 seconds")

@@ -20,6 +20,7 @@ import * as ControlActs from "../../../src/server/operator/control/ControlActs.t
 import * as BinarySession from "../../../src/server/session/BinarySession.ts"
 import * as JsonSession from "../../../src/server/session/JsonSession.ts"
 import * as NativeSession from "../../../src/server/session/NativeSession.ts"
+import * as Pending from "../../../src/server/session/Pending.ts"
 import { BetStore } from "../../../src/server/store/BetStore.ts"
 import { openStore } from "../../../src/server/store/csv/CsvStore.ts"
 import * as CrashDisk from "../stores/CrashDisk.ts"
@@ -151,7 +152,7 @@ export class ModelMachine {
         memory: held,
         accepted
       }
-      yield* session.run(visitor).pipe(
+      yield* Pending.run(session.run(visitor)).pipe(
         Effect.scoped,
         Effect.exit,
         Effect.map((exit) => {

@@ -52,16 +52,20 @@ const addMarks = Effect.fnUntraced(function* (
  * state. Writes nothing for books that are too short for a mark.
  */
 export const placeMarks = Effect.fnUntraced(function* (csv: CsvFile, path: string, books: Books) {
-  const unplaced = [...books].filter(([, { marksAt }]) => marksAt === undefined)
-  if (unplaced.length === 0) return books
-  const marks = Buffer.concat(unplaced.map(([, book]) => book.marks))
-  const areFirst = ![...books.values()].some(isPlaced)
-  let end = marks.length > 0 ? yield* addMarks(csv, marksPath(path), marks, areFirst) : 0
-  const placed = new Map(books)
-  for (const [agency, book] of unplaced) {
-    placed.set(agency, { ...book, marksAt: end })
-    end += book.marks.length
+  const unplaced: Array<Uint8Array> = []
+  let areFirst = true
+  for (const book of books.values()) {
+    if (book.marksAt === undefined) unplaced.push(book.marks)
+    else if (isPlaced(book)) areFirst = false
   }
+  if (unplaced.length === 0) return books
+  const marks = Buffer.concat(unplaced)
+  let end = marks.length > 0 ? yield* addMarks(csv, marksPath(path), marks, areFirst) : 0
+  const placed = new Map<Agency, MarkedBook>()
+  books.forEach((book, agency) => {
+    placed.set(agency, book.marksAt === undefined ? { ...book, marksAt: end } : book)
+    if (book.marksAt === undefined) end += book.marks.length
+  })
   return placed
 })
 

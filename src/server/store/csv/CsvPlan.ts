@@ -12,6 +12,14 @@ export type PlannedWrite = Exclude<Write, { readonly kind: "discard" | "recordDr
 type NoteWrite = Extract<Write, { kind: "recordNote" }>
 type Append = Extract<Write, { kind: "append" }>
 
+/** Copies a map, which may have 10,000 entries, without an array for each. */
+const withAll = <K, V>(known: ReadonlyMap<K, V>, added: ReadonlyMap<K, V>): Map<K, V> => {
+  const all = new Map<K, V>()
+  known.forEach((value, key) => all.set(key, value))
+  added.forEach((value, key) => all.set(key, value))
+  return all
+}
+
 const DONE = { kind: "done" } as const
 
 /** Returns the rows to append, the state to write after them, and the outcome of each write. */
@@ -96,7 +104,7 @@ export const planOf = (
     seal,
     result,
     excluded: new Set([...state.excluded, ...excluded]),
-    finished: new Map([...state.finished, ...finished]),
+    finished: withAll(state.finished, finished),
     told: new Set([...state.told, ...told])
   }
   return { rows, outcomes, state: changed }

@@ -159,18 +159,18 @@ const ThirdState = Schema.Struct({
   ...stateFields
 })
 
+const lastOpenedFields = {
+  ...openedFields,
+  sealKey: orUndefined(Schema.String),
+  /** In POSIX seconds, as in the seal. */
+  sealedAt: orUndefined(Count),
+  sealed: Schema.Boolean,
+  beacon: orUndefined(Schema.Struct({ round: Round, signature: Schema.String }))
+}
+
 const State = Schema.Struct({
   version: Schema.Literal(VERSION),
-  opened: orUndefined(
-    Schema.Struct({
-      ...openedFields,
-      sealKey: orUndefined(Schema.String),
-      /** In POSIX seconds, as in the seal. */
-      sealedAt: orUndefined(Count),
-      sealed: Schema.Boolean,
-      beacon: orUndefined(Schema.Struct({ round: Round, signature: Schema.String }))
-    })
-  ),
+  opened: orUndefined(Schema.Struct(lastOpenedFields)),
   ...stateFields,
   finished: Schema.Array(
     Schema.Struct({ agency: Agency, bets: Count, bytes: Count, sha256: Sha256, marksAt: Count })
@@ -186,7 +186,15 @@ const decodeFirst = Schema.decodeUnknownEffect(FirstState)
 const decodeSecond = Schema.decodeUnknownEffect(SecondState)
 const decodeThird = Schema.decodeUnknownEffect(ThirdState)
 const decode = Schema.decodeUnknownEffect(State)
-const encode = Schema.encodeEffect(Schema.fromJsonString(State))
+
+const { agencies: _agencies, ...openedFew } = lastOpenedFields
+const { excluded: _excluded, finished: _finished, told: _told, ...fewFields } = State.fields
+const OpenedFew = orUndefined(Schema.Struct(openedFew))
+/**
+ * Encodes all but what has an item for each agency and is the same in JSON. With 10,000 agencies a
+ * schema would allocate megabytes for it in each commit.
+ */
+const encodeOthers = Schema.encodeEffect(Schema.Struct({ ...fewFields, opened: OpenedFew }))
 
 const utf8 = new TextEncoder()
 const text = new TextDecoder()
@@ -274,22 +282,25 @@ export const writeState = Effect.fnUntraced(function* (
 ) {
   const { excluded, opened, told } = state
   const finished = yield* placeMarks(csv, path, state.finished)
-  const json = yield* encode({
+  const others = yield* encodeOthers({
     ...state,
     version: VERSION,
-    // Terms come from a Draw or from the state file, and both were validated.
-    opened: opened && {
-      ...opened,
-      agencies: opened.agencies as ExpectedAgencies,
-      closeAt: opened.closeAt,
-      sealKey: opened.sealKey
-    },
+    opened: opened && { ...opened, closeAt: opened.closeAt, sealKey: opened.sealKey }
+  }).pipe(Effect.orDie)
+  const encoded: typeof State.Encoded = {
+    ...others,
+    // The agencies come from a Draw or from the state file, and both were validated.
+    opened:
+      opened && others.opened
+        ? { ...others.opened, agencies: opened.agencies as ExpectedAgencies }
+        : null,
     excluded: [...excluded],
+    told: [...told],
     finished: Array.from(finished, ([agency, { bets, bytes, sha256, marksAt = 0 }]) => ({
       ...{ agency, bets, bytes, sha256, marksAt }
-    })),
-    told: [...told]
-  }).pipe(Effect.orDie)
-  yield* replaceFile(csv.disk, statePath(path), utf8.encode(`${json}\n`), csv.file)
+    }))
+  }
+  const json = utf8.encode(`${JSON.stringify(encoded)}\n`)
+  yield* replaceFile(csv.disk, statePath(path), json, csv.file)
   return { ...state, finished } satisfies CsvState
 })
