@@ -79,10 +79,7 @@ export const make = (
   Effect.flatMap(Effect.scope, (scope) => {
     const input = new Input(link)
     return Effect.as(
-      Scope.addFinalizer(
-        scope,
-        Effect.sync(() => input.release())
-      ),
+      Scope.addFinalizerExit(scope, () => Effect.sync(() => input.release())),
       {
         reader: ByteReader.make(input.pull, room),
         write: (bytes: Uint8Array) => write(link, bytes),

@@ -69,10 +69,7 @@ const secured = Effect.fnUntraced(function* (net: Net.Socket, address: string) {
     tls === undefined
       ? { link: net, certificate: undefined }
       : yield* runHandshake(net, address, tls)
-  yield* Scope.addFinalizer(
-    yield* Effect.scope,
-    Effect.sync(() => link.destroySoon())
-  )
+  yield* Scope.addFinalizerExit(yield* Effect.scope, () => Effect.sync(() => link.destroySoon()))
   return { link, certificate }
 })
 

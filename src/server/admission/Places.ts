@@ -115,10 +115,7 @@ export const makePlaces = ({
     newcomer: Newcomer
   ): Effect.fn.Return<Place, NoPlace, Scope.Scope> {
     const entry: Entry = { ...newcomer, turn: Deferred.makeUnsafe<void>() }
-    yield* Scope.addFinalizer(
-      yield* Effect.scope,
-      Effect.sync(() => leave(entry))
-    )
+    yield* Scope.addFinalizerExit(yield* Effect.scope, () => Effect.sync(() => leave(entry)))
     if (!makeRoomFor(entry)) return yield* new NoPlace({ connections: present.size })
     enter(entry)
     return {

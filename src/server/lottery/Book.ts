@@ -74,12 +74,13 @@ export class Book {
 
   /** Adds a connection until the scope closes. */
   enter(connection: BookConnection): Effect.Effect<unknown, never, Scope.Scope> {
-    const leave = Effect.sync(() => {
-      this.releaseWriter(connection)
-      this.connections.delete(connection)
-    })
+    const leave = () =>
+      Effect.sync(() => {
+        this.releaseWriter(connection)
+        this.connections.delete(connection)
+      })
     return Effect.flatMap(Effect.scope, (scope) =>
-      Effect.map(Scope.addFinalizer(scope, leave), () => this.connections.add(connection))
+      Effect.map(Scope.addFinalizerExit(scope, leave), () => this.connections.add(connection))
     )
   }
 

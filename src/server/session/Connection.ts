@@ -42,10 +42,7 @@ export const serve = Effect.fnUntraced(function* (
   // The stack of its start would take a KB of each connection, and always be the same.
   const options = { kind: "server", captureStackTrace: false, attributes } as const
   const span = yield* Effect.makeSpanScoped("Connection.serve", options)
-  yield* Scope.addFinalizer(
-    yield* Effect.scope,
-    Effect.suspend(() => memory.giveUp)
-  )
+  yield* Scope.addFinalizerExit(yield* Effect.scope, () => memory.giveUp)
   const connection = yield* PeerConnection.make(link, memory.room)
   const write = writeInTime(connection, writeTimeout, link)
   const peer: Peer = { ...letIn, connection: { ...connection, write } }
