@@ -83,13 +83,13 @@ export const settings = {
 /**
  * How far V8 lets the heap grow before it collects garbage again, as a percentage of what was in
  * use after the last collection. By default that is 8 MiB for a heap as small as the server's,
- * whose garbage is buffers of bets: marking it that often takes 5 % more of the server's time.
+ * whose garbage is buffers of bets: marking it that often takes 8 % more of the server's time.
  * Higher values save little more, and take more memory.
  *
  * Node warns that a flag which is set after V8 has started may do anything. V8 reads this one each
  * time that it computes the limit, and keeps nothing that depends on it.
  */
-const HEAP_GROWING_PERCENT = 200
+const HEAP_GROWING_PERCENT = 300
 
 type Given = Command.Command.Config.Infer<typeof settings>
 
