@@ -62,7 +62,7 @@ export const hold = Effect.fnUntraced(function* (agencies: number) {
 }, Effect.scoped)
 
 /** Measures an upload while `idle` other agencies wait for the draw. */
-export const uploadBeside = Effect.fnUntraced(function* (idle: number, asked: Upload) {
+export const uploadNextTo = Effect.fnUntraced(function* (idle: number, asked: Upload) {
   const folder = yield* temporaryFolder
   const server = yield* startFor(folder, asked.agencies + idle)
   if (idle > 0) {
@@ -87,10 +87,10 @@ export const connections: Measure = Effect.fnUntraced(function* ({ folder, isQui
     books: yield* books(folder, UPLOADING, bets)
   }
   const uploads = yield* inTurns(roundsOf(rounds), {
-    alone: uploadBeside(0, asked),
-    beside: uploadBeside(idle, asked)
+    alone: uploadNextTo(0, asked),
+    nextTo: uploadNextTo(idle, asked)
   })
-  const besideAlone = medianOf(uploads, ({ alone, beside }) => beside.rate / alone.rate)
+  const ratio = medianOf(uploads, ({ alone, nextTo }) => nextTo.rate / alone.rate)
   return {
     title: "Many connections",
     lines: [
@@ -103,10 +103,10 @@ export const connections: Measure = Effect.fnUntraced(function* ({ folder, isQui
       },
       {
         what: `native into CSV, while ${idle.toLocaleString("en")} other agencies wait`,
-        measured: rate(medianOf(uploads, ({ beside }) => beside.rate)),
+        measured: rate(medianOf(uploads, ({ nextTo }) => nextTo.rate)),
         comparedWith: `without them: ${rate(medianOf(uploads, ({ alone }) => alone.rate))}`,
-        ratio: besideAlone,
-        target: atLeast(besideAlone, 0.9)
+        ratio,
+        target: atLeast(ratio, 0.9)
       }
     ],
     chart: {
