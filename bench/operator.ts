@@ -18,7 +18,7 @@ import * as Program from "./measure/Program.ts"
 import { report } from "./measure/Turns.ts"
 import { nodeSeconds } from "./sections/startUp.ts"
 
-const BETS = Number(process.argv[2] ?? 4_000_000)
+const BETS = Number(process.argv[2] ?? 10_000_000)
 const ROUNDS = Number(process.argv[3] ?? 10)
 const CLIENTS = 5
 const DRAW = "default"

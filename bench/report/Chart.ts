@@ -28,6 +28,8 @@ const roundedUp = (value: number): number => {
 
 export const toMermaid = ({ categories, category, kind, series, title, value }: Chart): string => {
   const top = roundedUp(Math.max(...Object.values(series).flat()))
+  // A name gets a place in the legend, which one series does not need.
+  const all = Object.entries(series)
   const axis = category === undefined ? "" : `${quoted(category)} `
   return [
     "```mermaid",
@@ -45,7 +47,9 @@ export const toMermaid = ({ categories, category, kind, series, title, value }: 
     `  title ${quoted(title)}`,
     `  x-axis ${axis}[${quotedList(categories)}]`,
     `  y-axis ${quoted(value)} 0 --> ${top}`,
-    ...Object.entries(series).map(([name, values]) => `  ${kind} ${quoted(name)} [${values}]`),
+    ...all.map(
+      ([name, values]) => `  ${kind}${all.length > 1 ? ` ${quoted(name)}` : ""} [${values}]`
+    ),
     "```"
   ].join("\n")
 }
